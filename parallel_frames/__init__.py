@@ -1,0 +1,1 @@
+"""Enrich a pandas DataFrame with the web."""

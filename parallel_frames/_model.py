@@ -1,0 +1,411 @@
+"""The nouns every floor speaks of, as frozen values, and the two Protocols the engine is given.
+
+It decides nothing and does nothing: no pandas, no HTTP, no files. What a row becomes (`Plan`), what the service
+owes us (`Receipt`), what it gave (`Outcome`), and what is asked of a service and of a store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    import numpy as np
+
+Json: TypeAlias = Any  # None, bool, int, float, str, list or dict: what orjson reads
+DialectName: TypeAlias = Literal["published", "seed"]
+Status: TypeAlias = Literal["completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent"]
+
+STATUSES: tuple[Status, ...] = ("completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent")
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+KEY_VERSION = 1
+BATCH_LIMIT = 1_000
+GROUP_LIMIT = 50_000
+
+
+class RunId(NamedTuple):
+    """The identity of a run: one attempt at one distinct input."""
+
+    key: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One output column, decided by the schema alone.
+
+    Attributes
+    ----------
+    name : str
+        The property's name in the answer; the frame's label is prefix + name.
+    kind : str
+        What the cells are; decides the dtype.
+    node : mapping
+        The property's normalised JSON Schema, constraints included: what an answer is checked against.
+    nullable : bool
+        Whether null is a legal answer.
+    """
+
+    name: str
+    kind: Literal[
+        "string", "integer", "number", "boolean", "enum", "date", "datetime", "array", "object", "any"
+    ]
+    node: Mapping[str, Json]
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing `lint` has to say: an error refuses the schema, a warning is shown."""
+
+    severity: Literal["error", "warning"]
+    rule: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message} ({self.rule})"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What the user asked for, once: how it travels, what identifies it, what columns come of it.
+
+    Attributes
+    ----------
+    form : str
+        ``"json"`` has one column per property; ``"text"`` and ``"auto"`` have one column, ``output``.
+    wire : mapping
+        The ``output_schema`` of the published dialect: ``{"type": "json", "json_schema": ...}`` and so on.
+    identity : mapping
+        The user's schema in normal form: what enters keys. Generated texts are not in it.
+    columns : tuple of Column
+    findings : tuple of Finding
+        Lint warnings; errors were raised.
+    model : type or None
+        The pydantic model it came from.
+    """
+
+    form: Literal["json", "text", "auto"]
+    wire: Mapping[str, Json]
+    identity: Mapping[str, Json]
+    columns: tuple[Column, ...]
+    findings: tuple[Finding, ...] = ()
+    model: type | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What else travels with every run.
+
+    MCP servers may carry secrets in their headers, which stay out of keys and off the disk.
+    """
+
+    source_policy: Mapping[str, Json] | None = None
+    advanced_settings: Mapping[str, Json] | None = None
+    mcp_servers: Sequence[Mapping[str, Json]] | None = field(default=None, repr=False)
+    previous_interaction_id: str | None = None
+    enable_events: bool | None = None
+    webhook: Mapping[str, Json] | None = field(default=None, repr=False)
+    beta_headers: tuple[str, ...] = ()
+
+    def on_the_wire(self) -> dict[str, Json]:
+        """Return the fields of a run that are set."""
+        names = (
+            "source_policy",
+            "advanced_settings",
+            "mcp_servers",
+            "previous_interaction_id",
+            "enable_events",
+            "webhook",
+        )
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def identity(self) -> dict[str, Json]:
+        """Return what changes the answer, without any secret."""
+        names = ("source_policy", "advanced_settings", "previous_interaction_id")
+        told = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.mcp_servers:
+            told["mcp_servers"] = [
+                {name: value for name, value in server.items() if name != "headers"} for server in self.mcp_servers
+            ]
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What, beside the input, decides an answer; its hash is part of every key.
+
+    Attributes
+    ----------
+    identity : mapping
+        Schema, input schema, processor and options in normal form, JSON-safe and free of secrets.
+    hash : str
+        32 hexadecimal digits over `identity`.
+    processor : str
+    spec : mapping
+        The task spec as it is sent (published dialect): output schema and perhaps input schema.
+    options : Options
+    """
+
+    identity: Mapping[str, Json]
+    hash: str
+    processor: str
+    spec: Mapping[str, Json]
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rows of one frame as distinct runs: everything that can be decided without the network.
+
+    The four sequences run in parallel, one entry per distinct input, in order of first appearance.
+
+    Attributes
+    ----------
+    job : Job
+    keys : sequence of str
+        32 hexadecimal digits each.
+    inputs : sequence of bytes
+        The JSON of each input as it is sent.
+    positions : sequence of int
+        The position of the first row with that input.
+    labels : sequence of (str or None)
+        That row's index label as text; None where it is too long for metadata.
+    metadata : sequence of mapping, or None
+        The user's own metadata of that row.
+    row_runs : numpy.ndarray of int64
+        For each row of the frame, its entry in the sequences above; -1 for a row with nothing to send.
+    sent : tuple of str
+        The names the service sees.
+    """
+
+    job: Job
+    keys: Sequence[str]
+    inputs: Sequence[bytes]
+    positions: Sequence[int]
+    labels: Sequence[str | None]
+    metadata: Sequence[Mapping[str, Json]] | None
+    row_runs: np.ndarray[Any, np.dtype[np.int64]]
+    sent: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the frame."""
+        return len(self.row_runs)
+
+    @property
+    def skipped(self) -> int:
+        """Rows with nothing to send."""
+        return int((self.row_runs < 0).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A run the service acknowledged: it is paid for, and it is ours."""
+
+    key: str
+    attempt: int
+    run_id: str
+    group_id: str
+    row: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A batch that may be about to be created: durable before its POST, gone once it is decided."""
+
+    number: int
+    group_id: str
+    runs: tuple[RunId, ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run, good or bad. JSON texts are raw: nothing is interpreted before the merge.
+
+    Attributes
+    ----------
+    status : str
+        ``"completed"``, ``"failed"`` or ``"cancelled"``.
+    output : str or None
+        The JSON text of the answer's content; None unless completed.
+    output_type : str or None
+        ``"json"`` or ``"text"``.
+    basis : str or None
+        The JSON text of the evidence.
+    error, warnings : str or None
+        JSON texts.
+    details : str or None
+        JSON text of whatever else came with the output (MCP calls, the schema that "auto" chose).
+    created_at, modified_at : str or None
+        The service's ISO 8601 times.
+    """
+
+    key: str
+    attempt: int
+    run_id: str
+    group_id: str
+    status: str
+    output: str | None = None
+    output_type: str | None = None
+    basis: str | None = None
+    error: str | None = None
+    warnings: str | None = None
+    details: str | None = None
+    created_at: str | None = None
+    modified_at: str | None = None
+
+    @property
+    def id(self) -> RunId:
+        """The identity of the run it is the outcome of."""
+        return RunId(self.key, self.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """Counts of a group's runs by status, ``queued`` being what the seed calls pending."""
+
+    group_id: str
+    runs: int
+    counts: Mapping[str, int]
+    is_active: bool
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RunEvent:
+    """One run as the service tells of it: in an event, in a listing, or as a single result.
+
+    Mutable only in that the reader fills it field by field; nobody changes one afterwards.
+    """
+
+    run_id: str
+    status: str
+    event_id: str | None = None
+    metadata: Mapping[str, Json] | None = None
+    input: Json = None
+    output: Mapping[str, Json] | None = None
+    error: Json = None
+    warnings: Json = None
+    created_at: str | None = None
+    modified_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherEvent:
+    """An event that is not about a run, kept for its cursor: progress, or a type newer than this library."""
+
+    type: str
+    event_id: str | None
+    message: str | None = None
+
+
+Event: TypeAlias = RunEvent | OtherEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The batch was created and every id is known, in the order sent."""
+
+    run_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Proof that nothing was created: the service said no, or no byte left us.
+
+    ``retry_after`` is in seconds, None where the service did not say; ``error`` is what to raise if it is final.
+    """
+
+    status: int | None
+    error: Exception
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Nobody can tell from this answer whether the batch was created."""
+
+    reason: str
+
+
+Posted: TypeAlias = Accepted | Refused | Ambiguous
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRun:
+    """One run of a batch as it is about to be sent."""
+
+    input: bytes
+    metadata: Mapping[str, Json]
+
+
+class Service(Protocol):
+    """What the engine asks of a service: one account, one dialect once it is known."""
+
+    @property
+    def dialect(self) -> DialectName | None:
+        """The dialect, once fixed or found out."""
+        ...
+
+    async def create_group(self, job: Job, *, metadata: Mapping[str, Json]) -> str:
+        """Open a group and return its id; finds the dialect out when it is still unknown."""
+        ...
+
+    async def add_runs(self, group_id: str, *, job: Job, runs: Sequence[OutgoingRun]) -> Posted:
+        """Send one batch, once: never retried in here."""
+        ...
+
+    async def group_status(self, group_id: str) -> GroupStatus:
+        """Return the counts of a group."""
+        ...
+
+    def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncIterator[Event]:
+        """Yield events until the stream ends; raises UnavailableError when it is cut or falls silent."""
+        ...
+
+    def list_runs(self, group_id: str, *, include_input: bool, include_output: bool) -> AsyncIterator[RunEvent]:
+        """Yield every run of the group, once, as it stands now."""
+        ...
+
+    async def run_result(self, run_id: str) -> RunEvent | None:
+        """Return a finished run with its output; None when it is not finished or the service cannot say."""
+        ...
+
+
+class Store(Protocol):
+    """What the engine asks of a place that remembers: a directory of Parquet, or the memory of this process.
+
+    Methods that write return only once what they wrote would survive this process.
+    """
+
+    @property
+    def location(self) -> str | None:
+        """Where it is, for messages; None in memory."""
+        ...
+
+    async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
+        """Remember a group before the first run is sent to it."""
+        ...
+
+    async def write_intent(
+        self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]
+    ) -> int:
+        """Make a batch's intent durable and return its number."""
+        ...
+
+    async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
+        """Make receipts durable, then drop the intent of that number (None: there was none)."""
+        ...
+
+    async def drop_intent(self, number: int) -> None:
+        """Forget a batch of which it is proven that nothing of it was created."""
+        ...
+
+    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
+        """Make outcomes and the cursors that they cover durable, in one file."""
+        ...

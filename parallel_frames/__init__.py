@@ -1,1 +1,55 @@
-"""Enrich a pandas DataFrame with the web."""
+"""Enrich a pandas DataFrame with the web, without ever losing or double-paying a row.
+
+>>> import pandas as pd
+>>> import parallel_frames as pf
+>>> df = pd.DataFrame({"country": ["France", "Japan"]})
+>>> with pf.offline(answers={"France": {"capital": "Paris"}, "Japan": {"capital": "Tokyo"}}, latency=0):
+...     out = df.parallel.enrich({"capital": "the capital city"})
+>>> out["capital"].tolist()
+['Paris', 'Tokyo']
+
+Importing it registers ``df.parallel`` and does nothing else.
+"""
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from parallel_frames import errors
+from parallel_frames.accessor import aenrich, collect, enrich
+
+if _TYPE_CHECKING:
+    from parallel_frames._checkpoint import Checkpoint
+    from parallel_frames._client import Client
+    from parallel_frames._handle import Enrichment, last
+    from parallel_frames._offline import offline
+
+__version__ = _version("parallel-frames")
+__all__ = [
+    "Checkpoint",
+    "Client",
+    "Enrichment",
+    "aenrich",
+    "collect",
+    "enrich",
+    "errors",
+    "last",
+    "offline",
+]
+
+_LAZY = {
+    "Checkpoint": "_checkpoint",
+    "Client": "_client",
+    "Enrichment": "_handle",
+    "last": "_handle",
+    "offline": "_offline",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    """Import what costs time to import (httpx, pyarrow) only when it is used."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f"parallel_frames.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'parallel_frames' has no attribute {name!r}")

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from parallel_frames.errors import ParallelFramesError
+
 Json: TypeAlias = Any  # None, bool, int, float, str, list or dict: what orjson reads
-DialectName: TypeAlias = Literal["published", "seed"]
+DialectName: TypeAlias = Literal["published", "published-v1beta", "seed"]
 Status: TypeAlias = Literal["completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent"]
 
 STATUSES: tuple[Status, ...] = ("completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent")
@@ -322,7 +324,7 @@ class Refused:
     """
 
     status: int | None
-    error: Exception
+    error: ParallelFramesError
     retry_after: float | None = None
 
 
@@ -388,6 +390,11 @@ class Store(Protocol):
         """Where it is, for messages; None in memory."""
         ...
 
+    @property
+    def groups(self) -> Sequence[str]:
+        """The ids of the job's groups, oldest first."""
+        ...
+
     async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
         """Remember a group before the first run is sent to it."""
         ...
@@ -408,4 +415,8 @@ class Store(Protocol):
 
     async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
         """Make outcomes and the cursors that they cover durable, in one file."""
+        ...
+
+    async def tidy(self) -> None:
+        """Put small parts together, once there are many."""
         ...

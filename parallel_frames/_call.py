@@ -1,0 +1,104 @@
+"""What a user may say in one call, checked at the door: names, defaults, types and combinations.
+
+It owns the list of options once, for the accessor, the functions and the handle alike. It looks at no row.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from parallel_frames._client import Client
+    from parallel_frames._model import Json
+
+OnMismatch = Literal["error", "new"]
+IfExists = Literal["error", "overwrite"]
+DtypeBackend = Literal["numpy_nullable", "pyarrow"]
+OnError = Literal["keep", "raise"]
+
+
+class EnrichOptions(TypedDict, total=False):
+    """The keyword arguments of an enrichment, for type checkers; `parallel_frames.enrich` tells what they mean."""
+
+    processor: str
+    inputs: str | Sequence[Hashable] | Mapping[str, Hashable] | None
+    input_schema: object
+    checkpoint: str | os.PathLike[str] | None
+    on_mismatch: OnMismatch
+    refresh: bool
+    retry_failed: bool
+    dedupe: bool
+    status: bool
+    prefix: str
+    if_exists: IfExists
+    dtype_backend: DtypeBackend
+    on_error: OnError
+    timeout: float | timedelta | None
+    group_id: str | None
+    metadata: Mapping[str, Hashable] | None
+    options: Mapping[str, Json] | None
+    progress: bool | None
+    client: Client | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call's options, checked."""
+
+    processor: str = "base"
+    inputs: Any = None
+    input_schema: Any = None
+    checkpoint: Any = "auto"
+    on_mismatch: OnMismatch = "error"
+    refresh: bool = False
+    retry_failed: bool = True
+    dedupe: bool = True
+    status: bool = True
+    prefix: str = ""
+    if_exists: IfExists = "error"
+    dtype_backend: DtypeBackend = "numpy_nullable"
+    on_error: OnError = "keep"
+    timeout: Any = None
+    group_id: str | None = None
+    metadata: Any = None
+    options: Any = None
+    progress: bool | None = None
+    client: Any = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("on_mismatch", OnMismatch),
+            ("if_exists", IfExists),
+            ("dtype_backend", DtypeBackend),
+            ("on_error", OnError),
+        ):
+            if getattr(self, name) not in get_args(kind):
+                allowed = ", ".join(map(repr, get_args(kind)))
+                raise InputError(f"{name}={getattr(self, name)!r} is none of {allowed}.")
+        for name in ("refresh", "retry_failed", "dedupe", "status"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
+        if not isinstance(self.prefix, str):
+            raise InputError(f"prefix={self.prefix!r} is not a text.")
+        if self.refresh and self.group_id is not None:
+            raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
+        object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
+
+
+def seconds(value: float | timedelta | None, *, name: str) -> float | None:
+    """Return a time in seconds, however it was given."""
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value < 0:
+        raise InputError(f"{name}={value!r} is no time: expected seconds, a timedelta, or None.")
+    return None if math.isinf(value) else float(value)

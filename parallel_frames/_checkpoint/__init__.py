@@ -1,0 +1,24 @@
+"""The directory in which a job survives this process: plain Parquet beside a small readable header.
+
+::
+
+    companies.ckpt/<job>/
+      header.json               format, versions, the job, the service's host and dialect, group ids
+      receipts/000001.parquet   key, attempt, row, run_id, group_id
+                                (000001.intent.parquet until it is decided)
+      outcomes/000001.parquet   one line per finished run; the file's metadata holds the streams' cursors
+      lock, writer.json         one writer at a time
+
+It owns durability: every file is written whole under a hidden name, fsynced, given its number exclusively, and its
+folder fsynced. It decides nothing about sending; that is the ledger's.
+"""
+
+from parallel_frames._checkpoint._directory import (
+    Checkpoint,
+    auto_root,
+    choose_folder,
+    open_store,
+)
+from parallel_frames._checkpoint._store import DirectoryStore, MemoryStore, Remembered
+
+__all__ = ["Checkpoint", "DirectoryStore", "MemoryStore", "Remembered", "auto_root", "choose_folder", "open_store"]

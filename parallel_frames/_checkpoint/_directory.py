@@ -1,0 +1,271 @@
+"""Which folder a job's checkpoint is, whose it is, and what it says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import filelock
+import platformdirs
+
+from parallel_frames._checkpoint._files import guarded, list_parts, read_part, set_aside
+from parallel_frames._checkpoint._store import DirectoryStore
+from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from parallel_frames._model import Job, Json
+
+FORMAT: Final = 1
+JOB_DIGITS: Final = 16
+
+
+def auto_root(host: str) -> Path:
+    """Return the folder of the user's cache in which a host's jobs are remembered unless another is named."""
+    return platformdirs.user_cache_path("parallel_frames") / "checkpoints" / re.sub(r"[^\w.-]", "_", host)
+
+
+def choose_folder(root: Path, job: Job, *, on_mismatch: str, price: str) -> Path:
+    """Return the folder of a job below a named directory.
+
+    Raises
+    ------
+    CheckpointMismatchError
+        The directory holds only other jobs, and ``on_mismatch`` is not ``"new"``.
+    """
+    folder = root / job.hash[:JOB_DIGITS]
+    if folder.is_dir() or on_mismatch == "new" or not root.is_dir():
+        return folder
+    others = [header for header in map(read_header, sorted(root.iterdir())) if header is not None]
+    if others:
+        nearest = min(others, key=lambda header: len(_differences(header["job"], job.identity)))
+        differing = "; ".join(_differences(nearest["job"], job.identity)[:5])
+        raise CheckpointMismatchError(
+            f"{root} holds {len(others)} other job{'s' * (len(others) > 1)} and not this one. Against the nearest: "
+            f"{differing}. Its answers do not count for this call; going on asks every row anew ({price}). "
+            'Say on_mismatch="new" to go on, or name another checkpoint.',
+            path=root,
+        )
+    return folder
+
+
+def _differences(old: Json, new: Json, path: str = "") -> list[str]:
+    """Return where two JSON values differ, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            told
+            for name in sorted({*old, *new})
+            for told in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
+        ]
+    if old == new:
+        return []
+    return [f"{path} was {_short(old)}, is {_short(new)}"]
+
+
+def _short(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
+def read_header(folder: Path) -> dict[str, Any] | None:
+    """Return a job folder's header; None where there is none that can be read."""
+    try:
+        header = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return header if isinstance(header, dict) and isinstance(header.get("job"), dict) else None
+
+
+def _open_header(folder: Path, job: Job, *, host: str) -> dict[str, Any]:
+    """Return the job's header as it is stored, repaired where it was damaged, or a new one."""
+    header = read_header(folder)
+    if header is None and (folder / "header.json").exists():
+        set_aside(folder / "header.json", reason="it is not the header of a job")
+    if header is not None and int(header.get("format", 0)) > FORMAT:
+        raise CheckpointError(
+            f"{folder} was written by a newer parallel_frames ({header.get('library')}): install that or a later one.",
+            path=folder,
+        )
+    if header is None:
+        from importlib.metadata import version
+
+        header = {
+            "format": FORMAT,
+            "library": version("parallel-frames"),
+            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "job": dict(job.identity),
+            "job_hash": job.hash,
+            "host": host,
+            "dialect": None,
+            "groups": _groups_in_parts(folder),
+            "spec": dict(job.spec),
+            "refresh_from": None,
+            "last_call": None,
+        }
+    if header["host"] != host:
+        raise CheckpointMismatchError(
+            f"{folder} holds answers of {header['host']}, and this call goes to {host}. Name another checkpoint.",
+            path=folder,
+        )
+    return header
+
+
+def _groups_in_parts(folder: Path) -> list[str]:
+    """Return the groups that receipts and outcomes name: what a lost header can be rebuilt from."""
+    groups: dict[str, None] = {}
+    for place in (folder / "receipts", folder / "outcomes"):
+        if place.is_dir():
+            for _, _, path in list_parts(place):
+                table = read_part(path)
+                if table is not None and "group_id" in table.column_names:
+                    groups |= dict.fromkeys(table.column("group_id").unique().to_pylist())
+    return [group for group in groups if group]
+
+
+@contextlib.contextmanager
+def _written_by_us(folder: Path) -> Iterator[None]:
+    """Hold the folder's kernel lock, and say in writer.json who holds it."""
+    lock = filelock.FileLock(folder / "lock", timeout=0)
+    card = folder / "writer.json"
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise CheckpointLockedError(
+            f"{folder} is being written by {_holder(card)}. Wait for it, or stop it; two writers would pay twice.",
+            path=folder,
+        ) from None
+    try:
+        _refuse_other_host(card)
+        card.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}))
+        try:
+            yield
+        finally:
+            card.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _holder(card: Path) -> str:
+    try:
+        told = json.loads(card.read_text())
+    except (OSError, ValueError):
+        return "another process"
+    return f"process {told.get('pid')} on {told.get('host')}"
+
+
+def _refuse_other_host(card: Path) -> None:
+    """Refuse where a writer on another host did not sign off: its lock may not reach us over a network."""
+    try:
+        host = json.loads(card.read_text()).get("host")
+    except (OSError, ValueError):
+        return
+    if host != socket.gethostname():
+        raise CheckpointLockedError(
+            f"{card.parent} was last written by {_holder(card)}, which did not sign off. If that process is gone, "
+            f"remove {card} and run the same call again.",
+            path=card.parent,
+        )
+
+
+@contextlib.contextmanager
+def open_store(folder: Path, job: Job, *, host: str) -> Iterator[DirectoryStore]:
+    """Open a job's folder for writing, as its only writer.
+
+    Raises
+    ------
+    CheckpointLockedError
+        Another writer is at work.
+    CheckpointMismatchError
+        The folder holds another host's answers.
+    CheckpointError
+        The folder cannot be written.
+    """
+    guarded(folder, lambda: folder.mkdir(parents=True, exist_ok=True, mode=0o700))
+    try:
+        writing = _written_by_us(folder)
+        writing.__enter__()
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written ({error.strerror or error}).", path=folder) from error
+    with contextlib.ExitStack() as stack:
+        stack.push(writing.__exit__)
+        yield DirectoryStore(folder, header=_open_header(folder, job, host=host))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Look inside a checkpoint, without changing it.
+
+    Parameters
+    ----------
+    path : str or path
+        The directory given as ``checkpoint=``, or the one an enrichment told of.
+
+    Raises
+    ------
+    CheckpointError
+        There is no checkpoint.
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
+        if not self._folders():
+            raise CheckpointError(f"There is no checkpoint in {self.path}.", path=self.path)
+
+    def _folders(self) -> list[Path]:
+        if not self.path.is_dir():
+            return []
+        return [folder for folder in (self.path, *sorted(self.path.iterdir())) if read_header(folder) is not None]
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The header of its newest job: the job, the host, the dialect, the group ids."""
+        headers = [header for folder in self._folders() if (header := read_header(folder)) is not None]
+        return max(headers, key=lambda header: header["created_at"])
+
+    def outcomes(self) -> pd.DataFrame:
+        """Return every stored outcome.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One line per run: ``key, attempt, run_id, group_id, status, output, output_type, basis, error,
+            warnings, details, created_at, modified_at`` and ``job``; JSON texts are as the service sent them.
+        """
+        import pandas as pd
+
+        frames = []
+        for folder in self._folders():
+            parts = [read_part(path, repair=False) for _, _, path in list_parts(folder / "outcomes")]
+            frames += [part.to_pandas().assign(job=folder.name) for part in parts if part is not None]
+        if not frames:
+            return pd.DataFrame()
+        return pd.concat(frames, ignore_index=True).drop_duplicates(["job", "key", "attempt"], keep="last")
+
+    def summary(self) -> pd.DataFrame:
+        """Return a line per job: its processor, its groups, and its outcomes by status."""
+        import pandas as pd
+
+        outcomes = self.outcomes()
+        lines = []
+        for folder in self._folders():
+            header = read_header(folder) or {}
+            ours = outcomes[outcomes["job"] == folder.name] if len(outcomes) else outcomes
+            counts = ours["status"].value_counts().to_dict() if len(ours) else {}
+            lines.append(
+                {"job": folder.name, "processor": header["job"].get("processor"), "host": header["host"],
+                 "groups": len(header["groups"]), **{name: int(counts.get(name, 0)) for name in
+                                                     ("completed", "failed", "cancelled")}}
+            )  # fmt: skip
+        return pd.DataFrame(lines)

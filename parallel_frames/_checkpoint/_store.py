@@ -1,0 +1,304 @@
+"""Two places that remember a job for the engine: a directory of Parquet, and the memory of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from parallel_frames._checkpoint._files import (
+    guarded,
+    list_parts,
+    read_part,
+    set_aside,
+    sync_folder,
+    whole_file,
+    write_part,
+)
+from parallel_frames._model import Intent, Outcome, Receipt, RunId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from parallel_frames._model import DialectName, Json
+
+RECEIPT_SCHEMA: Final = pa.schema(
+    [
+        ("key", pa.string()),
+        ("attempt", pa.int32()),
+        ("row", pa.int64()),
+        ("run_id", pa.string()),
+        ("group_id", pa.string()),
+    ]
+)
+OUTCOME_SCHEMA: Final = pa.schema(
+    [(f.name, pa.int32() if f.name == "attempt" else pa.string()) for f in fields(Outcome)]
+)
+CURSORS: Final = b"parallel_frames.cursors"
+REPLACES: Final = b"parallel_frames.replaces"
+COMPACT_ABOVE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Everything a checkpoint holds of a job."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    cursors: dict[str, str] = field(default_factory=dict)
+    stale_keys: frozenset[str] = frozenset()
+
+
+class MemoryStore:
+    """Remembers nothing beyond this process: the rules of paying once still hold within it."""
+
+    def __init__(self, *, groups: Sequence[str] = (), dialect: DialectName | None = None) -> None:
+        self.groups = list(groups)
+        self.dialect = dialect
+        self._number = 0
+
+    @property
+    def location(self) -> str | None:
+        """Nowhere."""
+        return None
+
+    async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
+        """Remember a group."""
+        self.groups.append(group_id)
+        self.dialect = dialect
+
+    async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:  # noqa: ARG002
+        """Return the next number."""
+        self._number += 1
+        return self._number
+
+    async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
+        """Keep nothing: the ledger has it."""
+
+    async def drop_intent(self, number: int) -> None:
+        """Keep nothing."""
+
+    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
+        """Keep nothing: the ledger has them."""
+
+    async def tidy(self) -> None:
+        """Keep nothing."""
+
+    def end_refresh(self) -> None:
+        """Keep nothing."""
+
+
+class DirectoryStore:
+    """One job's folder, open for writing. `Checkpoint` makes it and holds its lock.
+
+    Files are written off the event loop; the numbers of parts are given out on it.
+    """
+
+    def __init__(self, folder: Path, *, header: dict[str, Json]) -> None:
+        self.folder = folder
+        self.header = header
+        self._receipts = folder / "receipts"
+        self._outcomes = folder / "outcomes"
+        for place in (self._receipts, self._outcomes):
+            guarded(place, lambda place=place: place.mkdir(exist_ok=True))  # type: ignore[misc]
+        self._written = 0
+        self._next = {place: _last_number(place) + 1 for place in (self._receipts, self._outcomes)}
+
+    @property
+    def location(self) -> str | None:
+        """The folder that holds the jobs."""
+        return str(self.folder.parent)
+
+    @property
+    def groups(self) -> list[str]:
+        """The ids of the job's groups, oldest first."""
+        return list(self.header["groups"])
+
+    @property
+    def dialect(self) -> DialectName | None:
+        """The dialect the groups were opened in."""
+        return self.header["dialect"]
+
+    # Reading
+
+    def recall(self) -> Remembered:
+        """Return all that is stored, setting aside what cannot be read."""
+        receipts: list[Receipt] = []
+        intents: dict[int, Intent] = {}
+        stale: set[str] = set()
+        refresh_from = self.header.get("refresh_from")
+        for number, is_intent, path in list_parts(self._receipts):
+            table = read_part(path)
+            if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
+                set_aside(path, reason=f"it has the columns {table.column_names}")
+                table = None
+            if is_intent:
+                intents[number] = _intent_of(number, table)
+                continue
+            if table is None:
+                continue
+            if intents.pop(number, None) is not None:  # both are there: the receipt wins
+                path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
+            part = [Receipt(**line) for line in table.select(RECEIPT_SCHEMA.names).to_pylist()]
+            receipts += part
+            if refresh_from is not None and number <= refresh_from:
+                stale.update(receipt.key for receipt in part)
+        fresh = {receipt.key for receipt in receipts} - stale
+        outcomes, cursors = self._recall_outcomes()
+        if refresh_from is not None:
+            stale |= {outcome.key for outcome in outcomes} - fresh
+        return Remembered(receipts, list(intents.values()), outcomes, cursors, frozenset(stale))
+
+    def _recall_outcomes(self) -> tuple[list[Outcome], dict[str, str]]:
+        outcomes: dict[tuple[str, int, str], Outcome] = {}
+        cursors: dict[str, str] = {}
+        parts = list(list_parts(self._outcomes))
+        replaced: set[int] = set()
+        for number, _, path in parts:
+            table = read_part(path)
+            if table is None:
+                continue
+            if not set(OUTCOME_SCHEMA.names) <= set(table.column_names):
+                set_aside(path, reason=f"it has the columns {table.column_names}")
+                continue
+            about = table.schema.metadata or {}
+            cursors |= json.loads(about.get(CURSORS, b"{}"))
+            replaced |= set(json.loads(about.get(REPLACES, b"[]")))
+            columns = [table.column(name).to_pylist() for name in OUTCOME_SCHEMA.names]
+            for values in zip(*columns, strict=True):
+                outcomes[values[0], values[1], values[2]] = Outcome(*values)
+        for number, _, path in parts:  # a compaction that died before it tidied up
+            if number in replaced:
+                path.unlink(missing_ok=True)
+        return list(outcomes.values()), cursors
+
+    # Writing
+
+    async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
+        """Write the group into the header, durably, before anything is sent to it."""
+        self.header["groups"] = [*self.header["groups"], group_id]
+        self.header["dialect"] = dialect
+        await asyncio.to_thread(self.write_header)
+
+    def write_header(self) -> None:
+        """Replace the header, whole."""
+        with whole_file(self.folder / "header.json", exclusive=False) as hidden:
+            hidden.write_text(json.dumps(self.header, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def begin_refresh(self) -> None:
+        """Mark all that is known so far as stale, until `end_refresh`: a killed refresh goes on where it stopped."""
+        if self.header.get("refresh_from") is None:
+            self.header["refresh_from"] = self._next[self._receipts] - 1
+            self.write_header()
+
+    def end_refresh(self) -> None:
+        """Take note that every stale row was asked again."""
+        if self.header.get("refresh_from") is not None:
+            self.header["refresh_from"] = None
+            self.write_header()
+
+    async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:
+        """Make a batch's intent durable and return its number."""
+        number = self._take_number(self._receipts)
+        receipts = [Receipt(run.key, run.attempt, "", group_id, row) for run, row in zip(runs, rows, strict=True)]
+        path = self._receipts / f"{number:06d}.intent.parquet"
+        await asyncio.to_thread(write_part, path, _table(receipts, RECEIPT_SCHEMA))
+        return number
+
+    async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
+        """Make receipts durable, then drop the intent of that number."""
+        if number is None:
+            number = self._take_number(self._receipts)
+        if receipts:
+            path = self._receipts / f"{number:06d}.parquet"
+            await asyncio.to_thread(write_part, path, _table(receipts, RECEIPT_SCHEMA))
+        await self.drop_intent(number)
+
+    async def drop_intent(self, number: int) -> None:
+        """Remove an intent, durably, if there is one."""
+        path = self._receipts / f"{number:06d}.intent.parquet"
+
+        def drop() -> None:
+            if path.exists():
+                path.unlink()
+                sync_folder(self._receipts)
+
+        await asyncio.to_thread(guarded, path, drop)
+
+    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
+        """Make outcomes and the cursors that they cover durable, in one file."""
+        number = self._take_number(self._outcomes)
+        await asyncio.to_thread(
+            lambda: self._write_outcomes(number, _table(outcomes, OUTCOME_SCHEMA), cursors=cursors, replaces=())
+        )
+
+    def _write_outcomes(
+        self, number: int, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int]
+    ) -> None:
+        about = {CURSORS: json.dumps(dict(cursors)).encode(), REPLACES: json.dumps(list(replaces)).encode()}
+        write_part(self._outcomes / f"{number:06d}.parquet", table.replace_schema_metadata(about))
+
+    async def tidy(self) -> None:
+        """Compact the outcomes, once there are many small parts."""
+        self._written += 1
+        if self._written > COMPACT_ABOVE:
+            self._written = 0
+            await asyncio.to_thread(self.compact)
+
+    def compact(self) -> None:
+        """Write many small outcome parts as one that says which it replaces, then remove those.
+
+        Dying in between leaves both: readers keep one outcome per run, and the next `recall` removes the rest.
+        """
+        parts = [(number, path) for number, _, path in list_parts(self._outcomes) if path.stat().st_size < 2**22]
+        if len(parts) <= COMPACT_ABOVE:
+            return
+        tables = [table for _, path in parts if (table := read_part(path)) is not None]
+        if not tables:
+            return
+        cursors: dict[str, str] = {}
+        for table in tables:
+            cursors |= json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
+        whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+        replaces = [number for number, _ in parts]
+        self._write_outcomes(self._take_number(self._outcomes), whole, cursors=cursors, replaces=replaces)
+        for _, path in parts:
+            path.unlink(missing_ok=True)
+        sync_folder(self._outcomes)
+
+    def _take_number(self, place: Path) -> int:
+        number = self._next[place]
+        self._next[place] += 1
+        return number
+
+
+def _last_number(folder: Path) -> int:
+    """Return the highest number ever seen in a folder, set-aside parts included."""
+    numbers = [0]
+    for path in folder.iterdir():
+        digits = path.name.removeprefix(".damaged-").partition(".")[0]
+        if digits.isdecimal():
+            numbers.append(int(digits))
+    return max(numbers)
+
+
+def _intent_of(number: int, table: pa.Table | None) -> Intent:
+    """Return an intent; one that cannot be read is an intent of nobody knows which runs."""
+    if table is None or not table.num_rows:
+        return Intent(number, "", (), ())
+    columns = table.to_pydict()
+    runs = tuple(map(RunId, columns["key"], columns["attempt"]))
+    return Intent(number, columns["group_id"][0], runs, tuple(columns["row"]))
+
+
+def _table(nouns: Iterable[Any], schema: pa.Schema) -> pa.Table:
+    """Return frozen nouns as a table, a column at a time."""
+    nouns = list(nouns)
+    columns = [pa.array([getattr(noun, name) for noun in nouns], schema.field(name).type) for name in schema.names]
+    return pa.Table.from_arrays(columns, schema=schema)
+

@@ -1,0 +1,89 @@
+"""Joining a group's results to a frame, from any process, any day: it reads, and sends nothing."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from parallel_frames._client import Client
+from parallel_frames._dialects import read_outcome
+from parallel_frames._handle import Enrichment
+from parallel_frames._inputs import canonical_of_json, canonical_of_sent
+from parallel_frames._ledger import Ledger, read_identity
+from parallel_frames._model import Receipt, RunId
+from parallel_frames._offline import current_offline
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from parallel_frames._call import Call
+    from parallel_frames._model import Plan, RunEvent
+
+logger = logging.getLogger("parallel_frames")
+
+
+async def collect_group(
+    df: pd.DataFrame, group_id: str, schema: object, call: Call, *, processor: str | None
+) -> pd.DataFrame:
+    """Return the frame with what the group holds for its rows.
+
+    A run belongs to a row by the key in its metadata; failing that, by its input being equal to what the row would
+    send. Which of the two it was is logged.
+    """
+    if not isinstance(group_id, str) or not group_id:
+        raise InputError(f"group_id={group_id!r} is not a group's id.")
+    offline = current_offline() if call.client is None else None
+    client = call.client or (offline.client if offline else Client())
+    async with client.session() as session:
+        status = await session.group_status(group_id)
+        named = processor or status.metadata.get("processor") or call.processor
+        enrichment = Enrichment(df, schema, replace(call, processor=str(named), checkpoint=None))
+        ledger, matched = Ledger(), Matcher(enrichment.plan)
+        async for event in session.list_runs(group_id, include_input=True, include_output=True):
+            if (run := matched.run_of(event)) is None:
+                continue
+            outcome = read_outcome(event, run, group_id=group_id)
+            if outcome is None and event.status == "completed":
+                found = await session.run_result(event.run_id)
+                outcome = None if found is None else read_outcome(found, run, group_id=group_id)
+            ledger.add_receipt(Receipt(run.key, run.attempt, event.run_id, group_id))
+            if outcome is not None:
+                ledger.add_outcome(outcome)
+        logger.info("group %s: %s", group_id, matched)
+        return enrichment.adopt(ledger, group_id=group_id, simulated=session.simulated)
+
+
+class Matcher:
+    """Says which of a plan's inputs a run answers, and counts how it knew."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._keys = frozenset(plan.keys)
+        self._plan = plan
+        self._inputs: dict[bytes, str] | None = None
+        self.by_key = self.by_input = self.strangers = 0
+
+    def __str__(self) -> str:
+        return f"{self.by_key} runs matched by key, {self.by_input} by input, {self.strangers} belong to no row"
+
+    def run_of(self, event: RunEvent) -> RunId | None:
+        """Return the run's identity in the plan, or None if it answers none of its rows."""
+        run = read_identity(event.metadata)
+        if run is not None and run.key in self._keys:
+            self.by_key += 1
+            return run
+        if event.input is not None:
+            key = self._by_input().get(canonical_of_json(event.input))
+            if key is not None:
+                self.by_input += 1
+                return RunId(key, run.attempt if run else 0)
+        self.strangers += 1
+        return None
+
+    def _by_input(self) -> dict[bytes, str]:
+        if self._inputs is None:
+            self._inputs = {}
+            for key, sent in zip(self._plan.keys, self._plan.inputs, strict=True):
+                self._inputs.setdefault(canonical_of_sent(sent), key)
+        return self._inputs

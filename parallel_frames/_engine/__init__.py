@@ -1,0 +1,181 @@
+"""One enrichment's network side: submit ∥ stream ∥ look ∥ hydrate, until every key has an outcome.
+
+It is given a service and a store by their protocols, and knows neither HTTP nor Parquet nor pandas. What may be
+concluded is the ledger's to say; when something is durable is the store's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from parallel_frames._engine._books import Books, Observer
+from parallel_frames._engine._follow import follow_group, hydrate
+from parallel_frames._engine._look import look_at_group
+from parallel_frames._engine._submit import Submitter
+from parallel_frames._model import RunId
+from parallel_frames._pace import Backoff
+from parallel_frames.errors import UndecidedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from parallel_frames._ledger import Ledger
+    from parallel_frames._model import Json, Plan, Service, Store
+    from parallel_frames._pace import Clock, Pacer
+
+__all__ = ["Books", "Engine", "Observer"]
+
+FLUSH_EVERY: Final = 0.5
+GRACE: Final = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """Everything one enrichment needs to run.
+
+    Attributes
+    ----------
+    retry_failed : bool
+        Whether keys whose newest attempt failed are tried again.
+    unreadable_intents : int
+        Intents of which nobody knows what they meant to send: all sending waits for the settle time.
+    """
+
+    plan: Plan
+    ledger: Ledger
+    store: Store
+    service: Service
+    pacer: Pacer
+    clock: Clock
+    settle_time: float
+    observer: Observer
+    group_metadata: Mapping[str, Json]
+    cursors: Mapping[str, str]
+    retry_failed: bool = True
+    unreadable_intents: int = 0
+
+    async def run(self, *, timeout: float | None) -> Books:  # noqa: ASYNC109 - a deadline that leaves rows pending
+        """Run until every key has an outcome, or `timeout` seconds of the clock have passed."""
+        books = Books(self.plan, ledger=self.ledger, store=self.store, observer=self.observer)
+        for group_id, cursor in self.cursors.items():
+            books.track(group_id).durable = cursor
+        followers: dict[str, asyncio.Task[None]] = {}
+
+        def follow(group_id: str) -> None:
+            followers[group_id] = asyncio.create_task(
+                follow_group(group_id, books=books, service=self.service, clock=self.clock)
+            )
+
+        submitter = Submitter(
+            books,
+            service=self.service,
+            pacer=self.pacer,
+            clock=self.clock,
+            settle_time=self.settle_time,
+            group_metadata=self.group_metadata,
+            on_group=follow,
+        )
+        work = asyncio.create_task(self._work(books, submitter, follow))
+        side = [
+            asyncio.create_task(hydrate(books=books, service=self.service, clock=self.clock)),
+            asyncio.create_task(self._flush_often(books)),
+        ]
+        try:
+            await self._until_done(work, side, followers, timeout=timeout, submitter=submitter)
+        finally:
+            tasks = [work, *side, *followers.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await books.flush()
+        return books
+
+    async def _work(self, books: Books, submitter: Submitter, follow: Callable[[str], None]) -> None:
+        """Look first, then send and wait."""
+        self._plan_work(books, submitter)
+        if not books.waiting:
+            return
+        self.observer.started(rows=self.plan.rows, waiting=len(books.waiting))
+        if self.store.groups:
+            await self._look_first(books, submitter)
+            await books.flush()  # a failure is durable before its retry's intent
+            self._plan_work(books, submitter)
+            for intent in self.ledger.intents.values():
+                submitter.reopen(intent)
+            for group_id in self.store.groups:
+                follow(group_id)
+        await submitter.run()
+        while books.waiting:
+            await books.news()
+
+    def _plan_work(self, books: Books, submitter: Submitter) -> None:
+        """Fill the queue and the set of runs waited for from what the ledger knows."""
+        keys = self.plan.keys
+        needs = self.ledger.needs(keys, retry_failed=self.retry_failed)
+        submitter.queue.clear()
+        submitter.queue.extend(needs.to_send)
+        books.waiting.clear()
+        books.waiting.update(RunId(keys[entry], attempt) for entry, attempt in needs.to_send)
+        books.waiting.update(RunId(keys[entry], self.ledger.newest(keys[entry]) or 0) for entry in needs.awaited)
+
+    async def _look_first(self, books: Books, submitter: Submitter) -> None:
+        """List each known group once and adopt from it, before anything is sent."""
+        if self.unreadable_intents and submitter.queue:
+            self.observer.said(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
+            await self.clock.sleep(self.settle_time)
+        for group_id in self.store.groups:
+            awaited = len(self.ledger.awaited[group_id])
+            wholesale = awaited > max(10, self.ledger.group_size(group_id) // 10)
+            opened = [run for i in self.ledger.intents.values() if i.group_id == group_id for run in i.runs]
+            unknown = [run for run in books.waiting if run.key not in opened]
+            for attempt in range(Backoff().tries + 1):
+                look = await look_at_group(
+                    self.service,
+                    books,
+                    group_id,
+                    include_output=wholesale,
+                    by_input=[*opened, *(unknown if self.service.dialect == "seed" else ())],
+                )
+                if look.flaw is None or not submitter.queue:
+                    break
+                self.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
+                await self.clock.sleep(Backoff().wait(attempt))
+            else:
+                raise UndecidedError(group_id=group_id, runs=len(submitter.queue), reason=look.flaw)
+
+    async def _until_done(
+        self,
+        work: asyncio.Task[None],
+        side: list[asyncio.Task[None]],
+        followers: Mapping[str, asyncio.Task[None]],
+        *,
+        timeout: float | None,  # noqa: ASYNC109 - as above
+        submitter: Submitter,
+    ) -> None:
+        """Return when the work is done or the time is up; raise what any part of it raised."""
+        deadline = None if timeout is None else self.clock.now() + timeout
+        while not work.done():
+            left = None if deadline is None else max(0.0, self.clock.real(deadline - self.clock.now()))
+            if left == 0.0:
+                submitter.stopping = True  # a POST in flight gets a moment for its answer
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GRACE):
+                        await submitter.idle()
+                return
+            beat = 0.2 if left is None else min(left, 0.2)
+            done, _ = await asyncio.wait(
+                {work, *side, *followers.values()}, timeout=beat, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+
+    async def _flush_often(self, books: Books) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            if books.is_dirty:
+                await books.flush()
+                await self.store.tidy()
+

@@ -1,0 +1,62 @@
+"""Looking at a group: one count and one whole listing, and what follows for the runs in it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from parallel_frames._inputs import canonical_of_json, canonical_of_sent
+from parallel_frames._ledger import Look, judge_look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from parallel_frames._engine._books import Books
+    from parallel_frames._model import RunEvent, RunId, Service
+
+
+async def look_at_group(
+    service: Service, books: Books, group_id: str, *, include_output: bool, by_input: Iterable[RunId] = ()
+) -> Look:
+    """Read a group's count and then its whole list, and adopt every run of ours that stands in it.
+
+    `by_input` are runs of which the service may hold nothing but the input: they are recognised by its canonical
+    form where a run carries no metadata at all. Returns the look, which says whether absence may be concluded.
+    """
+    acknowledged = set(books.ledger.acknowledged[group_id])
+    status = await service.group_status(group_id)
+    sought = _inputs_of(books, by_input)
+    runs: dict[str, RunEvent] = {}
+    unlinked = 0
+    async for event in service.list_runs(group_id, include_input=bool(sought), include_output=include_output):
+        runs[event.run_id] = event
+        run = books.ledger.identify(event)
+        if run is None and not event.metadata:
+            run = _by_input(event, sought)
+            unlinked += run is None and event.input is None
+        if run is not None:
+            books.note_found(run, run_id=event.run_id, group_id=group_id)
+            books.take_run(group_id, event, run)
+    look = judge_look(status, runs, acknowledged)
+    if look.flaw is None and unlinked and sought:
+        return Look(runs, f"{unlinked} of its runs carry neither metadata nor their input")
+    return look
+
+
+def _inputs_of(books: Books, runs: Iterable[RunId]) -> dict[bytes, list[RunId]]:
+    """Return the runs by the canonical form of what was sent; only rows of this call's frame can be known so."""
+    wanted = {run.key: run for run in runs}
+    sought: defaultdict[bytes, list[RunId]] = defaultdict(list)
+    if wanted:
+        for entry, key in enumerate(books.plan.keys):
+            if key in wanted:
+                sought[canonical_of_sent(books.plan.inputs[entry])].append(wanted[key])
+    return dict(sought)
+
+
+def _by_input(event: RunEvent, sought: dict[bytes, list[RunId]]) -> RunId | None:
+    """Return, once, the run that was sent with this very input."""
+    if event.input is None or not sought:
+        return None
+    same = sought.get(canonical_of_json(event.input))
+    return same.pop(0) if same else None

@@ -1,0 +1,246 @@
+"""Sending what is to be sent: in paced batches, one at a time, and never again before having looked.
+
+One loop both sends and looks, so that while it looks at a group no POST of ours is in flight there. A batch whose
+answer proves nothing becomes *undecided*; two undecided batches stop further sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from parallel_frames._engine._look import look_at_group
+from parallel_frames._ledger import Look
+from parallel_frames._model import (
+    BATCH_LIMIT,
+    GROUP_LIMIT,
+    Accepted,
+    Ambiguous,
+    OutgoingRun,
+    Receipt,
+    Refused,
+    RunId,
+)
+from parallel_frames._pace import Backoff
+from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from parallel_frames._engine._books import Books
+    from parallel_frames._model import Intent, Json, Posted, Service
+    from parallel_frames._pace import Clock, Pacer
+
+FIRST_UNPROVEN_BATCH: Final = 5
+LOOKS_AFTER_SETTLING: Final = 8
+LONG_WAIT: Final = 5.0
+
+
+@dataclass(slots=True)
+class Undecided:
+    """A batch that may or may not have been created."""
+
+    intent: Intent
+    since: float
+    reason: str
+    next_look: float
+    looks: int = 0
+
+
+class Submitter:
+    """The loop that sends one enrichment's runs."""
+
+    def __init__(
+        self,
+        books: Books,
+        *,
+        service: Service,
+        pacer: Pacer,
+        clock: Clock,
+        settle_time: float,
+        group_metadata: Mapping[str, Json],
+        on_group: Callable[[str], None],
+    ) -> None:
+        self.books = books
+        self.queue: deque[tuple[int, int]] = deque()
+        self.undecided: list[Undecided] = []
+        self.stopping = False
+        self._service = service
+        self._pacer = pacer
+        self._clock = clock
+        self._settle_time = settle_time
+        self._group_metadata = group_metadata
+        self._on_group = on_group
+        self._batch_limit = BATCH_LIMIT
+        self._linked = any(books.ledger.acknowledged.values())
+        self._unreachable = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._entries = {key: entry for entry, key in enumerate(books.plan.keys)}
+
+    def reopen(self, intent: Intent) -> None:
+        """Take up a batch that a dead process left open; its settle time begins anew."""
+        now = self._clock.now()
+        self.undecided.append(Undecided(intent, now, "the process that sent it ended", now))
+
+    async def run(self) -> None:
+        """Send everything in the queue, and decide every batch that matters to this call."""
+        while not self.stopping and (self.queue or self._has_relevant()):
+            await self._look_where_due()
+            if self.queue and len(self.undecided) < 2:
+                await self._send_next()
+            elif self._has_relevant():
+                await self._wait_for_look()
+
+    def _has_relevant(self) -> bool:
+        return any(run in self.books.waiting for each in self.undecided for run in each.intent.runs)
+
+    # Sending
+
+    async def _send_next(self) -> None:
+        group_id = await self._open_group()
+        wanted = min(self._batch_limit, len(self.queue), GROUP_LIMIT - self.books.ledger.group_size(group_id))
+        if self._service.dialect == "seed" and not self._linked:
+            wanted = min(wanted, FIRST_UNPROVEN_BATCH)
+        granted, wait = self._pacer.take(wanted, now=self._clock.now())
+        if not granted:
+            if wait > LONG_WAIT:
+                self.books.observer.said(f"waiting {wait:.0f} s for the rate limit")
+            due = min((each.next_look for each in self.undecided), default=float("inf"))
+            await self._clock.sleep(min(wait, max(due - self._clock.now(), 0.01)))
+            return
+        batch = [self.queue.popleft() for _ in range(granted)]
+        created = granted
+        self._idle.clear()
+        try:
+            posted, intent = await self._post(group_id, batch)
+            created = 0 if isinstance(posted, Refused) else granted
+        finally:
+            self._pacer.finish(granted, created=created, now=self._clock.now())
+        await self._settle_answer(posted, intent, batch)
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Return when no POST is in flight and the last one's answer is durable."""
+        await self._idle.wait()
+
+    async def _open_group(self) -> str:
+        """Return the group that the next batch goes to; a new one is durable before anything is sent to it."""
+        groups = self.books.store.groups
+        if groups and self.books.ledger.group_size(groups[-1]) < GROUP_LIMIT:
+            return groups[-1]
+        group_id = await self._service.create_group(self.books.plan.job, metadata=self._group_metadata)
+        dialect = self._service.dialect
+        if dialect is None:
+            raise ProtocolError("The service opened a group in no known dialect.", group_id=group_id)
+        await self.books.store.add_group(group_id, dialect=dialect)
+        self._on_group(group_id)
+        return group_id
+
+    async def _post(self, group_id: str, batch: Sequence[tuple[int, int]]) -> tuple[Posted, Intent]:
+        """Make the intent durable, then send the batch, once."""
+        plan = self.books.plan
+        runs = [RunId(plan.keys[entry], attempt) for entry, attempt in batch]
+        outgoing = [OutgoingRun(plan.inputs[entry], self._metadata(entry, attempt)) for entry, attempt in batch]
+        intent = await self.books.begin_batch(group_id, runs=runs, rows=[plan.positions[entry] for entry, _ in batch])
+        return await self._service.add_runs(group_id, job=plan.job, runs=outgoing), intent
+
+    def _metadata(self, entry: int, attempt: int) -> dict[str, Json]:
+        plan = self.books.plan
+        told: dict[str, Json] = {
+            "row": str(plan.positions[entry]),
+            "key": plan.keys[entry],
+            "attempt": str(attempt),
+        }
+        if (label := plan.labels[entry]) is not None:
+            told["index"] = label
+        return told if plan.metadata is None else {**plan.metadata[entry], **told}
+
+    async def _settle_answer(self, posted: Posted, intent: Intent, batch: Sequence[tuple[int, int]]) -> None:
+        if isinstance(posted, Accepted):
+            self._unreachable = 0
+            self._linked = True
+            self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
+            receipts = [
+                Receipt(run.key, run.attempt, run_id, intent.group_id, row)
+                for run, run_id, row in zip(intent.runs, posted.run_ids, intent.rows, strict=True)
+            ]
+            await self.books.end_batch(intent, receipts=receipts)
+        elif isinstance(posted, Ambiguous):
+            now = self._clock.now()
+            self.undecided.append(Undecided(intent, now, posted.reason, now))
+            self.books.observer.said(
+                f"whether {len(intent.runs)} runs were created is not known ({posted.reason}): looking"
+            )
+        else:
+            self.queue.extendleft(reversed(batch))
+            await self.books.drop_batch(intent)
+            await self._after_refusal(posted, len(batch))
+
+    async def _after_refusal(self, refused: Refused, size: int) -> None:
+        """Wait where waiting helps; raise where it does not."""
+        if refused.status == 429:
+            self._pacer.refuse(refused.retry_after, now=self._clock.now())
+        elif refused.status == 402 and (self.books.ledger.in_flight() or size > 1):
+            self._batch_limit = max(1, size // 2)  # perhaps fewer still fit the credit
+            if self.books.ledger.in_flight():
+                self.books.observer.said("out of credit: waiting for runs in flight to finish")
+                await self.books.news(timeout=self._clock.real(30.0))
+        elif refused.status is None and self._unreachable < Backoff().tries:
+            self._unreachable += 1
+            await self._clock.sleep(Backoff().wait(self._unreachable - 1))
+        else:
+            raise refused.error
+
+    # Looking
+
+    async def _look_where_due(self) -> None:
+        for each in list(self.undecided):
+            if each.next_look <= self._clock.now() or not self.books.ledger.missing(each.intent.number):
+                await self._decide(each)
+
+    async def _wait_for_look(self) -> None:
+        due = min(each.next_look for each in self.undecided)
+        await self.books.news(timeout=max(self._clock.real(due - self._clock.now()), 0.001))
+
+    async def _decide(self, each: Undecided) -> None:
+        """Look at the group: adopt what is there, and send again only what is proven absent."""
+        number, group_id = each.intent.number, each.intent.group_id
+        began = self._clock.now()
+        look = await self._look(each, self.books.ledger.missing(number))
+        missing = self.books.ledger.missing(number)
+        waited = began - each.since
+        if not missing or (look.flaw is None and waited >= self._settle_time):
+            self.undecided.remove(each)
+            self._linked = self._linked or len(missing) < len(each.intent.runs)
+            receipts = list(self.books.ledger.found[number].values())
+            await self.books.end_batch(each.intent, receipts=receipts)
+            again = [(self._entries[run.key], run.attempt) for run in missing if run.key in self._entries]
+            self.queue.extendleft(reversed([pair for pair in again if self._is_wanted(pair)]))
+            if missing:
+                self.books.observer.said(f"{len(missing)} runs were not created: sending them again")
+            return
+        each.looks += 1
+        if waited > self._settle_time and each.looks > LOOKS_AFTER_SETTLING:
+            raise UndecidedError(group_id=group_id, runs=len(missing), reason=look.flaw or each.reason)
+        left = self._settle_time - waited
+        pause = min(max(1.0, waited), left) if left > 0 else 5.0
+        each.next_look = self._clock.now() + pause
+        self.books.observer.said(f"{len(missing)} runs undecided; {max(left, 0):.0f} s until they count as not created")
+
+    def _is_wanted(self, pair: tuple[int, int]) -> bool:
+        return RunId(self.books.plan.keys[pair[0]], pair[1]) in self.books.waiting
+
+    async def _look(self, each: Undecided, missing: Sequence[RunId]) -> Look:
+        """Look once; a service that cannot be read now proves nothing."""
+        if not missing:
+            return Look({}, None)
+        group_id = each.intent.group_id
+        try:
+            return await look_at_group(
+                self._service, self.books, group_id, include_output=False, by_input=missing
+            )
+        except (UnavailableError, RateLimitError, ProtocolError) as error:
+            return Look({}, str(error))

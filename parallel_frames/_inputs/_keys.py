@@ -1,0 +1,166 @@
+"""The identity of runs: a canonical form and a job become 32 hexadecimal digits, equal ones share a run.
+
+It owns the framing that is hashed, with its version number, and the grouping of equal rows. It refuses to know how a
+canonical form is made: bytes come in. A key depends on nothing but its arguments, on any machine and any version of
+pandas; golden vectors hold it to that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parallel_frames._model import KEY_VERSION
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parallel_frames._model import Json
+
+
+def make_key(canonical: bytes, job_hash: str, *, occurrence: int | None = None, version: int = KEY_VERSION) -> str:
+    """Return the key of an input.
+
+    Parameters
+    ----------
+    canonical : bytes
+        Its canonical form.
+    job_hash : str
+        The hash of the job, without line breaks.
+    occurrence : int or None, default None
+        Which of the equal rows it is, from 0, when equal rows do not share a run; None when they do.
+    version : int, default the current one
+        Version of the key.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
+    check_version(version)
+    digest = _start(job_hash, occurrence, version)
+    digest.update(canonical)
+    return digest.hexdigest()
+
+
+def make_keys(
+    canonicals: Sequence[bytes | None], job_hash: str, *, dedupe: bool = True, version: int = KEY_VERSION
+) -> list[str | None]:
+    """Return the key of each canonical form, None for None.
+
+    Parameters
+    ----------
+    canonicals : sequence of (bytes or None)
+        None is a row with nothing to send.
+    job_hash : str
+        The hash of the job.
+    dedupe : bool, default True
+        Whether equal rows share a key. If not, each has the number of its occurrence in it.
+    version : int, default the current one
+        Version of the key.
+
+    Returns
+    -------
+    list of (str or None)
+        As long as `canonicals`.
+    """
+    check_version(version)
+    if not dedupe:
+        return _numbered_keys(canonicals, job_hash, version)
+    start = _start(job_hash, None, version)
+    return [None if canonical is None else _finish(start, canonical) for canonical in canonicals]
+
+
+def distinct(values: Sequence[Hashable | None]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Group equal rows.
+
+    Parameters
+    ----------
+    values : sequence of (hashable or None)
+        A key or a canonical form per row; None is a row with nothing to send.
+
+    Returns
+    -------
+    first : numpy.ndarray of int64
+        The position of the first row of each distinct value, in order of appearance.
+    entries : numpy.ndarray of int64
+        For each row its entry in `first`, -1 for None.
+    """
+    different = [value for value in dict.fromkeys(values) if value is not None]
+    numbers: dict[Hashable | None, int] = {value: number for number, value in enumerate(different)}
+    first = np.empty(len(numbers), dtype="int64")
+    numbers[None] = -1
+    entries = np.fromiter(map(numbers.__getitem__, values), dtype="int64", count=len(values))
+    sent = np.flatnonzero(entries >= 0)[::-1]
+    first[entries[sent]] = sent  # backwards, so that the first row of each value is the last one written
+    return first, entries
+
+
+def hash_identity(identity: Mapping[str, Json]) -> str:
+    """Return 32 hexadecimal digits over a mapping that is JSON; the order of names does not matter, nulls do.
+
+    Raises
+    ------
+    InputError
+        The mapping holds something that is not JSON.
+    """
+    try:
+        text = json.dumps(
+            identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_as_dict
+        )
+        return blake2b(text.encode(), digest_size=16).hexdigest()
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"What identifies this job is not JSON: {problem}.") from None
+
+
+def check_version(version: int) -> None:
+    """Refuse a version this library cannot compute."""
+    if version not in _STARTS:
+        known = ", ".join(map(str, _STARTS))
+        raise InputError(f"Keys of version {version} are unknown to this library, which computes {known}.")
+
+
+def _start_1(job_hash: str, occurrence: int | None) -> blake2b:
+    # Lines, then the canonical form up to the end: no two inputs can be framed alike.
+    number = "shared" if occurrence is None else str(occurrence)
+    return blake2b(f"parallel_frames\n1\n{job_hash}\n{number}\n".encode(), digest_size=16)
+
+
+# A second version is a second entry, beside a second canonical form; the first one stays.
+_STARTS: dict[int, Callable[[str, int | None], blake2b]] = {1: _start_1}
+
+
+def _start(job_hash: str, occurrence: int | None, version: int) -> blake2b:
+    if "\n" in job_hash:
+        raise InputError(f"A job's hash is one line; {job_hash!r} is not.")
+    return _STARTS[version](job_hash, occurrence)
+
+
+def _finish(start: blake2b, canonical: bytes) -> str:
+    digest = start.copy()
+    digest.update(canonical)
+    return digest.hexdigest()
+
+
+def _numbered_keys(canonicals: Sequence[bytes | None], job_hash: str, version: int) -> list[str | None]:
+    seen: Counter[bytes] = Counter()
+    keys: list[str | None] = []
+    for canonical in canonicals:
+        if canonical is None:
+            keys.append(None)
+            continue
+        keys.append(make_key(canonical, job_hash, occurrence=seen[canonical], version=version))
+        seen[canonical] += 1
+    return keys
+
+
+def _as_dict(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"an object of type {type(value).__name__} is not JSON")

@@ -1,0 +1,50 @@
+"""Index labels as text, for people who read a run's metadata at the service.
+
+They identify nothing: rows are known by key and position. It refuses to shorten a label, since half a label misleads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+MOST_CHARACTERS = 512
+
+
+def index_labels(df: pd.DataFrame, positions: Sequence[int] | np.ndarray[Any, Any]) -> list[str | None]:
+    """Return the index labels of these rows as text.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Any index.
+    positions : sequence of int
+        Rows, by position.
+
+    Returns
+    -------
+    list of (str or None)
+        One per position; the parts of a MultiIndex label joined by ``/``. None where the text is longer than 512
+        characters or is not Unicode that can travel.
+    """
+    labels = df.index.take(np.asarray(positions, dtype="int64")).tolist()
+    texts = map(_joined, labels) if df.index.nlevels > 1 else map(str, labels)
+    return [text if len(text) <= MOST_CHARACTERS and _is_unicode(text) else None for text in texts]
+
+
+def _joined(label: tuple[object, ...]) -> str:
+    return "/".join(map(str, label))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,207 @@
+"""Rows as inputs: columns of tokens put together, a slice of rows at a time.
+
+It owns the three shapes an input has (object, bare cell, template), which rows have nothing to send, and the message
+about a cell that cannot travel. Memory beyond the result is that of one slice. Rows are told by position only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+
+from parallel_frames._inputs import _form1 as form
+from parallel_frames._inputs._cells import pair_of
+from parallel_frames._inputs._columns import column_tokens
+from parallel_frames._inputs._keys import check_version
+from parallel_frames._inputs._refusal import UnusableCellError
+from parallel_frames._inputs._wire import is_empty, quote, unquote
+from parallel_frames._model import KEY_VERSION
+from parallel_frames.errors import InputError, UnknownColumnError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+    from parallel_frames._inputs._plain import Tokens
+    from parallel_frames._inputs._select import Selection
+    from parallel_frames._model import Json
+
+Texts: TypeAlias = "list[str | None]"
+SLICE_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The inputs of consecutive rows, two entries per row, both None for a row with nothing to send.
+
+    Attributes
+    ----------
+    sent : list of (bytes or None)
+        The JSON of the input as it travels.
+    canonical : list of (bytes or None)
+        What identifies it.
+    """
+
+    sent: list[bytes | None]
+    canonical: list[bytes | None]
+
+
+def render_inputs(df: pd.DataFrame, selection: Selection, *, version: int = KEY_VERSION) -> Rendered:
+    """Turn every row into the JSON it sends and the form that identifies it.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Any index; it is read by position and never changed.
+    selection : Selection
+        From `select_inputs`.
+    version : int, default the current one
+        Version of the canonical form.
+
+    Returns
+    -------
+    Rendered
+        One entry per row of `df`.
+
+    Raises
+    ------
+    InputError
+        A cell has no JSON; the message names its column, row, type and the way out.
+
+    Notes
+    -----
+    Missing cells (None, NaN, NaT, NA) are left out of an object and are empty text in a template. A row is skipped
+    when nothing is left, or when all that is left is blank text (only white space) or empty objects and lists.
+
+    A bare cell travels as text, or as an object if it is a dict: 5 travels as ``"5"``, a list as its JSON's text.
+    Integers beyond 64 bits and Decimals travel as text with all their digits.
+    """
+    whole = Rendered([], [])
+    for part in render_slices(df, selection, version=version):
+        whole.sent.extend(part.sent)
+        whole.canonical.extend(part.canonical)
+    return whole
+
+
+def render_slices(
+    df: pd.DataFrame, selection: Selection, *, version: int = KEY_VERSION, rows: int = SLICE_ROWS
+) -> Iterator[Rendered]:
+    """Yield what `render_inputs` returns, at most `rows` rows at a time."""
+    check_version(version)
+    columns = [_column(df, label) for label in selection.labels]
+    shape = {"object": _objects, "cell": _cells, "template": _templates}[selection.form]
+    for start in range(0, len(df), rows):
+        slices = [column[start : start + rows] for column in columns]
+        tokens = [_tokens(part, df.index, start, label) for part, label in zip(slices, selection.labels, strict=True)]
+        rendered = shape(selection, tokens)
+        for row in _nothing_to_send([column.wire for column in tokens], len(slices[0])):
+            rendered.sent[row] = rendered.canonical[row] = None
+        yield rendered
+
+
+def canonical_of_json(value: Json) -> bytes:
+    """Return the canonical form of an input that was parsed from JSON, such as a server's echo of it.
+
+    Parameters
+    ----------
+    value : None, bool, int, float, str, list or dict
+
+    Returns
+    -------
+    bytes
+        Comparable with `canonical_of_sent` only: a Decimal's cell is a number, its JSON is text.
+    """
+    try:
+        pair = pair_of(value)
+    except UnusableCellError as refusal:
+        raise InputError(f"This JSON has no canonical form: {refusal}.") from None
+    return b"null" if pair is None else pair[1].encode()
+
+
+def canonical_of_sent(sent: bytes) -> bytes:
+    """Return the canonical form of an input as it was sent; nothing sent has numbers that 64 bits cannot hold."""
+    return canonical_of_json(orjson.loads(sent))
+
+
+def _column(df: pd.DataFrame, label: Any) -> Any:
+    positions = [position for position, column in enumerate(df.columns) if column == label]
+    if len(positions) != 1:
+        raise UnknownColumnError(label, df.columns, where="The selection")
+    return df.iloc[:, positions[0]].array
+
+
+def _tokens(values: Any, index: pd.Index[Any], start: int, label: object) -> Tokens:
+    try:
+        return column_tokens(values)
+    except UnusableCellError:
+        row, refusal = _first_refused(values)
+        where = f"Column {label!r}, row {start + row} (index {index[start + row]!r}, {type(values[row]).__name__})"
+        raise InputError(f"{where}: {refusal.reason}. {refusal.advice[0].upper()}{refusal.advice[1:]}.") from None
+
+
+def _first_refused(values: Any) -> tuple[int, UnusableCellError]:
+    low, high = 0, len(values)
+    while True:  # the first refused row is in [low, high)
+        middle = (low + high) // 2 if high - low > 1 else high
+        try:
+            column_tokens(values[low:middle])
+        except UnusableCellError as refusal:
+            if middle - low == 1:
+                return low, refusal
+            high = middle
+        else:
+            low = middle
+
+
+def _objects(selection: Selection, tokens: Sequence[Tokens]) -> Rendered:
+    fields = list(zip(selection.names, tokens, strict=True))
+    return Rendered(
+        _join_objects([(name, column.wire) for name, column in fields]),
+        _join_objects([(name, column.canonical) for name, column in sorted(fields, key=lambda field: field[0])]),
+    )
+
+
+def _join_objects(fields: Sequence[tuple[str, Texts]]) -> list[bytes | None]:
+    named = [_prefixed(f"{quote(name)}:", tokens) for name, tokens in fields]
+    rows = zip(*named, strict=True)
+    if not any(None in column for column in named):
+        return [f"{{{','.join(row)}}}".encode() for row in rows]
+    return [f"{{{','.join(filter(None, row))}}}".encode() for row in rows]
+
+
+def _prefixed(prefix: str, tokens: Texts) -> list[Any]:
+    if None in tokens:
+        return [None if token is None else prefix + token for token in tokens]
+    return list(map(prefix.__add__, tokens))  # type: ignore[arg-type]
+
+
+def _cells(_: Selection, tokens: Sequence[Tokens]) -> Rendered:
+    sent, canonical = tokens[0].wire, tokens[0].canonical
+    return Rendered(
+        [None if token is None else _bare(token).encode() for token in sent],
+        [None if token is None else token.encode() for token in canonical],
+    )
+
+
+def _bare(token: str) -> str:
+    return token if token[0] in '"{' else quote(token)
+
+
+def _templates(selection: Selection, tokens: Sequence[Tokens]) -> Rendered:
+    texts = [["" if token is None else unquote(token) for token in column.wire] for column in tokens]
+    layout = "".join(part.replace("%", "%%") if isinstance(part, str) else "%s" for part in selection.parts)
+    order = [texts[part] for part in selection.parts if not isinstance(part, str)]
+    filled = [layout % row for row in zip(*order, strict=True)]
+    return Rendered([quote(text).encode() for text in filled], [form.text(text).encode() for text in filled])
+
+
+def _nothing_to_send(columns: Sequence[Texts], rows: int) -> list[int]:
+    empty = list(range(rows))
+    for column in columns:
+        empty = [row for row in empty if is_empty(column[row])]
+        if not empty:
+            break
+    return empty

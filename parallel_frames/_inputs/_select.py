@@ -1,0 +1,222 @@
+"""What a row sends, decided from labels alone, before any cell is read.
+
+It owns the four ways to say it (nothing, a list, a mapping, a string) and the names the service sees. It refuses to
+look at values: a `Selection` made for one frame holds for every frame with those columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from parallel_frames.errors import InputError, UnknownColumnError
+
+Label: TypeAlias = Hashable
+Inputs: TypeAlias = "Mapping[str, Label] | Sequence[Label] | str | None"
+_WHERE = "inputs"
+_RENAME = "Give each its own name with inputs={name: column}, or rename one of the columns"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What every row of a frame sends.
+
+    Attributes
+    ----------
+    form : str
+        ``"object"`` (names and cells), ``"cell"`` (one column's bare cell) or ``"template"`` (a text).
+    names : tuple of str
+        The names sent, in order; of a template its placeholders.
+    labels : tuple of label
+        The column of each name.
+    parts : tuple of (str or int)
+        Of a template: its texts, and the positions in `names` that stand between them.
+    """
+
+    form: Literal["object", "cell", "template"]
+    names: tuple[str, ...]
+    labels: tuple[Label, ...]
+    parts: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        if self.form == "template":
+            shown = "".join(part if isinstance(part, str) else f"{{{self.names[part]}}}" for part in self.parts)
+            return f"the text {shown!r}"
+        if self.form == "cell":
+            return f"the bare cell of {self.labels[0]!r}"
+        return "an object of " + ", ".join(
+            name if name == label else f"{name} (column {label!r})"
+            for name, label in zip(self.names, self.labels, strict=True)
+        )
+
+
+def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[Label] = ()) -> Selection:
+    """Resolve which cells a row sends, and under which names.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Only its columns are looked at.
+    inputs : list of labels, mapping of str to label, str, or None
+        Columns; ``{name the service sees: column}``; one column's label (its bare cell is the input); a template
+        ``"Research {company} ({website})"``, in which ``{{`` and ``}}`` are braces and a placeholder is a column's
+        name exactly as it is sent. A label wins over a template. None: every column.
+    exclude : collection of labels, default ()
+        Columns left out when `inputs` is None.
+
+    Returns
+    -------
+    Selection
+        Names are ``str(label)``; those of MultiIndex columns their non-empty parts joined by ``/``.
+
+    Raises
+    ------
+    UnknownColumnError
+        A column that `df` does not have.
+    InputError
+        Two columns give one name, one label stands for two columns, nothing is selected, or a string is neither
+        a column nor a template.
+
+    Examples
+    --------
+    >>> print(select_inputs(pd.DataFrame(columns=["company", "website"]), ["company"]))
+    an object of company
+    """
+    columns: Counter[Label] = Counter(list[Label](df.columns))
+    if inputs is None:
+        left_out = set(exclude)
+        return _object([(name_of(label), label) for label in df.columns if label not in left_out], columns)
+    if isinstance(inputs, Mapping):
+        return _object([(_checked_name(name), label) for name, label in inputs.items()], columns)
+    if _is_label(inputs, columns):
+        _check_label(inputs, columns)
+        return Selection("cell", (name_of(inputs),), (inputs,))
+    if isinstance(inputs, str):
+        return _template(inputs, columns)
+    if isinstance(inputs, (Sequence, pd.Index, np.ndarray)):
+        for label in inputs:
+            _check_label(label, columns)
+        return _object([(name_of(label), label) for label in inputs], columns)
+    raise InputError(
+        f"inputs={inputs!r} is no way to say what a row sends; give a list of columns, {{name: column}}, a column's "
+        "name, or a template such as 'Research {company}'."
+    )
+
+
+def name_of(label: Label) -> str:
+    """Return the name under which a column is sent."""
+    if isinstance(label, tuple):
+        return "/".join(str(part) for part in label if not _is_blank(part))
+    return str(label)
+
+
+def _is_blank(part: object) -> bool:
+    return part == "" or part is None or (isinstance(part, float) and part != part)  # noqa: PLR0124 - NaN's own test
+
+
+def _is_label(inputs: Any, columns: Counter[Label]) -> bool:
+    return isinstance(inputs, Hashable) and inputs in columns
+
+
+def _check_label(label: Any, columns: Counter[Label]) -> None:
+    if not _is_label(label, columns):
+        raise UnknownColumnError(label, columns, where=_WHERE)
+    if columns[label] > 1:
+        raise InputError(
+            f"{_WHERE} names the column {label!r}, but {columns[label]} columns have that label. Rename all but one of "
+            "them: a label must say which column is meant."
+        )
+
+
+def _object(fields: Sequence[tuple[str, Label]], columns: Counter[Label]) -> Selection:
+    if not fields:
+        raise InputError("No column is selected, so a row would have nothing to send. Name some with inputs=[...].")
+    first: dict[str, Label] = {}
+    for name, label in fields:
+        if name in first:
+            raise InputError(f"The columns {first[name]!r} and {label!r} would both be sent as {name!r}. {_RENAME}.")
+        first[name] = label
+    for name, label in fields:
+        _check_text(name, f"the name of the column {label!r}")
+        _check_label(label, columns)
+    return Selection("object", tuple(first), tuple(first.values()))
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or not name:
+        raise InputError(f"inputs={{...}} maps names to columns; {name!r} is no name. Give a text that is not empty.")
+    return str(name)
+
+
+def _check_text(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{text!r}, {what}, has a lone surrogate, which cannot travel as UTF-8. Rename it.") from None
+
+
+def _template(template: str, columns: Counter[Label]) -> Selection:
+    _check_text(template, "the template")
+    pieces = _parse(template, columns)
+    fields: dict[str, Label] = {}
+    parts: list[str | int] = []
+    for literal, placeholder in pieces:
+        if literal and parts and isinstance(parts[-1], str):  # an escaped brace ends a piece
+            parts[-1] += literal
+        elif literal:
+            parts.append(literal)
+        if placeholder is not None:
+            fields.setdefault(placeholder, _column_named(placeholder, columns))
+            parts.append(list(fields).index(placeholder))
+    if not fields:
+        raise InputError(
+            f"inputs={template!r} is neither a column of the frame nor a template with {{placeholders}}; the columns "
+            f"are {_shown(columns)}."
+        )
+    return Selection("template", tuple(fields), tuple(fields.values()), tuple(parts))
+
+
+def _parse(template: str, columns: Counter[Label]) -> list[tuple[str, str | None]]:
+    try:
+        pieces = list(Formatter().parse(template))
+    except ValueError as problem:
+        raise InputError(
+            f"inputs={template!r} is neither a column of the frame ({_shown(columns)}) nor a well-formed template: "
+            f"{problem}. Write {{{{ and }}}} for braces."
+        ) from None
+    for _, name, layout, conversion in pieces:
+        if layout or conversion:
+            raise InputError(
+                f"The placeholder {{{name}{'!' if conversion else ':'}{conversion or layout}}} asks for a format; only "
+                "plain column names may stand between braces. Format the column first."
+            )
+    return [(literal, name) for literal, name, _, _ in pieces]
+
+
+def _column_named(placeholder: str, columns: Counter[Label]) -> Label:
+    found = [label for label in columns if name_of(label) == placeholder]
+    if len(found) > 1:
+        raise InputError(
+            f"The placeholder {{{placeholder}}} could be any of the columns {found!r}. Rename one of them."
+        )
+    if found:
+        _check_label(found[0], columns)
+        return found[0]
+    if "." in placeholder or "[" in placeholder or not placeholder:
+        raise InputError(
+            f"The placeholder {{{placeholder}}} is no column's name; attributes, positions and empty braces are not "
+            f"supported. The columns are {_shown(columns)}."
+        )
+    raise UnknownColumnError(placeholder, columns, where="The template")
+
+
+def _shown(columns: Counter[Label]) -> str:
+    labels = list(columns)
+    more = f" and {len(labels) - 20} more" if len(labels) > 20 else ""
+    return ", ".join(map(repr, labels[:20])) + more if labels else "none"

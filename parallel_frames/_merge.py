@@ -1,0 +1,228 @@
+"""A plan and its outcomes → columns in the frame: pure, by position through keys, never by label or arrival.
+
+It owns what a row's cells, status and error are. Dtypes are the schema's (`_columns`); which outcome stands for a
+key is the ledger's. The input frame is never touched: what comes back is a new frame around the same cells.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from parallel_frames._columns import ABSENT, dtype_of, typed_column
+from parallel_frames._model import STATUSES, Column
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from parallel_frames._model import Json, Outcome, Plan, Schema
+
+STATUS_COLUMN: Final = "parallel_status"
+ERROR_COLUMN: Final = "parallel_error"
+TEXT: Final = Column(ERROR_COLUMN, "string", {"type": "string"}, nullable=True)
+PANDAS_3: Final = int(pd.__version__.partition(".")[0]) >= 3
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The enriched frame and its rows by status."""
+
+    frame: pd.DataFrame
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which labels the new columns have.
+
+    Attributes
+    ----------
+    outputs : tuple of label
+        One per column of the schema, in its order.
+    status, error : label or None
+        None when they are not wanted.
+    """
+
+    outputs: tuple[Hashable, ...]
+    status: Hashable | None
+    error: Hashable | None
+
+    @property
+    def all(self) -> tuple[Hashable, ...]:
+        """Every new label, in order."""
+        return (*self.outputs, *(label for label in (self.status, self.error) if label is not None))
+
+
+def make_layout(
+    df: pd.DataFrame, schema: Schema, *, prefix: str, status: bool, if_exists: Literal["error", "overwrite"]
+) -> Layout:
+    """Return the labels of the new columns.
+
+    Raises
+    ------
+    InputError
+        A label exists already and ``if_exists="error"``, or a column of the schema takes a status column's name.
+    """
+
+    def label(name: str) -> Hashable:
+        levels = df.columns.nlevels
+        return prefix + name if levels == 1 else (prefix + name, *[""] * (levels - 1))
+
+    outputs = tuple(label(column.name) for column in schema.columns)
+    layout = Layout(outputs, label(STATUS_COLUMN) if status else None, label(ERROR_COLUMN) if status else None)
+    if len(set(layout.all)) < len(layout.all):
+        taken = [name for name, count in Counter(layout.all).items() if count > 1]
+        raise InputError(f"The schema has columns {taken}, which are the status columns' names; say status=False.")
+    existing = [name for name in layout.all if name in df.columns]
+    if existing and if_exists == "error":
+        raise InputError(
+            f"The frame already has {', '.join(map(repr, existing))}. Nothing was sent. Say if_exists='overwrite', or "
+            "prefix='...' for new names."
+        )
+    if len(df.columns) > len(set(df.columns)) and any(list(df.columns).count(name) > 1 for name in existing):
+        raise InputError(f"The frame has {existing} more than once, so it cannot be overwritten.")
+    return layout
+
+
+def merge_outcomes(
+    df: pd.DataFrame,
+    plan: Plan,
+    schema: Schema,
+    *,
+    outcomes: Sequence[Outcome | None],
+    is_sent: Callable[[str], bool],
+    layout: Layout,
+    dtype_backend: Literal["numpy_nullable", "pyarrow"],
+) -> Merged:
+    """Return the frame with its new columns.
+
+    Parameters
+    ----------
+    outcomes : sequence of (Outcome or None)
+        One per distinct run of the plan.
+    is_sent : callable
+        Whether the run of a key may exist: it tells pending from not sent.
+    """
+    contents, place = _read_contents(outcomes)
+    problems: dict[int, list[str]] = {}
+    arrays: dict[Hashable, Any] = {}
+    per_row = _through(place, plan.row_runs)
+    for label, column in zip(layout.outputs, schema.columns, strict=True):
+        values = [_value(content, column.name, form=schema.form) for content in contents]
+        typed = typed_column(column, values, dtype_backend=dtype_backend)
+        for at, problem in typed.problems.items():
+            problems.setdefault(at, []).append(f"{column.name}: {problem}")
+        arrays[label] = _take(typed.series.array, per_row)
+    statuses = [_status(o, at, problems, is_sent(key)) for o, at, key in zip(outcomes, place, plan.keys, strict=True)]
+    errors = [_error(o, at, problems) for o, at in zip(outcomes, place, strict=True)]
+    row_status = _take_list([*statuses, "skipped"], plan.row_runs)
+    completed = per_row >= 0
+    frame = _assign(df, arrays, where=completed)
+    with_status: dict[Hashable, Any] = {}
+    if layout.status is not None:
+        with_status[layout.status] = pd.Categorical(row_status, categories=list(STATUSES))
+    if layout.error is not None:
+        dtype = dtype_of(TEXT, dtype_backend)
+        with_status[layout.error] = pd.array(_take_list([*errors, None], plan.row_runs), dtype=dtype)
+    frame = _assign(frame, with_status, where=np.ones(len(df), dtype=bool))
+    return Merged(frame, dict(Counter(row_status)))
+
+
+def _read_contents(outcomes: Sequence[Outcome | None]) -> tuple[list[Json], list[int]]:
+    """Return the parsed answers, and for each entry of the plan its place among them or -1."""
+    contents: list[Json] = []
+    place: list[int] = []
+    for outcome in outcomes:
+        if outcome is None or outcome.status != "completed" or outcome.output is None:
+            place.append(-1)
+        else:
+            place.append(len(contents))
+            contents.append(orjson.loads(outcome.output))
+    return contents, place
+
+
+def _value(content: Json, name: str, *, form: str) -> Json:
+    if form != "json":
+        return content
+    return content.get(name, ABSENT) if isinstance(content, dict) else content if content is not None else ABSENT
+
+
+def _through(place: Sequence[int], row_runs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return for each row its place among the answers, or -1."""
+    table = np.array([*place, -1], dtype=np.int64)  # -1 as an index is the last entry
+    return np.asarray(table[row_runs], dtype=np.int64)
+
+
+def _take(array: Any, per_row: np.ndarray[Any, Any]) -> Any:
+    if array.dtype == object:  # a missing list is None, not NaN
+        return _objects([*array, None])[per_row]
+    return pd.api.extensions.take(array, per_row, allow_fill=True)
+
+
+def _objects(cells: Sequence[object]) -> np.ndarray[Any, Any]:
+    array = np.empty(len(cells), dtype=object)
+    array[:] = cells
+    return array
+
+
+def _take_list(values: Sequence[Any], row_runs: np.ndarray[Any, Any]) -> list[Any]:
+    return [values[entry] for entry in row_runs.tolist()]
+
+
+def _status(outcome: Outcome | None, at: int, problems: Mapping[int, object], sent: bool) -> str:  # noqa: FBT001 - private
+    if outcome is None:
+        return "pending" if sent else "not_sent"
+    if outcome.status == "completed" and at in problems:
+        return "invalid"
+    return outcome.status
+
+
+def _error(outcome: Outcome | None, at: int, problems: Mapping[int, list[str]]) -> str | None:
+    if outcome is None:
+        return None
+    if at in problems:
+        return "; ".join(problems[at])
+    if outcome.status == "completed":
+        return None
+    try:
+        told = orjson.loads(outcome.error or "null")
+    except orjson.JSONDecodeError:
+        told = outcome.error
+    if isinstance(told, dict):
+        told = told.get("message") or outcome.error
+    return str(told)[:2000] if told else f"the run was {outcome.status} without a reason (run {outcome.run_id})"
+
+
+def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any], *, where: np.ndarray[Any, Any]) -> pd.DataFrame:
+    """Return the frame with columns added, or replaced in those rows that have an answer."""
+    out = df.copy(deep=not PANDAS_3)  # pandas 3 copies on write
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # a wide schema is no reason to scold
+        for label, array in arrays.items():
+            out[label] = _keep_old(df[label], array, where=where) if label in df.columns else array
+    return out
+
+
+def _keep_old(old: pd.Series[Any], new: Any, *, where: np.ndarray[Any, Any]) -> Any:
+    """Return the new cells where there is an answer and the old ones elsewhere; the schema's dtype if it can hold them."""
+    kept = old.array[~where]
+    if where.all() or pd.isna(kept).all():
+        return new
+    try:
+        cast = pd.Series(kept).astype(new.dtype)
+        if not cast.isna().equals(pd.Series(kept).isna()):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        cells = old.astype(object).to_numpy(copy=True)
+        cells[where] = pd.Series(new).astype(object).to_numpy()[where]
+        return cells
+    merged = pd.Series(new).reset_index(drop=True)
+    merged[~where] = cast.array
+    return merged.array

@@ -1,0 +1,169 @@
+"""A frame and a job → the distinct runs it means: everything that can be decided without the network.
+
+Pure: it reads the frame's columns, sends nothing and stores nothing. A `Plan` can be printed, priced and thrown
+away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import orjson
+
+from parallel_frames._inputs import distinct, hash_identity, index_labels, make_keys, render_inputs
+from parallel_frames._model import KEY_VERSION, Job, Options, Plan
+from parallel_frames._schema import parse_schema
+from parallel_frames.errors import InputError, UnknownColumnError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    import pandas as pd
+
+    from parallel_frames._inputs import Selection
+    from parallel_frames._model import Json, Schema
+
+RUN_CHARACTERS: Final = 25_000
+METADATA_NAME: Final = 16
+METADATA_VALUE: Final = 512
+RESERVED: Final = frozenset({"row", "index", "key", "attempt"})
+BETAS: Final = "beta_headers"
+
+
+def make_options(options: Mapping[str, Json] | None) -> Options:
+    """Return the user's options, each known by name.
+
+    Raises
+    ------
+    InputError
+        An option that does not exist, or one of the wrong type.
+    """
+    given = dict(options or {})
+    known = {
+        "source_policy": dict,
+        "advanced_settings": dict,
+        "mcp_servers": list,
+        "previous_interaction_id": str,
+        "enable_events": bool,
+        "webhook": dict,
+        BETAS: (str, list, tuple),
+    }
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(f"options has no {name!r}; there are {', '.join(known)}.")
+        if value is not None and not isinstance(value, known[name]):  # type: ignore[arg-type]
+            raise InputError(f"options[{name!r}] is a {type(value).__name__}, expected {_named(known[name])}.")
+    betas = given.pop(BETAS, None) or ()
+    _check_source_policy(given.get("source_policy"))
+    return Options(**given, beta_headers=(betas,) if isinstance(betas, str) else tuple(betas))
+
+
+def _named(kind: Any) -> str:
+    return " or ".join(each.__name__ for each in kind) if isinstance(kind, tuple) else kind.__name__
+
+
+def _check_source_policy(policy: Mapping[str, Json] | None) -> None:
+    domains = [*(policy or {}).get("include_domains", []), *(policy or {}).get("exclude_domains", [])]
+    if len(domains) > 200:
+        raise InputError(f"source_policy names {len(domains)} domains; the service takes 200.")
+
+
+def make_job(schema: Schema, *, input_schema: object, processor: str, options: Options) -> Job:
+    """Return what, beside the input, decides an answer."""
+    if not isinstance(processor, str) or not processor.strip():
+        raise InputError(f"processor={processor!r} is not a name such as 'base' or 'core'.")
+    spec: dict[str, Json] = {"output_schema": schema.wire}
+    identity: dict[str, Json] = {"schema": schema.identity, "processor": processor, **options.identity()}
+    if input_schema is not None:
+        parsed = parse_schema(input_schema)
+        spec["input_schema"] = parsed.wire
+        identity["input_schema"] = parsed.identity
+    return Job(identity, hash_identity(identity), processor, spec, options)
+
+
+def make_plan(
+    df: pd.DataFrame,
+    job: Job,
+    *,
+    selection: Selection,
+    dedupe: bool = True,
+    metadata: Mapping[str, Hashable] | None = None,
+) -> Plan:
+    """Return the distinct runs of a frame.
+
+    Raises
+    ------
+    InputError
+        A cell that cannot travel, a spec and input over the service's size, or metadata over its limits; the
+        message names the row.
+    """
+    rendered = render_inputs(df, selection)
+    row_keys = make_keys(rendered.canonical, job.hash, dedupe=dedupe)
+    first, row_runs = distinct(row_keys)
+    positions = first.tolist()
+    inputs = [rendered.sent[position] or b"" for position in positions]
+    _check_sizes(df, job, inputs, positions)
+    return Plan(
+        job=job,
+        keys=[row_keys[position] or "" for position in positions],
+        inputs=inputs,
+        positions=positions,
+        labels=index_labels(df, positions),
+        metadata=_user_metadata(df, metadata, first) if metadata else None,
+        row_runs=np.asarray(row_runs, dtype=np.int64),
+        sent=selection.names,
+    )
+
+
+def _check_sizes(df: pd.DataFrame, job: Job, inputs: Sequence[bytes], positions: Sequence[int]) -> None:
+    spec = len(orjson.dumps(job.spec).decode())
+    room = RUN_CHARACTERS - spec
+    for sent, position in zip(inputs, positions, strict=True):
+        if len(sent) > room and (size := len(sent.decode())) > room:
+            raise InputError(
+                f"Row {position} (index {df.index[position]!r}) has an input of {size:,} characters; with the task "
+                f"spec's {spec:,} that is over the service's {RUN_CHARACTERS:,}. Nothing was sent. Shorten it, or name "
+                "fewer columns in inputs=."
+            )
+
+
+def _user_metadata(
+    df: pd.DataFrame, metadata: Mapping[str, Hashable], first: np.ndarray[Any, Any]
+) -> list[dict[str, Json]]:
+    """Return the user's own metadata of each distinct input's first row."""
+    columns: dict[str, list[Any]] = {}
+    for name, label in metadata.items():
+        if not isinstance(name, str) or not 0 < len(name) <= METADATA_NAME:
+            raise InputError(f"metadata name {name!r} must be a text of 1 to {METADATA_NAME} characters.")
+        if name in RESERVED:
+            raise InputError(f"metadata name {name!r} is one of ours ({', '.join(sorted(RESERVED))}); choose another.")
+        if label not in df.columns:
+            raise UnknownColumnError(label, df.columns, where="metadata")
+        cells = df[label]
+        if cells.ndim != 1:
+            raise InputError(f"metadata column {label!r} stands twice in the frame.")
+        taken = cells.iloc[first]
+        columns[name] = [
+            None if missing else _metadata_value(cell, name=name, label=taken.index[at])
+            for at, (cell, missing) in enumerate(zip(taken.tolist(), taken.isna().tolist(), strict=True))
+        ]
+    return [
+        {name: values[at] for name, values in columns.items() if values[at] is not None} for at in range(len(first))
+    ]
+
+
+def _metadata_value(cell: object, *, name: str, label: object) -> str | int | float | bool:
+    if isinstance(cell, bool | int | float):
+        return cell
+    text = str(cell)
+    if len(text) > METADATA_VALUE:
+        raise InputError(
+            f"metadata {name!r} of the row with index {label!r} has {len(text)} characters; at most {METADATA_VALUE}."
+        )
+    return text
+
+
+def group_metadata(job: Job, *, library: str) -> dict[str, Json]:
+    """Return what a group says of itself."""
+    return {"key_version": KEY_VERSION, "job": job.hash, "processor": job.processor[:512], "library": library}

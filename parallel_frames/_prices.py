@@ -1,0 +1,80 @@
+"""What a processor costs and how long it takes, from one dated table; it knows nothing of rows.
+
+Processors and prices change: a name that is not in the table has no price, and is never refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price of runs on one processor.
+
+    Attributes
+    ----------
+    processor : str
+    per_run : decimal.Decimal or None
+        US dollars; None where the table does not know the processor.
+    seconds : tuple of (float, float) or None
+        How long one run usually takes.
+    as_of : str
+        The date of the table.
+    """
+
+    processor: str
+    per_run: Decimal | None
+    seconds: tuple[float, float] | None
+    as_of: str
+
+    def of(self, runs: int) -> Decimal | None:
+        """Return the dollars that so many runs cost."""
+        return None if self.per_run is None else self.per_run * runs
+
+    def text(self, runs: int) -> str:
+        """Return that price as a person reads it."""
+        dollars = self.of(runs)
+        if dollars is None:
+            return f"price of {self.processor!r} not known"
+        return f"${dollars:,.2f}" if not dollars or dollars >= Decimal("0.01") else f"${dollars:,.3f}"
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return dict(json.loads(files("parallel_frames.data").joinpath("prices.json").read_text(encoding="utf-8")))
+
+
+def price_of(processor: str) -> Price:
+    """Return what a processor costs, a ``-fast`` variant included."""
+    table = _table()
+    name = processor.removesuffix("-fast")
+    known = table["processors"].get(name)
+    if known is None:
+        return Price(processor, None, None, table["as_of"])
+    low, high = known["seconds" if name == processor else "fast_seconds"]
+    return Price(processor, Decimal(known["per_1000"]) / 1000, (float(low), float(high)), table["as_of"])
+
+
+def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> float | None:
+    """Return about how long so many runs take: the windows of the rate limit, then one usual run."""
+    if price.seconds is None:
+        return None
+    windows = 0 if max_per_minute is None else max(0, runs - 1) // max_per_minute
+    return windows * 60.0 + sum(price.seconds) / 2
+
+
+def duration_text(seconds: float | None) -> str:
+    """Return seconds as a person says them."""
+    if seconds is None:
+        return "time not known"
+    if seconds < 90:
+        return f"~{seconds:.0f} s"
+    if seconds < 5400:
+        return f"~{seconds / 60:.0f} min"
+    return f"~{seconds / 3600:.1f} h"

@@ -1,0 +1,141 @@
+"""Where an enrichment remembers: which store, what is recalled into the ledger, and whether that fits these rows.
+
+It joins the checkpoint with one call's plan, before anything is sent: resuming is never silent and never a guess.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from parallel_frames._checkpoint import DirectoryStore, MemoryStore, auto_root, choose_folder, open_store
+from parallel_frames._ledger import Ledger
+from parallel_frames.errors import CheckpointError, CheckpointMismatchError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from parallel_frames._call import Call
+    from parallel_frames._model import Job, Plan
+    from parallel_frames._prices import Price
+
+logger = logging.getLogger("parallel_frames")
+
+SUSPICIOUS_FROM: Final = 20
+SUSPICIOUS_SHARE: Final = 0.2
+SAMPLES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """An open store and what it held."""
+
+    store: DirectoryStore | MemoryStore
+    ledger: Ledger
+    cursors: dict[str, str] = field(default_factory=dict)
+    unreadable_intents: int = 0
+
+    @property
+    def location(self) -> str | None:
+        """The job's folder; None in memory."""
+        return str(self.store.folder) if isinstance(self.store, DirectoryStore) else None
+
+
+@contextlib.contextmanager
+def open_memory(call: Call, plan: Plan, *, host: str, root: Path | None, price: Price) -> Iterator[Memory]:
+    """Open what the call asks for; `root` is where checkpoints go that are not named."""
+    if call.checkpoint is None:
+        with contextlib.nullcontext(MemoryStore(groups=[call.group_id] if call.group_id else [])) as store:
+            yield Memory(store, Ledger())
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = _folder(call, plan.job, host=host, root=root, price=price.text(len(plan.keys)))
+            opened = stack.enter_context(open_store(folder, plan.job, host=host))
+        except CheckpointError as error:
+            if call.checkpoint != "auto" or type(error) is not CheckpointError:
+                raise
+            logger.warning("%s Going on without a checkpoint.", error)
+            yield Memory(MemoryStore(groups=[call.group_id] if call.group_id else []), Ledger())
+            return
+        yield _recall(opened, call, plan, price=price)
+
+
+def _folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -> Path:
+    if call.checkpoint == "auto":
+        return choose_folder(root or auto_root(host), job, on_mismatch="new", price=price)
+    if not isinstance(call.checkpoint, str | os.PathLike):
+        raise InputError(f"checkpoint={call.checkpoint!r} is neither a path, 'auto' nor None.")
+    if "://" in str(call.checkpoint):
+        raise InputError(f"checkpoint={call.checkpoint!r}: addresses are not supported yet; name a local directory.")
+    return choose_folder(Path(call.checkpoint).expanduser(), job, on_mismatch=call.on_mismatch, price=price)
+
+
+def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> Memory:
+    """Read the store into a ledger, and stop where it hardly knows these rows."""
+    if call.group_id is not None and call.group_id not in store.groups:
+        store.header["groups"] = [*store.groups, call.group_id]
+    remembered = store.recall()
+    ledger = Ledger()
+    for outcome in remembered.outcomes:
+        ledger.add_outcome(outcome)
+    for receipt in remembered.receipts:
+        ledger.add_receipt(receipt)
+    unreadable = 0
+    for intent in remembered.intents:
+        if intent.runs:
+            ledger.open_intent(intent)
+        else:
+            unreadable += 1
+    _trip_on_strangers(store, call, plan, ledger, price=price)
+    if call.refresh:
+        going_on = store.header.get("refresh_from") is not None
+        stale = remembered.stale_keys if going_on else plan.keys
+        store.begin_refresh()
+        ledger.mark_stale(key for key in plan.keys if not going_on or key in stale)
+    _note_call(store, plan)
+    store.write_header()
+    return Memory(store, ledger, remembered.cursors, unreadable)
+
+
+def _trip_on_strangers(store: DirectoryStore, call: Call, plan: Plan, ledger: Ledger, *, price: Price) -> None:
+    """Stop before the first POST where rows that look the same as last time have become other inputs."""
+    last = store.header.get("last_call")
+    if call.on_mismatch == "new" or not last or ledger.keys < SUSPICIOUS_FROM or len(plan.keys) < SUSPICIOUS_FROM:
+        return
+    known = sum(ledger.newest(key) is not None for key in plan.keys)
+    same_shape = last["rows"] == plan.rows or call.checkpoint != "auto"
+    if known >= SUSPICIOUS_SHARE * min(ledger.keys, len(plan.keys)) or not same_shape:
+        return
+    stored, new = last["samples"][0]["input"], plan.inputs[0].decode()[:300]
+    unknown = len(plan.keys) - known
+    raise CheckpointMismatchError(
+        f"{store.folder} holds {ledger.keys} inputs of this job but only {known} of this frame's {len(plan.keys)}.\n"
+        f"  stored, row {last['samples'][0]['row']}: {stored}\n  now, row {plan.positions[0]}: {new}\n"
+        f"If the rows are the same, something about them changed (a column's type or name, a format); sending them "
+        f"would pay for {unknown} runs ({price.text(unknown)}). If they are new rows, say on_mismatch='new'.",
+        path=store.folder,
+    )
+
+
+def _note_call(store: DirectoryStore, plan: Plan) -> None:
+    """Keep a few of this call's inputs in the header, to show should the next call know none of its rows."""
+    store.header["last_call"] = {
+        "rows": plan.rows,
+        "sent": list(plan.sent),
+        "samples": [
+            {"row": plan.positions[at], "key": plan.keys[at], "input": plan.inputs[at].decode()[:300]}
+            for at in range(min(SAMPLES, len(plan.keys)))
+        ],
+    }
+
+
+def freeze_spec(plan: Plan, memory: Memory) -> Plan:
+    """Return the plan with the task spec that the job's first call froze: later words must not change an answer."""
+    if not isinstance(memory.store, DirectoryStore):
+        return plan
+    return replace(plan, job=replace(plan.job, spec=memory.store.header["spec"]))

@@ -1,0 +1,95 @@
+"""The user's schema → what is sent, what identifies it, the columns that come of it, and what is wrong with it.
+
+It owns everything that is decided by a schema alone: the forms a user may write (`_forms`, `_types`), their one
+normal form (`_normal`), the wire schema and the identity (`_wire`, `_words`), the service's limits (`_lint`), the
+columns' kinds (`_columns_of`) and the check of an answer (`_check`). It is pure: no network, no files, no pandas;
+pydantic only where the user brought it. It refuses to know what dtype a column has and how a row is merged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parallel_frames._model import Column, Finding, Schema
+from parallel_frames.errors import SchemaError
+
+from ._check import check, compile_check
+from ._columns_of import columns_of, kind_of
+from ._forms import Form, read_form
+from ._lint import lint_schema
+from ._normal import normalise
+from ._problems import Check, Problem, shown
+from ._times import parse_date, parse_datetime
+from ._union import split_null
+from ._wire import identity_of, wire_node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from parallel_frames._model import Json
+
+__all__ = [
+    "Check",
+    "Problem",
+    "check",
+    "compile_check",
+    "kind_of",
+    "lint_schema",
+    "parse_date",
+    "parse_datetime",
+    "parse_schema",
+    "shown",
+    "split_null",
+]
+
+
+def parse_schema(schema: object) -> Schema:
+    """Read a schema in any of its forms.
+
+    Parameters
+    ----------
+    schema : object
+        A pydantic model class, a dataclass or TypedDict, a JSON Schema, ``{"type": "json" | "text" | "auto", ...}``,
+        ``{column: description}``, ``{column: type}``, ``{column: (type, description)}`` or a mixture, a list of
+        descriptions, one description (a text), or ``"auto"``.
+
+    Returns
+    -------
+    Schema
+        The wire schema in the user's order, the identity, the columns, and lint's warnings.
+
+    Raises
+    ------
+    SchemaError
+        When it is no schema, cannot be a frame's columns, or the service would refuse it.
+    """
+    form = read_form(schema)
+    return _json(form) if form.kind == "json" else _plain(form)
+
+
+def _plain(form: Form) -> Schema:
+    """Return the schema of a text or of whatever the service chooses: one column, ``output``."""
+    wire = {"type": form.kind, **form.document}
+    column = (
+        Column("output", "string", {"type": "string"}) if form.kind == "text" else Column("output", "any", {}, True)  # noqa: FBT003 - Column's own order
+    )
+    return Schema(form.kind, wire, dict(wire), (column,), _warnings(wire))
+
+
+def _json(form: Form) -> Schema:
+    node = normalise(form.document)
+    wire = {"type": "json", "json_schema": wire_node(node)}
+    warnings = _warnings(wire)
+    identity = {"type": "json", "json_schema": identity_of(node)}
+    return Schema("json", wire, identity, columns_of(node), warnings, form.model)
+
+
+def _warnings(wire: Mapping[str, Json]) -> tuple[Finding, ...]:
+    """Return lint's warnings; raise its errors, all of them at once."""
+    findings = lint_schema(wire)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        listed = "\n".join(f"- {finding}" for finding in errors)
+        raise SchemaError(f"The service would refuse this schema, so nothing was sent:\n{listed}")
+    return tuple(findings)
+

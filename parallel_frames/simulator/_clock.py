@@ -1,0 +1,134 @@
+"""Simulated time, and what is due in it.
+
+Owns the one clock every other part of the simulator reads, and the one heap of things to come (a run starts, a run
+finishes, a late batch lands), driven by a single timer of the event loop. Refuses to know what those things are.
+Time goes on while the server is down, as it does for the real service: what became due meanwhile happens when the
+server is back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    import threading
+    from collections.abc import Callable
+
+SLICE = 500  # things done per turn of the event loop, so that requests are answered in between
+
+
+class Clock:
+    """Seconds since the simulator was made, `speed` times as fast as the wall's."""
+
+    def __init__(self, *, speed: float = 1.0) -> None:
+        self._check(speed)
+        self._base = (time.monotonic(), 0.0, float(speed))  # one tuple: read and replaced atomically
+        self._epoch = datetime.now(UTC)
+
+    @staticmethod
+    def _check(speed: float) -> None:
+        if not speed > 0:
+            raise ValueError(f"speed must be above 0, got {speed!r}")
+
+    @property
+    def speed(self) -> float:
+        """How many simulated seconds pass in one second of the wall."""
+        return self._base[2]
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._check(speed)
+        wall, simulated, old = self._base
+        now = time.monotonic()
+        self._base = (now, simulated + (now - wall) * old, float(speed))
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` simulated seconds pass at once."""
+        wall, simulated, speed = self._base
+        self._base = (wall, simulated + seconds, speed)
+
+    def now(self) -> float:
+        """Return the simulated seconds since the simulator was made."""
+        wall, simulated, speed = self._base
+        return simulated + (time.monotonic() - wall) * speed
+
+    def wall(self, seconds: float) -> float:
+        """Return how long `seconds` simulated seconds take on the wall's clock."""
+        return seconds / self.speed
+
+    def moment(self, at: float) -> datetime:
+        """Return the simulated second `at` as a moment."""
+        return self._epoch + timedelta(seconds=at)
+
+
+class Agenda:
+    """Things due at simulated moments, in order, on one timer.
+
+    Everything happens with `lock` held; `after` is called once at the end of each turn.
+    """
+
+    def __init__(self, clock: Clock, *, lock: threading.RLock, after: Callable[[], None]) -> None:
+        self._clock = clock
+        self._lock = lock
+        self._after = after
+        self._due: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._order = count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = float("inf")
+
+    def add(self, due: float, action: Callable[[Any], None], subject: Any) -> None:
+        """Plan `action(subject)` for the simulated moment `due`; call `arm` when all is added."""
+        heapq.heappush(self._due, (due, next(self._order), action, subject))
+
+    def run_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Drive the agenda from this event loop, beginning with what is overdue."""
+        with self._lock:
+            self._loop = loop
+            self.arm(again=True)
+
+    def halt(self) -> None:
+        """Stop driving it; what is planned stays planned."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._loop = self._timer = None
+
+    def poke(self, action: Callable[[], None] | None = None) -> None:
+        """From any thread: set the timer anew, and do `action` in the event loop's thread."""
+        with self._lock:
+            if self._loop is None:
+                return
+            self._loop.call_soon_threadsafe(lambda: self.arm(again=True))
+            if action is not None:
+                self._loop.call_soon_threadsafe(action)
+
+    def arm(self, *, again: bool = False) -> None:
+        """Set the timer to the earliest thing due; in the event loop's thread only."""
+        if self._loop is None or not self._due:
+            return
+        due = self._due[0][0]
+        if self._timer is not None:
+            if due >= self._timer_due and not again:
+                return
+            self._timer.cancel()
+        delay = max(0.0, self._clock.wall(due - self._clock.now()))
+        self._timer_due = due
+        self._timer = self._loop.call_later(delay, self._turn)
+
+    def _turn(self) -> None:
+        with self._lock:
+            self._timer = None
+            now = self._clock.now()
+            for _ in range(SLICE):
+                if not self._due or self._due[0][0] > now:
+                    break
+                _, _, action, subject = heapq.heappop(self._due)
+                action(subject)
+            self._after()
+            self.arm()

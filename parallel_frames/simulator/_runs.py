@@ -1,0 +1,221 @@
+"""The simulator's nouns: a run, a group with its append-only event log, and the frozen snapshots users see."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from ._spec import Spec
+    from .faults import RunFault
+
+Status = Literal["queued", "action_required", "running", "completed", "failed", "cancelling", "cancelled"]
+ACTIVE: frozenset[str] = frozenset({"queued", "running", "cancelling"})
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
+
+
+class Waiters:
+    """Those who wait for a group or a run to change; belongs to no event loop."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self) -> None:
+        self._futures: set[asyncio.Future[None]] = set()
+
+    def wake(self) -> None:
+        """Wake everybody; in the event loop's thread."""
+        for future in self._futures:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, timeout: float | None) -> None:  # noqa: ASYNC109 - a timeout here is no error
+        """Wait for the next wake, at most `timeout` seconds of the wall."""
+        future = asyncio.get_running_loop().create_future()
+        self._futures.add(future)
+        try:
+            await asyncio.wait((future,), timeout=timeout)
+        finally:
+            self._futures.discard(future)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run as the service keeps it."""
+
+    run_id: str
+    group: Group | None
+    body: dict[str, Any]
+    input: str | dict[str, Any]
+    canonical: bytes
+    processor: str
+    metadata: dict[str, Any] | None
+    spec: Spec
+    created_at: float
+    modified_at: float
+    finish_at: float = 0.0
+    elements: bool = False
+    foreign: bool = False
+    status: Status = "queued"
+    faults: tuple[RunFault, ...] = ()
+    warnings: tuple[dict[str, Any], ...] = ()
+    error: dict[str, Any] | None = None
+    output: bytes | None = None
+    state: bytes | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the run is still on its way."""
+        return self.status in ACTIVE
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """One group: its runs in creation order, and its event log."""
+
+    group_id: str
+    seed_dialect: bool
+    metadata: dict[str, Any] | None
+    processor: str
+    spec: Spec | None
+    created_at: float
+    modified_at: float
+    runs: list[Run] = field(default_factory=list)
+    log: list[tuple[bytes, Run | None]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    waiters: Waiters = field(default_factory=Waiters)
+    status_logged_at: float = float("-inf")
+    dirty: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether any run of the group is still on its way."""
+        return any(self.counts.get(status) for status in ACTIVE)
+
+    @property
+    def tag(self) -> str:
+        """The part of the group's id its cursors carry."""
+        return self.group_id.removeprefix("tgrp_")
+
+    def count(self, status: str, change: int) -> None:
+        """Count one run into or out of a status."""
+        self.counts[status] = self.counts.get(status, 0) + change
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedRun:
+    """A run as it was at one moment.
+
+    Attributes
+    ----------
+    run_id : str
+        Its id.
+    group_id : str or None
+        Its group; None for a run created on its own.
+    input : str or dict
+        What was sent.
+    processor : str
+        The processor asked for.
+    metadata : dict or None
+        What was sent with it.
+    status : str
+        `queued`, `running`, `completed`, `failed`, `cancelled` or `action_required`.
+    created_at : float
+        Simulated seconds after the simulator was made.
+    finished_at : float or None
+        The same, for a run that is done.
+    output : dict or None
+        The whole output (type, content, basis) of a completed run.
+    error : str or None
+        Why it failed.
+    foreign : bool
+        Whether `Simulator.add_foreign_run` created it, not a request.
+    """
+
+    run_id: str
+    group_id: str | None
+    input: str | dict[str, Any]
+    processor: str
+    metadata: dict[str, Any] | None
+    status: str
+    created_at: float
+    finished_at: float | None
+    output: dict[str, Any] | None
+    error: str | None
+    foreign: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a simulator has seen and done, at one moment.
+
+    Attributes
+    ----------
+    requests : int
+        HTTP requests of any kind.
+    posts : int
+        Requests that add runs to a group (or create a single run), whatever became of them.
+    groups : int
+        Groups created.
+    runs : int
+        Runs created by requests.
+    duplicates : int
+        Runs whose (metadata `key`, metadata `attempt`) was created before; without such metadata, whose (group, input).
+    rejected : int
+        429s answered.
+    refused : int
+        Other answers of 400 to 499.
+    faults : int
+        Faults that struck.
+    streams : int
+        Event streams opened.
+    events : int
+        Events sent over event streams.
+    active : int
+        Runs on their way.
+    completed, failed, cancelled : int
+        Runs that ended so.
+    foreign : int
+        Runs created by `Simulator.add_foreign_run`.
+    """
+
+    requests: int = 0
+    posts: int = 0
+    groups: int = 0
+    runs: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    refused: int = 0
+    faults: int = 0
+    streams: int = 0
+    events: int = 0
+    active: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    foreign: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRequest:
+    """A request the simulator answered.
+
+    Attributes
+    ----------
+    endpoint : str
+        `create_group`, `add_runs`, `status`, `events`, `list_runs`, `result`, `run`, `input`, `create_run` or
+        `unknown`.
+    method, path, query : str
+        As they came.
+    status : int
+        What was answered; 0 when the connection was reset instead.
+    at : float
+        Simulated seconds after the simulator was made, when the answer began.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    query: str
+    status: int
+    at: float

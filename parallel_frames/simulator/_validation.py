@@ -1,0 +1,171 @@
+"""What the service accepts as a request body, in both dialects; everything else is a list of problems for a 422.
+
+Pure: bodies in, problems out. Whether a group exists or a processor is allowed is not decided here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ._schema_rules import check_output_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from ._spec import Spec
+
+MAX_RUNS = 1_000
+MAX_KEY = 16
+MAX_VALUE = 512
+MAX_SPEC = 15_000
+MAX_SPEC_AND_INPUT = 25_000
+MAX_DOMAINS = 200
+
+RUN_FIELDS = frozenset(
+    {"processor", "metadata", "source_policy", "advanced_settings", "task_spec", "input", "previous_interaction_id"}
+    | {"mcp_servers", "enable_events", "webhook", "memory_scope_key"}
+)
+SEED_RUN_FIELDS = frozenset({"input", "metadata"})
+
+Problem = dict[str, Any]
+
+
+def problem(message: str, *where: str | int, kind: str = "value_error") -> Problem:
+    """Return one entry of a 422 answer."""
+    return {"loc": ["body", *where], "msg": message, "type": kind}
+
+
+def check_fields(body: Any, allowed: AbstractSet[str], *where: str | int) -> list[Problem]:
+    """Check that a body is an object with known fields only."""
+    if not isinstance(body, dict):
+        return [problem("Input should be a valid object", *where, kind="model_type")]
+    return [
+        problem("Extra inputs are not permitted", *where, str(name), kind="extra_forbidden")
+        for name in body.keys() - allowed
+    ]
+
+
+def check_metadata(metadata: Any, *where: str | int) -> list[Problem]:
+    """Check the metadata of a run or a group."""
+    if metadata is None:
+        return []
+    if not isinstance(metadata, dict):
+        return [problem("Input should be a valid dictionary", *where, kind="dict_type")]
+    found = []
+    for key, value in metadata.items():
+        if len(key) > MAX_KEY:
+            found.append(problem(f"Metadata keys have at most {MAX_KEY} characters", *where, key))
+        if isinstance(value, str):
+            if len(value) > MAX_VALUE:
+                found.append(problem(f"Metadata values have at most {MAX_VALUE} characters", *where, key))
+        elif not isinstance(value, int | float):
+            found.append(problem("Metadata values are strings, numbers or booleans", *where, key))
+    return found
+
+
+def check_spec(spec: Any, *where: str | int, seed: bool = False) -> list[Problem]:
+    """Check a task spec; the seed dialect's holds a bare JSON Schema."""
+    if spec is None:
+        return []
+    found = check_fields(spec, {"output_schema", "input_schema"}, *where)
+    if found:
+        return found
+    out = spec.get("output_schema")
+    if out is None:
+        return [problem("Field required", *where, "output_schema", kind="missing")]
+    if len(orjson.dumps(spec).decode()) > MAX_SPEC:
+        return [problem(f"A task spec has at most {MAX_SPEC} characters", *where)]
+    if seed:
+        return [problem(message, *where, "output_schema") for message in check_output_schema(out)]
+    return _check_output(out, *where, "output_schema")
+
+
+def _check_output(out: Any, *where: str | int) -> list[Problem]:
+    """Check an output schema of the published dialect."""
+    if isinstance(out, str):
+        return []
+    if not isinstance(out, dict):
+        return [problem("Input should be an object or a string", *where)]
+    kind = out.get("type", "json" if "json_schema" in out else "text")
+    if kind in ("text", "auto"):
+        return check_fields(out, {"type", "description"}, *where)
+    if kind != "json":
+        return [problem("type should be json, text or auto", *where, "type")]
+    found = check_fields(out, {"type", "json_schema"}, *where)
+    messages = check_output_schema(out.get("json_schema"))
+    return found or [problem(message, *where, "json_schema") for message in messages]
+
+
+def check_published_group(body: Any) -> list[Problem]:
+    """Check the body that creates a group, published dialect."""
+    return check_fields(body, {"metadata"}) or check_metadata(body.get("metadata"), "metadata")
+
+
+def check_seed_group(body: Any) -> list[Problem]:
+    """Check the body that creates a group, seed dialect."""
+    found = check_fields(body, {"processor", "task_spec", "metadata"})
+    if found:
+        return found
+    if not isinstance(body.get("processor"), str) or not body["processor"]:
+        found.append(problem("Field required", "processor", kind="missing"))
+    if body.get("task_spec") is None:
+        found.append(problem("Field required", "task_spec", kind="missing"))
+    found += check_spec(body.get("task_spec"), "task_spec", seed=True)
+    return found + check_metadata(body.get("metadata"), "metadata")
+
+
+def check_batch(body: Any, *, seed: bool) -> list[Problem]:
+    """Check the body that adds runs to a group, all but the sizes of the inputs."""
+    name = "runs" if seed else "inputs"
+    found = check_fields(body, {name} if seed else {name, "default_task_spec"})
+    if found:
+        return found
+    runs = body.get(name)
+    if not isinstance(runs, list):
+        return [problem("Field required", name, kind="missing")]
+    if len(runs) > MAX_RUNS:
+        return [problem(f"At most {MAX_RUNS} runs can be added at once", name, kind="too_long")]
+    if not seed:
+        found = check_spec(body.get("default_task_spec"), "default_task_spec")
+    for position, run in enumerate(runs):
+        found.extend(check_run(run, name, position, seed=seed))
+    return found
+
+
+def check_run(run: Any, *where: str | int, seed: bool = False) -> Iterator[Problem]:
+    """Check one run as sent."""
+    allowed = SEED_RUN_FIELDS if seed else RUN_FIELDS
+    if not isinstance(run, dict) or run.keys() - allowed:
+        yield from check_fields(run, allowed, *where)
+        return
+    if not isinstance(run.get("input"), str | dict):
+        yield problem("Input should be a string or an object", *where, "input")
+    if "metadata" in run:
+        yield from check_metadata(run["metadata"], *where, "metadata")
+    if seed:
+        return
+    if not isinstance(run.get("processor"), str) or not run["processor"]:
+        yield problem("Field required", *where, "processor", kind="missing")
+    if run.get("task_spec") is not None:
+        yield from check_spec(run["task_spec"], *where, "task_spec")
+    if run.get("source_policy") is not None:
+        yield from _check_policy(run["source_policy"], *where, "source_policy")
+
+
+def _check_policy(policy: Any, *where: str | int) -> Iterator[Problem]:
+    found = check_fields(policy, {"include_domains", "exclude_domains", "after_date"}, *where)
+    if found:
+        yield from found
+    elif sum(len(policy.get(name) or ()) for name in ("include_domains", "exclude_domains")) > MAX_DOMAINS:
+        yield problem(f"At most {MAX_DOMAINS} domains", *where)
+
+
+def check_size(spec: Spec, canonical: bytes, *where: str | int) -> list[Problem]:
+    """Check that a spec and one input fit together; `canonical` is the input as JSON."""
+    room = MAX_SPEC_AND_INPUT - spec.size
+    if len(canonical) <= room or len(canonical.decode()) <= room:  # characters, counted only when bytes don't fit
+        return []
+    return [problem(f"Task spec and input have at most {MAX_SPEC_AND_INPUT} characters together", *where)]

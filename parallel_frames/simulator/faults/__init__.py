@@ -1,0 +1,80 @@
+"""What can go wrong, to test a pipeline with: `Simulator(faults=[...])`.
+
+Faults of requests (`reset`, `status`, `rate_limited`, `html`, `redirect`, `refuse_cursor`, `slow`, `torn`, `few_ids`,
+`late_post`, `lagging`, `short_list`), of event streams (`cut_stream`, `silent_stream`, `repeat_events`,
+`shuffle_events`, `lose_events`, `malform_events`, `huge_events`, `insert_event`, `line_ends`, `byte_order_mark`,
+`dressed`, `pieces`) and of runs (`fail_runs`, `cancel_runs`, `stick_runs`, `require_action`, `break_answers`,
+`odd_text`).
+
+Each strikes every time, or by `nth` (a number counted from 1, a set or range of them, or `onwards`), or by
+`probability`, drawn from the simulator's seed. Faults stand around each other in the order given: the first request
+fault is the outermost, the first stream fault is next to the events.
+
+Examples
+--------
+The runs of the first batch are created, but the client sees a reset; of the streams, every one breaks after two
+events::
+
+    >>> from parallel_frames.simulator import Simulator, faults
+    >>> trouble = [faults.reset("add_runs", when="after", nth=1), faults.cut_stream(after=2)]
+    >>> with Simulator(faults=trouble) as sim:
+    ...     sim.counts.faults
+    0
+"""
+
+from __future__ import annotations
+
+from ._base import Choice, Fault, RequestFault, RunFault, StreamFault, onwards
+from ._bent import few_ids, lagging, late_post, short_list, slow, torn
+from ._bytes import byte_order_mark, dressed, line_ends, pieces
+from ._instead import html, rate_limited, redirect, refuse_cursor, reset, status
+from ._runs import break_answers, cancel_runs, fail_runs, odd_text, require_action, stick_runs
+from ._streams import (
+    cut_stream,
+    huge_events,
+    insert_event,
+    lose_events,
+    malform_events,
+    repeat_events,
+    shuffle_events,
+    silent_stream,
+)
+
+__all__ = [
+    "Choice",
+    "Fault",
+    "RequestFault",
+    "RunFault",
+    "StreamFault",
+    "break_answers",
+    "byte_order_mark",
+    "cancel_runs",
+    "cut_stream",
+    "dressed",
+    "fail_runs",
+    "few_ids",
+    "html",
+    "huge_events",
+    "insert_event",
+    "lagging",
+    "late_post",
+    "line_ends",
+    "lose_events",
+    "malform_events",
+    "odd_text",
+    "onwards",
+    "pieces",
+    "rate_limited",
+    "redirect",
+    "refuse_cursor",
+    "repeat_events",
+    "require_action",
+    "reset",
+    "short_list",
+    "shuffle_events",
+    "silent_stream",
+    "slow",
+    "status",
+    "stick_runs",
+    "torn",
+]

@@ -25,28 +25,33 @@ DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 OnError = Literal["keep", "raise"]
 
 
-class EnrichOptions(TypedDict, total=False):
-    """The keyword arguments of an enrichment, for type checkers; `parallel_frames.enrich` tells what they mean."""
+class FrameOptions(TypedDict, total=False):
+    """What says how rows become inputs and answers become columns, for type checkers."""
 
-    processor: str
     inputs: str | Sequence[Hashable] | Mapping[str, Hashable] | None
     input_schema: object
-    checkpoint: str | os.PathLike[str] | None
-    on_mismatch: OnMismatch
-    refresh: bool
-    retry_failed: bool
     dedupe: bool
     status: bool
     prefix: str
     if_exists: IfExists
     dtype_backend: DtypeBackend
+    options: Mapping[str, Json] | None
+    client: Client | None
+
+
+class EnrichOptions(FrameOptions, total=False):
+    """The keyword arguments of an enrichment, for type checkers; `parallel_frames.enrich` tells what they mean."""
+
+    processor: str
+    checkpoint: str | os.PathLike[str] | None
+    on_mismatch: OnMismatch
+    refresh: bool
+    retry_failed: bool
     on_error: OnError
     timeout: float | timedelta | None
     group_id: str | None
     metadata: Mapping[str, Hashable] | None
-    options: Mapping[str, Json] | None
     progress: bool | None
-    client: Client | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     from parallel_frames._model import DialectName, Event, GroupStatus, Job, Json, OutgoingRun, Posted
 
@@ -272,7 +272,7 @@ class Session:
                 return None
             raise
 
-    async def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncIterator[Event]:
+    async def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Event, None]:
         """Yield events until the stream ends; raises UnavailableError when it is cut or falls silent."""
         params = {"include_output": "true"}
         if last_event_id:
@@ -282,7 +282,7 @@ class Session:
             async for data in self._events(response, group_id=group_id):
                 yield dialects.read_event(data)
 
-    async def list_runs(self, group_id: str, *, include_input: bool, include_output: bool) -> AsyncIterator[RunEvent]:
+    async def list_runs(self, group_id: str, *, include_input: bool, include_output: bool) -> AsyncGenerator[RunEvent, None]:
         """Yield every run of the group as it stands now; whether the list is whole is for the caller to check."""
         asked = {"include_input": include_input, "include_output": include_output}
         params = {name: "true" for name, wanted in asked.items() if wanted}
@@ -318,7 +318,7 @@ class Session:
                 f"The stream from {self._client.host} was cut ({type(error).__name__}).", group_id=group_id
             ) from error
 
-    async def _events(self, response: httpx.Response, *, group_id: str) -> AsyncIterator[bytes]:
+    async def _events(self, response: httpx.Response, *, group_id: str) -> AsyncGenerator[bytes, None]:
         """Yield the data of each event of a response."""
         kind = response.headers.get("content-type", "")
         if "event-stream" not in kind:
@@ -470,12 +470,12 @@ def _message_of(body: bytes) -> tuple[str, str | None]:
         said = str(error.get("message") or "no explanation")
         return said[:500].rstrip("."), str(ref_id) if ref_id else None
     if isinstance(answer, dict) and isinstance(answer.get("detail"), list):
-        said = [
+        findings = [
             f"{'.'.join(map(str, entry.get('loc', [])))}: {entry.get('msg')}"
             for entry in answer["detail"][:5]
             if isinstance(entry, dict)
         ]
-        return "; ".join(said)[:1000] or "no explanation", None
+        return "; ".join(findings)[:1000] or "no explanation", None
     return dialects.excerpt(body), None
 
 

@@ -132,7 +132,7 @@ class Enrichment:
 
     async def run(self) -> pd.DataFrame:
         """Bring it to its end and return the frame."""
-        global _last
+        global _last  # noqa: PLW0603 - one per process, by design
         _last = self
         if self._plan.keys:
             await self._run()

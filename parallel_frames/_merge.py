@@ -86,7 +86,7 @@ def make_layout(
             f"The frame already has {', '.join(map(repr, existing))}. Nothing was sent. Say if_exists='overwrite', or "
             "prefix='...' for new names."
         )
-    if len(df.columns) > len(set(df.columns)) and any(list(df.columns).count(name) > 1 for name in existing):
+    if len(df.columns) > len(set(df.columns)) and any((df.columns == name).sum() > 1 for name in existing):
         raise InputError(f"The frame has {existing} more than once, so it cannot be overwritten.")
     return layout
 
@@ -211,15 +211,15 @@ def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any], *, where: np.ndarr
 
 
 def _keep_old(old: pd.Series[Any], new: Any, *, where: np.ndarray[Any, Any]) -> Any:
-    """Return the new cells where there is an answer and the old ones elsewhere; the schema's dtype if it can hold them."""
+    """Return the new cells where there is an answer and the old ones elsewhere, in the schema's dtype if it can."""
     kept = old.array[~where]
     if where.all() or pd.isna(kept).all():
         return new
     try:
         cast = pd.Series(kept).astype(new.dtype)
-        if not cast.isna().equals(pd.Series(kept).isna()):
-            raise ValueError
     except (TypeError, ValueError, OverflowError):
+        cast = None
+    if cast is None or not cast.isna().equals(pd.Series(kept).isna()):
         cells = old.astype(object).to_numpy(copy=True)
         cells[where] = pd.Series(new).astype(object).to_numpy()[where]
         return cells

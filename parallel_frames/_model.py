@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     import numpy as np
 
@@ -366,11 +366,13 @@ class Service(Protocol):
         """Return the counts of a group."""
         ...
 
-    def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncIterator[Event]:
+    def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Event, None]:
         """Yield events until the stream ends; raises UnavailableError when it is cut or falls silent."""
         ...
 
-    def list_runs(self, group_id: str, *, include_input: bool, include_output: bool) -> AsyncIterator[RunEvent]:
+    def list_runs(
+        self, group_id: str, *, include_input: bool, include_output: bool
+    ) -> AsyncGenerator[RunEvent, None]:
         """Yield every run of the group, once, as it stands now."""
         ...
 

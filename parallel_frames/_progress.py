@@ -34,13 +34,13 @@ class Progress:
             _bar_class().write(text, file=sys.stderr)
 
     def started(self, *, rows: int, waiting: int) -> None:
-        """So many runs are waited for."""
+        """Begin: so many runs are waited for."""
         logger.info("%d rows, waiting for %d runs", rows, waiting)
         if self._shown:
             self._bar = _bar_class()(total=waiting, unit="run", desc="enriching", file=_bar_file(), leave=True)
 
     def finished(self, outcome: Outcome, *, waiting: int) -> None:
-        """A run has an outcome."""
+        """Take note that a run has an outcome."""
         if outcome.status != "completed":
             self._failed += 1
         if self._bar is not None:
@@ -49,7 +49,7 @@ class Progress:
                 self._bar.set_postfix(failed=self._failed, refresh=False)
 
     def said(self, message: str) -> None:
-        """Something worth a line happened."""
+        """Tell that something worth a line happened."""
         logger.info("%s", message)
         if self._bar is not None:
             self._bar.set_description_str(message[:60])

@@ -12,32 +12,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from parallel_frames._bridge import run_from_anywhere
-from parallel_frames._call import Call
+from parallel_frames._call import Call, EnrichOptions, FrameOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Unpack
 
-    from parallel_frames._call import EnrichOptions
+    from parallel_frames._handle import Enrichment
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def _options_shown(function: F) -> F:
-    """Show the options with their defaults where a person looks: ``enrich?`` and ``help(enrich)``."""
-    signature = inspect.signature(function)
-    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    named = {p.name for p in kept}
-    options = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
-        for f in fields(Call)
-        if f.name not in named
-    ]
-    function.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-    return function
+def _shows(names: frozenset[str]) -> Callable[[F], F]:
+    """Show these options with their defaults where a person looks: ``enrich?`` and ``help(enrich)``."""
+
+    def show(function: F) -> F:
+        signature = inspect.signature(function)
+        kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        options = [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+            for f in fields(Call)
+            if f.name in names
+        ]
+        shown: Any = function
+        shown.__signature__ = signature.replace(parameters=[*kept, *options])
+        return function
+
+    return show
 
 
-@_options_shown
+@_shows(EnrichOptions.__optional_keys__)
 def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
     """Ask the web about every row and return the frame with the answers as typed columns.
 
@@ -133,7 +137,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     return run_from_anywhere(_prepare(df, schema, options).run)
 
 
-@_options_shown
+@_shows(EnrichOptions.__optional_keys__)
 async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
     """Do what `enrich` does without blocking the event loop; the options are the same.
 
@@ -150,20 +154,20 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
     return await _prepare(df, schema, options).run()
 
 
-def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Any:
+def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
     from parallel_frames._handle import Enrichment
 
     return Enrichment(df, schema, Call(**options))
 
 
-@_options_shown
+@_shows(FrameOptions.__optional_keys__)
 def collect(
     df: pd.DataFrame,
     group_id: str,
     schema: object,
     *,
     processor: str | None = None,
-    **options: Unpack[EnrichOptions],
+    **options: Unpack[FrameOptions],
 ) -> pd.DataFrame:
     """Join what a group holds to the rows it answers. It sends nothing and costs nothing.
 
@@ -178,8 +182,8 @@ def collect(
     processor : str, optional
         The one its runs were sent with. Default: what the group's metadata says.
     **options
-        ``inputs``, ``prefix``, ``status``, ``if_exists``, ``dtype_backend``, ``options``, ``dedupe`` and ``client``
-        as for `enrich`; the others have no meaning here.
+        ``inputs``, ``input_schema``, ``dedupe``, ``status``, ``prefix``, ``if_exists``, ``dtype_backend``,
+        ``options`` and ``client``, as for `enrich`.
 
     Returns
     -------
@@ -204,6 +208,8 @@ def collect(
     """
     from parallel_frames._collect import collect_group
 
+    if unknown := options.keys() - FrameOptions.__optional_keys__:
+        raise TypeError(f"collect() has no {', '.join(sorted(unknown))}: it sends nothing and only reads a group")
     call = Call(**options)
     return run_from_anywhere(lambda: collect_group(df, group_id, schema, call, processor=processor))
 
@@ -229,7 +235,7 @@ class ParallelAccessor:
         return await aenrich(self._df, schema, **options)
 
     def collect(
-        self, group_id: str, schema: object, *, processor: str | None = None, **options: Unpack[EnrichOptions]
+        self, group_id: str, schema: object, *, processor: str | None = None, **options: Unpack[FrameOptions]
     ) -> pd.DataFrame:
         """See `parallel_frames.collect`."""
         return collect(self._df, group_id, schema, processor=processor, **options)
@@ -237,15 +243,16 @@ class ParallelAccessor:
 
 def _share_documentation() -> None:
     """Give the accessor's methods the functions' documentation and signature, without the frame."""
-    for method, function in (
+    pairs: list[tuple[Any, Callable[..., Any]]] = [
         (ParallelAccessor.enrich, enrich),
         (ParallelAccessor.aenrich, aenrich),
         (ParallelAccessor.collect, collect),
-    ):
+    ]
+    for method, function in pairs:
         method.__doc__ = function.__doc__
         _, *rest = inspect.signature(function).parameters.values()
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        method.__signature__ = inspect.Signature([own, *rest])  # type: ignore[attr-defined]
+        method.__signature__ = inspect.Signature([own, *rest])
 
 
 _share_documentation()

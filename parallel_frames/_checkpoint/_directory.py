@@ -251,7 +251,8 @@ class Checkpoint:
             frames += [part.to_pandas().assign(job=folder.name) for part in parts if part is not None]
         if not frames:
             return pd.DataFrame()
-        return pd.concat(frames, ignore_index=True).drop_duplicates(["job", "key", "attempt"], keep="last")
+        everything = pd.concat(frames, ignore_index=True)
+        return everything.drop_duplicates(["job", "key", "attempt"], keep="last")
 
     def summary(self) -> pd.DataFrame:
         """Return a line per job: its processor, its groups, and its outcomes by status."""

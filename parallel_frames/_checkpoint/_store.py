@@ -122,7 +122,8 @@ class DirectoryStore:
     @property
     def dialect(self) -> DialectName | None:
         """The dialect the groups were opened in."""
-        return self.header["dialect"]
+        dialect: DialectName | None = self.header["dialect"]
+        return dialect
 
     # Reading
 
@@ -159,7 +160,7 @@ class DirectoryStore:
         cursors: dict[str, str] = {}
         parts = list(list_parts(self._outcomes))
         replaced: set[int] = set()
-        for number, _, path in parts:
+        for _, _, path in parts:
             table = read_part(path)
             if table is None:
                 continue

@@ -129,22 +129,22 @@ class Engine:
         for group_id in self.store.groups:
             awaited = len(self.ledger.awaited[group_id])
             wholesale = awaited > max(10, self.ledger.group_size(group_id) // 10)
-            opened = [run for i in self.ledger.intents.values() if i.group_id == group_id for run in i.runs]
-            unknown = [run for run in books.waiting if run.key not in opened]
+            opened = {run for i in self.ledger.intents.values() if i.group_id == group_id for run in i.runs}
+            unknown = books.waiting - opened if self.service.dialect == "seed" else set()
             for attempt in range(Backoff().tries + 1):
                 look = await look_at_group(
                     self.service,
                     books,
                     group_id,
                     include_output=wholesale,
-                    by_input=[*opened, *(unknown if self.service.dialect == "seed" else ())],
+                    by_input=opened | unknown,
                 )
                 if look.flaw is None or not submitter.queue:
                     break
                 self.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
                 await self.clock.sleep(Backoff().wait(attempt))
             else:
-                raise UndecidedError(group_id=group_id, runs=len(submitter.queue), reason=look.flaw)
+                raise UndecidedError(group_id=group_id, runs=len(submitter.queue), reason=look.flaw or "")
 
     async def _until_done(
         self,

@@ -30,7 +30,7 @@ class Observer(Protocol):
         ...
 
     def finished(self, outcome: Outcome, *, waiting: int) -> None:
-        """A run has an outcome; so many are still waited for."""
+        """Take note that a run has an outcome; so many are still waited for."""
         ...
 
     def said(self, message: str) -> None:
@@ -54,7 +54,7 @@ class CursorTrack:
             self._passed.append((event_id, blocked_by))
 
     def release(self, run_id: str) -> None:
-        """A run has its outcome, or turned out not to be ours."""
+        """Let events of a run pass: it has its outcome, or is not ours."""
         self._blocking.discard(run_id)
 
     def advance(self) -> str | None:

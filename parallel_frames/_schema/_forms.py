@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 from parallel_frames.errors import SchemaError
 
+from ._leaf import Node, Path
 from ._names import check_names, slug
-from ._normal import Node, normalise
+from ._normal import normalise
 from ._types import is_model, is_record, model_node, node_of, record_node
-
-Path: TypeAlias = tuple[str, ...]
 
 JSON_TYPES = frozenset({"object", "string", "integer", "number", "boolean", "array", "null"})
 KEYWORDS = frozenset(

@@ -8,20 +8,17 @@ normal form changes nothing. It knows nothing of the service's limits, of Python
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import unquote
 
 from parallel_frames._model import Json
 from parallel_frames.errors import SchemaError
 
-from ._keywords import APPLIES, REFUSED, checked_constraint, checked_patterns, json_type, plain_number
+from ._keywords import APPLIES, REFUSED, checked_constraint, checked_patterns
+from ._leaf import Node, Path, at, enum_node, implied_type, said_of, types_of
 from ._names import check_names
 from ._union import NULL, join_union
-
-Node: TypeAlias = dict[str, Json]
-Path: TypeAlias = tuple[str, ...]
 
 MAX_DEPTH = 60  # far beyond what the service takes; keeps hostile nesting away from Python's stack
 MAX_NODES = 10_000  # references that double at each level would otherwise eat the memory before lint sees them
@@ -32,11 +29,6 @@ NOT_BESIDE_A_UNION = ("enum", "const", "properties", "required", "items", "prefi
 def normalise(document: Mapping[str, Json]) -> Node:
     """Return the normal form of a JSON Schema; raise SchemaError for what has none."""
     return _Walk(document).node(document, (), ())
-
-
-def at(path: Path) -> str:
-    """Return a path as messages show it."""
-    return ".".join(path) or "the schema"
 
 
 class _Walk:
@@ -63,7 +55,7 @@ class _Walk:
                 self.node(branch, (*path, "anyOf", str(i)), trail) for i, branch in enumerate(alternatives)
             ]
             node = join_union(branches)
-        return node | _said(raw)
+        return node | said_of(raw)
 
     def resolve(self, raw: Json, path: Path, trail: Path) -> tuple[Mapping[str, Json], Path]:
         """Follow references and merge one-member unions until neither is left."""
@@ -103,14 +95,10 @@ class _Walk:
     def single(self, raw: Mapping[str, Json], path: Path, trail: Path) -> Node:
         """Return the normal form of a node that is no union."""
         if "enum" in raw or "const" in raw:
-            return _enum(raw, path)
-        type_ = raw.get("type") or _implied_type(raw)
-        if isinstance(type_, list):
-            type_ = type_[0]
+            return enum_node(raw, path)
+        type_ = next(iter(types_of(raw, path)), None) or implied_type(raw)
         if type_ is None:
             return {}
-        if not isinstance(type_, str) or type_ not in APPLIES:
-            raise SchemaError(f"{at(path)}: {type_!r} is no JSON type; use one of {', '.join(APPLIES)}.")
         node: Node = {"type": type_}
         if type_ == "object":
             node |= self.object(raw, path, trail)
@@ -198,15 +186,12 @@ def _alternatives(raw: Mapping[str, Json], path: Path) -> list[Json] | None:
         values = raw["enum"]
         has_null = isinstance(values, list) and None in values and len(values) > 1
         if has_null or nullable:
-            types = rest.pop("type", None)
-            types = [t for t in types if t != "null"] if isinstance(types, list) else types
-            kept = rest | ({"type": types} if types else {})
-            return [kept | {"enum": [v for v in values if v is not None]}, NULL]
+            types = [type_ for type_ in types_of(raw, path) if type_ != "null"]
+            kept = rest | {"type": types or None, "enum": [value for value in values or () if value is not None]}
+            return [kept, NULL]
         return None
-    types = raw.get("type")
-    if isinstance(types, list) and len(types) != 1:
-        if not types:
-            raise SchemaError(f"{at(path)}: an empty list of types allows no answer.")
+    types = types_of(raw, path)
+    if len(types) > 1:
         return [rest | {"type": t} for t in types] + nullable
     return [rest, *nullable] if nullable else None
 
@@ -228,44 +213,3 @@ def _optional(node: Node) -> Node:
         return node
     said = {k: node[k] for k in SAID_OF_ALL if k in node}
     return join_union([{k: v for k, v in node.items() if k not in said}, dict(NULL)]) | said
-
-
-def _said(raw: Mapping[str, Json]) -> Node:
-    """Return the description and the examples, where there are any."""
-    said: Node = {}
-    description = raw.get("description")
-    if isinstance(description, str) and description.strip():
-        said["description"] = description.strip()
-    examples = raw.get("examples")
-    if isinstance(examples, list) and examples:
-        # Python examples (a date, a Decimal) become what JSON would show.
-        said["examples"] = json.loads(json.dumps(examples, default=str))
-    return said
-
-
-def _implied_type(raw: Mapping[str, Json]) -> str | None:
-    """Return the type that keywords speak of where the author left it out."""
-    if raw.keys() & {"properties", "additionalProperties"}:
-        return "object"
-    if raw.keys() & {"items", "prefixItems"}:
-        return "array"
-    return next((t for t in ("string", "number", "array", "object") if raw.keys() & set(APPLIES[t])), None)
-
-
-def _enum(raw: Mapping[str, Json], path: Path) -> Node:
-    """Return an enum with the type its values share; mixed values have none."""
-    values = [raw["const"]] if "const" in raw else raw["enum"]
-    if not isinstance(values, list) or not values:
-        raise SchemaError(f"{at(path)}: an enum is a list of at least one value, not {values!r}.")
-    if values == [None]:
-        return dict(NULL)
-    types = {json_type(value) for value in values}
-    said = raw.get("type")
-    allowed = set(said) if isinstance(said, list) else {said} if said else types
-    fits = allowed | ({"integer"} if "number" in allowed else set())
-    if not types <= fits:
-        raise SchemaError(f"{at(path)}: the enum {values!r} holds values that are not {' or '.join(sorted(allowed))}.")
-    numbers = types == {"integer", "number"} or (types == {"integer"} and allowed == {"number"})
-    shared = "number" if numbers else next(iter(types)) if len(types) == 1 else None
-    unique = list({(json_type(v), str(v)): plain_number(v) for v in values}.values())
-    return ({"type": shared} if shared else {}) | {"enum": unique}

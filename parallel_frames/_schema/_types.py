@@ -16,14 +16,13 @@ import types
 import typing
 import uuid
 from collections import abc
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from parallel_frames.errors import SchemaError
 
 from ._keywords import json_type
-from ._normal import Node, normalise
-
-Path: TypeAlias = tuple[str, ...]
+from ._leaf import Node, Path
+from ._normal import normalise
 
 _SCALARS: dict[object, Node] = {
     str: {"type": "string"},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._model import Json
 
-    from ._normal import Node
+    from ._leaf import Node
 
 
 def wire_node(node: Mapping[str, Json]) -> Node:

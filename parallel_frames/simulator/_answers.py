@@ -87,9 +87,7 @@ class AnswerBook:
         elif hasattr(answers, "to_dict"):
             self._table, self._field = _table_from_frame(answers)
         elif answers is not None:
-            raise TypeError(
-                f"answers must be None, a function, a mapping or a DataFrame, got {type(answers).__name__}"
-            )
+            raise TypeError(f"answers must be None, a function, a mapping or a DataFrame, got {type(answers).__name__}")
 
     def answer(self, run_input: str | Mapping[str, Any], *, spec: Spec, canonical: bytes) -> Answer:
         """Return the answer to one input; whatever the user's function raises becomes a `Failure`."""

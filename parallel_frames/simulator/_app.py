@@ -95,9 +95,7 @@ class _Door:
             service.bump("rejected")
         elif 400 <= status < 500:
             service.bump("refused")
-        seen = SeenRequest(
-            self._name, exchange.request.method, url.path, url.query, status, service.clock.now()
-        )
+        seen = SeenRequest(self._name, exchange.request.method, url.path, url.query, status, service.clock.now())
         service.requests.append(seen)
 
 

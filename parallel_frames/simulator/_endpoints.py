@@ -82,9 +82,7 @@ async def add_runs(exchange: Exchange) -> Response:
         return reply({"run_ids": run_ids} if exchange.service.settings.seed_answer_ids else {"status": "accepted"})
     modified_at = exchange.service.clock.moment(group.modified_at)
     status = group_status(group.counts, active=group.active, modified_at=modified_at)
-    return reply(
-        {"run_ids": run_ids, "status": status, "event_cursor": cursors[0], "run_cursor": cursors[1]}
-    )
+    return reply({"run_ids": run_ids, "status": status, "event_cursor": cursors[0], "run_cursor": cursors[1]})
 
 
 async def create_run(exchange: Exchange) -> Response:

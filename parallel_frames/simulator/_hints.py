@@ -1,4 +1,6 @@
-"""What a description asks for in words: formats, ranges, lengths. Clients write into descriptions what schemas can't say.
+"""What a description asks for in words: formats, ranges, lengths.
+
+The service takes no such keywords in schemas, so clients write them into descriptions.
 
 Pure: a description in, numbers and small makers out. A regular expression in words is beyond it.
 """

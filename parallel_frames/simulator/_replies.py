@@ -84,9 +84,7 @@ class Torn:
         body = bytes(self._whole.body)
         start = {"type": "http.response.start", "status": self.status_code, "headers": self._whole.raw_headers}
         await send(start)
-        await send(
-            {"type": "http.response.body", "body": body[: int(len(body) * self._keep)], "more_body": True}
-        )
+        await send({"type": "http.response.body", "body": body[: int(len(body) * self._keep)], "more_body": True})
         await hang_up(scope, receive, how="close")
 
 

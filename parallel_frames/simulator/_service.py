@@ -7,7 +7,6 @@ whole.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ._settings import Settings, draw_latency
 from ._spec import Spec, compile_spec
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable
 
     from ._answers import Answers

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from ._made_up import Dice
 
-BASIS_NAMES = frozenset(
-    {"citations", "confidence", "evidence", "reasoning", "source", "sources", "source_urls"}
-)
+BASIS_NAMES = frozenset({"citations", "confidence", "evidence", "reasoning", "source", "sources", "source_urls"})
 AUTO_SCHEMA = {
     "type": "object",
     "properties": {
@@ -82,9 +80,7 @@ def _warnings(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
     if schema is None:
         return []
     names = set(schema.get("properties", {}))
-    found = [
-        f'field "{name}" is redundant: the basis already carries it' for name in sorted(names & BASIS_NAMES)
-    ]
+    found = [f'field "{name}" is redundant: the basis already carries it' for name in sorted(names & BASIS_NAMES)]
     missing = sorted(names - set(schema.get("required", [])))
     if missing:
         found.append(f"properties not listed in required: {', '.join(missing)}")

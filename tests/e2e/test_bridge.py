@@ -187,7 +187,7 @@ def test_httpx_works_inside(caller, strategy):
 
     async def main():
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server, httpx.AsyncClient(trust_env=False, timeout=10) as client:
             answers = await asyncio.gather(*(client.get(url) for _ in range(5)))
         return [each.text for each in answers]

@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+
+from parallel_frames import _bridge
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a subprocess")
 
@@ -16,9 +19,13 @@ CALLERS = ["script", "asyncio", "uvloop", "two deep"]
 EVERYWHERE = [(caller, strategy) for caller in CALLERS for strategy in ("", "worker")]
 everywhere = pytest.mark.parametrize(("caller", "strategy"), EVERYWHERE)
 
+FOLDER = str(Path(_bridge.__file__).parent)
+
+# The bridge is imported as a file: it needs nothing of the package, whose own imports would take a minute in all.
 PRELUDE = """
 import asyncio, os, random, signal, sys, threading, time
-from parallel_frames._bridge import run_from_anywhere
+sys.path.insert(0, sys.argv[3])
+from _bridge import run_from_anywhere
 
 caller, strategy = sys.argv[1], sys.argv[2] or None
 
@@ -51,7 +58,7 @@ class Program:
     """A Python program that is told Ctrl-C whenever it says one of the given lines."""
 
     def __init__(self, body, caller="script", strategy=""):
-        self.command = [sys.executable, "-W", "error", "-c", PRELUDE + body, caller, strategy]
+        self.command = [sys.executable, "-W", "error", "-c", PRELUDE + body, caller, strategy, FOLDER]
 
     def run(self, *interrupt_at):
         """Run it, and return its exit code, what it said, its errors, and the seconds since the last Ctrl-C."""

@@ -48,12 +48,14 @@ def unknown_fields(message: Any, where: str = "") -> list[str]:
 
 @pytest.fixture
 def sim():
+    """Give a simulator that knows one input that fails."""
     with Simulator({"Atlantis": Failure("no such country")}, latency=0.05) as simulator:
         yield simulator
 
 
 @pytest.fixture
 def client(sim):
+    """Give the vendor's client, without its own retries."""
     with parallel.Parallel(api_key="any", base_url=sim.url, max_retries=0) as client:
         yield client
 
@@ -148,9 +150,7 @@ def test_element_basis_is_sent_to_those_who_ask(client):
     group = client.task_group.create()
     beta: Any = ["field-basis-2025-11-25"]
     runs: Any = [{"input": "France", "processor": "base"}]
-    added = client.task_group.add_runs(
-        group.task_group_id, inputs=runs, default_task_spec=SPEC, betas=beta
-    )
+    added = client.task_group.add_runs(group.task_group_id, inputs=runs, default_task_spec=SPEC, betas=beta)
     output = strictly(client.task_run.result(added.run_ids[0])).output
     fields = [basis.field for basis in output.basis]
     assert fields.count("languages.0") == 1

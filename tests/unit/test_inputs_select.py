@@ -80,7 +80,9 @@ def test_names_of_a_multiindex_are_joined():
     assert select_inputs(frame, "{firm/name}").labels == (("firm", "name"),)
 
 
-@pytest.mark.parametrize("inputs", [["compny"], {"name": "compny"}, "About {compny}", [["company"]], {"n": ["company"]}])
+@pytest.mark.parametrize(
+    "inputs", [["compny"], {"name": "compny"}, "About {compny}", [["company"]], {"n": ["company"]}]
+)
 def test_an_unknown_column_is_named(inputs):
     """A column the frame does not have is an UnknownColumnError that lists those it has."""
     with pytest.raises(UnknownColumnError, match=r"company.*website"):

@@ -27,18 +27,10 @@ from __future__ import annotations
 from ._base import Choice, Fault, RequestFault, RunFault, StreamFault, onwards
 from ._bent import few_ids, lagging, late_post, short_list, slow, torn
 from ._bytes import byte_order_mark, dressed, line_ends, pieces
+from ._cuts import cut_stream, shuffle_events, silent_stream
+from ._events import huge_events, insert_event, lose_events, malform_events, repeat_events
 from ._instead import html, rate_limited, redirect, refuse_cursor, reset, status
 from ._runs import break_answers, cancel_runs, fail_runs, odd_text, require_action, stick_runs
-from ._streams import (
-    cut_stream,
-    huge_events,
-    insert_event,
-    lose_events,
-    malform_events,
-    repeat_events,
-    shuffle_events,
-    silent_stream,
-)
 
 __all__ = [
     "Choice",

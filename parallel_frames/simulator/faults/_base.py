@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
     from random import Random
 
-    from .._answers import Answer
-    from .._exchange import Exchange
-    from .._replies import Answering, Frames
-    from .._spec import Spec
+    from parallel_frames.simulator._answers import Answer
+    from parallel_frames.simulator._exchange import Exchange
+    from parallel_frames.simulator._replies import Answering, Frames
+    from parallel_frames.simulator._spec import Spec
 
     Proceed: TypeAlias = Callable[[], Awaitable[Answering]]
 

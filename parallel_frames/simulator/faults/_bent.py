@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Literal
 import orjson
 from starlette.responses import Response
 
-from .._replies import Torn, reply
+from parallel_frames.simulator._replies import Torn, reply
+
 from ._base import Choice, Nth, RequestFault, endpoints
 from ._canned import Canned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._exchange import Exchange
-    from .._replies import Answering
+    from parallel_frames.simulator._exchange import Exchange
+    from parallel_frames.simulator._replies import Answering
+
     from ._base import Proceed
 
 When = Literal["before", "after"]

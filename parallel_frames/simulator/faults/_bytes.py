@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ._base import Choice, Nth, StreamFault, endpoints
-from ._streams import is_event
+from ._cuts import is_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from random import Random
 
-    from .._replies import Frames
+    from parallel_frames.simulator._replies import Frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +48,7 @@ def line_ends(
         For `Simulator(faults=[...])`.
     """
     new = ends.encode()
-    return _EachFrame(
-        on=endpoints(on), choice=Choice(nth, probability), change=lambda data: data.replace(b"\n", new)
-    )
+    return _EachFrame(on=endpoints(on), choice=Choice(nth, probability), change=lambda data: data.replace(b"\n", new))
 
 
 def _dress(data: bytes) -> bytes:

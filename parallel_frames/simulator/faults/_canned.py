@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from .._replies import Reset, reply
+from parallel_frames.simulator._replies import Reset, reply
 
 if TYPE_CHECKING:
-    from .._exchange import Exchange
-    from .._replies import Answering
+    from parallel_frames.simulator._exchange import Exchange
+    from parallel_frames.simulator._replies import Answering
 
 MESSAGES = {
     400: "simulated: bad request",

@@ -11,8 +11,9 @@ from ._canned import Canned
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .._exchange import Exchange
-    from .._replies import Answering
+    from parallel_frames.simulator._exchange import Exchange
+    from parallel_frames.simulator._replies import Answering
+
     from ._base import Proceed
 
 When = Literal["before", "after"]

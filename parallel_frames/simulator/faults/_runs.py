@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._answers import ActionRequired, Cancelled, Ending, Failure, Stuck
+from parallel_frames.simulator._answers import ActionRequired, Cancelled, Ending, Failure, Stuck
+
 from ._base import Choice, Inputs, Nth, RunFault
 
 if TYPE_CHECKING:
-    from .._answers import Answer
-    from .._spec import Spec
+    from parallel_frames.simulator._answers import Answer
+    from parallel_frames.simulator._spec import Spec
 
 ODD = "\u2028 \u2029 \u0085"  # line ends to a careless reader, plain characters to JSON
 

@@ -17,7 +17,7 @@ import pandas as pd
 from parallel_frames._client import Client
 from parallel_frames._engine import Engine
 from parallel_frames._inputs import select_inputs
-from parallel_frames._merge import ERROR_COLUMN, STATUS_COLUMN, Layout, make_layout, merge_outcomes
+from parallel_frames._merge import ERROR_COLUMN, PANDAS_3, STATUS_COLUMN, Layout, make_layout, merge_outcomes
 from parallel_frames._offline import current_offline
 from parallel_frames._plan import group_metadata, make_job, make_options, make_plan
 from parallel_frames._prices import duration_text, expected_seconds, price_of
@@ -55,7 +55,7 @@ class Enrichment:
     def __init__(self, df: pd.DataFrame, schema: object, call: Call) -> None:
         if not isinstance(df, pd.DataFrame):
             raise InputError(f"expected a DataFrame, got a {type(df).__name__}.")
-        self._df = df
+        self._df = df.copy(deep=not PANDAS_3)  # what the caller does to the frame meanwhile must not move a row
         self._call = call
         self._schema: Schema = parse_schema(schema)
         self._raw_schema = schema
@@ -70,10 +70,12 @@ class Enrichment:
         self.checkpoint: str | None = None
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {status}" for status, count in self._merge().counts.items()) or "no rows"
         where = f" · checkpoint {self.checkpoint}" if self.checkpoint else ""
         groups = ", ".join(self.group_ids) or "no group"
-        return f"<Enrichment of {self._plan.rows} rows: {counts} · {groups}{where}>"
+        answered = sum(self._outcome(key) is not None for key in self._plan.keys)
+        return (
+            f"<Enrichment of {self._plan.rows} rows: {answered} of {len(self._plan.keys)} runs finished · {groups}{where}>"
+        )
 
     def _make_plan(self) -> Plan:
         call = self._call
@@ -153,6 +155,7 @@ class Enrichment:
             open_memory(self._call, self._plan, host=host, root=root, price=self._price) as memory,
         ):
             self._ledger = memory.ledger
+            self._simulated = memory.simulated or offline is not None
             self.checkpoint = memory.location
             self._plan = freeze_spec(self._plan, memory)
             try:
@@ -193,7 +196,8 @@ class Enrichment:
                 try:
                     await engine.run(timeout=self._call.timeout)
                 finally:
-                    self._simulated = session.simulated
+                    self._simulated |= session.simulated
+                    memory.store.note_simulated(self._simulated)
                     self.group_ids = tuple(memory.store.groups)
 
     def _announcement(self, client: Client, memory: Memory, *, to_send: int, awaited: int) -> str:

@@ -37,7 +37,12 @@ class Memory:
     store: DirectoryStore | MemoryStore
     ledger: Ledger
     cursors: dict[str, str] = field(default_factory=dict)
-    unreadable_intents: int = 0
+    unreadable_intents: tuple[int, ...] = ()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether what is remembered came from a simulator."""
+        return isinstance(self.store, DirectoryStore) and bool(self.store.header.get("simulated"))
 
     @property
     def location(self) -> str | None:
@@ -48,21 +53,20 @@ class Memory:
 @contextlib.contextmanager
 def open_memory(call: Call, plan: Plan, *, host: str, root: Path | None, price: Price) -> Iterator[Memory]:
     """Open what the call asks for; `root` is where checkpoints go that are not named."""
-    if call.checkpoint is None:
-        with contextlib.nullcontext(MemoryStore(groups=[call.group_id] if call.group_id else [])) as store:
-            yield Memory(store, Ledger())
-        return
     with contextlib.ExitStack() as stack:
-        try:
+        store = None
+        if call.checkpoint is not None:
             folder = _folder(call, plan.job, host=host, root=root, price=price.text(len(plan.keys)))
-            opened = stack.enter_context(open_store(folder, plan.job, host=host))
-        except CheckpointError as error:
-            if call.checkpoint != "auto" or type(error) is not CheckpointError:
-                raise
-            logger.warning("%s Going on without a checkpoint.", error)
+            try:
+                store = stack.enter_context(open_store(folder, plan.job, host=host))
+            except CheckpointError as error:
+                if call.checkpoint != "auto" or type(error) is not CheckpointError:
+                    raise
+                logger.warning("%s Going on without a checkpoint.", error)
+        if store is None:
             yield Memory(MemoryStore(groups=[call.group_id] if call.group_id else []), Ledger())
-            return
-        yield _recall(opened, call, plan, price=price)
+        else:
+            yield _recall(store, call, plan, price=price)
 
 
 def _folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -> Path:
@@ -85,12 +89,9 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
         ledger.add_outcome(outcome)
     for receipt in remembered.receipts:
         ledger.add_receipt(receipt)
-    unreadable = 0
     for intent in remembered.intents:
         if intent.runs:
             ledger.open_intent(intent)
-        else:
-            unreadable += 1
     _trip_on_strangers(store, call, plan, ledger, price=price)
     if call.refresh:
         going_on = store.header.get("refresh_from") is not None
@@ -99,6 +100,7 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
         ledger.mark_stale(key for key in plan.keys if not going_on or key in stale)
     _note_call(store, plan)
     store.write_header()
+    unreadable = tuple(intent.number for intent in remembered.intents if not intent.runs)
     return Memory(store, ledger, remembered.cursors, unreadable)
 
 

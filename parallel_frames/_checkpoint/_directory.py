@@ -126,7 +126,7 @@ def _groups_in_parts(folder: Path) -> list[str]:
     for place in (folder / "receipts", folder / "outcomes"):
         if place.is_dir():
             for _, _, path in list_parts(place):
-                table = read_part(path)
+                table = read_part(path, repair=False)
                 if table is not None and "group_id" in table.column_names:
                     groups |= dict.fromkeys(table.column("group_id").unique().to_pylist())
     return [group for group in groups if group]
@@ -141,7 +141,8 @@ def _written_by_us(folder: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise CheckpointLockedError(
-            f"{folder} is being written by {_holder(card)}. Wait for it, or stop it; two writers would pay twice.",
+            f"{folder} is being written by {_holder(card)}. Two writers would pay twice: wait for it, stop it, or name "
+            "another checkpoint=.",
             path=folder,
         ) from None
     try:
@@ -251,8 +252,25 @@ class Checkpoint:
             frames += [part.to_pandas().assign(job=folder.name) for part in parts if part is not None]
         if not frames:
             return pd.DataFrame()
-        everything = pd.concat(frames, ignore_index=True)
+        everything: pd.DataFrame = pd.concat(frames, ignore_index=True)
         return everything.drop_duplicates(["job", "key", "attempt"], keep="last")
+
+    def verify(self) -> pd.DataFrame:
+        """Read every file, checksums included, and return a line for each that is damaged: none is good news.
+
+        Damaged files do no harm beyond looking: the next call sets them aside and asks the service again.
+        """
+        import pandas as pd
+
+        damaged = [
+            {"job": folder.name, "file": str(path.relative_to(folder))}
+            for folder in self._folders()
+            for place in ("receipts", "outcomes")
+            if (folder / place).is_dir()
+            for _, _, path in list_parts(folder / place)
+            if read_part(path, repair=False) is None
+        ]
+        return pd.DataFrame(damaged, columns=["job", "file"])
 
     def summary(self) -> pd.DataFrame:
         """Return a line per job: its processor, its groups, and its outcomes by status."""

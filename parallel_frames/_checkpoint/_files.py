@@ -94,6 +94,7 @@ def set_aside(path: Path, *, reason: str) -> None:
     aside = path.with_name(f".damaged-{path.name}-{time.time_ns()}")
     path.rename(aside)
     logger.warning("%s cannot be read (%s); it was set aside as %s", path, reason, aside.name)
+    sync_folder(path.parent)
 
 
 def list_parts(folder: Path) -> Iterator[tuple[int, bool, Path]]:

@@ -92,6 +92,9 @@ class MemoryStore:
     def end_refresh(self) -> None:
         """Keep nothing."""
 
+    def note_simulated(self, simulated: bool) -> None:  # noqa: FBT001 - a note, not a mode
+        """Keep nothing."""
+
 
 class DirectoryStore:
     """One job's folder, open for writing. `Checkpoint` makes it and holds its lock.
@@ -134,10 +137,10 @@ class DirectoryStore:
         stale: set[str] = set()
         refresh_from = self.header.get("refresh_from")
         for number, is_intent, path in list_parts(self._receipts):
-            table = read_part(path)
+            # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
+            table = read_part(path, repair=not is_intent)
             if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
-                set_aside(path, reason=f"it has the columns {table.column_names}")
-                table = None
+                table = None if is_intent else set_aside(path, reason=f"it has the columns {table.column_names}")
             if is_intent:
                 intents[number] = _intent_of(number, table)
                 continue
@@ -201,6 +204,12 @@ class DirectoryStore:
         """Take note that every stale row was asked again."""
         if self.header.get("refresh_from") is not None:
             self.header["refresh_from"] = None
+            self.write_header()
+
+    def note_simulated(self, simulated: bool) -> None:  # noqa: FBT001 - a note, not a mode
+        """Write into the header that the answers are a simulator's."""
+        if simulated and not self.header.get("simulated"):
+            self.header["simulated"] = True
             self.write_header()
 
     async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:

@@ -40,8 +40,8 @@ class Engine:
     ----------
     retry_failed : bool
         Whether keys whose newest attempt failed are tried again.
-    unreadable_intents : int
-        Intents of which nobody knows what they meant to send: all sending waits for the settle time.
+    unreadable_intents : tuple of int
+        Numbers of intents of which nobody knows what they meant to send: all sending waits for the settle time.
     """
 
     plan: Plan
@@ -55,7 +55,7 @@ class Engine:
     group_metadata: Mapping[str, Json]
     cursors: Mapping[str, str]
     retry_failed: bool = True
-    unreadable_intents: int = 0
+    unreadable_intents: tuple[int, ...] = ()
 
     async def run(self, *, timeout: float | None) -> Books:  # noqa: ASYNC109 - a deadline that leaves rows pending
         """Run until every key has an outcome, or `timeout` seconds of the clock have passed."""
@@ -126,6 +126,12 @@ class Engine:
         if self.unreadable_intents and submitter.queue:
             self.observer.said(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
             await self.clock.sleep(self.settle_time)
+        await self._look_at_groups(books, submitter)
+        if submitter.queue:
+            for number in self.unreadable_intents:
+                await self.store.drop_intent(number)
+
+    async def _look_at_groups(self, books: Books, submitter: Submitter) -> None:
         for group_id in self.store.groups:
             awaited = len(self.ledger.awaited[group_id])
             wholesale = awaited > max(10, self.ledger.group_size(group_id) // 10)

@@ -66,11 +66,14 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
 
 async def ask_group(group_id: str, *, books: Books, service: Service) -> None:
     """Ask a group for outcomes its stream did not tell; its counts say whether that is worth a listing."""
-    status = await service.group_status(group_id)
     ledger = books.ledger
-    ended = sum(status.counts.get(word, 0) for word in TERMINAL)
     awaited = len(ledger.awaited[group_id])
     known = len(ledger.acknowledged[group_id]) - awaited - len(ledger.given_up)
+    try:
+        counts = (await service.group_status(group_id)).counts
+        ended = sum(counts.get(word, 0) for word in TERMINAL)
+    except ProtocolError:  # counts nobody can read say nothing
+        ended = known + 1
     if ended > known:
         await look_at_group(service, books, group_id, include_output=awaited > FEW)
 

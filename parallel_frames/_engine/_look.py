@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._ledger import Look, judge_look
+from parallel_frames.errors import ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from parallel_frames._engine._books import Books
-    from parallel_frames._model import RunEvent, RunId, Service
+    from parallel_frames._model import GroupStatus, RunEvent, RunId, Service
 
 
 async def look_at_group(
@@ -24,7 +25,7 @@ async def look_at_group(
     form where a run carries no metadata at all. Returns the look, which says whether absence may be concluded.
     """
     acknowledged = set(books.ledger.acknowledged[group_id])
-    status = await service.group_status(group_id)
+    status = await _read_status(service, group_id)
     sought = _inputs_of(books, by_input)
     runs: dict[str, RunEvent] = {}
     unlinked = 0
@@ -37,10 +38,20 @@ async def look_at_group(
         if run is not None:
             books.note_found(run, run_id=event.run_id, group_id=group_id)
             books.take_run(group_id, event, run)
+    if status is None:
+        return Look(runs, "its counts cannot be read")
     look = judge_look(status, runs, acknowledged)
     if look.flaw is None and unlinked and sought:
         return Look(runs, f"{unlinked} of its runs carry neither metadata nor their input")
     return look
+
+
+async def _read_status(service: Service, group_id: str) -> GroupStatus | None:
+    """Return a group's counts; None where the service writes them in a way nobody documented."""
+    try:
+        return await service.group_status(group_id)
+    except ProtocolError:
+        return None
 
 
 def _inputs_of(books: Books, runs: Iterable[RunId]) -> dict[bytes, list[RunId]]:

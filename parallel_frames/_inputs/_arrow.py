@@ -39,7 +39,7 @@ def arrow_tokens(array: Any) -> Tokens:
 def _strings(array: Any) -> Tokens:
     try:
         return plain.strings(array.to_numpy(zero_copy_only=False).tolist())
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, pa.ArrowException):  # which of the two depends on the version
         raise UnusableCellError("the text is not UTF-8", "decode it with its own encoding") from None
 
 
@@ -59,7 +59,11 @@ def _moments(array: Any) -> Tokens:
     values = array.to_numpy(zero_copy_only=False)
     if array.type.tz is None:
         return Tokens.of_ascii(times.moments(values))
-    zone = pa.scalar(0, array.type).as_py().tzinfo
+    try:
+        zone = pa.scalar(0, array.type).as_py().tzinfo
+    except (ValueError, KeyError):  # pytz, zoneinfo and Arrow each have their own
+        reason = f"the time zone {array.type.tz!r} is unknown on this machine"
+        raise UnusableCellError(reason, "convert the column to one that is known, such as UTC") from None
     return plain.moments(pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array)
 
 

@@ -67,12 +67,18 @@ def _spelt(spell: Callable[[Any], str]) -> Callable[[Any], Pair]:
 
 
 def _numpy_moment(cell: np.datetime64) -> Pair | None:
+    if np.isnat(cell):
+        return None
     coarse = np.datetime_data(cell.dtype)[0] in {"Y", "M", "W", "D"}
     text = (times.days if coarse else times.moments)(np.array([cell]))[0]
     return None if text is None else text_pair(text)
 
 
 def _numpy_span(cell: np.timedelta64) -> Pair | None:
+    if np.isnat(cell):
+        return None
+    if np.datetime_data(cell.dtype)[0] in {"generic", "Y", "M"}:
+        raise UnusableCellError("a timedelta64 in years, months or no unit has no length", "give it in days or less")
     text = times.durations(np.array([cell]))[0]
     return None if text is None else text_pair(text)
 

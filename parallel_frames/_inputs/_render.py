@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
+import pandas as pd
 
 from parallel_frames._inputs import _form1 as form
 from parallel_frames._inputs._cells import pair_of
@@ -22,8 +23,6 @@ from parallel_frames.errors import InputError, UnknownColumnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import pandas as pd
 
     from parallel_frames._inputs._plain import Tokens
     from parallel_frames._inputs._select import Selection
@@ -138,7 +137,8 @@ def _tokens(values: Any, index: pd.Index[Any], start: int, label: object) -> Tok
         return column_tokens(values)
     except UnusableCellError:
         row, refusal = _first_refused(values)
-        where = f"Column {label!r}, row {start + row} (index {index[start + row]!r}, {type(values[row]).__name__})"
+        kind = type(values[row]).__name__ if isinstance(values, pd.arrays.NumpyExtensionArray) else values.dtype
+        where = f"Column {label!r}, row {start + row} (index {index[start + row]!r}, {kind})"
         raise InputError(f"{where}: {refusal.reason}. {refusal.advice[0].upper()}{refusal.advice[1:]}.") from None
 
 

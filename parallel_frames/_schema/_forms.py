@@ -13,10 +13,12 @@ from typing import Literal, NamedTuple
 
 from parallel_frames.errors import SchemaError
 
-from ._leaf import Node, Path
 from ._names import check_names, slug
 from ._normal import normalise
 from ._types import is_model, is_record, model_node, node_of, record_node
+
+if typing.TYPE_CHECKING:
+    from ._leaf import Node, Path
 
 JSON_TYPES = frozenset({"object", "string", "integer", "number", "boolean", "array", "null"})
 KEYWORDS = frozenset(

@@ -69,7 +69,7 @@ def checked_constraint(keyword: str, value: Json, node: Mapping[str, Json], wher
         _demand(type(value) is int and value >= 0, keyword, value, where)
         return {} if value == 0 and keyword.startswith("min") and keyword != "minContains" else {keyword: value}
     elif keyword in ("exclusiveMinimum", "exclusiveMaximum") and isinstance(value, bool):
-        return _draft4_bound(keyword, node) if value else {}
+        return _draft4_bound(keyword, node, where) if value else {}
     elif _is_draft4_exclusive(keyword, node):
         return {}
     else:
@@ -87,10 +87,10 @@ def checked_patterns(value: Json, where: str) -> Mapping[str, Json]:
     return cast("Mapping[str, Json]", value)
 
 
-def _draft4_bound(keyword: str, node: Mapping[str, Json]) -> dict[str, Any]:
+def _draft4_bound(keyword: str, node: Mapping[str, Json], where: str) -> dict[str, Any]:
     """Return `minimum` with `exclusiveMinimum: true`, as draft 4 wrote it, in today's spelling."""
     inclusive = "minimum" if keyword == "exclusiveMinimum" else "maximum"
-    return {keyword: plain_number(node[inclusive])} if inclusive in node else {}
+    return checked_constraint(keyword, node[inclusive], {}, where) if inclusive in node else {}
 
 
 def _is_draft4_exclusive(keyword: str, node: Mapping[str, Json]) -> bool:

@@ -9,16 +9,18 @@ normal form changes nothing. It knows nothing of the service's limits, of Python
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from parallel_frames._model import Json
 from parallel_frames.errors import SchemaError
 
 from ._keywords import APPLIES, REFUSED, checked_constraint, checked_patterns
 from ._leaf import Node, Path, at, enum_node, implied_type, said_of, types_of
 from ._names import check_names
 from ._union import NULL, join_union
+
+if TYPE_CHECKING:
+    from parallel_frames._model import Json
 
 MAX_DEPTH = 60  # far beyond what the service takes; keeps hostile nesting away from Python's stack
 MAX_NODES = 10_000  # references that double at each level would otherwise eat the memory before lint sees them

@@ -21,8 +21,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from parallel_frames.errors import SchemaError
 
 from ._keywords import json_type
-from ._leaf import Node, Path
 from ._normal import normalise
+
+if typing.TYPE_CHECKING:
+    from ._leaf import Node, Path
 
 _SCALARS: dict[object, Node] = {
     str: {"type": "string"},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Window = Literal["sliding", "fixed", "bucket"]
 MINUTE = 60.0
+EPSILON = 1e-9  # what floating point may lose of a run or a dollar
 
 DOLLARS_PER_1000 = {
     "lite": 5,
@@ -72,8 +73,11 @@ class RateLimit:
         tokens = min(size, tokens + (now - self._refilled) * size / MINUTE)
         self._refilled = now
         short = runs - tokens
-        self._tokens = tokens - runs if short <= 0 else tokens
-        return None if short <= 0 else short * MINUTE / size
+        if short > EPSILON:
+            self._tokens = tokens
+            return short * MINUTE / size
+        self._tokens = max(0.0, -short)
+        return None
 
 
 class Credit:
@@ -96,7 +100,7 @@ class Credit:
 
     def fits(self, processors: Iterable[str]) -> bool:
         """Return whether there is credit for these runs beside those in flight."""
-        return self.dollars is None or self.reserved + self._needed(processors) <= self.dollars + 1e-9
+        return self.dollars is None or self.reserved + self._needed(processors) <= self.dollars + EPSILON
 
     def reserve(self, processors: Iterable[str]) -> None:
         """Reserve for runs that were just created."""

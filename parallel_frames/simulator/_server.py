@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +70,27 @@ def _reset(transport: Any) -> None:
     transport.abort()
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; without its protocol named, asyncio would let Nagle's algorithm hold answers back."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(512)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 class ServerThread:
     """One run of the server, from bind to the last closed socket."""
 
     def __init__(
         self, app: ASGIApp, *, host: str, port: int, on_loop: Callable[[asyncio.AbstractEventLoop], None]
     ) -> None:
-        self._socket = socket.create_server((host, port), backlog=512)
+        self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._app = app
         self._on_loop = on_loop

@@ -45,6 +45,13 @@ def objects(cells):
     return pd.DataFrame({"x": pd.Series(column, dtype=object)})
 
 
+def read_csv(text, **options):
+    """Read a CSV with every double exact."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer pandas deprecates the option: exact reading became the default
+        return pd.read_csv(io.StringIO(text), float_precision="round_trip", **options)
+
+
 def column(values, dtype=None):
     """Return a frame of one column, x."""
     return pd.DataFrame({"x": pd.Series(values, dtype=dtype)})
@@ -67,32 +74,26 @@ FIRMS = pd.DataFrame(
 
 
 @pytest.mark.parametrize(
-    "read",
+    "options",
     [
-        lambda text: pd.read_csv(io.StringIO(text)),
-        lambda text: pd.read_csv(io.StringIO(text), parse_dates=["seen"]),
-        lambda text: pd.read_csv(io.StringIO(text), dtype_backend="numpy_nullable"),
-        lambda text: pd.read_csv(io.StringIO(text), dtype_backend="pyarrow"),
-        lambda text: (
-            pd.read_csv(io.StringIO(text), dtype=object)
-            .astype({"staff": "int64", "revenue": float})
-            .assign(public=lambda frame: frame["public"] == "True")
-        ),
+        {},
+        {"parse_dates": ["seen"]},
+        {"dtype_backend": "numpy_nullable"},
+        {"dtype_backend": "pyarrow"},
+        {"dtype": {"name": "category", "staff": "float64", "revenue": "float64"}},
     ],
-    ids=["text dates", "parsed dates", "nullable", "arrow", "objects"],
+    ids=str,
 )
-def test_csv_keeps_the_key(read):
+def test_csv_keeps_the_key(options):
     """A frame that went through CSV is the same frame."""
-    assert canonicals(read(FIRMS.to_csv(index=False))) == canonicals(FIRMS)
+    assert canonicals(read_csv(FIRMS.to_csv(index=False), **options)) == canonicals(FIRMS)
 
 
 def test_csv_keeps_random_doubles_read_exactly():
     """Every double that is read back exactly has its key; see the module's docstring for readers that do not."""
     frame = pd.DataFrame({"x": np.random.default_rng(1).random(2_000)})
     text = frame.to_csv(index=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer pandas deprecates the option: exact reading became the default
-        again = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    again = read_csv(text)
     assert canonicals(again) == canonicals(frame)
     assert canonicals(pd.read_csv(io.StringIO(text), engine="pyarrow")) == canonicals(frame)
 
@@ -189,7 +190,7 @@ def test_one_value_in_many_types_is_one_input(cells):
         [2**64, 2**64 + 1, str(2**64), 2**53, 2**53 + 1],
         [Decimal("1E+999999"), Decimal("1E+999998"), Decimal("1E-999999"), Decimal("-1E+999999")],
         [[1, None], [1], [None, 1], [[1], None]],
-        ["a", "A", "a ", "á", "á"],
+        ["a", "A", "a ", "\u00e1", "a\u0301"],
     ],
     ids=str,
 )
@@ -312,7 +313,7 @@ def test_columns_of_moments_are_their_cells(moments, unit, zone):
     if zone:
         times = times.dt.tz_localize("UTC").dt.tz_convert(zone)
     typed = times.to_frame()
-    arrow = times.astype(pd.ArrowDtype(pa.timestamp(unit, zone and str(times.dt.tz)))).to_frame()
+    arrow = times.astype(pd.ArrowDtype(pa.timestamp(unit, zone))).to_frame()
     cells = objects(list(times))
     selection = select_inputs(typed, ["x"])
     rendered = render_inputs(typed, selection)
@@ -335,7 +336,9 @@ def test_years_beyond_four_digits_agree():
 @given(st.lists(st.none() | st.integers(-(2**62), 2**62), min_size=1))
 def test_columns_of_durations_are_their_cells(unit, counts):
     """numpy, Arrow and objects of the same spans agree at every unit."""
-    values = np.array([np.timedelta64("NaT") if count is None else np.timedelta64(count, unit) for count in counts])
+    values = np.array(
+        [np.timedelta64("NaT", unit) if count is None else np.timedelta64(count, unit) for count in counts]
+    )
     values = values.astype(f"m8[{unit}]")
     arrow = column(pd.arrays.ArrowExtensionArray(pa.array(values)))
     assert canonicals(column(values)) == canonicals(objects(list(values))) == canonicals(arrow)

@@ -18,7 +18,7 @@ JOB = "0123456789abcdef0123456789abcdef"
 
 def test_a_key_is_32_hexadecimal_digits():
     """A key is 128 bits, spelt in lower case."""
-    assert make_key(b"5", JOB) == "9480e5d23cddca3d2f4bf04d1d1a13df"
+    assert make_key(b"5", JOB) == "c30d0746d94eb80fd686d31a4073f4f7"
 
 
 def test_everything_framed_changes_the_key():
@@ -92,7 +92,7 @@ def test_a_job_hash_ignores_order_and_keeps_nulls():
         {"a": 1, "b": {"c": None, "d": [2, 1]}},
     ]
     assert len({hash_identity(other) for other in [one, *others]}) == 5
-    assert hash_identity({}) == "1c24b9c9d3ee1ab26ef8e0ba5ef8aa15"
+    assert hash_identity({}) == "2afb9b83f9314e5d029766197f539792"
 
 
 @pytest.mark.parametrize("identity", [{"a": object()}, {"a": float("nan")}, {"a": b"x"}, {"a": "\ud800"}])

@@ -197,6 +197,7 @@ REFUSED = [
     (b"x", "bytes cannot travel as JSON. Decode it to text"),
     (bytearray(b"x"), "bytearray cannot travel as JSON"),
     (np.bytes_(b"x"), "bytes_ cannot travel as JSON"),
+    (np.timedelta64(1, "M"), "in years, months or no unit has no length"),
     ({1}, "a set has no order. Turn it into a list"),
     (frozenset({1}), "a frozenset has no order"),
     (1j, "type complex has no JSON"),
@@ -252,7 +253,14 @@ def test_text_that_is_not_utf8_is_refused():
         pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 2], dtype="int32").tobytes()), pa.py_buffer(b"a\xff")]
     )
     frame = pd.DataFrame({"x": pd.Series(pd.arrays.ArrowExtensionArray(broken))})
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match=r"row 1 .*not UTF-8"):
+        render_inputs(frame, select_inputs(frame, ["x"]))
+
+
+def test_a_zone_nobody_knows_is_refused():
+    """A moment in a zone that this machine has no rules for is refused, not sent in another."""
+    frame = pd.DataFrame({"x": pd.Series(pd.arrays.ArrowExtensionArray(pa.array([0], pa.timestamp("s", "Mars/Base"))))})
+    with pytest.raises(InputError, match="time zone 'Mars/Base' is unknown"):
         render_inputs(frame, select_inputs(frame, ["x"]))
 
 

@@ -1,0 +1,257 @@
+"""The directory of a checkpoint: real files, whole or not at all, read back whatever became of them."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames._checkpoint import choose_folder, open_store
+from parallel_frames._model import Job, Options, Outcome, Receipt, RunId
+from parallel_frames.errors import (
+    CheckpointError,
+    CheckpointLockedError,
+    CheckpointMismatchError,
+)
+
+JOB = Job({"processor": "base", "schema": {"type": "text"}}, "f" * 32, "base", {"output_schema": "x"}, Options())
+HOST = "example.test"
+
+
+def outcome(number: int, **more: object) -> Outcome:
+    """Return a completed outcome of key `number`."""
+    return Outcome(f"{number:032x}", 0, f"run_{number}", "tgrp_1", "completed", output=f'{{"n":{number}}}', **more)  # type: ignore[arg-type]
+
+
+def write(folder: Path, *numbers: int, cursor: str = "evt_1") -> None:
+    """Open a store, write one part of outcomes, and close it."""
+    with open_store(folder, JOB, host=HOST) as store:
+        asyncio.run(store.add_group("tgrp_1", dialect="published"))
+        asyncio.run(store.write_outcomes([outcome(n) for n in numbers], cursors={"tgrp_1": cursor}))
+
+
+def test_what_is_written_is_recalled(tmp_path: Path) -> None:
+    """Receipts, intents, outcomes, cursors, groups and dialect come back as they were written."""
+
+    async def fill() -> None:
+        await store.add_group("tgrp_1", dialect="seed")
+        first = await store.write_intent("tgrp_1", runs=[RunId("a" * 32, 0)], rows=[4])
+        await store.write_receipt(first, receipts=[Receipt("a" * 32, 0, "run_1", "tgrp_1", 4)])
+        await store.write_intent("tgrp_1", runs=[RunId("b" * 32, 1)], rows=[5])
+        await store.write_outcomes([outcome(1, basis="[]", error=None)], cursors={"tgrp_1": "evt_9"})
+
+    with open_store(tmp_path / "job", JOB, host=HOST) as store:
+        asyncio.run(fill())
+    with open_store(tmp_path / "job", JOB, host=HOST) as store:
+        held = store.recall()
+        assert (store.groups, store.dialect) == (["tgrp_1"], "seed")
+    assert held.receipts == [Receipt("a" * 32, 0, "run_1", "tgrp_1", 4)]
+    assert [(intent.runs, intent.rows) for intent in held.intents] == [((RunId("b" * 32, 1),), (5,))]
+    assert held.outcomes == [outcome(1, basis="[]")]
+    assert held.cursors == {"tgrp_1": "evt_9"}
+
+
+def test_outcomes_are_plain_parquet(tmp_path: Path) -> None:
+    """The folder of outcomes is read by pandas as it is."""
+    write(tmp_path / "job", 1, 2)
+    assert pd.read_parquet(tmp_path / "job" / "outcomes")["output"].tolist() == ['{"n":1}', '{"n":2}']
+
+
+def test_a_receipt_beside_its_intent_wins(tmp_path: Path) -> None:
+    """Dying between the receipt and the removal of its intent leaves a decided batch."""
+    folder = tmp_path / "job"
+    with open_store(folder, JOB, host=HOST) as store:
+        number = asyncio.run(store.write_intent("tgrp_1", runs=[RunId("a" * 32, 0)], rows=[0]))
+        intent = folder / "receipts" / f"{number:06d}.intent.parquet"
+        kept = intent.read_bytes()
+        asyncio.run(store.write_receipt(number, receipts=[Receipt("a" * 32, 0, "run_1", "tgrp_1")]))
+        assert not intent.exists()
+        intent.write_bytes(kept)
+    with open_store(folder, JOB, host=HOST) as store:
+        held = store.recall()
+    assert (len(held.receipts), held.intents) == (1, [])
+    assert not intent.exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "foreign", "flipped", "columns"])
+def test_a_damaged_part_is_set_aside_and_the_rest_is_read(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One bad file costs its own outcomes, is said, and is never a stack trace."""
+    folder = tmp_path / "job"
+    write(folder, *range(200))
+    write(folder, 1000)
+    part = folder / "outcomes" / "000001.parquet"
+    data = part.read_bytes()
+    flipped = bytearray(data)
+    flipped[200] ^= 0xFF
+    if damage == "columns":
+        pd.DataFrame({"x": [1]}).to_parquet(part)
+    else:
+        part.write_bytes(
+            {"empty": b"", "truncated": data[:-50], "foreign": b"hello" * 100, "flipped": bytes(flipped)}[damage]
+        )
+    assert pf.Checkpoint(folder).verify()["file"].tolist() == ([] if damage == "columns" else ["outcomes/000001.parquet"])
+    with open_store(folder, JOB, host=HOST) as store:
+        held = store.recall()
+        assert [o.run_id for o in held.outcomes] == ["run_1000"]
+        assert "set aside" in caplog.text
+        assert not part.exists()
+        asyncio.run(store.write_outcomes([outcome(5)], cursors={}))
+        assert not part.exists(), "a number is never used again"
+    assert len(list((folder / "outcomes").glob(".damaged-*"))) == 1
+
+
+def test_an_unreadable_intent_is_an_intent_of_nobody_knows_which_runs(tmp_path: Path) -> None:
+    """It is remembered as undecided, so that nothing is sent before the settle time."""
+    folder = tmp_path / "job"
+    with open_store(folder, JOB, host=HOST) as store:
+        asyncio.run(store.write_intent("tgrp_1", runs=[RunId("a" * 32, 0)], rows=[0]))
+    (folder / "receipts" / "000001.intent.parquet").write_bytes(b"torn")
+    with open_store(folder, JOB, host=HOST) as store:
+        assert [intent.runs for intent in store.recall().intents] == [()]
+
+
+def test_a_lost_header_is_rebuilt_from_the_parts(tmp_path: Path) -> None:
+    """The groups stand in receipts and outcomes too."""
+    folder = tmp_path / "job"
+    write(folder, 1)
+    (folder / "header.json").write_text("{ torn")
+    with open_store(folder, JOB, host=HOST) as store:
+        assert store.groups == ["tgrp_1"]
+        assert len(store.recall().outcomes) == 1
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    """What a later version wrote is not guessed at."""
+    folder = tmp_path / "job"
+    write(folder, 1)
+    header = json.loads((folder / "header.json").read_text())
+    (folder / "header.json").write_text(json.dumps({**header, "format": 99}))
+    with pytest.raises(CheckpointError, match=r"newer parallel_frames"), open_store(folder, JOB, host=HOST):
+        pass
+
+
+def test_a_part_being_written_is_never_read(tmp_path: Path) -> None:
+    """A temporary file that a dead process left behind is no part."""
+    folder = tmp_path / "job"
+    write(folder, 1)
+    (folder / "outcomes" / ".000002.parquet.77.tmp").write_bytes(b"half")
+    assert len(pd.read_parquet(folder / "outcomes")) == 1
+    with open_store(folder, JOB, host=HOST) as store:
+        assert len(store.recall().outcomes) == 1
+
+
+def test_two_writers_are_refused_and_told_who_writes(tmp_path: Path) -> None:
+    """The second writer in this process, or in another, gets a clear error."""
+    folder = tmp_path / "job"
+    code = (
+        "import sys; from pathlib import Path; from parallel_frames._checkpoint import open_store;"
+        "from parallel_frames._model import *;"
+        "job = Job({'processor': 'base', 'schema': {'type': 'text'}}, 'f' * 32, 'base', {'output_schema': 'x'}, Options())\n"
+        "with open_store(Path(sys.argv[1]), job, host='example.test'): pass"
+    )
+    with open_store(folder, JOB, host=HOST):
+        with pytest.raises(CheckpointLockedError, match=f"process {os.getpid()}"), open_store(folder, JOB, host=HOST):
+            pass
+        other = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+        assert "CheckpointLockedError" in other.stderr
+    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=True).returncode == 0
+
+
+def test_a_dead_writer_is_not_in_the_way_but_another_hosts_is(tmp_path: Path) -> None:
+    """A kernel lock dies with its process; a card of another host must be removed by a person."""
+    folder = tmp_path / "job"
+    write(folder, 1)
+    card = folder / "writer.json"
+    card.write_text(json.dumps({"host": os.uname().nodename, "pid": 1}))
+    with open_store(folder, JOB, host=HOST):
+        pass
+    card.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    with pytest.raises(CheckpointLockedError, match=r"process 1 on elsewhere"), open_store(folder, JOB, host=HOST):
+        pass
+
+
+def test_another_job_is_named_with_what_differs_and_what_it_costs(tmp_path: Path) -> None:
+    """A directory that holds only other jobs is refused until on_mismatch says otherwise."""
+    write(tmp_path / ("f" * 16), 1)
+    other = Job({**JOB.identity, "processor": "pro"}, "e" * 32, "pro", JOB.spec, Options())
+    with pytest.raises(CheckpointMismatchError, match=r'processor was "base", is "pro".*\$5\.00'):
+        choose_folder(tmp_path, other, on_mismatch="error", price="$5.00")
+    assert choose_folder(tmp_path, other, on_mismatch="new", price="$5.00").name == "e" * 16
+    assert choose_folder(tmp_path, JOB, on_mismatch="error", price="$5.00").name == "f" * 16
+
+
+def test_another_hosts_answers_are_refused(tmp_path: Path) -> None:
+    """Simulated answers never stand in for the live service's."""
+    write(tmp_path / "job", 1)
+    with pytest.raises(CheckpointMismatchError, match=HOST), open_store(tmp_path / "job", JOB, host="api.test"):
+        pass
+
+
+def test_compaction_keeps_every_outcome_and_survives_dying_in_between(tmp_path: Path) -> None:
+    """Many small parts become one; leftovers of a compaction that died are removed, and nothing is counted twice."""
+    folder = tmp_path / "job"
+    with open_store(folder, JOB, host=HOST) as store:
+        for number in range(70):
+            asyncio.run(store.write_outcomes([outcome(number)], cursors={"tgrp_1": f"evt_{number}"}))
+        kept = {path.name: path.read_bytes() for path in (folder / "outcomes").glob("*.parquet")}
+        store.compact()
+        assert [path.name for path in (folder / "outcomes").glob("*.parquet")] == ["000071.parquet"]
+        for name, data in kept.items():
+            (folder / "outcomes" / name).write_bytes(data)
+    with open_store(folder, JOB, host=HOST) as store:
+        held = store.recall()
+    assert sorted(o.run_id for o in held.outcomes) == sorted(f"run_{n}" for n in range(70))
+    assert held.cursors == {"tgrp_1": "evt_69"}
+    assert [path.name for path in (folder / "outcomes").glob("*.parquet")] == ["000071.parquet"]
+
+
+def test_a_refresh_marks_what_was_known_before_it_and_only_that(tmp_path: Path) -> None:
+    """A refresh that was killed goes on: keys asked since it began are not stale."""
+    folder = tmp_path / "job"
+
+    async def ask(key: str, attempt: int) -> None:
+        number = await store.write_intent("tgrp_1", runs=[RunId(key, attempt)], rows=[0])
+        await store.write_receipt(number, receipts=[Receipt(key, attempt, f"run_{key[0]}{attempt}", "tgrp_1")])
+
+    with open_store(folder, JOB, host=HOST) as store:
+        asyncio.run(ask("a" * 32, 0))
+        asyncio.run(ask("b" * 32, 0))
+        store.begin_refresh()
+        asyncio.run(ask("a" * 32, 1))
+    with open_store(folder, JOB, host=HOST) as store:
+        store.begin_refresh()
+        assert "b" * 32 in store.recall().stale_keys
+        store.end_refresh()
+        assert store.recall().stale_keys == frozenset()
+
+
+def test_a_full_disk_is_a_checkpoint_error_that_says_what_is_safe(tmp_path: Path) -> None:
+    """Trouble with the file system names the file and what to do."""
+    folder = tmp_path / "job"
+    with open_store(folder, JOB, host=HOST) as store:
+        (folder / "outcomes").rename(folder / "gone")
+        with pytest.raises(CheckpointError, match=r"could not be written.*run the same call again"):
+            asyncio.run(store.write_outcomes([outcome(1)], cursors={}))
+
+
+def test_no_checkpoint_is_an_error_to_look_into(tmp_path: Path) -> None:
+    """Looking into an empty directory says that nothing is there."""
+    with pytest.raises(CheckpointError, match=r"no checkpoint"):
+        pf.Checkpoint(tmp_path)
+
+
+def test_a_checkpoint_can_be_looked_into(tmp_path: Path) -> None:
+    """Header, outcomes and summary are there for a person, without changing anything."""
+    write(tmp_path / "one", 1, 2)
+    checkpoint = pf.Checkpoint(tmp_path)
+    assert checkpoint.header["groups"] == ["tgrp_1"]
+    assert checkpoint.outcomes()["run_id"].tolist() == ["run_1", "run_2"]
+    assert checkpoint.summary()["completed"].tolist() == [2]
+    assert checkpoint.verify().empty

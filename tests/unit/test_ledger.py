@@ -1,0 +1,176 @@
+"""The ledger: what is known of each (key, attempt), and what follows from it."""
+
+import pytest
+
+from parallel_frames._ledger import Ledger, judge_look, read_identity
+from parallel_frames._model import GroupStatus, Intent, Outcome, Receipt, RunEvent, RunId
+
+KEY = "0" * 31 + "a"
+OTHER = "0" * 31 + "b"
+GROUP = "tgrp_1"
+
+
+def outcome(key: str, attempt: int = 0, *, status: str = "completed", run_id: str = "run_1") -> Outcome:
+    """Return an outcome, completed with an empty answer unless said otherwise."""
+    return Outcome(key, attempt, run_id, GROUP, status, output="{}" if status == "completed" else None)
+
+
+def needs(ledger: Ledger, *keys: str, retry_failed: bool = True) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+    """Return what a ledger needs, as three lists."""
+    told = ledger.needs(keys, retry_failed=retry_failed)
+    return told.answered, told.awaited, told.to_send
+
+
+def test_an_unknown_key_is_sent_as_attempt_0() -> None:
+    """Nothing known means: send it."""
+    assert needs(Ledger(), KEY, OTHER) == ([], [], [(0, 0), (1, 0)])
+
+
+def test_a_receipt_is_awaited_and_an_answer_ends_it() -> None:
+    """A paid run is awaited until its outcome is there, then never sent again."""
+    ledger = Ledger()
+    ledger.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
+    assert needs(ledger, KEY) == ([], [0], [])
+    assert ledger.in_flight() == 1
+    assert ledger.add_outcome(outcome(KEY))
+    assert needs(ledger, KEY) == ([0], [], [])
+    assert ledger.in_flight() == 0
+
+
+@pytest.mark.parametrize(("retry", "expected"), [(True, ([], [], [(0, 1)])), (False, ([0], [], []))])
+def test_a_failure_is_tried_again_only_when_asked(retry: bool, expected: object) -> None:
+    """A failed run gets a second attempt with retry_failed, and stays failed without."""
+    ledger = Ledger()
+    ledger.add_outcome(outcome(KEY, status="failed"))
+    assert needs(ledger, KEY, retry_failed=retry) == expected
+
+
+def test_a_pending_attempt_is_never_bought_again_by_a_refresh() -> None:
+    """Refreshing a key whose newest run is still under way awaits that run."""
+    ledger = Ledger()
+    ledger.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
+    ledger.mark_stale([KEY, OTHER])
+    assert needs(ledger, KEY, OTHER) == ([], [0], [(1, 0)])
+
+
+def test_a_stale_answer_is_asked_again_once() -> None:
+    """After mark_stale an answered key gets the next attempt; once that is answered it is done."""
+    ledger = Ledger()
+    ledger.add_outcome(outcome(KEY))
+    ledger.mark_stale([KEY])
+    assert needs(ledger, KEY) == ([], [], [(0, 1)])
+    ledger.add_outcome(outcome(KEY, 1, run_id="run_2"))
+    assert needs(ledger, KEY) == ([0], [], [])
+
+
+def test_the_newest_answer_wins_and_a_failed_refresh_keeps_the_old_one() -> None:
+    """A later failure does not take an earlier answer away."""
+    ledger = Ledger()
+    ledger.add_outcome(outcome(KEY))
+    ledger.add_outcome(outcome(KEY, 1, status="failed", run_id="run_2"))
+    answer = ledger.answer(KEY)
+    assert answer is not None
+    assert (answer.attempt, answer.status) == (0, "completed")
+    assert needs(ledger, KEY) == ([0], [], [])
+
+
+def test_a_failure_whose_retry_is_under_way_is_pending() -> None:
+    """While the second attempt runs, the first one's failure is not the row's answer."""
+    ledger = Ledger()
+    ledger.add_outcome(outcome(KEY, status="failed"))
+    ledger.add_receipt(Receipt(KEY, 1, "run_2", GROUP))
+    assert ledger.answer(KEY) is None
+
+
+def test_a_replayed_old_failure_changes_nothing() -> None:
+    """Hearing of attempt 0's failure again, after attempt 1 answered, is no news."""
+    ledger = Ledger()
+    ledger.add_outcome(outcome(KEY, status="failed"))
+    ledger.add_outcome(outcome(KEY, 1, run_id="run_2"))
+    assert not ledger.add_outcome(outcome(KEY, status="failed"))
+    answer = ledger.answer(KEY)
+    assert answer is not None
+    assert answer.attempt == 1
+
+
+def test_a_completed_outcome_is_never_replaced_but_replaces_a_failure() -> None:
+    """Should one attempt exist twice, its completed run stands."""
+    ledger = Ledger()
+    assert ledger.add_outcome(outcome(KEY, status="failed", run_id="run_1"))
+    assert ledger.add_outcome(outcome(KEY, run_id="run_2"))
+    assert not ledger.add_outcome(outcome(KEY, status="failed", run_id="run_3"))
+    answer = ledger.answer(KEY)
+    assert answer is not None
+    assert answer.run_id == "run_2"
+
+
+def test_an_open_intent_is_awaited_and_its_absence_frees_the_attempt() -> None:
+    """Runs of an undecided batch are not sent; once the batch is dropped, the same attempt may be sent."""
+    ledger = Ledger()
+    ledger.add_outcome(outcome(OTHER, status="failed"))
+    ledger.open_intent(Intent(1, GROUP, (RunId(KEY, 0), RunId(OTHER, 1)), (0, 1)))
+    assert needs(ledger, KEY, OTHER) == ([], [0, 1], [])
+    assert ledger.in_flight() == 2
+    ledger.close_intent(1)
+    assert needs(ledger, KEY, OTHER) == ([], [], [(0, 0), (1, 1)])
+
+
+def test_a_run_found_by_metadata_waits_for_its_batch_to_be_decided() -> None:
+    """What is found of an open batch becomes part of that batch's receipt and not a receipt of its own."""
+    ledger = Ledger()
+    ledger.open_intent(Intent(1, GROUP, (RunId(KEY, 0), RunId(OTHER, 0)), (0, 1)))
+    assert ledger.find(RunId(KEY, 0), run_id="run_1", group_id=GROUP) is None
+    assert ledger.missing(1) == [RunId(OTHER, 0)]
+    assert ledger.find(RunId(KEY, 5), run_id="run_9", group_id=GROUP) == Receipt(KEY, 5, "run_9", GROUP)
+
+
+def test_a_run_that_was_given_up_is_not_waited_for_again() -> None:
+    """Giving up leaves the row pending and the call able to end."""
+    ledger = Ledger()
+    ledger.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
+    assert ledger.give_up("run_1") == RunId(KEY, 0)
+    assert needs(ledger, KEY) == ([0], [], [])
+    assert ledger.answer(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"key": KEY, "attempt": "3"}, RunId(KEY, 3)),
+        ({"key": KEY, "attempt": 3}, RunId(KEY, 3)),
+        ({"key": KEY}, None),
+        ({"key": KEY, "attempt": "-1"}, None),
+        ({"key": "x" * 32, "attempt": "0"}, None),
+        ({"key": 5, "attempt": "0"}, None),
+        ({"row": "1"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_an_identity_is_read_only_from_metadata_like_ours(metadata: object, expected: object) -> None:
+    """A stranger's metadata never becomes one of our runs."""
+    assert read_identity(metadata) == expected  # type: ignore[arg-type]
+
+
+def listing(*run_ids: str) -> dict[str, RunEvent]:
+    """Return a listing of runs."""
+    return {run_id: RunEvent(run_id, "queued") for run_id in run_ids}
+
+
+@pytest.mark.parametrize(
+    ("count", "listed", "acknowledged", "flaw"),
+    [
+        (2, ("a", "b"), ("a", "b"), None),
+        (3, ("a", "b", "c"), ("a",), None),
+        (2, ("a", "b", "c"), ("a",), None),
+        (1, ("a", "b"), ("a", "b"), "the group counts 1 runs where 2 were acknowledged"),
+        (3, ("a", "b"), ("a", "b"), "the list holds 2 of 3 runs"),
+        (2, ("b", "c"), ("a",), "the list lacks 1 runs that were acknowledged"),
+    ],
+)
+def test_absence_is_concluded_from_whole_listings_only(
+    count: int, listed: tuple[str, ...], acknowledged: tuple[str, ...], flaw: str | None
+) -> None:
+    """A count or a listing that lags, or is cut short, proves nothing."""
+    status = GroupStatus(GROUP, count, {}, is_active=True)
+    assert judge_look(status, listing(*listed), acknowledged).flaw == flaw

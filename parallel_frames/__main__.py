@@ -59,9 +59,7 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     simulate.add_argument(
         "--max-per-minute", type=_positive(int), default=2000, metavar="N", help="runs a minute (default: 2000)"
     )
-    simulate.add_argument(
-        "--latency", type=float, default=0.2, metavar="S", help="seconds a run takes (default: 0.2)"
-    )
+    simulate.add_argument("--latency", type=_seconds, default=0.2, metavar="S", help="seconds of a run (default: 0.2)")
     simulate.add_argument(
         "--speed", type=_positive(float), default=1.0, metavar="F", help="its seconds per real second (default: 1)"
     )
@@ -79,6 +77,13 @@ def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
         return value
 
     return read
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
 
 
 def _rows(text: str) -> int:

@@ -6,14 +6,16 @@ It owns the list of options once, for the accessor, the functions and the handle
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields
 from datetime import timedelta
+from difflib import get_close_matches
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Hashable, Mapping, Sequence
 
     from parallel_frames._client import Client
@@ -91,11 +93,28 @@ class Call:
         for name in ("refresh", "retry_failed", "dedupe", "status"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
+        if not isinstance(self.processor, str) or not self.processor.strip():
+            raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
         if not isinstance(self.prefix, str):
             raise InputError(f"prefix={self.prefix!r} is not a text.")
+        if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
+            raise InputError(f"checkpoint={self.checkpoint!r} is neither a path, 'auto' nor None.")
+        if self.group_id is not None and not (isinstance(self.group_id, str) and self.group_id):
+            raise InputError(f"group_id={self.group_id!r} is not a group's id.")
         if self.refresh and self.group_id is not None:
             raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
+
+
+def make_call(options: Mapping[str, Any]) -> Call:
+    """Return the options checked; a name that is none of them is a TypeError, as with any function."""
+    known = [field.name for field in fields(Call)]
+    for name in options:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}."
+            raise TypeError(f"An enrichment has no option {name!r}; {meant}")
+    return Call(**options)
 
 
 def seconds(value: float | timedelta | None, *, name: str) -> float | None:
@@ -104,6 +123,6 @@ def seconds(value: float | timedelta | None, *, name: str) -> float | None:
         return None
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value) or value < 0:
         raise InputError(f"{name}={value!r} is no time: expected seconds, a timedelta, or None.")
     return None if math.isinf(value) else float(value)

@@ -41,12 +41,13 @@ class Country(BaseModel):
     continent: Literal["Africa", "Antarctica", "Asia", "Europe", "North America", "Oceania", "South America"]
     population: int = Field(description="How many people live there")
     area_km2: float | None = Field(description="Area in square kilometres")
-    neighbours: list[str] = Field(description="ISO codes of the countries across its land borders")
+    neighbours: list[str] = Field(description="ISO codes of its land neighbours")
 
 
 def enrich_countries(df: pd.DataFrame) -> pd.DataFrame:
     """Ask for a `Country` about every row: the call that the demonstration shows and makes."""
-    return df.parallel.enrich(Country, processor=PROCESSOR, inputs=["country", "iso_code"], progress=True)
+    out: pd.DataFrame = df.parallel.enrich(Country, processor=PROCESSOR, inputs=["country", "iso_code"], progress=True)
+    return out
 
 
 def run_demo(*, rows: int) -> None:
@@ -113,7 +114,7 @@ class Tally:
 def _show_first_call(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
     screen.title("1. One call fills typed columns")
     screen.paragraph(f"The frame has {len(df)} rows, with a country's name and codes. What to find out is a model:")
-    screen.code(inspect.getsource(Country) + "\n\n" + _shown_call("df"))
+    screen.code(inspect.getsource(Country) + "\n\n" + _shown_call())
     out = tally.call("first call", df)
     screen.line()
     screen.frame(out[SHOWN].head(9), max_colwidth=18)
@@ -137,8 +138,9 @@ def _show_same_call(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
 def _show_grown_frame(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
     screen.title("3. A grown frame pays for its new rows, on any connection")
     screen.paragraph(
-        f"Now {len(df)} rows: the whole table, each country twice, shuffled, and one that does not exist. The connection "
-        "breaks after the service took the batch and before it answered. Then every stream is cut after 8 events."
+        f"Now {len(df)} rows: the whole table, each country twice, shuffled, and one that does not exist. The "
+        "connection breaks after the service took the batch and before it answered. Then every stream is cut after "
+        "8 events."
     )
     tally.break_connection()
     out = tally.call("grown, doubled", df)
@@ -162,9 +164,9 @@ def _sent(tally: Tally) -> str:
     return f"Runs sent: {line['runs']}. Requests that send runs: {line['POSTs']}. Paid twice: {line['paid twice']}."
 
 
-def _shown_call(frame: str) -> str:
-    call = inspect.getsource(enrich_countries).rpartition("return df")[2].strip()
-    return f"out = {frame}{call}".replace("PROCESSOR", repr(PROCESSOR)).replace(", progress=True", "")
+def _shown_call() -> str:
+    call = inspect.getsource(enrich_countries).partition("DataFrame = ")[2].partition("\n")[0]
+    return f"out = {call}".replace("processor=PROCESSOR", f'processor="{PROCESSOR}"').replace(", progress=True", "")
 
 
 class Screen:
@@ -189,6 +191,10 @@ class Screen:
         else:
             self._out.write(wrapped_at_dots(text))
         return len(text)
+
+    def flush(self) -> None:
+        """Show what was written."""
+        self._out.flush()
 
     def line(self, text: str = "") -> None:
         """Write a line as it is."""
@@ -232,5 +238,5 @@ def wrapped_at_dots(text: str) -> str:
 def _on_screen() -> Iterator[Screen]:
     """Show on standard output what an enrichment says on standard error, so that a file gets all of it in order."""
     screen = Screen(sys.stdout)
-    with redirect_stderr(screen):  # type: ignore[type-var]
+    with redirect_stderr(screen):
         yield screen

@@ -8,8 +8,11 @@ answers are left open, so they are read leniently. What travels is known here an
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -26,6 +29,10 @@ STATUS_WORDS: Final = frozenset({"completed", "failed", "cancelled"}) | ACTIVE
 
 class UnreadableError(ValueError):
     """The text is not what this dialect answers."""
+
+
+class TornError(UnreadableError):
+    """The text is JSON that breaks off, or nothing at all: another try may bring the whole of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +54,12 @@ class Dialect:
 
     def group_path(self, group_id: str = "", leaf: str = "") -> str:
         """Return the path of the groups, of one group, or of something in it."""
-        return "/".join(part for part in (f"{self.prefix}/tasks/groups", group_id, leaf) if part)
+        return "/".join(part for part in (f"{self.prefix}/tasks/groups", quote(group_id, safe=""), leaf) if part)
 
     def result_path(self, run_id: str) -> str:
         """Return the path of one run's result, which only the published dialect documents."""
         prefix = "/v1" if self.name == "published" else self.prefix
-        return f"{prefix}/tasks/runs/{run_id}/result"
+        return f"{prefix}/tasks/runs/{quote(run_id, safe='')}/result"
 
     def group_body(self, job: Job, *, metadata: Mapping[str, Json]) -> bytes:
         """Return the body that opens a group."""
@@ -90,9 +97,48 @@ def seed_spec(spec: Mapping[str, Json]) -> dict[str, Json]:
 def read_json(body: bytes) -> Json:
     """Parse a body, or say what it is instead."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise UnreadableError(f"expected JSON, got {excerpt(body)}") from error
+        return _load(body)
+    except ValueError as error:
+        begins = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        kind = TornError if begins in (b"{", b"[", b"") else UnreadableError
+        raise kind(f"expected JSON, got {excerpt(body)}") from error
+
+
+def _load(text: bytes | str) -> Json:
+    """Parse JSON, forgiving what is common in the wild: half an emoji, NaN, bytes that are not UTF-8.
+
+    Raises ValueError for everything else.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        text = text if isinstance(text, str) else text.decode("utf-8-sig", "replace")
+        try:
+            value = json.loads(text, strict=False, parse_constant=_nothing, parse_float=_finite)
+            again = json.dumps(value, ensure_ascii=False)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        return orjson.loads(again.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def _nothing(_name: str) -> None:
+    """Return what NaN and Infinity say."""
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _dump(value: Json) -> str:
+    """Return JSON text; raises ValueError for what no encoder can follow to its end."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        try:
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
 
 def excerpt(body: bytes, limit: int = 200) -> str:
@@ -130,38 +176,52 @@ def read_status(group_id: str, body: bytes) -> GroupStatus:
     answer = read_json(body)
     if not isinstance(answer, dict):
         raise UnreadableError(f"expected a group, got {excerpt(body)}")
-    status = answer.get("status") if isinstance(answer.get("status"), dict) else answer
+    status = answer["status"] if isinstance(answer.get("status"), dict) else answer
     counts = _find_counts(status) or _find_counts(answer)
-    total = status.get("num_task_runs", answer.get("num_task_runs"))
-    if counts is None and not isinstance(total, int):
+    total = next((n for n in (status.get("num_task_runs"), answer.get("num_task_runs")) if type(n) is int), None)
+    if counts is None and total is None:
         raise UnreadableError(f"expected counts of runs, got {excerpt(body)}")
     counts = counts or {}
     active = status.get("is_active")
+    metadata = answer.get("metadata")
     return GroupStatus(
         group_id=group_id,
-        runs=total if isinstance(total, int) else sum(counts.values()),
+        runs=sum(counts.values()) if total is None else total,
         counts=counts,
         is_active=active if isinstance(active, bool) else any(counts.get(word) for word in ACTIVE),
-        metadata=answer.get("metadata") or {},
+        metadata=metadata if isinstance(metadata, dict) else {},
     )
 
 
-def _find_counts(body: Mapping[str, Json]) -> dict[str, int] | None:
-    """Return the mapping of statuses to numbers that an object is or holds."""
-    for place in (body.get("task_run_status_counts"), body.get("counts"), body):
-        if isinstance(place, dict):
-            counts = {("queued" if word == "pending" else word): n for word, n in place.items() if type(n) is int}
-            counts = {word: n for word, n in counts.items() if word in STATUS_WORDS}
-            if counts or place is not body:
+def _find_counts(body: Mapping[str, Json], *, depth: int = 2) -> dict[str, int] | None:
+    """Return the numbers of runs by status that an object is or holds; None if there are none."""
+    for name in ("task_run_status_counts", "counts"):
+        if isinstance(place := body.get(name), dict):
+            return _counts_in(place)
+    if counts := _counts_in(body):
+        return counts
+    if depth:
+        for name, place in body.items():
+            if isinstance(place, dict) and name != "metadata" and (counts := _find_counts(place, depth=depth - 1)):
                 return counts
     return None
+
+
+def _counts_in(place: Mapping[str, Json]) -> dict[str, int]:
+    """Return the entries that are a status and a number."""
+    counts: dict[str, int] = {}
+    for word, n in place.items():
+        known = "queued" if word == "pending" else word
+        if known in STATUS_WORDS and type(n) is int:
+            counts[known] = counts.get(known, 0) + n
+    return counts
 
 
 def read_event(data: bytes) -> Event:
     """Return one event of a stream; what cannot be read is an `OtherEvent` of type ``malformed``."""
     try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        event = _load(data)
+    except ValueError:
         return OtherEvent("malformed", None, excerpt(data))
     if not isinstance(event, dict):
         return OtherEvent("malformed", None, excerpt(data))
@@ -171,13 +231,20 @@ def read_event(data: bytes) -> Event:
         if run is not None:
             return run
         kind = "malformed"
-    event_id = event.get("event_id")
-    message = event.get("error") or event.get("message")
     return OtherEvent(
-        kind if isinstance(kind, str) else "malformed",
-        event_id if isinstance(event_id, str) else None,
-        None if message is None else str(message)[:500],
+        kind if isinstance(kind, str) else "malformed", _string(event.get("event_id")), _event_message(event, data)
     )
+
+
+def _event_message(event: Mapping[str, Json], data: bytes) -> str | None:
+    """Return what an event about trouble says, with the service's reference."""
+    error = event.get("error") or event.get("message")
+    if error is None:
+        return None
+    if isinstance(error, dict):
+        ref_id = _string(error.get("ref_id"))
+        error = f"{error.get('message')} [reference {ref_id}]" if ref_id else error.get("message")
+    return error[:500] if isinstance(error, str) else excerpt(data)
 
 
 def read_run(event: Mapping[str, Json]) -> RunEvent | None:
@@ -191,23 +258,23 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         return None
     sent = event.get("input")
     output = event.get("output")
-    event_id = event.get("event_id")
-    if metadata := run.get("metadata"):
-        metadata = metadata if isinstance(metadata, dict) else None
-    elif isinstance(sent, dict) and isinstance(sent.get("metadata"), dict):
-        metadata = sent["metadata"]
+    metadata = run.get("metadata") or (sent.get("metadata") if isinstance(sent, dict) else None)
     return RunEvent(
         run_id=run_id,
         status="queued" if status == "pending" else status,
-        event_id=event_id if isinstance(event_id, str) else None,
-        metadata=metadata,
+        event_id=_string(event.get("event_id")),
+        metadata=metadata if isinstance(metadata, dict) else None,
         input=sent["input"] if isinstance(sent, dict) and "input" in sent and "processor" in sent else sent,
         output=output if isinstance(output, dict) else None,
         error=run.get("error"),
         warnings=run.get("warnings"),
-        created_at=run.get("created_at"),
-        modified_at=run.get("modified_at"),
+        created_at=_string(run.get("created_at")),
+        modified_at=_string(run.get("modified_at")),
     )
+
+
+def _string(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def read_listing(body: bytes) -> Iterator[RunEvent]:
@@ -220,7 +287,7 @@ def read_listing(body: bytes) -> Iterator[RunEvent]:
     for entry in answer:
         run = read_run(entry) if isinstance(entry, dict) else None
         if run is None:
-            raise UnreadableError(f"expected a run, got {excerpt(orjson.dumps(entry))}")
+            raise UnreadableError(f"expected a run, got {type(entry).__name__} in {excerpt(body)}")
         yield run
 
 
@@ -236,7 +303,10 @@ def read_outcome(event: RunEvent, run: RunId, *, group_id: str) -> Outcome | Non
     if output is not None:
         kind = output.get("type")
         kind = kind if isinstance(kind, str) else "json" if isinstance(output["content"], dict) else "text"
-        content = _content_text(output["content"], kind=kind)
+        try:
+            content = _dump(_content_of(output["content"], kind=kind))
+        except ValueError:
+            return None
         basis = _text(output.get("basis"))
         details = _text({k: v for k, v in output.items() if k not in ("type", "content", "basis") and v is not None})
     return Outcome(
@@ -256,18 +326,20 @@ def read_outcome(event: RunEvent, run: RunId, *, group_id: str) -> Outcome | Non
     )
 
 
-def _content_text(content: Json, *, kind: str) -> str:
-    """Return a content's JSON text; older deployments send a JSON answer as text that holds it."""
+def _content_of(content: Json, *, kind: str) -> Json:
+    """Return an answer's content; older deployments send a JSON answer as text that holds it."""
     if kind == "json" and isinstance(content, str):
         try:
-            parsed = orjson.loads(content)
-        except orjson.JSONDecodeError:
-            parsed = None
-        if isinstance(parsed, dict):
+            parsed = _load(content)
+        except ValueError:
             return content
-    return orjson.dumps(content).decode()
+        return parsed if isinstance(parsed, dict) else content
+    return content
 
 
 def _text(value: Json) -> str | None:
-    """Return JSON text, or None for what says nothing."""
-    return orjson.dumps(value).decode() if value else None
+    """Return JSON text, or None for what says nothing, or can't be written."""
+    try:
+        return _dump(value) if value else None
+    except ValueError:
+        return None

@@ -7,6 +7,7 @@ line before the first run, and what is safe when a call ends early.
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -116,7 +117,7 @@ class Enrichment:
 
         call = self._call
         if call.checkpoint is None and self.group_ids:
-            call = replace(call, group_id=self.group_ids[-1])
+            call = replace(call, group_id=self.group_ids[-1], refresh=False)
         again = Enrichment(self._df, self._raw_schema, call)
         return run_from_anywhere(again.run)
 
@@ -203,7 +204,7 @@ class Enrichment:
     def _announcement(self, client: Client, memory: Memory, *, to_send: int, awaited: int) -> str:
         """Return the line that is said before anything is sent: what it will do, cost and take."""
         plan = self._plan
-        parts = [f"{plan.rows:,} rows → {to_send:,} runs"]
+        parts = [f"{_counted(plan.rows, 'row')} → {_counted(to_send, 'run')}"]
         done = len(plan.keys) - to_send - awaited
         if done:
             dates = [o.modified_at for key in plan.keys if (o := memory.ledger.answer(key)) and o.modified_at]
@@ -212,7 +213,7 @@ class Enrichment:
         if awaited:
             parts.append(f"{awaited:,} under way")
         if plan.skipped:
-            parts.append(f"{plan.skipped:,} rows with nothing to send")
+            parts.append(f"{_counted(plan.skipped, 'row')} with nothing to send")
         parts.append(self._price.text(to_send))
         if to_send:
             limit = client.max_per_minute
@@ -262,13 +263,11 @@ class Enrichment:
             "simulated": self._simulated or before.get("simulated", False),
         }
         made = [*before.get("made", []), *(_json_label(label) for label in self._layout.all)]
-        frame.attrs = {
-            **self._df.attrs,
-            ATTRS: {
-                "simulated": told["simulated"],
-                "made": list(dict.fromkeys(map(str, made))),
-                "enrichments": [*before.get("enrichments", []), told][-REMEMBERED_ENRICHMENTS:],
-            },
+        frame.attrs = deepcopy(self._df.attrs)
+        frame.attrs[ATTRS] = {
+            "simulated": told["simulated"],
+            "made": list(dict.fromkeys(map(str, made))),
+            "enrichments": [*deepcopy(before.get("enrichments", [])), told][-REMEMBERED_ENRICHMENTS:],
         }
         return frame
 
@@ -318,6 +317,10 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
         return label in layout.all or _json_label(label) in made or name.endswith((STATUS_COLUMN, ERROR_COLUMN))
 
     return [label for label in df.columns if is_made(label)]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _json_label(label: object) -> str:

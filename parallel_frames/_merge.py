@@ -114,25 +114,25 @@ def merge_outcomes(
     problems: dict[int, list[str]] = {}
     arrays: dict[Hashable, Any] = {}
     per_row = _through(place, plan.row_runs)
+    existing = set(df.columns)
     for label, column in zip(layout.outputs, schema.columns, strict=True):
         values = [_value(content, column.name, form=schema.form) for content in contents]
         typed = typed_column(column, values, dtype_backend=dtype_backend)
         for at, problem in typed.problems.items():
             problems.setdefault(at, []).append(f"{column.name}: {problem}")
-        arrays[label] = _take(typed.series.array, per_row)
+        broken = np.zeros(len(contents) + 1, dtype=bool)  # the last one is for -1: no answer
+        broken[[*typed.problems, -1]] = True
+        cells = _take(typed.series, per_row)
+        arrays[label] = _keep_old(df[label], cells, where=~broken[per_row]) if label in existing else cells
     statuses = [_status(o, at, problems, is_sent(key)) for o, at, key in zip(outcomes, place, plan.keys, strict=True)]
     errors = [_error(o, at, problems) for o, at in zip(outcomes, place, strict=True)]
     row_status = _take_list([*statuses, "skipped"], plan.row_runs)
-    completed = per_row >= 0
-    frame = _assign(df, arrays, where=completed)
-    with_status: dict[Hashable, Any] = {}
     if layout.status is not None:
-        with_status[layout.status] = pd.Categorical(row_status, categories=list(STATUSES))
+        arrays[layout.status] = pd.Categorical(row_status, categories=list(STATUSES))
     if layout.error is not None:
         dtype = dtype_of(TEXT, dtype_backend)
-        with_status[layout.error] = pd.array(_take_list([*errors, None], plan.row_runs), dtype=dtype)
-    frame = _assign(frame, with_status, where=np.ones(len(df), dtype=bool))
-    return Merged(frame, dict(Counter(row_status)))
+        arrays[layout.error] = pd.array(_take_list([*errors, None], plan.row_runs), dtype=dtype)
+    return Merged(_assign(df, arrays), dict(Counter(row_status)))
 
 
 def _read_contents(outcomes: Sequence[Outcome | None]) -> tuple[list[Json], list[int]]:
@@ -160,10 +160,10 @@ def _through(place: Sequence[int], row_runs: np.ndarray[Any, Any]) -> np.ndarray
     return np.asarray(table[row_runs], dtype=np.int64)
 
 
-def _take(array: Any, per_row: np.ndarray[Any, Any]) -> Any:
-    if array.dtype == object:  # a missing list is None, not NaN
-        return _objects([*array, None])[per_row]
-    return pd.api.extensions.take(array, per_row, allow_fill=True)
+def _take(column: pd.Series[Any], per_row: np.ndarray[Any, Any]) -> Any:
+    if column.dtype == object:  # a missing list is None, not NaN
+        return _objects([*column.tolist(), None])[per_row]
+    return pd.api.extensions.take(column.array, per_row, allow_fill=True)
 
 
 def _objects(cells: Sequence[object]) -> np.ndarray[Any, Any]:
@@ -200,29 +200,31 @@ def _error(outcome: Outcome | None, at: int, problems: Mapping[int, list[str]]) 
     return str(told)[:2000] if told else f"the run was {outcome.status} without a reason (run {outcome.run_id})"
 
 
-def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any], *, where: np.ndarray[Any, Any]) -> pd.DataFrame:
-    """Return the frame with columns added, or replaced in those rows that have an answer."""
+def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any]) -> pd.DataFrame:
+    """Return the frame with columns added or replaced."""
     out = df.copy(deep=not PANDAS_3)  # pandas 3 copies on write
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # a wide schema is no reason to scold
         for label, array in arrays.items():
-            out[label] = _keep_old(df[label], array, where=where) if label in df.columns else array
+            # A bare array of objects would get another dtype should all of them be texts.
+            out[label] = pd.Series(array, index=df.index, dtype=object) if array.dtype == object else array
     return out
 
 
 def _keep_old(old: pd.Series[Any], new: Any, *, where: np.ndarray[Any, Any]) -> Any:
     """Return the new cells where there is an answer and the old ones elsewhere, in the schema's dtype if it can."""
-    kept = old.array[~where]
-    if where.all() or pd.isna(kept).all():
+    kept = pd.Series(old.array[~where])
+    if kept.isna().all():
         return new
-    try:
-        cast = pd.Series(kept).astype(new.dtype)
-    except (TypeError, ValueError, OverflowError):
-        cast = None
-    if cast is None or not cast.isna().equals(pd.Series(kept).isna()):
-        cells = old.astype(object).to_numpy(copy=True)
-        cells[where] = pd.Series(new).astype(object).to_numpy()[where]
-        return cells
-    merged = pd.Series(new).reset_index(drop=True)
-    merged[~where] = cast.array
-    return merged.array
+    if new.dtype != object:
+        try:
+            cast = kept.astype(new.dtype)
+        except (TypeError, ValueError, OverflowError, NotImplementedError):  # the last is Arrow's
+            cast = None
+        if cast is not None and cast.isna().equals(kept.isna()):
+            merged = pd.Series(new)
+            merged[~where] = cast.array
+            return merged.array
+    cells = old.astype(object).to_numpy(copy=True)
+    cells[where] = np.asarray(new.astype(object), dtype=object)[where]
+    return cells

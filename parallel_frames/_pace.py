@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from parallel_frames.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,6 +26,7 @@ SPEED_VARIABLE: Final = "PARALLEL_FRAMES_CLOCK_SPEED"
 WINDOW: Final = 60.0
 SMALL_BATCH: Final = 100
 WAIT_WITHOUT_ADVICE: Final = 5.0
+LEAST_WAIT: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,14 @@ class Clock:
     @classmethod
     def from_environment(cls) -> Clock:
         """Return the clock that PARALLEL_FRAMES_CLOCK_SPEED asks for, so that child processes follow."""
-        return cls(float(os.environ.get(SPEED_VARIABLE, "1")))
+        told = os.environ.get(SPEED_VARIABLE) or "1"
+        try:
+            speed = float(told)
+        except ValueError:
+            speed = math.nan
+        if not 0 < speed < math.inf:
+            raise ConfigurationError(f"{SPEED_VARIABLE}={told!r} is not the speed of a clock: expected a number above 0.")
+        return cls(speed)
 
     def now(self) -> float:
         """Return this clock's monotonic seconds."""
@@ -74,7 +84,7 @@ class Backoff:
 
     def wait(self, attempt: int) -> float:
         """Return the wait before try number `attempt` + 1, counted from 0, jittered between half and whole."""
-        return min(self.limit, self.first * 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+        return min(self.limit, self.first * 2.0 ** min(attempt, 60)) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
 
 
 class Pacer:
@@ -93,7 +103,7 @@ class Pacer:
         self._in_window = 0
         self._in_flight = 0
         self._not_before = 0.0
-        self._refused_at = float("-inf")
+        self._small_until = -math.inf
 
     @contextmanager
     def joined(self, max_per_minute: int | None) -> Iterator[Pacer]:
@@ -123,7 +133,7 @@ class Pacer:
             self._forget(now)
             limit = min(self._limits, default=math.inf)
             room = limit - self._in_window - self._in_flight
-            if now - self._refused_at < WINDOW:
+            if now < self._small_until:
                 wanted = min(wanted, SMALL_BATCH)  # somebody else uses this account: a small batch still fits
             least = min(wanted, limit, SMALL_BATCH)
             if room < least:
@@ -153,11 +163,11 @@ class Pacer:
                 self._in_window += created
 
     def refuse(self, retry_after: float | None, *, now: float) -> None:
-        """Take note of a 429: nobody sends before its Retry-After, and batches become small for a minute."""
-        wait = WAIT_WITHOUT_ADVICE if retry_after is None else retry_after
+        """Take note of a 429: nobody sends before its Retry-After, and batches are small for a minute after it."""
+        wait = WAIT_WITHOUT_ADVICE if retry_after is None else max(retry_after, LEAST_WAIT)
         with self._lock:
-            self._refused_at = now
             self._not_before = max(self._not_before, now + wait)
+            self._small_until = self._not_before + WINDOW
 
 
 _pacers: dict[tuple[str, str, float], Pacer] = {}

@@ -6,6 +6,8 @@ away.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,10 +16,10 @@ import orjson
 from parallel_frames._inputs import distinct, hash_identity, index_labels, make_keys, render_inputs
 from parallel_frames._model import KEY_VERSION, Job, Options, Plan
 from parallel_frames._schema import parse_schema
-from parallel_frames.errors import InputError, UnknownColumnError
+from parallel_frames.errors import InputError, SchemaError, UnknownColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, Schema
 
 RUN_CHARACTERS: Final = 25_000
+SPEC_CHARACTERS: Final = 15_000
+DOMAINS: Final = 200
 METADATA_NAME: Final = 16
 METADATA_VALUE: Final = 512
+INT64: Final = range(-(2**63), 2**63)
 RESERVED: Final = frozenset({"row", "index", "key", "attempt"})
 BETAS: Final = "beta_headers"
 
@@ -39,8 +44,10 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
     InputError
         An option that does not exist, or one of the wrong type.
     """
+    if not isinstance(options, Mapping | None):
+        raise InputError(f"options={options!r} is no mapping of names to values.")
     given = dict(options or {})
-    known = {
+    known: dict[str, Any] = {
         "source_policy": dict,
         "advanced_settings": dict,
         "mcp_servers": list,
@@ -52,7 +59,7 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
     for name, value in given.items():
         if name not in known:
             raise InputError(f"options has no {name!r}; there are {', '.join(known)}.")
-        if value is not None and not isinstance(value, known[name]):  # type: ignore[arg-type]
+        if value is not None and not isinstance(value, known[name]):
             raise InputError(f"options[{name!r}] is a {type(value).__name__}, expected {_named(known[name])}.")
     betas = given.pop(BETAS, None) or ()
     _check_source_policy(given.get("source_policy"))
@@ -64,22 +71,42 @@ def _named(kind: Any) -> str:
 
 
 def _check_source_policy(policy: Mapping[str, Json] | None) -> None:
-    domains = [*(policy or {}).get("include_domains", []), *(policy or {}).get("exclude_domains", [])]
-    if len(domains) > 200:
-        raise InputError(f"source_policy names {len(domains)} domains; the service takes 200.")
+    domains = 0
+    for name in ("include_domains", "exclude_domains"):
+        listed = (policy or {}).get(name) or []
+        if not isinstance(listed, list | tuple):
+            raise InputError(f"source_policy[{name!r}] is a {type(listed).__name__}, expected a list of domains.")
+        domains += len(listed)
+    if domains > DOMAINS:
+        raise InputError(f"source_policy names {domains} domains; the service takes {DOMAINS}.")
 
 
 def make_job(schema: Schema, *, input_schema: object, processor: str, options: Options) -> Job:
-    """Return what, beside the input, decides an answer."""
-    if not isinstance(processor, str) or not processor.strip():
-        raise InputError(f"processor={processor!r} is not a name such as 'base' or 'core'.")
+    """Return what, beside the input, decides an answer.
+
+    Raises
+    ------
+    SchemaError
+        The input schema is none, or the task spec is longer than the service takes.
+    """
     spec: dict[str, Json] = {"output_schema": schema.wire}
     identity: dict[str, Json] = {"schema": schema.identity, "processor": processor, **options.identity()}
     if input_schema is not None:
         parsed = parse_schema(input_schema)
+        if parsed.form == "auto":
+            raise SchemaError("input_schema='auto' describes nothing; say what a row's input holds, or leave it out.")
         spec["input_schema"] = parsed.wire
         identity["input_schema"] = parsed.identity
+    if (size := _characters(spec)) > SPEC_CHARACTERS:
+        raise SchemaError(
+            f"The task spec has {size:,} characters, schema and input_schema together; the service takes "
+            f"{SPEC_CHARACTERS:,}. Nothing was sent."
+        )
     return Job(identity, hash_identity(identity), processor, spec, options)
+
+
+def _characters(spec: Mapping[str, Json]) -> int:
+    return len(orjson.dumps(spec).decode())
 
 
 def make_plan(
@@ -117,7 +144,7 @@ def make_plan(
 
 
 def _check_sizes(df: pd.DataFrame, job: Job, inputs: Sequence[bytes], positions: Sequence[int]) -> None:
-    spec = len(orjson.dumps(job.spec).decode())
+    spec = _characters(job.spec)
     room = RUN_CHARACTERS - spec
     for sent, position in zip(inputs, positions, strict=True):
         if len(sent) > room and (size := len(sent.decode())) > room:
@@ -132,13 +159,15 @@ def _user_metadata(
     df: pd.DataFrame, metadata: Mapping[str, Hashable], first: np.ndarray[Any, Any]
 ) -> list[dict[str, Json]]:
     """Return the user's own metadata of each distinct input's first row."""
+    if not isinstance(metadata, Mapping):
+        raise InputError(f"metadata={metadata!r} is no mapping of names to columns.")
     columns: dict[str, list[Any]] = {}
     for name, label in metadata.items():
-        if not isinstance(name, str) or not 0 < len(name) <= METADATA_NAME:
+        if not isinstance(name, str) or not 0 < len(name) <= METADATA_NAME or not _is_unicode(name):
             raise InputError(f"metadata name {name!r} must be a text of 1 to {METADATA_NAME} characters.")
         if name in RESERVED:
             raise InputError(f"metadata name {name!r} is one of ours ({', '.join(sorted(RESERVED))}); choose another.")
-        if label not in df.columns:
+        if not isinstance(label, Hashable) or label not in df.columns:
             raise UnknownColumnError(label, df.columns, where="metadata")
         cells = df[label]
         if cells.ndim != 1:
@@ -154,14 +183,31 @@ def _user_metadata(
 
 
 def _metadata_value(cell: object, *, name: str, label: object) -> str | int | float | bool:
-    if isinstance(cell, bool | int | float):
-        return cell
+    """Return a cell as the service takes it: a text, unless it is a number that JSON has."""
+    if isinstance(cell, bool | np.bool_):
+        return bool(cell)
+    if isinstance(cell, float) and math.isfinite(cell):
+        return float(cell)
+    if isinstance(cell, int | np.integer) and int(cell) in INT64:
+        return int(cell)
     text = str(cell)
     if len(text) > METADATA_VALUE:
         raise InputError(
             f"metadata {name!r} of the row with index {label!r} has {len(text)} characters; at most {METADATA_VALUE}."
         )
+    if not _is_unicode(text):
+        raise InputError(
+            f"metadata {name!r} of the row with index {label!r} holds half a character, which cannot travel: {text!r}."
+        )
     return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def group_metadata(job: Job, *, library: str) -> dict[str, Json]:

@@ -26,56 +26,52 @@ class EventDecoder:
     Parameters
     ----------
     max_bytes : int, default 64 MiB
-        How large one event may grow before `EventTooLargeError` is raised.
+        How large one event, or one line of any kind, may grow before `EventTooLargeError` is raised.
     """
 
-    __slots__ = ("_data", "_max_bytes", "_rest", "_size", "_started")
+    __slots__ = ("_after_cr", "_data", "_max_bytes", "_rest", "_size", "_started")
 
     def __init__(self, *, max_bytes: int = 64 * 2**20) -> None:
-        self._rest: list[bytes] = []
-        self._size = 0
+        self._rest = bytearray()  # the line that has not ended yet
         self._data: list[bytes] = []
+        self._size = 0  # of the data lines so far
         self._max_bytes = max_bytes
+        self._after_cr = False
         self._started = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Take the next chunk, however it is cut, and yield the data of every event that it completes."""
         for line in self._split(chunk):
+            self._check_size(len(line))
             if line:
                 self._take(line)
-            elif self._data:
-                data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                self._data = []
-                self._size = 0
-                yield data
+                continue
+            data, self._data, self._size = self._data, [], 0
+            if event := data[0] if len(data) == 1 else b"\n".join(data):
+                yield event
+        self._check_size(len(self._rest))
 
     def _split(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that are complete now; keep the rest, and a trailing CR, for the next chunk."""
-        self._size += len(chunk)
-        self._rest.append(chunk)
-        if b"\n" not in chunk and b"\r" not in chunk and not self._rest[0].endswith(b"\r"):
-            self._check_size()
-            return []
-        text = b"".join(self._rest)
-        if not self._started:
-            if len(text) < len(BOM) and BOM.startswith(text):
-                self._rest = [text]
-                return []
-            text = text.removeprefix(BOM)
-            self._started = True
-        held = b""
-        if text.endswith(b"\r"):  # it may be the first half of CRLF
-            text, held = text[:-1], b"\r"
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = text.split(b"\n")
-        self._rest = [rest + held]
-        if len(rest) < self._size:
-            self._check_size()
+        """Return the lines that are complete now; a CR ends its line at once, and swallows an LF that comes later."""
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            if self._rest:
+                lines[0] = bytes(self._rest + lines[0])
+                self._rest.clear()
+            if not self._started:
+                lines[0] = lines[0].removeprefix(BOM)
+                self._started = True
+        self._rest += rest
         return lines
 
-    def _check_size(self) -> None:
-        if self._size > self._max_bytes:
+    def _check_size(self, more: int) -> None:
+        if self._size + more > self._max_bytes:
             raise EventTooLargeError(f"an event of more than {self._max_bytes:,} bytes")
 
     def _take(self, line: bytes) -> None:
@@ -84,3 +80,6 @@ class EventDecoder:
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
         elif line == b"data":
             self._data.append(b"")
+        else:
+            return
+        self._size += len(line) + 1

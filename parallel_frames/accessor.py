@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from parallel_frames._bridge import run_from_anywhere
-from parallel_frames._call import Call, EnrichOptions, FrameOptions
+from parallel_frames._call import Call, EnrichOptions, FrameOptions, make_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,7 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
 def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
     from parallel_frames._handle import Enrichment
 
-    return Enrichment(df, schema, Call(**options))
+    return Enrichment(df, schema, make_call(options))
 
 
 @_shows(FrameOptions.__optional_keys__)
@@ -210,7 +210,7 @@ def collect(
 
     if unknown := options.keys() - FrameOptions.__optional_keys__:
         raise TypeError(f"collect() has no {', '.join(sorted(unknown))}: it sends nothing and only reads a group")
-    call = Call(**options)
+    call = make_call(options)
     return run_from_anywhere(lambda: collect_group(df, group_id, schema, call, processor=processor))
 
 

@@ -85,7 +85,7 @@ class ParallelFramesError(Exception):
     safety: Safety | None = None
 
     def __str__(self) -> str:
-        message = super().__str__()
+        message = Exception.__str__(self)  # KeyError's would quote it
         return message if self.safety is None else f"{message}\n{self.safety}"
 
 

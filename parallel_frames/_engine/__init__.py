@@ -142,6 +142,7 @@ class Engine:
                     self.service,
                     books,
                     group_id,
+                    clock=self.clock,
                     include_output=wholesale,
                     by_input=opened | unknown,
                 )

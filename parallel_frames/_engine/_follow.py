@@ -60,11 +60,11 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
             logger.debug("group %s: %s", group_id, error)
         quiet = 0 if heard else quiet + 1
         if quiet and is_awaited(books, group_id):
-            await ask_group(group_id, books=books, service=service)
+            await ask_group(group_id, books=books, service=service, clock=clock)
             await clock.sleep(backoff.wait(quiet - 1))
 
 
-async def ask_group(group_id: str, *, books: Books, service: Service) -> None:
+async def ask_group(group_id: str, *, books: Books, service: Service, clock: Clock) -> None:
     """Ask a group for outcomes its stream did not tell; its counts say whether that is worth a listing."""
     ledger = books.ledger
     awaited = len(ledger.awaited[group_id])
@@ -75,7 +75,7 @@ async def ask_group(group_id: str, *, books: Books, service: Service) -> None:
     except ProtocolError:  # counts nobody can read say nothing
         ended = known + 1
     if ended > known:
-        await look_at_group(service, books, group_id, include_output=awaited > FEW)
+        await look_at_group(service, books, group_id, clock=clock, include_output=awaited > FEW)
 
 
 async def hydrate(*, books: Books, service: Service, clock: Clock) -> None:
@@ -87,9 +87,8 @@ async def hydrate(*, books: Books, service: Service, clock: Clock) -> None:
         await asyncio.sleep(GATHER)  # a burst of events is one listing
         wanted = dict(books.to_hydrate)
         for group_id in set(wanted.values()):
-            await _hydrate_group(
-                group_id, [run for run, group in wanted.items() if group == group_id], books=books, service=service
-            )
+            run_ids = [run for run, group in wanted.items() if group == group_id]
+            await _hydrate_group(group_id, run_ids, books=books, service=service, clock=clock)
         for run_id in wanted.keys() & books.to_hydrate.keys():
             tries[run_id] += 1
             if tries[run_id] >= HYDRATION_TRIES:
@@ -99,11 +98,13 @@ async def hydrate(*, books: Books, service: Service, clock: Clock) -> None:
             await clock.sleep(Backoff().wait(max(tries[run_id] for run_id in wanted)))
 
 
-async def _hydrate_group(group_id: str, run_ids: list[str], *, books: Books, service: Service) -> None:
+async def _hydrate_group(
+    group_id: str, run_ids: list[str], *, books: Books, service: Service, clock: Clock
+) -> None:
     many = len(run_ids) > max(FEW, books.ledger.group_size(group_id) // 5)
     try:
         if many or service.dialect == "seed":
-            await look_at_group(service, books, group_id, include_output=True)
+            await look_at_group(service, books, group_id, clock=clock, include_output=True)
             return
         at_once = asyncio.Semaphore(AT_ONCE)
 

@@ -3,21 +3,55 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._ledger import Look, judge_look
-from parallel_frames.errors import ProtocolError
+from parallel_frames._pace import Backoff
+from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from parallel_frames._engine._books import Books
     from parallel_frames._model import GroupStatus, RunEvent, RunId, Service
+    from parallel_frames._pace import Clock
+
+
+async def list_patiently(
+    service: Service,
+    group_id: str,
+    *,
+    take: Callable[[RunEvent], None],
+    clock: Clock,
+    include_input: bool,
+    include_output: bool,
+) -> None:
+    """Hand every run of a group to `take`; a list that broke off is read again, so a run may be handed twice."""
+    backoff = Backoff()
+    for attempt in range(backoff.tries + 1):
+        try:
+            runs = service.list_runs(group_id, include_input=include_input, include_output=include_output)
+            async with aclosing(runs):
+                async for event in runs:
+                    take(event)
+        except (UnavailableError, RateLimitError):
+            if attempt == backoff.tries:
+                raise
+            await clock.sleep(backoff.wait(attempt))
+        else:
+            return
 
 
 async def look_at_group(
-    service: Service, books: Books, group_id: str, *, include_output: bool, by_input: Iterable[RunId] = ()
+    service: Service,
+    books: Books,
+    group_id: str,
+    *,
+    clock: Clock,
+    include_output: bool,
+    by_input: Iterable[RunId] = (),
 ) -> Look:
     """Read a group's count and then its whole list, and adopt every run of ours that stands in it.
 
@@ -28,21 +62,27 @@ async def look_at_group(
     status = await _read_status(service, group_id)
     sought = _inputs_of(books, by_input)
     runs: dict[str, RunEvent] = {}
-    unlinked = 0
-    async for event in service.list_runs(group_id, include_input=bool(sought), include_output=include_output):
+    unlinked: set[str] = set()
+
+    def take(event: RunEvent) -> None:
         runs[event.run_id] = event
         run = books.ledger.identify(event)
         if run is None and not event.metadata:
             run = _by_input(event, sought)
-            unlinked += run is None and event.input is None
+            if run is None and event.input is None:
+                unlinked.add(event.run_id)
         if run is not None:
             books.note_found(run, run_id=event.run_id, group_id=group_id)
             books.take_run(group_id, event, run)
+
+    await list_patiently(
+        service, group_id, take=take, clock=clock, include_input=bool(sought), include_output=include_output
+    )
     if status is None:
         return Look(runs, "its counts cannot be read")
     look = judge_look(status, runs, acknowledged)
     if look.flaw is None and unlinked and sought:
-        return Look(runs, f"{unlinked} of its runs carry neither metadata nor their input")
+        return Look(runs, f"{len(unlinked)} of its runs carry neither metadata nor their input")
     return look
 
 

@@ -240,7 +240,7 @@ class Submitter:
         group_id = each.intent.group_id
         try:
             return await look_at_group(
-                self._service, self.books, group_id, include_output=False, by_input=missing
+                self._service, self.books, group_id, clock=self._clock, include_output=False, by_input=missing
             )
         except (UnavailableError, RateLimitError, ProtocolError) as error:
             return Look({}, str(error))

@@ -29,8 +29,6 @@ def arrow_tokens(array: Any) -> Tokens:
     """Return the tokens of an Arrow array."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):  # older versions keep the chunks of an empty or huge array
-            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if array.null_count == len(array):
         return Tokens.same([None] * len(array))
     return next(convert for test, convert in _KINDS if test(array.type))(array)

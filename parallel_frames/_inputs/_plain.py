@@ -96,7 +96,8 @@ def truths(values: Array) -> Tokens:
 def reals(values: Array) -> Tokens:
     """Return the tokens of floats of any width, NaN being missing."""
     if values.dtype.itemsize < 8:
-        values = values.astype(str).astype("float64")  # the digits a person sees: 0.1, not 0.10000000149011612
+        values = values.astype(str)  # the digits a person sees: 0.1, not 0.10000000149011612
+    values = values.astype("float64")
     missing = np.isnan(values)
     size = np.abs(np.where(missing, 0, values))
     if (size > _EXACT).any():

@@ -6,6 +6,7 @@ about a cell that cannot travel. Memory beyond the result is that of one slice. 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,12 +18,13 @@ from parallel_frames._inputs._cells import pair_of
 from parallel_frames._inputs._columns import column_tokens
 from parallel_frames._inputs._keys import check_version
 from parallel_frames._inputs._refusal import UnusableCellError
+from parallel_frames._inputs._select import check_label
 from parallel_frames._inputs._wire import is_empty, quote, unquote
 from parallel_frames._model import KEY_VERSION
-from parallel_frames.errors import InputError, UnknownColumnError
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from parallel_frames._inputs._plain import Tokens
     from parallel_frames._inputs._select import Selection
@@ -90,7 +92,7 @@ def render_slices(
 ) -> Iterator[Rendered]:
     """Yield what `render_inputs` returns, at most `rows` rows at a time."""
     check_version(version)
-    columns = [_column(df, label) for label in selection.labels]
+    columns = _columns(df, selection.labels)
     shape = {"object": _objects, "cell": _cells, "template": _templates}[selection.form]
     for start in range(0, len(df), rows):
         slices = [column[start : start + rows] for column in columns]
@@ -125,35 +127,39 @@ def canonical_of_sent(sent: bytes) -> bytes:
     return canonical_of_json(orjson.loads(sent))
 
 
-def _column(df: pd.DataFrame, label: Any) -> Any:
-    positions = [position for position, column in enumerate(df.columns) if column == label]
-    if len(positions) != 1:
-        raise UnknownColumnError(label, df.columns, where="The selection")
-    return df.iloc[:, positions[0]].array
+def _columns(df: pd.DataFrame, labels: Sequence[Hashable]) -> list[Any]:
+    counts: Counter[Hashable] = Counter(list[Any](df.columns))
+    for label in labels:
+        check_label(label, counts)
+    positions: dict[Hashable, int] = {label: position for position, label in enumerate(df.columns)}
+    return [df.iloc[:, positions[label]].array for label in labels]
 
 
 def _tokens(values: Any, index: pd.Index[Any], start: int, label: object) -> Tokens:
     try:
         return column_tokens(values)
-    except UnusableCellError:
-        row, refusal = _first_refused(values)
+    except UnusableCellError as refusal:
+        row = _first_refused(values)
+        why = _refusal(values[row : row + 1]) or refusal
         kind = type(values[row]).__name__ if isinstance(values, pd.arrays.NumpyExtensionArray) else values.dtype
         where = f"Column {label!r}, row {start + row} (index {index[start + row]!r}, {kind})"
-        raise InputError(f"{where}: {refusal.reason}. {refusal.advice[0].upper()}{refusal.advice[1:]}.") from None
+        raise InputError(f"{where}: {why.reason}. {why.advice[0].upper()}{why.advice[1:]}.") from None
 
 
-def _first_refused(values: Any) -> tuple[int, UnusableCellError]:
+def _first_refused(values: Any) -> int:
     low, high = 0, len(values)
-    while True:  # the first refused row is in [low, high)
-        middle = (low + high) // 2 if high - low > 1 else high
-        try:
-            column_tokens(values[low:middle])
-        except UnusableCellError as refusal:
-            if middle - low == 1:
-                return low, refusal
-            high = middle
-        else:
-            low = middle
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _refusal(values[low:middle]) else (middle, high)
+    return low
+
+
+def _refusal(values: Any) -> UnusableCellError | None:
+    try:
+        column_tokens(values)
+    except UnusableCellError as refusal:
+        return refusal
+    return None
 
 
 def _objects(selection: Selection, tokens: Sequence[Tokens]) -> Rendered:
@@ -173,9 +179,7 @@ def _join_objects(fields: Sequence[tuple[str, Texts]]) -> list[bytes | None]:
 
 
 def _prefixed(prefix: str, tokens: Texts) -> list[Any]:
-    if None in tokens:
-        return [None if token is None else prefix + token for token in tokens]
-    return list(map(prefix.__add__, tokens))  # type: ignore[arg-type]
+    return [None if token is None else prefix + token for token in tokens]
 
 
 def _cells(_: Selection, tokens: Sequence[Tokens]) -> Rendered:

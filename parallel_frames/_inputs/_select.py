@@ -18,7 +18,6 @@ import pandas as pd
 from parallel_frames.errors import InputError, UnknownColumnError
 
 Label: TypeAlias = Hashable
-Inputs: TypeAlias = "Mapping[str, Label] | Sequence[Label] | str | None"
 _WHERE = "inputs"
 _RENAME = "Give each its own name with inputs={name: column}, or rename one of the columns"
 
@@ -95,13 +94,13 @@ def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[L
     if isinstance(inputs, Mapping):
         return _object([(_checked_name(name), label) for name, label in inputs.items()], columns)
     if _is_label(inputs, columns):
-        _check_label(inputs, columns)
+        check_label(inputs, columns)
         return Selection("cell", (name_of(inputs),), (inputs,))
     if isinstance(inputs, str):
         return _template(inputs, columns)
     if isinstance(inputs, (Sequence, pd.Index, np.ndarray)):
         for label in inputs:
-            _check_label(label, columns)
+            check_label(label, columns)
         return _object([(name_of(label), label) for label in inputs], columns)
     raise InputError(
         f"inputs={inputs!r} is no way to say what a row sends; give a list of columns, {{name: column}}, a column's "
@@ -124,7 +123,8 @@ def _is_label(inputs: Any, columns: Counter[Label]) -> bool:
     return isinstance(inputs, Hashable) and inputs in columns
 
 
-def _check_label(label: Any, columns: Counter[Label]) -> None:
+def check_label(label: Any, columns: Counter[Label]) -> None:
+    """Refuse a label that no column has, or more than one."""
     if not _is_label(label, columns):
         raise UnknownColumnError(label, columns, where=_WHERE)
     if columns[label] > 1:
@@ -144,7 +144,7 @@ def _object(fields: Sequence[tuple[str, Label]], columns: Counter[Label]) -> Sel
         first[name] = label
     for name, label in fields:
         _check_text(name, f"the name of the column {label!r}")
-        _check_label(label, columns)
+        check_label(label, columns)
     return Selection("object", tuple(first), tuple(first.values()))
 
 
@@ -206,7 +206,7 @@ def _column_named(placeholder: str, columns: Counter[Label]) -> Label:
             f"The placeholder {{{placeholder}}} could be any of the columns {found!r}. Rename one of them."
         )
     if found:
-        _check_label(found[0], columns)
+        check_label(found[0], columns)
         return found[0]
     if "." in placeholder or "[" in placeholder or not placeholder:
         raise InputError(

@@ -74,5 +74,6 @@ def enum_node(raw: Mapping[str, Json], path: Path) -> Node:
         raise SchemaError(f"{at(path)}: the enum {values!r} holds values that are not {' or '.join(sorted(allowed))}.")
     numbers = types == {"integer", "number"} or (types == {"integer"} and allowed == {"number"})
     shared = "number" if numbers else next(iter(types)) if len(types) == 1 else None
-    unique = list({(json_type(v), str(v)): plain_number(v) for v in values}.values())
+    plain = [plain_number(value) for value in values]
+    unique = list({(json_type(value), str(value)): value for value in plain}.values())
     return ({"type": shared} if shared else {}) | {"enum": unique}

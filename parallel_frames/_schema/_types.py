@@ -167,7 +167,7 @@ def model_node(model: Any) -> Node:
     """Return the normal form of a pydantic model's own JSON Schema."""
     try:
         document = _model_document(model)
-    except (TypeError, NameError) as error:  # pydantic's own errors derive from these
+    except (TypeError, RuntimeError, NameError) as error:  # what pydantic's own errors derive from
         raise SchemaError(f"{model.__name__}: pydantic cannot describe it ({error}).") from error
     return normalise(document)
 

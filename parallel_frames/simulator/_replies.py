@@ -30,7 +30,7 @@ class CutError(Exception):
 
     def __init__(self, how: Literal["close", "reset"]) -> None:
         super().__init__(how)
-        self.how = how
+        self.how: Literal["close", "reset"] = how
 
 
 def reply(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

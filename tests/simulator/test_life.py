@@ -72,7 +72,7 @@ def test_a_taken_port_is_an_error_at_once():
 
 def test_time_can_be_turned(simulate):
     """Speed and jumps reach runs and streams that are waiting already."""
-    caller = simulate(latency=3600)
+    caller = simulate(latency=3600, stream_lifetime=float("inf"))
     group = caller.create_group()
     caller.add(group, "A")
     threading.Timer(0.05, caller.sim.advance, [400]).start()

@@ -21,6 +21,11 @@ def test_a_key_is_32_hexadecimal_digits():
     assert make_key(b"5", JOB) == "c30d0746d94eb80fd686d31a4073f4f7"
 
 
+def test_a_numbered_key_is_what_it_was():
+    """Keys of rows that do not share a run stay computable too."""
+    assert make_key(b"5", JOB, occurrence=1, version=1) == "b1427351efe2b4b8e210b79984dd3576"
+
+
 def test_everything_framed_changes_the_key():
     """The form, the job and the occurrence each change the key, and do not run into one another."""
     keys = [

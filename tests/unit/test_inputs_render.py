@@ -167,6 +167,13 @@ def test_an_arrow_column_of_many_chunks_is_read_whole():
     assert [row and row["x"] for row in sent(frame)] == ["a", "b", "c", None, "a"]
 
 
+def test_runs_of_equal_values_are_read():
+    """Arrow's run-end encoding is only another storage."""
+    ends = pa.RunEndEncodedArray.from_arrays([2, 3], pa.array(["a", None]))
+    frame = pd.DataFrame({"x": pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([ends])))})
+    assert sent(frame, "x") == ["a", "a", None]
+
+
 def test_no_rows_render_to_nothing():
     """A frame without rows has no inputs, and no error."""
     assert sent(pd.DataFrame({"x": pd.Series([], dtype="int64")})) == []
@@ -179,6 +186,8 @@ def test_a_selection_holds_for_another_frame():
     assert render_inputs(pd.DataFrame({"b": [1], "a": [2]}), selection).sent == [b'{"a":2}']
     with pytest.raises(UnknownColumnError):
         render_inputs(pd.DataFrame({"b": [1]}), selection)
+    with pytest.raises(InputError, match="2 columns have that label"):
+        render_inputs(pd.DataFrame([[1, 2]], columns=["a", "a"]), selection)
 
 
 def test_names_are_escaped():

@@ -21,15 +21,16 @@ import functools
 import signal
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from types import FrameType, TracebackType
+    from types import FrameType
 
 T = TypeVar("T")
+Make: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
 Strategy: TypeAlias = Literal["here", "nested", "worker"]
 
 _POLL_SECONDS = 0.1  # Ctrl-C is heard that soon where it cannot interrupt a wait
@@ -41,7 +42,7 @@ _HANDLERS_OF_BLOCKED_LOOPS = {"asyncio.runners", "ipykernel.ipkernel", __name__}
 _innermost = threading.local()  # .ctrl_c: whose loop runs in this thread, where the thread is a worker of ours
 
 
-def run_from_anywhere(make: Callable[[], Coroutine[Any, Any, T]], *, strategy: Strategy | None = None) -> T:
+def run_from_anywhere(make: Make[T], *, strategy: Strategy | None = None) -> T:
     """Run the coroutine that `make` makes to its end, whatever runs in this thread, and return its result.
 
     `make` is called once, in the thread that runs the coroutine, with the caller's context variables. When this
@@ -75,13 +76,13 @@ def _find_patch() -> Callable[[asyncio.AbstractEventLoop], None] | None:
     return patch
 
 
-def _run_here(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def _run_here(make: Make[T]) -> T:
     """Run it on a new loop in this thread, where no other runs."""
     with _CtrlC() as ctrl_c:
         return _drive(asyncio.new_event_loop, make, ctrl_c)
 
 
-def _run_nested(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def _run_nested(make: Make[T]) -> T:
     """Run it on a private loop in this thread, on top of the one that runs."""
     hooks = sys.get_asyncgen_hooks()
     try:
@@ -91,7 +92,7 @@ def _run_nested(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         sys.set_asyncgen_hooks(*hooks)
 
 
-def _run_in_worker(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def _run_in_worker(make: Make[T]) -> T:
     """Run it on a new loop in a thread of its own, while this thread waits."""
     outcome: list[Future[T]] = [Future()]  # popped at the end: its exception's traceback holds this frame
     done = threading.Event()
@@ -130,11 +131,7 @@ def _wait_for_worker(done: threading.Event, ctrl_c: _CtrlC) -> None:
         raise KeyboardInterrupt
 
 
-def _drive(
-    make_loop: Callable[[], asyncio.AbstractEventLoop],
-    make: Callable[[], Coroutine[Any, Any, T]],
-    ctrl_c: _CtrlC,
-) -> T:
+def _drive(make_loop: Callable[[], asyncio.AbstractEventLoop], make: Make[T], ctrl_c: _CtrlC) -> T:
     """Run the coroutine on a new loop in this thread; the Runner drains and closes the loop whatever happens.
 
     `Runner.run` would refuse to run beside another loop. `run_until_complete` would keep the exception in its
@@ -192,17 +189,17 @@ class _CtrlC:
     def __init__(self, *, elsewhere: bool = False) -> None:
         in_main = threading.current_thread() is threading.main_thread()
         self.count = 0
-        self._handles = in_main
         self._raises = in_main and not elsewhere  # a waiting caller sees the count instead
         self._delivered = False
         self._task: asyncio.Task[Any] | None = None
         self._previous: Any = None
+        self._in_main = in_main
         self._outer: _CtrlC | None = None if in_main else getattr(_innermost, "ctrl_c", None)
         self._inner: _CtrlC | None = None  # a call from inside our worker's loop, which stands still meanwhile
 
     def __enter__(self) -> Self:
         handler = signal.getsignal(signal.SIGINT)
-        if self._handles and _may_replace(handler):
+        if self._in_main and _may_replace(handler):
             with suppress(ValueError):  # an embedded interpreter whose main thread gets no signals
                 signal.signal(signal.SIGINT, self._on_sigint)
                 self._previous = handler
@@ -210,9 +207,7 @@ class _CtrlC:
             self._outer._inner = _innermost.ctrl_c = self
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._task = None
         if self._outer is not None:
             self._outer._inner, _innermost.ctrl_c = None, self._outer

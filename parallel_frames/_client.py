@@ -8,9 +8,10 @@ nowhere else.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import json
 import logging
+import math
 import os
 import time
 from contextlib import asynccontextmanager
@@ -50,6 +51,17 @@ KEY_VARIABLE: Final = "PARALLEL_API_KEY"
 URL_VARIABLE: Final = "PARALLEL_BASE_URL"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 BODY_LIMIT: Final = 256 * 2**20
+EXCERPT_LIMIT: Final = 64 * 2**10
+TORN_TRIES: Final = 2
+LEAST_KEY: Final = 8  # what is shorter is no secret, but a word
+HIDDEN: Final = b"[the API key]"
+NOTHING_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 NOTHING_CREATED: Final = frozenset({400, 401, 402, 403, 404, 422, 429})
 TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 SIMULATOR_HEADER: Final = "x-parallel-simulator"
@@ -108,29 +120,27 @@ class Client:
         key = self.api_key or os.environ.get(KEY_VARIABLE, "")
         if not key.strip():
             raise ConfigurationError(
-                f"There is no API key. Set the environment variable {KEY_VARIABLE}, pass client=pf.Client(api_key=...), "
-                "or try it without one, offline: `with pf.offline(): ...`."
+                f"There is no API key. Set the environment variable {KEY_VARIABLE}, pass "
+                "client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`."
             )
         if not key.isascii() or not key.strip().isprintable():
             raise ConfigurationError(f"The API key holds characters that no key has; check {KEY_VARIABLE}.")
-        url = (self.base_url or os.environ.get(URL_VARIABLE, "") or LIVE_URL).rstrip("/")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(f"{url!r} is not an address: expected https://host (see {URL_VARIABLE}).")
-        if parts.username or parts.password:
-            raise ConfigurationError(f"The address of {parts.hostname} holds a user name; the key goes into api_key.")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK and not self.allow_http:
-            raise ConfigurationError(
-                f"{url!r} would carry the API key unencrypted. Use https, or say Client(allow_http=True)."
-            )
+        url = (self.base_url or os.environ.get(URL_VARIABLE, "") or LIVE_URL).strip().rstrip("/")
+        _check_address(url, allow_http=self.allow_http)
         if self.api != "auto" and self.api not in dialects.DIALECTS:
             raise ConfigurationError(f"api={self.api!r} is none of 'auto', {', '.join(map(repr, dialects.DIALECTS))}.")
         if self.max_per_minute is not None and self.max_per_minute < 1:
             raise ConfigurationError(f"max_per_minute={self.max_per_minute} would never send anything.")
+        if not self.settle_time >= 0:
+            raise ConfigurationError(f"settle_time={self.settle_time} is not a number of seconds.")
+        if not 0 < self.request_timeout < math.inf:
+            raise ConfigurationError(f"request_timeout={self.request_timeout} would never let an answer come.")
+        speed = Clock.from_environment().speed if self.clock_speed is None else self.clock_speed
+        if not 0 < speed < math.inf:
+            raise ConfigurationError(f"clock_speed={speed} is not the speed of a clock.")
         object.__setattr__(self, "api_key", key.strip())
         object.__setattr__(self, "base_url", url)
-        if self.clock_speed is None:
-            object.__setattr__(self, "clock_speed", Clock.from_environment().speed)
+        object.__setattr__(self, "clock_speed", speed)
 
     def __repr__(self) -> str:
         return (
@@ -152,6 +162,11 @@ class Client:
         return Clock(self.clock_speed or 1.0)
 
     @property
+    def real_timeout(self) -> float:
+        """The wall's seconds that one request may take."""
+        return max(self.clock.real(self.request_timeout), 2.0)
+
+    @property
     def pacer(self) -> Pacer:
         """The pacer that every client of this host and key shares in this process."""
         account = hashlib.blake2b((self.api_key or "").encode(), digest_size=16).hexdigest()
@@ -162,7 +177,7 @@ class Client:
         """Open connections for the running event loop; `dialect` is what a checkpoint remembers."""
         named = dialect or (None if self.api == "auto" else self.api)
         loopback = urlsplit(self.base_url).hostname in LOOPBACK
-        real = max(self.clock.real(self.request_timeout), 2.0)
+        real = self.real_timeout
         http = httpx.AsyncClient(
             base_url=self.base_url,
             headers={"x-api-key": self.api_key or "", "user-agent": "parallel_frames"},
@@ -232,7 +247,7 @@ class Session:
         query = {} if self._spoken.name == "seed" else {"refresh_status": "false"}
         try:
             status, headers, answer = await self._send("POST", path, body=body, params=query, headers=self._beta(job))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+        except NOTHING_SENT as error:
             return Refused(None, _unreachable(self._client.host, error))
         except (httpx.HTTPError, ProtocolError) as error:
             return Ambiguous(f"the connection broke before the answer ({type(error).__name__})")
@@ -282,7 +297,9 @@ class Session:
             async for data in self._events(response, group_id=group_id):
                 yield dialects.read_event(data)
 
-    async def list_runs(self, group_id: str, *, include_input: bool, include_output: bool) -> AsyncGenerator[RunEvent, None]:
+    async def list_runs(
+        self, group_id: str, *, include_input: bool, include_output: bool
+    ) -> AsyncGenerator[RunEvent, None]:
         """Yield every run of the group as it stands now; whether the list is whole is for the caller to check."""
         asked = {"include_input": include_input, "include_output": include_output}
         params = {name: "true" for name, wanted in asked.items() if wanted}
@@ -310,7 +327,7 @@ class Session:
             async with self._http.stream("GET", path, params=dict(params), headers=accept) as response:
                 self._note(response)
                 if response.status_code != 200:
-                    body = await _bounded_body(response)
+                    body = await self._beginning(response)
                     raise error_of(response.status_code, response.headers, body, group_id=group_id)
                 yield response
         except httpx.HTTPError as error:
@@ -322,8 +339,10 @@ class Session:
         """Yield the data of each event of a response."""
         kind = response.headers.get("content-type", "")
         if "event-stream" not in kind:
-            body = dialects.excerpt(await _bounded_body(response))
-            raise ProtocolError(f"Expected an event stream, got {kind or 'no content type'}: {body}.", group_id=group_id)
+            body = dialects.excerpt(await self._beginning(response))
+            raise ProtocolError(
+                f"Expected an event stream, got {kind or 'no content type'}: {body}.", group_id=group_id
+            )
         decoder = EventDecoder()
         async for chunk in response.aiter_bytes():
             try:
@@ -332,7 +351,7 @@ class Session:
             except EventTooLargeError as error:
                 raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
 
-    async def _ask(  # noqa: PLR0913 - one request, described
+    async def _ask(
         self,
         method: str,
         path: str,
@@ -346,22 +365,25 @@ class Session:
     ) -> T:
         """Send what may be repeated, until it is answered or hopeless, and read the answer."""
         backoff = Backoff()
+        torn = 0
         for attempt in range(backoff.tries + 1):
             wait = backoff.wait(attempt)
             try:
                 status, answered, answer = await self._send(method, path, body=body, params=params, headers=headers)
+                if 200 <= status < 300:
+                    return read(answer)
             except httpx.HTTPError as error:
                 failure: ServiceError = _unreachable(self._client.host, error)
+            except dialects.UnreadableError as error:
+                failure = ProtocolError(
+                    f"{self._client.host} is not the service, or not all of its answer came: {error}.",
+                    status=status,
+                    group_id=group_id,
+                )
+                torn += isinstance(error, dialects.TornError)
+                if not 0 < torn <= TORN_TRIES:
+                    raise failure from error
             else:
-                if 200 <= status < 300:
-                    try:
-                        return read(answer)
-                    except dialects.UnreadableError as error:
-                        raise ProtocolError(
-                            f"{self._client.host} is not the service, or not all of its answer came: {error}.",
-                            status=status,
-                            group_id=group_id,
-                        ) from error
                 failure = error_of(status, answered, answer, group_id=group_id)
                 if status not in TRY_AGAIN or status in final:
                     raise failure
@@ -387,7 +409,36 @@ class Session:
             method, path, content=body, params=dict(params or {}), headers={**more, **(headers or {})}
         ) as response:
             self._note(response)
-            return response.status_code, response.headers, await _bounded_body(response)
+            return response.status_code, response.headers, await self._whole(response)
+
+    async def _whole(self, response: httpx.Response) -> bytes:
+        """Return a body that has to come within a request's time; only data is returned as it is."""
+        try:
+            async with asyncio.timeout(self._client.real_timeout):
+                body = await _bounded_body(response)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the answer came, but not its end") from error
+        is_data = response.is_success and "json" in response.headers.get("content-type", "")
+        return body if is_data else self._without_key(body)
+
+    async def _beginning(self, response: httpx.Response) -> bytes:
+        """Return as much of a body as is worth a message."""
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._client.real_timeout):
+                async for chunk in response.aiter_bytes():
+                    parts.append(chunk)
+                    if sum(map(len, parts)) > EXCERPT_LIMIT:
+                        await response.aclose()  # before the iteration ends; what follows is not worth reading
+                        break
+        except (TimeoutError, httpx.HTTPError) as error:
+            logger.debug("an error's text did not come whole (%s)", type(error).__name__)
+        return self._without_key(b"".join(parts))
+
+    def _without_key(self, body: bytes) -> bytes:
+        """Return a text that may be quoted in a message: some servers and proxies repeat what they were sent."""
+        key = (self._client.api_key or "").encode()
+        return body.replace(key, HIDDEN) if len(key) >= LEAST_KEY else body
 
     def _note(self, response: httpx.Response) -> None:
         if SIMULATOR_HEADER in response.headers:
@@ -397,6 +448,28 @@ class Session:
     def _beta(job: Job) -> dict[str, str]:
         betas = ",".join(job.options.beta_headers)
         return {"parallel-beta": betas} if betas else {}
+
+
+def _check_address(url: str, *, allow_http: bool) -> None:
+    """Refuse an address that cannot be used, or that the key may not travel to."""
+    if "@" in url or "://" not in url:  # said without what was given, which may be the key
+        raise ConfigurationError(
+            f"base_url is not an address without a user name: expected https://host (see {URL_VARIABLE}); "
+            "the key goes into api_key."
+        )
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        host.encode("idna")
+        is_usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0 and bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL):
+        is_usable = False
+    if not is_usable or parts.query or parts.fragment or any(map(str.isspace, url)):
+        raise ConfigurationError(f"{url!r} cannot be used: expected https://host (see {URL_VARIABLE}).")
+    if parts.scheme == "http" and host not in LOOPBACK and not allow_http:
+        raise ConfigurationError(
+            f"{url!r} would carry the API key unencrypted. Use https, or say Client(allow_http=True)."
+        )
 
 
 async def _bounded_body(response: httpx.Response) -> bytes:
@@ -422,14 +495,13 @@ def retry_after(headers: httpx.Headers) -> float | None:
     if not value:
         return None
     try:
-        return min(max(float(value), 0.0), 3600.0)
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        at = parsedate_to_datetime(value).timestamp()
-    except ValueError:
-        return None
-    return min(max(at - time.time(), 0.0), 3600.0)
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError, OSError):  # the last two: a year that no clock here knows
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), 3600.0)
 
 
 def error_of(status: int, headers: httpx.Headers, body: bytes, *, group_id: str | None = None) -> ServiceError:
@@ -461,22 +533,26 @@ def error_of(status: int, headers: httpx.Headers, body: bytes, *, group_id: str 
 def _message_of(body: bytes) -> tuple[str, str | None]:
     """Return what an error's body says, and its reference; HTML and the like become an excerpt."""
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
+        answer = dialects.read_json(body)
+    except dialects.UnreadableError:
         return (dialects.excerpt(body) if body else "no explanation"), None
     error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, dict):
-        ref_id = error.get("ref_id")
-        said = str(error.get("message") or "no explanation")
-        return said[:500].rstrip("."), str(ref_id) if ref_id else None
+        said, ref_id = error.get("message"), error.get("ref_id")
+        text = said[:500].rstrip(".") if isinstance(said, str) and said else "no explanation"
+        return text, ref_id if isinstance(ref_id, str) and ref_id else None
     if isinstance(answer, dict) and isinstance(answer.get("detail"), list):
-        findings = [
-            f"{'.'.join(map(str, entry.get('loc', [])))}: {entry.get('msg')}"
-            for entry in answer["detail"][:5]
-            if isinstance(entry, dict)
-        ]
+        findings = [_finding(entry) for entry in answer["detail"][:5] if isinstance(entry, dict)]
         return "; ".join(findings)[:1000] or "no explanation", None
     return dialects.excerpt(body), None
+
+
+def _finding(entry: Mapping[str, Json]) -> str:
+    """Return one thing that is wrong with a body, as a 422 tells it."""
+    place = entry.get("loc")
+    steps = [str(step) for step in place if isinstance(step, str | int)] if isinstance(place, list) else []
+    said = entry.get("msg")
+    return f"{'.'.join(steps)}: {said if isinstance(said, str) else 'refused'}"
 
 
 __all__ = ["Client", "OtherEvent", "ParallelFramesError", "Session"]

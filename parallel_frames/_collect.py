@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from parallel_frames._client import Client
 from parallel_frames._dialects import read_outcome
+from parallel_frames._engine import list_patiently
 from parallel_frames._handle import Enrichment
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._ledger import Ledger, read_identity
@@ -40,18 +41,26 @@ async def collect_group(
         status = await session.group_status(group_id)
         named = processor or status.metadata.get("processor") or call.processor
         enrichment = Enrichment(df, schema, replace(call, processor=str(named), checkpoint=None))
-        ledger, matched = Ledger(), Matcher(enrichment.plan)
-        async for event in session.list_runs(group_id, include_input=True, include_output=True):
-            if (run := matched.run_of(event)) is None:
-                continue
-            outcome = read_outcome(event, run, group_id=group_id)
-            if outcome is None and event.status == "completed":
-                found = await session.run_result(event.run_id)
-                outcome = None if found is None else read_outcome(found, run, group_id=group_id)
+        ledger, matcher = Ledger(), Matcher(enrichment.plan)
+        without_output: list[str] = []
+
+        def take(event: RunEvent) -> None:
+            if (run := matcher.run_of(event)) is None:
+                return
             ledger.add_receipt(Receipt(run.key, run.attempt, event.run_id, group_id))
+            outcome = read_outcome(event, run, group_id=group_id)
             if outcome is not None:
                 ledger.add_outcome(outcome)
-        logger.info("group %s: %s", group_id, matched)
+            elif event.status == "completed":
+                without_output.append(event.run_id)
+
+        await list_patiently(
+            session, group_id, take=take, clock=client.clock, include_input=True, include_output=True
+        )
+        for run_id in without_output:
+            if (event := await session.run_result(run_id)) is not None:
+                take(event)
+        logger.info("group %s: %s", group_id, matcher)
         return enrichment.adopt(ledger, group_id=group_id, simulated=session.simulated)
 
 
@@ -62,23 +71,31 @@ class Matcher:
         self._keys = frozenset(plan.keys)
         self._plan = plan
         self._inputs: dict[bytes, str] | None = None
-        self.by_key = self.by_input = self.strangers = 0
+        self._known: dict[str, RunId | None] = {}
+        self._by_key = 0
 
     def __str__(self) -> str:
-        return f"{self.by_key} runs matched by key, {self.by_input} by input, {self.strangers} belong to no row"
+        matched = sum(run is not None for run in self._known.values())
+        return (
+            f"{self._by_key} runs matched by key, {matched - self._by_key} by input, "
+            f"{len(self._known) - matched} belong to no row"
+        )
 
     def run_of(self, event: RunEvent) -> RunId | None:
         """Return the run's identity in the plan, or None if it answers none of its rows."""
+        if event.run_id not in self._known:
+            self._known[event.run_id] = self._match(event)
+        return self._known[event.run_id]
+
+    def _match(self, event: RunEvent) -> RunId | None:
         run = read_identity(event.metadata)
         if run is not None and run.key in self._keys:
-            self.by_key += 1
+            self._by_key += 1
             return run
         if event.input is not None:
             key = self._by_input().get(canonical_of_json(event.input))
             if key is not None:
-                self.by_input += 1
                 return RunId(key, run.attempt if run else 0)
-        self.strangers += 1
         return None
 
     def _by_input(self) -> dict[bytes, str]:

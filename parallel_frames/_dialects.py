@@ -177,11 +177,11 @@ def read_status(group_id: str, body: bytes) -> GroupStatus:
     if not isinstance(answer, dict):
         raise UnreadableError(f"expected a group, got {excerpt(body)}")
     status = answer["status"] if isinstance(answer.get("status"), dict) else answer
-    counts = _find_counts(status) or _find_counts(answer)
+    told = _find_counts(status) or _find_counts(answer)
     total = next((n for n in (status.get("num_task_runs"), answer.get("num_task_runs")) if type(n) is int), None)
-    if counts is None and total is None:
+    if told is None and total is None:
         raise UnreadableError(f"expected counts of runs, got {excerpt(body)}")
-    counts = counts or {}
+    counts = told or {}
     active = status.get("is_active")
     metadata = answer.get("metadata")
     return GroupStatus(
@@ -202,8 +202,9 @@ def _find_counts(body: Mapping[str, Json], *, depth: int = 2) -> dict[str, int] 
         return counts
     if depth:
         for name, place in body.items():
-            if isinstance(place, dict) and name != "metadata" and (counts := _find_counts(place, depth=depth - 1)):
-                return counts
+            found = _find_counts(place, depth=depth - 1) if isinstance(place, dict) and name != "metadata" else None
+            if found:
+                return found
     return None
 
 
@@ -281,7 +282,9 @@ def read_listing(body: bytes) -> Iterator[RunEvent]:
     """Yield the runs of a listing that came as plain JSON."""
     answer = read_json(body)
     if isinstance(answer, dict):
-        answer = next((answer[name] for name in ("runs", "data", "results") if isinstance(answer.get(name), list)), None)
+        answer = next(
+            (answer[name] for name in ("runs", "data", "results") if isinstance(answer.get(name), list)), None
+        )
     if not isinstance(answer, list):
         raise UnreadableError(f"expected a list of runs, got {excerpt(body)}")
     for entry in answer:

@@ -50,7 +50,9 @@ class Clock:
         except ValueError:
             speed = math.nan
         if not 0 < speed < math.inf:
-            raise ConfigurationError(f"{SPEED_VARIABLE}={told!r} is not the speed of a clock: expected a number above 0.")
+            raise ConfigurationError(
+                f"{SPEED_VARIABLE}={told!r} is not the speed of a clock: expected a number above 0."
+            )
         return cls(speed)
 
     def now(self) -> float:

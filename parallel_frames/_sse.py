@@ -44,8 +44,10 @@ class EventDecoder:
         for line in self._split(chunk):
             self._check_size(len(line))
             if line:
-                self._take(line)
+                self._take(line if self._started else line.removeprefix(BOM))
+                self._started = True
                 continue
+            self._started = True
             data, self._data, self._size = self._data, [], 0
             if event := data[0] if len(data) == 1 else b"\n".join(data):
                 yield event
@@ -60,13 +62,9 @@ class EventDecoder:
             self._after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = chunk.split(b"\n")
-        if lines:
-            if self._rest:
-                lines[0] = bytes(self._rest + lines[0])
-                self._rest.clear()
-            if not self._started:
-                lines[0] = lines[0].removeprefix(BOM)
-                self._started = True
+        if lines and self._rest:
+            lines[0] = bytes(self._rest + lines[0])
+            self._rest.clear()
         self._rest += rest
         return lines
 

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import pandas as pd
 
@@ -68,8 +68,8 @@ class Safety:
         if not self.group_ids:
             return f"{told}. Nothing was written to disk; run the call again."
         return (
-            f"{told}. There is no checkpoint: go on with enrich(..., group_id={self.group_ids[-1]!r}), or fetch what is "
-            f"done with df.parallel.collect({self.group_ids[-1]!r}, schema)."
+            f"{told}. There is no checkpoint: go on with enrich(..., group_id={self.group_ids[-1]!r}), or fetch what "
+            f"is done with df.parallel.collect({self.group_ids[-1]!r}, schema)."
         )
 
 
@@ -87,6 +87,18 @@ class ParallelFramesError(Exception):
     def __str__(self) -> str:
         message = Exception.__str__(self)  # KeyError's would quote it
         return message if self.safety is None else f"{message}\n{self.safety}"
+
+    def __reduce__(self) -> tuple[Callable[..., ParallelFramesError], tuple[object, ...]]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(
+    kind: type[ParallelFramesError], args: tuple[object, ...], facts: dict[str, object]
+) -> ParallelFramesError:
+    """Return an error as it was in another process; its message is not built a second time."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class InputError(ParallelFramesError, ValueError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._engine._books import Books, Observer
 from parallel_frames._engine._follow import follow_group, hydrate
-from parallel_frames._engine._look import look_at_group
+from parallel_frames._engine._look import list_patiently, look_at_group
 from parallel_frames._engine._submit import Submitter
 from parallel_frames._model import RunId
 from parallel_frames._pace import Backoff
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, Plan, Service, Store
     from parallel_frames._pace import Clock, Pacer
 
-__all__ = ["Books", "Engine", "Observer"]
+__all__ = ["Books", "Engine", "Observer", "list_patiently"]
 
 FLUSH_EVERY: Final = 0.5
 GRACE: Final = 5.0

@@ -92,4 +92,3 @@ def _warnings(wire: Mapping[str, Json]) -> tuple[Finding, ...]:
         listed = "\n".join(f"- {finding}" for finding in errors)
         raise SchemaError(f"The service would refuse this schema, so nothing was sent:\n{listed}")
     return tuple(findings)
-

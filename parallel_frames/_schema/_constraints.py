@@ -25,7 +25,6 @@ def constraint_tests(node: Mapping[str, Json], compile_check: Compile) -> list[C
     return [maker(node[keyword], node, compile_check) for keyword, maker in _MAKERS.items() if keyword in node]
 
 
-
 def _compared(fits: Callable[[Json, Json], bool], words: str) -> Maker:
     """Return a maker of checks that compare a value with a limit."""
 

@@ -27,9 +27,7 @@ FORBIDDEN = frozenset(
     minProperties minimum multipleOf pattern patternProperties propertyNames unevaluatedItems unevaluatedProperties
     uniqueItems""".split()  # noqa: SIM905 - reads like the service's own list
 )
-IN_THE_BASIS = frozenset(
-    {"citations", "confidence", "evidence", "reasoning", "source", "sources", "source_urls"}
-)
+IN_THE_BASIS = frozenset({"citations", "confidence", "evidence", "reasoning", "source", "sources", "source_urls"})
 
 
 @dataclass(slots=True)

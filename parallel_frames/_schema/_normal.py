@@ -53,9 +53,7 @@ class _Walk:
         if alternatives is None:
             node = self.single(raw, path, trail)
         else:
-            branches = [
-                self.node(branch, (*path, "anyOf", str(i)), trail) for i, branch in enumerate(alternatives)
-            ]
+            branches = [self.node(branch, (*path, "anyOf", str(i)), trail) for i, branch in enumerate(alternatives)]
             node = join_union(branches)
         return node | said_of(raw)
 

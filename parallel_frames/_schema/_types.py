@@ -223,5 +223,4 @@ def _bounds(extra: object, *, is_array: bool) -> Node:
         value = getattr(extra, name, None)
         if isinstance(value, (int, float, str)):
             told[keyword.replace("Length", "Items") if is_array else keyword] = value
-    return told if told.get("minLength") != 0 else {k: v for k, v in told.items() if k != "minLength"}
-
+    return told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import io
 import math
 import time
@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from parallel_frames._columns import ABSENT, NO_ANSWER, TypedColumn, dtype_of, typed_column
 from parallel_frames._schema import parse_schema
 
-UTC = datetime.UTC
+UTC = dt.UTC
 BACKENDS = ["numpy_nullable", "pyarrow"]
 PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3
 STRING = pd.StringDtype(na_value=np.nan) if PANDAS_3 else pd.StringDtype()
-PERSON = {"name": str, "born": datetime.date, "height": float}
+PERSON = {"name": str, "born": dt.date, "height": float}
 INSTANT = pa.timestamp("us", tz="UTC")
 
 DTYPES = [
@@ -34,16 +34,21 @@ DTYPES = [
     ("choice", Literal["b", "a"], pd.CategoricalDtype(["b", "a"]), pa.string()),
     ("choice of integers", Literal[1, 2], pd.Int64Dtype(), pa.int64()),
     ("mixed choice", Literal[1, "a"], np.dtype(object), pa.string()),
-    ("date", datetime.date, np.dtype("datetime64[us]"), pa.date32()),
-    ("instant", datetime.datetime, pd.DatetimeTZDtype("us", "UTC"), INSTANT),
+    ("date", dt.date, np.dtype("datetime64[us]"), pa.date32()),
+    ("instant", dt.datetime, pd.DatetimeTZDtype("us", "UTC"), INSTANT),
     ("list", list[int], np.dtype(object), pa.list_(pa.int64())),
     ("untyped list", list, np.dtype(object), pa.list_(pa.string())),
     ("list of lists", list[list[str]], np.dtype(object), pa.list_(pa.list_(pa.string()))),
-    ("object", PERSON, np.dtype(object), pa.struct([("name", pa.string()), ("born", pa.date32()), ("height", pa.float64())])),
+    (
+        "object",
+        PERSON,
+        np.dtype(object),
+        pa.struct([("name", pa.string()), ("born", pa.date32()), ("height", pa.float64())]),
+    ),
     ("open object", dict[str, int], np.dtype(object), pa.string()),
     ("union", int | str, np.dtype(object), pa.string()),
     ("anything", object, np.dtype(object), pa.string()),
-]  # fmt: skip
+]
 
 
 def column(type_: Any, values: list[Any], backend: Any = "numpy_nullable") -> TypedColumn:
@@ -95,11 +100,11 @@ def test_a_value_is_right_or_a_problem(type_: Any, values: list[Any], expected: 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2024-01-02", datetime.date(2024, 1, 2)),
-        ("0001-01-01", datetime.date(1, 1, 1)),
-        ("9999-12-31", datetime.date(9999, 12, 31)),
-        ("2024-01-02T00:00:00", datetime.date(2024, 1, 2)),
-        ("2024-01-02T00:00:00.000+05:00", datetime.date(2024, 1, 2)),
+        ("2024-01-02", dt.date(2024, 1, 2)),
+        ("0001-01-01", dt.date(1, 1, 1)),
+        ("9999-12-31", dt.date(9999, 12, 31)),
+        ("2024-01-02T00:00:00", dt.date(2024, 1, 2)),
+        ("2024-01-02T00:00:00.000+05:00", dt.date(2024, 1, 2)),
         ("2024-01-02T00:00:01Z", None),
         ("2024-02-30", None),
         ("0000-01-01", None),
@@ -113,27 +118,27 @@ def test_a_value_is_right_or_a_problem(type_: Any, values: list[Any], expected: 
     ],
 )
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_dates_are_read_strictly(text: str, expected: datetime.date | None, backend: Any) -> None:
+def test_dates_are_read_strictly(text: str, expected: dt.date | None, backend: Any) -> None:
     """A date is YYYY-MM-DD or a midnight, in whatever zone it names; anything else is a problem."""
-    built = column(datetime.date, [text], backend)
-    (cell,) = cells(datetime.date, [text], backend)
-    assert (cell.date() if isinstance(cell, datetime.datetime) else cell) == expected
+    built = column(dt.date, [text], backend)
+    (cell,) = cells(dt.date, [text], backend)
+    assert (cell.date() if isinstance(cell, dt.datetime) else cell) == expected
     assert bool(built.problems) == (expected is None)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2024-01-02T03:04:05Z", datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
-        ("2024-01-02T03:04:05+02:00", datetime.datetime(2024, 1, 2, 1, 4, 5, tzinfo=UTC)),
-        ("2024-01-02T03:04:05-0230", datetime.datetime(2024, 1, 2, 5, 34, 5, tzinfo=UTC)),
-        ("2024-01-02t03:04:05z", datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
-        ("2024-01-02 03:04 +01", datetime.datetime(2024, 1, 2, 2, 4, tzinfo=UTC)),
-        ("2024-01-02T03:04:05", datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
-        ("2024-01-02", datetime.datetime(2024, 1, 2, tzinfo=UTC)),
-        ("2024-01-02T03:04:05.1Z", datetime.datetime(2024, 1, 2, 3, 4, 5, 100_000, tzinfo=UTC)),
-        ("2024-01-02T03:04:05.123456789Z", datetime.datetime(2024, 1, 2, 3, 4, 5, 123_456, tzinfo=UTC)),
-        ("0001-01-01T00:00:00Z", datetime.datetime(1, 1, 1, tzinfo=UTC)),
+        ("2024-01-02T03:04:05Z", dt.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2024-01-02T03:04:05+02:00", dt.datetime(2024, 1, 2, 1, 4, 5, tzinfo=UTC)),
+        ("2024-01-02T03:04:05-0230", dt.datetime(2024, 1, 2, 5, 34, 5, tzinfo=UTC)),
+        ("2024-01-02t03:04:05z", dt.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2024-01-02 03:04 +01", dt.datetime(2024, 1, 2, 2, 4, tzinfo=UTC)),
+        ("2024-01-02T03:04:05", dt.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2024-01-02", dt.datetime(2024, 1, 2, tzinfo=UTC)),
+        ("2024-01-02T03:04:05.1Z", dt.datetime(2024, 1, 2, 3, 4, 5, 100_000, tzinfo=UTC)),
+        ("2024-01-02T03:04:05.123456789Z", dt.datetime(2024, 1, 2, 3, 4, 5, 123_456, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", dt.datetime(1, 1, 1, tzinfo=UTC)),
         ("0001-01-01T00:00:00+05:00", None),
         ("2024-01-02T24:00:00Z", None),
         ("2024-01-02T23:59:60Z", None),
@@ -143,10 +148,10 @@ def test_dates_are_read_strictly(text: str, expected: datetime.date | None, back
     ],
 )
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_instants_are_read_in_utc(text: str, expected: datetime.datetime | None, backend: Any) -> None:
+def test_instants_are_read_in_utc(text: str, expected: dt.datetime | None, backend: Any) -> None:
     """Zones are applied, a text without one is UTC, digits beyond microseconds are cut off."""
-    built = column(datetime.datetime, [text], backend)
-    assert cells(datetime.datetime, [text], backend) == [expected]
+    built = column(dt.datetime, [text], backend)
+    assert cells(dt.datetime, [text], backend) == [expected]
     assert bool(built.problems) == (expected is None)
 
 
@@ -213,17 +218,22 @@ def test_arrow_columns_are_typed_all_the_way_down() -> None:
     )
     assert built.problems == {}
     assert built.series.tolist() == [
-        [{"born": datetime.date(1815, 12, 10), "n": 3}],
+        [{"born": dt.date(1815, 12, 10), "n": 3}],
         [],
         [{"born": None, "n": 2**62 + 1}],
     ]
-    assert column(object, [1, "a", {"b": [None]}, None], "pyarrow").series.tolist() == ["1", '"a"', '{"b":[null]}', pd.NA]
+    assert column(object, [1, "a", {"b": [None]}, None], "pyarrow").series.tolist() == [
+        "1",
+        '"a"',
+        '{"b":[null]}',
+        pd.NA,
+    ]
     assert column(list[Literal["a"] | None], [["a", None]], "pyarrow").series.tolist() == [["a", None]]
     assert column(list, [[1, "a", None]], "pyarrow").series.tolist() == [["1", '"a"', None]]
 
 
 class PersonType(pydantic.BaseModel):
-    born: datetime.date | None
+    born: dt.date | None
     n: int
 
 
@@ -257,8 +267,10 @@ JSON = st.recursive(
     | st.floats()
     | st.text(st.characters(), max_size=5)
     | st.sampled_from(["a", "b", "2024-01-02", "2024-01-02T03:04:05Z", 1, 2, ABSENT]),
-    lambda children: st.lists(children, max_size=3)
-    | st.dictionaries(st.sampled_from(["name", "born", "height", "x"]), children, max_size=3),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "born", "height", "x"]), children, max_size=3)
+    ),
     max_leaves=6,
 ).filter(lambda value: "ABSENT" not in repr(value) or value is ABSENT)
 
@@ -277,7 +289,9 @@ def test_any_value_is_right_or_a_problem_in_any_column(type_: Any, optional: boo
             assert missing == gone
             if not gone and plain is built and built.series.dtype == object:
                 assert cell is value
-            elif (not gone and isinstance(value, (int, float)) and built.series.dtype.kind in "iufb") or (not gone and isinstance(value, str) and type_ is str):
+            elif (not gone and isinstance(value, (int, float)) and built.series.dtype.kind in "iufb") or (
+                not gone and isinstance(value, str) and type_ is str
+            ):
                 assert cell == value
 
 
@@ -294,8 +308,8 @@ TRIPS = [
     (float, [0.1, None, 1e300]),
     (bool, [True, None, False]),
     (Literal["b", "a", "unused"], ["a", None, "b"]),
-    (datetime.date, ["2024-01-02", None, "1815-12-10"]),
-    (datetime.datetime, ["2024-01-02T03:04:05.123456Z", None, "0001-01-01T00:00:00Z"]),
+    (dt.date, ["2024-01-02", None, "1815-12-10"]),
+    (dt.datetime, ["2024-01-02T03:04:05.123456Z", None, "0001-01-01T00:00:00Z"]),
 ]
 
 

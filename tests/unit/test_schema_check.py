@@ -50,22 +50,38 @@ FITS = [
     ({"type": "string", "minLength": 2, "maxLength": 3}, ["ab", "äöü"], ["a", "abcd"]),
     ({"type": "string", "pattern": "^[a-z]+$"}, ["abc"], ["Abc", ""]),
     ({"type": "string", "pattern": "b"}, ["abc"], ["ac"]),
-    ({"type": "string", "format": "date"}, ["2024-02-29", "2024-01-02T00:00:00Z"], ["2023-02-29", "2024-1-2", "20240102", "2024-01-02T01:00:00Z", "soon"]),
-    ({"type": "string", "format": "date-time"}, ["2024-01-02T03:04:05Z", "2024-01-02 03:04", "2024-01-02"], ["2024-01-02T25:00:00Z", "03:04", "2024-13-01T00:00:00Z"]),
+    (
+        {"type": "string", "format": "date"},
+        ["2024-02-29", "2024-01-02T00:00:00Z"],
+        ["2023-02-29", "2024-1-2", "20240102", "2024-01-02T01:00:00Z", "soon"],
+    ),
+    (
+        {"type": "string", "format": "date-time"},
+        ["2024-01-02T03:04:05Z", "2024-01-02 03:04", "2024-01-02"],
+        ["2024-01-02T25:00:00Z", "03:04", "2024-13-01T00:00:00Z"],
+    ),
     ({"type": "string", "format": "time"}, ["03:04:05", "03:04Z"], ["24:00", "3pm"]),
     ({"type": "string", "format": "email"}, ["a@b.co"], ["a@b", "a b@c.de", "ab.co"]),
     ({"type": "string", "format": "uri"}, ["https://a.b/c", "mailto:a@b.co"], ["www.a.b", "a b:c"]),
     ({"type": "string", "format": "uuid"}, ["123e4567-e89b-12d3-a456-426614174000"], ["123"]),
     ({"type": "string", "format": "never heard of"}, ["anything"], [1]),
-    ({"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2}, [[1], [1, 2]], [[], [1, 2, 3], ["a"]]),
-    ({"type": "array", "uniqueItems": True}, [[], [1, "1", True], [{"a": 1}, {"a": 2}]], [[1, 1], [{"a": 1, "b": 2}, {"b": 2, "a": 1}]]),
+    (
+        {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2},
+        [[1], [1, 2]],
+        [[], [1, 2, 3], ["a"]],
+    ),
+    (
+        {"type": "array", "uniqueItems": True},
+        [[], [1, "1", True], [{"a": 1}, {"a": 2}]],
+        [[1, 1], [{"a": 1, "b": 2}, {"b": 2, "a": 1}]],
+    ),
     ({"type": "array", "contains": {"type": "integer"}}, [["a", 1]], [["a"], []]),
     ({"type": "array", "contains": {"const": 1}, "minContains": 0, "maxContains": 1}, [[], [1, 2]], [[1, 1]]),
     ({"type": "object", "minProperties": 1, "maxProperties": 2}, [{"a": 1}], [{}, {"a": 1, "b": 2, "c": 3}]),
     ({"type": "object", "additionalProperties": {"type": "integer"}}, [{}, {"a": 1}], [{"a": "x"}]),
     ({"type": "object", "propertyNames": {"maxLength": 1}}, [{"a": 1}], [{"ab": 1}]),
     ({"type": "object", "patternProperties": {"^n_": {"type": "integer"}}}, [{"n_a": 1, "b": "x"}], [{"n_a": "x"}]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("node", "good", "bad"), FITS, ids=lambda value: repr(value)[:60])
@@ -83,14 +99,17 @@ def test_values_fit_or_have_one_problem(node: dict[str, Any], good: list[Any], b
         ({"name": "Ada", "age": None, "tags": []}, []),
         ({"tags": []}, ["name: is missing"]),
         ({"name": "Ada", "tags": [], "x": [1]}, ["x: is not asked for, got [1]"]),
-        ({"name": "", "age": -1, "tags": [1]}, [
-            'name: expected a length of at least 1, got ""',
-            "age: expected at least 0, got -1",
-            "tags[0]: expected a text, got 1",
-        ]),
+        (
+            {"name": "", "age": -1, "tags": [1]},
+            [
+                'name: expected a length of at least 1, got ""',
+                "age: expected at least 0, got -1",
+                "tags[0]: expected a text, got 1",
+            ],
+        ),
         ("Ada", ['expected an object, got "Ada"']),
     ],
-)  # fmt: skip
+)
 def test_objects_tell_every_problem_with_its_path(value: object, told: list[str]) -> None:
     """Missing, extra and wrong properties are all told; an optional one may be absent."""
     assert problems(PERSON, value) == told

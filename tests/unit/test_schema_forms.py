@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import uuid
@@ -30,10 +30,10 @@ class PersonModel(pydantic.BaseModel):
 
 class CompanyModel(pydantic.BaseModel):
     ceo: PersonModel = pydantic.Field(description="The CEO")
-    founded: datetime.date
+    founded: dt.date
     employees: int = pydantic.Field(ge=1, description="Head count")
     kind: Kind
-    round: Literal["seed", "a", None]
+    round: Literal["seed", "a"] | None
     tags: list[str]
 
 
@@ -48,7 +48,7 @@ class PersonClass:
 @dataclasses.dataclass
 class CompanyClass:
     ceo: Annotated[PersonClass, "The CEO"]
-    founded: datetime.date
+    founded: dt.date
     employees: Annotated[int, pydantic.Field(ge=1, description="Head count")]
     kind: Kind
     round: Literal["seed", "a"] | None
@@ -64,7 +64,7 @@ class PersonDict(TypedDict):
 
 class CompanyDict(TypedDict):
     ceo: Annotated[PersonDict, "The CEO"]
-    founded: datetime.date
+    founded: dt.date
     employees: Annotated[int, pydantic.Field(ge=1, description="Head count")]
     kind: Kind
     round: Literal["seed", "a"] | None
@@ -98,7 +98,7 @@ COMPANY_SCHEMA = {
 }
 COMPANY_MAPPING = {
     "ceo": (PersonModel, "The CEO"),
-    "founded": datetime.date,
+    "founded": dt.date,
     "employees": (Annotated[int, pydantic.Field(ge=1)], "Head count"),
     "kind": Kind,
     "round": Literal["seed", "a"] | None,
@@ -209,7 +209,7 @@ def test_a_mapping_may_mix_descriptions_types_pairs_and_schemas() -> None:
         {
             "ceo": "The CEO",
             "employees": int,
-            "founded": (datetime.date, "Founding date"),
+            "founded": (dt.date, "Founding date"),
             "site": {"type": "string", "format": "uri"},
             "office": {"city": str, "open": (bool, "Is it open?")},
         }
@@ -233,8 +233,8 @@ def test_a_mapping_may_mix_descriptions_types_pairs_and_schemas() -> None:
         (float, {"type": "number"}),
         (bool, {"type": "boolean"}),
         (decimal.Decimal, {"type": "number"}),
-        (datetime.date, {"type": "string", "format": "date"}),
-        (datetime.datetime, {"type": "string", "format": "date-time"}),
+        (dt.date, {"type": "string", "format": "date"}),
+        (dt.datetime, {"type": "string", "format": "date-time"}),
         (uuid.UUID, {"type": "string", "format": "uuid"}),
         (list, {"type": "array"}),
         (dict, {"type": "object"}),

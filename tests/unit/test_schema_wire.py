@@ -19,9 +19,7 @@ NULL = {"type": "null"}
 
 def rooted(**properties: Any) -> dict[str, Any]:
     """Return an object that requires its properties."""
-    return {
-        "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False
-    }  # fmt: skip
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def refusal(schema: object) -> str:
@@ -38,9 +36,15 @@ def refusal(schema: object) -> str:
         ({"type": ["null", "string"], "maxLength": 3}, {"anyOf": [{"type": "string", "maxLength": 3}, NULL]}),
         ({"type": "string", "nullable": True}, {"anyOf": [{"type": "string"}, NULL]}),
         ({"oneOf": [NULL, {"type": "string"}]}, {"anyOf": [{"type": "string"}, NULL]}),
-        ({"anyOf": [{"type": "integer", "description": "d"}, NULL]}, {"anyOf": [{"type": "integer"}, NULL], "description": "d"}),
+        (
+            {"anyOf": [{"type": "integer", "description": "d"}, NULL]},
+            {"anyOf": [{"type": "integer"}, NULL], "description": "d"},
+        ),
         ({"anyOf": [{"type": "integer"}, NULL], "minimum": 0}, {"anyOf": [{"type": "integer", "minimum": 0}, NULL]}),
-        ({"anyOf": [{"anyOf": [{"type": "integer"}, NULL]}, {"type": "string"}]}, {"anyOf": [{"type": "integer"}, {"type": "string"}, NULL]}),
+        (
+            {"anyOf": [{"anyOf": [{"type": "integer"}, NULL]}, {"type": "string"}]},
+            {"anyOf": [{"type": "integer"}, {"type": "string"}, NULL]},
+        ),
         ({"anyOf": [{"const": "a"}, {"const": "b"}, NULL]}, {"anyOf": [{"type": "string", "enum": ["a", "b"]}, NULL]}),
         ({"anyOf": [{}, NULL]}, {}),
         ({"anyOf": [{"type": "string"}, {"type": "string", "title": "T"}]}, {"type": "string"}),
@@ -51,7 +55,10 @@ def refusal(schema: object) -> str:
         ({"enum": [1, 2.5]}, {"type": "number", "enum": [1, 2.5]}),
         ({"type": "number", "enum": [1.0, 1]}, {"type": "number", "enum": [1]}),
         ({"enum": ["a", "a"]}, {"type": "string", "enum": ["a"]}),
-        ({"allOf": [{"type": "string", "description": "in"}], "description": "out"}, {"type": "string", "description": "out"}),
+        (
+            {"allOf": [{"type": "string", "description": "in"}], "description": "out"},
+            {"type": "string", "description": "out"},
+        ),
         ({"type": "integer", "minLength": 3, "format": "int32"}, {"type": "integer"}),
         ({"type": "array", "minItems": 0, "uniqueItems": False, "items": {}}, {"type": "array"}),
         ({"type": "integer", "minimum": 0.0}, {"type": "integer", "minimum": 0}),
@@ -59,13 +66,22 @@ def refusal(schema: object) -> str:
         ({"type": "number", "maximum": 1, "exclusiveMaximum": False}, {"type": "number", "maximum": 1}),
         ({"minimum": 0}, {"type": "number", "minimum": 0}),
         ({"items": True}, {"type": "array"}),
-        ({"type": "string", "title": "T", "default": "x", "examples": ["a"], "x-y": 1}, {"type": "string", "examples": ["a"]}),
-        ({"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]}, {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}),
-        ({"type": "object", "additionalProperties": {"type": "string"}}, {"type": "object", "additionalProperties": {"type": "string"}}),
+        (
+            {"type": "string", "title": "T", "default": "x", "examples": ["a"], "x-y": 1},
+            {"type": "string", "examples": ["a"]},
+        ),
+        (
+            {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]},
+            {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+        ),
+        (
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            {"type": "object", "additionalProperties": {"type": "string"}},
+        ),
         ({"type": "object", "additionalProperties": True}, {"type": "object"}),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_every_spelling_has_one_normal_form(raw: dict[str, Any], normal: dict[str, Any]) -> None:
     """Spellings of one meaning become one, and a normal form stays as it is."""
     assert normalise(raw) == normal
@@ -74,7 +90,11 @@ def test_every_spelling_has_one_normal_form(raw: dict[str, Any], normal: dict[st
 
 def test_objects_are_closed_and_require_everything_at_every_depth() -> None:
     """A property that is not required is a union with null, and nothing else may come."""
-    inner = {"type": "object", "properties": {"b": {"type": "string", "description": "d"}}, "additionalProperties": True}
+    inner = {
+        "type": "object",
+        "properties": {"b": {"type": "string", "description": "d"}},
+        "additionalProperties": True,
+    }
     normal = normalise({"properties": {"a": {"type": "array", "items": inner}}, "required": ["a"]})
     assert normal == rooted(
         a={
@@ -118,7 +138,10 @@ def test_references_are_followed_wherever_they_point() -> None:
         ({"type": "number", "multipleOf": 0}, "multipleOf cannot be 0"),
         ({"not": {"type": "string"}}, "'not' has no counterpart"),
         ({"allOf": [{"type": "string"}, {"minLength": 3}]}, "'allOf' has no counterpart"),
-        ({"anyOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"a": {}, "b": {}}}, "write each branch in full"),
+        (
+            {"anyOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"a": {}, "b": {}}},
+            "write each branch in full",
+        ),
         ({"anyOf": []}, "an empty list"),
         ({"allOf": [{"minimum": 1}], "minimum": 2, "type": "integer"}, "'minimum' is said twice"),
         ({"type": "object", "properties": {"a": {}}, "required": ["b"]}, "required names 'b'"),
@@ -127,7 +150,7 @@ def test_references_are_followed_wherever_they_point() -> None:
         ({"type": "object", "properties": ["a"]}, "'properties' must be an object"),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_what_has_no_normal_form_is_refused_with_its_path(node: dict[str, Any], told: str) -> None:
     """The message names the place and what is wrong there."""
     assert told in refusal({"type": "object", "properties": {"x": node}, "required": ["x"]})
@@ -135,7 +158,10 @@ def test_what_has_no_normal_form_is_refused_with_its_path(node: dict[str, Any], 
 
 def test_references_cannot_blow_up() -> None:
     """References that double at every level are stopped, not followed to the end of memory."""
-    levels = {f"l{i}": {"type": "object", "properties": {side: {"$ref": f"#/$defs/l{i + 1}"} for side in "ab"}} for i in range(40)}  # fmt: skip
+    levels = {
+        f"l{i}": {"type": "object", "properties": {side: {"$ref": f"#/$defs/l{i + 1}"} for side in "ab"}}
+        for i in range(40)
+    }
     told = refusal({"type": "object", "properties": {"x": {"$ref": "#/$defs/l0"}}, "$defs": levels})
     assert "too large once its $ref are followed" in told
 
@@ -148,14 +174,20 @@ def test_references_cannot_blow_up() -> None:
         ({"type": "string", "pattern": "^x$"}, "Must match the regular expression ^x$"),
         ({"type": "string", "format": "hostname"}, "Format: hostname."),
         ({"type": ["number", "null"], "exclusiveMaximum": 1.5, "description": "d"}, "d. Must be less than 1.5."),
-        ({"type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": True}, "Number of elements: at least 2. No element may occur twice."),
+        (
+            {"type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": True},
+            "Number of elements: at least 2. No element may occur twice.",
+        ),
         ({"type": "string", "examples": ["a", "b"], "description": "d."}, "d. Examples: a, b."),
-        ({"type": "array", "contains": {"const": 1}}, 'Must contain an element that fits this JSON Schema: {"type": "integer", "enum": [1]}'),
+        (
+            {"type": "array", "contains": {"const": 1}},
+            'Must contain an element that fits this JSON Schema: {"type": "integer", "enum": [1]}',
+        ),
         ({"type": "string", "description": "as it is"}, "as it is"),
         ({"type": "string"}, None),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_constraints_are_told_in_words(node: dict[str, Any], description: str | None) -> None:
     """What the wire may not say stands at the end of the description, and nothing stands there without need."""
     wire = parse_schema(rooted(x=node)).wire["json_schema"]["properties"]["x"]
@@ -228,16 +260,43 @@ def nested(depth: int) -> dict[str, Any]:
         ({"type": "object"}, "root_properties", "root", "nothing to find"),
         (rooted(a={"type": "string"}) | {"anyOf": [{"type": "object"}]}, "root_any_of", "root", "union"),
         (rooted(a=NULL), "null_alone", "properties.a", "inside a union"),
-        (rooted(a={"type": "array", "items": {"type": "string", "format": "date"}}), "keyword", "properties.a.items.format", "'format'"),
+        (
+            rooted(a={"type": "array", "items": {"type": "string", "format": "date"}}),
+            "keyword",
+            "properties.a.items.format",
+            "'format'",
+        ),
         (rooted(a={"$ref": "#/$defs/a"}), "reference", "properties.a", "not inlined"),
         (nested(6), "nesting", ".".join(["properties.x"] * 5), "nested 5 deep, the root included; this is level 6"),
-        (rooted(**{f"c{i}": {"type": "string"} for i in range(101)}), "properties", "root", "100 properties in all, this one has 101"),
-        (rooted(a={"type": "integer", "enum": list(range(501))}), "enum_values", "root", "500 enum values in all, this one has 501"),
-        (rooted(a={"type": "string", "enum": [f"{i:030}" for i in range(251)]}), "enum_characters", "properties.a", "7,500 characters in all, this one has 251 values and 7,530"),
-        (rooted(a={"type": "string", "description": "x" * 15_000}), "spec_length", "root", "15,000 characters, this schema makes 15,"),
+        (
+            rooted(**{f"c{i}": {"type": "string"} for i in range(101)}),
+            "properties",
+            "root",
+            "100 properties in all, this one has 101",
+        ),
+        (
+            rooted(a={"type": "integer", "enum": list(range(501))}),
+            "enum_values",
+            "root",
+            "500 enum values in all, this one has 501",
+        ),
+        (
+            rooted(a={"type": "string", "enum": [f"{i:030}" for i in range(251)]}),
+            "enum_characters",
+            "properties.a",
+            "7,500 characters in all, this one has 251 values and 7,530",
+        ),
+        (
+            rooted(a={"type": "string", "description": "x" * 15_000}),
+            "spec_length",
+            "root",
+            "15,000 characters, this schema makes 15,",
+        ),
     ],
-)  # fmt: skip
-def test_every_limit_is_an_error_with_its_path_and_numbers(wire: dict[str, Any], rule: str, path: str, told: str) -> None:
+)
+def test_every_limit_is_an_error_with_its_path_and_numbers(
+    wire: dict[str, Any], rule: str, path: str, told: str
+) -> None:
     """Each rule finds what breaks it, in a bare schema and in the wrapper."""
     for schema in (wire, {"type": "json", "json_schema": wire}):
         finding = next(found for found in lint_schema(schema) if found.rule == rule)
@@ -319,11 +378,13 @@ def _composed(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             optional={"required": st.lists(st.sampled_from(sorted(properties)), unique=True)},
         )
     )
-    unions = st.fixed_dictionaries(
-        {}, optional={"description": st.text(max_size=3)}
-    ).flatmap(lambda said: st.lists(children | st.just(NULL), min_size=2, max_size=3).filter(
-        lambda branches: branches.count(NULL) < len(branches)
-    ).map(lambda branches: {"anyOf": branches, **said}))  # fmt: skip
+    unions = st.fixed_dictionaries({}, optional={"description": st.text(max_size=3)}).flatmap(
+        lambda said: (
+            st.lists(children | st.just(NULL), min_size=2, max_size=3)
+            .filter(lambda branches: branches.count(NULL) < len(branches))
+            .map(lambda branches: {"anyOf": branches, **said})
+        )
+    )
     return arrays | objects | unions
 
 
@@ -355,11 +416,28 @@ def _shuffled(node: Any) -> Any:
 
 
 JSON_KEYS = st.sampled_from(
-    sorted(FORBIDDEN)
-    + ["type", "properties", "required", "items", "anyOf", "allOf", "enum", "const", "$ref", "nullable", "prefixItems", "a"]
+    [
+        *sorted(FORBIDDEN),
+        "type",
+        "properties",
+        "required",
+        "items",
+        "anyOf",
+        "allOf",
+        "enum",
+        "const",
+        "$ref",
+        "nullable",
+        "prefixItems",
+        "a",
+    ]
 )
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["string", "object", "#", "#/a", "("]),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.sampled_from(["string", "object", "#", "#/a", "("]),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(JSON_KEYS, children, max_size=4),
     max_leaves=15,
 )

@@ -1,0 +1,24 @@
+"""What holds for every test: the user's cache, key and service stay out of reach."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import parallel_frames
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_users(tmp_path_factory):
+    """Checkpoints that are not named go to a folder of this session; no key and no address come from outside."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name in [name for name in os.environ if name.startswith("PARALLEL_")]:
+            patch.delenv(name)
+        yield
+
+
+def pytest_report_header():
+    """Say which copy of the package is tested: the installed one or the checkout."""
+    return f"parallel_frames {parallel_frames.__version__} from {os.path.dirname(parallel_frames.__file__)}"  # noqa: PTH120

@@ -1,0 +1,225 @@
+"""What the README, the docstrings and the tables say is true: every example runs, every table is checked."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import asyncio
+import doctest
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import typing
+from dataclasses import fields
+from datetime import date, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import parallel_frames
+from parallel_frames import errors
+from parallel_frames.__main__ import build_parser
+from parallel_frames._call import Call
+from parallel_frames.simulator import Simulator
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
+
+
+def blocks(language):
+    """Return the code blocks of the README in a language, each with the line it begins at."""
+    found = [(README.count("\n", 0, match.start()) + 2, *match.groups()) for match in FENCE.finditer(README)]
+    return [(line, source) for line, spoken, source in found if spoken == language]
+
+
+def table_under(heading):
+    """Return the cells of the first table below a heading, without its head."""
+    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def code_in(cell):
+    """Return the first code span of a cell."""
+    return re.search(r"`([^`]+)`", cell)[1]
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Work in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_block(source, namespace, *, line):
+    """Run one example as a reader would: a session, a module, or a cell with await."""
+    name = f"README.md:{line}"
+    if ">>> " in source:
+        test = doctest.DocTestParser().get_doctest(source, namespace, name, "README.md", line)
+        runner = doctest.DocTestRunner(verbose=False)
+        report = []
+        runner.run(test, out=report.append, clear_globs=False)
+        assert runner.failures == 0, "".join(report)
+        namespace.update(test.globs)
+        return
+    code = compile(source, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    if code.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(eval(code, namespace))
+    else:
+        exec(code, namespace)
+
+
+def test_every_python_example_of_the_readme_runs(elsewhere, monkeypatch):
+    """The examples run from top to bottom, those that need a key against the simulator, and show what they say."""
+    assert len(blocks("python")) >= 8
+    with Simulator(latency=0) as sim:
+        monkeypatch.setenv("PARALLEL_API_KEY", "not-a-real-key")
+        monkeypatch.setenv("PARALLEL_BASE_URL", sim.url)
+        namespace = {"__name__": "readme"}
+        for line, source in blocks("python"):
+            run_block(source, namespace, line=line)
+            for name, test in list(namespace.items()):
+                if name.startswith("test_"):
+                    test()
+                    del namespace[name]
+    assert sim.counts.runs == 2  # the first enrichment; everything else is offline
+    assert len(pd.read_parquet(elsewhere / "companies.parquet")) == 3
+
+
+def test_the_line_before_the_first_run_is_as_the_readme_shows_it(elsewhere, caplog):
+    """The announcement in the README is the one its first enrichment makes, but for the checkpoint's path."""
+    shown = next(source for _, source in blocks("text") if source.startswith("3 rows")).strip()
+    df = pd.DataFrame({"company": ["Siemens", "Danone", "Siemens"], "country": ["DE", "FR", "DE"]})
+    with caplog.at_level("INFO", logger="parallel_frames"), parallel_frames.offline(latency=0):
+        df.parallel.enrich({"founded": int, "website": "official website"}, processor="lite")
+    said = next(message for message in caplog.messages if "→" in message)
+    assert said.split(" · checkpoint ")[0] == shown.split(" · checkpoint ")[0]
+
+
+def modules():
+    """Return the names of all modules of the package."""
+    walked = pkgutil.walk_packages(parallel_frames.__path__, "parallel_frames.")
+    return ["parallel_frames", *(module.name for module in walked)]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_the_examples_in_docstrings_run(name, elsewhere):
+    """Every doctest of every module shows what really comes out."""
+    tested = doctest.testmod(importlib.import_module(name))
+    assert tested.failed == 0
+
+
+def test_the_price_table_is_the_shipped_one():
+    """Prices, times and the date in the README are those the library counts with."""
+    prices = json.loads(files("parallel_frames.data").joinpath("prices.json").read_text(encoding="utf-8"))
+    assert f"as of {prices['as_of']}" in README
+    told = {code_in(line[0]): line[1:] for line in table_under("Costs")}
+    assert told == {
+        name: [
+            str(known["per_1000"]),
+            "{}–{} s".format(*known["seconds"]),
+            "{}–{} s".format(*known["fast_seconds"]),
+            str(known["fields"]),
+        ]
+        for name, known in prices["processors"].items()
+    }
+
+
+def error_classes(root=errors.ParallelFramesError):
+    """Return a class of errors and all below it, from the root down."""
+    return [root, *(name for child in root.__subclasses__() for name in error_classes(child))]
+
+
+def test_every_error_is_in_the_readmes_table():
+    """The table lists each class of errors once, and no other."""
+    listed = [code_in(line[0]) for line in table_under("Errors")]
+    assert sorted(listed) == sorted(error.__name__ for error in error_classes())
+    assert all(len(line) == 3 and all(line) for line in table_under("Errors"))
+
+
+def test_every_option_is_in_the_readmes_table_with_its_default():
+    """The table lists each option of `enrich` once; a default written as code is the real one."""
+    listed = {code_in(line[0]): line[1] for line in table_under("Options")}
+    assert list(listed) == [field.name for field in fields(Call)]
+    for field in fields(Call):
+        if listed[field.name].startswith("`"):
+            assert ast.literal_eval(code_in(listed[field.name])) == field.default
+        else:
+            assert field.default is None
+
+
+TYPES = {"date": date, "datetime": datetime, "Literal": typing.Literal}
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_the_table_of_dtypes_is_true(backend):
+    """Each type in the table gives the dtype beside it, even where there is no row."""
+    for type_, *dtypes in table_under("What you get"):
+        schema = {"column": eval(code_in(type_), TYPES)}
+        out = pd.DataFrame({"row": pd.Series([], dtype="int64")}).parallel.enrich(schema, dtype_backend=backend)
+        shown = dtypes[backend == "pyarrow"]
+        spans = re.findall(r"`([^`]+)`", shown)
+        expected = spans[-1] if not PANDAS_3 else spans[0]
+        found = str(out["column"].dtype).replace("element: ", "item: ")
+        assert found == expected, type_
+
+
+def commands():
+    """Return every shell command of the README."""
+    lines = [line for _, source in blocks("sh") for line in source.splitlines()]
+    return [command.strip() for line in lines for command in line.split("&&") if command.strip()]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_shell_commands_of_the_readme_exist(command):
+    """Each command shown is one there is, and asks for extras and options there are."""
+    program, *arguments = shlex.split(command, comments=True)
+    if program.endswith("parallel-frames"):
+        assert isinstance(build_parser().parse_args(arguments), argparse.Namespace)
+    elif program.endswith("pip"):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        (extras,) = re.findall(r"^\.(?:\[([\w,]+)\])?$", arguments[-1])
+        assert set(filter(None, extras.split(","))) <= set(project["optional-dependencies"])
+    else:
+        assert command in ("python3 -m venv .venv", ".venv/bin/pytest")
+
+
+def test_the_two_commands_stand_in_the_readme_as_they_must_work():
+    """A newcomer copies these two lines: they are there word for word."""
+    make = "python3 -m venv .venv && .venv/bin/pip install"
+    lines = [line for _, source in blocks("sh") for line in source.splitlines()]
+    assert f"{make} '.[demo]' && .venv/bin/parallel-frames demo" in lines
+    assert f"{make} '.[test]' && .venv/bin/pytest" in lines
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)\s]+)\)", README))
+def test_the_links_of_the_readme_lead_somewhere(target):
+    """A link within the repository names a file or a heading that exists."""
+    headings = {re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-") for line in README.splitlines()}
+    if target.startswith("#"):
+        assert target[1:] in headings
+    elif not target.startswith("https://"):
+        assert (ROOT / target).exists()
+
+
+def test_the_changelog_has_the_version():
+    """The version of the package is listed, with its date."""
+    assert re.search(rf"^## \[{re.escape(parallel_frames.__version__)}\] - \d{{4}}-\d\d-\d\d$", CHANGELOG, re.MULTILINE)
+
+
+def test_importing_the_package_is_quick_and_quiet():
+    """`import parallel_frames` prints nothing, and leaves HTTP and Parquet until they are used."""
+    source = "import sys, parallel_frames; print([m for m in ('httpx', 'pyarrow.parquet', 'tqdm') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

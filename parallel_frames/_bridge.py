@@ -69,7 +69,7 @@ def _find_patch() -> Callable[[asyncio.AbstractEventLoop], None] | None:
     if sys.version_info >= (3, 14):
         return None
     try:
-        import nest_asyncio  # type: ignore[import-untyped]  # ships no types
+        import nest_asyncio
     except Exception:  # noqa: BLE001 - no longer maintained: it may break in any way on a Python it never saw
         return None
     patch: Callable[[asyncio.AbstractEventLoop], None] | None = getattr(nest_asyncio, "_patch_loop", None)

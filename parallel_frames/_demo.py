@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PROCESSOR: Final = "base"
 SPEED: Final = 40.0
 WIDTH: Final = min(100, shutil.get_terminal_size((100, 24)).columns)
-SHOWN: Final = ["country", "capital", "continent", "population", "area_km2", "neighbours", "parallel_status"]
+SHOWN: Final = ["country", "capital", "continent", "population", "area_km2", "neighbours"]
 
 
 class Country(BaseModel):
@@ -117,9 +117,9 @@ def _show_first_call(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
     screen.code(inspect.getsource(Country) + "\n\n" + _shown_call())
     out = tally.call("first call", df)
     screen.line()
-    screen.frame(out[SHOWN].head(9), max_colwidth=18)
-    screen.paragraph("Dtypes follow from the model alone, whatever the answers hold:")
-    screen.frame(out[SHOWN[1:]].dtypes.astype(str).to_frame().T)
+    screen.frame(out[SHOWN].head(9), max_colwidth=26)
+    screen.paragraph("Every row has a status. Dtypes follow from the model alone, whatever the answers hold:")
+    screen.frame(out[[*SHOWN[1:], "parallel_status"]].dtypes.astype(str).to_frame().T)
     price = price_of(PROCESSOR)
     screen.paragraph(
         f"On the real service, {len(df)} runs of {PROCESSOR!r} would have cost {price.text(len(df))} "

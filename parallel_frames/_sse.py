@@ -43,11 +43,11 @@ class EventDecoder:
         """Take the next chunk, however it is cut, and yield the data of every event that it completes."""
         for line in self._split(chunk):
             self._check_size(len(line))
-            if line:
-                self._take(line if self._started else line.removeprefix(BOM))
-                self._started = True
-                continue
+            text = line if self._started else line.removeprefix(BOM)
             self._started = True
+            if text:
+                self._take(text)
+                continue
             data, self._data, self._size = self._data, [], 0
             if event := data[0] if len(data) == 1 else b"\n".join(data):
                 yield event

@@ -1,0 +1,204 @@
+"""The tree of errors: whole, documented, with facts as attributes and messages that say what to do."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+
+import pandas as pd
+import pytest
+
+import parallel_frames
+from parallel_frames import errors
+from parallel_frames.errors import (
+    AuthenticationError,
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointLockedError,
+    CheckpointMismatchError,
+    ConfigurationError,
+    CreditError,
+    EnrichmentError,
+    InputError,
+    ParallelFramesError,
+    ProtocolError,
+    RateLimitError,
+    RejectedError,
+    Safety,
+    SchemaError,
+    ServiceError,
+    UnavailableError,
+    UndecidedError,
+    UnknownColumnError,
+)
+
+CLASSES = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
+
+EXAMPLES = [
+    InputError("max_cost is below the price"),
+    SchemaError("the schema nests 6 deep; the limit is 5"),
+    UnknownColumnError("citty", ["city", "country"], where="inputs"),
+    ConfigurationError("no key"),
+    ServiceError("odd", status=418),
+    AuthenticationError("wrong key", status=401, ref_id="r1"),
+    CreditError("too little credit", status=402, group_id="tgrp_1"),
+    RejectedError("refused", status=422, group_id="tgrp_1", ref_id="r2"),
+    RateLimitError("too fast", status=429),
+    UnavailableError("reset"),
+    ProtocolError("HTML", status=200),
+    UndecidedError(group_id="tgrp_1", runs=3, reason="the list holds 5 of 8 runs"),
+    CheckpointError("a folder is no checkpoint", path="companies.ckpt"),
+    CheckpointMismatchError("another job", path="companies.ckpt"),
+    CheckpointLockedError("locked by process 7", path="companies.ckpt"),
+    CheckpointCorruptError("header.json is damaged", path="companies.ckpt"),
+    EnrichmentError("2 rows failed", frame=pd.DataFrame({"a": [1]})),
+]
+
+
+def test_the_docstring_draws_the_tree_as_it_is():
+    """Every class stands in the module's drawing under its parent, and nothing else does."""
+    drawn, above = {}, {}
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"^    ([│├└─ ]*)(\w+Error)\b", line):
+            depth = len(found[1]) // 4
+            above[depth] = found[2]
+            drawn[found[2]] = above.get(depth - 1)
+    bases = {
+        name: next(base for base in kind.__mro__[1:] if base in CLASSES.values())
+        for name, kind in CLASSES.items()
+        if kind is not ParallelFramesError
+    }
+    assert drawn == {"ParallelFramesError": None, **{name: base.__name__ for name, base in bases.items()}}
+
+
+def test_every_class_is_tried_here():
+    """There is an example of each class, so that no test below has a gap."""
+    assert {type(error) for error in EXAMPLES} == set(CLASSES.values()) - {ParallelFramesError}
+
+
+@pytest.mark.parametrize(("name", "kind"), CLASSES.items())
+def test_every_class_says_what_it_is(name, kind):
+    """Each is the root's, ends in Error, and has a docstring of its own."""
+    assert issubclass(kind, ParallelFramesError)
+    assert name.endswith("Error")
+    assert inspect.cleandoc(kind.__doc__ or "") != inspect.cleandoc(kind.__mro__[1].__doc__ or "")
+
+
+@pytest.mark.parametrize("name", ["ParallelFramesError"])
+def test_the_root_can_be_caught_by_its_public_name(name):
+    """What a user writes after except is reachable without knowing a private module."""
+    public = getattr(parallel_frames, name, None) or getattr(parallel_frames.errors, name)
+    assert public is ParallelFramesError
+
+
+def test_mistakes_of_the_call_are_also_the_builtin_errors():
+    """An InputError is a ValueError, an unknown column a KeyError too."""
+    assert issubclass(InputError, ValueError)
+    assert issubclass(SchemaError, InputError)
+    assert issubclass(UnknownColumnError, (InputError, KeyError))
+    assert not issubclass(ServiceError, ValueError)
+
+
+def test_an_unknown_column_says_what_there_is():
+    """The message holds the place, the column and the columns there are, unquoted by KeyError."""
+    error = UnknownColumnError("citty", ["city", 1, ("a", "b")], where="inputs")
+    assert (error.column, error.available) == ("citty", ("city", 1, ("a", "b")))
+    told = "inputs names the column 'citty', which the frame does not have; it has 'city', 1, ('a', 'b')."
+    assert str(error) == told
+    assert str(UnknownColumnError(0, [], where="where")).endswith("it has none.")
+
+
+def test_an_unknown_column_of_a_wide_frame_shows_twenty():
+    """Of many columns twenty are shown, and the rest counted; the attribute has them all."""
+    error = UnknownColumnError("x", [f"c{i}" for i in range(25)], where="inputs")
+    assert len(error.available) == 25
+    assert "'c19' and 5 more." in str(error)
+    assert "c20" not in str(error)
+
+
+def test_a_service_error_carries_its_facts():
+    """Status, group and reference are attributes, and group and reference stand in the message."""
+    error = RejectedError("The service refuses the request", status=422, group_id="tgrp_1", ref_id="ref_7")
+    assert (error.status, error.group_id, error.ref_id) == (422, "tgrp_1", "ref_7")
+    assert str(error) == "The service refuses the request (group tgrp_1) [reference ref_7]"
+
+
+def test_a_service_error_without_facts_is_its_message():
+    """What is not known is None, and is not mentioned."""
+    error = UnavailableError("api.parallel.ai could not be reached")
+    assert (error.status, error.group_id, error.ref_id) == (None, None, None)
+    assert str(error) == "api.parallel.ai could not be reached"
+
+
+def test_an_undecided_batch_is_never_promised_to_be_absent():
+    """The message says how many runs, in which group, why, and that they are not sent again."""
+    error = UndecidedError(group_id="tgrp_1", runs=3, reason="the list holds 5 of 8 runs")
+    assert (error.group_id, error.runs) == ("tgrp_1", 3)
+    assert str(error) == (
+        "3 runs may or may not have been created in group tgrp_1: the list holds 5 of 8 runs. They are not sent again, "
+        "because that could pay for them twice; a later call looks again."
+    )
+
+
+def test_a_checkpoint_error_knows_its_path(tmp_path):
+    """The directory is an attribute, as text."""
+    assert CheckpointLockedError("locked", path=tmp_path).path == str(tmp_path)
+    assert CheckpointError("odd").path is None
+
+
+def test_an_enrichment_error_carries_the_frame():
+    """The frame is at hand although an exception was asked for."""
+    frame = pd.DataFrame({"a": [1]})
+    assert EnrichmentError("1 row failed", frame=frame).frame is frame
+
+
+def test_safety_with_a_checkpoint_names_it_and_the_way_on():
+    """What is answered, what was sent, in which groups, where it is, and that the same call goes on."""
+    safety = Safety(answered=7, rows=10, sent=9, group_ids=("tgrp_1", "tgrp_2"), checkpoint="/data/c.ckpt")
+    assert str(safety) == (
+        "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2) and safe in /data/c.ckpt. "
+        "Run the same call again to go on: nothing is paid twice."
+    )
+
+
+def test_safety_without_a_checkpoint_names_the_group_to_go_on_with():
+    """Both lines that go on stand in the message, with the last group in them."""
+    safety = Safety(answered=7, rows=10, sent=9, group_ids=("tgrp_1", "tgrp_2"), checkpoint=None)
+    assert str(safety) == (
+        "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2). There is no checkpoint: go on with "
+        "enrich(..., group_id='tgrp_2'), or fetch what is done with df.parallel.collect('tgrp_2', schema)."
+    )
+
+
+def test_safety_before_anything_was_sent_asks_for_nothing():
+    """Without a group and a checkpoint, the call is just run again."""
+    safety = Safety(answered=0, rows=10, sent=0, group_ids=(), checkpoint=None)
+    assert str(safety) == (
+        "0 of 10 rows are answered, 0 runs sent (group none yet). Nothing was written to disk; run the call again."
+    )
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_safety_is_added_to_any_error(error):
+    """An error tells of what is safe once it is known, after its own message."""
+    error = copy.copy(error)
+    alone = str(error)
+    assert error.safety is None
+    error.safety = Safety(answered=1, rows=2, sent=2, group_ids=("tgrp_1",), checkpoint="c.ckpt")
+    assert str(error) == f"{alone}\n{error.safety}"
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_errors_travel_between_processes(error):
+    """What a worker raises arrives with its message, its facts and what is safe."""
+    error = copy.copy(error)
+    error.safety = Safety(answered=1, rows=2, sent=2, group_ids=("tgrp_1",), checkpoint=None)
+    error.add_note("in worker 3")
+    arrived = pickle.loads(pickle.dumps(error))
+    assert type(arrived) is type(error)
+    assert str(arrived) == str(error)
+    assert arrived.__notes__ == ["in worker 3"]
+    facts = {name: value for name, value in vars(error).items() if name != "frame"}
+    assert {name: vars(arrived)[name] for name in facts} == facts

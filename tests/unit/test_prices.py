@@ -1,0 +1,111 @@
+"""The price table: what it knows, what it says of names it does not know, and how a person reads it."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from parallel_frames._prices import Price, duration_text, expected_seconds, price_of
+
+PUBLISHED = {
+    "lite": 5,
+    "base": 10,
+    "core": 25,
+    "core2x": 50,
+    "pro": 100,
+    "ultra": 300,
+    "ultra2x": 600,
+    "ultra4x": 1200,
+    "ultra8x": 2400,
+}
+
+
+@pytest.mark.parametrize(("processor", "per_1000"), PUBLISHED.items())
+def test_a_thousand_runs_cost_what_is_published(processor, per_1000):
+    """Exactly, in decimals, and the same for the fast variant."""
+    assert price_of(processor).of(1000) == Decimal(per_1000)
+    assert price_of(f"{processor}-fast").of(1000) == Decimal(per_1000)
+
+
+@pytest.mark.parametrize("processor", PUBLISHED)
+def test_a_fast_variant_is_faster(processor):
+    """It has times of its own, in order, and never slower ones."""
+    usual, fast = price_of(processor).seconds, price_of(f"{processor}-fast").seconds
+    assert usual is not None
+    assert fast is not None
+    assert fast[0] < fast[1]
+    assert usual[0] < usual[1]
+    assert fast[0] <= usual[0]
+    assert fast[1] < usual[1]
+
+
+def test_prices_never_pass_through_floats():
+    """Any number of runs is priced without a rounding error."""
+    assert price_of("lite").of(3) == Decimal("0.015")
+    assert price_of("ultra8x").of(1_000_001) == Decimal("2400002.4")
+    assert price_of("base").of(0) == 0
+
+
+@pytest.mark.parametrize("processor", ["", "ultra16x", "Base", "lite-fast-fast", "-fast"])
+def test_an_unknown_processor_has_no_price_and_is_not_refused(processor):
+    """Neither a price nor a time, and a text that says so with the name."""
+    price = price_of(processor)
+    assert (price.processor, price.per_run, price.seconds) == (processor, None, None)
+    assert price.of(10) is None
+    assert price.text(10) == f"price of {processor!r} not known"
+    assert expected_seconds(price, runs=10, max_per_minute=2000) is None
+
+
+def test_the_table_is_dated():
+    """Whoever shows a price can say of when it is."""
+    assert date.fromisoformat(price_of("base").as_of).year >= 2025
+    assert price_of("nobody's").as_of == price_of("base").as_of
+
+
+@pytest.mark.parametrize(
+    ("processor", "runs", "text"),
+    [
+        ("base", 431, "$4.31"),
+        ("base", 0, "$0.00"),
+        ("lite", 1, "$0.005"),
+        ("lite", 2, "$0.01"),
+        ("ultra8x", 1_000_000, "$2,400,000.00"),
+    ],
+)
+def test_a_price_reads_as_dollars(processor, runs, text):
+    """Cents and thousands separators; tenths of a cent only where cents would say nothing."""
+    assert price_of(processor).text(runs) == text
+
+
+@pytest.mark.parametrize(
+    ("runs", "limit", "seconds"),
+    [
+        (0, 2000, 57.5),
+        (1, 2000, 57.5),
+        (2000, 2000, 57.5),
+        (2001, 2000, 117.5),
+        (10_000, 2000, 297.5),
+        (10_000, None, 57.5),
+    ],
+)
+def test_the_time_is_the_rate_limit_and_one_run(runs, limit, seconds):
+    """Full minutes of the limit before the last batch, and then one usual run."""
+    assert expected_seconds(price_of("base"), runs=runs, max_per_minute=limit) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "time not known"), (0, "~0 s"), (57.5, "~58 s"), (120, "~2 min"), (5399, "~90 min"), (7200, "~2.0 h")],
+)
+def test_durations_read_as_a_person_says_them(seconds, text):
+    """Seconds, then minutes, then hours."""
+    assert duration_text(seconds) == text
+
+
+def test_a_price_is_a_value():
+    """The same processor's price is equal, and can be kept in sets."""
+    assert price_of("pro") == price_of("pro")
+    assert len({price_of("pro"), price_of("pro"), price_of("lite")}) == 2
+    assert isinstance(price_of("pro"), Price)

@@ -7,6 +7,7 @@ that is not asked for.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(asked)
     except ImportError as error:
         return _missing(error, extra=asked.extra)
+    except BrokenPipeError:  # whoever read us, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ParallelFramesError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -49,48 +53,40 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser("demo", help="enrich a table of countries, offline, without a key, for free")
-    demo.add_argument("--rows", type=_rows, default=COUNTRIES, metavar="N", help=f"how many (default: {COUNTRIES})")
+    rows = _number(int, lambda n: 1 <= n <= COUNTRIES, f"a number of countries from 1 to {COUNTRIES}")
+    demo.add_argument("--rows", type=rows, default=COUNTRIES, metavar="N", help=f"how many (default: {COUNTRIES})")
     demo.set_defaults(command=_demo, extra="demo")
 
 
 def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     simulate = commands.add_parser("simulate", help="serve the API on this machine until Ctrl-C; answers are made up")
-    simulate.add_argument("--port", type=int, default=0, metavar="N", help="where to listen (default: a free port)")
-    simulate.add_argument(
-        "--max-per-minute", type=_positive(int), default=2000, metavar="N", help="runs a minute (default: 2000)"
-    )
-    simulate.add_argument("--latency", type=_seconds, default=0.2, metavar="S", help="seconds of a run (default: 0.2)")
-    simulate.add_argument(
-        "--speed", type=_positive(float), default=1.0, metavar="F", help="its seconds per real second (default: 1)"
-    )
-    simulate.add_argument(
-        "--dialect", choices=("both", "published", "seed"), default="both", help="the API spoken (default: both)"
-    )
+    port = _number(int, lambda n: 0 <= n < 65536, "a port")
+    above = _number(int, lambda n: n > 0, "a whole number above 0")
+    seconds = _number(float, lambda s: 0 <= s < float("inf"), "a number of seconds")
+    factor = _number(float, lambda f: 0 < f < float("inf"), "a number above 0")
+    add = simulate.add_argument
+    add("--port", type=port, default=0, metavar="N", help="where to listen (default: a free port)")
+    add("--max-per-minute", type=above, default=2000, metavar="N", help="runs a minute (default: 2000)")
+    add("--latency", type=seconds, default=0.2, metavar="S", help="seconds of a run (default: 0.2)")
+    add("--speed", type=factor, default=1.0, metavar="F", help="its seconds per real second (default: 1)")
+    dialects = ("both", "published", "seed")
+    add("--dialect", choices=dialects, default="both", metavar="D", help="published, seed or both (default: both)")
     simulate.set_defaults(command=_simulate, extra="simulator")
 
 
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+def _number(kind: Callable[[str], float], allowed: Callable[[float], bool], said: str) -> Callable[[str], float]:
+    """Return a reader of an argument that says what it expected."""
+
     def read(text: str) -> float:
-        value = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not allowed(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {said}")
         return value
 
     return read
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not value >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
-
-
-def _rows(text: str) -> int:
-    rows = int(text)
-    if not 1 <= rows <= COUNTRIES:
-        raise argparse.ArgumentTypeError(f"there are {COUNTRIES} countries; {text} is not among 1 to {COUNTRIES}")
-    return rows
 
 
 def _demo(asked: argparse.Namespace) -> int:

@@ -216,7 +216,7 @@ class Screen:
 
     def _broken(self, line: str) -> str:
         indent = " " * (len(line) - len(line.lstrip()) + 4)
-        return textwrap.fill(line, WIDTH - 4, subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True)
+        return textwrap.fill(line, 96, subsequent_indent=indent, break_on_hyphens=False)
 
     def frame(self, df: pd.DataFrame, *, max_colwidth: int = 60) -> None:
         """Write a frame whole; long cells are cut."""

@@ -1,16 +1,16 @@
-"""The nouns every floor speaks of, as frozen values, and the two Protocols the engine is given.
+"""The nouns every floor speaks of, as frozen values.
 
 It decides nothing and does nothing: no pandas, no HTTP, no files. What a row becomes (`Plan`), what the service
-owes us (`Receipt`), what it gave (`Outcome`), and what is asked of a service and of a store.
+owes us (`Receipt`), what it gave (`Outcome`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
@@ -51,9 +51,7 @@ class Column:
     """
 
     name: str
-    kind: Literal[
-        "string", "integer", "number", "boolean", "enum", "date", "datetime", "array", "object", "any"
-    ]
+    kind: Literal["string", "integer", "number", "boolean", "enum", "date", "datetime", "array", "object", "any"]
     node: Mapping[str, Json]
     nullable: bool = False
 
@@ -344,81 +342,3 @@ class OutgoingRun:
 
     input: bytes
     metadata: Mapping[str, Json]
-
-
-class Service(Protocol):
-    """What the engine asks of a service: one account, one dialect once it is known."""
-
-    @property
-    def dialect(self) -> DialectName | None:
-        """The dialect, once fixed or found out."""
-        ...
-
-    async def create_group(self, job: Job, *, metadata: Mapping[str, Json]) -> str:
-        """Open a group and return its id; finds the dialect out when it is still unknown."""
-        ...
-
-    async def add_runs(self, group_id: str, *, job: Job, runs: Sequence[OutgoingRun]) -> Posted:
-        """Send one batch, once: never retried in here."""
-        ...
-
-    async def group_status(self, group_id: str) -> GroupStatus:
-        """Return the counts of a group."""
-        ...
-
-    def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Event, None]:
-        """Yield events until the stream ends; raises UnavailableError when it is cut or falls silent."""
-        ...
-
-    def list_runs(
-        self, group_id: str, *, include_input: bool, include_output: bool
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Yield every run of the group, once, as it stands now."""
-        ...
-
-    async def run_result(self, run_id: str) -> RunEvent | None:
-        """Return a finished run with its output; None when it is not finished or the service cannot say."""
-        ...
-
-
-class Store(Protocol):
-    """What the engine asks of a place that remembers: a directory of Parquet, or the memory of this process.
-
-    Methods that write return only once what they wrote would survive this process.
-    """
-
-    @property
-    def location(self) -> str | None:
-        """Where it is, for messages; None in memory."""
-        ...
-
-    @property
-    def groups(self) -> Sequence[str]:
-        """The ids of the job's groups, oldest first."""
-        ...
-
-    async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
-        """Remember a group before the first run is sent to it."""
-        ...
-
-    async def write_intent(
-        self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]
-    ) -> int:
-        """Make a batch's intent durable and return its number."""
-        ...
-
-    async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
-        """Make receipts durable, then drop the intent of that number (None: there was none)."""
-        ...
-
-    async def drop_intent(self, number: int) -> None:
-        """Forget a batch of which it is proven that nothing of it was created."""
-        ...
-
-    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
-        """Make outcomes and the cursors that they cover durable, in one file."""
-        ...
-
-    async def tidy(self) -> None:
-        """Put small parts together, once there are many."""
-        ...

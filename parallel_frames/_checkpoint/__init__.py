@@ -14,11 +14,12 @@ folder fsynced. It decides nothing about sending; that is the ledger's.
 """
 
 from parallel_frames._checkpoint._directory import (
-    Checkpoint,
     auto_root,
     choose_folder,
     open_store,
 )
-from parallel_frames._checkpoint._store import DirectoryStore, MemoryStore, Remembered
+from parallel_frames._checkpoint._inside import Checkpoint
+from parallel_frames._checkpoint._memory import MemoryStore
+from parallel_frames._checkpoint._store import DirectoryStore, Remembered
 
 __all__ = ["Checkpoint", "DirectoryStore", "MemoryStore", "Remembered", "auto_root", "choose_folder", "open_store"]

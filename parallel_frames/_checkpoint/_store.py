@@ -1,11 +1,11 @@
-"""Two places that remember a job for the engine: a directory of Parquet, and the memory of this process."""
+"""A job's folder, open for writing: the engine's `Store` over numbered Parquet parts."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -18,26 +18,22 @@ from parallel_frames._checkpoint._files import (
     whole_file,
     write_part,
 )
-from parallel_frames._model import Intent, Outcome, Receipt, RunId
+from parallel_frames._checkpoint._tables import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    intent_of,
+    outcomes_of,
+    receipts_of,
+    table_of,
+)
+from parallel_frames._model import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from parallel_frames._model import DialectName, Json
+    from parallel_frames._model import DialectName, Intent, Json, Outcome, RunId
 
-RECEIPT_SCHEMA: Final = pa.schema(
-    [
-        ("key", pa.string()),
-        ("attempt", pa.int32()),
-        ("row", pa.int64()),
-        ("run_id", pa.string()),
-        ("group_id", pa.string()),
-    ]
-)
-OUTCOME_SCHEMA: Final = pa.schema(
-    [(f.name, pa.int32() if f.name == "attempt" else pa.string()) for f in fields(Outcome)]
-)
 CURSORS: Final = b"parallel_frames.cursors"
 REPLACES: Final = b"parallel_frames.replaces"
 COMPACT_ABOVE: Final = 64
@@ -52,48 +48,6 @@ class Remembered:
     outcomes: list[Outcome] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
     stale_keys: frozenset[str] = frozenset()
-
-
-class MemoryStore:
-    """Remembers nothing beyond this process: the rules of paying once still hold within it."""
-
-    def __init__(self, *, groups: Sequence[str] = (), dialect: DialectName | None = None) -> None:
-        self.groups = list(groups)
-        self.dialect = dialect
-        self._number = 0
-
-    @property
-    def location(self) -> str | None:
-        """Nowhere."""
-        return None
-
-    async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
-        """Remember a group."""
-        self.groups.append(group_id)
-        self.dialect = dialect
-
-    async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:  # noqa: ARG002
-        """Return the next number."""
-        self._number += 1
-        return self._number
-
-    async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
-        """Keep nothing: the ledger has it."""
-
-    async def drop_intent(self, number: int) -> None:
-        """Keep nothing."""
-
-    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
-        """Keep nothing: the ledger has them."""
-
-    async def tidy(self) -> None:
-        """Keep nothing."""
-
-    def end_refresh(self) -> None:
-        """Keep nothing."""
-
-    def note_simulated(self, simulated: bool) -> None:  # noqa: FBT001 - a note, not a mode
-        """Keep nothing."""
 
 
 class DirectoryStore:
@@ -140,15 +94,17 @@ class DirectoryStore:
             # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
             table = read_part(path, repair=not is_intent)
             if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
-                table = None if is_intent else set_aside(path, reason=f"it has the columns {table.column_names}")
+                if not is_intent:
+                    set_aside(path, reason=f"it has the columns {table.column_names}")
+                table = None
             if is_intent:
-                intents[number] = _intent_of(number, table)
+                intents[number] = intent_of(number, table)
                 continue
             if table is None:
                 continue
             if intents.pop(number, None) is not None:  # both are there: the receipt wins
                 path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
-            part = [Receipt(**line) for line in table.select(RECEIPT_SCHEMA.names).to_pylist()]
+            part = receipts_of(table)
             receipts += part
             if refresh_from is not None and number <= refresh_from:
                 stale.update(receipt.key for receipt in part)
@@ -173,9 +129,8 @@ class DirectoryStore:
             about = table.schema.metadata or {}
             cursors |= json.loads(about.get(CURSORS, b"{}"))
             replaced |= set(json.loads(about.get(REPLACES, b"[]")))
-            columns = [table.column(name).to_pylist() for name in OUTCOME_SCHEMA.names]
-            for values in zip(*columns, strict=True):
-                outcomes[values[0], values[1], values[2]] = Outcome(*values)
+            for outcome in outcomes_of(table):
+                outcomes[outcome.key, outcome.attempt, outcome.run_id] = outcome
         for number, _, path in parts:  # a compaction that died before it tidied up
             if number in replaced:
                 path.unlink(missing_ok=True)
@@ -217,7 +172,7 @@ class DirectoryStore:
         number = self._take_number(self._receipts)
         receipts = [Receipt(run.key, run.attempt, "", group_id, row) for run, row in zip(runs, rows, strict=True)]
         path = self._receipts / f"{number:06d}.intent.parquet"
-        await asyncio.to_thread(write_part, path, _table(receipts, RECEIPT_SCHEMA))
+        await asyncio.to_thread(write_part, path, table_of(receipts, RECEIPT_SCHEMA))
         return number
 
     async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
@@ -226,7 +181,7 @@ class DirectoryStore:
             number = self._take_number(self._receipts)
         if receipts:
             path = self._receipts / f"{number:06d}.parquet"
-            await asyncio.to_thread(write_part, path, _table(receipts, RECEIPT_SCHEMA))
+            await asyncio.to_thread(write_part, path, table_of(receipts, RECEIPT_SCHEMA))
         await self.drop_intent(number)
 
     async def drop_intent(self, number: int) -> None:
@@ -244,7 +199,7 @@ class DirectoryStore:
         """Make outcomes and the cursors that they cover durable, in one file."""
         number = self._take_number(self._outcomes)
         await asyncio.to_thread(
-            lambda: self._write_outcomes(number, _table(outcomes, OUTCOME_SCHEMA), cursors=cursors, replaces=())
+            lambda: self._write_outcomes(number, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors, replaces=())
         )
 
     def _write_outcomes(
@@ -295,20 +250,3 @@ def _last_number(folder: Path) -> int:
         if digits.isdecimal():
             numbers.append(int(digits))
     return max(numbers)
-
-
-def _intent_of(number: int, table: pa.Table | None) -> Intent:
-    """Return an intent; one that cannot be read is an intent of nobody knows which runs."""
-    if table is None or not table.num_rows:
-        return Intent(number, "", (), ())
-    columns = table.to_pydict()
-    runs = tuple(map(RunId, columns["key"], columns["attempt"]))
-    return Intent(number, columns["group_id"][0], runs, tuple(columns["row"]))
-
-
-def _table(nouns: Iterable[Any], schema: pa.Schema) -> pa.Table:
-    """Return frozen nouns as a table, a column at a time."""
-    nouns = list(nouns)
-    columns = [pa.array([getattr(noun, name) for noun in nouns], schema.field(name).type) for name in schema.names]
-    return pa.Table.from_arrays(columns, schema=schema)
-

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._engine._books import Books, Observer
+from parallel_frames._engine._books import Books
 from parallel_frames._engine._follow import follow_group, hydrate
 from parallel_frames._engine._look import list_patiently, look_at_group
 from parallel_frames._engine._submit import Submitter
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from parallel_frames._ledger import Ledger
-    from parallel_frames._model import Json, Plan, Service, Store
+    from parallel_frames._model import Json, Plan
     from parallel_frames._pace import Clock, Pacer
+    from parallel_frames._protocols import Observer, Service, Store
 
-__all__ = ["Books", "Engine", "Observer", "list_patiently"]
+__all__ = ["Books", "Engine", "list_patiently"]
 
 FLUSH_EVERY: Final = 0.5
 GRACE: Final = 5.0
@@ -185,4 +186,3 @@ class Engine:
             if books.is_dirty:
                 await books.flush()
                 await self.store.tidy()
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from parallel_frames._dialects import read_outcome
 from parallel_frames._model import TERMINAL, Intent, RunEvent
@@ -19,23 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parallel_frames._ledger import Ledger
-    from parallel_frames._model import Event, Outcome, Plan, Receipt, RunId, Store
-
-
-class Observer(Protocol):
-    """Who is told how an enrichment goes; none of its methods may fail or wait."""
-
-    def started(self, *, rows: int, waiting: int) -> None:
-        """So many runs are waited for."""
-        ...
-
-    def finished(self, outcome: Outcome, *, waiting: int) -> None:
-        """Take note that a run has an outcome; so many are still waited for."""
-        ...
-
-    def said(self, message: str) -> None:
-        """Something worth a line happened: a wait, a retry, a pause."""
-        ...
+    from parallel_frames._model import Event, Outcome, Plan, Receipt, RunId
+    from parallel_frames._protocols import Observer, Store
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from parallel_frames.errors import ProtocolError, RateLimitError, RejectedError,
 
 if TYPE_CHECKING:
     from parallel_frames._engine._books import Books
-    from parallel_frames._model import Service
     from parallel_frames._pace import Clock
+    from parallel_frames._protocols import Service
 
 logger = logging.getLogger("parallel_frames")
 
@@ -98,9 +98,7 @@ async def hydrate(*, books: Books, service: Service, clock: Clock) -> None:
             await clock.sleep(Backoff().wait(max(tries[run_id] for run_id in wanted)))
 
 
-async def _hydrate_group(
-    group_id: str, run_ids: list[str], *, books: Books, service: Service, clock: Clock
-) -> None:
+async def _hydrate_group(group_id: str, run_ids: list[str], *, books: Books, service: Service, clock: Clock) -> None:
     many = len(run_ids) > max(FEW, books.ledger.group_size(group_id) // 5)
     try:
         if many or service.dialect == "seed":

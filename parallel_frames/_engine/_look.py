@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from parallel_frames._engine._books import Books
-    from parallel_frames._model import GroupStatus, RunEvent, RunId, Service
+    from parallel_frames._model import GroupStatus, RunEvent, RunId
     from parallel_frames._pace import Clock
+    from parallel_frames._protocols import Service
 
 
 async def list_patiently(

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._engine._books import Books
-    from parallel_frames._model import Intent, Json, Posted, Service
+    from parallel_frames._model import Intent, Json, Posted
     from parallel_frames._pace import Clock, Pacer
+    from parallel_frames._protocols import Service
 
 FIRST_UNPROVEN_BATCH: Final = 5
 LOOKS_AFTER_SETTLING: Final = 8

@@ -61,8 +61,9 @@ def _walk(node: Any, tally: _Tally, *, depth: int, where: str, in_union: bool) -
     _count_enum(node, tally, where)
     if isinstance(node.get("properties"), dict):
         tally.properties += len(node["properties"])
+    if node.keys() & {"properties", "items"}:
         if depth > MAX_DEPTH:
-            tally.problems.append(f"{where}: nested more than {MAX_DEPTH} deep")
+            tally.problems.append(f"{where}: objects and arrays nested more than {MAX_DEPTH} deep")
             return
         depth += 1
     for name, child, union in _children(node):

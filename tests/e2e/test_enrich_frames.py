@@ -270,9 +270,10 @@ def test_the_pyarrow_backend_is_arrow_throughout(tmp_path):
     table = pq.read_table(tmp_path / "out.parquet", columns=list(TYPED))
     back = table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
     pd.testing.assert_frame_equal(back, out[list(TYPED)])
-    flat = [name for name in TYPED if name not in ("tags", "place")]
-    plain = pd.read_parquet(tmp_path / "out.parquet", columns=[*flat, "parallel_status"])
-    assert plain.to_numpy(na_value=None).tolist() == out[[*flat, "parallel_status"]].to_numpy(na_value=None).tolist()
+    flat = out.drop(columns=["tags", "place"])  # pandas cannot name the dtypes of nested columns in a file
+    flat.to_parquet(tmp_path / "flat.parquet")
+    plain = pd.read_parquet(tmp_path / "flat.parquet")
+    assert plain.to_numpy(na_value=None).tolist() == flat.to_numpy(na_value=None).tolist()
 
 
 def test_texts_in_a_column_of_anything_stay_objects():

@@ -56,7 +56,7 @@ def test_every_form_of_columns_comes_back_as_columns(name):
         out = COMPANY.parallel.enrich(schema)
     assert out.columns.tolist() == ["company", *told, "parallel_status", "parallel_error"]
     cells = out.iloc[0][list(told)].to_dict()
-    assert {name: None if cell is not None and cell is pd.NA or cell != cell else cell for name, cell in cells.items()} == told
+    assert {name: cell if isinstance(cell, list) or pd.notna(cell) else None for name, cell in cells.items()} == told
     assert out["parallel_status"].tolist() == ["completed"]
     assert sim.counts.refused == 0
 
@@ -113,7 +113,7 @@ BROKEN = {
     "a date that is none": ({"day": "2024-02-30"}, "day", "2024-02-30"),
     "a text for a list": ({"tags": "abc"}, "tags", "abc"),
     "a list of numbers": ({"tags": ["a", 3]}, "tags", "3"),
-    "more than 64 bits": ({"count": 2**70}, "count", str(2**70)),
+    "more than 64 bits": ({"count": 1e30}, "count", "1e+30"),
 }
 
 

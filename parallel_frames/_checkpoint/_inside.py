@@ -1,0 +1,104 @@
+"""`Checkpoint`: what a person sees of a checkpoint without changing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parallel_frames._checkpoint._directory import read_header
+from parallel_frames._checkpoint._files import list_parts, read_part
+from parallel_frames.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Look inside a checkpoint, without changing it.
+
+    Parameters
+    ----------
+    path : str or path
+        The directory given as ``checkpoint=``, or the one an enrichment told of.
+
+    Raises
+    ------
+    CheckpointError
+        There is no checkpoint.
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
+        if not self._folders():
+            raise CheckpointError(f"There is no checkpoint in {self.path}.", path=self.path)
+
+    def _folders(self) -> list[Path]:
+        if not self.path.is_dir():
+            return []
+        return [folder for folder in (self.path, *sorted(self.path.iterdir())) if read_header(folder) is not None]
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The header of its newest job: the job, the host, the dialect, the group ids."""
+        headers = [header for folder in self._folders() if (header := read_header(folder)) is not None]
+        return max(headers, key=lambda header: header["created_at"])
+
+    def outcomes(self) -> pd.DataFrame:
+        """Return every stored outcome.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One line per run: ``key, attempt, run_id, group_id, status, output, output_type, basis, error,
+            warnings, details, created_at, modified_at`` and ``job``; JSON texts are as the service sent them.
+        """
+        import pandas as pd
+
+        frames = []
+        for folder in self._folders():
+            parts = [read_part(path, repair=False) for _, _, path in list_parts(folder / "outcomes")]
+            frames += [part.to_pandas().assign(job=folder.name) for part in parts if part is not None]
+        if not frames:
+            return pd.DataFrame()
+        everything: pd.DataFrame = pd.concat(frames, ignore_index=True)
+        return everything.drop_duplicates(["job", "key", "attempt"], keep="last")
+
+    def verify(self) -> pd.DataFrame:
+        """Read every file, checksums included, and return a line for each that is damaged: none is good news.
+
+        Damaged files do no harm beyond looking: the next call sets them aside and asks the service again.
+        """
+        import pandas as pd
+
+        damaged = [
+            {"job": folder.name, "file": str(path.relative_to(folder))}
+            for folder in self._folders()
+            for place in ("receipts", "outcomes")
+            if (folder / place).is_dir()
+            for _, _, path in list_parts(folder / place)
+            if read_part(path, repair=False) is None
+        ]
+        return pd.DataFrame(damaged, columns=["job", "file"])
+
+    def summary(self) -> pd.DataFrame:
+        """Return a line per job: its processor, its groups, and its outcomes by status."""
+        import pandas as pd
+
+        outcomes = self.outcomes()
+        lines = []
+        for folder in self._folders():
+            header = read_header(folder) or {}
+            ours = outcomes[outcomes["job"] == folder.name] if len(outcomes) else outcomes
+            counts = ours["status"].value_counts().to_dict() if len(ours) else {}
+            lines.append(
+                {"job": folder.name, "processor": header["job"].get("processor"), "host": header["host"],
+                 "groups": len(header["groups"]), **{name: int(counts.get(name, 0)) for name in
+                                                     ("completed", "failed", "cancelled")}}
+            )  # fmt: skip
+        return pd.DataFrame(lines)

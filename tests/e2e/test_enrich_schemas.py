@@ -62,11 +62,12 @@ def test_every_form_of_columns_comes_back_as_columns(name):
 
 
 def test_forms_of_one_meaning_are_one_job(tmp_path):
-    """A pydantic model and the same fields as types are told apart only where they differ."""
+    """The same fields as types, as JSON Schema and wrapped are one job: what was answered for one counts for all."""
     same = {"founded": int, "size": Literal["small", "large"]}
     schema = {
         "type": "object",
         "properties": {"founded": {"type": "integer"}, "size": {"enum": ["small", "large"], "type": "string"}},
+        "required": ["founded", "size"],
     }
     with pf.offline(answers={"Acme": FACTS}, latency=0) as sim:
         COMPANY.parallel.enrich(same, checkpoint=tmp_path)

@@ -22,8 +22,34 @@ from parallel_frames._model import GroupStatus, OtherEvent, RunEvent, RunId
 
 RUN = RunId("0" * 32, 0)
 WORDS = st.sampled_from(
-    "run run_id run_ids runs status type event_id input output content metadata error message ref_id counts data basis "
-    "task_run_status_counts num_task_runs completed warnings created_at processor is_active pending taskgroup_id".split()
+    [
+        "run",
+        "run_id",
+        "run_ids",
+        "runs",
+        "status",
+        "type",
+        "event_id",
+        "input",
+        "output",
+        "content",
+        "metadata",
+        "error",
+        "message",
+        "ref_id",
+        "counts",
+        "data",
+        "basis",
+        "task_run_status_counts",
+        "num_task_runs",
+        "completed",
+        "warnings",
+        "created_at",
+        "processor",
+        "is_active",
+        "pending",
+        "taskgroup_id",
+    ]
 )
 TEXTS = st.sampled_from(["completed", "failed", "pending", "task_run.state", "error", "json", "text", "{", '{"a":1}'])
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | TEXTS

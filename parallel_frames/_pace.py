@@ -135,9 +135,10 @@ class Pacer:
             self._forget(now)
             limit = min(self._limits, default=math.inf)
             room = limit - self._in_window - self._in_flight
+            small = min(SMALL_BATCH, max(1.0, limit / 20))
             if now < self._small_until:
-                wanted = min(wanted, SMALL_BATCH)  # somebody else uses this account: a small batch still fits
-            least = min(wanted, limit, SMALL_BATCH)
+                wanted = min(wanted, int(small))  # somebody else uses this account: a small batch still fits
+            least = min(wanted, small)
             if room < least:
                 return 0, self._until(least - room, now=now)
             granted = int(min(wanted, room))

@@ -1,4 +1,4 @@
-"""What may be repeated: reading, and opening groups. When it is tried again, when it is final, which dialect is found."""
+"""What may be repeated, reading and opening groups: when it is tried again, when it is final, which dialect is found."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ async def test_the_published_words_on_a_refused_body_are_the_ones_shown(wire):
     """Where every dialect refuses, the first one's explanation is worth more than the last one's."""
     script = [wire.reply(422, {"detail": [{"loc": ["body", n], "msg": "no"}]}) for n in ("first", "second", "third")]
     async with wire.session(*script, api="auto") as (session, _):
-        with pytest.raises(RejectedError, match="body.first: no"):
+        with pytest.raises(RejectedError, match=r"body\.first: no"):
             await session.create_group(wire.JOB, metadata={})
 
 

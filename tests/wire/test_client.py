@@ -1,0 +1,313 @@
+"""The client's own rules: where it finds key and address, what it refuses, and that the key never shows."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import pickle
+import traceback
+from contextlib import aclosing
+
+import pytest
+
+import parallel_frames as pf
+from parallel_frames._model import Accepted, Ambiguous, Refused
+from parallel_frames.errors import ConfigurationError, ServiceError
+
+GROUP = {"taskgroup_id": "tgrp_1", "status": {"num_task_runs": 0, "task_run_status_counts": {}, "is_active": False}}
+
+
+# -- key and address -------------------------------------------------------------------------------------------------
+
+
+def test_no_key_says_what_to_do():
+    """The message names the variable, the argument and the way without a key."""
+    with pytest.raises(ConfigurationError) as caught:
+        pf.Client()
+    assert str(caught.value) == (
+        "There is no API key. Set the environment variable PARALLEL_API_KEY, pass client=pf.Client(api_key=...), or try "
+        "it without one, offline: `with pf.offline(): ...`."
+    )
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n"])
+def test_a_blank_key_is_none(monkeypatch, blank):
+    """An empty variable is not a key."""
+    monkeypatch.setenv("PARALLEL_API_KEY", blank)
+    with pytest.raises(ConfigurationError, match="There is no API key"):
+        pf.Client()
+    with pytest.raises(ConfigurationError, match="There is no API key"):
+        pf.Client(api_key=blank)
+
+
+async def test_the_key_of_the_environment_is_used(wire, monkeypatch):
+    """Without an argument the variables say key and address; white space around them is no part of them."""
+    async with wire.serve(wire.reply(200, GROUP)) as server:
+        monkeypatch.setenv("PARALLEL_API_KEY", " key-of-the-environment\n")
+        monkeypatch.setenv("PARALLEL_BASE_URL", f"{server.url}/ ")
+        async with pf.Client().session() as session:
+            await session.group_status("tgrp_1")
+        assert server.seen[0].headers["x-api-key"] == "key-of-the-environment"
+        assert server.seen[0].path == "/v1/tasks/groups/tgrp_1"
+
+
+async def test_arguments_come_before_the_environment(wire, monkeypatch):
+    """A key and an address that are given are the ones that count."""
+    monkeypatch.setenv("PARALLEL_API_KEY", "key-of-the-environment")
+    monkeypatch.setenv("PARALLEL_BASE_URL", "http://127.0.0.1:9")
+    async with wire.session(wire.reply(200, GROUP)) as (session, server):
+        await session.group_status("tgrp_1")
+        assert server.seen[0].headers["x-api-key"] == wire.KEY
+
+
+async def test_an_address_may_have_a_path(wire):
+    """A service behind a gateway keeps the gateway's path."""
+    async with wire.serve(wire.reply(200, GROUP)) as server:
+        async with wire.client(f"{server.url}/gateway/parallel/").session() as session:
+            await session.group_status("tgrp_1")
+        assert server.seen[0].path == "/gateway/parallel/v1/tasks/groups/tgrp_1"
+
+
+def test_the_live_service_is_the_default():
+    """Without any address it is the live one."""
+    client = pf.Client(api_key="k")
+    assert (client.base_url, client.host) == ("https://api.parallel.ai", "api.parallel.ai")
+
+
+@pytest.mark.parametrize("key", ["ключ-ключ", "a\nb-secret", "a\x00b-secret", "a\x7fb-secret"])
+def test_a_key_that_is_none_is_refused_without_showing_it(key):
+    """Characters no header may hold are told here, and not by a library that quotes the header."""
+    with pytest.raises(ConfigurationError, match="characters that no key has") as caught:
+        pf.Client(api_key=key)
+    assert key not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host",
+        "https://",
+        "https:///path",
+        "http://[::1",
+        "https://host:port",
+        "https://host:99999",
+        "https://host:0",
+        "https://a..b",
+        "https://" + "a" * 70 + ".com",
+        "https://ho st",
+        "https://host\x00",
+        "https://host\u2028",
+        "https://host?key=1",
+        "https://host/#part",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(url):
+    """At once, by its name, before anything is connected."""
+    with pytest.raises(ConfigurationError, match="cannot be used: expected https://host"):
+        pf.Client(api_key="k", base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["sk-0123456789-pasted-in-the-wrong-place", "https://sk-0123456789@host", "ftp://sk-0123456789:x@host"]
+)
+def test_an_address_that_may_be_the_key_is_not_shown(url):
+    """A key in the wrong argument, or as a user name, is refused without repeating it."""
+    with pytest.raises(ConfigurationError, match="base_url is not an address") as caught:
+        pf.Client(api_key="https://api.parallel.ai", base_url=url)
+    assert "0123456789" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_key_does_not_travel_unencrypted():
+    """http is for this machine, unless it is allowed by name."""
+    with pytest.raises(
+        ConfigurationError, match=r"'http://example\.org' would carry the API key unencrypted.*allow_http"
+    ):
+        pf.Client(api_key="k", base_url="http://example.org")
+    assert pf.Client(api_key="k", base_url="http://example.org", allow_http=True).host == "example.org"
+    for host in ("127.0.0.1:80", "localhost", "LOCALHOST:8000", "[::1]:8000"):
+        assert pf.Client(api_key="k", base_url=f"http://{host}").host == host
+    for lookalike in ("127.0.0.1.example.org", "localhost.example.org", "127.0.0.1%2eexample.org"):
+        with pytest.raises(ConfigurationError):
+            pf.Client(api_key="k", base_url=f"http://{lookalike}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("api", "v1", "api='v1' is none of 'auto', 'published', 'published-v1beta', 'seed'"),
+        ("max_per_minute", 0, "max_per_minute=0 would never send anything"),
+        ("settle_time", -1.0, "settle_time=-1.0 is not a number of seconds"),
+        ("settle_time", float("nan"), "settle_time=nan is not a number of seconds"),
+        ("request_timeout", 0, "request_timeout=0 would never let an answer come"),
+        ("request_timeout", float("nan"), "request_timeout=nan would never"),
+        ("clock_speed", 0.0, "clock_speed=0.0 is not the speed of a clock"),
+        ("clock_speed", -5.0, "clock_speed=-5.0 is not the speed of a clock"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(option, value, words):
+    """By its name and value, before anything is connected."""
+    with pytest.raises(ConfigurationError) as caught:
+        pf.Client(api_key="k", **{option: value})
+    assert str(caught.value).startswith(words)
+
+
+def test_the_clock_of_the_environment_is_the_clients(monkeypatch):
+    """Child processes turn as fast as their parent's tests; an argument comes first."""
+    monkeypatch.setenv("PARALLEL_FRAMES_CLOCK_SPEED", "50")
+    assert pf.Client(api_key="k").clock.speed == 50.0
+    assert pf.Client(api_key="k", clock_speed=3.0).clock.speed == 3.0
+
+
+def test_one_pacer_per_account():
+    """Clients of one host and key share a pacer, whatever their limits; another key or host has its own."""
+    one = pf.Client(api_key="k", base_url="https://a.example", max_per_minute=10).pacer
+    assert pf.Client(api_key="k", base_url="https://a.example", max_per_minute=99).pacer is one
+    assert pf.Client(api_key="other", base_url="https://a.example").pacer is not one
+    assert pf.Client(api_key="k", base_url="https://b.example").pacer is not one
+
+
+# -- proxies ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_proxy_is_not_asked_for_what_is_on_this_machine(wire, monkeypatch):
+    """A proxy of the environment sees nothing of the loopback's traffic."""
+    async with wire.serve(wire.reply(200, GROUP)) as proxy, wire.serve(wire.reply(200, GROUP)) as server:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        async with wire.client(server.url).session() as session:
+            await session.group_status("tgrp_1")
+        assert (len(server.seen), proxy.seen) == (1, [])
+
+
+async def test_a_proxy_is_asked_for_every_other_host(wire, monkeypatch):
+    """What the environment says of proxies holds for a service elsewhere."""
+    async with wire.serve(wire.reply(200, GROUP)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        async with wire.client("http://service.invalid", allow_http=True).session() as session:
+            await session.group_status("tgrp_1")
+        assert proxy.seen[0].target == "http://service.invalid/v1/tasks/groups/tgrp_1"
+
+
+async def test_a_proxy_that_refuses_proves_that_nothing_was_created(wire, monkeypatch):
+    """Where no tunnel was opened, the batch never left."""
+    async with wire.serve(wire.reply(407, b"")) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        async with wire.client("https://service.invalid").session() as session:
+            posted = await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)
+        assert [seen.method for seen in proxy.seen] == ["CONNECT"]
+        assert wire.KEY not in str(proxy.seen)
+    assert isinstance(posted, Refused)
+    assert posted.status is None
+
+
+# -- the key never shows ---------------------------------------------------------------------------------------------
+
+
+def test_a_client_does_not_show_its_key(wire):
+    """Neither as text nor in a container, and it is not pickled or copied into one."""
+    client = wire.client("http://127.0.0.1:1")
+    assert wire.KEY not in f"{client!r} {client} {[client]} {client:>5}"
+    assert repr(client) == (
+        "Client(base_url='http://127.0.0.1:1', api='published', max_per_minute=2000, settle_time=60.0)"
+    )
+    for copying in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="holds the API key") as caught:
+            copying(client)
+        assert wire.KEY not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_session_does_not_show_the_key(wire):
+    """Nor does what it is made of, as far as a traceback or a debugger prints it."""
+    async with wire.session(wire.reply(200, GROUP)) as (session, _):
+        assert wire.KEY not in repr(session)
+
+
+def telling(wire, status, kind):
+    """Return an answer that repeats every header of its request, as some servers and proxies do."""
+
+    def answer(seen):
+        told = "".join(f"{name}: {value}\n" for name, value in seen.headers.items())
+        if kind == "json":
+            return wire.reply(
+                status, {"error": {"message": f"Invalid API key {seen.headers['x-api-key']}", "told": told}}
+            )
+        location = {"location": f"https://{seen.headers['x-api-key']}.example.org/"} if kind == "redirect" else {}
+        return wire.reply(status, f"<pre>{told}</pre>".encode(), "text/html", **location)
+
+    return answer
+
+
+@pytest.mark.parametrize("kind", ["json", "html"])
+@pytest.mark.parametrize("status", [200, 400, 401, 402, 404, 418, 422, 429, 500])
+async def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it(wire, caplog, status, kind):
+    """No error, no reason, no log line of ours or of the libraries below holds the key, at any level."""
+    caplog.set_level(logging.DEBUG)
+    told = []
+    async with wire.session(telling(wire, status, kind)) as (session, _):
+        posted = await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)
+        assert not isinstance(posted, Accepted)
+        told.append(posted.reason if isinstance(posted, Ambiguous) else f"{posted} {posted.error!r} {posted.error}")
+        calls = [
+            session.create_group(wire.JOB, metadata={}),
+            session.group_status("tgrp_1"),
+            session.run_result("trun_1"),
+            first(session.stream_events("tgrp_1", last_event_id=None)),
+            first(session.list_runs("tgrp_1", include_input=True, include_output=True)),
+        ]
+        for call in calls:
+            try:
+                await call
+            except ServiceError as error:
+                told.append("".join(traceback.format_exception(error)))
+                told.append(f"{error!r} {vars(error)}")
+    assert len(told) >= 5
+    assert wire.KEY not in "".join(told)
+    assert any(record.name.startswith("http") for record in caplog.records)
+    assert wire.KEY not in "".join(f"{record.getMessage()} {record.args}" for record in caplog.records)
+
+
+async def test_nothing_that_works_logs_the_key(wire, caplog):
+    """Requests that are answered as they should be leave no trace of it either."""
+    caplog.set_level(logging.DEBUG)
+    script = wire.reply(200, GROUP), wire.reply(200, {"run_ids": ["a", "b"]}), wire.chunked(wire.sse({"type": "x"}))
+    async with wire.session(*script, api="auto") as (session, server):
+        await session.create_group(wire.JOB, metadata={})
+        await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)
+        await first(session.stream_events("tgrp_1", last_event_id=None))
+        assert all(seen.headers["x-api-key"] == wire.KEY for seen in server.seen)
+        assert all(wire.KEY not in seen.target for seen in server.seen)
+    assert {record.name.split(".")[0] for record in caplog.records} >= {"httpx", "httpcore", "parallel_frames"}
+    assert wire.KEY not in caplog.text
+
+
+async def test_trouble_of_the_connection_does_not_show_the_key(wire, caplog):
+    """Resets, silence and garbage are told without what was sent."""
+    caplog.set_level(logging.DEBUG)
+    told = []
+    for script in ([wire.RESET], [b"garbage\r\n\r\n", wire.RESET], b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n"):
+        async with wire.session(script) as (session, _):
+            with pytest.raises(ServiceError) as caught:
+                await session.group_status("tgrp_1")
+            told.append("".join(traceback.format_exception(caught.value)))
+            told.append(repr(await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)))
+    assert wire.KEY not in "".join(told)
+    assert wire.KEY not in caplog.text
+
+
+async def first(stream):
+    """Return the first event of a stream, or None."""
+    async with aclosing(stream) as events:
+        return await anext(events, None)
+
+
+async def test_a_session_serves_many_requests_at_once(wire):
+    """Requests of one session don't wait for each other, and each gets its own answer."""
+
+    def answer(seen):
+        return [0.2, wire.reply(200, {"run": {"run_id": seen.path.split("/")[4], "status": "failed"}})]
+
+    async with wire.session(answer) as (session, _):
+        async with asyncio.timeout(2):
+            runs = await asyncio.gather(*(session.run_result(f"trun_{n}") for n in range(20)))
+    assert [run.run_id for run in runs] == [f"trun_{n}" for n in range(20)]

@@ -295,7 +295,7 @@ class Session:
         path = self._spoken.group_path(group_id, "events")
         async with self._streaming(path, params=params, group_id=group_id) as response:
             async for data in self._events(response, group_id=group_id):
-                yield dialects.read_event(data)
+                yield dialects.read_event(self._without_key(data))
 
     async def list_runs(
         self, group_id: str, *, include_input: bool, include_output: bool
@@ -305,15 +305,15 @@ class Session:
         params = {name: "true" for name, wanted in asked.items() if wanted}
         path = self._spoken.group_path(group_id, "runs")
         async with self._streaming(path, params=params, group_id=group_id) as response:
-            if "json" in response.headers.get("content-type", ""):
+            if "json" in response.headers.get("content-type", "").lower():
                 try:
-                    for run in dialects.read_listing(await _bounded_body(response)):
+                    for run in dialects.read_listing(self._without_key(await _bounded_body(response))):
                         yield run
                 except dialects.UnreadableError as error:
                     raise ProtocolError(f"The list of runs: {error}.", group_id=group_id) from error
                 return
             async for data in self._events(response, group_id=group_id):
-                event = dialects.read_event(data)
+                event = dialects.read_event(self._without_key(data))
                 if isinstance(event, RunEvent):
                     yield event
                 elif event.type in ("error", "malformed"):
@@ -338,7 +338,7 @@ class Session:
     async def _events(self, response: httpx.Response, *, group_id: str) -> AsyncGenerator[bytes, None]:
         """Yield the data of each event of a response."""
         kind = response.headers.get("content-type", "")
-        if "event-stream" not in kind:
+        if "event-stream" not in kind.lower():
             body = dialects.excerpt(await self._beginning(response))
             raise ProtocolError(
                 f"Expected an event stream, got {kind or 'no content type'}: {body}.", group_id=group_id
@@ -412,14 +412,12 @@ class Session:
             return response.status_code, response.headers, await self._whole(response)
 
     async def _whole(self, response: httpx.Response) -> bytes:
-        """Return a body that has to come within a request's time; only data is returned as it is."""
+        """Return a body that has to come within a request's time."""
         try:
             async with asyncio.timeout(self._client.real_timeout):
-                body = await _bounded_body(response)
+                return self._without_key(await _bounded_body(response))
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer came, but not its end") from error
-        is_data = response.is_success and "json" in response.headers.get("content-type", "")
-        return body if is_data else self._without_key(body)
 
     async def _beginning(self, response: httpx.Response) -> bytes:
         """Return as much of a body as is worth a message."""
@@ -436,7 +434,7 @@ class Session:
         return self._without_key(b"".join(parts))
 
     def _without_key(self, body: bytes) -> bytes:
-        """Return a text that may be quoted in a message: some servers and proxies repeat what they were sent."""
+        """Return what came as it may be quoted and stored: some servers and proxies repeat what they were sent."""
         key = (self._client.api_key or "").encode()
         return body.replace(key, HIDDEN) if len(key) >= LEAST_KEY else body
 

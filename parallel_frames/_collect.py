@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from parallel_frames._client import Client
-from parallel_frames._dialects import read_outcome
+from parallel_frames._dialects import possible_inputs, read_outcome
 from parallel_frames._engine import list_patiently
 from parallel_frames._handle import Enrichment
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
@@ -92,8 +92,8 @@ class Matcher:
         if run is not None and run.key in self._keys:
             self._by_key += 1
             return run
-        if event.input is not None:
-            key = self._by_input().get(canonical_of_json(event.input))
+        for sent in possible_inputs(event):
+            key = self._by_input().get(canonical_of_json(sent))
             if key is not None:
                 return RunId(key, run.attempt if run else 0)
         return None

@@ -44,13 +44,10 @@ class Dialect:
     name : str
     prefix : str
         Where its paths begin.
-    proves_links : bool
-        Whether it is documented that run ids come back in the order sent.
     """
 
     name: DialectName
     prefix: str
-    proves_links: bool
 
     def group_path(self, group_id: str = "", leaf: str = "") -> str:
         """Return the path of the groups, of one group, or of something in it."""
@@ -81,9 +78,9 @@ class Dialect:
         return b'{"default_task_spec":%b,"inputs":[%b]}' % (orjson.dumps(job.spec), listed)
 
 
-PUBLISHED: Final = Dialect("published", "/v1", proves_links=True)
-PUBLISHED_V1BETA: Final = Dialect("published-v1beta", "/v1beta", proves_links=True)
-SEED: Final = Dialect("seed", "/v1beta", proves_links=False)
+PUBLISHED: Final = Dialect("published", "/v1")
+PUBLISHED_V1BETA: Final = Dialect("published-v1beta", "/v1beta")
+SEED: Final = Dialect("seed", "/v1beta")
 DIALECTS: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (PUBLISHED, PUBLISHED_V1BETA, SEED)}
 
 
@@ -265,7 +262,7 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         status="queued" if status == "pending" else status,
         event_id=_string(event.get("event_id")),
         metadata=metadata if isinstance(metadata, dict) else None,
-        input=sent["input"] if isinstance(sent, dict) and "input" in sent and "processor" in sent else sent,
+        input=sent,
         output=output if isinstance(output, dict) else None,
         error=run.get("error"),
         warnings=run.get("warnings"),
@@ -276,6 +273,14 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
 
 def _string(value: Json) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def possible_inputs(event: RunEvent) -> list[Json]:
+    """Return what may have been sent: a service may echo the bare input, or the whole run that held it."""
+    sent = event.input
+    if isinstance(sent, dict) and "input" in sent:
+        return [sent["input"], sent]
+    return [] if sent is None else [sent]
 
 
 def read_listing(body: bytes) -> Iterator[RunEvent]:

@@ -149,11 +149,14 @@ class Ledger:
             awaited.pop(run_id, None)
         return run
 
-    def mark_stale(self, keys: Iterable[str]) -> None:
-        """Ask these keys again, whatever is known of them up to now (``refresh=True``)."""
-        for key in keys:
-            if key in self._newest:
-                self._stale[key] = self._newest[key]
+    def finished_attempts(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return the newest attempt of each of these keys that has an outcome; one under way is not stale."""
+        newest = {key: attempt for key in keys if (attempt := self._newest.get(key)) is not None}
+        return {key: attempt for key, attempt in newest.items() if RunId(key, attempt) in self.outcomes}
+
+    def mark_stale(self, attempts: Mapping[str, int]) -> None:
+        """Ask each key anew whose newest attempt is still the one given (``refresh=True``)."""
+        self._stale.update(attempts)
 
     def _raise_newest(self, run: RunId) -> None:
         if run.attempt > self._newest.get(run.key, -1):
@@ -162,8 +165,11 @@ class Ledger:
     # What is asked
 
     def identify(self, event: RunEvent) -> RunId | None:
-        """Return which run it is: by its id, or by the key and attempt in its metadata; None for a stranger's."""
-        return self._run_ids.get(event.run_id) or read_identity(event.metadata)
+        """Return which run it is: by the key and attempt in its metadata, or by its id; None for a stranger's.
+
+        Metadata comes first: it travelled with the run, while an id was matched to it by its place in an answer.
+        """
+        return read_identity(event.metadata) or self._run_ids.get(event.run_id)
 
     def find(self, run: RunId, *, run_id: str, group_id: str) -> Receipt | None:
         """Take note that the service has a run; return a receipt to be written unless an open batch will write it."""
@@ -173,9 +179,14 @@ class Ledger:
         number = self._open.get(run)
         if number is not None and run not in self.found[number]:
             self.found[number][run] = receipt
+            self._run_ids[run_id] = run
             return None
         self.add_receipt(receipt)
         return receipt
+
+    def is_paid(self, run: RunId) -> bool:
+        """Return whether a run has a receipt or an outcome."""
+        return run in self._paid
 
     def missing(self, number: int) -> list[RunId]:
         """Return the runs of an open batch that were not found so far."""

@@ -60,8 +60,8 @@ def open_memory(call: Call, plan: Plan, *, host: str, root: Path | None, price: 
             try:
                 store = stack.enter_context(open_store(folder, plan.job, host=host))
             except CheckpointError as error:
-                if call.checkpoint != "auto" or type(error) is not CheckpointError:
-                    raise
+                if call.checkpoint != "auto" or (folder / "header.json").exists():
+                    raise  # what it holds was paid for
                 logger.warning("%s Going on without a checkpoint.", error)
         if store is None:
             yield Memory(MemoryStore(groups=[call.group_id] if call.group_id else []), Ledger())
@@ -95,9 +95,8 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
     _trip_on_strangers(store, call, plan, ledger, price=price)
     if call.refresh:
         going_on = store.header.get("refresh_from") is not None
-        stale = remembered.stale_keys if going_on else plan.keys
+        ledger.mark_stale(remembered.stale if going_on else ledger.finished_attempts(plan.keys))
         store.begin_refresh()
-        ledger.mark_stale(key for key in plan.keys if not going_on or key in stale)
     _note_call(store, plan)
     store.write_header()
     unreadable = tuple(intent.number for intent in remembered.intents if not intent.runs)

@@ -41,13 +41,16 @@ COMPACT_ABOVE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Everything a checkpoint holds of a job."""
+    """Everything a checkpoint holds of a job.
+
+    ``stale`` is the newest attempt of each key that an unfinished refresh found there when it began.
+    """
 
     receipts: list[Receipt] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
-    stale_keys: frozenset[str] = frozenset()
+    stale: dict[str, int] = field(default_factory=dict)
 
 
 class DirectoryStore:
@@ -88,7 +91,7 @@ class DirectoryStore:
         """Return all that is stored, setting aside what cannot be read."""
         receipts: list[Receipt] = []
         intents: dict[int, Intent] = {}
-        stale: set[str] = set()
+        stale: dict[str, int] = {}
         refresh_from = self.header.get("refresh_from")
         for number, is_intent, path in list_parts(self._receipts):
             # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
@@ -107,12 +110,10 @@ class DirectoryStore:
             part = receipts_of(table)
             receipts += part
             if refresh_from is not None and number <= refresh_from:
-                stale.update(receipt.key for receipt in part)
-        fresh = {receipt.key for receipt in receipts} - stale
+                for receipt in part:
+                    stale[receipt.key] = max(receipt.attempt, stale.get(receipt.key, 0))
         outcomes, cursors = self._recall_outcomes()
-        if refresh_from is not None:
-            stale |= {outcome.key for outcome in outcomes} - fresh
-        return Remembered(receipts, list(intents.values()), outcomes, cursors, frozenset(stale))
+        return Remembered(receipts, list(intents.values()), outcomes, cursors, stale)
 
     def _recall_outcomes(self) -> tuple[list[Outcome], dict[str, str]]:
         outcomes: dict[tuple[str, int, str], Outcome] = {}

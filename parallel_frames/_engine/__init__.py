@@ -137,7 +137,8 @@ class Engine:
             awaited = len(self.ledger.awaited[group_id])
             wholesale = awaited > max(10, self.ledger.group_size(group_id) // 10)
             opened = {run for i in self.ledger.intents.values() if i.group_id == group_id for run in i.runs}
-            unknown = books.waiting - opened if self.service.dialect == "seed" else set()
+            unknown = {run for run in books.waiting - opened if not self.ledger.is_paid(run)}
+            unknown = unknown if self.service.dialect == "seed" else set()
             for attempt in range(Backoff().tries + 1):
                 look = await look_at_group(
                     self.service,

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
-from parallel_frames._ledger import Look, judge_look
+from parallel_frames._dialects import possible_inputs
+from parallel_frames._ledger import Look, judge_look, read_identity
 from parallel_frames._pace import Backoff
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError
 
@@ -64,14 +65,17 @@ async def look_at_group(
     sought = _inputs_of(books, by_input)
     runs: dict[str, RunEvent] = {}
     unlinked: set[str] = set()
+    echoes = False
 
     def take(event: RunEvent) -> None:
+        nonlocal echoes
         runs[event.run_id] = event
+        echoes = echoes or read_identity(event.metadata) is not None
         run = books.ledger.identify(event)
         if run is None and not event.metadata:
             run = _by_input(event, sought)
-            if run is None and event.input is None:
-                unlinked.add(event.run_id)
+            if run is None and (event.input is None or service.dialect == "seed"):
+                unlinked.add(event.run_id)  # it may be any run that was ever sent
         if run is not None:
             books.note_found(run, run_id=event.run_id, group_id=group_id)
             books.take_run(group_id, event, run)
@@ -82,8 +86,8 @@ async def look_at_group(
     if status is None:
         return Look(runs, "its counts cannot be read")
     look = judge_look(status, runs, acknowledged)
-    if look.flaw is None and unlinked and sought:
-        return Look(runs, f"{len(unlinked)} of its runs carry neither metadata nor their input")
+    if look.flaw is None and unlinked and sought and not echoes:
+        return Look(runs, f"{len(unlinked)} of its runs carry no metadata and no input that was sent")
     return look
 
 
@@ -108,7 +112,7 @@ def _inputs_of(books: Books, runs: Iterable[RunId]) -> dict[bytes, list[RunId]]:
 
 def _by_input(event: RunEvent, sought: dict[bytes, list[RunId]]) -> RunId | None:
     """Return, once, the run that was sent with this very input."""
-    if event.input is None or not sought:
-        return None
-    same = sought.get(canonical_of_json(event.input))
-    return same.pop(0) if same else None
+    for sent in possible_inputs(event) if sought else ():
+        if same := sought.get(canonical_of_json(sent)):
+            return same.pop(0)
+    return None

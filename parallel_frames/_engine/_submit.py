@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FIRST_UNPROVEN_BATCH: Final = 5
 LOOKS_AFTER_SETTLING: Final = 8
 LONG_WAIT: Final = 5.0
+CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class Submitter:
         self._on_group = on_group
         self._batch_limit = BATCH_LIMIT
         self._linked = any(books.ledger.acknowledged.values())
+        self._order_proven = False
         self._unreachable = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -90,10 +92,17 @@ class Submitter:
         """Send everything in the queue, and decide every batch that matters to this call."""
         while not self.stopping and (self.queue or self._has_relevant()):
             await self._look_where_due()
-            if self.queue and len(self.undecided) < 2:
+            if self.queue and self._may_send():
                 await self._send_next()
-            elif self._has_relevant():
+            elif self.undecided:
                 await self._wait_for_look()
+
+    def _may_send(self) -> bool:
+        """Return whether a further batch may go out while some are undecided; until runs can be linked, none may."""
+        return not self.undecided or (len(self.undecided) < 2 and self._is_linkable())
+
+    def _is_linkable(self) -> bool:
+        return self._service.dialect != "seed" or self._linked
 
     def _has_relevant(self) -> bool:
         return any(run in self.books.waiting for each in self.undecided for run in each.intent.runs)
@@ -103,7 +112,7 @@ class Submitter:
     async def _send_next(self) -> None:
         group_id = await self._open_group()
         wanted = min(self._batch_limit, len(self.queue), GROUP_LIMIT - self.books.ledger.group_size(group_id))
-        if self._service.dialect == "seed" and not self._linked:
+        if not self._is_linkable():
             wanted = min(wanted, FIRST_UNPROVEN_BATCH)
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
@@ -161,6 +170,8 @@ class Submitter:
 
     async def _settle_answer(self, posted: Posted, intent: Intent, batch: Sequence[tuple[int, int]]) -> None:
         if isinstance(posted, Accepted):
+            posted = await self._match_ids(posted, intent)
+        if isinstance(posted, Accepted):
             self._unreachable = 0
             self._linked = True
             self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
@@ -179,6 +190,24 @@ class Submitter:
             self.queue.extendleft(reversed(batch))
             await self.books.drop_batch(intent)
             await self._after_refusal(posted, len(batch))
+
+    async def _match_ids(self, accepted: Accepted, intent: Intent) -> Accepted | Ambiguous:
+        """Return the ids in the order of the runs; where that order is not documented, the group's list tells it."""
+        if self._order_proven or self._service.dialect != "seed":
+            return accepted
+        try:
+            await self._look_for(intent.group_id, intent.runs)
+        except CANNOT_BE_READ as error:
+            return Ambiguous(str(error))
+        found = self.books.ledger.found[intent.number]
+        if not found:  # the service echoes neither metadata nor input: the order is all there is
+            self._order_proven = True
+            return accepted
+        if len(found) < len(intent.runs):
+            return Ambiguous(f"the list shows {len(found)} of {len(intent.runs)} runs")
+        told = [found[run].run_id for run in intent.runs]
+        self._order_proven = told == list(accepted.run_ids)
+        return Accepted(told)
 
     async def _after_refusal(self, refused: Refused, size: int) -> None:
         """Wait where waiting helps; raise where it does not."""
@@ -238,10 +267,12 @@ class Submitter:
         """Look once; a service that cannot be read now proves nothing."""
         if not missing:
             return Look({}, None)
-        group_id = each.intent.group_id
         try:
-            return await look_at_group(
-                self._service, self.books, group_id, clock=self._clock, include_output=False, by_input=missing
-            )
-        except (UnavailableError, RateLimitError, ProtocolError) as error:
+            return await self._look_for(each.intent.group_id, missing)
+        except CANNOT_BE_READ as error:
             return Look({}, str(error))
+
+    async def _look_for(self, group_id: str, runs: Sequence[RunId]) -> Look:
+        return await look_at_group(
+            self._service, self.books, group_id, clock=self._clock, include_output=False, by_input=runs
+        )

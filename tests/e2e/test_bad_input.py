@@ -19,6 +19,7 @@ from parallel_frames.errors import (
     ProtocolError,
     RejectedError,
     SchemaError,
+    UnavailableError,
     UnknownColumnError,
 )
 from parallel_frames.simulator import Simulator, faults
@@ -301,17 +302,13 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
     assert (sim.counts.runs, sim.counts.duplicates) == (6, 0)
 
 
-@pytest.mark.parametrize("on", ["create_group", "add_runs"])
-def test_a_server_that_is_not_the_service_is_told(df, on):
+@pytest.mark.parametrize(("code", "kind"), [(200, ProtocolError), (502, UnavailableError), (404, RejectedError)])
+def test_a_server_that_is_not_the_service_is_told(df, code, kind):
     """A page of HTML instead of an answer is an error that shows what came, never a row's failure."""
-    html = faults.html(on=on)
-    with pf.offline(latency=0, speed=100, faults=[html]) as sim:
-        with pytest.raises(ParallelFramesError) as caught:
+    with pf.offline(latency=0, speed=100, faults=[faults.html(on="create_group", code=code)]) as sim:
+        with pytest.raises(kind, match="(?i)html"):
             df.parallel.enrich(SCHEMA)
         assert sim.counts.runs == 0
-    if on == "create_group":
-        assert isinstance(caught.value, ProtocolError)
-        assert "html" in str(caught.value).lower()
 
 
 def test_a_redirect_takes_neither_key_nor_rows_elsewhere(df):

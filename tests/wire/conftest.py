@@ -22,6 +22,7 @@ from parallel_frames._model import Job, Options, OutgoingRun
 
 KEY = "sk-test-0123456789abcdef"
 RESET = "reset"
+CLOSE = "close"
 HANG = "hang"
 JOB = Job(
     identity={},
@@ -59,12 +60,13 @@ class Wire:
     """What a test writes servers with.
 
     A server answers its requests by a script: one entry for each request, the last one for all that follow. An entry
-    is the answer's bytes, or a list of steps (bytes that are sent, seconds to wait, `RESET`, `HANG`), or a function
-    of the request that returns either.
+    is the answer's bytes, or a list of steps (bytes that are sent, seconds to wait, `RESET`, `CLOSE`, `HANG`), or a
+    function of the request that returns either.
     """
 
     KEY: str = KEY
     RESET: str = RESET
+    CLOSE: str = CLOSE
     HANG: str = HANG
     JOB: Job = JOB
     RUNS: list[OutgoingRun] = field(default_factory=lambda: RUNS)
@@ -166,6 +168,8 @@ class Server:
                 linger = struct.pack("ii", 1, 0)
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 writer.transport.abort()
+                return False
+            if step == CLOSE:
                 return False
             if step == HANG:
                 await reader.read(1)

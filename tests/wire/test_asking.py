@@ -1,4 +1,4 @@
-"""What may be repeated, reading and opening groups: when it is tried again, when it is final, which dialect is found."""
+"""What may be repeated, reading and opening groups: when it is tried again, when it is final; and the dialects."""
 
 from __future__ import annotations
 

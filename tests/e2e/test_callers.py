@@ -1,0 +1,282 @@
+"""An enrichment works from wherever it is called, and Ctrl-C loses nothing: scripts, loops, threads, notebooks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames.simulator import Simulator
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="interrupts by SIGINT")
+
+
+def answer(sent):
+    """Answer with what was sent."""
+    return {"name": sent["company"]}
+
+
+def frame(rows=5):
+    """Return that many distinct rows."""
+    return pd.DataFrame({"company": [f"c{n}" for n in range(rows)]})
+
+
+def check(out):
+    """Check that every row has its own answer."""
+    assert out["name"].tolist() == out["company"].tolist()
+    assert out["parallel_status"].eq("completed").all()
+
+
+def enrich(rows=5):
+    """Enrich a fresh frame."""
+    return frame(rows).parallel.enrich({"name": str}, checkpoint=None)
+
+
+@pytest.fixture
+def sim():
+    """A simulator for the whole process."""
+    with pf.offline(answers=answer, latency=(0, 1), speed=20) as sim:
+        yield sim
+
+
+async def _blocking():
+    return enrich()
+
+
+def test_inside_a_running_loop(sim):
+    """A blocking call works in a coroutine, several times in one loop."""
+
+    async def main():
+        await asyncio.sleep(0)
+        return [enrich(), enrich(3)]
+
+    for out in asyncio.run(main()):
+        check(out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
+def test_inside_uvloop(sim):
+    """A blocking call works where uvloop runs the loop, and so does an awaited one."""
+    uvloop = pytest.importorskip("uvloop")
+    check(uvloop.run(_blocking()))
+
+    async def main():
+        return await pf.aenrich(frame(), {"name": str}, checkpoint=None)
+
+    check(uvloop.run(main()))
+
+
+def test_in_worker_threads(sim):
+    """Calls in several threads at once run beside each other."""
+    outs = []
+    threads = [threading.Thread(target=lambda: outs.append(enrich())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outs) == 3
+    for out in outs:
+        check(out)
+
+
+def test_awaited_it_leaves_the_loop_to_others(sim):
+    """While aenrich is awaited, another task of the loop goes on."""
+    ticks = []
+
+    async def tick():
+        while True:
+            ticks.append(time.monotonic())
+            await asyncio.sleep(0.005)
+
+    async def main():
+        ticker = asyncio.create_task(tick())
+        out = await frame(50).parallel.aenrich({"name": str})
+        ticker.cancel()
+        return out
+
+    check(asyncio.run(main()))
+    assert len(ticks) > 10
+    assert max(after - before for before, after in zip(ticks, ticks[1:], strict=False)) < 1
+
+
+def test_a_cancelled_task_leaves_nothing_behind(sim):
+    """Cancelling aenrich stops it at once; the same call later completes, and nothing is paid twice."""
+
+    async def main():
+        work = asyncio.create_task(frame(20).parallel.aenrich({"name": str}))
+        while not sim.counts.runs:
+            await asyncio.sleep(0.005)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    assert asyncio.run(main()) == []
+    check(frame(20).parallel.enrich({"name": str}))
+    assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
+
+
+def test_a_timeout_around_the_coroutine_works(sim):
+    """asyncio.timeout around aenrich ends it in time, and what was answered is there afterwards."""
+
+    async def main():
+        async with asyncio.timeout(0.5):
+            await frame().parallel.aenrich({"name": str, "never": str})
+
+    sim.speed = 0.01
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    assert sum(pf.last().status().values()) == 5
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import logging, sys
+    import pandas as pd
+    import parallel_frames as pf
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    df = pd.DataFrame({"company": [f"c{n}" for n in range(60)]})
+    out = df.parallel.enrich({"name": str}, checkpoint=sys.argv[1], client=pf.Client(max_per_minute=20))
+    assert out["name"].tolist() == df["company"].tolist()
+    print(out["parallel_status"].value_counts().loc["completed"], pf.last().status())
+    """
+)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Start the script against a simulator."""
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+
+    started = []
+
+    def start(sim, checkpoint):
+        environment = os.environ | {
+            "PARALLEL_API_KEY": "any-secret",
+            "PARALLEL_BASE_URL": sim.url,
+            "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed),
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-W", "error", str(path), str(checkpoint)],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+@posix
+@pytest.mark.parametrize("when", ["answers come", "sending"])
+def test_ctrl_c_in_a_script_loses_nothing(script, tmp_path, when):
+    """Ctrl-C ends a script with KeyboardInterrupt; what was answered is stored, and a second run pays for the rest only."""
+
+    def latency(rng):
+        return 0.0 if rng.random() < 0.5 else 5_000.0
+
+    with Simulator(answers=answer, latency=latency, speed=4) as sim:
+        first = script(sim, tmp_path / "ckpt")
+        if when == "sending":
+            sim.wait_until(lambda counts: counts.posts > 0, timeout=30)
+        else:
+            sim.wait_until(lambda counts: counts.completed >= 5, timeout=30)
+            time.sleep(1)
+        first.send_signal(signal.SIGINT)
+        out, err = first.communicate(timeout=20)
+        assert first.returncode == -signal.SIGINT, err
+        assert "KeyboardInterrupt" in err
+        assert "Stopped: " in err
+        assert "Run the same call again to go on: nothing is paid twice." in err
+        assert "any-secret" not in out + err
+        if when == "answers come":
+            assert len(pf.Checkpoint(tmp_path / "ckpt").outcomes()) >= 5
+        sim.speed = 400
+        sim.advance(20_000)
+        second = script(sim, tmp_path / "ckpt")
+        out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    assert out.startswith("60 ")
+    assert (sim.counts.runs, sim.counts.duplicates) == (60, 0)
+    for path in (tmp_path / "ckpt").rglob("*"):
+        assert path.is_dir() or b"any-secret" not in path.read_bytes()
+
+
+@pytest.fixture
+def notebook(sim, monkeypatch):
+    """A Jupyter kernel whose cells enrich against the simulator; each returns what it printed and how it ended."""
+    start_new_kernel = pytest.importorskip("jupyter_client.manager").start_new_kernel
+    monkeypatch.setenv("PARALLEL_API_KEY", "any")
+    monkeypatch.setenv("PARALLEL_BASE_URL", sim.url)
+    monkeypatch.setenv("PARALLEL_FRAMES_CLOCK_SPEED", str(sim.speed))
+    manager, client = start_new_kernel(kernel_name="python3")
+
+    def queue(source):
+        return client.execute(textwrap.dedent(source), stop_on_error=False)
+
+    def wait(cell):
+        said, error, end = "", "", time.monotonic() + 60
+        while time.monotonic() < end:
+            message = client.get_iopub_msg(timeout=60)
+            if message["parent_header"].get("msg_id") != cell:
+                continue
+            content = message["content"]
+            said += content["text"] if message["msg_type"] == "stream" else ""
+            error = content["ename"] if message["msg_type"] == "error" else error
+            if message["msg_type"] == "status" and content["execution_state"] == "idle":
+                return said, error
+        raise AssertionError((said, error))
+
+    yield queue, wait, manager.interrupt_kernel
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
+
+
+@posix
+@pytest.mark.slow
+def test_in_a_notebook_an_interrupt_loses_nothing(notebook, sim, tmp_path):
+    """In a Jupyter kernel cells enrich; an interrupt ends one, the next works, and the same call resumes, paid once."""
+    queue, wait, interrupt = notebook
+    call = f"df.parallel.enrich({{'name': str}}, checkpoint={str(tmp_path / 'ckpt')!r}, progress=False)"
+    setup = """
+        import pandas as pd, parallel_frames as pf
+        df = pd.DataFrame({"company": [f"c{n}" for n in range(30)]})
+        """
+    assert wait(queue(setup)) == ("", "")
+    said = [wait(cell) for cell in [
+        queue("out = df.head(3).parallel.enrich({'name': str}, checkpoint=None, progress=False); print(out['name'].tolist())"),
+        queue("out = await df.head(2).parallel.aenrich({'name': str}, checkpoint=None, progress=False); print(out['name'].tolist())"),
+        queue("print('queued', pf.last().status())"),
+    ]]  # fmt: skip
+    assert [text.splitlines()[-1:] for text, _ in said] == [
+        ["['c0', 'c1', 'c2']"], ["['c0', 'c1']"], ["queued {'completed': 2}"],
+    ]  # fmt: skip
+    assert [error for _, error in said] == [""] * 3
+    before = sim.counts.runs
+    sim.speed = 0.02  # nothing finishes until we say so
+    cell = queue(f"print('up', flush=True); {call}")
+    sim.wait_until(lambda counts: counts.runs == before + 30, timeout=30)
+    time.sleep(0.2)
+    interrupt()
+    assert wait(cell)[1] == "KeyboardInterrupt"
+    said, error = wait(queue("print(1 + 1, sum(pf.last().status().values())); pf.last()"))
+    assert (said, error) == ("2 30\n", "")
+    sim.speed = 20
+    sim.advance(10)
+    said, error = wait(queue(f"out = {call}; print((out['name'] == out['company']).all())"))
+    assert (said.splitlines()[-1], error) == ("True", "")
+    assert (sim.counts.runs, sim.counts.duplicates) == (before + 30, 0)

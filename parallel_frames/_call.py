@@ -51,7 +51,7 @@ class EnrichOptions(FrameOptions, total=False):
     retry_failed: bool
     on_error: OnError
     timeout: float | timedelta | None
-    group_id: str | None
+    group_id: str | Sequence[str] | None
     metadata: Mapping[str, Hashable] | None
     progress: bool | None
 
@@ -74,7 +74,7 @@ class Call:
     dtype_backend: DtypeBackend = "numpy_nullable"
     on_error: OnError = "keep"
     timeout: Any = None
-    group_id: str | None = None
+    group_id: Any = None
     metadata: Any = None
     options: Any = None
     progress: bool | None = None
@@ -99,11 +99,19 @@ class Call:
             raise InputError(f"prefix={self.prefix!r} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
             raise InputError(f"checkpoint={self.checkpoint!r} is neither a path, 'auto' nor None.")
-        if self.group_id is not None and not (isinstance(self.group_id, str) and self.group_id):
-            raise InputError(f"group_id={self.group_id!r} is not a group's id.")
+        for group_id in self.group_ids:
+            if not isinstance(group_id, str) or not group_id:
+                raise InputError(f"group_id={group_id!r} is not a group's id.")
         if self.refresh and self.group_id is not None:
             raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The groups to go on with, whether one or several were given."""
+        if self.group_id is None:
+            return ()
+        return tuple(self.group_id) if isinstance(self.group_id, list | tuple) else (self.group_id,)
 
 
 def make_call(options: Mapping[str, Any]) -> Call:

@@ -57,7 +57,7 @@ async def collect_group(
         await list_patiently(
             session, group_id, take=take, clock=client.clock, include_input=True, include_output=True
         )
-        for run_id in without_output:
+        for run_id in dict.fromkeys(without_output):
             if (event := await session.run_result(run_id)) is not None:
                 take(event)
         logger.info("group %s: %s", group_id, matcher)

@@ -256,7 +256,9 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         return None
     sent = event.get("input")
     output = event.get("output")
-    metadata = run.get("metadata") or (sent.get("metadata") if isinstance(sent, dict) else None)
+    metadata = run.get("metadata")
+    if not metadata and isinstance(sent, dict) and "input" in sent:  # the run as it was sent, echoed whole
+        metadata = sent.get("metadata")
     return RunEvent(
         run_id=run_id,
         status="queued" if status == "pending" else status,
@@ -279,7 +281,7 @@ def possible_inputs(event: RunEvent) -> list[Json]:
     """Return what may have been sent: a service may echo the bare input, or the whole run that held it."""
     sent = event.input
     if isinstance(sent, dict) and "input" in sent:
-        return [sent["input"], sent]
+        return [sent, sent["input"]]
     return [] if sent is None else [sent]
 
 

@@ -66,6 +66,8 @@ class Enrichment:
         self._price = price_of(call.processor)
         self._plan: Plan = self._make_plan()
         self._ledger: Ledger | None = None
+        self._memory: Memory | None = None
+        self._refreshing = call.refresh
         self._simulated = False
         self.group_ids: tuple[str, ...] = ()
         self.checkpoint: str | None = None
@@ -73,18 +75,15 @@ class Enrichment:
     def __repr__(self) -> str:
         where = f" · checkpoint {self.checkpoint}" if self.checkpoint else ""
         groups = ", ".join(self.group_ids) or "no group"
-        answered = sum(self._outcome(key) is not None for key in self._plan.keys)
-        return (
-            f"<Enrichment of {self._plan.rows} rows: {answered} of {len(self._plan.keys)} runs finished · {groups}{where}>"
-        )
+        done = sum(self._outcome(key) is not None for key in self._plan.keys)
+        runs = len(self._plan.keys)
+        return f"<Enrichment of {self._plan.rows} rows: {done} of {runs} runs finished · {groups}{where}>"
 
     def _make_plan(self) -> Plan:
         call = self._call
         selection = select_inputs(self._df, call.inputs, exclude=made_columns(self._df, self._layout))
         options = make_options(call.options)
-        job = make_job(
-            self._schema, input_schema=call.input_schema, processor=call.processor, options=options
-        )
+        job = make_job(self._schema, input_schema=call.input_schema, processor=call.processor, options=options)
         return make_plan(self._df, job, selection=selection, dedupe=call.dedupe, metadata=call.metadata)
 
     # What a person asks of it
@@ -105,9 +104,7 @@ class Enrichment:
 
     def errors(self) -> pd.DataFrame:
         """Return the rows that did not get a whole answer, with their status and error."""
-        layout = make_layout(
-            self._df, self._schema, prefix=self._call.prefix, status=True, if_exists="overwrite"
-        )
+        layout = make_layout(self._df, self._schema, prefix=self._call.prefix, status=True, if_exists="overwrite")
         frame = self._merge(layout).frame
         return frame[~frame[layout.status].isin(["completed", "skipped"])]
 
@@ -115,10 +112,8 @@ class Enrichment:
         """Run the same call again: what is missing is sent, what is under way awaited, what failed tried again."""
         from parallel_frames._bridge import run_from_anywhere
 
-        call = self._call
-        if call.checkpoint is None and self.group_ids:
-            call = replace(call, group_id=self.group_ids[-1], refresh=False)
-        again = Enrichment(self._df, self._raw_schema, call)
+        again = Enrichment(self._df, self._raw_schema, replace(self._call, refresh=self._refreshing))
+        again._memory = self._memory
         return run_from_anywhere(again.run)
 
     @property
@@ -153,8 +148,11 @@ class Enrichment:
         host, root = (offline.host, offline.root) if offline else (client.host, None)
         with (
             showing(self._call.progress) as progress,
-            open_memory(self._call, self._plan, host=host, root=root, price=self._price) as memory,
+            open_memory(
+                self._call, self._plan, host=host, root=root, price=self._price, carried=self._memory
+            ) as memory,
         ):
+            self._memory = memory
             self._ledger = memory.ledger
             self._simulated = memory.simulated or offline is not None
             self.checkpoint = memory.location
@@ -170,7 +168,9 @@ class Enrichment:
                 raise
             finally:
                 self.group_ids = tuple(memory.store.groups)
-            memory.store.end_refresh()
+            if self._refreshing and memory.is_refreshed(self._plan):
+                self._refreshing = False
+                memory.store.end_refresh()
 
     async def _work(self, client: Client, memory: Memory, progress: Progress) -> None:
         needs = memory.ledger.needs(self._plan.keys, retry_failed=self._call.retry_failed)

@@ -184,6 +184,10 @@ class Ledger:
         self.add_receipt(receipt)
         return receipt
 
+    def is_stale(self, key: str) -> bool:
+        """Return whether a refresh has yet to ask this key."""
+        return key in self._stale and self._stale[key] == self._newest.get(key)
+
     def is_paid(self, run: RunId) -> bool:
         """Return whether a run has a receipt or an outcome."""
         return run in self._paid
@@ -227,7 +231,7 @@ class Ledger:
             if outcome is None:
                 awaits = needs.answered if RunId(key, newest) in self.given_up else needs.awaited
                 awaits.append(entry)
-            elif self._stale.get(key) == newest:
+            elif self.is_stale(key):
                 needs.to_send.append((entry, newest + 1))
             elif key in self._answered or not retry_failed:
                 needs.answered.append(entry)
@@ -250,4 +254,3 @@ def read_identity(metadata: Mapping[str, object] | None) -> RunId | None:
         return None
     text = str(attempt)
     return RunId(key, int(text)) if text.isdecimal() and len(text) < 7 else None
-

@@ -15,8 +15,9 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from parallel_frames._columns import ABSENT, dtype_of, typed_column
+from parallel_frames._columns import ABSENT, NO_ANSWER, dtype_of, typed_column
 from parallel_frames._model import STATUSES, Column
+from parallel_frames._schema import shown
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,17 +112,18 @@ def merge_outcomes(
         Whether the run of a key may exist: it tells pending from not sent.
     """
     contents, place = _read_contents(outcomes)
-    problems: dict[int, list[str]] = {}
+    problems = _not_objects(contents, form=schema.form)
     arrays: dict[Hashable, Any] = {}
+    whole = tuple(problems)
     per_row = _through(place, plan.row_runs)
     existing = set(df.columns)
     for label, column in zip(layout.outputs, schema.columns, strict=True):
-        values = [_value(content, column.name, form=schema.form) for content in contents]
+        values = _values(contents, column.name, form=schema.form)
         typed = typed_column(column, values, dtype_backend=dtype_backend)
         for at, problem in typed.problems.items():
             problems.setdefault(at, []).append(f"{column.name}: {problem}")
         broken = np.zeros(len(contents) + 1, dtype=bool)  # the last one is for -1: no answer
-        broken[[*typed.problems, -1]] = True
+        broken[[*typed.problems, *whole, -1]] = True
         cells = _take(typed.series, per_row)
         arrays[label] = _keep_old(df[label], cells, where=~broken[per_row]) if label in existing else cells
     statuses = [_status(o, at, problems, is_sent(key)) for o, at, key in zip(outcomes, place, plan.keys, strict=True)]
@@ -148,10 +150,21 @@ def _read_contents(outcomes: Sequence[Outcome | None]) -> tuple[list[Json], list
     return contents, place
 
 
-def _value(content: Json, name: str, *, form: str) -> Json:
+def _values(contents: Sequence[Json], name: str, *, form: str) -> list[Json]:
     if form != "json":
-        return content
-    return content.get(name, ABSENT) if isinstance(content, dict) else content if content is not None else ABSENT
+        return list(contents)
+    return [content.get(name, ABSENT) if isinstance(content, dict) else NO_ANSWER for content in contents]
+
+
+def _not_objects(contents: Sequence[Json], *, form: str) -> dict[int, list[str]]:
+    """Return what is wrong with answers that are no object where one was asked for."""
+    if form != "json":
+        return {}
+    return {
+        at: [f"the answer: expected an object, got {shown(content)}"]
+        for at, content in enumerate(contents)
+        if not isinstance(content, dict)
+    }
 
 
 def _through(place: Sequence[int], row_runs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -94,6 +94,10 @@ class Store(Protocol):
         """Remember a group before the first run is sent to it."""
         ...
 
+    async def prove_groups(self, *, dialect: DialectName | None) -> None:
+        """Remember the groups a call named, now that the service knows them."""
+        ...
+
     async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:
         """Make a batch's intent durable and return its number."""
         ...

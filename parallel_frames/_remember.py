@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._checkpoint import DirectoryStore, MemoryStore, auto_root, choose_folder, open_store
 from parallel_frames._ledger import Ledger
-from parallel_frames.errors import CheckpointError, CheckpointMismatchError, InputError
+from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,10 @@ class Memory:
     cursors: dict[str, str] = field(default_factory=dict)
     unreadable_intents: tuple[int, ...] = ()
 
+    def is_refreshed(self, plan: Plan) -> bool:
+        """Return whether no row of the plan is left that a refresh has yet to ask."""
+        return not any(map(self.ledger.is_stale, plan.keys))
+
     @property
     def simulated(self) -> bool:
         """Whether what is remembered came from a simulator."""
@@ -51,8 +56,16 @@ class Memory:
 
 
 @contextlib.contextmanager
-def open_memory(call: Call, plan: Plan, *, host: str, root: Path | None, price: Price) -> Iterator[Memory]:
-    """Open what the call asks for; `root` is where checkpoints go that are not named."""
+def open_memory(
+    call: Call, plan: Plan, *, host: str, root: Path | None, price: Price, carried: Memory | None = None
+) -> Iterator[Memory]:
+    """Open what the call asks for; `root` is where checkpoints go that are not named.
+
+    `carried` is the memory of a call in this process that goes on: without a directory it is all there is.
+    """
+    if carried is not None and carried.location is None:
+        yield carried
+        return
     with contextlib.ExitStack() as stack:
         store = None
         if call.checkpoint is not None:
@@ -64,9 +77,31 @@ def open_memory(call: Call, plan: Plan, *, host: str, root: Path | None, price: 
                     raise  # what it holds was paid for
                 logger.warning("%s Going on without a checkpoint.", error)
         if store is None:
-            yield Memory(MemoryStore(groups=[call.group_id] if call.group_id else []), Ledger())
+            stack.enter_context(_only_user(host, call.group_ids))
+            yield Memory(MemoryStore(groups=call.group_ids), Ledger())
         else:
             yield _recall(store, call, plan, price=price)
+
+
+_groups_in_use: set[tuple[str, str]] = set()
+_guard = threading.Lock()
+
+
+@contextlib.contextmanager
+def _only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
+    """Keep two calls of this process from completing one group at once, where no directory's lock does."""
+    used = {(host, group_id) for group_id in group_ids}
+    with _guard:
+        if taken := used & _groups_in_use:
+            raise CheckpointLockedError(
+                f"Another call of this process is going on with group {min(taken)[1]}. Wait for it; two would pay twice."
+            )
+        _groups_in_use.update(used)
+    try:
+        yield
+    finally:
+        with _guard:
+            _groups_in_use.difference_update(used)
 
 
 def _folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -> Path:
@@ -81,9 +116,15 @@ def _folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -
 
 def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> Memory:
     """Read the store into a ledger, and stop where it hardly knows these rows."""
-    if call.group_id is not None and call.group_id not in store.groups:
-        store.header["groups"] = [*store.groups, call.group_id]
     remembered = store.recall()
+    store.take_groups(
+        known=[
+            *(receipt.group_id for receipt in remembered.receipts),
+            *(outcome.group_id for outcome in remembered.outcomes),
+            *(intent.group_id for intent in remembered.intents),
+        ],
+        named=call.group_ids,
+    )
     ledger = Ledger()
     for outcome in remembered.outcomes:
         ledger.add_outcome(outcome)

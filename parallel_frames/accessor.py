@@ -84,8 +84,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         Whether failed rows raise once every outcome is stored. The frame is then on the exception.
     timeout : float or timedelta, optional
         Seconds this call may take; rows not done by then are ``pending``, and a later call goes on. Default: no limit.
-    group_id : str, optional
-        Go on with this group: what it holds for these rows is adopted, only the rest is sent.
+    group_id : str or list of str, optional
+        Go on with these groups: what they hold for these rows is adopted, only the rest is sent.
     metadata : mapping of str to label, optional
         Further metadata of each run: name (at most 16 characters) → column.
     options : mapping, optional

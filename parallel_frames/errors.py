@@ -68,8 +68,9 @@ class Safety:
         if not self.group_ids:
             return f"{told}. Nothing was written to disk; run the call again."
         return (
-            f"{told}. There is no checkpoint: go on with enrich(..., group_id={self.group_ids[-1]!r}), or fetch what "
-            f"is done with df.parallel.collect({self.group_ids[-1]!r}, schema)."
+            f"{told}. There is no checkpoint: go on with pf.last().resume() in this process, or with "
+            f"enrich(..., group_id={list(self.group_ids)!r}) in another; df.parallel.collect(group_id, schema) fetches "
+            "what is done."
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import re
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("parallel_frames")
 
+_writes = itertools.count()
 PART_NAME: Final = re.compile(r"(\d{6,})(\.intent)?\.parquet")
 
 
@@ -34,13 +37,25 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+async def in_thread(act: Callable[[], None]) -> None:
+    """Do something in a thread, to its end even when cancelled: no write outlives the call that began it."""
+    work = asyncio.ensure_future(asyncio.to_thread(act))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        with contextlib.suppress(asyncio.CancelledError):
+            work.exception()
+        raise
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, *, exclusive: bool) -> Iterator[Path]:
     """Give a hidden name to write to; what was written there becomes `path`, durably, or nothing does.
 
     Names beginning with a dot are skipped by pandas and pyarrow, so a half-written part is never read.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.{next(_writes)}.tmp")
     try:
         yield hidden
         with hidden.open("rb+") as handle:

@@ -28,6 +28,9 @@ class MemoryStore:
         self.groups.append(group_id)
         self.dialect = dialect
 
+    async def prove_groups(self, *, dialect: DialectName | None) -> None:
+        """Keep nothing."""
+
     async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:  # noqa: ARG002
         """Return the next number."""
         self._number += 1

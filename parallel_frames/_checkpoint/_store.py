@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from parallel_frames._checkpoint._files import (
     guarded,
+    in_thread,
     list_parts,
     read_part,
     set_aside,
@@ -67,6 +67,7 @@ class DirectoryStore:
         for place in (self._receipts, self._outcomes):
             guarded(place, lambda place=place: place.mkdir(exist_ok=True))  # type: ignore[misc]
         self._written = 0
+        self._unproven: list[str] = []
         self._next = {place: _last_number(place) + 1 for place in (self._receipts, self._outcomes)}
 
     @property
@@ -76,8 +77,20 @@ class DirectoryStore:
 
     @property
     def groups(self) -> list[str]:
-        """The ids of the job's groups, oldest first."""
-        return list(self.header["groups"])
+        """The ids of the job's groups, oldest first; those a call named and nobody has seen yet come first."""
+        return [*self._unproven, *self.header["groups"]]
+
+    def take_groups(self, *, known: Sequence[str], named: Sequence[str]) -> None:
+        """Take groups that parts name and the header does not, and groups that a call named."""
+        self.header["groups"] = list(dict.fromkeys([*self.header["groups"], *filter(None, known)]))
+        self._unproven = [group for group in named if group not in self.header["groups"]]
+
+    async def prove_groups(self, *, dialect: DialectName | None) -> None:
+        """Write into the header what was named, now that the service knows it."""
+        if self._unproven:
+            self.header["groups"], self._unproven = self.groups, []
+            self.header["dialect"] = self.header["dialect"] or dialect
+            await in_thread(self.write_header)
 
     @property
     def dialect(self) -> DialectName | None:
@@ -143,7 +156,7 @@ class DirectoryStore:
         """Write the group into the header, durably, before anything is sent to it."""
         self.header["groups"] = [*self.header["groups"], group_id]
         self.header["dialect"] = dialect
-        await asyncio.to_thread(self.write_header)
+        await in_thread(self.write_header)
 
     def write_header(self) -> None:
         """Replace the header, whole."""
@@ -173,7 +186,7 @@ class DirectoryStore:
         number = self._take_number(self._receipts)
         receipts = [Receipt(run.key, run.attempt, "", group_id, row) for run, row in zip(runs, rows, strict=True)]
         path = self._receipts / f"{number:06d}.intent.parquet"
-        await asyncio.to_thread(write_part, path, table_of(receipts, RECEIPT_SCHEMA))
+        await in_thread(lambda: write_part(path, table_of(receipts, RECEIPT_SCHEMA)))
         return number
 
     async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
@@ -182,7 +195,7 @@ class DirectoryStore:
             number = self._take_number(self._receipts)
         if receipts:
             path = self._receipts / f"{number:06d}.parquet"
-            await asyncio.to_thread(write_part, path, table_of(receipts, RECEIPT_SCHEMA))
+            await in_thread(lambda: write_part(path, table_of(receipts, RECEIPT_SCHEMA)))
         await self.drop_intent(number)
 
     async def drop_intent(self, number: int) -> None:
@@ -194,12 +207,12 @@ class DirectoryStore:
                 path.unlink()
                 sync_folder(self._receipts)
 
-        await asyncio.to_thread(guarded, path, drop)
+        await in_thread(lambda: guarded(path, drop))
 
     async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
         """Make outcomes and the cursors that they cover durable, in one file."""
         number = self._take_number(self._outcomes)
-        await asyncio.to_thread(
+        await in_thread(
             lambda: self._write_outcomes(number, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors, replaces=())
         )
 
@@ -214,7 +227,7 @@ class DirectoryStore:
         self._written += 1
         if self._written > COMPACT_ABOVE:
             self._written = 0
-            await asyncio.to_thread(self.compact)
+            await in_thread(self.compact)
 
     def compact(self) -> None:
         """Write many small outcome parts as one that says which it replaces, then remove those.

@@ -76,6 +76,7 @@ class Engine:
             pacer=self.pacer,
             clock=self.clock,
             settle_time=self.settle_time,
+            retry_failed=self.retry_failed,
             group_metadata=self.group_metadata,
             on_group=follow,
         )
@@ -128,6 +129,7 @@ class Engine:
             self.observer.said(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
             await self.clock.sleep(self.settle_time)
         await self._look_at_groups(books, submitter)
+        await self.store.prove_groups(dialect=self.service.dialect)
         if submitter.queue:
             for number in self.unreadable_intents:
                 await self.store.drop_intent(number)

@@ -190,14 +190,15 @@ class Books:
 
     async def _flush(self) -> None:
         async with self._flushing:
-            found, self._found = self._found, []
-            outcomes, self._buffer = self._buffer, []
-            before = {group: track.durable for group, track in self.tracks.items()}
+            found, outcomes = list(self._found), list(self._buffer)
+            before = {group: track.durable for group, track in self.tracks.items() if track.durable is not None}
             cursors = {group: at for group, track in self.tracks.items() if (at := track.advance()) is not None}
             if found:
                 await self.store.write_receipt(None, receipts=found)
-            if outcomes or cursors != {group: at for group, at in before.items() if at is not None}:
+                del self._found[: len(found)]
+            if outcomes or cursors != before:
                 await self.store.write_outcomes(outcomes, cursors=cursors)
+                del self._buffer[: len(outcomes)]
 
     @property
     def is_dirty(self) -> bool:

@@ -71,7 +71,7 @@ async def ask_group(group_id: str, *, books: Books, service: Service, clock: Clo
     known = len(ledger.acknowledged[group_id]) - awaited - len(ledger.given_up)
     try:
         counts = (await service.group_status(group_id)).counts
-        ended = sum(counts.get(word, 0) for word in TERMINAL)
+        ended = sum(counts.get(word, 0) for word in TERMINAL) if counts else known + 1
     except ProtocolError:  # counts nobody can read say nothing
         ended = known + 1
     if ended > known:
@@ -88,7 +88,8 @@ async def hydrate(*, books: Books, service: Service, clock: Clock) -> None:
         wanted = dict(books.to_hydrate)
         for group_id in set(wanted.values()):
             run_ids = [run for run, group in wanted.items() if group == group_id]
-            await _hydrate_group(group_id, run_ids, books=books, service=service, clock=clock)
+            first = not any(tries[run_id] for run_id in run_ids)
+            await _hydrate_group(group_id, run_ids, books=books, service=service, clock=clock, in_bulk=first)
         for run_id in wanted.keys() & books.to_hydrate.keys():
             tries[run_id] += 1
             if tries[run_id] >= HYDRATION_TRIES:
@@ -98,8 +99,10 @@ async def hydrate(*, books: Books, service: Service, clock: Clock) -> None:
             await clock.sleep(Backoff().wait(max(tries[run_id] for run_id in wanted)))
 
 
-async def _hydrate_group(group_id: str, run_ids: list[str], *, books: Books, service: Service, clock: Clock) -> None:
-    many = len(run_ids) > max(FEW, books.ledger.group_size(group_id) // 5)
+async def _hydrate_group(
+    group_id: str, run_ids: list[str], *, books: Books, service: Service, clock: Clock, in_bulk: bool
+) -> None:
+    many = in_bulk and len(run_ids) > max(FEW, books.ledger.group_size(group_id) // 5)
     try:
         if many or service.dialect == "seed":
             await look_at_group(service, books, group_id, clock=clock, include_output=True)

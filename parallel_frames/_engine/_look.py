@@ -6,8 +6,8 @@ from collections import defaultdict
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._dialects import possible_inputs
+from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._ledger import Look, judge_look, read_identity
 from parallel_frames._pace import Backoff
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FIRST_UNPROVEN_BATCH: Final = 5
 LOOKS_AFTER_SETTLING: Final = 8
 LONG_WAIT: Final = 5.0
+ABSENCES: Final = 3
 CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
 
@@ -62,6 +63,7 @@ class Submitter:
         pacer: Pacer,
         clock: Clock,
         settle_time: float,
+        retry_failed: bool,
         group_metadata: Mapping[str, Json],
         on_group: Callable[[str], None],
     ) -> None:
@@ -73,11 +75,13 @@ class Submitter:
         self._pacer = pacer
         self._clock = clock
         self._settle_time = settle_time
+        self._retry_failed = retry_failed
         self._group_metadata = group_metadata
         self._on_group = on_group
         self._batch_limit = BATCH_LIMIT
         self._linked = any(books.ledger.acknowledged.values())
         self._order_proven = False
+        self._absences = 0
         self._unreachable = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -174,6 +178,7 @@ class Submitter:
         if isinstance(posted, Accepted):
             self._unreachable = 0
             self._linked = True
+            self._absences = 0
             self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
             receipts = [
                 Receipt(run.key, run.attempt, run_id, intent.group_id, row)
@@ -247,10 +252,9 @@ class Submitter:
             self._linked = self._linked or len(missing) < len(each.intent.runs)
             receipts = list(self.books.ledger.found[number].values())
             await self.books.end_batch(each.intent, receipts=receipts)
-            again = [(self._entries[run.key], run.attempt) for run in missing if run.key in self._entries]
-            self.queue.extendleft(reversed([pair for pair in again if self._is_wanted(pair)]))
+            self._requeue(missing)
             if missing:
-                self.books.observer.said(f"{len(missing)} runs were not created: sending them again")
+                self._note_absent(each, len(missing))
             return
         each.looks += 1
         if waited > self._settle_time and each.looks > LOOKS_AFTER_SETTLING:
@@ -260,8 +264,25 @@ class Submitter:
         each.next_look = self._clock.now() + pause
         self.books.observer.said(f"{len(missing)} runs undecided; {max(left, 0):.0f} s until they count as not created")
 
-    def _is_wanted(self, pair: tuple[int, int]) -> bool:
-        return RunId(self.books.plan.keys[pair[0]], pair[1]) in self.books.waiting
+    def _note_absent(self, each: Undecided, missing: int) -> None:
+        """Go on with smaller batches; a service that never creates what is sent gets no further tries."""
+        self._absences += 1
+        self._batch_limit = max(1, self._batch_limit // 2)
+        if self._absences > ABSENCES:
+            raise UnavailableError(
+                f"The service did not create {missing} runs, {self._absences} times in a row ({each.reason}).",
+                group_id=each.intent.group_id,
+            )
+        self.books.observer.said(f"{missing} runs were not created: sending them again")
+
+    def _requeue(self, absent: Sequence[RunId]) -> None:
+        """Ask the ledger again what the keys of runs need that were not created after all."""
+        keys = [run.key for run in absent if run in self.books.waiting]
+        self.books.waiting.difference_update(absent)
+        for at, attempt in self.books.ledger.needs(keys, retry_failed=self._retry_failed).to_send:
+            self.books.waiting.add(RunId(keys[at], attempt))
+            self.queue.appendleft((self._entries[keys[at]], attempt))
+        self.books.notify()
 
     async def _look(self, each: Undecided, missing: Sequence[RunId]) -> Look:
         """Look once; a service that cannot be read now proves nothing."""

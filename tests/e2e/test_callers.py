@@ -255,15 +255,16 @@ def test_in_a_notebook_an_interrupt_loses_nothing(notebook, sim, tmp_path):
     setup = """
         import pandas as pd, parallel_frames as pf
         df = pd.DataFrame({"company": [f"c{n}" for n in range(30)]})
+        small = pd.DataFrame({"company": ["a", "b", "c"]})
         """
     assert wait(queue(setup)) == ("", "")
     said = [wait(cell) for cell in [
-        queue("out = df.head(3).parallel.enrich({'name': str}, checkpoint=None, progress=False); print(out['name'].tolist())"),
-        queue("out = await df.head(2).parallel.aenrich({'name': str}, checkpoint=None, progress=False); print(out['name'].tolist())"),
+        queue("out = small.parallel.enrich({'name': str}, checkpoint=None, progress=False); print(out['name'].tolist())"),
+        queue("out = await small[1:].parallel.aenrich({'name': (str, 'x')}, checkpoint=None, progress=False); print(out['name'].tolist())"),
         queue("print('queued', pf.last().status())"),
     ]]  # fmt: skip
     assert [text.splitlines()[-1:] for text, _ in said] == [
-        ["['c0', 'c1', 'c2']"], ["['c0', 'c1']"], ["queued {'completed': 2}"],
+        ["['a', 'b', 'c']"], ["['b', 'c']"], ["queued {'completed': 2}"],
     ]  # fmt: skip
     assert [error for _, error in said] == [""] * 3
     before = sim.counts.runs

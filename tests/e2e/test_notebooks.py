@@ -46,6 +46,7 @@ def execute(notebook, *, folder):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning")
 def test_a_notebook_says_again_what_is_committed(path, tmp_path):
     """Every cell runs in a real kernel, and its text outputs are the committed ones; it leaves no file behind."""

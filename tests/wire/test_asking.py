@@ -179,7 +179,8 @@ async def test_deep_json_is_an_error_of_ours(wire):
 
 async def test_a_body_without_end_is_an_error_of_ours(wire):
     """A server that sends for ever is left at a bound, and not asked again."""
-    async with wire.session([wire.endless("application/json"), *[b" " * 2**22] * 200]) as (session, server):
+    script = [wire.endless("application/json"), *[b" " * 2**22] * 200]
+    async with wire.session(script, clock_speed=1.0) as (session, server):
         with pytest.raises(ProtocolError, match="An answer of more than 268,435,456 bytes"):
             await session.group_status("tgrp_1")
         assert len(server.seen) == 1

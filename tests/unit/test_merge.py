@@ -1,0 +1,192 @@
+"""Outcomes become columns by position, whatever the order, and nothing else in the frame changes."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import orjson
+import pandas as pd
+import pytest
+
+from parallel_frames._inputs import select_inputs
+from parallel_frames._merge import make_layout, merge_outcomes
+from parallel_frames._model import Outcome
+from parallel_frames._plan import make_job, make_options, make_plan
+from parallel_frames._schema import parse_schema
+from parallel_frames.errors import InputError
+
+TYPES = {"text": str, "n": int, "tags": list[str], "day": datetime.date}
+ANSWER = {"text": "a", "n": 1, "tags": ["x"], "day": "2024-01-02"}
+
+
+def merge(df, outcomes, *, schema=TYPES, sent=(), if_exists="error", status=True, backend="numpy_nullable", prefix=""):
+    """Merge one outcome or None per distinct row; `sent` are the entries that were sent."""
+    parsed = parse_schema(schema)
+    job = make_job(parsed, input_schema=None, processor="base", options=make_options(None))
+    plan = make_plan(df, job, selection=select_inputs(df, [df.columns[0]]))
+    found = [
+        None if told is None else Outcome(key, 0, f"run {key}", "group", **told)
+        for key, told in zip(plan.keys, outcomes, strict=True)
+    ]
+    layout = make_layout(df, parsed, prefix=prefix, status=status, if_exists=if_exists)
+    return merge_outcomes(
+        df, plan, parsed, outcomes=found, is_sent=lambda key: plan.keys.index(key) in sent, layout=layout,
+        dtype_backend=backend,
+    )  # fmt: skip
+
+
+def done(answer):
+    """Return a completed outcome."""
+    return {"status": "completed", "output": orjson.dumps(answer).decode(), "output_type": "json"}
+
+
+def failed(error, status="failed"):
+    """Return a failed outcome with this raw error."""
+    return {"status": status, "error": error}
+
+
+def frame(*names):
+    """Return a frame with one company per name."""
+    return pd.DataFrame({"company": list(names)}, index=[f"row {n}" for n in range(len(names))])
+
+
+def test_every_status_has_its_row():
+    """Completed, invalid, failed, cancelled, pending, not sent and skipped rows are told apart, and counted."""
+    df = frame("a", "b", "c", "d", "e", "f", None, "a")
+    told = [done(ANSWER), done(ANSWER | {"n": "x"}), failed('{"message": "no luck"}'), failed(None, "cancelled"), None, None]
+    merged = merge(df, told, sent=(4,))
+    expected = ["completed", "invalid", "failed", "cancelled", "pending", "not_sent", "skipped", "completed"]
+    assert merged.frame["parallel_status"].tolist() == expected
+    assert merged.counts == {name: expected.count(name) for name in expected}
+    assert merged.frame["n"].isna().tolist() == [False] + [True] * 6 + [False]
+    assert merged.frame["text"].isna().tolist() == [False, False] + [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ('{"message": "no luck", "ref_id": "r"}', "no luck"),
+        ('"plain"', "plain"),
+        ("not JSON", "not JSON"),
+        ('{"detail": 3}', '{"detail": 3}'),
+        (None, "the run was failed without a reason"),
+        ("null", "the run was failed without a reason"),
+        ("[1, 2]", "[1, 2]"),
+    ],
+)
+def test_an_error_is_told_in_words_where_there_are_any(raw, told):
+    """The service's message, or else whatever it said, or that it said nothing."""
+    assert merge(frame("a"), [failed(raw)]).frame["parallel_error"].iloc[0].startswith(told)
+
+
+def test_a_very_long_error_is_cut():
+    """An error of any length fits a cell."""
+    assert len(merge(frame("a"), [failed(f'"{"x" * 5000}"')]).frame["parallel_error"].iloc[0]) == 2000
+
+
+@pytest.mark.parametrize("content", [[1], "text", 3, None, True])
+def test_an_answer_that_is_no_object_is_invalid(content):
+    """A content that is no object where one was asked for fills no column, is told raw, and replaces nothing."""
+    schema = {name: type_ | None for name, type_ in TYPES.items()} | {"old": str}
+    merged = merge(frame("a").assign(old="old"), [done(content)], schema=schema, if_exists="overwrite")
+    assert merged.counts == {"invalid": 1}
+    assert merged.frame.iloc[0][list(TYPES)].isna().all()
+    assert merged.frame["old"].tolist() == ["old"]
+    told = f"the answer: expected an object, got {orjson.dumps(content).decode()}"
+    assert merged.frame["parallel_error"].tolist() == [told]
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+@pytest.mark.parametrize("names", [[], ["a"], ["a", None]])
+def test_dtypes_are_the_same_with_and_without_answers(backend, names):
+    """Empty, answered or all missing: the dtypes are those of the schema."""
+    df = pd.DataFrame({"company": pd.Series(names, dtype=object)})
+    full = merge(df, [done(ANSWER)] * bool(names), backend=backend).frame.dtypes
+    none = merge(df, [None] * bool(names), backend=backend).frame.dtypes
+    assert full.to_dict() == none.to_dict()
+
+
+def test_missing_lists_are_none():
+    """A row without an answer holds None in a column of lists, as Parquet would give it back."""
+    out = merge(frame("a", "b", None), [done(ANSWER), None]).frame
+    assert out["tags"].tolist() == [["x"], None, None]
+
+
+def test_equal_lists_stay_cells():
+    """Lists of one length are cells and never become an array of their own."""
+    out = merge(frame("a", "b"), [done(ANSWER), done(ANSWER)]).frame
+    assert out["tags"].tolist() == [["x"], ["x"]]
+
+
+OLD = {
+    "integers": (pd.Series([7, 8, 9]), "Int64", [1, 8, 9]),
+    "floats with a fraction": (pd.Series([7.5, 8.5, 9.5]), object, [1, 8.5, 9.5]),
+    "whole floats": (pd.Series([7.0, 8.0, np.nan]), "Int64", [1, 8, None]),
+    "texts": (pd.Series(["seven", "eight", "nine"]), object, [1, "eight", "nine"]),
+    "nothing": (pd.Series([None, None, None], dtype=object), "Int64", [1, None, None]),
+    "categories": (pd.Series(["x", "y", "y"], dtype="category"), object, [1, "y", "y"]),
+    "instants": (pd.Series(pd.to_datetime(["2024-01-01"] * 3)), object, [1, *[pd.Timestamp("2024-01-01")] * 2]),
+    "lists": (pd.Series([[1], [2], [3]]), object, [1, [2], [3]]),
+    "Arrow": (pd.Series([7, 8, 9], dtype="int64[pyarrow]"), "Int64", [1, 8, 9]),
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_overwriting_keeps_old_values_of_any_kind(name):
+    """Rows without an answer keep their old value: in the schema's dtype if it can hold it, else as objects."""
+    old, dtype, expected = OLD[name]
+    df = frame("a", "b", "c").assign(n=old.to_numpy() if old.dtype == object else old.array)
+    before = df.copy(deep=True)
+    out = merge(df, [done({"n": 1}), failed(None), None], schema={"n": int}, if_exists="overwrite").frame
+    assert out["n"].dtype == dtype
+    cells = [None if not isinstance(cell, list) and pd.isna(cell) else cell for cell in out["n"]]
+    assert cells == expected
+    assert out.columns.tolist() == ["company", "n", "parallel_status", "parallel_error"]
+    pd.testing.assert_frame_equal(df, before)
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_overwriting_lists_keeps_old_lists(backend):
+    """Old cells of a column of lists stay beside new ones, in either backend."""
+    df = frame("a", "b").assign(tags=[["old"], ["older"]])
+    out = merge(df, [done({"tags": ["new"]}), None], schema={"tags": list[str]}, if_exists="overwrite", backend=backend)
+    assert [list(cell) for cell in out.frame["tags"]] == [["new"], ["older"]]
+
+
+def test_a_null_that_was_answered_replaces_a_value():
+    """An answer of null is an answer."""
+    df = frame("a").assign(n=[7])
+    out = merge(df, [done({"n": None})], schema={"n": int | None}, if_exists="overwrite").frame
+    assert out["n"].isna().tolist() == [True]
+    assert out["parallel_status"].tolist() == ["completed"]
+
+
+def test_a_broken_field_replaces_nothing():
+    """A field that broke its schema leaves the old value where it is; its neighbours are replaced."""
+    df = frame("a").assign(n=[7], text=["old"])
+    out = merge(df, [done({"n": "x", "text": "new"})], schema={"n": int, "text": str}, if_exists="overwrite").frame
+    assert (out["n"].tolist(), out["text"].tolist()) == ([7], ["new"])
+
+
+def test_layouts_name_columns_and_refuse_collisions():
+    """Labels are prefix and name, padded for MultiIndex columns; a label there already or twice is refused."""
+    schema = parse_schema({"ceo": str, "parallel_status": str})
+    with pytest.raises(InputError, match="parallel_status.*status=False"):
+        make_layout(frame("a"), schema, prefix="", status=True, if_exists="error")
+    layout = make_layout(frame("a"), schema, prefix="", status=False, if_exists="error")
+    assert (layout.all, layout.status, layout.error) == (("ceo", "parallel_status"), None, None)
+    wide = pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b", "c")]))
+    layout = make_layout(wide, parse_schema({"ceo": str}), prefix="x_", status=True, if_exists="error")
+    assert layout.all == (("x_ceo", "", ""), ("x_parallel_status", "", ""), ("x_parallel_error", "", ""))
+    with pytest.raises(InputError, match="'company'"):
+        make_layout(frame("a"), parse_schema({"company": str}), prefix="", status=True, if_exists="error")
+
+
+def test_texts_and_whatever_is_one_column():
+    """A text and "auto" come back in the column `output`."""
+    text = {"status": "completed", "output": '"all about it"', "output_type": "text"}
+    out = merge(frame("a", "b"), [text, None], schema="all about it").frame
+    assert out["output"].tolist()[0] == "all about it"
+    out = merge(frame("a", "b"), [done({"x": [1]}), None], schema="auto").frame
+    assert out["output"].tolist() == [{"x": [1]}, None]

@@ -242,7 +242,9 @@ def test_options_are_named(df, sim):
     refusal(sim, TypeError, lambda: df.parallel.enrich(SCHEMA, "core"))
 
 
-@pytest.mark.parametrize("frame", [None, "df", [1], pd.Series([1]), {"company": ["Acme"]}], ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize(
+    "frame", [None, "df", [1], pd.Series([1]), {"company": ["Acme"]}], ids=lambda f: type(f).__name__
+)
 def test_what_is_no_frame_is_refused(sim, frame):
     """Only a DataFrame can be enriched; what was given instead is named."""
     assert type(frame).__name__ in refusal(sim, InputError, lambda: pf.enrich(frame, SCHEMA))

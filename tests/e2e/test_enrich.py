@@ -379,9 +379,7 @@ def test_what_does_not_change_an_answer_does_not_buy_it_again(df, tmp_path):
         )
         assert sim.counts.runs == 3
         with pytest.raises(CheckpointMismatchError, match="source_policy"):
-            df.parallel.enrich(
-                SCHEMA, options=OPTIONS | {"source_policy": {}}, checkpoint=tmp_path, inputs=["company"]
-            )
+            df.parallel.enrich(SCHEMA, options=OPTIONS | {"source_policy": {}}, checkpoint=tmp_path, inputs=["company"])
 
 
 class PostsAtEachLine(logging.Handler):

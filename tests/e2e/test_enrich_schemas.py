@@ -37,7 +37,10 @@ FORMS = {
     "JSON Schema": (JSON_SCHEMA, FACTS),
     "wrapped": ({"type": "json", "json_schema": JSON_SCHEMA}, FACTS),
     "types": ({"founded": int, "ceo": str | None, "size": Literal["small", "large"]}, FACTS),
-    "types with descriptions": ({"founded": (int, "year"), "tags": (list[str], "at most 3")}, {"founded": 1, "tags": []}),
+    "types with descriptions": (
+        {"founded": (int, "year"), "tags": (list[str], "at most 3")},
+        {"founded": 1, "tags": []},
+    ),
     "descriptions": ({"ceo": "name of the CEO"}, {"ceo": "Jane"}),
     "a list": (["CEO name", "Year founded"], {"ceo_name": "Jane", "year_founded": "1949"}),
 }

@@ -221,7 +221,7 @@ def test_a_batch_that_cannot_be_decided_stops_with_what_is_safe(tmp_path: Path) 
 
 def test_timed_out_rows_are_pending_and_go_on_later(tmp_path: Path) -> None:
     """A row that is not done in time is pending; the next call awaits it and buys nothing."""
-    with Simulator(answer, latency=1000, speed=SPEED) as sim:
+    with Simulator(answer, latency=150, speed=SPEED) as sim:
         out = enrich(sim, frame(1, 2), tmp_path, timeout=50)
         assert out["parallel_status"].tolist() == ["pending"] * 2
         assert out["name"].isna().all()
@@ -244,7 +244,7 @@ def test_an_old_answer_stands_until_the_refresh_has_a_new_one(tmp_path: Path) ->
     wait = [1.0]
     with Simulator(answer, latency=lambda rng: wait[0], speed=SPEED) as sim:
         enrich(sim, frame(1, 2), tmp_path)
-        wait[0] = 500
+        wait[0] = 150
         out = enrich(sim, frame(1, 2), tmp_path, refresh=True, timeout=50)
         assert out["name"].tolist() == ["COMPANY 1", "COMPANY 2"]
         assert sim.counts.active == 2

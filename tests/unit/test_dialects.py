@@ -16,6 +16,7 @@ from parallel_frames._dialects import (
     TornError,
     UnreadableError,
     excerpt,
+    possible_inputs,
     read_event,
     read_group_id,
     read_json,
@@ -373,7 +374,7 @@ class TestEvents:
             status="completed",
             event_id="ev_1",
             metadata={"key": "0" * 32, "attempt": "0"},
-            input={"country": "France"},
+            input=SENT,
             output=OUTPUT,
             error=None,
             warnings=run_state()["warnings"],
@@ -398,7 +399,7 @@ class TestEvents:
         )
         assert isinstance(event, RunEvent)
         assert (event.run_id, event.event_id, event.metadata) == ("trun_1", "ev_1", {"key": "k"})
-        assert event.input == {"input": "x", "country": "France"}
+        assert possible_inputs(event) == [{"input": "x", "country": "France"}, "x"]
         assert event.output == OUTPUT
 
     def test_metadata_may_stand_with_the_input(self):

@@ -162,11 +162,12 @@ def test_safety_with_a_checkpoint_names_it_and_the_way_on():
 
 
 def test_safety_without_a_checkpoint_names_the_group_to_go_on_with():
-    """Both lines that go on stand in the message, with the last group in them."""
+    """The lines that go on stand in the message, with every group in them."""
     safety = Safety(answered=7, rows=10, sent=9, group_ids=("tgrp_1", "tgrp_2"), checkpoint=None)
     assert str(safety) == (
         "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2). There is no checkpoint: go on with "
-        "enrich(..., group_id='tgrp_2'), or fetch what is done with df.parallel.collect('tgrp_2', schema)."
+        "pf.last().resume() in this process, or with enrich(..., group_id=['tgrp_1', 'tgrp_2']) in another; "
+        "df.parallel.collect(group_id, schema) fetches what is done."
     )
 
 

@@ -49,7 +49,7 @@ def test_a_pending_attempt_is_never_bought_again_by_a_refresh() -> None:
     """Refreshing a key whose newest run is still under way awaits that run."""
     ledger = Ledger()
     ledger.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
-    ledger.mark_stale([KEY, OTHER])
+    ledger.mark_stale(ledger.finished_attempts([KEY, OTHER]))
     assert needs(ledger, KEY, OTHER) == ([], [0], [(1, 0)])
 
 
@@ -57,7 +57,7 @@ def test_a_stale_answer_is_asked_again_once() -> None:
     """After mark_stale an answered key gets the next attempt; once that is answered it is done."""
     ledger = Ledger()
     ledger.add_outcome(outcome(KEY))
-    ledger.mark_stale([KEY])
+    ledger.mark_stale(ledger.finished_attempts([KEY]))
     assert needs(ledger, KEY) == ([], [], [(0, 1)])
     ledger.add_outcome(outcome(KEY, 1, run_id="run_2"))
     assert needs(ledger, KEY) == ([0], [], [])

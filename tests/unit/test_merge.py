@@ -54,7 +54,14 @@ def frame(*names):
 def test_every_status_has_its_row():
     """Completed, invalid, failed, cancelled, pending, not sent and skipped rows are told apart, and counted."""
     df = frame("a", "b", "c", "d", "e", "f", None, "a")
-    told = [done(ANSWER), done(ANSWER | {"n": "x"}), failed('{"message": "no luck"}'), failed(None, "cancelled"), None, None]
+    told = [
+        done(ANSWER),
+        done(ANSWER | {"n": "x"}),
+        failed('{"message": "no luck"}'),
+        failed(None, "cancelled"),
+        None,
+        None,
+    ]
     merged = merge(df, told, sent=(4,))
     expected = ["completed", "invalid", "failed", "cancelled", "pending", "not_sent", "skipped", "completed"]
     assert merged.frame["parallel_status"].tolist() == expected

@@ -102,7 +102,7 @@ def test_the_spec_holds_both_schemas():
 
 
 def test_an_input_schema_must_say_something():
-    """"auto" describes no input, and what is no schema is refused as one."""
+    """ "auto" describes no input, and what is no schema is refused as one."""
     for wrong in ("auto", {"type": "auto"}, 3, {}):
         with pytest.raises(SchemaError):
             job_of(input_schema=wrong)

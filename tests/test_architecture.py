@@ -1,0 +1,265 @@
+"""The floors of the house: who may import whom, and which room knows which third party."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import parallel_frames
+
+ROOT = Path(parallel_frames.__file__).parent
+TESTS = Path(__file__).parent
+
+# A module imports only from floors below its own. Modules of one floor know nothing of each other.
+FLOORS = {
+    "errors": 0,
+    "data": 0,
+    "_model": 1,
+    "_protocols": 2,
+    "_schema": 3,
+    "_inputs": 3,
+    "_sse": 3,
+    "_pace": 3,
+    "_prices": 3,
+    "_columns": 4,
+    "_plan": 4,
+    "_ledger": 4,
+    "_dialects": 4,
+    "_merge": 5,
+    "_client": 5,
+    "_checkpoint": 5,
+    "_bridge": 5,
+    "_progress": 5,
+    "_engine": 6,
+    "_offline": 6,
+    "_call": 6,
+    "_remember": 7,
+    "_handle": 8,
+    "_collect": 9,
+    "accessor": 10,
+    "parallel_frames": 11,  # the package's own names
+    "simulator": 11,  # knows nothing of ours: see ALONE
+    "_demo": 12,
+    "__main__": 13,
+}
+# These import nothing of ours at all: a service must not share its client's mistakes.
+ALONE = {"simulator", "errors", "_bridge", "_sse", "data"}
+# What a module imports only when it is asked to do what needs it, wherever it lives.
+LATER = {("_offline", "simulator"), ("_handle", "_bridge"), ("_schema", "data"), ("parallel_frames", "data")}
+
+BASICS = {"numpy", "pandas", "pyarrow", "orjson"}
+THIRD_PARTIES = {
+    "errors": set(),
+    "_model": set(),
+    "_protocols": set(),
+    "_schema": {"pydantic"},  # in a module that is imported only once the user brought a model
+    "_inputs": BASICS,
+    "_columns": BASICS,
+    "_plan": {"numpy", "pandas", "orjson"},
+    "_merge": {"numpy", "pandas", "orjson"},
+    "_ledger": set(),
+    "_dialects": {"orjson"},
+    "_sse": set(),
+    "_pace": set(),
+    "_prices": set(),
+    "_client": {"httpx"},
+    "_checkpoint": {"pyarrow", "filelock", "platformdirs", "pandas"},
+    "_bridge": {"nest_asyncio"},
+    "_progress": {"tqdm", "ipywidgets"},
+    "_engine": set(),
+    "_call": set(),
+    "_remember": set(),
+    "_offline": set(),
+    "_handle": {"pandas"},
+    "_collect": set(),
+    "accessor": {"pandas"},
+    "data": {"pandas"},
+    "simulator": {"orjson", "starlette", "uvicorn", "httptools", "anyio", "pandas"},
+    "parallel_frames": set(),
+}
+
+
+class Import(NamedTuple):
+    """One import statement, resolved."""
+
+    room: str  # our module or package that it stands in
+    path: str
+    line: int
+    target: str  # the full dotted name
+    typing_only: bool
+    inside_function: bool
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} imports {self.target}"
+
+    @property
+    def ours(self) -> str | None:
+        """Our room that is imported, if it is one of ours."""
+        parts = self.target.split(".")
+        if parts[0] != "parallel_frames":
+            return None
+        return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "parallel_frames"
+
+    @property
+    def third_party(self) -> str | None:
+        """The third party's package, if it is one."""
+        top = self.target.partition(".")[0]
+        return None if top in sys.stdlib_module_names or top == "parallel_frames" else top
+
+
+def imports_of(path: Path, *, package: str, room: str) -> list[Import]:
+    """Return a file's imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: list[Import] = []
+
+    def visit(node: ast.AST, *, typing_only: bool, inside: bool) -> None:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            whole = ".".join([*base, *([node.module] if node.module else [])])
+            names = [f"{whole}.{alias.name}" for alias in node.names]
+        else:
+            names = []
+        told = path.relative_to(ROOT.parent).as_posix() if path.is_relative_to(ROOT) else path.name
+        found.extend(Import(room, told, getattr(node, "lineno", 0), name, typing_only, inside) for name in names)
+        guarded = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        deeper = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.iter_child_nodes(node):
+            visit(child, typing_only=typing_only or (guarded and child is not node), inside=deeper)
+
+    visit(tree, typing_only=False, inside=False)
+    return found
+
+
+def source_files() -> list[tuple[Path, str, str]]:
+    """Return each file of the package with its package's name and its room."""
+    files = []
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        room = "parallel_frames" if parts == ("__init__",) else parts[0]
+        package = ".".join(["parallel_frames", *parts[:-1]])
+        files.append((path, package, room))
+    return files
+
+
+ALL = [found for path, package, room in source_files() for found in imports_of(path, package=package, room=room)]
+
+
+def test_every_room_stands_on_a_floor():
+    """Each module and package is in the table, and the table names no others."""
+    rooms = {room for _, _, room in source_files()}
+    assert rooms == set(FLOORS)
+
+
+@pytest.mark.parametrize("room", sorted(FLOORS))
+def test_a_room_imports_from_below_only(room):
+    """What a module imports of ours lives on a lower floor; imports for type checkers may look up, never at the skin."""
+    wrong = [
+        str(found)
+        for found in ALL
+        if found.room == room and found.ours not in (None, room) and not found.typing_only
+        and (room, found.ours) not in LATER and FLOORS[found.ours] >= FLOORS[room]
+    ]  # fmt: skip
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", sorted(ALONE))
+def test_these_rooms_know_nothing_of_ours(room):
+    """Some modules are whole without the rest: the simulator above all, which must not share our mistakes."""
+    assert [str(found) for found in ALL if found.room == room and found.ours not in (None, room)] == []
+
+
+def test_nobody_but_the_edges_imports_the_simulator():
+    """The package runs without the simulator's extra; only what asks for it imports it, when it is called."""
+    rooms = {found.room for found in ALL if found.ours == "simulator" and not found.typing_only} - {"simulator"}
+    assert rooms <= {"_offline", "_demo", "__main__", "parallel_frames"}
+    at_import = [str(f) for f in ALL if f.room == "_offline" and f.ours == "simulator" and not f.inside_function]
+    assert [each for each in at_import if "simulator" in each and not _typing_only(each)] == []
+
+
+def _typing_only(told: str) -> bool:
+    return any(str(found) == told and found.typing_only for found in ALL)
+
+
+@pytest.mark.parametrize("room", sorted(THIRD_PARTIES))
+def test_a_room_knows_only_its_third_parties(room):
+    """Each third party is known where it is needed, and nowhere else; for type checkers as well."""
+    known = {found.third_party for found in ALL if found.room == room and not found.typing_only} - {None}
+    assert known <= THIRD_PARTIES[room]
+
+
+SEAMS = {
+    "httpx": {"_client"},
+    "pyarrow.parquet": {"_checkpoint"},
+    "pyarrow.fs": {"_checkpoint"},
+    "nest_asyncio": {"_bridge"},
+    "filelock": {"_checkpoint"},
+    "platformdirs": {"_checkpoint"},
+    "tqdm": {"_progress"},
+    "starlette": {"simulator"},
+    "uvicorn": {"simulator"},
+    "pydantic": {"_schema"},
+    "requests": set(),
+    "polars": set(),
+}
+
+
+@pytest.mark.parametrize("name", SEAMS)
+def test_each_outside_thing_has_one_seam(name):
+    """One room knows each library that talks to the outside."""
+    rooms = {found.room for found in ALL if f"{found.target}.".startswith(f"{name}.")} - {"_demo", "__main__"}
+    assert rooms <= SEAMS[name]
+
+
+def blanket_handlers() -> set[str]:
+    """Return where exceptions of any kind are caught and kept, as file:function."""
+    found = set()
+    for path, _, _ in source_files():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                for node in ast.walk(function):
+                    names = ast.unparse(node.type) if isinstance(node, ast.ExceptHandler) and node.type else ""
+                    bare = isinstance(node, ast.ExceptHandler) and node.type is None
+                    if isinstance(node, ast.ExceptHandler) and ast.unparse(node.body[-1]) == "raise":
+                        continue  # it tidies up and lets the exception go on
+                    if bare or {"Exception", "BaseException"} & set(names.replace("(", " ").replace(")", " ").split()):
+                        found.add(f"{path.relative_to(ROOT).as_posix()}:{function.name}")
+    return found
+
+
+ALLOWED_HANDLERS = {
+    "_bridge.py:_find_patch": "nest-asyncio may break in any way on a Python it never saw",
+    "_bridge.py:_run_in_worker": "raised again in the caller's thread",
+    "_bridge.py:work": "raised again in the caller's thread",
+    "simulator/_answers.py:answer": "the user's function may raise anything: the run fails with it",
+    "simulator/_service.py:_finish_run": "whatever cannot be an answer makes its run fail",
+}
+
+
+def test_nobody_swallows_exceptions():
+    """`except Exception` stands only where the list says why."""
+    assert blanket_handlers() - set(ALLOWED_HANDLERS) == set()
+
+
+def test_no_test_mocks():
+    """Tests run the real code against a real server: no unittest.mock, no pytest-mock, nothing of ours patched."""
+    constants = {"test_resume.py"}  # lowers a limit of 50,000 runs, which would take too long to reach
+    wrong = []
+    for path in sorted(TESTS.rglob("*.py")):
+        wrong += [
+            str(f) for f in imports_of(path, package="tests", room="tests") if f.target.startswith("unittest.mock")
+        ]
+        text = path.read_text(encoding="utf-8")
+        if (
+            path != Path(__file__)
+            and path.name not in constants
+            and ("mocker" in text or "monkeypatch.setattr" in text)
+        ):
+            wrong.append(f"{path.name} patches")
+    assert wrong == []

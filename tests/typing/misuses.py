@@ -1,0 +1,18 @@
+"""Mistakes that type checkers must find: each marked line is one, and an unused mark is an error too."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+import parallel_frames as pf
+
+df = pd.DataFrame({"company": ["Acme"]})
+
+pf.enrich(df, "x", procesor="core")  # type: ignore[call-arg]
+pf.enrich(df, "x", on_error="rais")  # type: ignore[arg-type]
+pf.enrich(df, "x", dedupe="yes")  # type: ignore[arg-type]
+pf.enrich(df, "x", "core")  # type: ignore[call-arg]
+pf.enrich("df", "x")  # type: ignore[arg-type]
+pf.collect(df, "tgrp_1", "x", timeout=3)  # type: ignore[call-arg]
+pf.Client("key")  # type: ignore[call-arg]
+pf.nothing  # type: ignore[attr-defined]  # noqa: B018 - the look-up is the mistake

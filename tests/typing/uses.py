@@ -1,0 +1,137 @@
+"""Uses of the public functions that type checkers must accept, one of each kind; it is checked, never run."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, assert_type
+
+import pandas as pd
+
+import parallel_frames as pf
+from parallel_frames.errors import EnrichmentError, ParallelFramesError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from parallel_frames.simulator import Simulator
+
+df = pd.DataFrame({"company": ["Acme"]})
+options: dict[str, Any] = {"source_policy": {"include_domains": ["example.com"]}}
+
+
+class Company:
+    """A schema, as far as type checkers are concerned."""
+
+    founded: int
+
+
+def call_with_everything(client: pf.Client) -> pd.DataFrame:
+    """Every option, with every kind of value."""
+    out = pf.enrich(
+        df,
+        Company,
+        processor="core",
+        inputs=["company"],
+        input_schema={"company": str},
+        checkpoint=Path("companies.ckpt"),
+        on_mismatch="new",
+        refresh=False,
+        retry_failed=True,
+        dedupe=True,
+        status=True,
+        prefix="x_",
+        if_exists="overwrite",
+        dtype_backend="pyarrow",
+        on_error="raise",
+        timeout=datetime.timedelta(minutes=1),
+        group_id=None,
+        metadata={"id": "company"},
+        options=options,
+        progress=None,
+        client=client,
+    )
+    assert_type(out, pd.DataFrame)
+    return out
+
+
+def schemas() -> list[pd.DataFrame]:
+    """Every form of a schema."""
+    forms: list[object] = [
+        {"founded": int},
+        {"founded": "the year"},
+        {"founded": (int, "the year")},
+        ["CEO name"],
+        "a profile",
+        "auto",
+        {"type": "object", "properties": {"founded": {"type": "integer"}}},
+    ]
+    return [pf.enrich(df, form) for form in forms]
+
+
+def inputs() -> list[pd.DataFrame]:
+    """Every way to say what a row sends."""
+    return [
+        pf.enrich(df, "x", inputs="company"),
+        pf.enrich(df, "x", inputs="Research {company}"),
+        pf.enrich(df, "x", inputs=["company", 1, ("a", "b")]),
+        pf.enrich(df, "x", inputs={"name": "company", "number": 1}),
+        pf.enrich(df, "x", inputs=None, checkpoint=None, timeout=3.5),
+    ]
+
+
+async def awaited() -> pd.DataFrame:
+    """The coroutine."""
+    out = await pf.aenrich(df, {"founded": int}, dtype_backend="numpy_nullable")
+    assert_type(out, pd.DataFrame)
+    return out
+
+
+def through_a_pipe() -> pd.DataFrame:
+    """The functions fit into pandas' own pipe."""
+    return df.pipe(pf.enrich, {"founded": int})
+
+
+def collected(client: pf.Client) -> pd.DataFrame:
+    """Collecting takes the options of columns only."""
+    return pf.collect(df, "tgrp_1", {"founded": int}, processor="core", prefix="x_", client=client)
+
+
+def offline() -> Simulator:
+    """The offline block gives the simulator."""
+    with pf.offline(answers=lambda sent: {"founded": len(sent["company"])}, latency=0.1) as sim:
+        pf.enrich(df, {"founded": int})
+    assert_type(sim.counts.runs, int)
+    return sim
+
+
+def handle() -> Mapping[str, int]:
+    """The handle of the last enrichment."""
+    run = pf.last()
+    if run is None:
+        return {}
+    assert_type(run, pf.Enrichment)
+    assert_type(run.status(), dict[str, int])
+    assert_type(run.partial(), pd.DataFrame)
+    assert_type(run.errors(), pd.DataFrame)
+    assert_type(run.resume(), pd.DataFrame)
+    assert_type(run.cost, float | None)
+    assert_type(run.group_ids, tuple[str, ...])
+    return run.status()
+
+
+def failures() -> str:
+    """Errors carry their facts, typed."""
+    try:
+        pf.enrich(df, "x", on_error="raise")
+    except EnrichmentError as error:
+        assert_type(error.frame, pd.DataFrame)
+    except ServiceError as error:
+        assert_type(error.status, int | None)
+    except ParallelFramesError as error:
+        return str(error.safety.answered if error.safety else "")
+    return ""
+
+
+api: Literal["auto", "published", "published-v1beta", "seed"] = "auto"
+settings = pf.Client(api_key="k", base_url="https://example.com", api=api, max_per_minute=None, settle_time=1.0)

@@ -93,6 +93,12 @@ class Call:
         for name in ("refresh", "retry_failed", "dedupe", "status"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
+        self._check_values()
+        if self.refresh and self.group_id is not None:
+            raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
+        object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
+
+    def _check_values(self) -> None:
         if not isinstance(self.processor, str) or not self.processor.strip():
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
         if not isinstance(self.prefix, str):
@@ -102,9 +108,6 @@ class Call:
         for group_id in self.group_ids:
             if not isinstance(group_id, str) or not group_id:
                 raise InputError(f"group_id={group_id!r} is not a group's id.")
-        if self.refresh and self.group_id is not None:
-            raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
-        object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
 
     @property
     def group_ids(self) -> tuple[str, ...]:

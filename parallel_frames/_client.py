@@ -516,8 +516,8 @@ def error_of(status: int, headers: httpx.Headers, body: bytes, *, group_id: str 
         return CreditError(f"The account has too little credit (402): {said}.", **details)
     if status == 404 and group_id:
         return RejectedError(
-            f"The service does not know the group (404): {said}. Is it another account's, another host's, or one of another "
-            "dialect (Client(api=...))?",
+            f"The service does not know the group (404): {said}. Is it another account's, another host's, or one of "
+            "another dialect (Client(api=...))?",
             **details,
         )
     if status in (400, 404, 405, 409, 413, 422):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from parallel_frames._model import Receipt, RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from parallel_frames._model import GroupStatus, Intent, Outcome, RunEvent
 
@@ -50,26 +50,26 @@ class Look:
 
     Attributes
     ----------
-    runs : mapping of str to RunEvent
-        By run id.
+    run_ids : collection of str
+        Every run that was listed.
     flaw : str or None
         Why nothing may be concluded from what is *not* in it; None if something may.
     """
 
-    runs: Mapping[str, RunEvent]
+    run_ids: Collection[str]
     flaw: str | None
 
 
-def judge_look(status: GroupStatus, runs: Mapping[str, RunEvent], acknowledged: Iterable[str]) -> Look:
+def judge_look(status: GroupStatus, run_ids: Collection[str], acknowledged: Iterable[str]) -> Look:
     """Return the look with its flaw: a listing or a count that lags, or that was cut short, proves no absence."""
     owed = set(acknowledged)
     if status.runs < len(owed):
-        return Look(runs, f"the group counts {status.runs} runs where {len(owed)} were acknowledged")
-    if len(runs) < status.runs:
-        return Look(runs, f"the list holds {len(runs)} of {status.runs} runs")
-    if lacking := owed - runs.keys():
-        return Look(runs, f"the list lacks {len(lacking)} runs that were acknowledged")
-    return Look(runs, None)
+        return Look(run_ids, f"the group counts {status.runs} runs where {len(owed)} were acknowledged")
+    if len(run_ids) < status.runs:
+        return Look(run_ids, f"the list holds {len(run_ids)} of {status.runs} runs")
+    if lacking := owed.difference(run_ids):
+        return Look(run_ids, f"the list lacks {len(lacking)} runs that were acknowledged")
+    return Look(run_ids, None)
 
 
 class Ledger:
@@ -81,7 +81,6 @@ class Ledger:
         self.found: dict[int, dict[RunId, Receipt]] = {}
         self.acknowledged: defaultdict[str, set[str]] = defaultdict(set)
         self.awaited: defaultdict[str, dict[str, RunId]] = defaultdict(dict)
-        self.given_up: set[RunId] = set()
         self._run_ids: dict[str, RunId] = {}
         self._paid: set[RunId] = set()
         self._newest: dict[str, int] = {}
@@ -112,7 +111,6 @@ class Ledger:
         if known is not None and (known.status == "completed" or outcome.status != "completed"):
             return False
         self.outcomes[run] = outcome
-        self.given_up.discard(run)
         self._run_ids[outcome.run_id] = run
         self._paid.add(run)
         self.acknowledged[outcome.group_id].add(outcome.run_id)
@@ -141,13 +139,9 @@ class Ledger:
                 else:
                     del self._newest[run.key]
 
-    def give_up(self, run_id: str) -> RunId:
-        """Stop awaiting a run whose outcome cannot be had now; its row stays pending."""
-        run = self._run_ids[run_id]
-        self.given_up.add(run)
-        for awaited in self.awaited.values():
-            awaited.pop(run_id, None)
-        return run
+    def acknowledge(self, group_id: str, run_ids: Iterable[str]) -> None:
+        """Take note of ids the service gave, before it is known whose they are: the group must show them."""
+        self.acknowledged[group_id].update(run_ids)
 
     def finished_attempts(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the newest attempt of each of these keys that has an outcome; one under way is not stale."""
@@ -193,9 +187,9 @@ class Ledger:
         return run in self._paid
 
     def missing(self, number: int) -> list[RunId]:
-        """Return the runs of an open batch that were not found so far."""
+        """Return the runs of an open batch that nothing is known of so far."""
         found = self.found[number]
-        return [run for run in self.intents[number].runs if run not in found]
+        return [run for run in self.intents[number].runs if run not in found and run not in self._paid]
 
     def is_open(self, group_id: str) -> bool:
         """Return whether a batch of this group is not yet decided."""
@@ -229,8 +223,7 @@ class Ledger:
                 continue
             outcome = self.outcomes.get(RunId(key, newest))
             if outcome is None:
-                awaits = needs.answered if RunId(key, newest) in self.given_up else needs.awaited
-                awaits.append(entry)
+                needs.awaited.append(entry)
             elif self.is_stale(key):
                 needs.to_send.append((entry, newest + 1))
             elif key in self._answered or not retry_failed:

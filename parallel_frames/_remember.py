@@ -73,7 +73,8 @@ def open_memory(
             try:
                 store = stack.enter_context(open_store(folder, plan.job, host=host))
             except CheckpointError as error:
-                if call.checkpoint != "auto" or (folder / "header.json").exists():
+                beginning = type(error) is CheckpointError and not (folder / "header.json").exists()
+                if call.checkpoint != "auto" or not beginning:
                     raise  # what it holds was paid for
                 logger.warning("%s Going on without a checkpoint.", error)
         if store is None:
@@ -94,7 +95,8 @@ def _only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
     with _guard:
         if taken := used & _groups_in_use:
             raise CheckpointLockedError(
-                f"Another call of this process is going on with group {min(taken)[1]}. Wait for it; two would pay twice."
+                f"Another call of this process is going on with group {min(taken)[1]}. "
+                "Wait for it; two would pay twice."
             )
         _groups_in_use.update(used)
     try:
@@ -135,9 +137,11 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
             ledger.open_intent(intent)
     _trip_on_strangers(store, call, plan, ledger, price=price)
     if call.refresh:
-        going_on = store.header.get("refresh_from") is not None
-        ledger.mark_stale(remembered.stale if going_on else ledger.finished_attempts(plan.keys))
-        store.begin_refresh()
+        stale = store.unfinished_refresh()
+        if stale is None:
+            stale = ledger.finished_attempts(plan.keys)
+            store.begin_refresh(stale)
+        ledger.mark_stale(stale)
     _note_call(store, plan)
     store.write_header()
     unreadable = tuple(intent.number for intent in remembered.intents if not intent.runs)

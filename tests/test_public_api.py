@@ -112,7 +112,7 @@ SECTIONS = {
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_documentation_has_the_sections_a_reader_looks_for(name):
-    """numpydoc sections stand in order, underlined, and the examples run (they are doctests)."""
+    """The sections of numpydoc stand in order, underlined, and the examples run (they are doctests)."""
     documentation = inspect.getdoc(getattr(pf, name))
     found = re.findall(r"^([A-Z][a-z]+)\n-+$", documentation, flags=re.MULTILINE)
     assert [section for section in found if section in SECTIONS[name]] == SECTIONS[name]

@@ -7,6 +7,7 @@
       receipts/000001.parquet   key, attempt, row, run_id, group_id
                                 (000001.intent.parquet until it is decided)
       outcomes/000001.parquet   one line per finished run; the file's metadata holds the streams' cursors
+      refresh.parquet           key, attempt: what an unfinished refresh is to ask anew
       lock, writer.json         one writer at a time
 
 It owns durability: every file is written whole under a hidden name, fsynced, given its number exclusively, and its

@@ -106,7 +106,6 @@ def _open_header(folder: Path, job: Job, *, host: str) -> dict[str, Any]:
             "dialect": None,
             "groups": _groups_in_parts(folder),
             "spec": dict(job.spec),
-            "refresh_from": None,
             "last_call": None,
         }
     if header["host"] != host:

@@ -90,7 +90,13 @@ def _name_exclusively(hidden: Path, path: Path) -> None:
 
 def write_part(path: Path, table: pa.Table) -> None:
     """Write one Parquet part, whole, under a name that is not taken."""
-    with whole_file(path, exclusive=True) as hidden, hidden.open("wb") as sink:
+    with whole_file(path, exclusive=True) as hidden:
+        write_table(hidden, table)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table as Parquet with checksums; only to a hidden name."""
+    with path.open("wb") as sink:
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
 
 
@@ -99,6 +105,8 @@ def read_part(path: Path, *, repair: bool = True) -> pa.Table | None:
     try:
         return pq.read_table(path, page_checksum_verification=True, partitioning=None)
     except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the file may be sound: too many open, not ours
+            raise CheckpointError(f"{path} could not be read ({error.strerror}).", path=path) from error
         if repair:
             set_aside(path, reason=str(error).partition("\n")[0][:200] or type(error).__name__)
         return None

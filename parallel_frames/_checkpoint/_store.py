@@ -17,6 +17,7 @@ from parallel_frames._checkpoint._files import (
     sync_folder,
     whole_file,
     write_part,
+    write_table,
 )
 from parallel_frames._checkpoint._tables import (
     OUTCOME_SCHEMA,
@@ -24,9 +25,12 @@ from parallel_frames._checkpoint._tables import (
     intent_of,
     outcomes_of,
     receipts_of,
+    stale_of,
+    stale_table,
     table_of,
 )
 from parallel_frames._model import Receipt
+from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,24 +41,21 @@ if TYPE_CHECKING:
 CURSORS: Final = b"parallel_frames.cursors"
 REPLACES: Final = b"parallel_frames.replaces"
 COMPACT_ABOVE: Final = 64
+SMALL_PART: Final = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Everything a checkpoint holds of a job.
-
-    ``stale`` is the newest attempt of each key that an unfinished refresh found there when it began.
-    """
+    """Everything a checkpoint holds of a job."""
 
     receipts: list[Receipt] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
-    stale: dict[str, int] = field(default_factory=dict)
 
 
 class DirectoryStore:
-    """One job's folder, open for writing. `Checkpoint` makes it and holds its lock.
+    """One job's folder, open for writing. `open_store` makes it and holds its lock.
 
     Files are written off the event loop; the numbers of parts are given out on it.
     """
@@ -66,7 +67,7 @@ class DirectoryStore:
         self._outcomes = folder / "outcomes"
         for place in (self._receipts, self._outcomes):
             guarded(place, lambda place=place: place.mkdir(exist_ok=True))  # type: ignore[misc]
-        self._written = 0
+        self._written = sum(1 for _ in list_parts(self._outcomes))
         self._unproven: list[str] = []
         self._next = {place: _last_number(place) + 1 for place in (self._receipts, self._outcomes)}
 
@@ -104,8 +105,6 @@ class DirectoryStore:
         """Return all that is stored, setting aside what cannot be read."""
         receipts: list[Receipt] = []
         intents: dict[int, Intent] = {}
-        stale: dict[str, int] = {}
-        refresh_from = self.header.get("refresh_from")
         for number, is_intent, path in list_parts(self._receipts):
             # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
             table = read_part(path, repair=not is_intent)
@@ -120,13 +119,9 @@ class DirectoryStore:
                 continue
             if intents.pop(number, None) is not None:  # both are there: the receipt wins
                 path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
-            part = receipts_of(table)
-            receipts += part
-            if refresh_from is not None and number <= refresh_from:
-                for receipt in part:
-                    stale[receipt.key] = max(receipt.attempt, stale.get(receipt.key, 0))
+            receipts += receipts_of(table)
         outcomes, cursors = self._recall_outcomes()
-        return Remembered(receipts, list(intents.values()), outcomes, cursors, stale)
+        return Remembered(receipts, list(intents.values()), outcomes, cursors)
 
     def _recall_outcomes(self) -> tuple[list[Outcome], dict[str, str]]:
         outcomes: dict[tuple[str, int, str], Outcome] = {}
@@ -163,17 +158,28 @@ class DirectoryStore:
         with whole_file(self.folder / "header.json", exclusive=False) as hidden:
             hidden.write_text(json.dumps(self.header, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    def begin_refresh(self) -> None:
-        """Mark all that is known so far as stale, until `end_refresh`: a killed refresh goes on where it stopped."""
-        if self.header.get("refresh_from") is None:
-            self.header["refresh_from"] = self._next[self._receipts] - 1
-            self.write_header()
+    def unfinished_refresh(self) -> dict[str, int] | None:
+        """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
+        path = self.folder / "refresh.parquet"
+        if not path.exists():
+            return None
+        table = read_part(path, repair=False)
+        if table is None:
+            raise CheckpointCorruptError(
+                f"{path} is damaged, so it cannot be told which rows an unfinished refresh has asked already. Remove it "
+                "and say refresh=True to ask every row anew, or leave refresh out to keep what there is.",
+                path=self.folder,
+            )
+        return stale_of(table)
+
+    def begin_refresh(self, stale: Mapping[str, int]) -> None:
+        """Remember what a refresh is to ask anew until `end_refresh`: killed, it goes on where it stopped."""
+        with whole_file(self.folder / "refresh.parquet", exclusive=False) as hidden:
+            write_table(hidden, stale_table(stale))
 
     def end_refresh(self) -> None:
         """Take note that every stale row was asked again."""
-        if self.header.get("refresh_from") is not None:
-            self.header["refresh_from"] = None
-            self.write_header()
+        (self.folder / "refresh.parquet").unlink(missing_ok=True)
 
     def note_simulated(self, simulated: bool) -> None:  # noqa: FBT001 - a note, not a mode
         """Write into the header that the answers are a simulator's."""
@@ -234,7 +240,7 @@ class DirectoryStore:
 
         Dying in between leaves both: readers keep one outcome per run, and the next `recall` removes the rest.
         """
-        parts = [(number, path) for number, _, path in list_parts(self._outcomes) if path.stat().st_size < 2**22]
+        parts = [(number, path) for number, _, path in list_parts(self._outcomes) if path.stat().st_size < SMALL_PART]
         if len(parts) <= COMPACT_ABOVE:
             return
         tables = [table for _, path in parts if (table := read_part(path)) is not None]
@@ -243,7 +249,7 @@ class DirectoryStore:
         cursors: dict[str, str] = {}
         for table in tables:
             cursors |= json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
-        whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+        whole = pa.concat_tables([table.select(OUTCOME_SCHEMA.names).cast(OUTCOME_SCHEMA) for table in tables])
         replaces = [number for number, _ in parts]
         self._write_outcomes(self._take_number(self._outcomes), whole, cursors=cursors, replaces=replaces)
         for _, path in parts:

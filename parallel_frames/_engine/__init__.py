@@ -102,9 +102,12 @@ class Engine:
             return
         self.observer.started(rows=self.plan.rows, waiting=len(books.waiting))
         if self.store.groups:
-            await self._look_first(books, submitter)
-            await books.flush()  # a failure is durable before its retry's intent
-            self._plan_work(books, submitter)
+            whole = False
+            while not whole:  # what it finds may have to be tried again, and that needs a whole look
+                whole = await self._look_first(books, submitter)
+                await books.flush()  # a failure is durable before its retry's intent
+                self._plan_work(books, submitter)
+                whole = whole or not submitter.queue
             for intent in self.ledger.intents.values():
                 submitter.reopen(intent)
             for group_id in self.store.groups:
@@ -123,18 +126,20 @@ class Engine:
         books.waiting.update(RunId(keys[entry], attempt) for entry, attempt in needs.to_send)
         books.waiting.update(RunId(keys[entry], self.ledger.newest(keys[entry]) or 0) for entry in needs.awaited)
 
-    async def _look_first(self, books: Books, submitter: Submitter) -> None:
-        """List each known group once and adopt from it, before anything is sent."""
+    async def _look_first(self, books: Books, submitter: Submitter) -> bool:
+        """List each known group and adopt from it, before anything is sent; return whether the lists were whole."""
         if self.unreadable_intents and submitter.queue:
             self.observer.said(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
             await self.clock.sleep(self.settle_time)
-        await self._look_at_groups(books, submitter)
+        whole = await self._look_at_groups(books, submitter)
         await self.store.prove_groups(dialect=self.service.dialect)
         if submitter.queue:
             for number in self.unreadable_intents:
                 await self.store.drop_intent(number)
+        return whole
 
-    async def _look_at_groups(self, books: Books, submitter: Submitter) -> None:
+    async def _look_at_groups(self, books: Books, submitter: Submitter) -> bool:
+        whole = True
         for group_id in self.store.groups:
             awaited = len(self.ledger.awaited[group_id])
             wholesale = awaited > max(10, self.ledger.group_size(group_id) // 10)
@@ -156,6 +161,8 @@ class Engine:
                 await self.clock.sleep(Backoff().wait(attempt))
             else:
                 raise UndecidedError(group_id=group_id, runs=len(submitter.queue), reason=look.flaw or "")
+            whole = whole and look.flaw is None
+        return whole
 
     async def _until_done(
         self,
@@ -168,7 +175,12 @@ class Engine:
     ) -> None:
         """Return when the work is done or the time is up; raise what any part of it raised."""
         deadline = None if timeout is None else self.clock.now() + timeout
-        while not work.done():
+        while True:
+            for task in (work, *side, *followers.values()):
+                if task.done():
+                    task.result()
+            if work.done():
+                return
             left = None if deadline is None else max(0.0, self.clock.real(deadline - self.clock.now()))
             if left == 0.0:
                 submitter.stopping = True  # a POST in flight gets a moment for its answer
@@ -177,11 +189,8 @@ class Engine:
                         await submitter.idle()
                 return
             beat = 0.2 if left is None else min(left, 0.2)
-            done, _ = await asyncio.wait(
-                {work, *side, *followers.values()}, timeout=beat, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in done:
-                task.result()
+            tasks = {work, *side, *followers.values()}
+            await asyncio.wait(tasks, timeout=beat, return_when=asyncio.FIRST_COMPLETED)
 
     async def _flush_often(self, books: Books) -> None:
         while True:

@@ -28,14 +28,14 @@ class CursorTrack:
     """The events of one group's stream in order, up to the first that may not be passed yet."""
 
     durable: str | None = None
-    _passed: deque[tuple[str, str | None]] = field(default_factory=deque)
+    _passed: deque[tuple[str | None, str | None]] = field(default_factory=deque)
     _blocking: set[str] = field(default_factory=set)
 
     def add(self, event_id: str | None, *, blocked_by: str | None = None) -> None:
         """Append an event; `blocked_by` names a run that must have its outcome first."""
         if blocked_by is not None:
             self._blocking.add(blocked_by)
-        if event_id is not None:
+        if event_id is not None or blocked_by is not None:
             self._passed.append((event_id, blocked_by))
 
     def release(self, run_id: str) -> None:
@@ -45,7 +45,7 @@ class CursorTrack:
     def advance(self) -> str | None:
         """Return the cursor as far as it may go now."""
         while self._passed and self._passed[0][1] not in self._blocking:
-            self.durable = self._passed.popleft()[0]
+            self.durable = self._passed.popleft()[0] or self.durable
         return self.durable
 
 
@@ -60,6 +60,7 @@ class Books:
         self.waiting: set[RunId] = set()
         self.tracks: dict[str, CursorTrack] = {}
         self.to_hydrate: dict[str, str] = {}
+        self.given_up: dict[str, str] = {}
         self.sent = 0
         self._held: dict[str, dict[str, RunEvent]] = {}
         self._buffer: list[Outcome] = []
@@ -114,7 +115,7 @@ class Books:
         outcome = read_outcome(event, run, group_id=group_id)
         if outcome is not None:
             return self.take_outcome(outcome)
-        if event.status in TERMINAL and run not in self.ledger.outcomes:
+        if event.status in TERMINAL and run not in self.ledger.outcomes and event.run_id not in self.given_up:
             self.to_hydrate[event.run_id] = group_id
             self.notify()
         return False
@@ -153,8 +154,11 @@ class Books:
 
     def give_up(self, run_id: str) -> None:
         """Leave a run pending: its output cannot be had now."""
-        self.to_hydrate.pop(run_id, None)
-        self.waiting.discard(self.ledger.give_up(run_id))
+        group_id = self.to_hydrate.pop(run_id)
+        self.given_up[run_id] = group_id
+        run = self.ledger.awaited[group_id].get(run_id)
+        if run is not None:
+            self.waiting.discard(run)
         self.notify()
 
     # Batches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from parallel_frames._dialects import possible_inputs
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from parallel_frames._model import GroupStatus, RunEvent, RunId
     from parallel_frames._pace import Clock
     from parallel_frames._protocols import Service
+
+
+UNLINKED: Final = "it holds runs without metadata and without an input that was sent: they could be anybody's"
 
 
 async def list_patiently(
@@ -63,13 +66,13 @@ async def look_at_group(
     acknowledged = set(books.ledger.acknowledged[group_id])
     status = await _read_status(service, group_id)
     sought = _inputs_of(books, by_input)
-    runs: dict[str, RunEvent] = {}
+    listed: set[str] = set()
     unlinked: set[str] = set()
     echoes = False
 
     def take(event: RunEvent) -> None:
         nonlocal echoes
-        runs[event.run_id] = event
+        listed.add(event.run_id)
         echoes = echoes or read_identity(event.metadata) is not None
         run = books.ledger.identify(event)
         if run is None and not event.metadata:
@@ -84,10 +87,10 @@ async def look_at_group(
         service, group_id, take=take, clock=clock, include_input=bool(sought), include_output=include_output
     )
     if status is None:
-        return Look(runs, "its counts cannot be read")
-    look = judge_look(status, runs, acknowledged)
+        return Look(listed, "its counts cannot be read")
+    look = judge_look(status, listed, acknowledged)
     if look.flaw is None and unlinked and sought and not echoes:
-        return Look(runs, f"{len(unlinked)} of its runs carry no metadata and no input that was sent")
+        return Look(listed, UNLINKED)
     return look
 
 

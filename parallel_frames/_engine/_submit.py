@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._engine._look import look_at_group
+from parallel_frames._engine._look import UNLINKED, look_at_group
 from parallel_frames._ledger import Look
 from parallel_frames._model import (
     BATCH_LIMIT,
@@ -38,6 +38,7 @@ FIRST_UNPROVEN_BATCH: Final = 5
 LOOKS_AFTER_SETTLING: Final = 8
 LONG_WAIT: Final = 5.0
 ABSENCES: Final = 3
+CREDIT_PAUSE: Final = 1.0
 CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
 
@@ -176,10 +177,7 @@ class Submitter:
         if isinstance(posted, Accepted):
             posted = await self._match_ids(posted, intent)
         if isinstance(posted, Accepted):
-            self._unreachable = 0
-            self._linked = True
-            self._absences = 0
-            self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
+            self._note_created()
             receipts = [
                 Receipt(run.key, run.attempt, run_id, intent.group_id, row)
                 for run, run_id, row in zip(intent.runs, posted.run_ids, intent.rows, strict=True)
@@ -196,23 +194,34 @@ class Submitter:
             await self.books.drop_batch(intent)
             await self._after_refusal(posted, len(batch))
 
+    def _note_created(self) -> None:
+        """Go on with larger batches: the service creates what is sent, and its runs can be told apart."""
+        self._linked = True
+        self._absences = self._unreachable = 0
+        self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
+
     async def _match_ids(self, accepted: Accepted, intent: Intent) -> Accepted | Ambiguous:
         """Return the ids in the order of the runs; where that order is not documented, the group's list tells it."""
         if self._order_proven or self._service.dialect != "seed":
             return accepted
-        try:
-            await self._look_for(intent.group_id, intent.runs)
-        except CANNOT_BE_READ as error:
-            return Ambiguous(str(error))
-        found = self.books.ledger.found[intent.number]
-        if not found:  # the service echoes neither metadata nor input: the order is all there is
-            self._order_proven = True
-            return accepted
-        if len(found) < len(intent.runs):
-            return Ambiguous(f"the list shows {len(found)} of {len(intent.runs)} runs")
-        told = [found[run].run_id for run in intent.runs]
-        self._order_proven = told == list(accepted.run_ids)
-        return Accepted(told)
+        self.books.ledger.acknowledge(intent.group_id, accepted.run_ids)
+        claimed = dict(zip(intent.runs, accepted.run_ids, strict=True))
+        flaw: str | None = None
+        for attempt in range(Backoff().tries):
+            try:
+                flaw = (await self._look_for(intent.group_id, intent.runs)).flaw
+            except CANNOT_BE_READ as error:
+                flaw = str(error)
+            found = {run: receipt.run_id for run, receipt in self.books.ledger.found[intent.number].items()}
+            agrees = all(claimed[run] == run_id for run, run_id in found.items())
+            # Nothing found in a whole list: metadata and inputs are not echoed, and the order is all there is.
+            if agrees and (found or flaw is None or flaw == UNLINKED):
+                self._order_proven = True
+                return accepted
+            if len(found) == len(claimed):
+                return Accepted([found[run] for run in intent.runs])
+            await self._clock.sleep(Backoff().wait(attempt))
+        return Ambiguous(f"whose ids they are cannot be told: {flaw}")
 
     async def _after_refusal(self, refused: Refused, size: int) -> None:
         """Wait where waiting helps; raise where it does not."""
@@ -222,6 +231,7 @@ class Submitter:
             self._batch_limit = max(1, size // 2)  # perhaps fewer still fit the credit
             if self.books.ledger.in_flight():
                 self.books.observer.said("out of credit: waiting for runs in flight to finish")
+                await self._clock.sleep(CREDIT_PAUSE)
                 await self.books.news(timeout=self._clock.real(30.0))
         elif refused.status is None and self._unreachable < Backoff().tries:
             self._unreachable += 1
@@ -249,7 +259,8 @@ class Submitter:
         waited = began - each.since
         if not missing or (look.flaw is None and waited >= self._settle_time):
             self.undecided.remove(each)
-            self._linked = self._linked or len(missing) < len(each.intent.runs)
+            if len(missing) < len(each.intent.runs):
+                self._note_created()
             receipts = list(self.books.ledger.found[number].values())
             await self.books.end_batch(each.intent, receipts=receipts)
             self._requeue(missing)
@@ -287,11 +298,11 @@ class Submitter:
     async def _look(self, each: Undecided, missing: Sequence[RunId]) -> Look:
         """Look once; a service that cannot be read now proves nothing."""
         if not missing:
-            return Look({}, None)
+            return Look((), None)
         try:
             return await self._look_for(each.intent.group_id, missing)
         except CANNOT_BE_READ as error:
-            return Look({}, str(error))
+            return Look((), str(error))
 
     async def _look_for(self, group_id: str, runs: Sequence[RunId]) -> Look:
         return await look_at_group(

@@ -14,6 +14,7 @@ import parallel_frames as pf
 from parallel_frames._checkpoint import choose_folder, open_store
 from parallel_frames._model import Job, Options, Outcome, Receipt, RunId
 from parallel_frames.errors import (
+    CheckpointCorruptError,
     CheckpointError,
     CheckpointLockedError,
     CheckpointMismatchError,
@@ -155,7 +156,8 @@ def test_two_writers_are_refused_and_told_who_writes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from parallel_frames._checkpoint import open_store;"
         "from parallel_frames._model import *;"
-        "job = Job({'processor': 'base', 'schema': {'type': 'text'}}, 'f' * 32, 'base', {'output_schema': 'x'}, Options())\n"
+        "identity = {'processor': 'base', 'schema': {'type': 'text'}}\n"
+        "job = Job(identity, 'f' * 32, 'base', {'output_schema': 'x'}, Options())\n"
         "with open_store(Path(sys.argv[1]), job, host='example.test'): pass"
     )
     with open_store(folder, JOB, host=HOST):
@@ -214,24 +216,26 @@ def test_compaction_keeps_every_outcome_and_survives_dying_in_between(tmp_path: 
     assert [path.name for path in (folder / "outcomes").glob("*.parquet")] == ["000071.parquet"]
 
 
-def test_a_refresh_marks_what_was_known_before_it_and_only_that(tmp_path: Path) -> None:
-    """A refresh that was killed goes on: what is stale is the attempt it found, not the one it made."""
+def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> None:
+    """What a refresh found is what it is to ask anew, whatever it made since."""
     folder = tmp_path / "job"
-
-    async def ask(key: str, attempt: int) -> None:
-        number = await store.write_intent("tgrp_1", runs=[RunId(key, attempt)], rows=[0])
-        await store.write_receipt(number, receipts=[Receipt(key, attempt, f"run_{key[0]}{attempt}", "tgrp_1")])
-
     with open_store(folder, JOB, host=HOST) as store:
-        asyncio.run(ask("a" * 32, 0))
-        asyncio.run(ask("b" * 32, 0))
-        store.begin_refresh()
-        asyncio.run(ask("a" * 32, 1))
+        assert store.unfinished_refresh() is None
+        store.begin_refresh({"a" * 32: 0, "b" * 32: 3})
     with open_store(folder, JOB, host=HOST) as store:
-        store.begin_refresh()
-        assert store.recall().stale == {"a" * 32: 0, "b" * 32: 0}
+        assert store.unfinished_refresh() == {"a" * 32: 0, "b" * 32: 3}
         store.end_refresh()
-        assert store.recall().stale == {}
+        assert store.unfinished_refresh() is None
+
+
+def test_a_damaged_memory_of_a_refresh_is_never_guessed_at(tmp_path: Path) -> None:
+    """Which rows were asked again cannot be told, so a person decides."""
+    folder = tmp_path / "job"
+    with open_store(folder, JOB, host=HOST) as store:
+        store.begin_refresh({"a" * 32: 0})
+        (folder / "refresh.parquet").write_bytes(b"torn")
+        with pytest.raises(CheckpointCorruptError, match=r"refresh\.parquet is damaged.*Remove it"):
+            store.unfinished_refresh()
 
 
 def test_a_full_disk_is_a_checkpoint_error_that_says_what_is_safe(tmp_path: Path) -> None:

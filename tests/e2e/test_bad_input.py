@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import re
 
@@ -35,7 +35,7 @@ def df():
 
 @pytest.fixture
 def sim():
-    """A simulator that must not be asked for anything."""
+    """Start a simulator that must not be asked for anything."""
     with pf.offline(latency=0) as sim:
         yield sim
 
@@ -167,7 +167,7 @@ def test_status_columns_of_an_earlier_enrichment_stop_a_second_one(df, sim):
     """A second enrichment of a result needs a prefix or if_exists=, and says so."""
     out = df.parallel.enrich(SCHEMA)
     before = sim.counts.requests
-    with pytest.raises(InputError, match="'parallel_status', 'parallel_error'.*prefix="):
+    with pytest.raises(InputError, match=r"'parallel_status', 'parallel_error'.*prefix="):
         out.parallel.enrich({"size": int})
     assert sim.counts.requests == before
 
@@ -187,7 +187,7 @@ WRONG = {
     "timeout negative": ({"timeout": -1}, "timeout=-1"),
     "timeout nan": ({"timeout": float("nan")}, "timeout=nan"),
     "timeout bool": ({"timeout": True}, "timeout=True"),
-    "timeout negative delta": ({"timeout": datetime.timedelta(-1)}, "timeout="),
+    "timeout negative delta": ({"timeout": dt.timedelta(-1)}, "timeout="),
     "checkpoint number": ({"checkpoint": 3}, "checkpoint=3"),
     "checkpoint empty": ({"checkpoint": ""}, "checkpoint=''"),
     "checkpoint address": ({"checkpoint": "s3://bucket/x"}, "s3://bucket/x"),
@@ -308,9 +308,21 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
 def test_a_server_that_is_not_the_service_is_told(df, code, kind):
     """A page of HTML instead of an answer is an error that shows what came, never a row's failure."""
     with pf.offline(latency=0, speed=100, faults=[faults.html(on="create_group", code=code)]) as sim:
-        with pytest.raises(kind, match="(?i)html"):
+        with pytest.raises(kind, match=r"(?i)html"):
             df.parallel.enrich(SCHEMA)
         assert sim.counts.runs == 0
+
+
+def test_a_service_that_never_takes_a_batch_is_an_error_in_the_end(df, tmp_path):
+    """A 502 to every batch proves nothing, so it is looked at each time; at last it is an error, and nothing was paid."""
+    with pf.offline(latency=0, speed=400, faults=[faults.html(on="add_runs")]) as sim:
+        with pytest.raises(UnavailableError, match="502") as caught:
+            df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
+        assert "0 of 2 rows are answered" in str(caught.value)
+        assert "Run the same call again" in str(caught.value)
+        sim.clear_faults()
+        assert df.parallel.enrich(SCHEMA, checkpoint=tmp_path)["parallel_status"].eq("completed").all()
+    assert (sim.counts.runs, sim.counts.duplicates) == (2, 0)
 
 
 def test_a_redirect_takes_neither_key_nor_rows_elsewhere(df):
@@ -340,7 +352,7 @@ def test_every_refusal_is_of_one_tree():
 
 def test_unusual_cells_that_can_travel_do(df, sim):
     """Decimals, dates, times and nested values are sent as JSON; no cell is dropped silently."""
-    df["odd"] = pd.Series([decimal.Decimal("1.10"), datetime.date(2024, 1, 2)], index=df.index, dtype=object)
+    df["odd"] = pd.Series([decimal.Decimal("1.10"), dt.date(2024, 1, 2)], index=df.index, dtype=object)
     df["nest"] = [{"a": [1, None]}, [float("nan")]]
     df.parallel.enrich(SCHEMA)
     assert [run.input["odd"] for run in sim.runs()] == ["1.10", "2024-01-02"]

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -43,7 +44,7 @@ def enrich(rows=5):
 
 @pytest.fixture
 def sim():
-    """A simulator for the whole process."""
+    """Start a simulator for the whole process."""
     with pf.offline(answers=answer, latency=(0, 1), speed=20) as sim:
         yield sim
 
@@ -105,7 +106,7 @@ def test_awaited_it_leaves_the_loop_to_others(sim):
 
     check(asyncio.run(main()))
     assert len(ticks) > 10
-    assert max(after - before for before, after in zip(ticks, ticks[1:], strict=False)) < 1
+    assert max(after - before for before, after in pairwise(ticks)) < 1
 
 
 def test_a_cancelled_task_leaves_nothing_behind(sim):
@@ -113,7 +114,7 @@ def test_a_cancelled_task_leaves_nothing_behind(sim):
 
     async def main():
         work = asyncio.create_task(frame(20).parallel.aenrich({"name": str}))
-        while not sim.counts.runs:
+        while not sim.counts.runs:  # noqa: ASYNC110 - the simulator is in another thread
             await asyncio.sleep(0.005)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -183,7 +184,7 @@ def script(tmp_path):
 @posix
 @pytest.mark.parametrize("when", ["answers come", "sending"])
 def test_ctrl_c_in_a_script_loses_nothing(script, tmp_path, when):
-    """Ctrl-C ends a script with KeyboardInterrupt; what was answered is stored, and a second run pays for the rest only."""
+    """Ctrl-C ends a script; what was answered is stored, and a second run pays for the rest only."""
 
     def latency(rng):
         return 0.0 if rng.random() < 0.5 else 500.0
@@ -217,7 +218,7 @@ def test_ctrl_c_in_a_script_loses_nothing(script, tmp_path, when):
 
 @pytest.fixture
 def notebook(sim, monkeypatch):
-    """A Jupyter kernel whose cells enrich against the simulator; each returns what it printed and how it ended."""
+    """Start a kernel whose cells enrich against the simulator; each tells what it printed and how it ended."""
     start_new_kernel = pytest.importorskip("jupyter_client.manager").start_new_kernel
     monkeypatch.setenv("PARALLEL_API_KEY", "any")
     monkeypatch.setenv("PARALLEL_BASE_URL", sim.url)
@@ -258,11 +259,13 @@ def test_in_a_notebook_an_interrupt_loses_nothing(notebook, sim, tmp_path):
         small = pd.DataFrame({"company": ["a", "b", "c"]})
         """
     assert wait(queue(setup)) == ("", "")
-    said = [wait(cell) for cell in [
-        queue("out = small.parallel.enrich({'name': str}, checkpoint=None, progress=False); print(out['name'].tolist())"),
-        queue("out = await small[1:].parallel.aenrich({'name': (str, 'x')}, checkpoint=None, progress=False); print(out['name'].tolist())"),
-        queue("print('queued', pf.last().status())"),
-    ]]  # fmt: skip
+    options = "checkpoint=None, progress=False"
+    cells = [
+        f"out = small.parallel.enrich({{'name': str}}, {options}); print(out['name'].tolist())",
+        f"out = await small[1:].parallel.aenrich({{'name': (str, 'x')}}, {options}); print(out['name'].tolist())",
+        "print('queued', pf.last().status())",
+    ]
+    said = [wait(cell) for cell in [queue(source) for source in cells]]
     assert [text.splitlines()[-1:] for text, _ in said] == [
         ["['a', 'b', 'c']"], ["['b', 'c']"], ["queued {'completed': 2}"],
     ]  # fmt: skip

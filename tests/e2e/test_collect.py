@@ -31,7 +31,7 @@ def df():
 
 @pytest.fixture(params=["published", "seed"])
 def sim(request):
-    """A simulator of either dialect."""
+    """Start a simulator of either dialect."""
     with Simulator(answers=answer, latency=0, dialect=request.param) as sim:
         sim.api = request.param
         yield sim

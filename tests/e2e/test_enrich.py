@@ -40,7 +40,7 @@ async def _await(coroutine):
 
 WAYS = {
     "df.parallel.enrich": lambda df, *schema, **options: df.parallel.enrich(*schema, **options),
-    "pf.enrich": lambda df, *schema, **options: pf.enrich(df, *schema, **options),
+    "pf.enrich": pf.enrich,
     "df.parallel.aenrich": lambda df, *schema, **options: asyncio.run(_await(df.parallel.aenrich(*schema, **options))),
     "pf.aenrich": lambda df, *schema, **options: asyncio.run(_await(pf.aenrich(df, *schema, **options))),
 }
@@ -422,7 +422,7 @@ def test_the_price_is_said_before_the_first_run_is_sent(log_of, tmp_path):
         df.parallel.enrich(SCHEMA, processor="pro", checkpoint=tmp_path)
         first, posts = lines[0]
         assert posts == 0
-        assert first.startswith("402 rows → 400 runs · 1 rows with nothing to send · $40.00 · ~")
+        assert first.startswith("402 rows → 400 runs · 1 row with nothing to send · $40.00 · ~")
         assert f"sends company, website · checkpoint {tmp_path}" in first
         assert first.endswith("SIMULATED")
         lines.clear()

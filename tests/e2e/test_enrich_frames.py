@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 
 import numpy as np
@@ -33,7 +33,7 @@ INDEXES = {
     "categorical": pd.CategoricalIndex(["x", "y", "x", "y"]),
     "interval": pd.IntervalIndex.from_breaks(range(5)),
     "multi": pd.MultiIndex.from_tuples([("a", 1), ("a", 1), ("b", 2), (None, 3)], names=["letter", None]),
-    "objects": pd.Index([(1, 2), "x", 3.5, datetime.date(2024, 1, 2)], dtype=object, tupleize_cols=False),
+    "objects": pd.Index([(1, 2), "x", 3.5, dt.date(2024, 1, 2)], dtype=object, tupleize_cols=False),
 }
 
 
@@ -133,7 +133,7 @@ def test_duplicate_labels_are_fine_unless_they_are_meant():
         for options in ({}, {"inputs": ["x"]}, {"inputs": ["company"], "metadata": {"m": "x"}}):
             with pytest.raises(InputError, match="'x'"):
                 df.parallel.enrich({"name": str}, **options)
-        with pytest.raises(InputError, match="'x'.* more than once"):
+        with pytest.raises(InputError, match=r"'x'.* more than once"):
             df.parallel.enrich({"x": str}, inputs=["company"], if_exists="overwrite")
         assert sim.counts.posts == 0
         out = df.parallel.enrich({"name": str}, inputs=["company"])
@@ -263,7 +263,7 @@ def test_the_pyarrow_backend_is_arrow_throughout(tmp_path):
         "note": "string[pyarrow]",
     }
     first = out.iloc[0]
-    assert (first["whole"], first["day"], first["place"]) == (2**53 + 1, datetime.date(2024, 2, 29), TYPED["place"])
+    assert (first["whole"], first["day"], first["place"]) == (2**53 + 1, dt.date(2024, 2, 29), TYPED["place"])
     assert list(first["tags"]) == ["x", "y"]
     assert out.iloc[1][list(TYPED)].isna().all()
     out.to_parquet(tmp_path / "out.parquet")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import Literal
 
 import pandas as pd
@@ -129,7 +129,7 @@ def test_a_broken_field_is_missing_and_told(name, backend):
         "founded": {"type": "integer", "minimum": 1600},
         "ceo": str | None,
         "size": Literal["small", "large"],
-        "day": datetime.date,
+        "day": dt.date,
         "tags": list[str],
         "count": int,
     }
@@ -151,7 +151,7 @@ def test_a_broken_field_is_missing_and_told(name, backend):
     ("how", "status"), [("type", "invalid"), ("null", "invalid"), ("missing", "invalid"), ("empty", "invalid")]
 )
 def test_answers_the_service_broke_are_invalid(how, status):
-    """A field of another type, null, a missing field or an empty answer: invalid, with the column's name in the error."""
+    """A field of another type, null, a missing field, an empty answer: invalid, and the error names the column."""
     with pf.offline(latency=0, faults=[faults.break_answers(how=how)]):
         out = COMPANY.parallel.enrich({"founded": int, "ceo": str})
     assert out["parallel_status"].tolist() == [status]

@@ -15,4 +15,3 @@ pf.enrich(df, "x", "core")  # type: ignore[call-arg]
 pf.enrich("df", "x")  # type: ignore[arg-type]
 pf.collect(df, "tgrp_1", "x", timeout=3)  # type: ignore[call-arg]
 pf.Client("key")  # type: ignore[call-arg]
-pf.nothing  # type: ignore[attr-defined]  # noqa: B018 - the look-up is the mistake

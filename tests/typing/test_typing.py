@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.slow
 def test_mypy_accepts_the_uses_and_finds_the_mistakes():
-    """mypy --strict finds nothing in the uses; in the misuses each marked line is a mistake it knows by that name."""
+    """Nothing is wrong with the uses, and each marked line of the misuses is a mistake of that name."""
     pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent"]
     files = [str(HERE / "uses.py"), str(HERE / "misuses.py")]

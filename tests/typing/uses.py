@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_type
 
@@ -44,7 +44,7 @@ def call_with_everything(client: pf.Client) -> pd.DataFrame:
         if_exists="overwrite",
         dtype_backend="pyarrow",
         on_error="raise",
-        timeout=datetime.timedelta(minutes=1),
+        timeout=dt.timedelta(minutes=1),
         group_id=None,
         metadata={"id": "company"},
         options=options,
@@ -76,29 +76,29 @@ def inputs() -> list[pd.DataFrame]:
         pf.enrich(df, "x", inputs="Research {company}"),
         pf.enrich(df, "x", inputs=["company", 1, ("a", "b")]),
         pf.enrich(df, "x", inputs={"name": "company", "number": 1}),
-        pf.enrich(df, "x", inputs=None, checkpoint=None, timeout=3.5),
+        pf.enrich(df, "x", inputs=None, checkpoint=None, timeout=3.5, group_id=["tgrp_1", "tgrp_2"]),
     ]
 
 
 async def awaited() -> pd.DataFrame:
-    """The coroutine."""
+    """Await the coroutine."""
     out = await pf.aenrich(df, {"founded": int}, dtype_backend="numpy_nullable")
     assert_type(out, pd.DataFrame)
     return out
 
 
 def through_a_pipe() -> pd.DataFrame:
-    """The functions fit into pandas' own pipe."""
+    """Show that the functions fit into pandas' own pipe."""
     return df.pipe(pf.enrich, {"founded": int})
 
 
 def collected(client: pf.Client) -> pd.DataFrame:
-    """Collecting takes the options of columns only."""
+    """Collect with the options of columns."""
     return pf.collect(df, "tgrp_1", {"founded": int}, processor="core", prefix="x_", client=client)
 
 
 def offline() -> Simulator:
-    """The offline block gives the simulator."""
+    """Look at the simulator that the offline block gives."""
     with pf.offline(answers=lambda sent: {"founded": len(sent["company"])}, latency=0.1) as sim:
         pf.enrich(df, {"founded": int})
     assert_type(sim.counts.runs, int)
@@ -106,7 +106,7 @@ def offline() -> Simulator:
 
 
 def handle() -> Mapping[str, int]:
-    """The handle of the last enrichment."""
+    """Ask the handle of the last enrichment."""
     run = pf.last()
     if run is None:
         return {}

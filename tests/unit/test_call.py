@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import pathlib
 
 import numpy as np
@@ -23,7 +23,7 @@ from parallel_frames.errors import InputError
         (1.5, 1.5),
         (np.int64(3), 3.0),
         (np.float64(0.5), 0.5),
-        (datetime.timedelta(minutes=2), 120.0),
+        (dt.timedelta(minutes=2), 120.0),
         (pd.Timedelta("1h"), 3600.0),
         (float("inf"), None),
     ],
@@ -33,10 +33,10 @@ def test_a_time_is_seconds_however_it_was_given(given, expected):
     assert seconds(given, name="timeout") == expected
 
 
-@pytest.mark.parametrize("given", ["1", True, float("nan"), -0.1, datetime.timedelta(seconds=-1), [1], 1j])
+@pytest.mark.parametrize("given", ["1", True, float("nan"), -0.1, dt.timedelta(seconds=-1), [1], 1j])
 def test_what_is_no_time_is_refused(given):
     """A text, a truth value, a negative time or none at all is an InputError that shows it."""
-    with pytest.raises(InputError, match="timeout=.* is no time"):
+    with pytest.raises(InputError, match=r"timeout=.* is no time"):
         seconds(given, name="timeout")
 
 
@@ -48,7 +48,7 @@ def test_checkpoints_may_be_paths_or_none(path):
 
 def test_a_call_is_a_value():
     """Two calls with the same options are equal, and none can be changed afterwards."""
-    assert Call(timeout=60) == Call(timeout=datetime.timedelta(minutes=1))
+    assert Call(timeout=60) == Call(timeout=dt.timedelta(minutes=1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         Call().prefix = "x"
 
@@ -65,6 +65,6 @@ def test_unknown_names_are_answered_with_the_nearest():
     """A name that is no option is a TypeError with the nearest option, or else all of them."""
     with pytest.raises(TypeError, match=r"no option 'checkpiont'; did you mean 'checkpoint'\?"):
         make_call({"checkpiont": None})
-    with pytest.raises(TypeError, match="there are processor, inputs, .*client"):
+    with pytest.raises(TypeError, match=r"there are processor, inputs, .*client"):
         make_call({"zzz": None})
     assert make_call({"dedupe": False}) == Call(dedupe=False)

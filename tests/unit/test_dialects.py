@@ -408,6 +408,14 @@ class TestEvents:
         assert isinstance(event, RunEvent)
         assert event.metadata == SENT["metadata"]
 
+    def test_a_column_named_metadata_is_not_the_runs_metadata(self):
+        """A bare input that happens to hold that name identifies nobody."""
+        bare = {"metadata": {"key": "k"}, "country": "France"}
+        event = read_event(orjson.dumps(an_event(run=run_state(metadata=None), input=bare)))
+        assert isinstance(event, RunEvent)
+        assert event.metadata is None
+        assert possible_inputs(event) == [bare]
+
     @pytest.mark.parametrize("metadata", [[], "x", 0, ["key"], True])
     def test_odd_metadata_is_none(self, metadata):
         """What is not a mapping identifies nobody."""

@@ -124,13 +124,21 @@ def test_a_run_found_by_metadata_waits_for_its_batch_to_be_decided() -> None:
     assert ledger.find(RunId(KEY, 5), run_id="run_9", group_id=GROUP) == Receipt(KEY, 5, "run_9", GROUP)
 
 
-def test_a_run_that_was_given_up_is_not_waited_for_again() -> None:
-    """Giving up leaves the row pending and the call able to end."""
+def test_a_run_with_an_outcome_is_not_missing_from_its_batch() -> None:
+    """An answered run needs no receipt to be known as created."""
+    ledger = Ledger()
+    ledger.add_outcome(outcome(KEY))
+    ledger.open_intent(Intent(1, GROUP, (RunId(KEY, 0), RunId(OTHER, 0)), (0, 1)))
+    assert ledger.missing(1) == [RunId(OTHER, 0)]
+
+
+def test_metadata_says_whose_a_run_is_before_its_place_in_an_answer_does() -> None:
+    """An id that was matched to the wrong run by its place is corrected by the run's own metadata."""
     ledger = Ledger()
     ledger.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
-    assert ledger.give_up("run_1") == RunId(KEY, 0)
-    assert needs(ledger, KEY) == ([0], [], [])
-    assert ledger.answer(KEY) is None
+    assert ledger.identify(RunEvent("run_1", "completed")) == RunId(KEY, 0)
+    told = RunEvent("run_1", "completed", metadata={"key": OTHER, "attempt": "0"})
+    assert ledger.identify(told) == RunId(OTHER, 0)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +160,9 @@ def test_an_identity_is_read_only_from_metadata_like_ours(metadata: object, expe
     assert read_identity(metadata) == expected  # type: ignore[arg-type]
 
 
-def listing(*run_ids: str) -> dict[str, RunEvent]:
+def listing(*run_ids: str) -> tuple[str, ...]:
     """Return a listing of runs."""
-    return {run_id: RunEvent(run_id, "queued") for run_id in run_ids}
+    return run_ids
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import numpy as np
 import orjson
@@ -16,7 +16,7 @@ from parallel_frames._plan import make_job, make_options, make_plan
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError
 
-TYPES = {"text": str, "n": int, "tags": list[str], "day": datetime.date}
+TYPES = {"text": str, "n": int, "tags": list[str], "day": dt.date}
 ANSWER = {"text": "a", "n": 1, "tags": ["x"], "day": "2024-01-02"}
 
 
@@ -179,7 +179,7 @@ def test_a_broken_field_replaces_nothing():
 def test_layouts_name_columns_and_refuse_collisions():
     """Labels are prefix and name, padded for MultiIndex columns; a label there already or twice is refused."""
     schema = parse_schema({"ceo": str, "parallel_status": str})
-    with pytest.raises(InputError, match="parallel_status.*status=False"):
+    with pytest.raises(InputError, match=r"parallel_status.*status=False"):
         make_layout(frame("a"), schema, prefix="", status=True, if_exists="error")
     layout = make_layout(frame("a"), schema, prefix="", status=False, if_exists="error")
     assert (layout.all, layout.status, layout.error) == (("ceo", "parallel_status"), None, None)

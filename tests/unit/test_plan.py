@@ -102,7 +102,7 @@ def test_the_spec_holds_both_schemas():
 
 
 def test_an_input_schema_must_say_something():
-    """ "auto" describes no input, and what is no schema is refused as one."""
+    """An input of "auto" describes nothing, and what is no schema is refused as one."""
     for wrong in ("auto", {"type": "auto"}, 3, {}):
         with pytest.raises(SchemaError):
             job_of(input_schema=wrong)
@@ -138,7 +138,7 @@ def test_metadata_is_that_of_the_first_row_with_the_input():
     [
         (np.float64(1.5), 1.5),
         (np.int8(3), 3),
-        (np.bool_(True), True),  # noqa: FBT003 - numpy's own
+        (np.bool_(True), True),
         (2**63 - 1, 2**63 - 1),
         (2**63, str(2**63)),
         (float("-inf"), "-inf"),

@@ -46,10 +46,12 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> _Any:
-    """Import what costs time to import (httpx, pyarrow) only when it is used."""
-    if name in _LAZY:
-        from importlib import import_module
+if not _TYPE_CHECKING:  # a type checker would take it for a promise of every name
 
-        return getattr(import_module(f"parallel_frames.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'parallel_frames' has no attribute {name!r}")
+    def __getattr__(name: str) -> _Any:
+        """Import what costs time to import (httpx, pyarrow) only when it is used."""
+        if name in _LAZY:
+            from importlib import import_module
+
+            return getattr(import_module(f"parallel_frames.{_LAZY[name]}"), name)
+        raise AttributeError(f"module 'parallel_frames' has no attribute {name!r}")

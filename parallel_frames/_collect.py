@@ -54,9 +54,7 @@ async def collect_group(
             elif event.status == "completed":
                 without_output.append(event.run_id)
 
-        await list_patiently(
-            session, group_id, take=take, clock=client.clock, include_input=True, include_output=True
-        )
+        await list_patiently(session, group_id, take=take, clock=client.clock, include_input=True, include_output=True)
         for run_id in dict.fromkeys(without_output):
             if (event := await session.run_result(run_id)) is not None:
                 take(event)

@@ -83,7 +83,8 @@ def _bar_class() -> Any:
     """Return tqdm's notebook bar where it can be drawn, and its text bar elsewhere."""
     if _in_notebook():
         try:
-            import ipywidgets  # noqa: F401 - without it the notebook bar only warns
+            # Without it the notebook bar only warns.
+            import ipywidgets  # noqa: F401 # pyright: ignore[reportMissingImports] - optional
             from tqdm.notebook import tqdm as notebook_bar
         except ImportError:
             pass

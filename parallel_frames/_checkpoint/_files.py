@@ -103,7 +103,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_part(path: Path, *, repair: bool = True) -> pa.Table | None:
     """Return a part's table, or None for a torn, truncated, empty or foreign file, which `repair` sets aside."""
     try:
-        return pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        return pq.read_table(path, page_checksum_verification=True, partitioning=None)  # pyright: ignore[reportArgumentType] - its stub forgets None
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the file may be sound: too many open, not ours
             raise CheckpointError(f"{path} could not be read ({error.strerror}).", path=path) from error

@@ -15,7 +15,7 @@ class MemoryStore:
 
     def __init__(self, *, groups: Sequence[str] = (), dialect: DialectName | None = None) -> None:
         self.groups = list(groups)
-        self.dialect = dialect
+        self.dialect: DialectName | None = dialect
         self._number = 0
 
     @property

@@ -166,8 +166,8 @@ class DirectoryStore:
         table = read_part(path, repair=False)
         if table is None:
             raise CheckpointCorruptError(
-                f"{path} is damaged, so it cannot be told which rows an unfinished refresh has asked already. Remove it "
-                "and say refresh=True to ask every row anew, or leave refresh out to keep what there is.",
+                f"{path} is damaged, so it cannot be told which rows an unfinished refresh has asked already. Remove "
+                "it and say refresh=True to ask every row anew, or leave refresh out to keep what there is.",
                 path=self.folder,
             )
         return stale_of(table)

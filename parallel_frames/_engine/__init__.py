@@ -146,7 +146,8 @@ class Engine:
             opened = {run for i in self.ledger.intents.values() if i.group_id == group_id for run in i.runs}
             unknown = {run for run in books.waiting - opened if not self.ledger.is_paid(run)}
             unknown = unknown if self.service.dialect == "seed" else set()
-            for attempt in range(Backoff().tries + 1):
+            attempt = 0
+            while True:
                 look = await look_at_group(
                     self.service,
                     books,
@@ -157,10 +158,11 @@ class Engine:
                 )
                 if look.flaw is None or not submitter.queue:
                     break
+                if attempt == Backoff().tries:
+                    raise UndecidedError(group_id=group_id, runs=len(submitter.queue), reason=look.flaw)
                 self.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
                 await self.clock.sleep(Backoff().wait(attempt))
-            else:
-                raise UndecidedError(group_id=group_id, runs=len(submitter.queue), reason=look.flaw or "")
+                attempt += 1
             whole = whole and look.flaw is None
         return whole
 

@@ -226,6 +226,7 @@ class Submitter:
     async def _after_refusal(self, refused: Refused, size: int) -> None:
         """Wait where waiting helps; raise where it does not."""
         if refused.status == 429:
+            self._batch_limit = max(1, size // 2)  # the limit may be lower than one batch
             self._pacer.refuse(refused.retry_after, now=self._clock.now())
         elif refused.status == 402 and (self.books.ledger.in_flight() or size > 1):
             self._batch_limit = max(1, size // 2)  # perhaps fewer still fit the credit

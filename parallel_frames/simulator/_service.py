@@ -183,14 +183,18 @@ class Service:
             case Cancelled():
                 self._end_run(run, "cancelled", answer.message)
             case _:
-                run.output = build_output(
-                    answer,
-                    spec=run.spec,
-                    draw=run.canonical[-2] if len(run.canonical) > 1 else 0,
-                    elements=run.elements,
-                    string_content=self.settings.string_content,
-                )
-                self._end_run(run, "completed")
+                try:
+                    run.output = build_output(
+                        answer,
+                        spec=run.spec,
+                        draw=run.canonical[-2] if len(run.canonical) > 1 else 0,
+                        elements=run.elements,
+                        string_content=self.settings.string_content,
+                    )
+                except TypeError as error:  # what the user's function returned is not JSON
+                    self._end_run(run, "failed", f"the answer is not JSON: {error}")
+                else:
+                    self._end_run(run, "completed")
 
     def _end_run(self, run: Run, status: Status, message: str | None = None) -> None:
         if message is not None:

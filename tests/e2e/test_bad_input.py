@@ -314,7 +314,7 @@ def test_a_server_that_is_not_the_service_is_told(df, code, kind):
 
 
 def test_a_service_that_never_takes_a_batch_is_an_error_in_the_end(df, tmp_path):
-    """A 502 to every batch proves nothing, so it is looked at each time; at last it is an error, and nothing was paid."""
+    """A 502 to every batch proves nothing, so each is looked for; at last it is an error, and nothing was paid."""
     with pf.offline(latency=0, speed=400, faults=[faults.html(on="add_runs")]) as sim:
         with pytest.raises(UnavailableError, match="502") as caught:
             df.parallel.enrich(SCHEMA, checkpoint=tmp_path)

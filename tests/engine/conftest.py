@@ -43,7 +43,7 @@ def paid(sim: Simulator) -> Counter[tuple[str, str]]:
 
 @pytest.fixture
 def engine() -> SimpleNamespace:
-    """The functions above, for tests to call."""
+    """Give the functions above to tests."""
     return SimpleNamespace(
         SPEED=SPEED, SCHEMA=SCHEMA, answer=answer, frame=frame, client=client, enrich=enrich, paid=paid
     )

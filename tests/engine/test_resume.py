@@ -242,7 +242,7 @@ def test_a_refresh_asks_every_row_once_more(tmp_path: Path) -> None:
 def test_an_old_answer_stands_until_the_refresh_has_a_new_one(tmp_path: Path) -> None:
     """A refresh that is not done in time leaves the old answers in their rows, and is awaited by the next call."""
     wait = [1.0]
-    with Simulator(answer, latency=lambda rng: wait[0], speed=SPEED) as sim:
+    with Simulator(answer, latency=lambda _: wait[0], speed=SPEED) as sim:
         enrich(sim, frame(1, 2), tmp_path)
         wait[0] = 150
         out = enrich(sim, frame(1, 2), tmp_path, refresh=True, timeout=50)

@@ -32,7 +32,7 @@ class Rewritten(RequestFault):
 
     change: Any = None
 
-    async def strike(self, exchange: Any, proceed: Any) -> Any:
+    async def strike(self, exchange: Any, proceed: Any) -> Any:  # noqa: ARG002 - the Fault's shape
         """Answer, and change the answer's body."""
         answered = await proceed()
         if answered.status_code != 200:
@@ -55,7 +55,7 @@ def only_total(body: dict[str, Any]) -> dict[str, Any]:
 class WithoutOutput(faults.StreamFault):
     """Streams and lists that leave every output out."""
 
-    async def bend(self, frames: Any, *, rng: Any) -> Any:
+    async def bend(self, frames: Any, *, rng: Any) -> Any:  # noqa: ARG002 - the Fault's shape
         """Strip the output of each event."""
         async for chunk in frames:
             yield [self._strip(data) for data in chunk]
@@ -72,7 +72,7 @@ class WithoutOutput(faults.StreamFault):
 async def cancel_when(condition: Any, df: pd.DataFrame, **options: Any) -> None:
     """Begin an enrichment and cancel it, as Ctrl-C does, once a condition holds."""
     running = asyncio.create_task(df.parallel.aenrich(progress=False, **options))
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - the simulator, in another thread, sets no event of ours
         await asyncio.sleep(0.002)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

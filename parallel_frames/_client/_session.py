@@ -1,38 +1,21 @@
-"""HTTP for one account of one service: the only room that knows httpx.
-
-`Client` is the user's: where the service is, which key, how fast. `Session` is one event loop's connection with it
-and keeps the engine's `Service` protocol. httpx's exceptions become ours here; whether a request may be repeated
-is decided here by what it is: reading is retried, adding runs never is. The API key is in the request's header and
-nowhere else.
-"""
+"""`Session`: one event loop's connection with a service, which asks patiently and sends once."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import math
-import os
-import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
 from parallel_frames import _dialects as dialects
-from parallel_frames._model import Accepted, Ambiguous, OtherEvent, Refused, RunEvent
-from parallel_frames._pace import Backoff, Clock, Pacer, shared_pacer
+from parallel_frames._client._answers import bounded_body, error_of, retry_after, unreachable
+from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
+from parallel_frames._pace import Backoff
 from parallel_frames._sse import EventDecoder, EventTooLargeError
 from parallel_frames.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    CreditError,
-    ParallelFramesError,
     ProtocolError,
-    RateLimitError,
     RejectedError,
     ServiceError,
     UnavailableError,
@@ -41,16 +24,12 @@ from parallel_frames.errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
+    from parallel_frames._client._account import Client
     from parallel_frames._model import DialectName, Event, GroupStatus, Job, Json, OutgoingRun, Posted
 
 T = TypeVar("T")
 logger = logging.getLogger("parallel_frames")
 
-LIVE_URL: Final = "https://api.parallel.ai"
-KEY_VARIABLE: Final = "PARALLEL_API_KEY"
-URL_VARIABLE: Final = "PARALLEL_BASE_URL"
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-BODY_LIMIT: Final = 256 * 2**20
 EXCERPT_LIMIT: Final = 64 * 2**10
 TORN_TRIES: Final = 2
 LEAST_KEY: Final = 8  # what is shorter is no secret, but a word
@@ -65,129 +44,6 @@ NOTHING_SENT: Final = (
 NOTHING_CREATED: Final = frozenset({400, 401, 402, 403, 404, 422, 429})
 TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 SIMULATOR_HEADER: Final = "x-parallel-simulator"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """Where the service is, which account pays, and how fast to go.
-
-    Nothing is connected until an enrichment runs; one client may serve many, in any thread.
-
-    Parameters
-    ----------
-    api_key : str, optional
-        The account's key. Default: the environment variable ``PARALLEL_API_KEY``. It is never shown.
-    base_url : str, optional
-        The service's address. Default: ``PARALLEL_BASE_URL``, or the live service.
-    api : {"auto", "published", "published-v1beta", "seed"}, default "auto"
-        The dialect. ``"auto"`` finds it out while a job's first group is created.
-    max_per_minute : int or None, default 2000
-        Runs created per minute over everything this process does with this key; None for no limit.
-        If several clients of one key are at work, the lowest holds.
-    settle_time : float, default 60.0
-        Seconds after which a batch that the service does not show is taken as not created. Only then is it sent
-        again; the promise to pay once holds as long as the service applies a request within this time.
-    request_timeout : float, default 60.0
-        Seconds one request may take; streams may be silent for as long.
-    allow_http : bool, default False
-        Whether the key may travel unencrypted to a host that is not this machine.
-    clock_speed : float, optional
-        Seconds of settling, backoff, pacing and timeouts per second of the wall; for tests against a simulator
-        whose own clock is as fast. Default: ``PARALLEL_FRAMES_CLOCK_SPEED``, or 1.
-
-    Raises
-    ------
-    ConfigurationError
-        No key anywhere, or an address that cannot be used.
-
-    Examples
-    --------
-    >>> import parallel_frames as pf
-    >>> pf.Client(api_key="not-a-real-key", max_per_minute=600)
-    Client(base_url='https://api.parallel.ai', api='auto', max_per_minute=600, settle_time=60.0)
-    """
-
-    api_key: str | None = field(default=None, repr=False)
-    base_url: str = ""
-    api: Literal["auto", "published", "published-v1beta", "seed"] = "auto"
-    max_per_minute: int | None = 2000
-    settle_time: float = 60.0
-    request_timeout: float = 60.0
-    allow_http: bool = False
-    clock_speed: float | None = None
-
-    def __post_init__(self) -> None:
-        key = self.api_key or os.environ.get(KEY_VARIABLE, "")
-        if not key.strip():
-            raise ConfigurationError(
-                f"There is no API key. Set the environment variable {KEY_VARIABLE}, pass "
-                "client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`."
-            )
-        if not key.isascii() or not key.strip().isprintable():
-            raise ConfigurationError(f"The API key holds characters that no key has; check {KEY_VARIABLE}.")
-        url = (self.base_url or os.environ.get(URL_VARIABLE, "") or LIVE_URL).strip().rstrip("/")
-        _check_address(url, allow_http=self.allow_http)
-        if self.api != "auto" and self.api not in dialects.DIALECTS:
-            raise ConfigurationError(f"api={self.api!r} is none of 'auto', {', '.join(map(repr, dialects.DIALECTS))}.")
-        if self.max_per_minute is not None and self.max_per_minute < 1:
-            raise ConfigurationError(f"max_per_minute={self.max_per_minute} would never send anything.")
-        if not self.settle_time >= 0:
-            raise ConfigurationError(f"settle_time={self.settle_time} is not a number of seconds.")
-        if not 0 < self.request_timeout < math.inf:
-            raise ConfigurationError(f"request_timeout={self.request_timeout} would never let an answer come.")
-        speed = Clock.from_environment().speed if self.clock_speed is None else self.clock_speed
-        if not 0 < speed < math.inf:
-            raise ConfigurationError(f"clock_speed={speed} is not the speed of a clock.")
-        object.__setattr__(self, "api_key", key.strip())
-        object.__setattr__(self, "base_url", url)
-        object.__setattr__(self, "clock_speed", speed)
-
-    def __repr__(self) -> str:
-        return (
-            f"Client(base_url={self.base_url!r}, api={self.api!r}, max_per_minute={self.max_per_minute}, "
-            f"settle_time={self.settle_time})"
-        )
-
-    def __reduce__(self) -> tuple[Callable[[], Client], tuple[()]]:
-        raise TypeError("a Client is not pickled: it holds the API key; make one where it is needed")
-
-    @property
-    def host(self) -> str:
-        """The host, and the port if it is not the usual one."""
-        return urlsplit(self.base_url).netloc
-
-    @property
-    def clock(self) -> Clock:
-        """The clock everything of this client waits by."""
-        return Clock(self.clock_speed or 1.0)
-
-    @property
-    def real_timeout(self) -> float:
-        """The wall's seconds that one request may take."""
-        return max(self.clock.real(self.request_timeout), 2.0)
-
-    @property
-    def pacer(self) -> Pacer:
-        """The pacer that every client of this host and key shares in this process."""
-        account = hashlib.blake2b((self.api_key or "").encode(), digest_size=16).hexdigest()
-        return shared_pacer(self.host, account=account, clock=self.clock)
-
-    @asynccontextmanager
-    async def session(self, *, dialect: DialectName | None = None) -> AsyncIterator[Session]:
-        """Open connections for the running event loop; `dialect` is what a checkpoint remembers."""
-        named = dialect or (None if self.api == "auto" else self.api)
-        loopback = urlsplit(self.base_url).hostname in LOOPBACK
-        real = self.real_timeout
-        http = httpx.AsyncClient(
-            base_url=self.base_url,
-            headers={"x-api-key": self.api_key or "", "user-agent": "parallel_frames"},
-            timeout=httpx.Timeout(real, connect=min(real, 20.0)),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-            follow_redirects=False,  # a redirect must neither repeat a POST nor carry the key elsewhere
-            trust_env=not loopback,  # a proxy is not asked for what is on this machine
-        )
-        async with http:
-            yield Session(http, client=self, dialect=dialects.DIALECTS[named] if named else None)
 
 
 class Session:
@@ -248,7 +104,7 @@ class Session:
         try:
             status, headers, answer = await self._send("POST", path, body=body, params=query, headers=self._beta(job))
         except NOTHING_SENT as error:
-            return Refused(None, _unreachable(self._client.host, error))
+            return Refused(None, unreachable(self._client.host, error))
         except (httpx.HTTPError, ProtocolError) as error:
             return Ambiguous(f"the connection broke before the answer ({type(error).__name__})")
         if status in NOTHING_CREATED:
@@ -307,7 +163,7 @@ class Session:
         async with self._streaming(path, params=params, group_id=group_id) as response:
             if "json" in response.headers.get("content-type", "").lower():
                 try:
-                    for run in dialects.read_listing(self._without_key(await _bounded_body(response))):
+                    for run in dialects.read_listing(self._without_key(await bounded_body(response))):
                         yield run
                 except dialects.UnreadableError as error:
                     raise ProtocolError(f"The list of runs: {error}.", group_id=group_id) from error
@@ -365,6 +221,8 @@ class Session:
     ) -> T:
         """Send what may be repeated, until it is answered or hopeless, and read the answer."""
         backoff = Backoff()
+        failure: ServiceError = UnavailableError(f"{self._client.host} was not asked.", group_id=group_id)
+        status: int | None = None
         torn = 0
         for attempt in range(backoff.tries + 1):
             wait = backoff.wait(attempt)
@@ -373,7 +231,7 @@ class Session:
                 if 200 <= status < 300:
                     return read(answer)
             except httpx.HTTPError as error:
-                failure: ServiceError = _unreachable(self._client.host, error)
+                failure = unreachable(self._client.host, error)
             except dialects.UnreadableError as error:
                 failure = ProtocolError(
                     f"{self._client.host} is not the service, or not all of its answer came: {error}.",
@@ -415,7 +273,7 @@ class Session:
         """Return a body that has to come within a request's time."""
         try:
             async with asyncio.timeout(self._client.real_timeout):
-                return self._without_key(await _bounded_body(response))
+                return self._without_key(await bounded_body(response))
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer came, but not its end") from error
 
@@ -446,113 +304,3 @@ class Session:
     def _beta(job: Job) -> dict[str, str]:
         betas = ",".join(job.options.beta_headers)
         return {"parallel-beta": betas} if betas else {}
-
-
-def _check_address(url: str, *, allow_http: bool) -> None:
-    """Refuse an address that cannot be used, or that the key may not travel to."""
-    if "@" in url or "://" not in url:  # said without what was given, which may be the key
-        raise ConfigurationError(
-            f"base_url is not an address without a user name: expected https://host (see {URL_VARIABLE}); "
-            "the key goes into api_key."
-        )
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        host.encode("idna")
-        is_usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0 and bool(httpx.URL(url).host)
-    except (ValueError, httpx.InvalidURL):
-        is_usable = False
-    if not is_usable or parts.query or parts.fragment or any(map(str.isspace, url)):
-        raise ConfigurationError(f"{url!r} cannot be used: expected https://host (see {URL_VARIABLE}).")
-    if parts.scheme == "http" and host not in LOOPBACK and not allow_http:
-        raise ConfigurationError(
-            f"{url!r} would carry the API key unencrypted. Use https, or say Client(allow_http=True)."
-        )
-
-
-async def _bounded_body(response: httpx.Response) -> bytes:
-    """Return a body, unless it has no end."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > BODY_LIMIT:
-            raise ProtocolError(f"An answer of more than {BODY_LIMIT:,} bytes.", status=response.status_code)
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-def _unreachable(host: str, error: httpx.HTTPError) -> UnavailableError:
-    """Return our error for a connection that failed; httpx's own text holds no header."""
-    return UnavailableError(f"{host} could not be reached ({type(error).__name__}: {str(error)[:200]}).")
-
-
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Return the seconds a Retry-After asks for, whether it says seconds or a date; None if it says nothing."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError, OSError):  # the last two: a year that no clock here knows
-            return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), 3600.0)
-
-
-def error_of(status: int, headers: httpx.Headers, body: bytes, *, group_id: str | None = None) -> ServiceError:
-    """Return the error that an answer's status and body mean."""
-    said, ref_id = _message_of(body)
-    details: dict[str, Any] = {"status": status, "group_id": group_id, "ref_id": ref_id}
-    if status == 401:
-        return AuthenticationError(
-            f"The service does not know this API key (401): {said}. Check {KEY_VARIABLE} or client=.", **details
-        )
-    if status == 403:
-        return AuthenticationError(f"The account may not do this, or not use this processor (403): {said}.", **details)
-    if status == 402:
-        return CreditError(f"The account has too little credit (402): {said}.", **details)
-    if status == 404 and group_id:
-        return RejectedError(
-            f"The service does not know the group (404): {said}. Is it another account's, another host's, or one of "
-            "another dialect (Client(api=...))?",
-            **details,
-        )
-    if status in (400, 404, 405, 409, 413, 422):
-        return RejectedError(f"The service refuses the request ({status}): {said}.", **details)
-    if status == 429:
-        return RateLimitError(f"The service's rate limit is reached (429): {said}.", **details)
-    if 300 <= status < 400:
-        where = urlsplit(headers.get("location", "")).netloc or "elsewhere"
-        return ProtocolError(f"The service redirects to {where} ({status}); redirects are not followed.", **details)
-    return UnavailableError(f"The service is in trouble ({status}): {said}.", **details)
-
-
-def _message_of(body: bytes) -> tuple[str, str | None]:
-    """Return what an error's body says, and its reference; HTML and the like become an excerpt."""
-    try:
-        answer = dialects.read_json(body)
-    except dialects.UnreadableError:
-        return (dialects.excerpt(body) if body else "no explanation"), None
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(error, dict):
-        said, ref_id = error.get("message"), error.get("ref_id")
-        text = said[:500].rstrip(".") if isinstance(said, str) and said else "no explanation"
-        return text, ref_id if isinstance(ref_id, str) and ref_id else None
-    if isinstance(answer, dict) and isinstance(answer.get("detail"), list):
-        findings = [_finding(entry) for entry in answer["detail"][:5] if isinstance(entry, dict)]
-        return "; ".join(findings)[:1000] or "no explanation", None
-    return dialects.excerpt(body), None
-
-
-def _finding(entry: Mapping[str, Json]) -> str:
-    """Return one thing that is wrong with a body, as a 422 tells it."""
-    place = entry.get("loc")
-    steps = [str(step) for step in place if isinstance(step, str | int)] if isinstance(place, list) else []
-    said = entry.get("msg")
-    return f"{'.'.join(steps)}: {said if isinstance(said, str) else 'refused'}"
-
-
-__all__ = ["Client", "OtherEvent", "ParallelFramesError", "Session"]

@@ -173,6 +173,10 @@ class Enrichment:
                 memory.store.end_refresh()
 
     async def _work(self, client: Client, memory: Memory, progress: Progress) -> None:
+        for finding in self._schema.findings:
+            progress.warn(f"schema: {finding}")
+        if self._price.per_run is None:
+            progress.warn(f"processor {self._call.processor!r} is not in the price table of {self._price.as_of}.")
         needs = memory.ledger.needs(self._plan.keys, retry_failed=self._call.retry_failed)
         progress.line(self._announcement(client, memory, to_send=len(needs.to_send), awaited=len(needs.awaited)))
         self.group_ids = tuple(memory.store.groups)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ class Progress:
         if self._shown:
             _bar_class().write(text, file=sys.stderr)
 
+    def warn(self, text: str) -> None:
+        """Say one line that asks for attention."""
+        logger.warning("%s", text)
+        if self._shown:
+            _bar_class().write(f"Warning: {text}", file=sys.stderr)
+
     def started(self, *, rows: int, waiting: int) -> None:
         """Begin: so many runs are waited for."""
         logger.info("%d rows, waiting for %d runs", rows, waiting)
@@ -52,7 +59,7 @@ class Progress:
         """Tell that something worth a line happened."""
         logger.info("%s", message)
         if self._bar is not None:
-            self._bar.set_description_str(message[:60])
+            self._bar.set_description_str(shorten(message, 70, placeholder=" …"))
 
     def close(self) -> None:
         """Leave the bar as it stands."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
@@ -28,6 +29,7 @@ Converter: TypeAlias = "Callable[[Any], Any]"
 
 MAX_TOLD = 5
 INT64 = range(-(2**63), 2**63)
+LONG_DIGITS = re.compile(r"\d{19}")
 
 
 class Gap(enum.Enum):
@@ -170,9 +172,23 @@ def _read(read: Any, value: str) -> Any:
 
 def _json_text(value: Json) -> str:
     try:
-        return orjson.dumps(value).decode()
+        text = orjson.dumps(value).decode()
     except (TypeError, RecursionError) as error:
+        if isinstance(error, TypeError) and "Integer" in str(error):
+            _check_integers(value)  # says which
         raise UnfitError(f"cannot be stored ({error}), got {shown(value)}") from None
+    if LONG_DIGITS.search(text):  # orjson writes unsigned 64 bits too, which no column of integers holds
+        _check_integers(value)
+    return text
+
+
+def _check_integers(value: Json) -> None:
+    """Refuse an integer beyond 64 bits, at any depth."""
+    if type(value) is int:
+        _integer(value)
+    elif isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_integers(part)
 
 
 def _kept(value: Json) -> Json:

@@ -267,6 +267,8 @@ class Submitter:
             self._requeue(missing)
             if missing:
                 self._note_absent(each, len(missing))
+            else:
+                self.books.observer.said(f"all {len(each.intent.runs)} runs were found")
             return
         each.looks += 1
         if waited > self._settle_time and each.looks > LOOKS_AFTER_SETTLING:

@@ -435,7 +435,8 @@ def test_a_processor_without_a_price_is_passed_on_and_said_so(df, log_of):
     with pf.offline(answers=answer, latency=0) as sim:
         lines = log_of(sim)
         df.parallel.enrich(SCHEMA, processor="hyper9x")
-    assert "price of 'hyper9x' not known" in lines[0][0]
+    assert lines[0][0].startswith("processor 'hyper9x' is not in the price table of 20")
+    assert "price of 'hyper9x' not known" in lines[1][0]
     assert {run.processor for run in sim.runs()} == {"hyper9x"}
     assert pf.last().cost is None
 

@@ -94,12 +94,12 @@ def test_killed_anywhere_it_pays_once_and_answers_every_row(tmp_path: Path, api:
                 paid = Counter((run.metadata["key"], run.metadata["attempt"]) for run in sim.runs()[before:])
                 assert len(paid) == df["company"].nunique()
                 assert set(paid.values()) == {1}
-                expected = df["company"].str.upper().where(~df["company"].str.endswith("7"))
-                pd.testing.assert_series_equal(out["name"], expected, check_names=False, check_dtype=False)
+                expected = [None if name.endswith("7") else name.upper() for name in df["company"]]
+                assert [None if pd.isna(name) else name for name in out["name"]] == expected
                 assert out["parallel_status"].isin(["completed", "failed"]).all()
                 pd.testing.assert_frame_equal(out[["company", "n"]], df)
                 if kills >= KILLS:
                     break
         finally:
             del os.environ["PARALLEL_FRAMES_CLOCK_SPEED"]
-    print(f"{kills} kills over {turn + 1} enrichments, {time.process_time():.0f} s of CPU")
+    print(f"{kills} kills over {turn + 1} enrichments, {time.process_time():.0f} s of CPU")  # noqa: T201 - the long form's figure

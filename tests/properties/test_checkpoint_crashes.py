@@ -83,7 +83,7 @@ class CrashingCheckpoint(RuleBasedStateMachine):
         dies_at=st.integers(1, 60),
     )
     def write(self, kinds: list[str], dies_at: int) -> None:
-        """A process opens the folder, does some steps, and dies on the way or not."""
+        """Open the folder in a process, do some steps there, and die on the way or not."""
         steps = []
         for kind in kinds:
             self.count += 1

@@ -7,37 +7,31 @@ line before the first run, and what is safe when a call ends early.
 from __future__ import annotations
 
 import asyncio
-from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from parallel_frames._client import Client
 from parallel_frames._engine import Engine
 from parallel_frames._inputs import select_inputs
-from parallel_frames._merge import ERROR_COLUMN, PANDAS_3, STATUS_COLUMN, Layout, make_layout, merge_outcomes
+from parallel_frames._merge import PANDAS_3, Layout, make_layout, merge_outcomes
 from parallel_frames._offline import current_offline
 from parallel_frames._plan import group_metadata, make_job, make_options, make_plan
-from parallel_frames._prices import duration_text, expected_seconds, price_of
+from parallel_frames._prices import price_of
 from parallel_frames._progress import showing
 from parallel_frames._remember import Memory, freeze_spec, open_memory
 from parallel_frames._schema import parse_schema
+from parallel_frames._telling import announce, made_columns, tell_of_enrichment
 from parallel_frames.errors import EnrichmentError, InputError, ParallelFramesError, Safety
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from parallel_frames._call import Call
     from parallel_frames._ledger import Ledger
     from parallel_frames._merge import Merged
     from parallel_frames._model import Outcome, Plan, Schema
     from parallel_frames._progress import Progress
-
-ATTRS = "parallel"
-REMEMBERED_ENRICHMENTS = 10
 
 
 class Enrichment:
@@ -178,7 +172,17 @@ class Enrichment:
         if self._price.per_run is None:
             progress.warn(f"processor {self._call.processor!r} is not in the price table of {self._price.as_of}.")
         needs = memory.ledger.needs(self._plan.keys, retry_failed=self._call.retry_failed)
-        progress.line(self._announcement(client, memory, to_send=len(needs.to_send), awaited=len(needs.awaited)))
+        progress.line(
+            announce(
+                self._plan,
+                needs,
+                price=self._price,
+                max_per_minute=client.max_per_minute,
+                answer=memory.ledger.answer,
+                checkpoint=memory.location,
+                simulated=current_offline() is not None and self._call.client is None,
+            )
+        )
         self.group_ids = tuple(memory.store.groups)
         if not (needs.to_send or needs.awaited):
             return
@@ -205,29 +209,6 @@ class Enrichment:
                     memory.store.note_simulated(self._simulated)
                     self.group_ids = tuple(memory.store.groups)
 
-    def _announcement(self, client: Client, memory: Memory, *, to_send: int, awaited: int) -> str:
-        """Return the line that is said before anything is sent: what it will do, cost and take."""
-        plan = self._plan
-        parts = [f"{_counted(plan.rows, 'row')} → {_counted(to_send, 'run')}"]
-        done = len(plan.keys) - to_send - awaited
-        if done:
-            dates = [o.modified_at for key in plan.keys if (o := memory.ledger.answer(key)) and o.modified_at]
-            since = f" ({min(dates)[:10]})" if dates else ""
-            parts.append(f"{done:,} already answered{since}")
-        if awaited:
-            parts.append(f"{awaited:,} under way")
-        if plan.skipped:
-            parts.append(f"{_counted(plan.skipped, 'row')} with nothing to send")
-        parts.append(self._price.text(to_send))
-        if to_send:
-            limit = client.max_per_minute
-            parts.append(duration_text(expected_seconds(self._price, runs=to_send, max_per_minute=limit)))
-        parts.append(f"sends {', '.join(plan.sent)}")
-        parts.append(f"checkpoint {memory.location}" if memory.location else "no checkpoint")
-        if current_offline() is not None and self._call.client is None:
-            parts.append("SIMULATED")
-        return " · ".join(parts)
-
     # Results
 
     def _outcome(self, key: str) -> Outcome | None:
@@ -253,27 +234,15 @@ class Enrichment:
 
     def _frame(self, merged: Merged) -> pd.DataFrame:
         """Return the frame with its small, JSON-safe attrs."""
-        frame = merged.frame
-        before = self._df.attrs.get(ATTRS)
-        before = before if isinstance(before, dict) else {}
         told = {
-            "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "job": self._plan.job.hash,
             "processor": self._call.processor,
-            "group_ids": list(self.group_ids[-REMEMBERED_ENRICHMENTS:]),
+            "group_ids": list(self.group_ids),
             "checkpoint": self.checkpoint,
-            "columns": [_json_label(label) for label in self._layout.outputs],
             "rows": dict(merged.counts),
-            "simulated": self._simulated or before.get("simulated", False),
+            "simulated": self._simulated,
         }
-        made = [*before.get("made", []), *(_json_label(label) for label in self._layout.all)]
-        frame.attrs = deepcopy(self._df.attrs)
-        frame.attrs[ATTRS] = {
-            "simulated": told["simulated"],
-            "made": list(dict.fromkeys(map(str, made))),
-            "enrichments": [*deepcopy(before.get("enrichments", [])), told][-REMEMBERED_ENRICHMENTS:],
-        }
-        return frame
+        return tell_of_enrichment(merged.frame, self._df, layout=self._layout, told=told)
 
     def _raise_failures(self, merged: Merged, frame: pd.DataFrame) -> None:
         bad = {name: merged.counts[name] for name in ("failed", "cancelled", "invalid") if merged.counts.get(name)}
@@ -309,23 +278,3 @@ def last() -> Enrichment | None:
     {'completed': 1}
     """
     return _last
-
-
-def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
-    """Return the columns an enrichment made, which are not inputs by default."""
-    told = df.attrs.get(ATTRS)
-    made = set(told.get("made", [])) if isinstance(told, dict) else set()
-
-    def is_made(label: Any) -> bool:
-        name = str(label[0] if isinstance(label, tuple) and label else label)
-        return label in layout.all or _json_label(label) in made or name.endswith((STATUS_COLUMN, ERROR_COLUMN))
-
-    return [label for label in df.columns if is_made(label)]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def _json_label(label: object) -> str:
-    return label if isinstance(label, str) else repr(label)

@@ -1,0 +1,101 @@
+"""What is told of an enrichment: one line before anything is sent, and the attrs of the frame that comes back.
+
+Attrs are for telling only: pandas loses them on joins, so nothing that was paid for depends on them.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from parallel_frames._merge import ERROR_COLUMN, STATUS_COLUMN
+from parallel_frames._prices import duration_text, expected_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    import pandas as pd
+
+    from parallel_frames._ledger import Needs
+    from parallel_frames._merge import Layout
+    from parallel_frames._model import Json, Outcome, Plan
+    from parallel_frames._prices import Price
+
+ATTRS: Final = "parallel"
+REMEMBERED: Final = 10
+
+
+def announce(
+    plan: Plan,
+    needs: Needs,
+    *,
+    price: Price,
+    max_per_minute: int | None,
+    answer: Callable[[str], Outcome | None],
+    checkpoint: str | None,
+    simulated: bool,
+) -> str:
+    """Return the line that is said before anything is sent: what it will do, cost and take."""
+    to_send, awaited = len(needs.to_send), len(needs.awaited)
+    parts = [f"{counted(plan.rows, 'row')} → {counted(to_send, 'run')}"]
+    if needs.answered:
+        known = (answer(plan.keys[entry]) for entry in needs.answered)
+        dates = [outcome.modified_at for outcome in known if outcome and outcome.modified_at]
+        since = f" ({min(dates)[:10]})" if dates else ""
+        parts.append(f"{len(needs.answered):,} already answered{since}")
+    if awaited:
+        parts.append(f"{awaited:,} under way")
+    if plan.skipped:
+        parts.append(f"{counted(plan.skipped, 'row')} with nothing to send")
+    parts.append(price.text(to_send))
+    if to_send:
+        parts.append(duration_text(expected_seconds(price, runs=to_send, max_per_minute=max_per_minute)))
+    parts.append(f"sends {', '.join(plan.sent)}")
+    parts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
+    return " · ".join([*parts, "SIMULATED"] if simulated else parts)
+
+
+def tell_of_enrichment(
+    out: pd.DataFrame, df: pd.DataFrame, *, layout: Layout, told: Mapping[str, Json]
+) -> pd.DataFrame:
+    """Write small, JSON-safe attrs into an enriched frame, after those that `df` had; return the frame."""
+    before = df.attrs.get(ATTRS)
+    before = deepcopy(before) if isinstance(before, dict) else {}
+    simulated = told["simulated"] or before.get("simulated", False)
+    enrichment = {
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **told,
+        "group_ids": told["group_ids"][-REMEMBERED:],
+        "columns": [_json_label(label) for label in layout.outputs],
+        "simulated": simulated,
+    }
+    made = [*before.get("made", []), *map(_json_label, layout.all)]
+    out.attrs = deepcopy(df.attrs)
+    out.attrs[ATTRS] = {
+        "simulated": simulated,
+        "made": list(dict.fromkeys(map(str, made))),
+        "enrichments": [*before.get("enrichments", []), enrichment][-REMEMBERED:],
+    }
+    return out
+
+
+def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
+    """Return the columns an enrichment made, which are not inputs by default."""
+    told = df.attrs.get(ATTRS)
+    made = set(told.get("made", [])) if isinstance(told, dict) else set()
+
+    def is_made(label: Any) -> bool:
+        name = str(label[0] if isinstance(label, tuple) and label else label)
+        return label in layout.all or _json_label(label) in made or name.endswith((STATUS_COLUMN, ERROR_COLUMN))
+
+    return [label for label in df.columns if is_made(label)]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is one."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _json_label(label: object) -> str:
+    return label if isinstance(label, str) else repr(label)

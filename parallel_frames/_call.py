@@ -50,6 +50,7 @@ class EnrichOptions(FrameOptions, total=False):
     refresh: bool
     retry_failed: bool
     on_error: OnError
+    max_in_flight: int | None
     timeout: float | timedelta | None
     group_id: str | Sequence[str] | None
     metadata: Mapping[str, Hashable] | None
@@ -73,6 +74,7 @@ class Call:
     if_exists: IfExists = "error"
     dtype_backend: DtypeBackend = "numpy_nullable"
     on_error: OnError = "keep"
+    max_in_flight: int | None = None
     timeout: Any = None
     group_id: Any = None
     metadata: Any = None
@@ -101,6 +103,9 @@ class Call:
     def _check_values(self) -> None:
         if not isinstance(self.processor, str) or not self.processor.strip():
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
+        limit = self.max_in_flight
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise InputError(f"max_in_flight={limit!r} is no number of runs: expected 1 or more, or None.")
         if not isinstance(self.prefix, str):
             raise InputError(f"prefix={self.prefix!r} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):

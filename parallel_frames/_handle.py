@@ -200,6 +200,7 @@ class Enrichment:
                     group_metadata=group_metadata(self._plan.job, library=version("parallel-frames")),
                     cursors=memory.cursors,
                     retry_failed=self._call.retry_failed,
+                    max_in_flight=self._call.max_in_flight,
                     unreadable_intents=memory.unreadable_intents,
                 )
                 try:

@@ -82,6 +82,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         The family of dtypes; which one a column gets follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"
         Whether failed rows raise once every outcome is stored. The frame is then on the exception.
+    max_in_flight : int, optional
+        Runs that may be sent and not finished at the same time: bounds the credit they reserve. Default: no limit.
     timeout : float or timedelta, optional
         Seconds this call may take; rows not done by then are ``pending``, and a later call goes on. Default: no limit.
     group_id : str or list of str, optional

@@ -56,6 +56,7 @@ class Engine:
     group_metadata: Mapping[str, Json]
     cursors: Mapping[str, str]
     retry_failed: bool = True
+    max_in_flight: int | None = None
     unreadable_intents: tuple[int, ...] = ()
 
     async def run(self, *, timeout: float | None) -> Books:  # noqa: ASYNC109 - a deadline that leaves rows pending
@@ -77,6 +78,7 @@ class Engine:
             clock=self.clock,
             settle_time=self.settle_time,
             retry_failed=self.retry_failed,
+            max_in_flight=self.max_in_flight,
             group_metadata=self.group_metadata,
             on_group=follow,
         )

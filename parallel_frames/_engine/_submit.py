@@ -39,6 +39,7 @@ LOOKS_AFTER_SETTLING: Final = 8
 LONG_WAIT: Final = 5.0
 ABSENCES: Final = 3
 CREDIT_PAUSE: Final = 1.0
+NEWS_AT_LEAST: Final = 1.0  # of the wall: a batch that is undecided may be due
 CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
 
@@ -65,6 +66,7 @@ class Submitter:
         clock: Clock,
         settle_time: float,
         retry_failed: bool,
+        max_in_flight: int | None,
         group_metadata: Mapping[str, Json],
         on_group: Callable[[str], None],
     ) -> None:
@@ -77,6 +79,7 @@ class Submitter:
         self._clock = clock
         self._settle_time = settle_time
         self._retry_failed = retry_failed
+        self._max_in_flight = max_in_flight
         self._group_metadata = group_metadata
         self._on_group = on_group
         self._batch_limit = BATCH_LIMIT
@@ -115,10 +118,12 @@ class Submitter:
     # Sending
 
     async def _send_next(self) -> None:
+        wanted = self._wanted()
+        if not wanted:
+            await self.books.news(timeout=NEWS_AT_LEAST)
+            return
         group_id = await self._open_group()
-        wanted = min(self._batch_limit, len(self.queue), GROUP_LIMIT - self.books.ledger.group_size(group_id))
-        if not self._is_linkable():
-            wanted = min(wanted, FIRST_UNPROVEN_BATCH)
+        wanted = min(wanted, GROUP_LIMIT - self.books.ledger.group_size(group_id))
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
             if wait > LONG_WAIT:
@@ -136,6 +141,16 @@ class Submitter:
             self._pacer.finish(granted, created=created, now=self._clock.now())
         await self._settle_answer(posted, intent, batch)
         self._idle.set()
+
+    def _wanted(self) -> int:
+        """Return how large the next batch may be; 0 while too many runs are in flight for one worth its request."""
+        wanted = min(self._batch_limit, len(self.queue))
+        if not self._is_linkable():
+            wanted = min(wanted, FIRST_UNPROVEN_BATCH)
+        if self._max_in_flight is None:
+            return wanted
+        room = self._max_in_flight - self.books.ledger.in_flight()
+        return min(wanted, room) if room >= min(wanted, max(1, self._max_in_flight // 4)) else 0
 
     async def idle(self) -> None:
         """Return when no POST is in flight and the last one's answer is durable."""

@@ -1,6 +1,8 @@
 """What the engine's tests share: a frame, an answer that shows its row, and a client on the simulator's clock."""
 
+import logging
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ import parallel_frames as pf
 from parallel_frames.simulator import Failure, Simulator
 
 SPEED = 100.0
+SECRET = "sk-engine-0123456789"
 SCHEMA = {"name": str}
 
 
@@ -27,7 +30,7 @@ def frame(*numbers: int) -> pd.DataFrame:
 
 def client(sim: Simulator, **options: Any) -> pf.Client:
     """Return a client of the simulator whose clock is as fast."""
-    return pf.Client(**{"api_key": "key", "base_url": sim.url, "clock_speed": SPEED, **options})
+    return pf.Client(**{"api_key": SECRET, "base_url": sim.url, "clock_speed": SPEED, **options})
 
 
 def enrich(sim: Simulator, df: pd.DataFrame, checkpoint: Path | None, **options: Any) -> pd.DataFrame:
@@ -39,6 +42,17 @@ def enrich(sim: Simulator, df: pd.DataFrame, checkpoint: Path | None, **options:
 def paid(sim: Simulator) -> Counter[tuple[str, str]]:
     """Return how often each (key, attempt) was created."""
     return Counter((run.metadata["key"], run.metadata["attempt"]) for run in sim.runs() if run.metadata)
+
+
+@pytest.fixture(autouse=True)
+def _the_key_is_nowhere(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Iterator[None]:
+    """After every scenario, the API key stands in no log line of any level and in no file."""
+    with caplog.at_level(logging.DEBUG):
+        yield
+    assert SECRET not in caplog.text
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    last = pf.last()
+    assert last is None or SECRET not in repr(last)
 
 
 @pytest.fixture

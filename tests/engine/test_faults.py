@@ -21,7 +21,7 @@ def answer(sent: dict[str, Any]) -> dict[str, Any]:
 def enrich(sim: Simulator, **options: Any) -> pd.DataFrame:
     """Enrich rows of which some are equal, in batches small enough that there are several."""
     df = pd.DataFrame({"company": [f"company {n % (ROWS - 10)}" for n in range(ROWS)]})
-    client = pf.Client(api_key="key", base_url=sim.url, clock_speed=SPEED, **options.pop("client", {}))
+    client = pf.Client(api_key="sk-engine-0123456789", base_url=sim.url, clock_speed=SPEED, **options.pop("client", {}))
     return df.parallel.enrich({"name": str}, client=client, progress=False, **{"checkpoint": None, **options})
 
 

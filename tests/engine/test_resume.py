@@ -42,7 +42,10 @@ def frame(*numbers: int) -> pd.DataFrame:
 def enrich(sim: Simulator, df: pd.DataFrame, checkpoint: Path | None, **options: Any) -> pd.DataFrame:
     """Enrich against the simulator, on its clock."""
     client = pf.Client(
-        api_key=options.pop("api_key", "key"), base_url=sim.url, clock_speed=SPEED, **options.pop("client", {})
+        api_key=options.pop("api_key", "sk-engine-0123456789"),
+        base_url=sim.url,
+        clock_speed=SPEED,
+        **options.pop("client", {}),
     )
     return df.parallel.enrich(SCHEMA, client=client, checkpoint=checkpoint, progress=False, **options)
 
@@ -351,7 +354,7 @@ def test_an_unwritable_cache_is_a_warning_and_the_call_goes_on(
     (tmp_path / "cache").write_text("a file where a folder should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with Simulator(answer, latency=1, speed=SPEED) as sim, caplog.at_level(logging.WARNING, "parallel_frames"):
-        client = pf.Client(api_key="key", base_url=sim.url, clock_speed=SPEED)
+        client = pf.Client(api_key="sk-engine-0123456789", base_url=sim.url, clock_speed=SPEED)
         out = frame(1).parallel.enrich(SCHEMA, client=client)
     assert out["name"].tolist() == ["COMPANY 1"]
     assert "without a checkpoint" in caplog.text

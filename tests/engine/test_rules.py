@@ -79,6 +79,33 @@ async def cancel_when(condition: Any, df: pd.DataFrame, **options: Any) -> None:
         await running
 
 
+# The settle time and the credit
+
+
+def test_a_batch_applied_after_the_settle_time_is_the_one_way_to_pay_twice(engine) -> None:
+    """The documented edge of the promise: found within the settle time it is adopted, later it was sent again."""
+    for delay, duplicates in ((50, 0), (150, 5)):
+        late = [faults.late_post(delay, answer="reset", nth=1)]
+        with Simulator(engine.answer, latency=200, speed=engine.SPEED, faults=late) as sim:
+            out = engine.enrich(sim, engine.frame(*range(5)), None)
+            assert out["name"].tolist() == out["company"].str.upper().tolist()
+            assert sim.counts.duplicates == duplicates
+
+
+def test_max_in_flight_bounds_the_credit_that_is_reserved(engine) -> None:
+    """Never more runs than that are under way, from the first batch on, and all rows are answered."""
+    with Simulator(engine.answer, latency=(1, 5), speed=engine.SPEED, credit=4.0, price=0.01, reserve=20.0) as sim:
+        out = engine.enrich(sim, engine.frame(*range(100)), None, max_in_flight=20)
+        assert out["parallel_status"].eq("completed").all()
+        assert [seen.status for seen in sim.requests() if seen.endpoint == "add_runs"].count(402) == 0
+    events = sorted([(run.created_at, 1) for run in sim.runs()] + [(run.finished_at, -1) for run in sim.runs()])
+    under_way = most = 0
+    for _, change in events:
+        under_way += change
+        most = max(most, under_way)
+    assert 15 <= most <= 20
+
+
 # Refreshing
 
 
@@ -277,6 +304,41 @@ def test_a_default_checkpoint_that_holds_answers_is_never_gone_on_without(
         with pytest.raises(ParallelFramesError, match=r"newer parallel_frames"):
             engine.enrich(sim, engine.frame(1), "auto")
         assert sim.counts.runs == 1
+
+
+# The same data, read another way
+
+
+def test_the_same_rows_from_csv_and_parquet_pay_nothing_new(engine, tmp_path: Path) -> None:
+    """Through CSV, through Parquet, with columns re-ordered and a cell gone missing elsewhere: the same inputs."""
+    df = pd.DataFrame(
+        {
+            "company": ["a", "b", "c"],
+            "founded": [1949, 1989, 2001],
+            "score": [0.5, 1.0, 2.25],
+            "listed": [True, False, True],
+            "since": pd.to_datetime(["2024-01-02", "2024-01-03", "2024-01-04"]),
+        }
+    )
+    df.to_csv(tmp_path / "rows.csv", index=False)
+    df.to_parquet(tmp_path / "rows.parquet")
+    new_row = pd.DataFrame(
+        {"company": ["d"], "score": [3.0], "listed": [True], "since": pd.to_datetime(["2024-02-01"])}
+    )
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
+        engine.enrich(sim, df, tmp_path / "ck")
+        for again in (
+            pd.read_csv(tmp_path / "rows.csv"),
+            pd.read_csv(tmp_path / "rows.csv", parse_dates=["since"]),
+            pd.read_parquet(tmp_path / "rows.parquet", dtype_backend="pyarrow"),
+            pd.read_parquet(tmp_path / "rows.parquet", dtype_backend="numpy_nullable")[df.columns[::-1]],
+        ):
+            engine.enrich(sim, again, tmp_path / "ck")
+            assert sim.counts.runs == 3
+        grown = pd.concat([df, new_row], ignore_index=True)
+        assert str(grown["founded"].dtype) == "float64"
+        engine.enrich(sim, grown, tmp_path / "ck")
+        assert sim.counts.runs == 4
 
 
 # Loops that must end, and callers that must not wait for ever

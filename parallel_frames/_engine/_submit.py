@@ -118,12 +118,11 @@ class Submitter:
     # Sending
 
     async def _send_next(self) -> None:
-        wanted = self._wanted()
-        if not wanted:
+        if not self._wanted():
             await self.books.news(timeout=NEWS_AT_LEAST)
             return
-        group_id = await self._open_group()
-        wanted = min(wanted, GROUP_LIMIT - self.books.ledger.group_size(group_id))
+        group_id = await self._open_group()  # opening the first one tells the dialect, and so how much is wanted
+        wanted = min(self._wanted(), GROUP_LIMIT - self.books.ledger.group_size(group_id))
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
             if wait > LONG_WAIT:

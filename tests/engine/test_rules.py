@@ -94,7 +94,7 @@ def test_a_batch_applied_after_the_settle_time_is_the_one_way_to_pay_twice(engin
 
 def test_max_in_flight_bounds_the_credit_that_is_reserved(engine) -> None:
     """Never more runs than that are under way, from the first batch on, and all rows are answered."""
-    with Simulator(engine.answer, latency=(1, 5), speed=engine.SPEED, credit=4.0, price=0.01, reserve=20.0) as sim:
+    with Simulator(engine.answer, latency=(1, 5), speed=engine.SPEED, credit=6.0, price=0.01, reserve=20.0) as sim:
         out = engine.enrich(sim, engine.frame(*range(100)), None, max_in_flight=20)
         assert out["parallel_status"].eq("completed").all()
         assert [seen.status for seen in sim.requests() if seen.endpoint == "add_runs"].count(402) == 0

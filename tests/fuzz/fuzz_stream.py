@@ -10,6 +10,7 @@ outcome, or none.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import atheris
@@ -46,10 +47,8 @@ def one_input(data: bytes) -> None:
         if isinstance(read, RunEvent):
             read_outcome(read, RUN, group_id="tgrp")
     for reader in (lambda: list(read_listing(stream)), lambda: read_status("tgrp", stream)):
-        try:
+        with contextlib.suppress(UnreadableError):
             reader()
-        except UnreadableError:
-            pass
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Enrichment:
 
     def __init__(self, df: pd.DataFrame, schema: object, call: Call) -> None:
         if not isinstance(df, pd.DataFrame):
-            raise InputError(f"expected a DataFrame, got a {type(df).__name__}.")
+            raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.")
         self._df = df.copy(deep=not PANDAS_3)  # what the caller does to the frame meanwhile must not move a row
         self._call = call
         self._schema: Schema = parse_schema(schema)
@@ -75,7 +75,8 @@ class Enrichment:
 
     def _make_plan(self) -> Plan:
         call = self._call
-        selection = select_inputs(self._df, call.inputs, exclude=made_columns(self._df, self._layout))
+        exclude = made_columns(self._df, self._layout) if call.inputs is None else ()
+        selection = select_inputs(self._df, call.inputs, exclude=exclude)
         options = make_options(call.options)
         job = make_job(self._schema, input_schema=call.input_schema, processor=call.processor, options=options)
         return make_plan(self._df, job, selection=selection, dedupe=call.dedupe, metadata=call.metadata)

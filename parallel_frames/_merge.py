@@ -84,12 +84,17 @@ def make_layout(
     existing = [name for name in layout.all if name in df.columns]
     if existing and if_exists == "error":
         raise InputError(
-            f"The frame already has {', '.join(map(repr, existing))}. Nothing was sent. Say if_exists='overwrite', or "
-            "prefix='...' for new names."
+            f"The frame already has {', '.join(map(repr, existing))}. Nothing was sent. Say prefix='...' for new "
+            f"names, if_exists='overwrite' to replace them{_or_without_status(layout, existing)}."
         )
     if len(df.columns) > len(set(df.columns)) and any((df.columns == name).sum() > 1 for name in existing):
         raise InputError(f"The frame has {existing} more than once, so it cannot be overwritten.")
     return layout
+
+
+def _or_without_status(layout: Layout, existing: Sequence[Hashable]) -> str:
+    """Return the third way on where only an earlier enrichment's status columns are in the way."""
+    return "" if set(existing) & set(layout.outputs) else ", or status=False to do without status columns"
 
 
 def merge_outcomes(

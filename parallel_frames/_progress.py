@@ -1,6 +1,7 @@
 """What a person sees while an enrichment runs: a line before the first run is sent, a bar, and news.
 
-In a terminal or a notebook it is shown; elsewhere, or with ``progress=False``, it goes to the log. It never fails an
+In a terminal or a notebook all of it is shown; elsewhere the lines; with ``progress=False`` it goes to the log
+only.
 enrichment and never waits.
 """
 
@@ -23,21 +24,22 @@ logger = logging.getLogger("parallel_frames")
 class Progress:
     """Tells of one enrichment; the engine's observer."""
 
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
+    def __init__(self, *, lines: bool, bar: bool) -> None:
+        self._lines = lines
+        self._shown = bar
         self._bar: Any = None
         self._failed = 0
 
     def line(self, text: str) -> None:
         """Say one line, whatever else is on the screen."""
         logger.info("%s", text)
-        if self._shown:
+        if self._lines:
             _bar_class().write(text, file=sys.stderr)
 
     def warn(self, text: str) -> None:
         """Say one line that asks for attention."""
         logger.warning("%s", text)
-        if self._shown:
+        if self._lines:
             _bar_class().write(f"Warning: {text}", file=sys.stderr)
 
     def started(self, *, rows: int, waiting: int) -> None:
@@ -73,7 +75,7 @@ class Progress:
 def showing(progress: bool | None) -> Iterator[Progress]:  # noqa: FBT001 - the user's own option
     """Give a progress that is closed in the end; None shows it where a person looks."""
     shown = progress if progress is not None else _in_notebook() or sys.stderr.isatty()
-    teller = Progress(shown=shown)
+    teller = Progress(lines=progress is not False, bar=shown)  # what is paid is said, also where nobody looks
     try:
         yield teller
     finally:

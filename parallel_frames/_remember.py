@@ -113,6 +113,8 @@ def _folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -
         raise InputError(f"checkpoint={call.checkpoint!r} is neither a path, 'auto' nor None.")
     if "://" in str(call.checkpoint):
         raise InputError(f"checkpoint={call.checkpoint!r}: addresses are not supported yet; name a local directory.")
+    if Path(call.checkpoint).expanduser().is_file():
+        raise InputError(f"checkpoint={str(call.checkpoint)!r} is a file; name a directory.")
     return choose_folder(Path(call.checkpoint).expanduser(), job, on_mismatch=call.on_mismatch, price=price)
 
 

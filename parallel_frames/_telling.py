@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._merge import ERROR_COLUMN, STATUS_COLUMN
 from parallel_frames._prices import duration_text, expected_seconds
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -81,15 +82,29 @@ def tell_of_enrichment(
 
 
 def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
-    """Return the columns an enrichment made, which are not inputs by default."""
+    """Return the columns an enrichment made, which are not inputs by default.
+
+    Raises
+    ------
+    InputError
+        A status column shows that there was an enrichment, and the attrs that told its other columns are lost.
+        Sending old answers as inputs would make every row a new one, and pay for it.
+    """
     told = df.attrs.get(ATTRS)
     made = set(told.get("made", [])) if isinstance(told, dict) else set()
+    orphans = [label for label in df.columns if _is_status(label) and _json_label(label) not in made]
+    if orphans and not set(layout.outputs) <= set(df.columns):
+        raise InputError(
+            f"The frame has {orphans[0]!r}, which an enrichment made, but no longer tells which other columns it made: "
+            "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with inputs=[...], so that "
+            "old answers are not sent, and paid for, as inputs."
+        )
+    return [label for label in df.columns if label in layout.all or _json_label(label) in made or _is_status(label)]
 
-    def is_made(label: Any) -> bool:
-        name = str(label[0] if isinstance(label, tuple) and label else label)
-        return label in layout.all or _json_label(label) in made or name.endswith((STATUS_COLUMN, ERROR_COLUMN))
 
-    return [label for label in df.columns if is_made(label)]
+def _is_status(label: Any) -> bool:
+    name = str(label[0] if isinstance(label, tuple) and label else label)
+    return name.endswith((STATUS_COLUMN, ERROR_COLUMN))
 
 
 def counted(number: int, noun: str) -> str:

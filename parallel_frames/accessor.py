@@ -94,7 +94,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         What else travels with every run: ``source_policy``, ``advanced_settings``, ``mcp_servers``,
         ``previous_interaction_id``, ``enable_events``, ``webhook``, and ``beta_headers`` (a list of names).
     progress : bool, optional
-        Show a bar. Default: in a terminal or a notebook; the log gets the same lines anyway.
+        True: show a line before the first run, and a bar. False: nothing but the log. Default: the line, and the
+        bar in a terminal or a notebook.
     client : Client, optional
         Default: one made from ``PARALLEL_API_KEY`` and ``PARALLEL_BASE_URL``.
 

@@ -154,9 +154,9 @@ class Client:
 def _check_address(url: str, *, allow_http: bool) -> None:
     """Refuse an address that cannot be used, or that the key may not travel to."""
     if "@" in url or "://" not in url:  # said without what was given, which may be the key
+        trouble = "holds a user name" if "@" in url else "has no https:// (or http://) in front"
         raise ConfigurationError(
-            f"base_url is not an address without a user name: expected https://host (see {URL_VARIABLE}); "
-            "the key goes into api_key."
+            f"base_url {trouble}: expected https://host (see {URL_VARIABLE}); the key goes into api_key."
         )
     if not _is_usable(url):
         raise ConfigurationError(f"{url!r} cannot be used: expected https://host (see {URL_VARIABLE}).")

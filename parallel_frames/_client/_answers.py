@@ -44,7 +44,10 @@ async def bounded_body(response: httpx.Response) -> bytes:
 
 def unreachable(host: str, error: httpx.HTTPError) -> UnavailableError:
     """Return our error for a connection that failed; httpx's own text holds no header."""
-    return UnavailableError(f"{host} could not be reached ({type(error).__name__}: {str(error)[:200]}).")
+    return UnavailableError(
+        f"{host} could not be reached ({type(error).__name__}: {str(error)[:200]}). Check the network and "
+        "PARALLEL_BASE_URL, then run the same call again."
+    )
 
 
 def retry_after(headers: httpx.Headers) -> float | None:
@@ -77,7 +80,7 @@ def error_of(status: int, headers: httpx.Headers, body: bytes, *, group_id: str 
     if status == 404 and group_id:
         return RejectedError(
             f"The service does not know the group (404): {said}. Is it another account's, another host's, or one of "
-            "another dialect (Client(api=...))?",
+            "another dialect (Client(api=...))? If it is gone for good, name another checkpoint to begin anew.",
             **details,
         )
     if status in (400, 404, 405, 409, 413, 422):

@@ -16,7 +16,7 @@ from parallel_frames.errors import SchemaError
 from ._check import check, compile_check
 from ._columns_of import columns_of, kind_of
 from ._forms import Form, read_form
-from ._lint import lint_schema
+from ._lint import lint_schema, types_as_text
 from ._normal import normalise
 from ._problems import Check, Problem, shown
 from ._times import parse_date, parse_datetime
@@ -79,7 +79,7 @@ def _plain(form: Form) -> Schema:
 def _json(form: Form) -> Schema:
     node = normalise(form.document)
     wire = {"type": "json", "json_schema": wire_node(node)}
-    warnings = _warnings(wire)
+    warnings = (*_warnings(wire), *types_as_text(node["properties"]))
     identity = {"type": "json", "json_schema": identity_of(node)}
     return Schema("json", wire, identity, columns_of(node), warnings, form.model)
 

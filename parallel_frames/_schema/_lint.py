@@ -158,3 +158,35 @@ def _length(wire: Mapping[str, Json], tally: _Tally) -> None:
     if len(spec) > MAX_SPEC_CHARACTERS:
         message = f"the task spec may have {MAX_SPEC_CHARACTERS:,} characters, this schema makes {len(spec):,}"
         tally.add("error", "spec_length", "", message)
+
+
+TYPE_NAMES = {
+    "int": "int",
+    "integer": "int",
+    "int64": "int",
+    "float": "float",
+    "float64": "float",
+    "number": "float",
+    "str": "str",
+    "string": "str",
+    "bool": "bool",
+    "boolean": "bool",
+    "date": "datetime.date",
+    "datetime": "datetime.datetime",
+    "list": "list[str]",
+    "dict": "dict",
+}
+
+
+def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
+    """Return a warning for each description that is the name of a type: most likely the type was meant."""
+    return [
+        Finding(
+            "warning",
+            "type-as-text",
+            f"properties.{name}",
+            f'the description is "{said}", and the column a text; for the type write {{"{name}": {TYPE_NAMES[said]}}}',
+        )
+        for name, node in properties.items()
+        if (said := str(node.get("description", "")).strip().lower()) in TYPE_NAMES and node.get("type") == "string"
+    ]

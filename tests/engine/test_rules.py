@@ -17,6 +17,7 @@ import parallel_frames as pf
 from parallel_frames.errors import (
     AuthenticationError,
     CheckpointLockedError,
+    InputError,
     ParallelFramesError,
     RejectedError,
     UnavailableError,
@@ -339,6 +340,20 @@ def test_the_same_rows_from_csv_and_parquet_pay_nothing_new(engine, tmp_path: Pa
         assert str(grown["founded"].dtype) == "float64"
         engine.enrich(sim, grown, tmp_path / "ck")
         assert sim.counts.runs == 4
+
+
+def test_a_frame_that_lost_its_attrs_is_not_asked_about_its_own_answers(engine, tmp_path: Path) -> None:
+    """After concat nothing tells which columns are old answers: saying inputs= goes on, and pays for new rows only."""
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
+        first = engine.enrich(sim, engine.frame(1, 2), tmp_path)
+        options = {"client": engine.client(sim), "checkpoint": tmp_path, "progress": False, "on_mismatch": "new"}
+        first.parallel.enrich({"other": str}, prefix="b_", **options)
+        assert sim.counts.runs == 4
+        grown = pd.concat([first, engine.frame(3)], ignore_index=True)
+        with pytest.raises(InputError, match=r"'parallel_status', which an enrichment made.*inputs=\["):
+            grown.parallel.enrich({"other": str}, prefix="b_", **options)
+        grown.parallel.enrich({"other": str}, prefix="b_", inputs=["company"], **options)
+        assert sim.counts.runs == 5
 
 
 # Loops that must end, and callers that must not wait for ever

@@ -443,7 +443,7 @@ def test_a_processor_without_a_price_is_passed_on_and_said_so(df, log_of):
 
 @pytest.mark.parametrize("progress", [True, False, None])
 def test_progress_is_shown_where_it_is_asked_for(df, progress, capsys):
-    """True writes the line and a bar to stderr, False nothing; without a terminal there is the line. stdout is empty."""
+    """True writes the line and a bar to stderr, False nothing; without a terminal there is the line."""
     with pf.offline(answers=answer, latency=0):
         df.parallel.enrich(SCHEMA, progress=progress)
     out, err = capsys.readouterr()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -284,3 +285,28 @@ def test_in_a_notebook_an_interrupt_loses_nothing(notebook, sim, tmp_path):
     said, error = wait(queue(f"out = {call}; print((out['name'] == out['company']).all())"))
     assert (said.splitlines()[-1], error) == ("True", "")
     assert (sim.counts.runs, sim.counts.duplicates) == (before + 30, 0)
+
+
+@posix
+@pytest.mark.slow
+def test_in_a_notebook_interrupts_at_random_moments_pay_once(notebook, sim, tmp_path):
+    """However often and whenever the kernel is interrupted, the next cell works and the last call completes."""
+    queue, wait, interrupt = notebook
+    rng = random.Random(7)
+    setup = """
+        import pandas as pd, parallel_frames as pf
+        df = pd.DataFrame({"company": [f"row {n}" for n in range(200)]})
+        """
+    assert wait(queue(setup)) == ("", "")
+    call = f"df.parallel.enrich({{'name': str}}, checkpoint={str(tmp_path / 'ckpt')!r}, progress=False)"
+    ends = []
+    for _ in range(8):
+        cell = queue(call + "; None")
+        time.sleep(rng.choice([0.02, 0.2, 0.6]) * rng.random())
+        interrupt()
+        ends.append(wait(cell)[1])
+        assert wait(queue("print('alive')")) == ("alive\n", "")
+    assert set(ends) <= {"", "KeyboardInterrupt"}
+    said, error = wait(queue(f"out = {call}; print((out['name'] == out['company']).all())"))
+    assert (said.splitlines()[-1], error) == ("True", "")
+    assert (sim.counts.runs, sim.counts.duplicates) == (200, 0)

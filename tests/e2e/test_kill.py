@@ -1,6 +1,6 @@
 """SIGKILL at any moment, the same call again: the same frame, and every distinct input paid for once.
 
-The long form: ``PARALLEL_FRAMES_KILLS=200 pytest tests/e2e/test_kill.py``.
+The long form: ``PARALLEL_FRAMES_KILLS=200 pytest -n 0 -s tests/e2e/test_kill.py``.
 """
 
 import os

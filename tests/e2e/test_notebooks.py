@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
-MACHINE_PATHS = re.compile(r"(/home/|/root/|/tmp/|/Users/|/var/|/work/|[A-Z]:\\\\)")
+MACHINE_PATHS = re.compile(r"(/home/|/root/|/tmp/|/Users/|/var/|[A-Z]:\\\\)")
 CHANGING = [
     (re.compile(r"\b(tgrp|trun)_\w+"), r"\1_…"),
     (re.compile(r"\b\d{4}-\d\d-\d\d([T ][\d:.]+Z?)?"), "<time>"),

@@ -61,7 +61,6 @@ class Books:
         self.tracks: dict[str, CursorTrack] = {}
         self.to_hydrate: dict[str, str] = {}
         self.given_up: dict[str, str] = {}
-        self.sent = 0
         self._held: dict[str, dict[str, RunEvent]] = {}
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
@@ -175,7 +174,6 @@ class Books:
         for receipt in receipts:
             self.ledger.add_receipt(receipt)
         self.ledger.close_intent(intent.number)
-        self.sent += len(receipts)
         self.release_held(intent.group_id)
         self.notify()
         await self.store.write_receipt(intent.number, receipts=receipts)

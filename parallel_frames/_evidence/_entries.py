@@ -1,0 +1,140 @@
+"""The entries of one answer's basis, in one shape whatever came: lenient, for nothing here may cost an answer.
+
+It owns the shape and the way into it, from the service's JSON and from a cell that has been through Parquet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
+
+import numpy as np
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+Confidence: TypeAlias = Literal["low", "medium", "high"]
+
+CONFIDENCE: Final = ("low", "medium", "high")
+PARTS: Final = ("confidence", "reasoning", "citations")
+BASIS_COLUMN: Final = "parallel_basis"
+
+_WORDS: Final[Mapping[str, Confidence]] = {"low": "low", "medium": "medium", "high": "high"}
+
+
+class Citation(TypedDict):
+    """A source, and what it says."""
+
+    url: str | None
+    title: str | None
+    excerpts: list[str]
+
+
+class Entry(TypedDict):
+    """What speaks for one field of an answer, or for one element of a list."""
+
+    field: str
+    reasoning: str | None
+    citations: list[Citation]
+    confidence: Confidence | None
+
+
+def read_basis(raw: str | None) -> list[Entry]:
+    """Return the entries of a basis.
+
+    Parameters
+    ----------
+    raw : str or None
+        The JSON text of an outcome's basis.
+
+    Returns
+    -------
+    list of Entry
+        In the service's order. What is no entry (no object, or one without a field's name) and what is no citation
+        is left out; a text of the wrong type or without letters is None. Nothing makes it raise.
+    """
+    if not raw:
+        return []
+    try:
+        return read_entries(orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        return []
+
+
+def read_entries(cell: object) -> list[Entry]:
+    """Return what a parsed basis, or a cell that holds one, has of entries."""
+    return [entry for each in listed(cell) if (entry := _entry(each)) is not None]
+
+
+def merge_entries(
+    old_cell: object, new_entries: Sequence[Entry], replaced: Collection[str], *, whole: bool = False
+) -> list[Entry]:
+    """Return the entries of a row of which some fields were answered anew.
+
+    Parameters
+    ----------
+    old_cell : object
+        The cell as it is in the frame: a list, an array, or missing.
+    new_entries : sequence of Entry
+        The new answer's.
+    replaced : collection of str
+        The fields whose values are the new answer's, by the schema's names.
+    whole : bool, default False
+        Whether the answer is one column, to which every entry belongs.
+
+    Returns
+    -------
+    list of Entry
+        The old entries of the fields that were kept, then the new ones of those that were replaced. The entry of a
+        list's element goes with its list.
+    """
+    if whole:
+        return list(new_entries) if replaced else read_entries(old_cell)
+    kept = [entry for entry in read_entries(old_cell) if not _is_of(entry["field"], replaced)]
+    return [*kept, *(entry for entry in new_entries if _is_of(entry["field"], replaced))]
+
+
+def _is_of(path: str, names: Collection[str]) -> bool:
+    return path in names or any(path.startswith(f"{name}.") for name in names)
+
+
+def listed(cell: object) -> Sequence[Any]:
+    """Return the parts of a cell that may be a list, an array, or anything else, which has none."""
+    if isinstance(cell, list | tuple):
+        return cell
+    return cell.tolist() if isinstance(cell, np.ndarray) and cell.ndim == 1 else ()
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a text that says something, else None."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def confidence_or_none(value: object) -> Confidence | None:
+    """Return one of the three words, however they are written; another word has no place in their order."""
+    return _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def read_citation(value: object) -> Citation | None:
+    """Return a citation, or None if it cites nothing."""
+    if not isinstance(value, Mapping):
+        return None
+    url, title = text_or_none(value.get("url")), text_or_none(value.get("title"))
+    excerpts = [each for each in listed(value.get("excerpts")) if text_or_none(each)]
+    return {"url": url, "title": title, "excerpts": excerpts} if url or title or excerpts else None
+
+
+def _entry(value: object) -> Entry | None:
+    if not isinstance(value, Mapping):
+        return None
+    field = text_or_none(value.get("field"))
+    if field is None:
+        return None
+    read = map(read_citation, listed(value.get("citations")))
+    return {
+        "field": field,
+        "reasoning": text_or_none(value.get("reasoning")),
+        "citations": [citation for citation in read if citation is not None],
+        "confidence": confidence_or_none(value.get("confidence")),
+    }

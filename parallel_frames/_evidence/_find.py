@@ -1,0 +1,216 @@
+"""Where a frame holds evidence, known by its column labels alone, and what it says field by field.
+
+It owns the recognition: ``x_confidence``, ``x_reasoning`` and ``x_citations`` together are the evidence of ``x``; a
+label that ends in ``parallel_basis`` holds entries, and what precedes it is the prefix of their fields. Columns
+stand behind a MultiIndex if the levels below their name are blank. Cells may have been through Parquet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from parallel_frames.errors import InputError
+
+from ._belong import element_of, evidence_label, heads_of, judge, owner_of
+from ._entries import (
+    BASIS_COLUMN,
+    PARTS,
+    Citation,
+    Confidence,
+    Entry,
+    confidence_or_none,
+    listed,
+    read_citation,
+    read_entries,
+    text_or_none,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+
+WHOLE: Final = "output"  # the one column of a text or of an answer whose form the service chose
+
+
+class Source(NamedTuple):
+    """A citation, the row and the list's element it is for, and what its evidence says."""
+
+    row: int
+    element: int | None
+    citation: Citation
+    confidence: Confidence | None
+    reasoning: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InColumns:
+    """The evidence of one field in three columns; one cell of each a row."""
+
+    field: str
+    words: Sequence[object]
+    reasonings: Sequence[object]
+    cited: Sequence[object]
+
+    def confidences(self) -> list[Confidence | None]:
+        """Return the field's confidence in each row."""
+        return [confidence_or_none(word) for word in self.words]
+
+    def sources(self) -> Iterator[Source]:
+        """Give the field's citations, row by row."""
+        elements: dict[str, int | None] = {}
+        for row, (word, reasoning, cell) in enumerate(zip(self.words, self.reasonings, self.cited, strict=True)):
+            for each in listed(cell):
+                if (citation := read_citation(each)) is not None:
+                    path = text_or_none(each.get("field")) or self.field
+                    if path not in elements:
+                        elements[path] = self._element(path)
+                    yield Source(
+                        row, elements[path], citation, confidence_or_none(word), text_or_none(reasoning)
+                    )  # fmt: skip
+
+    def _element(self, path: str) -> int | None:
+        """Return which element a path leads through; the field may have a prefix that the path has not."""
+        name = next((head for head in heads_of(path) if self.field.endswith(head)), path)
+        return element_of(path, name)
+
+
+@dataclass(frozen=True, slots=True)
+class InStruct:
+    """The evidence of one field as entries, a list of them a row."""
+
+    field: str
+    name: str
+    prefix: str
+    rows: Sequence[Sequence[Entry]]
+
+    def confidences(self) -> list[Confidence | None]:
+        """Return the field's confidence in each row."""
+        return [judge(entries, self.name)[0] if entries else None for entries in self.rows]
+
+    def sources(self) -> Iterator[Source]:
+        """Give the field's citations, row by row."""
+        for row, entries in enumerate(self.rows):
+            for entry in entries:
+                element = element_of(entry["field"], self.name)
+                for citation in entry["citations"]:
+                    yield Source(row, element, citation, entry["confidence"], entry["reasoning"])
+
+    def elements(self) -> dict[str, list[Confidence | None]]:
+        """Return the confidence in each row of what lies below the field, such as ``products.0``, in order."""
+        below: dict[str, list[Confidence | None]] = {}
+        for row, entries in enumerate(self.rows):
+            for entry in entries:
+                if (path := entry["field"]) != self.name:
+                    column = below.setdefault(path, [None] * len(self.rows))
+                    column[row] = column[row] or entry["confidence"]
+        return {self.prefix + path: below[path] for path in sorted(below, key=_by_number)}
+
+
+FieldEvidence: TypeAlias = InColumns | InStruct
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All the evidence of a frame.
+
+    Attributes
+    ----------
+    fields : sequence of InColumns or InStruct
+        One per field, in the frame's order. A field that has both is read from its columns.
+    columns : tuple of str
+        The names of the frame's columns.
+    prefixes : tuple of str
+        One per column of entries.
+    """
+
+    fields: Sequence[FieldEvidence]
+    columns: tuple[str, ...]
+    prefixes: tuple[str, ...]
+
+
+def find_evidence(df: pd.DataFrame) -> Found:
+    """Return the evidence a frame holds.
+
+    Raises
+    ------
+    InputError
+        It has no column of evidence at all.
+    """
+    places = _places(df)
+    fields: list[FieldEvidence] = list(_in_columns(df, places))
+    seen = {each.field for each in fields}
+    structs = [(name, at) for name in places if name.endswith(BASIS_COLUMN) for at in places[name]]
+    for name, at in structs:
+        found = _in_struct(df.iloc[:, at].tolist(), prefix=name.removesuffix(BASIS_COLUMN), columns=tuple(places))
+        fields += [each for each in found if each.field not in seen]
+    if not fields and not structs:
+        raise InputError(
+            "The frame holds no evidence: no columns such as capital_confidence, capital_reasoning and "
+            f"capital_citations, and none whose name ends in {BASIS_COLUMN}. Enrich with basis='columns' or "
+            "basis='struct'; from a checkpoint that has the answers already, that costs nothing."
+        )
+    prefixes = tuple(name.removesuffix(BASIS_COLUMN) for name, _ in structs)
+    return Found(fields, tuple(places), prefixes)
+
+
+def name_of(label: Hashable) -> str | None:
+    """Return the name of a column that is known by one text, whatever blank levels lie below it."""
+    if isinstance(label, tuple):
+        return name_of(label[0]) if label and all(below == "" for below in label[1:]) else None
+    return label if isinstance(label, str) else None
+
+
+def _places(df: pd.DataFrame) -> dict[str, list[int]]:
+    """Return for each name the positions of its columns."""
+    places: dict[str, list[int]] = {}
+    for at, label in enumerate(df.columns.tolist()):
+        if (name := name_of(label)) is not None:
+            places.setdefault(name, []).append(at)
+    return places
+
+
+def _in_columns(df: pd.DataFrame, places: Mapping[str, Sequence[int]]) -> Iterator[InColumns]:
+    """Give the fields whose three columns are all there; of labels that occur twice, the first with the first."""
+    for name in places:
+        field = name.removesuffix("_confidence")
+        labels = [evidence_label(field, part) for part in PARTS]
+        if field != name and all(label in places for label in labels):
+            for three in zip(*(places[label] for label in labels), strict=False):
+                yield InColumns(field, *(df.iloc[:, at].tolist() for at in three))
+
+
+def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str]) -> list[InStruct]:
+    """Return the fields that a column of entries has evidence for, in the order of their columns."""
+    rows = [read_entries(cell) for cell in cells]
+    paths = dict.fromkeys(entry["field"] for entries in rows for entry in entries)
+    owners = _owners(list(paths), [name.removeprefix(prefix) for name in columns if name.startswith(prefix)])
+    shared: dict[str, list[Sequence[Entry]]] = {}
+    for row, entries in enumerate(rows):
+        for entry in entries:
+            column = shared.setdefault(owners[entry["field"]], [()] * len(rows))
+            column[row] = [*column[row], entry]
+    order = {name: at for at, name in enumerate(columns)}
+    names = sorted(shared, key=lambda name: order.get(prefix + name, len(order)))
+    return [InStruct(prefix + name, name, prefix, shared[name]) for name in names]
+
+
+def _owners(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Return the field of each path: a column of the frame if there is one, else what its list must be called."""
+    known = frozenset(names)
+    found = {path: owner_of(path, known) for path in paths}
+    if WHOLE in known and not any(found.values()):
+        return dict.fromkeys(paths, WHOLE)
+    return {path: owner or _before_number(path) for path, owner in found.items()}
+
+
+def _before_number(path: str) -> str:
+    steps = path.split(".")
+    first = next((at for at, step in enumerate(steps) if at and step.isdecimal()), len(steps))
+    return ".".join(steps[:first])
+
+
+def _by_number(path: str) -> list[tuple[Any, ...]]:
+    """Order paths as people count: products.2 comes before products.10."""
+    return [(0, int(step), "") if step.isdecimal() and step.isascii() else (1, 0, step) for step in path.split(".")]

@@ -26,12 +26,15 @@ class Price:
         How long one run usually takes.
     as_of : str
         The date of the table.
+    fields : int or None
+        About how many fields of an answer the processor is recommended for.
     """
 
     processor: str
     per_run: Decimal | None
     seconds: tuple[float, float] | None
     as_of: str
+    fields: int | None = None
 
     def of(self, runs: int) -> Decimal | None:
         """Return the dollars that so many runs cost."""
@@ -58,7 +61,8 @@ def price_of(processor: str) -> Price:
     if known is None:
         return Price(processor, None, None, table["as_of"])
     low, high = known["seconds" if name == processor else "fast_seconds"]
-    return Price(processor, Decimal(known["per_1000"]) / 1000, (float(low), float(high)), table["as_of"])
+    per_run = Decimal(known["per_1000"]) / 1000
+    return Price(processor, per_run, (float(low), float(high)), table["as_of"], known["fields"])
 
 
 def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> float | None:

@@ -9,6 +9,7 @@ a Decimal). *What identifies it* forgets what reading the same data another way 
 Parquet, the unit of a timestamp, an integer column turned float by a missing cell).
 """
 
+from parallel_frames._inputs._infer import infer_input_schema
 from parallel_frames._inputs._keys import distinct, hash_identity, make_key, make_keys
 from parallel_frames._inputs._labels import index_labels
 from parallel_frames._inputs._render import (
@@ -28,6 +29,7 @@ __all__ = [
     "distinct",
     "hash_identity",
     "index_labels",
+    "infer_input_schema",
     "make_key",
     "make_keys",
     "render_inputs",

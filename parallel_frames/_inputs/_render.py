@@ -50,7 +50,9 @@ class Rendered:
     canonical: list[bytes | None]
 
 
-def render_inputs(df: pd.DataFrame, selection: Selection, *, version: int = KEY_VERSION) -> Rendered:
+def render_inputs(
+    df: pd.DataFrame, selection: Selection, *, version: int = KEY_VERSION, numbers: Sequence[int] | None = None
+) -> Rendered:
     """Turn every row into the JSON it sends and the form that identifies it.
 
     Parameters
@@ -61,6 +63,8 @@ def render_inputs(df: pd.DataFrame, selection: Selection, *, version: int = KEY_
         From `select_inputs`.
     version : int, default the current one
         Version of the canonical form.
+    numbers : sequence of int, optional
+        What messages call the rows, where `df` is a part of another frame. Default: their positions.
 
     Returns
     -------
@@ -81,22 +85,29 @@ def render_inputs(df: pd.DataFrame, selection: Selection, *, version: int = KEY_
     Integers beyond 64 bits and Decimals travel as text with all their digits.
     """
     whole = Rendered([], [])
-    for part in render_slices(df, selection, version=version):
+    for part in render_slices(df, selection, version=version, numbers=numbers):
         whole.sent.extend(part.sent)
         whole.canonical.extend(part.canonical)
     return whole
 
 
 def render_slices(
-    df: pd.DataFrame, selection: Selection, *, version: int = KEY_VERSION, rows: int = SLICE_ROWS
+    df: pd.DataFrame,
+    selection: Selection,
+    *,
+    version: int = KEY_VERSION,
+    rows: int = SLICE_ROWS,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[Rendered]:
     """Yield what `render_inputs` returns, at most `rows` rows at a time."""
     check_version(version)
     columns = _columns(df, selection.labels)
+    numbers = range(len(df)) if numbers is None else numbers
     shape = {"object": _objects, "cell": _cells, "template": _templates}[selection.form]
     for start in range(0, len(df), rows):
         slices = [column[start : start + rows] for column in columns]
-        tokens = [_tokens(part, df.index, start, label) for part, label in zip(slices, selection.labels, strict=True)]
+        here = numbers[start : start + rows], df.index[start : start + rows]
+        tokens = [_tokens(part, *here, label) for part, label in zip(slices, selection.labels, strict=True)]
         rendered = shape(selection, tokens)
         for row in _nothing_to_send([column.wire for column in tokens], len(slices[0])):
             rendered.sent[row] = rendered.canonical[row] = None
@@ -135,14 +146,14 @@ def _columns(df: pd.DataFrame, labels: Sequence[Hashable]) -> list[Any]:
     return [df.iloc[:, positions[label]].array for label in labels]
 
 
-def _tokens(values: Any, index: pd.Index[Any], start: int, label: object) -> Tokens:
+def _tokens(values: Any, numbers: Sequence[int], index: pd.Index[Any], label: object) -> Tokens:
     try:
         return column_tokens(values)
     except UnusableCellError as refusal:
         row = _first_refused(values)
         why = _refusal(values[row : row + 1]) or refusal
         kind = type(values[row]).__name__ if isinstance(values, pd.arrays.NumpyExtensionArray) else values.dtype
-        where = f"Column {label!r}, row {start + row} (index {index[start + row]!r}, {kind})"
+        where = f"Column {label!r}, row {numbers[row]} (index {index[row]!r}, {kind})"
         raise InputError(f"{where}: {why.reason}. {why.advice[0].upper()}{why.advice[1:]}.") from None
 
 

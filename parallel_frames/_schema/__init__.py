@@ -21,6 +21,7 @@ from ._normal import normalise
 from ._problems import Check, Problem, shown
 from ._times import parse_date, parse_datetime
 from ._union import split_null
+from ._verdict import ModelVerdict, compile_model_check
 from ._wire import identity_of, wire_node
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "ModelVerdict",
     "Problem",
     "check",
     "compile_check",
+    "compile_model_check",
+    "find_problems",
     "kind_of",
     "lint_schema",
     "parse_date",
@@ -65,6 +69,21 @@ def parse_schema(schema: object) -> Schema:
     """
     form = read_form(schema)
     return _json(form) if form.kind == "json" else _plain(form)
+
+
+def find_problems(schema: object) -> tuple[Finding, ...]:
+    """Return everything there is to say of a schema, errors first; `parse_schema` raises over those.
+
+    Raises
+    ------
+    SchemaError
+        It is no schema, or cannot be a frame's columns.
+    """
+    form = read_form(schema)
+    if form.kind != "json":
+        return tuple(lint_schema({"type": form.kind, **form.document}))
+    node = normalise(form.document)
+    return (*lint_schema({"type": "json", "json_schema": wire_node(node)}), *types_as_text(node.get("properties", {})))
 
 
 def _plain(form: Form) -> Schema:

@@ -39,6 +39,8 @@ class _Tally:
     enum_values: int = 0
     depth: int = 0
     deepest: str = ""
+    levels: int = 0
+    lowest: str = ""
 
     def add(self, severity: Literal["error", "warning"], rule: str, path: str, message: str) -> None:
         self.findings.append(Finding(severity, rule, path or "root", message))
@@ -62,7 +64,7 @@ def lint_schema(wire: Mapping[str, Json]) -> list[Finding]:
     if not wrapped or "json_schema" in wire:
         root = wire["json_schema"] if wrapped else wire
         _root(root, tally)
-        _node(root, "", 0, tally, in_union=False)
+        _node(root, "", 0, tally, in_union=False, level=0)
         _totals(tally)
     _length(wire, tally)
     return sorted(tally.findings, key=lambda finding: finding.severity != "error")
@@ -77,12 +79,16 @@ def _root(root: Mapping[str, Json], tally: _Tally) -> None:
         tally.add("error", "root_any_of", "", "the root is a union; put it into a property")
 
 
-def _node(node: Mapping[str, Json], path: str, depth: int, tally: _Tally, *, in_union: bool) -> None:
+def _node(node: Mapping[str, Json], path: str, depth: int, tally: _Tally, *, in_union: bool, level: int) -> None:
     types = node.get("type")
-    if types in ("object", "array"):
+    if types == "object":
         depth += 1
         if depth > tally.depth:
             tally.depth, tally.deepest = depth, path
+    if types in ("object", "array"):
+        level += 1
+        if level > tally.levels:
+            tally.levels, tally.lowest = level, path
     if types == "null" and not in_union:
         tally.add("error", "null_alone", path, "null is allowed only inside a union, such as str | None")
     for keyword in sorted(FORBIDDEN & node.keys()):
@@ -96,7 +102,7 @@ def _node(node: Mapping[str, Json], path: str, depth: int, tally: _Tally, *, in_
     if types == "array" and "items" not in node:
         tally.add("warning", "untyped_items", path, "elements may be anything; say which, such as list[str]")
     for child_path, child, union in _children(node, path):
-        _node(child, child_path, depth, tally, in_union=union)
+        _node(child, child_path, depth, tally, in_union=union, level=level)
 
 
 def _children(node: Mapping[str, Json], path: str) -> Iterator[tuple[str, Mapping[str, Json], bool]]:
@@ -143,8 +149,14 @@ def _enum(node: Mapping[str, Json], path: str, tally: _Tally) -> None:
 
 def _totals(tally: _Tally) -> None:
     if tally.depth > MAX_NESTING:
-        message = f"objects and arrays may be nested {MAX_NESTING} deep, the root included; this is level {tally.depth}"
+        message = f"objects may be nested {MAX_NESTING} deep, the root included; this is level {tally.depth}"
         tally.add("error", "nesting", tally.deepest, message)
+    elif tally.levels > MAX_NESTING:
+        message = (
+            f"with its lists it is nested {tally.levels} deep, and the service takes {MAX_NESTING} levels: whether "
+            "lists count is not documented"
+        )
+        tally.add("warning", "nesting", tally.lowest, message)
     if tally.properties > MAX_PROPERTIES:
         message = f"a schema may have {MAX_PROPERTIES} properties in all, this one has {tally.properties}"
         tally.add("error", "properties", "", message)

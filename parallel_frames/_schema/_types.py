@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from parallel_frames.errors import SchemaError
 
+from ._dtypes import dtype_node
 from ._keywords import json_type
 from ._normal import normalise
 
@@ -78,6 +79,8 @@ def node_of(type_: object, path: Path, *, trail: tuple[object, ...] = ()) -> Nod
     if alias is not None:
         return node_of(alias, path, trail=trail)
     found = _special(type_, path, trail)
+    if found is None:
+        found = dtype_node(type_, path)
     return found if found is not None else _class(type_, path, trail)
 
 

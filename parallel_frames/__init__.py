@@ -16,32 +16,60 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from parallel_frames import errors
-from parallel_frames.accessor import aenrich, collect, enrich
+from parallel_frames.accessor import (
+    aenrich,
+    citations,
+    collect,
+    confidence,
+    enrich,
+    low_confidence,
+    plan,
+    report,
+    submit,
+)
 
 if _TYPE_CHECKING:
+    from parallel_frames._arriving import Row
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._client import Client
     from parallel_frames._handle import Enrichment, last
+    from parallel_frames._lint import lint
     from parallel_frames._offline import offline
+    from parallel_frames._preview import EnrichmentPlan
+    from parallel_frames._report import Report
 
 __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",
     "Client",
     "Enrichment",
+    "EnrichmentPlan",
+    "Report",
+    "Row",
     "aenrich",
+    "citations",
     "collect",
+    "confidence",
     "enrich",
     "errors",
     "last",
+    "lint",
+    "low_confidence",
     "offline",
+    "plan",
+    "report",
+    "submit",
 ]
 
 _LAZY = {
     "Checkpoint": "_checkpoint",
     "Client": "_client",
     "Enrichment": "_handle",
+    "EnrichmentPlan": "_preview",
+    "Report": "_report",
+    "Row": "_arriving",
     "last": "_handle",
+    "lint": "_lint",
     "offline": "_offline",
 }
 

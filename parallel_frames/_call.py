@@ -9,22 +9,34 @@ import math
 import os
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from decimal import Decimal
 from difflib import get_close_matches
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
+    import numpy as np
+    import pandas as pd
+
+    from parallel_frames._arriving import Row
     from parallel_frames._client import Client
     from parallel_frames._model import Json
 
 OnMismatch = Literal["error", "new"]
-IfExists = Literal["error", "overwrite"]
+IfExists = Literal["error", "fill", "overwrite", "suffix"]
+Basis = Literal["none", "columns", "struct"]
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 OnError = Literal["keep", "raise"]
+CHOICES: Final = ("missing", "failed")
+
+
+if TYPE_CHECKING:
+    Mask = pd.Series[bool] | np.ndarray[Any, np.dtype[np.bool_]] | Sequence[bool]
+    Where = Literal["missing", "failed"] | Mask | Callable[[pd.DataFrame], Mask]
 
 
 class FrameOptions(TypedDict, total=False):
@@ -32,7 +44,9 @@ class FrameOptions(TypedDict, total=False):
 
     inputs: str | Sequence[Hashable] | Mapping[str, Hashable] | None
     input_schema: object
+    where: Where | None
     dedupe: bool
+    basis: Basis
     status: bool
     prefix: str
     if_exists: IfExists
@@ -45,16 +59,20 @@ class EnrichOptions(FrameOptions, total=False):
     """The keyword arguments of an enrichment, for type checkers; `parallel_frames.enrich` tells what they mean."""
 
     processor: str
+    limit: int | None
     checkpoint: str | os.PathLike[str] | None
     on_mismatch: OnMismatch
     refresh: bool
     retry_failed: bool
     on_error: OnError
+    max_cost: float | Decimal | None
+    confirm: bool
     max_in_flight: int | None
     timeout: float | timedelta | None
     group_id: str | Sequence[str] | None
     metadata: Mapping[str, Hashable] | None
     progress: bool | None
+    on_row: Callable[[Row], object] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +82,34 @@ class Call:
     processor: str = "base"
     inputs: Any = None
     input_schema: Any = None
+    where: Any = None
+    limit: int | None = None
     checkpoint: Any = "auto"
     on_mismatch: OnMismatch = "error"
     refresh: bool = False
     retry_failed: bool = True
     dedupe: bool = True
+    basis: Basis = "none"
     status: bool = True
     prefix: str = ""
     if_exists: IfExists = "error"
     dtype_backend: DtypeBackend = "numpy_nullable"
     on_error: OnError = "keep"
+    max_cost: Any = None
+    confirm: bool = False
     max_in_flight: int | None = None
     timeout: Any = None
     group_id: Any = None
     metadata: Any = None
     options: Any = None
     progress: bool | None = None
+    on_row: Any = None
     client: Any = None
 
     def __post_init__(self) -> None:
         for name, kind in (
             ("on_mismatch", OnMismatch),
+            ("basis", Basis),
             ("if_exists", IfExists),
             ("dtype_backend", DtypeBackend),
             ("on_error", OnError),
@@ -92,20 +117,27 @@ class Call:
             if getattr(self, name) not in get_args(kind):
                 allowed = ", ".join(map(repr, get_args(kind)))
                 raise InputError(f"{name}={getattr(self, name)!r} is none of {allowed}.")
-        for name in ("refresh", "retry_failed", "dedupe", "status"):
+        for name in ("refresh", "retry_failed", "dedupe", "status", "confirm"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
         self._check_values()
-        if self.refresh and self.group_id is not None:
-            raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
+        self._check_together()
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
+        object.__setattr__(self, "max_cost", dollars(self.max_cost, name="max_cost"))
 
     def _check_values(self) -> None:
         if not isinstance(self.processor, str) or not self.processor.strip():
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
-        limit = self.max_in_flight
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise InputError(f"max_in_flight={limit!r} is no number of runs: expected 1 or more, or None.")
+        for name in ("limit", "max_in_flight"):
+            number = getattr(self, name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+                raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
+        if isinstance(self.where, str) and self.where not in CHOICES:
+            raise InputError(
+                f"where={self.where!r} is none of {', '.join(map(repr, CHOICES))}, nor a mask or a function of the frame."
+            )
+        if self.on_row is not None and not callable(self.on_row):
+            raise InputError(f"on_row={self.on_row!r} is no function of one row.")
         if not isinstance(self.prefix, str):
             raise InputError(f"prefix={self.prefix!r} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
@@ -113,6 +145,24 @@ class Call:
         for group_id in self.group_ids:
             if not isinstance(group_id, str) or not group_id:
                 raise InputError(f"group_id={group_id!r} is not a group's id.")
+
+    def _check_together(self) -> None:
+        """Refuse options that contradict each other, and say which two."""
+        if self.refresh and self.group_id is not None:
+            raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
+        named = self.where if isinstance(self.where, str) else None
+        if named and self.if_exists == "suffix":
+            raise InputError(
+                f"where={named!r} completes columns that exist and if_exists='suffix' makes new ones: say one of them."
+            )
+        if named == "missing" and self.if_exists == "overwrite":
+            raise InputError(
+                "where='missing' fills what is null and if_exists='overwrite' replaces what is there: say one of them."
+            )
+        if self.limit is not None and self.group_id is not None:
+            raise InputError(
+                "limit= sends a few runs of many and group_id= goes on with a whole group: say one of them."
+            )
 
     @property
     def group_ids(self) -> tuple[str, ...]:
@@ -142,3 +192,12 @@ def seconds(value: float | timedelta | None, *, name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value) or value < 0:
         raise InputError(f"{name}={value!r} is no time: expected seconds, a timedelta, or None.")
     return None if math.isinf(value) else float(value)
+
+
+def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
+    """Return an amount in US dollars without the noise of binary fractions."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not 0 <= value < math.inf:
+        raise InputError(f"{name}={value!r} is no amount: expected US dollars, 0 or more, or None.")
+    return Decimal(str(value))

@@ -6,14 +6,13 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from parallel_frames._client import Client
 from parallel_frames._dialects import possible_inputs, read_outcome
 from parallel_frames._engine import list_patiently
 from parallel_frames._handle import Enrichment
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._ledger import Ledger, read_identity
 from parallel_frames._model import Receipt, RunId
-from parallel_frames._offline import current_offline
+from parallel_frames._offline import choose_destination
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ async def collect_group(
     """
     if not isinstance(group_id, str) or not group_id:
         raise InputError(f"group_id={group_id!r} is not a group's id.")
-    offline = current_offline() if call.client is None else None
-    client = call.client or (offline.client if offline else Client())
+    client = choose_destination(call.client).client
     async with client.session() as session:
         status = await session.group_status(group_id)
         named = processor or status.metadata.get("processor") or call.processor
@@ -59,7 +57,7 @@ async def collect_group(
             if (event := await session.run_result(run_id)) is not None:
                 take(event)
         logger.info("group %s: %s", group_id, matcher)
-        return enrichment.adopt(ledger, group_id=group_id, simulated=session.simulated)
+        return enrichment.adopt(ledger, group_ids=(group_id,), simulated=session.simulated, matched={})
 
 
 class Matcher:

@@ -25,6 +25,8 @@ TERMINAL = frozenset({"completed", "failed", "cancelled"})
 KEY_VERSION = 1
 BATCH_LIMIT = 1_000
 GROUP_LIMIT = 50_000
+SKIPPED = -1
+OUTSIDE = -2
 
 
 class RunId(NamedTuple):
@@ -177,7 +179,8 @@ class Plan:
     metadata : sequence of mapping, or None
         The user's own metadata of that row.
     row_runs : numpy.ndarray of int64
-        For each row of the frame, its entry in the sequences above; -1 for a row with nothing to send.
+        For each row of the frame, its entry in the sequences above; `SKIPPED` for a row with nothing to send,
+        `OUTSIDE` for one that this call does not ask about.
     sent : tuple of str
         The names the service sees.
     """
@@ -191,15 +194,31 @@ class Plan:
     row_runs: np.ndarray[Any, np.dtype[np.int64]]
     sent: tuple[str, ...]
 
+    def metadata_of(self, entry: int, attempt: int) -> dict[str, Json]:
+        """Return what a run says of itself: whose it is, and what the user adds."""
+        told: dict[str, Json] = {
+            "row": str(self.positions[entry]),
+            "key": self.keys[entry],
+            "attempt": str(attempt),
+        }
+        if (label := self.labels[entry]) is not None:
+            told["index"] = label
+        return told if self.metadata is None else {**self.metadata[entry], **told}
+
     @property
     def rows(self) -> int:
         """Rows of the frame."""
         return len(self.row_runs)
 
     @property
+    def chosen(self) -> int:
+        """Rows that this call asks about."""
+        return int((self.row_runs != OUTSIDE).sum())
+
+    @property
     def skipped(self) -> int:
         """Rows with nothing to send."""
-        return int((self.row_runs < 0).sum())
+        return int((self.row_runs == SKIPPED).sum())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,6 +33,53 @@ _blocks: Final[list[Offline]] = []
 def current_offline() -> Offline | None:
     """Return the innermost offline block of this process."""
     return _blocks[-1] if _blocks else None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a call's runs go.
+
+    Attributes
+    ----------
+    client : Client
+    host : str
+        What a checkpoint remembers of it.
+    root : pathlib.Path or None
+        Where checkpoints go that are not named; None for the user's cache directory.
+    block : Offline or None
+        The offline block it belongs to.
+    """
+
+    client: Client
+    host: str
+    root: Path | None = None
+    block: Offline | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was a simulator whose block has ended."""
+        return self.block is not None and self.block not in _blocks
+
+
+def choose_destination(client: Client | None, *, for_sending: bool = True) -> Destination:
+    """Return where a call goes: the client it names, the offline block it stands in, or the live service.
+
+    Raises
+    ------
+    InputError
+        `client` is none.
+    ConfigurationError
+        There is no key, and something is to be sent.
+    """
+    from parallel_frames._client import Client
+
+    if client is None and (block := current_offline()) is not None:
+        return Destination(block.client, block.host, block.root, block)
+    if client is not None and not isinstance(client, Client):
+        raise InputError(f"client={client!r} is not a parallel_frames.Client.")
+    if client is None:
+        client = Client() if for_sending else Client.without_key()
+    return Destination(client, client.host)
 
 
 @contextmanager

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
 
 from parallel_frames._inputs import distinct, hash_identity, index_labels, make_keys, render_inputs
-from parallel_frames._model import KEY_VERSION, Job, Options, Plan
+from parallel_frames._model import KEY_VERSION, OUTSIDE, Job, Options, Plan
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, SchemaError, UnknownColumnError
 
@@ -81,8 +82,16 @@ def _check_source_policy(policy: Mapping[str, Json] | None) -> None:
         raise InputError(f"source_policy names {domains} domains; the service takes {DOMAINS}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """An input schema that was read off a frame: what is sent of it, and the names that identify it."""
+
+    wire: Mapping[str, Json]
+    names: tuple[str, ...]
+
+
 def make_job(schema: Schema, *, input_schema: object, processor: str, options: Options) -> Job:
-    """Return what, beside the input, decides an answer.
+    """Return what, beside the input, decides an answer; `input_schema` takes any form of a schema, or `Inferred`.
 
     Raises
     ------
@@ -91,7 +100,10 @@ def make_job(schema: Schema, *, input_schema: object, processor: str, options: O
     """
     spec: dict[str, Json] = {"output_schema": schema.wire}
     identity: dict[str, Json] = {"schema": schema.identity, "processor": processor, **options.identity()}
-    if input_schema is not None:
+    if isinstance(input_schema, Inferred):
+        spec["input_schema"] = input_schema.wire
+        identity["input_schema"] = {"infer": sorted(input_schema.names)}  # types may differ from file to file
+    elif input_schema is not None:
         parsed = parse_schema(input_schema)
         if parsed.form == "auto":
             raise SchemaError("input_schema='auto' describes nothing; say what a row's input holds, or leave it out.")
@@ -114,10 +126,16 @@ def make_plan(
     job: Job,
     *,
     selection: Selection,
+    chosen: np.ndarray[Any, np.dtype[np.bool_]] | None = None,
     dedupe: bool = True,
     metadata: Mapping[str, Hashable] | None = None,
 ) -> Plan:
     """Return the distinct runs of a frame.
+
+    Parameters
+    ----------
+    chosen : numpy.ndarray of bool, optional
+        Which rows to ask about. Default: all.
 
     Raises
     ------
@@ -125,22 +143,46 @@ def make_plan(
         A cell that cannot travel, a spec and input over the service's size, or metadata over its limits; the
         message names the row.
     """
-    rendered = render_inputs(df, selection)
-    row_keys = make_keys(rendered.canonical, job.hash, dedupe=dedupe)
-    first, row_runs = distinct(row_keys)
+    of_rows, row_keys, sent = _keyed_rows(df, job, selection, chosen, dedupe=dedupe)
+    of_part, part_runs = distinct(row_keys)
+    first = of_rows[of_part]
+    row_runs = np.full(len(df), OUTSIDE, dtype=np.int64)
+    row_runs[of_rows] = part_runs
     positions = first.tolist()
-    inputs = [rendered.sent[position] or b"" for position in positions]
+    inputs = [sent[at] or b"" for at in of_part.tolist()]
     _check_sizes(df, job, inputs, positions)
     return Plan(
         job=job,
-        keys=[row_keys[position] or "" for position in positions],
+        keys=[row_keys[at] or "" for at in of_part.tolist()],
         inputs=inputs,
         positions=positions,
         labels=index_labels(df, positions),
         metadata=_user_metadata(df, metadata, first) if metadata else None,
-        row_runs=np.asarray(row_runs, dtype=np.int64),
+        row_runs=row_runs,
         sent=selection.names,
     )
+
+
+def _keyed_rows(
+    df: pd.DataFrame,
+    job: Job,
+    selection: Selection,
+    chosen: np.ndarray[Any, np.dtype[np.bool_]] | None,
+    *,
+    dedupe: bool,
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[str | None], list[bytes | None]]:
+    """Return the positions of the rows asked about, their keys and what they send."""
+    if chosen is not None and dedupe:
+        of_rows = np.flatnonzero(chosen)
+        rendered = render_inputs(df.iloc[of_rows], selection, numbers=of_rows.tolist())
+        return of_rows, make_keys(rendered.canonical, job.hash), rendered.sent
+    rendered = render_inputs(df, selection)
+    keys = make_keys(rendered.canonical, job.hash, dedupe=dedupe)
+    if chosen is None:
+        return np.arange(len(df)), keys, rendered.sent
+    # Which of the equal rows a row is counts the rows that are not asked about, too: its key must not depend on them.
+    of_rows = np.flatnonzero(chosen)
+    return of_rows, [keys[row] for row in of_rows], [rendered.sent[row] for row in of_rows]
 
 
 def _check_sizes(df: pd.DataFrame, job: Job, inputs: Sequence[bytes], positions: Sequence[int]) -> None:

@@ -32,6 +32,14 @@ class Observer(Protocol):
         """Begin: so many runs are waited for."""
         ...
 
+    def opened(self, group_id: str) -> None:
+        """Take note that runs go to a group, or that it is gone on with."""
+        ...
+
+    def sent(self, runs: int) -> None:
+        """Take note that so many more runs are paid for."""
+        ...
+
     def finished(self, outcome: Outcome, *, waiting: int) -> None:
         """Take note that a run has an outcome; so many are still waited for."""
         ...

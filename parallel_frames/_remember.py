@@ -11,9 +11,17 @@ import os
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._checkpoint import DirectoryStore, MemoryStore, auto_root, choose_folder, open_store
+from parallel_frames._checkpoint import (
+    DirectoryStore,
+    MemoryStore,
+    Remembered,
+    auto_root,
+    choose_folder,
+    open_store,
+    peek_folder,
+)
 from parallel_frames._ledger import Ledger
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
 
@@ -84,6 +92,30 @@ def open_memory(
             yield _recall(store, call, plan, price=price)
 
 
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What a call would find in its checkpoint: read without a lock, and nothing changed by it."""
+
+    ledger: Ledger
+    folder: Path | None = None
+    header: dict[str, Any] = field(default_factory=dict)
+
+
+def glimpse_memory(call: Call, plan: Plan, *, host: str, root: Path | None, price: Price) -> Glimpse:
+    """Return what a call would find, and raise what it would raise over another job's answers."""
+    if call.checkpoint is None:
+        return Glimpse(Ledger())
+    folder = _folder(call, plan.job, host=host, root=root, price=price.text(len(plan.keys)))
+    peek = peek_folder(folder)
+    if peek is None:
+        return Glimpse(Ledger(), folder)
+    ledger = _ledger_of(peek.remembered)
+    _trip_on_strangers(folder, peek.header, call, plan, ledger, price=price)
+    if call.refresh:
+        ledger.mark_stale(ledger.finished_attempts(plan.keys) if peek.stale is None else peek.stale)
+    return Glimpse(ledger, folder, peek.header)
+
+
 _groups_in_use: set[tuple[str, str]] = set()
 _guard = threading.Lock()
 
@@ -129,15 +161,8 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
         ],
         named=call.group_ids,
     )
-    ledger = Ledger()
-    for outcome in remembered.outcomes:
-        ledger.add_outcome(outcome)
-    for receipt in remembered.receipts:
-        ledger.add_receipt(receipt)
-    for intent in remembered.intents:
-        if intent.runs:
-            ledger.open_intent(intent)
-    _trip_on_strangers(store, call, plan, ledger, price=price)
+    ledger = _ledger_of(remembered)
+    _trip_on_strangers(store.folder, store.header, call, plan, ledger, price=price)
     if call.refresh:
         stale = store.unfinished_refresh()
         if stale is None:
@@ -150,9 +175,23 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
     return Memory(store, ledger, remembered.cursors, unreadable)
 
 
-def _trip_on_strangers(store: DirectoryStore, call: Call, plan: Plan, ledger: Ledger, *, price: Price) -> None:
+def _ledger_of(remembered: Remembered) -> Ledger:
+    ledger = Ledger()
+    for outcome in remembered.outcomes:
+        ledger.add_outcome(outcome)
+    for receipt in remembered.receipts:
+        ledger.add_receipt(receipt)
+    for intent in remembered.intents:
+        if intent.runs:
+            ledger.open_intent(intent)
+    return ledger
+
+
+def _trip_on_strangers(
+    folder: Path, header: dict[str, Any], call: Call, plan: Plan, ledger: Ledger, *, price: Price
+) -> None:
     """Stop before the first POST where rows that look the same as last time have become other inputs."""
-    last = store.header.get("last_call")
+    last = header.get("last_call")
     if call.on_mismatch == "new" or not last or ledger.keys < SUSPICIOUS_FROM or len(plan.keys) < SUSPICIOUS_FROM:
         return
     known = sum(ledger.newest(key) is not None for key in plan.keys)
@@ -162,11 +201,11 @@ def _trip_on_strangers(store: DirectoryStore, call: Call, plan: Plan, ledger: Le
     stored, new = last["samples"][0]["input"], plan.inputs[0].decode()[:300]
     unknown = len(plan.keys) - known
     raise CheckpointMismatchError(
-        f"{store.folder} holds {ledger.keys} inputs of this job but only {known} of this frame's {len(plan.keys)}.\n"
+        f"{folder} holds {ledger.keys} inputs of this job but only {known} of this frame's {len(plan.keys)}.\n"
         f"  stored, row {last['samples'][0]['row']}: {stored}\n  now, row {plan.positions[0]}: {new}\n"
         f"If the rows are the same, something about them changed (a column's type or name, a format); sending them "
         f"would pay for {unknown} runs ({price.text(unknown)}). If they are new rows, say on_mismatch='new'.",
-        path=store.folder,
+        path=folder,
     )
 
 

@@ -5,10 +5,12 @@ Attrs are for telling only: pandas loses them on joins, so nothing that was paid
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames._evidence import BASIS_COLUMN
 from parallel_frames._merge import ERROR_COLUMN, STATUS_COLUMN
 from parallel_frames._prices import duration_text, expected_seconds
 from parallel_frames.errors import InputError
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
 
 ATTRS: Final = "parallel"
 REMEMBERED: Final = 10
+ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
 
 
 def announce(
     plan: Plan,
     needs: Needs,
     *,
+    limit: int | None,
     price: Price,
     max_per_minute: int | None,
     answer: Callable[[str], Outcome | None],
@@ -39,7 +43,10 @@ def announce(
 ) -> str:
     """Return the line that is said before anything is sent: what it will do, cost and take."""
     to_send, awaited = len(needs.to_send), len(needs.awaited)
-    parts = [f"{counted(plan.rows, 'row')} → {counted(to_send, 'run')}"]
+    chosen = "" if plan.chosen == plan.rows else f"{plan.chosen:,} of "
+    parts = [f"{chosen}{counted(plan.rows, 'row')} → {counted(to_send, 'run')}"]
+    if limit is not None and limit < len(plan.keys):
+        parts.append(f"of the first {limit:,} of {len(plan.keys):,}")
     if needs.answered:
         known = (answer(plan.keys[entry]) for entry in needs.answered)
         dates = [outcome.modified_at for outcome in known if outcome and outcome.modified_at]
@@ -93,7 +100,9 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     told = df.attrs.get(ATTRS)
     made = set(told.get("made", [])) if isinstance(told, dict) else set()
     orphans = [label for label in df.columns if _is_status(label) and _json_label(label) not in made]
-    if orphans and not set(layout.outputs) <= set(df.columns):
+    if set(layout.outputs) <= set(df.columns):  # this enrichment's own columns are known by their names
+        orphans = [label for label in orphans if label not in layout.all]
+    if orphans:
         raise InputError(
             f"The frame has {orphans[0]!r}, which an enrichment made, but no longer tells which other columns it made: "
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with inputs=[...], so that "
@@ -104,7 +113,7 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
 
 def _is_status(label: Any) -> bool:
     name = str(label[0] if isinstance(label, tuple) and label else label)
-    return name.endswith((STATUS_COLUMN, ERROR_COLUMN))
+    return ENRICHED.search(name) is not None
 
 
 def counted(number: int, noun: str) -> str:

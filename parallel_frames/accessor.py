@@ -13,12 +13,16 @@ import pandas as pd
 
 from parallel_frames._bridge import run_from_anywhere
 from parallel_frames._call import Call, EnrichOptions, FrameOptions, make_call
+from parallel_frames._evidence import citations, confidence, low_confidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Sequence
     from typing import Unpack
 
+    from parallel_frames._evidence import Confidence
     from parallel_frames._handle import Enrichment
+    from parallel_frames._preview import EnrichmentPlan
+    from parallel_frames._report import Report
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -60,8 +64,15 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     inputs : list of labels, mapping, or str, optional
         What a row sends: columns; ``{name the service sees: column}``; one column's name for its bare cell; or a
         template ``"Research {company} ({website})"``. Default: every column that no enrichment made.
-    input_schema : as schema, optional
-        Describes the input to the service.
+    input_schema : as schema, or "infer", optional
+        Describes the input to the service; ``"infer"``: by the names and dtypes of the columns sent.
+    where : "missing", "failed", mask or callable, optional
+        Which rows to ask about: those with a null or absent output column, those whose status is failed or
+        cancelled, one boolean per row by position, or a function of the frame that returns a mask. The other rows
+        keep what they have. The two words imply ``if_exists="fill"``. Default: all rows.
+    limit : int, optional
+        Ask only the first so many distinct inputs, to see what comes. The whole frame comes back; the full call does
+        not pay for them again. Default: no limit.
     checkpoint : path, "auto" or None, default "auto"
         The directory that remembers. ``"auto"``: one per job in your cache directory; None: only this process.
     on_mismatch : {"error", "new"}, default "error"
@@ -72,16 +83,27 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         Ask rows again whose newest run failed in an earlier call.
     dedupe : bool, default True
         Let equal rows share one run.
+    basis : {"none", "columns", "struct"}, default "none"
+        The evidence behind each answer. ``"columns"`` adds ``<field>_confidence`` (ordered category, low < medium <
+        high), ``<field>_reasoning`` and ``<field>_citations`` (lists of dicts) beside each field; ``"struct"`` adds
+        one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in any case.
     status : bool, default True
         Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``.
     prefix : str, default ""
         Put before the name of every new column.
-    if_exists : {"error", "overwrite"}, default "error"
-        What to do when a column exists already. Only a completed run replaces a value.
+    if_exists : {"error", "fill", "overwrite", "suffix"}, default "error"
+        What to do when a column exists already. ``"fill"``: only nulls get a value, and only rows with a null are
+        asked; ``"overwrite"``: an answer replaces what is there, a failure does not; ``"suffix"``: new columns with a
+        number.
     dtype_backend : {"numpy_nullable", "pyarrow"}, default "numpy_nullable"
         The family of dtypes; which one a column gets follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"
         Whether failed rows raise once every outcome is stored. The frame is then on the exception.
+    max_cost : float, optional
+        US dollars that the runs of these rows may cost, those of earlier calls included. More is refused before
+        anything is sent, and so is a processor whose price is not known. Default: no limit.
+    confirm : bool, default False
+        Ask before anything is paid, at a terminal or in a notebook; an error where nobody can be asked.
     max_in_flight : int, optional
         Runs that may be sent and not finished at the same time: bounds the credit they reserve. Default: no limit.
     timeout : float or timedelta, optional
@@ -96,6 +118,9 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     progress : bool, optional
         True: show a line before the first run, and a bar. False: nothing but the log. Default: the line, and the
         bar in a terminal or a notebook.
+    on_row : callable, optional
+        Called with a `Row` for every row that has an outcome, soon after it came; first for the rows that were
+        answered before. An error in it is logged, and costs nothing. Default: none.
     client : Client, optional
         Default: one made from ``PARALLEL_API_KEY`` and ``PARALLEL_BASE_URL``.
 
@@ -118,6 +143,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         The checkpoint is in use, or belongs to another job, or cannot be written.
     UndecidedError
         It cannot be told whether a batch was created. It is not sent again; run the same call later.
+    CostError, DeclinedError
+        It would cost more than `max_cost`, or `confirm` was answered with no.
     EnrichmentError
         With ``on_error="raise"``, when rows failed.
 
@@ -166,7 +193,7 @@ def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
 @_shows(FrameOptions.__optional_keys__)
 def collect(
     df: pd.DataFrame,
-    group_id: str,
+    group_id: str | Sequence[str],
     schema: object,
     *,
     processor: str | None = None,
@@ -178,15 +205,15 @@ def collect(
     ----------
     df : pandas.DataFrame
         The rows.
-    group_id : str
-        The group; of this process, another one, or another program.
+    group_id : str or list of str
+        The group or groups; of this process, another one, or another program.
     schema : as for `enrich`
         What its answers look like.
     processor : str, optional
         The one its runs were sent with. Default: what the group's metadata says.
     **options
-        ``inputs``, ``input_schema``, ``dedupe``, ``status``, ``prefix``, ``if_exists``, ``dtype_backend``,
-        ``options`` and ``client``, as for `enrich`.
+        ``inputs``, ``input_schema``, ``where``, ``dedupe``, ``basis``, ``status``, ``prefix``, ``if_exists``,
+        ``dtype_backend``, ``options`` and ``client``, as for `enrich`.
 
     Returns
     -------
@@ -217,6 +244,112 @@ def collect(
     return run_from_anywhere(lambda: collect_group(df, group_id, schema, call, processor=processor))
 
 
+@_shows(EnrichOptions.__optional_keys__)
+def plan(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
+    """Say what `enrich` would do and cost with these arguments. It sends nothing, and needs no key.
+
+    Parameters
+    ----------
+    df, schema, **options
+        As for `enrich`, which they can be given to afterwards.
+
+    Returns
+    -------
+    EnrichmentPlan
+        Rows, distinct runs, duplicates saved, what the checkpoint has already, price, time, what there is to say of
+        the schema, and the first request as it would be sent. A notebook shows it as a table.
+
+    Raises
+    ------
+    InputError, CheckpointError
+        As `enrich` would.
+
+    Notes
+    -----
+    What it says is exact for the runs and their price, as far as a checkpoint can know: a group that is only named by
+    ``group_id=`` is not looked at. The time is an estimate.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex", "Acme"]})
+    >>> plan = df.parallel.plan({"founded": int}, processor="core", checkpoint=None)
+    >>> plan.to_send, plan.duplicates, plan.cost
+    (2, 1, 0.05)
+    """
+    from parallel_frames._decide import decide
+    from parallel_frames._preview import preview
+
+    return preview(decide(df, schema, make_call(options)))
+
+
+@_shows(EnrichOptions.__optional_keys__)
+def submit(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> Enrichment:
+    """Send what `enrich` would send, and return as soon as the service has all of it.
+
+    Parameters
+    ----------
+    df, schema, **options
+        As for `enrich`.
+
+    Returns
+    -------
+    Enrichment
+        The handle: iterate over it for rows as they arrive, ``.status()``, ``.partial()``, ``.result()`` for the
+        frame. In another process, or another day, the same call with the same checkpoint gives it anew and sends
+        nothing twice; without a checkpoint ``group_id=`` does, or `collect`.
+
+    Raises
+    ------
+    ParallelFramesError
+        As `enrich`.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+    ...     run = df.parallel.submit({"founded": int})
+    ...     out = run.result()
+    >>> out["founded"].tolist()
+    [1949, 1949]
+    """
+    return run_from_anywhere(_prepare(df, schema, options).send)
+
+
+def report(df: pd.DataFrame) -> Report:
+    """Return what the frame itself tells of its enrichments: rows by status, failures by cause, confidence.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Enriched, whenever and wherever.
+
+    Returns
+    -------
+    Report
+        A notebook shows it; ``report.to_html(path)`` writes a page to hand on. The report of a handle,
+        ``pf.last().report()``, knows cost and times too.
+
+    Raises
+    ------
+    InputError
+        The frame holds nothing of an enrichment.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+    ...     out = df.parallel.enrich({"founded": int})
+    >>> out.parallel.report().counts
+    {'completed': 2}
+    """
+    from parallel_frames._report import report_of_frame
+
+    return report_of_frame(df)
+
+
 @pd.api.extensions.register_dataframe_accessor("parallel")
 class ParallelAccessor:
     """Enrich this frame with the web. Holds nothing but the frame: pandas makes it anew whenever it likes."""
@@ -227,7 +360,8 @@ class ParallelAccessor:
         self._df = df
 
     def __repr__(self) -> str:
-        return "df.parallel: .enrich(schema, ...), .aenrich(schema, ...), .collect(group_id, schema, ...)"
+        names = ", ".join(f".{name}()" for name in vars(ParallelAccessor) if not name.startswith("_"))
+        return f"df.parallel: {names}"
 
     def enrich(self, schema: object, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
         """See `parallel_frames.enrich`."""
@@ -237,21 +371,51 @@ class ParallelAccessor:
         """See `parallel_frames.aenrich`."""
         return await aenrich(self._df, schema, **options)
 
+    def plan(self, schema: object, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
+        """See `parallel_frames.plan`."""
+        return plan(self._df, schema, **options)
+
+    def submit(self, schema: object, **options: Unpack[EnrichOptions]) -> Enrichment:
+        """See `parallel_frames.submit`."""
+        return submit(self._df, schema, **options)
+
     def collect(
-        self, group_id: str, schema: object, *, processor: str | None = None, **options: Unpack[FrameOptions]
+        self,
+        group_id: str | Sequence[str],
+        schema: object,
+        *,
+        processor: str | None = None,
+        **options: Unpack[FrameOptions],
     ) -> pd.DataFrame:
         """See `parallel_frames.collect`."""
         return collect(self._df, group_id, schema, processor=processor, **options)
 
+    def citations(self) -> pd.DataFrame:
+        """See `parallel_frames.citations`."""
+        return citations(self._df)
+
+    def confidence(self, *, elements: bool = False) -> pd.DataFrame:
+        """See `parallel_frames.confidence`."""
+        return confidence(self._df, elements=elements)
+
+    def low_confidence(
+        self, *, fields: Sequence[Hashable] | None = None, at_most: Confidence = "low"
+    ) -> pd.Series[bool]:
+        """See `parallel_frames.low_confidence`."""
+        return low_confidence(self._df, fields=fields, at_most=at_most)
+
+    def report(self) -> Report:
+        """See `parallel_frames.report`."""
+        return report(self._df)
+
 
 def _share_documentation() -> None:
     """Give the accessor's methods the functions' documentation and signature, without the frame."""
-    pairs: list[tuple[Any, Callable[..., Any]]] = [
-        (ParallelAccessor.enrich, enrich),
-        (ParallelAccessor.aenrich, aenrich),
-        (ParallelAccessor.collect, collect),
-    ]
-    for method, function in pairs:
+    functions: list[Callable[..., Any]] = [
+        enrich, aenrich, plan, submit, collect, citations, confidence, low_confidence, report
+    ]  # fmt: skip
+    for function in functions:
+        method: Any = vars(ParallelAccessor)[function.__name__]
         method.__doc__ = function.__doc__
         _, *rest = inspect.signature(function).parameters.values()
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

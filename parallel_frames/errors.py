@@ -5,7 +5,9 @@
     ParallelFramesError
     ├── InputError (ValueError)          the call or the frame is wrong; nothing was sent
     │   ├── SchemaError                  the service would refuse the schema
-    │   └── UnknownColumnError (KeyError)
+    │   ├── UnknownColumnError (KeyError)
+    │   ├── CostError                    it would cost more than ``max_cost=``
+    │   └── DeclinedError                ``confirm=True`` asked, and the answer was no
     ├── ConfigurationError               no key, an unusable address
     ├── ServiceError                     the service refused, or could not be reached
     │   ├── AuthenticationError          401, 403
@@ -32,6 +34,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from decimal import Decimal
 
     import pandas as pd
 
@@ -127,6 +130,36 @@ class UnknownColumnError(InputError, KeyError):
         shown = ", ".join(repr(label) for label in self.available[:20]) or "none"
         more = f" and {len(self.available) - 20} more" if len(self.available) > 20 else ""
         super().__init__(f"{where} names the column {column!r}, which the frame does not have; it has {shown}{more}.")
+
+
+class CostError(InputError):
+    """Going on would cost more than ``max_cost``. Of what it would have sent, nothing was sent.
+
+    Attributes
+    ----------
+    runs : int
+        Runs that were about to be sent.
+    cost : float
+        US dollars of these and of what the rows' runs have cost before.
+    max_cost : float
+        What was allowed.
+    """
+
+    def __init__(self, *, runs: int, sent: int, per_run: Decimal, max_cost: Decimal) -> None:
+        self.runs = runs
+        self.cost = float(per_run * (runs + sent))
+        self.max_cost = float(max_cost)
+        before = f" and {sent:,} sent before" if sent else ""
+        affordable = max(0, int(max_cost / per_run) - sent)
+        way_out = f", or limit={affordable} for a part of it" if affordable else ""
+        super().__init__(
+            f"{runs:,} runs to send{before} come to ${self.cost:,.2f}, over max_cost={self.max_cost:g}. None of them was "
+            f"sent. Say max_cost={self.cost:g} to go on{way_out}."
+        )
+
+
+class DeclinedError(InputError):
+    """``confirm=True`` asked, and the answer was not yes. Nothing was sent."""
 
 
 class ConfigurationError(ParallelFramesError):

@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 FLOORS = {
     "errors": 0,
     "data": 0,
+    "_html": 0,
     "_model": 1,
     "_protocols": 2,
     "_schema": 3,
@@ -29,26 +30,34 @@ FLOORS = {
     "_plan": 4,
     "_ledger": 4,
     "_dialects": 4,
-    "_merge": 5,
+    "_lint": 4,
+    "_evidence": 5,
     "_client": 5,
     "_checkpoint": 5,
     "_bridge": 5,
+    "_background": 5,
     "_progress": 5,
+    "_merge": 6,
     "_engine": 6,
     "_offline": 6,
     "_call": 6,
-    "_telling": 6,
-    "_remember": 7,
-    "_handle": 8,
-    "_collect": 9,
-    "accessor": 10,
-    "parallel_frames": 11,  # the package's own names
-    "simulator": 11,  # knows nothing of ours: see ALONE
-    "_demo": 12,
-    "__main__": 13,
+    "_choose": 7,
+    "_telling": 7,
+    "_arriving": 7,
+    "_decide": 8,
+    "_report": 8,
+    "_remember": 8,
+    "_preview": 9,
+    "_handle": 10,
+    "_collect": 11,
+    "accessor": 12,
+    "parallel_frames": 13,  # the package's own names
+    "simulator": 13,  # knows nothing of ours: see ALONE
+    "_demo": 14,
+    "__main__": 15,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_bridge", "_sse", "data"}
+ALONE = {"simulator", "errors", "_bridge", "_background", "_sse", "data", "_html"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_offline", "simulator"), ("_handle", "_bridge"), ("_schema", "data"), ("parallel_frames", "data")}
 
@@ -76,7 +85,16 @@ THIRD_PARTIES = {
     "_telling": {"pandas"},
     "_remember": set(),
     "_offline": set(),
-    "_handle": {"pandas"},
+    "_handle": set(),
+    "_html": {"jinja2"},
+    "_lint": set(),
+    "_evidence": BASICS,
+    "_choose": {"numpy", "pandas"},
+    "_arriving": {"numpy"},
+    "_background": set(),
+    "_decide": {"pandas"},
+    "_report": {"numpy", "pandas", "matplotlib"},
+    "_preview": {"orjson"},
     "_collect": set(),
     "accessor": {"pandas"},
     "data": {"pandas"},
@@ -203,6 +221,8 @@ SEAMS = {
     "filelock": {"_checkpoint"},
     "platformdirs": {"_checkpoint"},
     "tqdm": {"_progress"},
+    "jinja2": {"_html"},
+    "matplotlib": {"_report"},
     "starlette": {"simulator"},
     "uvicorn": {"simulator"},
     "pydantic": {"_schema"},
@@ -236,6 +256,10 @@ def blanket_handlers() -> set[str]:
 
 
 ALLOWED_HANDLERS = {
+    "_arriving.py:tell_of": "the user's own function must not cost what was paid for",
+    "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
+    "_progress/__init__.py:_safely": "a screen must not cost what was paid for",
+    "_background.py:_work": "raised again in the thread that iterates",
     "_bridge.py:_find_patch": "nest-asyncio may break in any way on a Python it never saw",
     "_bridge.py:_run_in_worker": "raised again in the caller's thread",
     "_bridge.py:work": "raised again in the caller's thread",

@@ -21,6 +21,17 @@ from parallel_frames._checkpoint._directory import (
 )
 from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._memory import MemoryStore
-from parallel_frames._checkpoint._store import DirectoryStore, Remembered
+from parallel_frames._checkpoint._recall import Peek, Remembered, peek_folder
+from parallel_frames._checkpoint._store import DirectoryStore
 
-__all__ = ["Checkpoint", "DirectoryStore", "MemoryStore", "Remembered", "auto_root", "choose_folder", "open_store"]
+__all__ = [
+    "Checkpoint",
+    "DirectoryStore",
+    "MemoryStore",
+    "Peek",
+    "Remembered",
+    "auto_root",
+    "choose_folder",
+    "open_store",
+    "peek_folder",
+]

@@ -14,6 +14,7 @@ import filelock
 import platformdirs
 
 from parallel_frames._checkpoint._files import guarded, list_parts, read_part, set_aside
+from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._store import DirectoryStore
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError
 
@@ -72,15 +73,6 @@ def _differences(old: Json, new: Json, path: str = "") -> list[str]:
 def _short(value: Json) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:80] + "…"
-
-
-def read_header(folder: Path) -> dict[str, Any] | None:
-    """Return a job folder's header; None where there is none that can be read."""
-    try:
-        header = json.loads((folder / "header.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return header if isinstance(header, dict) and isinstance(header.get("job"), dict) else None
 
 
 def _open_header(folder: Path, job: Job, *, host: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parallel_frames._checkpoint._directory import read_header
 from parallel_frames._checkpoint._files import list_parts, read_part
+from parallel_frames._checkpoint._header import read_header
 from parallel_frames.errors import CheckpointError
 
 if TYPE_CHECKING:

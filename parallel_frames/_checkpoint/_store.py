@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -13,45 +12,23 @@ from parallel_frames._checkpoint._files import (
     in_thread,
     list_parts,
     read_part,
-    set_aside,
     sync_folder,
     whole_file,
     write_part,
     write_table,
 )
-from parallel_frames._checkpoint._tables import (
-    OUTCOME_SCHEMA,
-    RECEIPT_SCHEMA,
-    intent_of,
-    outcomes_of,
-    receipts_of,
-    stale_of,
-    stale_table,
-    table_of,
-)
+from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, read_stale, recall_folder
+from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, stale_table, table_of
 from parallel_frames._model import Receipt
-from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from parallel_frames._model import DialectName, Intent, Json, Outcome, RunId
+    from parallel_frames._model import DialectName, Json, Outcome, RunId
 
-CURSORS: Final = b"parallel_frames.cursors"
-REPLACES: Final = b"parallel_frames.replaces"
 COMPACT_ABOVE: Final = 64
 SMALL_PART: Final = 4 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """Everything a checkpoint holds of a job."""
-
-    receipts: list[Receipt] = field(default_factory=list)
-    intents: list[Intent] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    cursors: dict[str, str] = field(default_factory=dict)
 
 
 class DirectoryStore:
@@ -103,47 +80,7 @@ class DirectoryStore:
 
     def recall(self) -> Remembered:
         """Return all that is stored, setting aside what cannot be read."""
-        receipts: list[Receipt] = []
-        intents: dict[int, Intent] = {}
-        for number, is_intent, path in list_parts(self._receipts):
-            # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
-            table = read_part(path, repair=not is_intent)
-            if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
-                if not is_intent:
-                    set_aside(path, reason=f"it has the columns {table.column_names}")
-                table = None
-            if is_intent:
-                intents[number] = intent_of(number, table)
-                continue
-            if table is None:
-                continue
-            if intents.pop(number, None) is not None:  # both are there: the receipt wins
-                path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
-            receipts += receipts_of(table)
-        outcomes, cursors = self._recall_outcomes()
-        return Remembered(receipts, list(intents.values()), outcomes, cursors)
-
-    def _recall_outcomes(self) -> tuple[list[Outcome], dict[str, str]]:
-        outcomes: dict[tuple[str, int, str], Outcome] = {}
-        cursors: dict[str, str] = {}
-        parts = list(list_parts(self._outcomes))
-        replaced: set[int] = set()
-        for _, _, path in parts:
-            table = read_part(path)
-            if table is None:
-                continue
-            if not set(OUTCOME_SCHEMA.names) <= set(table.column_names):
-                set_aside(path, reason=f"it has the columns {table.column_names}")
-                continue
-            about = table.schema.metadata or {}
-            cursors |= json.loads(about.get(CURSORS, b"{}"))
-            replaced |= set(json.loads(about.get(REPLACES, b"[]")))
-            for outcome in outcomes_of(table):
-                outcomes[outcome.key, outcome.attempt, outcome.run_id] = outcome
-        for number, _, path in parts:  # a compaction that died before it tidied up
-            if number in replaced:
-                path.unlink(missing_ok=True)
-        return list(outcomes.values()), cursors
+        return recall_folder(self.folder, repair=True)
 
     # Writing
 
@@ -160,17 +97,7 @@ class DirectoryStore:
 
     def unfinished_refresh(self) -> dict[str, int] | None:
         """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
-        path = self.folder / "refresh.parquet"
-        if not path.exists():
-            return None
-        table = read_part(path, repair=False)
-        if table is None:
-            raise CheckpointCorruptError(
-                f"{path} is damaged, so it cannot be told which rows an unfinished refresh has asked already. Remove "
-                "it and say refresh=True to ask every row anew, or leave refresh out to keep what there is.",
-                path=self.folder,
-            )
-        return stale_of(table)
+        return read_stale(self.folder)
 
     def begin_refresh(self, stale: Mapping[str, int]) -> None:
         """Remember what a refresh is to ask anew until `end_refresh`: killed, it goes on where it stopped."""

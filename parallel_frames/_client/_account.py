@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LIVE_URL: Final = "https://api.parallel.ai"
 KEY_VARIABLE: Final = "PARALLEL_API_KEY"
 URL_VARIABLE: Final = "PARALLEL_BASE_URL"
+LIVE_PAGES: Final = "https://platform.parallel.ai/view/task-run-group"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -111,6 +112,17 @@ class Client:
 
     def __reduce__(self) -> tuple[Callable[[], Client], tuple[()]]:
         raise TypeError("a Client is not pickled: it holds the API key; make one where it is needed")
+
+    @classmethod
+    def without_key(cls) -> Client:
+        """Return a client for what sends nothing, whether or not there is a key."""
+        return cls(api_key=os.environ.get(KEY_VARIABLE) or "none")
+
+    def url_of(self, group_id: str) -> str:
+        """Return the address of a group: its page on the live service's site, elsewhere the address it is read at."""
+        if self.base_url == LIVE_URL:
+            return f"{LIVE_PAGES}/{group_id}"
+        return f"{self.base_url}/v1/tasks/groups/{group_id}"
 
     @property
     def host(self) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._model import Column, Json
 
-__all__ = ["ABSENT", "NO_ANSWER", "Backend", "Gap", "TypedColumn", "dtype_of", "typed_column"]
+__all__ = ["ABSENT", "NO_ANSWER", "Backend", "Gap", "TypedColumn", "convert_values", "dtype_of", "typed_column"]
 
 
 class TypedColumn(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from parallel_frames._engine._books import Books
 from parallel_frames._engine._follow import follow_group, hydrate
@@ -43,6 +43,13 @@ class Engine:
         Whether keys whose newest attempt failed are tried again.
     unreadable_intents : tuple of int
         Numbers of intents of which nobody knows what they meant to send: all sending waits for the settle time.
+    limit : int or None
+        Only the first so many inputs of the plan are sent or awaited.
+    until : str
+        ``"answered"``: every key has an outcome; ``"sent"``: nothing is left to send, and no batch is undecided;
+        ``"looked"``: each group was looked at once, and nothing is sent.
+    afford : callable or None
+        Told how many runs are about to be sent, once that is certain; raises where they are too many.
     """
 
     plan: Plan
@@ -58,6 +65,17 @@ class Engine:
     retry_failed: bool = True
     max_in_flight: int | None = None
     unreadable_intents: tuple[int, ...] = ()
+    limit: int | None = None
+    until: Literal["answered", "sent", "looked"] = "answered"
+    afford: Callable[[int], None] | None = None
+    _submitter: Submitter | None = None
+    _halted: bool = False
+
+    def halt(self) -> None:
+        """Send nothing more, from now on or from the beginning; to be called in the engine's own loop."""
+        self._halted = True
+        if self._submitter is not None:
+            self._submitter.halt()
 
     async def run(self, *, timeout: float | None) -> Books:  # noqa: ASYNC109 - a deadline that leaves rows pending
         """Run until every key has an outcome, or `timeout` seconds of the clock have passed."""
@@ -67,6 +85,7 @@ class Engine:
         followers: dict[str, asyncio.Task[None]] = {}
 
         def follow(group_id: str) -> None:
+            self.observer.opened(group_id)
             followers[group_id] = asyncio.create_task(
                 follow_group(group_id, books=books, service=self.service, clock=self.clock)
             )
@@ -82,6 +101,9 @@ class Engine:
             group_metadata=self.group_metadata,
             on_group=follow,
         )
+        self._submitter = submitter
+        if self._halted:
+            submitter.halt()
         work = asyncio.create_task(self._work(books, submitter, follow))
         side = [
             asyncio.create_task(hydrate(books=books, service=self.service, clock=self.clock)),
@@ -103,6 +125,11 @@ class Engine:
         if not books.waiting:
             return
         self.observer.started(rows=self.plan.rows, waiting=len(books.waiting))
+        if self.until == "looked":
+            await self._look_at_groups(books, submitter)
+            while books.to_hydrate:
+                await books.news()
+            return
         if self.store.groups:
             whole = False
             while not whole:  # what it finds may have to be tried again, and that needs a whole look
@@ -114,18 +141,21 @@ class Engine:
                 submitter.reopen(intent)
             for group_id in self.store.groups:
                 follow(group_id)
+        if self.afford is not None:
+            self.afford(len(submitter.queue))
         await submitter.run()
-        while books.waiting:
+        while books.waiting and self.until == "answered":
             await books.news()
 
     def _plan_work(self, books: Books, submitter: Submitter) -> None:
         """Fill the queue and the set of runs waited for from what the ledger knows."""
-        keys = self.plan.keys
+        keys = self.plan.keys[: self.limit]
         needs = self.ledger.needs(keys, retry_failed=self.retry_failed)
+        to_send = [] if self._halted or self.until == "looked" else needs.to_send
         submitter.queue.clear()
-        submitter.queue.extend(needs.to_send)
+        submitter.queue.extend(to_send)
         books.waiting.clear()
-        books.waiting.update(RunId(keys[entry], attempt) for entry, attempt in needs.to_send)
+        books.waiting.update(RunId(keys[entry], attempt) for entry, attempt in to_send)
         books.waiting.update(RunId(keys[entry], self.ledger.newest(keys[entry]) or 0) for entry in needs.awaited)
 
     async def _look_first(self, books: Books, submitter: Submitter) -> bool:

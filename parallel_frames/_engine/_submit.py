@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -74,6 +75,7 @@ class Submitter:
         self.queue: deque[tuple[int, int]] = deque()
         self.undecided: list[Undecided] = []
         self.stopping = False
+        self.halted = asyncio.Event()
         self._service = service
         self._pacer = pacer
         self._clock = clock
@@ -99,11 +101,25 @@ class Submitter:
     async def run(self) -> None:
         """Send everything in the queue, and decide every batch that matters to this call."""
         while not self.stopping and (self.queue or self._has_relevant()):
+            if self.halted.is_set():
+                self._drop_queue()
             await self._look_where_due()
             if self.queue and self._may_send():
                 await self._send_next()
             elif self.undecided:
                 await self._wait_for_look()
+
+    def halt(self) -> None:
+        """Send nothing more; batches that are under way are still decided."""
+        self.halted.set()
+        self.books.notify()
+
+    def _drop_queue(self) -> None:
+        """Wait no longer for what will not be sent."""
+        keys = self.books.plan.keys
+        self.books.waiting.difference_update(RunId(keys[entry], attempt) for entry, attempt in self.queue)
+        self.queue.clear()
+        self.books.notify()
 
     def _may_send(self) -> bool:
         """Return whether a further batch may go out while some are undecided; until runs can be linked, none may."""
@@ -128,7 +144,7 @@ class Submitter:
             if wait > LONG_WAIT:
                 self.books.observer.said(f"waiting {wait:.0f} s for the rate limit")
             due = min((each.next_look for each in self.undecided), default=float("inf"))
-            await self._clock.sleep(min(wait, max(due - self._clock.now(), 0.01)))
+            await self._sleep(min(wait, max(due - self._clock.now(), 0.01)))
             return
         batch = [self.queue.popleft() for _ in range(granted)]
         created = granted
@@ -140,6 +156,12 @@ class Submitter:
             self._pacer.finish(granted, created=created, now=self._clock.now())
         await self._settle_answer(posted, intent, batch)
         self._idle.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, unless there is nothing to send any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._clock.real(seconds)):
+                await self.halted.wait()
 
     def _wanted(self) -> int:
         """Return how large the next batch may be; 0 while too many runs are in flight for one worth its request."""
@@ -172,20 +194,9 @@ class Submitter:
         """Make the intent durable, then send the batch, once."""
         plan = self.books.plan
         runs = [RunId(plan.keys[entry], attempt) for entry, attempt in batch]
-        outgoing = [OutgoingRun(plan.inputs[entry], self._metadata(entry, attempt)) for entry, attempt in batch]
+        outgoing = [OutgoingRun(plan.inputs[entry], plan.metadata_of(entry, attempt)) for entry, attempt in batch]
         intent = await self.books.begin_batch(group_id, runs=runs, rows=[plan.positions[entry] for entry, _ in batch])
         return await self._service.add_runs(group_id, job=plan.job, runs=outgoing), intent
-
-    def _metadata(self, entry: int, attempt: int) -> dict[str, Json]:
-        plan = self.books.plan
-        told: dict[str, Json] = {
-            "row": str(plan.positions[entry]),
-            "key": plan.keys[entry],
-            "attempt": str(attempt),
-        }
-        if (label := plan.labels[entry]) is not None:
-            told["index"] = label
-        return told if plan.metadata is None else {**plan.metadata[entry], **told}
 
     async def _settle_answer(self, posted: Posted, intent: Intent, batch: Sequence[tuple[int, int]]) -> None:
         if isinstance(posted, Accepted):
@@ -197,6 +208,7 @@ class Submitter:
                 for run, run_id, row in zip(intent.runs, posted.run_ids, intent.rows, strict=True)
             ]
             await self.books.end_batch(intent, receipts=receipts)
+            self.books.observer.sent(len(receipts))
         elif isinstance(posted, Ambiguous):
             now = self._clock.now()
             self.undecided.append(Undecided(intent, now, posted.reason, now))
@@ -278,6 +290,7 @@ class Submitter:
                 self._note_created()
             receipts = list(self.books.ledger.found[number].values())
             await self.books.end_batch(each.intent, receipts=receipts)
+            self.books.observer.sent(len(receipts))
             self._requeue(missing)
             if missing:
                 self._note_absent(each, len(missing))

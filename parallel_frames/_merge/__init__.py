@@ -1,7 +1,8 @@
 """A plan and its outcomes → columns in the frame: pure, by position through keys, never by label or arrival.
 
-It owns what a row's cells, status and error are. Dtypes are the schema's (`_columns`); which outcome stands for a
-key is the ledger's. The input frame is never touched: what comes back is a new frame around the same cells.
+It owns which labels the columns have (`_layout`), what an answer is worth (`_answers`), what a row's cells are
+(`_cells`), what stands behind them (`_grounds`), and its status and error. Dtypes are the schema's (`_columns`); which outcome stands for a key is the
+ledger's. The input frame is never touched: what comes back is a new frame around the same cells.
 """
 
 from __future__ import annotations
@@ -9,92 +10,49 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import orjson
 import pandas as pd
 
-from parallel_frames._columns import ABSENT, NO_ANSWER, dtype_of, typed_column
-from parallel_frames._model import STATUSES, Column
-from parallel_frames._schema import shown
-from parallel_frames.errors import InputError
+from parallel_frames._columns import convert_values, dtype_of, typed_column
+from parallel_frames._evidence import read_basis
+from parallel_frames._merge._answers import Answers, read_answers
+from parallel_frames._merge._cells import is_missing, keep_old, take
+from parallel_frames._merge._grounds import Placing, place_evidence
+from parallel_frames._merge._layout import ERROR_COLUMN, STATUS_COLUMN, Layout, make_layout
+from parallel_frames._model import OUTSIDE, STATUSES, Column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from parallel_frames._model import Json, Outcome, Plan, Schema
+    from parallel_frames._model import Outcome, Plan, Schema
 
-STATUS_COLUMN: Final = "parallel_status"
-ERROR_COLUMN: Final = "parallel_error"
+__all__ = [
+    "ERROR_COLUMN",
+    "PANDAS_3",
+    "STATUS_COLUMN",
+    "Judged",
+    "Layout",
+    "Merged",
+    "judge_answers",
+    "make_layout",
+    "merge_outcomes",
+]
+
 TEXT: Final = Column(ERROR_COLUMN, "string", {"type": "string"}, nullable=True)
+UNASKED: Final = frozenset({"not_sent", "skipped"})
 PANDAS_3: Final = int(pd.__version__.partition(".")[0]) >= 3
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The enriched frame and its rows by status."""
+    """The enriched frame, and the rows that were asked about by status."""
 
     frame: pd.DataFrame
     counts: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which labels the new columns have.
-
-    Attributes
-    ----------
-    outputs : tuple of label
-        One per column of the schema, in its order.
-    status, error : label or None
-        None when they are not wanted.
-    """
-
-    outputs: tuple[Hashable, ...]
-    status: Hashable | None
-    error: Hashable | None
-
-    @property
-    def all(self) -> tuple[Hashable, ...]:
-        """Every new label, in order."""
-        return (*self.outputs, *(label for label in (self.status, self.error) if label is not None))
-
-
-def make_layout(
-    df: pd.DataFrame, schema: Schema, *, prefix: str, status: bool, if_exists: Literal["error", "overwrite"]
-) -> Layout:
-    """Return the labels of the new columns.
-
-    Raises
-    ------
-    InputError
-        A label exists already and ``if_exists="error"``, or a column of the schema takes a status column's name.
-    """
-
-    def label(name: str) -> Hashable:
-        levels = df.columns.nlevels
-        return prefix + name if levels == 1 else (prefix + name, *[""] * (levels - 1))
-
-    outputs = tuple(label(column.name) for column in schema.columns)
-    layout = Layout(outputs, label(STATUS_COLUMN) if status else None, label(ERROR_COLUMN) if status else None)
-    if len(set(layout.all)) < len(layout.all):
-        taken = [name for name, count in Counter(layout.all).items() if count > 1]
-        raise InputError(f"The schema has columns {taken}, which are the status columns' names; say status=False.")
-    existing = [name for name in layout.all if name in df.columns]
-    if existing and if_exists == "error":
-        raise InputError(
-            f"The frame already has {', '.join(map(repr, existing))}. Nothing was sent. Say prefix='...' for new "
-            f"names, if_exists='overwrite' to replace them{_or_without_status(layout, existing)}."
-        )
-    if len(df.columns) > len(set(df.columns)) and any((df.columns == name).sum() > 1 for name in existing):
-        raise InputError(f"The frame has {existing} more than once, so it cannot be overwritten.")
-    return layout
-
-
-def _or_without_status(layout: Layout, existing: Sequence[Hashable]) -> str:
-    """Return the third way on where only an earlier enrichment's status columns are in the way."""
-    return "" if set(existing) & set(layout.outputs) else ", or status=False to do without status columns"
 
 
 def merge_outcomes(
@@ -116,85 +74,103 @@ def merge_outcomes(
     is_sent : callable
         Whether the run of a key may exist: it tells pending from not sent.
     """
-    contents, place = _read_contents(outcomes)
-    problems = _not_objects(contents, form=schema.form)
-    arrays: dict[Hashable, Any] = {}
-    whole = tuple(problems)
-    per_row = _through(place, plan.row_runs)
+    answers = read_answers(outcomes, schema, make=partial(typed_column, dtype_backend=dtype_backend))
+    per_row = _through(answers.place, plan.row_runs)
     existing = set(df.columns)
-    for label, column in zip(layout.outputs, schema.columns, strict=True):
-        values = _values(contents, column.name, form=schema.form)
-        typed = typed_column(column, values, dtype_backend=dtype_backend)
-        for at, problem in typed.problems.items():
-            problems.setdefault(at, []).append(f"{column.name}: {problem}")
-        broken = np.zeros(len(contents) + 1, dtype=bool)  # the last one is for -1: no answer
-        broken[[*typed.problems, *whole, -1]] = True
-        cells = _take(typed.series, per_row)
-        arrays[label] = _keep_old(df[label], cells, where=~broken[per_row]) if label in existing else cells
-    statuses = [_status(o, at, problems, is_sent(key)) for o, at, key in zip(outcomes, place, plan.keys, strict=True)]
-    errors = [_error(o, at, problems) for o, at in zip(outcomes, place, strict=True)]
-    row_status = _take_list([*statuses, "skipped"], plan.row_runs)
+    arrays: dict[Hashable, Any] = {}
+    placed: list[np.ndarray[Any, Any]] = []  # for each output the rows whose cell is this call's
+    for label, series, broken in zip(layout.outputs, answers.columns, answers.broken, strict=True):
+        lacking = np.zeros(len(answers.contents) + 1, dtype=bool)
+        lacking[[*broken, -1]] = True  # the last one is for -1: no answer
+        new = ~lacking[per_row]
+        if label in existing and layout.fill:
+            new &= is_missing(df[label])
+        cells = take(series, per_row)
+        arrays[label] = keep_old(df[label], cells, where=new) if label in existing else cells
+        placed.append(new)
+    if layout.evidence or layout.basis is not None:
+        known = zip(outcomes, answers.place, strict=True)
+        bases = [read_basis(outcome.basis) for outcome, at in known if outcome is not None and at >= 0]
+        placing = Placing(df, schema, layout, per_row, placed)
+        arrays |= place_evidence(placing, bases, dtype_backend=dtype_backend)
+    row_status, kept = _row_status(df, plan, outcomes, answers, is_sent=is_sent, layout=layout)
     if layout.status is not None:
         arrays[layout.status] = pd.Categorical(row_status, categories=list(STATUSES))
     if layout.error is not None:
-        dtype = dtype_of(TEXT, dtype_backend)
-        arrays[layout.error] = pd.array(_take_list([*errors, None], plan.row_runs), dtype=dtype)
-    return Merged(_assign(df, arrays), dict(Counter(row_status)))
+        errors = [_error(o, at, answers.problems) for o, at in zip(outcomes, answers.place, strict=True)]
+        old = df[layout.error] if layout.error in existing else None
+        told = _row_errors(old, errors, kept, plan)
+        arrays[layout.error] = pd.array(told, dtype=dtype_of(TEXT, dtype_backend))
+    asked = np.flatnonzero(plan.row_runs != OUTSIDE).tolist()
+    ordered = {label: arrays[label] for label in layout.all}
+    return Merged(_assign(df, ordered), dict(Counter(row_status[row] for row in asked)))
 
 
-def _read_contents(outcomes: Sequence[Outcome | None]) -> tuple[list[Json], list[int]]:
-    """Return the parsed answers, and for each entry of the plan its place among them or -1."""
-    contents: list[Json] = []
-    place: list[int] = []
-    for outcome in outcomes:
-        if outcome is None or outcome.status != "completed" or outcome.output is None:
-            place.append(-1)
-        else:
-            place.append(len(contents))
-            contents.append(orjson.loads(outcome.output))
-    return contents, place
+class Judged(NamedTuple):
+    """What one outcome comes to: a status, the values of the schema's columns, and what is wrong."""
+
+    status: str
+    values: dict[str, Any]
+    error: str | None
 
 
-def _values(contents: Sequence[Json], name: str, *, form: str) -> list[Json]:
-    if form != "json":
-        return list(contents)
-    return [content.get(name, ABSENT) if isinstance(content, dict) else NO_ANSWER for content in contents]
-
-
-def _not_objects(contents: Sequence[Json], *, form: str) -> dict[int, list[str]]:
-    """Return what is wrong with answers that are no object where one was asked for."""
-    if form != "json":
-        return {}
-    return {
-        at: [f"the answer: expected an object, got {shown(content)}"]
-        for at, content in enumerate(contents)
-        if not isinstance(content, dict)
-    }
+def judge_answers(outcomes: Sequence[Outcome], schema: Schema) -> list[Judged]:
+    """Return what each outcome comes to, in Python values: the same verdicts as in the frame."""
+    answers = read_answers(outcomes, schema, make=partial(convert_values, dtype_backend="numpy_nullable"))
+    judged = []
+    for outcome, at in zip(outcomes, answers.place, strict=True):
+        cells = [None if at < 0 or at in broken else column[at]
+                 for column, broken in zip(answers.columns, answers.broken, strict=True)]  # fmt: skip
+        values = dict(zip([column.name for column in schema.columns], cells, strict=True))
+        status = _status(outcome, at, answers.problems, sent=True)
+        judged.append(Judged(status, values, _error(outcome, at, answers.problems)))
+    return judged
 
 
 def _through(place: Sequence[int], row_runs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return for each row its place among the answers, or -1."""
-    table = np.array([*place, -1], dtype=np.int64)  # -1 as an index is the last entry
-    return np.asarray(table[row_runs], dtype=np.int64)
+    table = np.array([*place, -1], dtype=np.int64)
+    return np.asarray(table[np.maximum(row_runs, -1)], dtype=np.int64)  # -1 as an index is the last entry
 
 
-def _take(column: pd.Series[Any], per_row: np.ndarray[Any, Any]) -> Any:
-    if column.dtype == object:  # a missing list is None, not NaN
-        return _objects([*column.tolist(), None])[per_row]
-    return pd.api.extensions.take(column.array, per_row, allow_fill=True)
+# Status and error
 
 
-def _objects(cells: Sequence[object]) -> np.ndarray[Any, Any]:
-    array = np.empty(len(cells), dtype=object)
-    array[:] = cells
-    return array
+def _row_status(
+    df: pd.DataFrame,
+    plan: Plan,
+    outcomes: Sequence[Outcome | None],
+    answers: Answers,
+    *,
+    is_sent: Callable[[str], bool],
+    layout: Layout,
+) -> tuple[list[str], list[bool]]:
+    """Return each row's status, and whether it is the one it had: so where it was not asked this time."""
+    known = zip(outcomes, answers.place, plan.keys, strict=True)
+    of_runs = [_status(outcome, at, answers.problems, sent=is_sent(key)) for outcome, at, key in known]
+    found = [*of_runs, "not_sent", "skipped"]  # -2 is a row outside `where`, -1 one with nothing to send
+    entries = plan.row_runs.tolist()
+    statuses = [found[entry] for entry in entries]
+    if layout.status is None or layout.status not in df.columns:
+        return statuses, [entry == OUTSIDE for entry in entries]
+    before = df[layout.status].astype(object).tolist()
+    kept = [now in UNASKED and old in STATUSES for now, old in zip(statuses, before, strict=True)]
+    return [old if keep else now for now, old, keep in zip(statuses, before, kept, strict=True)], kept
 
 
-def _take_list(values: Sequence[Any], row_runs: np.ndarray[Any, Any]) -> list[Any]:
-    return [values[entry] for entry in row_runs.tolist()]
+def _row_errors(
+    old: pd.Series[Any] | None, errors: Sequence[str | None], kept: Sequence[bool], plan: Plan
+) -> list[Any]:
+    """Return each row's error; a row that kept its status keeps its error."""
+    found = [*errors, None, None]
+    told = [found[entry] for entry in plan.row_runs.tolist()]
+    if old is None:
+        return told
+    before = np.where(is_missing(old), None, old.astype(object)).tolist()
+    return [was if keep else now for now, was, keep in zip(told, before, kept, strict=True)]
 
 
-def _status(outcome: Outcome | None, at: int, problems: Mapping[int, object], sent: bool) -> str:  # noqa: FBT001 - private
+def _status(outcome: Outcome | None, at: int, problems: Mapping[int, object], *, sent: bool) -> str:
     if outcome is None:
         return "pending" if sent else "not_sent"
     if outcome.status == "completed" and at in problems:
@@ -227,22 +203,3 @@ def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any]) -> pd.DataFrame:
             # A bare array of objects would get another dtype should all of them be texts.
             out[label] = pd.Series(array, index=df.index, dtype=object) if array.dtype == object else array
     return out
-
-
-def _keep_old(old: pd.Series[Any], new: Any, *, where: np.ndarray[Any, Any]) -> Any:
-    """Return the new cells where there is an answer and the old ones elsewhere, in the schema's dtype if it can."""
-    kept = pd.Series(old.array[~where])
-    if kept.isna().all():
-        return new
-    if new.dtype != object:
-        try:
-            cast = kept.astype(new.dtype)
-        except (TypeError, ValueError, OverflowError, NotImplementedError):  # the last is Arrow's
-            cast = None
-        if cast is not None and cast.isna().equals(kept.isna()):
-            merged = pd.Series(new)
-            merged[~where] = cast.array
-            return merged.array
-    cells = old.astype(object).to_numpy(copy=True)
-    cells[where] = np.asarray(new.astype(object), dtype=object)[where]
-    return cells

@@ -176,7 +176,7 @@ WRONG = {
     "processor none": ({"processor": None}, "processor=None"),
     "processor empty": ({"processor": " "}, "processor=' '"),
     "on_error": ({"on_error": "rais"}, "'keep', 'raise'"),
-    "if_exists": ({"if_exists": "append"}, "'error', 'overwrite'"),
+    "if_exists": ({"if_exists": "append"}, "'error', 'fill', 'overwrite', 'suffix'"),
     "on_mismatch": ({"on_mismatch": True}, "'error', 'new'"),
     "dtype_backend": ({"dtype_backend": "numpy"}, "'numpy_nullable', 'pyarrow'"),
     "refresh": ({"refresh": "yes"}, "refresh='yes'"),

@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 import re
+from decimal import Decimal
 
 import pandas as pd
 import pytest
@@ -19,7 +20,9 @@ from parallel_frames.errors import (
     CheckpointLockedError,
     CheckpointMismatchError,
     ConfigurationError,
+    CostError,
     CreditError,
+    DeclinedError,
     EnrichmentError,
     InputError,
     ParallelFramesError,
@@ -49,6 +52,8 @@ EXAMPLES = [
     UnavailableError("reset"),
     ProtocolError("HTML", status=200),
     UndecidedError(group_id="tgrp_1", runs=3, reason="the list holds 5 of 8 runs"),
+    CostError(runs=20, sent=3, per_run=Decimal("0.1"), max_cost=Decimal(1)),
+    DeclinedError("the answer was no"),
     CheckpointError("a folder is no checkpoint", path="companies.ckpt"),
     CheckpointMismatchError("another job", path="companies.ckpt"),
     CheckpointLockedError("locked by process 7", path="companies.ckpt"),

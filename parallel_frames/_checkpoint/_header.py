@@ -1,0 +1,18 @@
+"""The header of a job's folder, read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_header(folder: Path) -> dict[str, Any] | None:
+    """Return a job folder's header; None where there is none that can be read."""
+    try:
+        header = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return header if isinstance(header, dict) and isinstance(header.get("job"), dict) else None

@@ -1,0 +1,128 @@
+"""What a job's folder holds, read back: by the writer who repairs it, or by somebody who only looks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from parallel_frames._checkpoint._files import list_parts, read_part, set_aside
+from parallel_frames._checkpoint._header import read_header
+from parallel_frames._checkpoint._tables import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    intent_of,
+    outcomes_of,
+    receipts_of,
+    stale_of,
+)
+from parallel_frames.errors import CheckpointCorruptError, CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from parallel_frames._model import Intent, Outcome, Receipt
+
+CURSORS: Final = b"parallel_frames.cursors"
+REPLACES: Final = b"parallel_frames.replaces"
+PEEKS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Everything a checkpoint holds of a job."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    cursors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What somebody sees who only looks: the header, what is stored, and what an unfinished refresh is to ask anew."""
+
+    header: dict[str, Any]
+    remembered: Remembered
+    stale: dict[str, int] | None
+
+
+def peek_folder(folder: Path) -> Peek | None:
+    """Return what a job's folder holds without a lock and without changing it; None where there is none."""
+    header = read_header(folder)
+    if header is None:
+        return None
+    for attempt in range(PEEKS):
+        try:
+            return Peek(header, recall_folder(folder, repair=False), read_stale(folder))
+        except CheckpointError as error:
+            gone = isinstance(error.__cause__, FileNotFoundError)  # its writer compacted it just now
+            if not gone or attempt == PEEKS - 1:
+                raise
+    return None
+
+
+def recall_folder(folder: Path, *, repair: bool) -> Remembered:
+    """Return all that is stored; `repair` sets aside what cannot be read, and needs the folder's lock."""
+    receipts: list[Receipt] = []
+    intents: dict[int, Intent] = {}
+    for number, is_intent, path in _parts(folder / "receipts"):
+        # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
+        table = read_part(path, repair=repair and not is_intent)
+        if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
+            if repair and not is_intent:
+                set_aside(path, reason=f"it has the columns {table.column_names}")
+            table = None
+        if is_intent:
+            intents[number] = intent_of(number, table)
+            continue
+        if table is None:
+            continue
+        if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
+            path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
+        receipts += receipts_of(table)
+    outcomes, cursors = _recall_outcomes(folder / "outcomes", repair=repair)
+    return Remembered(receipts, list(intents.values()), outcomes, cursors)
+
+
+def _parts(place: Path) -> list[tuple[int, bool, Path]]:
+    return list(list_parts(place)) if place.is_dir() else []
+
+
+def _recall_outcomes(place: Path, *, repair: bool) -> tuple[list[Outcome], dict[str, str]]:
+    outcomes: dict[tuple[str, int, str], Outcome] = {}
+    cursors: dict[str, str] = {}
+    parts = _parts(place)
+    replaced: set[int] = set()
+    for _, _, path in parts:
+        table = read_part(path, repair=repair)
+        if table is None:
+            continue
+        if not set(OUTCOME_SCHEMA.names) <= set(table.column_names):
+            if repair:
+                set_aside(path, reason=f"it has the columns {table.column_names}")
+            continue
+        about = table.schema.metadata or {}
+        cursors |= json.loads(about.get(CURSORS, b"{}"))
+        replaced |= set(json.loads(about.get(REPLACES, b"[]")))
+        for outcome in outcomes_of(table):
+            outcomes[outcome.key, outcome.attempt, outcome.run_id] = outcome
+    for number, _, path in parts:  # a compaction that died before it tidied up
+        if repair and number in replaced:
+            path.unlink(missing_ok=True)
+    return list(outcomes.values()), cursors
+
+
+def read_stale(folder: Path) -> dict[str, int] | None:
+    """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
+    path = folder / "refresh.parquet"
+    if not path.exists():
+        return None
+    table = read_part(path, repair=False)
+    if table is None:
+        raise CheckpointCorruptError(
+            f"{path} is damaged, so it cannot be told which rows an unfinished refresh has asked already. Remove "
+            "it and say refresh=True to ask every row anew, or leave refresh out to keep what there is.",
+            path=folder,
+        )
+    return stale_of(table)

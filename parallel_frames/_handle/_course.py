@@ -1,0 +1,332 @@
+"""One enrichment under way: it puts the floors together (plan, memory, engine, merge) and knows how far it got.
+
+What a person asks of it is the handle's; what it says itself is the line before the first run, and what is safe when
+a call ends early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from parallel_frames._arriving import Arrivals, RowMaker
+from parallel_frames._engine import Engine
+from parallel_frames._merge import merge_outcomes
+from parallel_frames._offline import choose_destination
+from parallel_frames._plan import group_metadata
+from parallel_frames._progress import ask, showing
+from parallel_frames._remember import Memory, freeze_spec, open_memory
+from parallel_frames._telling import announce, counted, tell_of_enrichment
+from parallel_frames.errors import CostError, DeclinedError, EnrichmentError, InputError, ParallelFramesError, Safety
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pandas as pd
+
+    from parallel_frames._arriving import Row
+    from parallel_frames._client import Client
+    from parallel_frames._decide import Decided
+    from parallel_frames._ledger import Ledger, Needs
+    from parallel_frames._merge import Layout, Merged
+    from parallel_frames._model import Outcome, Plan
+    from parallel_frames._offline import Destination
+    from parallel_frames._progress import Progress
+    from parallel_frames._protocols import Observer
+
+Until: TypeAlias = Literal["answered", "sent", "looked"]
+LOOK_SECONDS: Final = 20.0
+
+
+class Course:
+    """The state of one enrichment, before, while and after it runs.
+
+    Attributes
+    ----------
+    decided : Decided
+    plan : Plan
+        With the task spec that the job's first call froze, once the checkpoint was read.
+    ledger : Ledger or None
+        None before the first run.
+    group_ids : tuple of str
+    checkpoint : str or None
+    """
+
+    def __init__(self, decided: Decided) -> None:
+        self.decided = decided
+        self.plan: Plan = decided.plan
+        self.ledger: Ledger | None = None
+        self.group_ids: tuple[str, ...] = ()
+        self.checkpoint: str | None = None
+        self.simulated = False
+        self.refreshing = decided.call.refresh
+        self.destination: Destination | None = None
+        self.matched: Mapping[str, int] | None = None
+        self.memory: Memory | None = None
+        self.is_running = False
+        self._has_begun = False
+        self._halted = False
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # What is known
+
+    def outcome(self, key: str) -> Outcome | None:
+        """Return what stands for a key so far."""
+        return None if self.ledger is None else self.ledger.answer(key)
+
+    def needs(self) -> Needs | None:
+        """Return what is left to do; None before the first run."""
+        if self.ledger is None:
+            return None
+        keys = self.plan.keys[: self.decided.call.limit]
+        return self.ledger.needs(keys, retry_failed=self.decided.call.retry_failed and not self._has_begun)
+
+    def known_rows(self) -> Iterator[Row]:
+        """Yield the rows that have an outcome."""
+        maker = RowMaker(self.decided.df, self.plan, self.decided.schema)
+        return maker.rows_of([known for key in self.plan.keys if (known := self.outcome(key)) is not None])
+
+    def count_sent(self) -> int:
+        """Return how many runs were sent for these rows, in this call and before."""
+        if self.ledger is None:
+            return 0
+        newest = map(self.ledger.newest, self.plan.keys)
+        return sum(attempt + 1 for attempt in newest if attempt is not None)
+
+    def safety(self) -> Safety | None:
+        """Return what is safe; None while nothing was sent."""
+        sent = self.count_sent()
+        if not self.group_ids and sent == 0:
+            return None
+        answered = [self.outcome(key) is not None for key in self.plan.keys]
+        rows = sum(answered[entry] for entry in self.plan.row_runs.tolist() if entry >= 0)
+        return Safety(rows, self.plan.rows, sent, self.group_ids, self.checkpoint)
+
+    def merge(self, layout: Layout | None = None) -> Merged:
+        """Return the frame with what is known so far."""
+        ledger = self.ledger
+        return merge_outcomes(
+            self.decided.df,
+            self.plan,
+            self.decided.schema,
+            outcomes=[self.outcome(key) for key in self.plan.keys],
+            is_sent=lambda key: ledger is not None and ledger.newest(key) is not None,
+            layout=layout or self.decided.layout,
+            dtype_backend=self.decided.call.dtype_backend,
+        )
+
+    def frame(self, merged: Merged) -> pd.DataFrame:
+        """Return a merged frame with its small, JSON-safe attrs."""
+        told = {
+            "job": self.plan.job.hash,
+            "processor": self.decided.call.processor,
+            "group_ids": list(self.group_ids),
+            "checkpoint": self.checkpoint,
+            "rows": dict(merged.counts),
+            "simulated": self.simulated,
+            **({} if self.matched is None else {"matched": dict(self.matched)}),
+        }
+        return tell_of_enrichment(merged.frame, self.decided.df, layout=self.decided.layout, told=told)
+
+    def finish(self) -> pd.DataFrame:
+        """Return the enriched frame, or raise it where failures are to raise."""
+        merged = self.merge()
+        frame = self.frame(merged)
+        bad = {name: merged.counts[name] for name in ("failed", "cancelled", "invalid") if merged.counts.get(name)}
+        if bad and self.decided.call.on_error == "raise":
+            told = ", ".join(f"{count} {name}" for name, count in bad.items())
+            raise EnrichmentError(
+                f"{told} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
+                "Run the same call again to try failed rows anew.",
+                frame=frame,
+            )
+        return frame
+
+    # Running
+
+    def stop_sending(self) -> None:
+        """Send nothing more; may be called from any thread, and before it runs."""
+        self._halted = True
+        engine, loop = self._engine, self._loop
+        if engine is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(engine.halt)
+
+    async def go(self, until: Until = "answered", *, tell: Callable[[Row], object] | None = None) -> None:
+        """Go on until everything is answered, or sent, or the groups were looked at once."""
+        if self.is_running:
+            raise InputError("This enrichment is running already: wait for it, or iterate over it.")
+        if not self.plan.keys:
+            return
+        place = self.destination = self.destination or choose_destination(self.decided.call.client)
+        if place.is_gone:
+            raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
+        call = replace(self.decided.call, refresh=self.refreshing)
+        looks = until == "looked"
+        self.is_running = True
+        try:
+            with (
+                showing(False if looks else call.progress) as progress,
+                open_memory(
+                    call, self.plan, host=place.host, root=place.root, price=self.decided.price, carried=self.memory
+                ) as memory,
+            ):
+                self._take_memory(memory)
+                try:
+                    await self._work(place.client, memory, progress, until, tell or call.on_row)
+                except ParallelFramesError as error:
+                    error.safety = self.safety()
+                    raise
+                except (KeyboardInterrupt, asyncio.CancelledError):
+                    if not looks and (safety := self.safety()) is not None:
+                        progress.line(f"Stopped: {safety}")
+                    raise
+                finally:
+                    self.group_ids = tuple(memory.store.groups)
+                if self.refreshing and memory.is_refreshed(self.plan):
+                    self.refreshing = False
+                    memory.store.end_refresh()
+        finally:
+            self.is_running = False
+
+    def _take_memory(self, memory: Memory) -> None:
+        self.memory, self.ledger, self.checkpoint = memory, memory.ledger, memory.location
+        self.simulated = memory.simulated or (self.destination is not None and self.destination.block is not None)
+        self.plan = freeze_spec(self.plan, memory)
+        self.group_ids = tuple(memory.store.groups)
+
+    async def _work(
+        self,
+        client: Client,
+        memory: Memory,
+        progress: Progress,
+        until: Until,
+        tell: Callable[[Row], object] | None,
+    ) -> None:
+        needs = self.needs()
+        if needs is None:
+            return
+        if until != "looked":
+            self._announce(client, memory, progress, needs)
+        retry_failed = self.decided.call.retry_failed and not self._has_begun
+        with self._watching(progress, client, needs, tell) as observer:
+            if not (needs.to_send or needs.awaited):
+                return
+            with client.pacer.joined(client.max_per_minute) as pacer:
+                async with client.session(dialect=memory.store.dialect) as session:
+                    engine = Engine(
+                        plan=self.plan,
+                        ledger=memory.ledger,
+                        store=memory.store,
+                        service=session,
+                        pacer=pacer,
+                        clock=client.clock,
+                        settle_time=client.settle_time,
+                        observer=observer,
+                        group_metadata=group_metadata(self.plan.job, library=version("parallel-frames")),
+                        cursors=memory.cursors,
+                        retry_failed=retry_failed,
+                        max_in_flight=self.decided.call.max_in_flight,
+                        unreadable_intents=memory.unreadable_intents,
+                        limit=self.decided.call.limit,
+                        until=until,
+                        afford=self._afford,
+                    )
+                    try:
+                        await self._run_engine(engine, timeout=self._timeout(until))
+                    finally:
+                        self.group_ids = tuple(memory.store.groups)
+                        self.simulated |= session.simulated
+                        memory.store.note_simulated(self.simulated)
+
+    def _timeout(self, until: Until) -> float | None:
+        return LOOK_SECONDS if until == "looked" else self.decided.call.timeout
+
+    async def _run_engine(self, engine: Engine, *, timeout: float | None) -> None:  # noqa: ASYNC109 - the engine's own
+        self._loop, self._engine = asyncio.get_running_loop(), engine
+        if self._halted:
+            engine.halt()
+        try:
+            await engine.run(timeout=timeout)
+            if engine.until != "looked":
+                self._has_begun = True  # what failed in this enrichment is not tried again by going on with it
+        finally:
+            self._engine = self._loop = None
+
+    def _announce(self, client: Client, memory: Memory, progress: Progress, needs: Needs) -> None:
+        """Say what will be sent, and make sure that it may be."""
+        decided = self.decided
+        for finding in decided.findings if not self._has_begun else ():
+            progress.warn(f"schema: {finding}")
+        if decided.price.per_run is None and not self._has_begun:
+            progress.warn(f"processor {decided.call.processor!r} is not in the price table of {decided.price.as_of}.")
+        line = announce(
+            self.plan,
+            needs,
+            limit=decided.call.limit,
+            price=decided.price,
+            max_per_minute=client.max_per_minute,
+            answer=memory.ledger.answer,
+            checkpoint=memory.location,
+            simulated=self.destination is not None and self.destination.block is not None,
+        )
+        progress.line(line)
+        runs = 0 if self._halted else len(needs.to_send)
+        self._afford(runs)
+        if decided.call.confirm and runs and not self._has_begun:
+            asked = f"Send {counted(runs, 'run')} ({decided.price.text(runs)})?"
+            if not ask(asked):
+                raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
+
+    def _afford(self, runs: int) -> None:
+        """Refuse to send so many more runs where all of them would cost more than allowed."""
+        max_cost, per_run = self.decided.call.max_cost, self.decided.price.per_run
+        if max_cost is None or not runs:
+            return
+        if per_run is None:
+            raise InputError(
+                f"max_cost={max_cost:g} cannot be kept: the price of processor {self.decided.call.processor!r} is not "
+                f"known (the table is of {self.decided.price.as_of}). Nothing was sent. Say limit= to bound the runs."
+            )
+        sent = self.count_sent()
+        if per_run * (sent + runs) > max_cost:
+            raise CostError(runs=runs, sent=sent, per_run=per_run, max_cost=max_cost)
+
+    @contextmanager
+    def _watching(
+        self, progress: Progress, client: Client, needs: Needs, tell: Callable[[Row], object] | None
+    ) -> Iterator[Observer]:
+        """Give the engine's observer, which tells of rows too where somebody wants to hear of them."""
+        maker = RowMaker(self.decided.df, self.plan, self.decided.schema)
+        self._begin_progress(progress, client, needs, maker)
+        if tell is None or self.ledger is None:
+            yield progress
+            return
+        arrivals = Arrivals(progress, maker=maker, ledger=self.ledger, tell=tell)
+        try:
+            arrivals.tell_of([self.plan.keys[entry] for entry in needs.answered])
+            yield arrivals
+        finally:
+            arrivals.close()
+
+    def _begin_progress(self, progress: Progress, client: Client, needs: Needs, maker: RowMaker) -> None:
+        """Tell the progress what there is to do, and what is done already."""
+        rows_of = maker.count_rows()
+        keys, per_run = self.plan.keys, self.decided.price.per_run
+        answered = [keys[entry] for entry in needs.answered]
+        bad = [key for key in answered if (known := self.outcome(key)) and known.status != "completed"]
+        open_keys = [keys[entry] for entry in (*needs.awaited, *(entry for entry, _ in needs.to_send))]
+        done = sum(rows_of[key] for key in answered)
+        progress.begin(
+            rows=done + sum(rows_of[key] for key in open_keys),
+            answered=done,
+            failed=sum(rows_of[key] for key in bad),
+            in_flight=len(needs.awaited),
+            rows_of=rows_of,
+            per_run=None if per_run is None else float(per_run),
+            spent=None if per_run is None else float(per_run * self.count_sent()),
+            url_of=client.url_of,
+        )

@@ -1,0 +1,77 @@
+"""Where a person looks: a terminal, a notebook, or nowhere; and how a line gets there in one piece."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any, Final
+
+SEPARATOR: Final = " · "
+PLAIN: Final = str.maketrans({"→": "->", "·": "-", "…": "...", "–": "-", "×": "x"})
+
+
+def in_notebook() -> bool:
+    """Return whether this process is a notebook's kernel."""
+    shell = sys.modules.get("IPython")
+    running = shell.get_ipython() if shell is not None else None
+    return running is not None and hasattr(running, "kernel")
+
+
+def in_terminal() -> bool:
+    """Return whether the error stream is a terminal."""
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def bar_class() -> Any:
+    """Return tqdm's notebook bar where it can be drawn, and its text bar elsewhere; neither starts a thread."""
+    from tqdm import tqdm
+
+    base: Any = tqdm
+    if in_notebook():
+        try:
+            # Without it the notebook bar only warns.
+            import ipywidgets  # noqa: F401 # pyright: ignore[reportMissingImports] - optional
+            from tqdm.notebook import tqdm as notebook_bar
+        except ImportError:
+            pass
+        else:
+            base = notebook_bar
+    return type("Bar", (base,), {"monitor_interval": 0})
+
+
+def bar_file() -> Any:
+    """Return where a text bar is drawn; the notebook's bar chooses itself."""
+    return None if in_notebook() else sys.stderr
+
+
+def print_line(text: str) -> None:
+    """Write a line to the error stream, above a bar if there is one, in what the stream can show."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    if in_terminal():
+        text = wrapped(text, width=shutil.get_terminal_size().columns)
+    bar_class().write(readable(text, encoding=getattr(stream, "encoding", None)), file=stream)
+
+
+def readable(text: str, *, encoding: str | None) -> str:
+    """Return a text as the encoding can show it."""
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(PLAIN).encode("ascii", "replace").decode()
+    return text
+
+
+def wrapped(text: str, *, width: int) -> str:
+    """Return a line broken between its parts where it is wider than the terminal."""
+    if len(text) <= width:
+        return text
+    lines = [""]
+    for part in text.split(SEPARATOR):
+        longer = f"{lines[-1]}{SEPARATOR}{part}" if lines[-1].strip() else f"{lines[-1]}{part}"
+        if len(longer) <= width or not lines[-1].strip():
+            lines[-1] = longer
+        else:
+            lines.append(f"  {part}")
+    return "\n".join(lines)

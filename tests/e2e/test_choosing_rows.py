@@ -1,0 +1,289 @@
+"""Only some rows are asked, and only what may be replaced is: where=, if_exists= and limit= together."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames.errors import InputError
+from parallel_frames.simulator import Failure
+
+COMPANIES = ["Acme", "Globex", "Acme", "Initech", "Hooli"]
+FOUNDED = {"Acme": 1949, "Globex": 1989, "Initech": 1998, "Hooli": 2001}
+
+
+@pytest.fixture
+def df():
+    """Five rows with four distinct inputs."""
+    return pd.DataFrame({"company": COMPANIES}, index=list("abcde"))
+
+
+def founded(sent):
+    """Answer by a table; what is not in it fails."""
+    return {"founded": FOUNDED[sent["company"]]}
+
+
+def quiet(**options):
+    """Return options of calls that only say what they do to the log."""
+    return {"progress": False, **options}
+
+
+def test_a_mask_asks_only_its_rows(df):
+    """Rows outside the mask are not sent, and say so."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, where=[True, False, True, False, False], **quiet())
+    assert out["founded"].dropna().to_dict() == {"a": 1949, "c": 1949}
+    assert out["parallel_status"].tolist() == ["completed", "not_sent", "completed", "not_sent", "not_sent"]
+    assert sim.counts.runs == 1
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        np.array([False, True, False, False, True]),
+        pd.Series([False, True, False, False, True], index=list("abcde")),
+        pd.Series([False, True, False, False, True]),  # by position
+        pd.array([False, True, False, False, True], dtype="boolean"),
+        lambda frame: frame["company"].isin(["Globex", "Hooli"]),
+    ],
+    ids=["array", "series", "other index", "nullable", "function"],
+)
+def test_masks_of_every_kind_are_read_by_position(df, where):
+    """An array, a Series, a nullable array and a function of the frame choose the same rows."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, where=where, **quiet())
+    assert out["founded"].dropna().to_dict() == {"b": 1989, "e": 2001}
+    assert sim.counts.runs == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("missed", "where='missed' is none of 'missing', 'failed'"),
+        ([True, False], "where has 2 entries and the frame 5 rows"),
+        (["yes"] * 5, "expected booleans"),
+        ([1, 0, 1, 0, 1], "expected booleans"),
+        (pd.array([True, None, True, False, True], dtype="boolean"), "has 1 missing values"),
+        (pd.Series([True] * 5, index=list("edcba")), "in another order"),
+        (lambda frame: 3, "expected one boolean per row"),
+        (lambda frame: frame, "is a DataFrame"),
+        ("failed", "the frame has no 'parallel_status'"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(df, where, said):
+    """What is no boolean per row is named in an error, and nothing is sent."""
+    with pf.offline(founded, latency=0) as sim, pytest.raises(InputError, match=said):
+        df.parallel.enrich({"founded": int}, where=where, **quiet())
+    assert sim.counts.posts == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"where": "missing", "if_exists": "overwrite"}, "where='missing'.*if_exists='overwrite'"),
+        ({"where": "failed", "if_exists": "suffix"}, "where='failed'.*if_exists='suffix'"),
+        ({"limit": 3, "group_id": "tgrp_1"}, "limit=.*group_id="),
+        ({"limit": 0}, "limit=0"),
+        ({"basis": "yes"}, "basis='yes' is none of 'none', 'columns', 'struct'"),
+        ({"max_cost": -1}, "max_cost=-1"),
+        ({"max_cost": float("nan")}, "max_cost=nan"),
+        ({"on_row": 3}, "on_row=3"),
+        ({"confirm": "maybe"}, "confirm='maybe'"),
+        ({"where": "failed", "status": False}, "status=False"),
+    ],
+)
+def test_options_that_contradict_each_other_are_named(df, options, said):
+    """Both of the two are in the message, before anything is sent."""
+    with pf.offline(founded, latency=0) as sim, pytest.raises(InputError, match=said):
+        df.parallel.enrich({"founded": int}, **quiet(**options))
+    assert sim.counts.posts == 0
+
+
+def test_missing_fills_only_what_is_null(df):
+    """Rows with a value are not asked, and keep it; the others are filled."""
+    df["founded"] = pd.array([1, None, None, 4, None], dtype="Int64")
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, where="missing", inputs=["company"], **quiet())
+    assert out["founded"].tolist() == [1, 1989, 1949, 4, 2001]
+    assert out["parallel_status"].tolist() == ["not_sent", "completed", "completed", "not_sent", "completed"]
+    assert list(out.columns) == ["company", "founded", "parallel_status", "parallel_error"]
+    assert sim.counts.runs == 3
+
+
+def test_fill_alone_asks_only_rows_with_something_to_fill(df):
+    """if_exists="fill" pays for no row that has every value already."""
+    df["founded"] = pd.array([1, 2, 3, 4, None], dtype="Int64")
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, if_exists="fill", inputs=["company"], **quiet())
+    assert out["founded"].tolist() == [1, 2, 3, 4, 2001]
+    assert sim.counts.runs == 1
+
+
+def test_fill_keeps_a_value_where_another_column_of_the_row_lacks(df):
+    """A row is asked for its null, and its other cell stays although there is an answer for it."""
+    df["founded"] = pd.array([1, None, 3, 4, 5], dtype="Int64")
+    df["sector"] = ["tools", "energy", None, "software", "web"]
+    answers = lambda sent: {"founded": 99, "sector": "asked"}  # noqa: E731
+    with pf.offline(answers, latency=0):
+        out = df.parallel.enrich({"founded": int, "sector": str}, if_exists="fill", inputs=["company"], **quiet())
+    assert out["founded"].tolist() == [1, 99, 3, 4, 5]
+    assert out["sector"].tolist() == ["tools", "energy", "asked", "software", "web"]
+
+
+def test_failed_rows_are_asked_again_and_nothing_else_changes(df):
+    """where="failed" asks the failed ones alone; the rest keep their cells, statuses and errors."""
+    answers = {name: {"founded": year} for name, year in FOUNDED.items()} | {"Hooli": Failure("no such company")}
+    with pf.offline(answers, latency=0):
+        first = df.parallel.enrich({"founded": int}, **quiet())
+    with pf.offline(founded, latency=0) as sim:
+        out = first.parallel.enrich({"founded": int}, where="failed", **quiet())
+    assert first["parallel_status"].tolist()[-1] == "failed"
+    assert out["founded"].tolist() == [1949, 1989, 1949, 1998, 2001]
+    assert out["parallel_status"].tolist() == ["completed"] * 5
+    assert out["parallel_error"].isna().all()
+    assert sim.counts.runs == 1
+
+
+def test_only_a_completed_outcome_replaces_a_value(df):
+    """An escalation that fails leaves the old value standing, and says that it failed."""
+    with pf.offline(founded, latency=0):
+        first = df.parallel.enrich({"founded": int}, **quiet())
+    worse = {"Acme": Failure("out of order"), "Globex": {"founded": 1}, "Initech": {"founded": "x"}}
+    with pf.offline(worse, latency=0):
+        out = first.parallel.enrich(
+            {"founded": int}, where=first["company"] != "Hooli", processor="pro", if_exists="overwrite", **quiet()
+        )
+    assert out["founded"].tolist() == [1949, 1, 1949, 1998, 2001]
+    assert out["parallel_status"].tolist() == ["failed", "completed", "failed", "invalid", "completed"]
+    assert out.dtypes.to_dict() == first.dtypes.to_dict()
+
+
+def test_suffix_makes_numbered_columns_beside_the_old_ones(df):
+    """All columns of the call carry one number, and nothing that was there changes; a third call counts on."""
+    with pf.offline(founded, latency=0):
+        first = df.parallel.enrich({"founded": int}, basis="columns", **quiet())
+        second = first.parallel.enrich(
+            {"founded": int}, processor="pro", if_exists="suffix", basis="columns", **quiet()
+        )
+        third = second.parallel.enrich({"founded": int}, processor="core", if_exists="suffix", **quiet())
+    assert list(second.columns[len(first.columns) :]) == [
+        "founded_2", "founded_2_confidence", "founded_2_reasoning", "founded_2_citations",
+        "parallel_status_2", "parallel_error_2",
+    ]  # fmt: skip
+    assert list(third.columns[len(second.columns) :]) == ["founded_3", "parallel_status_3", "parallel_error_3"]
+    pd.testing.assert_frame_equal(third[first.columns], first, check_flags=False)
+
+
+def test_the_escalation_sends_the_same_inputs_again(df):
+    """Old answers, evidence and statuses are not sent to the better processor."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, basis="columns", **quiet())
+        out["founded_confidence"] = out["founded_confidence"].where(out["company"] != "Globex", "low")
+        out["founded_confidence"] = out["founded_confidence"].where(out["company"] == "Globex", "high")
+        again = out.parallel.enrich(
+            {"founded": int}, where=pf.low_confidence, processor="pro", if_exists="overwrite", **quiet()
+        )
+        sent = [run.input for run in sim.runs() if run.processor == "pro"]
+    assert sent == [{"company": "Globex"}]
+    assert again["parallel_status"].tolist() == ["completed"] * 5
+    assert again["founded_confidence"].notna().all()
+
+
+def test_the_mask_of_low_confidence_takes_options_by_partial(df):
+    """A recipe: functools.partial says how low, and which fields."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, basis="columns", **quiet())
+        mask = functools.partial(pf.low_confidence, at_most="high", fields=["founded"])
+        out.parallel.enrich({"founded": int}, where=mask, processor="pro", if_exists="overwrite", **quiet())
+    assert sim.counts.runs == 8
+
+
+def test_evidence_goes_where_its_value_goes(df):
+    """Where an overwrite keeps the old value, the old evidence stays with it; nowhere is it of another answer."""
+    with pf.offline(founded, latency=0):
+        out = df.parallel.enrich({"founded": int}, basis="columns", **quiet())
+    with pf.offline({"Globex": {"founded": 7}, "Acme": Failure()}, latency=0, seed=5):
+        again = out.parallel.enrich(
+            {"founded": int}, where=out["company"].isin(["Globex", "Acme"]), processor="pro", if_exists="overwrite",
+            **quiet(),
+        )  # fmt: skip
+    kept = [0, 2, 3, 4]
+    for part in ("founded", "founded_confidence", "founded_reasoning", "founded_citations"):
+        assert again[part].iloc[kept].tolist() == out[part].iloc[kept].tolist()
+    assert again["founded"].iloc[1] == 7
+
+
+def test_the_struct_of_evidence_is_merged_by_field(df):
+    """With one column for all evidence, a filled field brings its own entries and the others keep theirs."""
+    schema = {"founded": int, "sector": str}
+    with pf.offline(lambda sent: {"founded": 1, "sector": "old"}, latency=0):
+        out = df.parallel.enrich(schema, basis="struct", **quiet())
+    out.loc["b", "founded"] = pd.NA
+    with pf.offline(lambda sent: {"founded": 2, "sector": "new"}, latency=0, seed=9):
+        again = out.parallel.enrich(schema, where="missing", processor="pro", **quiet())
+    assert again.loc["b", ["founded", "sector"]].tolist() == [2, "old"]
+    entries = {entry["field"]: entry for entry in again.loc["b", "parallel_basis"]}
+    assert sorted(entries) == ["founded", "sector"]
+    before = {entry["field"]: entry for entry in out.loc["b", "parallel_basis"]}
+    assert entries["sector"] == before["sector"]
+    assert again.loc["a", "parallel_basis"] == out.loc["a", "parallel_basis"]
+
+
+def test_dedupe_false_keeps_a_rows_key_whatever_is_chosen(df, tmp_path):
+    """Which of the equal rows a row is counts all rows of the frame: a mask does not move it to another's answer."""
+    with pf.offline(founded, latency=0) as sim:
+        options = quiet(dedupe=False, checkpoint=tmp_path / "kept")
+        df.parallel.enrich({"founded": int}, **options)
+        out = df.parallel.enrich({"founded": int}, where=[False, False, True, False, False], **options)
+        assert sim.counts.runs == 5
+        runs = {run.metadata["row"]: run.run_id for run in sim.runs()}
+    assert out["founded"].dropna().tolist() == [1949]
+    assert [(row.position, row.run_id) for row in pf.last()] == [(2, runs["2"])]
+
+
+def test_a_cell_that_cannot_travel_may_be_left_out(df):
+    """A bad cell in a row that is not asked is nobody's trouble, and in one that is it is named by its own position."""
+    df["blob"] = [None, None, None, b"\x00", None]
+    with pf.offline(founded, latency=0):
+        out = df.parallel.enrich({"founded": int}, where=df["blob"].isna(), **quiet())
+        assert out["founded"].notna().tolist() == [True, True, True, False, True]
+        with pytest.raises(InputError, match="row 3 .index 'd'"):
+            df.parallel.enrich({"founded": int}, where=df["company"] == "Initech", **quiet())
+
+
+def test_limit_asks_the_first_inputs_once_and_the_full_call_pays_only_the_rest(df):
+    """A few rows for real: repeated they cost nothing, and the whole frame pays for them no second time."""
+    with pf.offline(founded, latency=0) as sim:
+        few = df.parallel.enrich({"founded": int}, limit=2, **quiet())
+        assert few["founded"].isna().tolist() == [False, False, False, True, True]
+        assert few["parallel_status"].tolist() == ["completed"] * 3 + ["not_sent"] * 2
+        df.parallel.enrich({"founded": int}, limit=2, **quiet())
+        assert sim.counts.runs == 2
+        out = df.parallel.enrich({"founded": int}, **quiet())
+        assert (sim.counts.runs, sim.counts.duplicates) == (4, 0)
+        few = df.parallel.enrich({"founded": int}, limit=1, **quiet())
+    assert few.equals(out)
+
+
+def test_a_second_enrichment_is_never_sent_as_input_when_attrs_are_lost(df):
+    """Escalating the first of two enrichments after attrs were lost is refused: the second's answers would be sent."""
+    with pf.offline(founded, latency=0) as sim:
+        first = df.parallel.enrich({"founded": int}, **quiet())
+        both = first.parallel.enrich({"founded": int}, prefix="x_", **quiet())
+        both.attrs.clear()
+        runs = sim.counts.runs
+        with pytest.raises(InputError, match="'x_parallel_status'.*inputs="):
+            both.parallel.enrich({"founded": int}, processor="pro", if_exists="overwrite", **quiet())
+        assert sim.counts.runs == runs
+
+
+def test_an_empty_mask_sends_nothing(df):
+    """No row chosen is no run, no group and the same cells."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, where=np.zeros(5, dtype=bool), **quiet())
+    assert out["parallel_status"].tolist() == ["not_sent"] * 5
+    assert sim.counts.posts == 0

@@ -133,9 +133,8 @@ class Call:
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
                 raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
         if isinstance(self.where, str) and self.where not in CHOICES:
-            raise InputError(
-                f"where={self.where!r} is none of {', '.join(map(repr, CHOICES))}, nor a mask or a function of the frame."
-            )
+            known = ", ".join(map(repr, CHOICES))
+            raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
         if self.on_row is not None and not callable(self.on_row):
             raise InputError(f"on_row={self.on_row!r} is no function of one row.")
         if not isinstance(self.prefix, str):

@@ -59,8 +59,8 @@ def _failed(df: pd.DataFrame, layout: Layout) -> Mask:
     if status is None or status not in df.columns:
         told = "with status=False there is none" if status is None else f"the frame has no {status!r}"
         raise InputError(
-            f"where='failed' reads the status column of an earlier enrichment, and {told}. Say where='missing', or give "
-            "a mask."
+            f"where='failed' reads the status column of an earlier enrichment, and {told}. Say where='missing', or "
+            "give a mask."
         )
     return np.asarray(df[status].isin(FAILED), dtype=bool)
 

@@ -78,7 +78,7 @@ def decide(df: pd.DataFrame, schema: object, call: Call) -> Decided:
 
 
 def _filled_in(call: Call) -> Call:
-    """Return the call with what it implies: to complete rows is to fill, and to fill is to ask where something lacks."""
+    """Return the call with what it implies: to complete rows is to fill, and to fill asks where something lacks."""
     if isinstance(call.where, str) and call.if_exists == "error":
         return replace(call, if_exists="fill")
     if call.where is None and call.if_exists == "fill":

@@ -65,8 +65,9 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
     Examples
     --------
     >>> import parallel_frames as pf
-    >>> pf.lint({"ceo": "full name of the CEO", "sources": list[str]})
-    warning  properties.sources: every answer's basis already carries 'sources'; ask for the basis instead of paying for a field (basis_name)
+    >>> for finding in pf.lint({"ceo": "full name of the CEO", "sources": list[str]}):
+    ...     print(finding.severity, finding.rule, finding.path)
+    warning basis_name properties.sources
     >>> pf.lint({f"field_{n}": int for n in range(101)}).errors[0].rule
     'properties'
     """

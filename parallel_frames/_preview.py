@@ -133,7 +133,7 @@ def preview(decided: Decided) -> EnrichmentPlan:
         findings=decided.findings,
         checkpoint=None if seen.folder is None else str(seen.folder),
         simulated=place.block is not None,
-        method_path=f"POST {dialect.group_path('{taskgroup_id}', 'runs')}",
+        method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=_first_body(decided, seen.header, dialect, needs.to_send[0]) if to_send else None,
     )
 

@@ -76,6 +76,7 @@ def tell_of_enrichment(
         **told,
         "group_ids": told["group_ids"][-REMEMBERED:],
         "columns": [_json_label(label) for label in layout.outputs],
+        "status": None if layout.status is None else _json_label(layout.status),
         "simulated": simulated,
     }
     made = [*before.get("made", []), *map(_json_label, layout.all)]

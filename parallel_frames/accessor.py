@@ -13,7 +13,9 @@ import pandas as pd
 
 from parallel_frames._bridge import run_from_anywhere
 from parallel_frames._call import Call, EnrichOptions, FrameOptions, make_call
-from parallel_frames._evidence import citations, confidence, low_confidence
+from parallel_frames._evidence import citations as citations  # noqa: PLC0414 - public from here, as the others are
+from parallel_frames._evidence import confidence as confidence  # noqa: PLC0414
+from parallel_frames._evidence import low_confidence as low_confidence  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

@@ -153,8 +153,8 @@ class CostError(InputError):
         affordable = max(0, int(max_cost / per_run) - sent)
         way_out = f", or limit={affordable} for a part of it" if affordable else ""
         super().__init__(
-            f"{runs:,} runs to send{before} come to ${self.cost:,.2f}, over max_cost={self.max_cost:g}. None of them was "
-            f"sent. Say max_cost={self.cost:g} to go on{way_out}."
+            f"{runs:,} runs to send{before} come to ${self.cost:,.2f}, over max_cost={self.max_cost:g}. None of them "
+            f"was sent. Say max_cost={self.cost:g} to go on{way_out}."
         )
 
 

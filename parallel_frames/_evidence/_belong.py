@@ -12,11 +12,12 @@ import pandas as pd
 from ._entries import CONFIDENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ._entries import Confidence, Entry
 
-_RANK: Final = {word: rank for rank, word in enumerate(CONFIDENCE)}
+_RANK: Final[Mapping[str, int]] = {word: rank for rank, word in enumerate(CONFIDENCE)}
+_ORDERED: Final[Any] = pd.CategoricalDtype(list(CONFIDENCE), ordered=True)
 
 
 def evidence_label(name: str, part: str) -> str:
@@ -66,7 +67,7 @@ def _lines(entries: Sequence[Entry]) -> str | None:
     return "\n".join(lines) or None
 
 
-def ordered(words: Sequence[object]) -> pd.Categorical:
+def ordered(words: Sequence[object]) -> pd.Categorical[str]:
     """Return confidences as an ordered category; what is none of the three words is missing."""
-    codes: list[Any] = [_RANK.get(word, -1) if isinstance(word, str) else -1 for word in words]
-    return pd.Categorical.from_codes(codes, categories=list(CONFIDENCE), ordered=True)
+    codes = [_RANK.get(word, -1) if isinstance(word, str) else -1 for word in words]
+    return pd.Categorical.from_codes(codes, dtype=_ORDERED)

@@ -136,14 +136,14 @@ def low_confidence(
         if wanted is None or evidence.field in wanted:
             codes = ordered(evidence.confidences()).codes  # -1 is missing
             doubted |= (codes >= 0) & (codes <= CONFIDENCE.index(at_most))
-    return pd.Series(doubted, index=df.index)
+    return pd.Series(doubted, index=df.index, dtype=bool)
 
 
 def _wanted(found: Found, fields: Sequence[Hashable] | str | None) -> frozenset[str | None] | None:
     """Return the names asked for; None is all."""
     if fields is None:
         return None
-    asked: Sequence[Hashable] = [fields] if isinstance(fields, str) else list(fields)
+    asked = list(fields) if pd.api.types.is_list_like(fields) else [fields]
     having = list(dict.fromkeys(evidence.field for evidence in found.fields))
     # A column of entries names only fields that some row has evidence for: no rows, no names.
     possible = {name for name in found.columns for prefix in found.prefixes if name.startswith(prefix)}

@@ -188,9 +188,11 @@ def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str]
     owners = _owners(list(paths), [name.removeprefix(prefix) for name in columns if name.startswith(prefix)])
     shared: dict[str, list[Sequence[Entry]]] = {}
     for row, entries in enumerate(rows):
+        found: dict[str, list[Entry]] = {}
         for entry in entries:
-            column = shared.setdefault(owners[entry["field"]], [()] * len(rows))
-            column[row] = [*column[row], entry]
+            found.setdefault(owners[entry["field"]], []).append(entry)
+        for name, own in found.items():
+            shared.setdefault(name, [()] * len(rows))[row] = own
     order = {name: at for at, name in enumerate(columns)}
     names = sorted(shared, key=lambda name: order.get(prefix + name, len(order)))
     return [InStruct(prefix + name, name, prefix, shared[name]) for name in names]

@@ -15,6 +15,7 @@ from parallel_frames.errors import CheckpointError, ConfigurationError, ServiceE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     import pandas as pd
 
@@ -119,7 +120,8 @@ class Enrichment:
         layout = self._layout_with_status()
         frame = self._course.merge(layout).frame
         asked = self._course.plan.row_runs != OUTSIDE
-        return frame[asked & ~frame[layout.status].isin(["completed", "skipped"]).to_numpy()]
+        bad: pd.DataFrame = frame[asked & ~frame[layout.status].isin(["completed", "skipped"]).to_numpy()]
+        return bad
 
     def report(self) -> Report:
         """Return what became of its rows: by status, failures by cause, confidence, cost and time.
@@ -145,7 +147,8 @@ class Enrichment:
         if needs is not None and not (needs.to_send or needs.awaited):
             yield from self._course.known_rows()
             return
-        with working(lambda give: self._course.go(tell=give)) as rows:
+        arriving: AbstractContextManager[Iterator[Row]] = working(lambda give: self._course.go(tell=give))
+        with arriving as rows:
             yield from rows
 
     # Going on

@@ -70,7 +70,7 @@ def _node_of(column: pd.Series[Any]) -> dict[str, Json]:
         return {"type": "string", "description": "A moment, ISO 8601"}
     if isinstance(kind, pd.ArrowDtype) and (nested := _nested(str(kind.pyarrow_dtype))):
         return {"type": nested}
-    if kind == object:
+    if pd.api.types.is_object_dtype(kind):
         return _seen(column)
     return {"type": "string"}
 

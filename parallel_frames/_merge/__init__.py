@@ -1,8 +1,9 @@
 """A plan and its outcomes → columns in the frame: pure, by position through keys, never by label or arrival.
 
 It owns which labels the columns have (`_layout`), what an answer is worth (`_answers`), what a row's cells are
-(`_cells`), what stands behind them (`_grounds`), and its status and error. Dtypes are the schema's (`_columns`); which outcome stands for a key is the
-ledger's. The input frame is never touched: what comes back is a new frame around the same cells.
+(`_cells`), what stands behind them (`_grounds`), and its status and error. Dtypes are the schema's (`_columns`);
+which outcome stands for a key is the ledger's. The input frame is never touched: what comes back is a new frame
+around the same cells.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def _row_errors(
     told = [found[entry] for entry in plan.row_runs.tolist()]
     if old is None:
         return told
-    before = np.where(is_missing(old), None, old.astype(object)).tolist()
+    before = old.astype(object).where(~is_missing(old), None).tolist()
     return [was if keep else now for now, was, keep in zip(told, before, kept, strict=True)]
 
 

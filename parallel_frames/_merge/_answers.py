@@ -116,7 +116,7 @@ def _ask_model(answers: Answers, schema: Schema, *, make: Make) -> None:
             values[at] = NO_ANSWER
         cells, problems = make(column, values)
         for at, problem in problems.items():
-            told = f"{column.name}: the model's own validator makes of it what does not fit: {problem}"
-            answers.problems.setdefault(at, []).append(told)
+            said = f"{column.name}: the model's own validator makes of it what does not fit: {problem}"
+            answers.problems.setdefault(at, []).append(said)
         answers.columns[number] = cells
         answers.broken[number] |= lost | problems.keys()

@@ -21,6 +21,16 @@ _KINDS: dict[str, Node] = {
     "T": {"type": "string"},
     "M": {"type": "string", "format": "date-time"},
 }
+_LETTERS = {
+    "bool": "b",
+    "bool_": "b",
+    "unsignedinteger": "u",
+    "timedelta64": "m",
+    "signedinteger": "i",
+    "floating": "f",
+    "str_": "U",
+    "datetime64": "M",
+}
 _ARROW: tuple[tuple[str, Node], ...] = (
     ("bool", {"type": "boolean"}),
     ("uint", {"type": "integer", "minimum": 0}),
@@ -51,8 +61,8 @@ def dtype_node(type_: Any, path: Path) -> Node | None:
     node = _arrow(type_) if home == "pyarrow" else _dtype(type_, path)
     if node is None:
         raise SchemaError(
-            f"{'.'.join(path) or 'The schema'}: {type_!r} is no type an answer can have. Use a dtype of texts, numbers, "
-            "booleans, categories or moments, or a Python type such as str, int, float, bool, datetime.date."
+            f"{'.'.join(path) or 'The schema'}: {type_!r} is no type an answer can have. Use a dtype of texts, "
+            "numbers, booleans, categories or moments, or a Python type such as str, int, float, datetime.date."
         )
     return dict(node)
 
@@ -84,9 +94,7 @@ def _dtype(type_: Any, path: Path) -> Node | None:
 def _kind_of_scalar(type_: type) -> str | None:
     """Return the kind of ``np.int64`` and its like, by the letter that numpy's own dtypes have."""
     names = {base.__name__ for base in type_.__mro__}
-    letters = {"bool": "b", "bool_": "b", "unsignedinteger": "u", "timedelta64": "m", "signedinteger": "i", "floating": "f",
-               "str_": "U", "datetime64": "M"}  # fmt: skip
-    return next((letter for name, letter in letters.items() if name in names), None)
+    return next((letter for name, letter in _LETTERS.items() if name in names), None)
 
 
 def _arrow(type_: Any) -> Node | None:

@@ -79,16 +79,20 @@ def _root(root: Mapping[str, Json], tally: _Tally) -> None:
         tally.add("error", "root_any_of", "", "the root is a union; put it into a property")
 
 
+def _measure(types: Json, path: str, depth: int, level: int, tally: _Tally) -> tuple[int, int]:
+    """Return how deep a node is in objects, and in objects and lists, and keep the deepest."""
+    depth += types == "object"
+    level += types in ("object", "array")
+    if depth > tally.depth:
+        tally.depth, tally.deepest = depth, path
+    if level > tally.levels:
+        tally.levels, tally.lowest = level, path
+    return depth, level
+
+
 def _node(node: Mapping[str, Json], path: str, depth: int, tally: _Tally, *, in_union: bool, level: int) -> None:
     types = node.get("type")
-    if types == "object":
-        depth += 1
-        if depth > tally.depth:
-            tally.depth, tally.deepest = depth, path
-    if types in ("object", "array"):
-        level += 1
-        if level > tally.levels:
-            tally.levels, tally.lowest = level, path
+    depth, level = _measure(types, path, depth, level, tally)
     if types == "null" and not in_union:
         tally.add("error", "null_alone", path, "null is allowed only inside a union, such as str | None")
     for keyword in sorted(FORBIDDEN & node.keys()):

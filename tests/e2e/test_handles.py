@@ -200,7 +200,7 @@ def test_on_row_tells_of_failures_too():
 
 
 def test_a_handle_is_found_again_by_the_same_call_in_another_process(df, tmp_path):
-    """submit in one process, submit in the next: nothing is sent twice, and the answers are there."""
+    """Submitted in one process, and again in the next: nothing is sent twice, and the answers are there."""
     df.to_parquet(tmp_path / "in.parquet")
     code = (
         "import sys, json, pandas as pd, parallel_frames as pf\n"
@@ -223,7 +223,7 @@ def test_a_handle_is_found_again_by_the_same_call_in_another_process(df, tmp_pat
 
 
 def test_max_cost_refuses_before_the_first_request(df, tmp_path):
-    """Twenty runs at a cent do not fit ten cents: nothing is sent, no group opened, and the message says the way out."""
+    """Twenty runs at a cent do not fit ten cents: nothing is sent, and the message says the way out."""
     with pf.offline(number, latency=0) as sim:
         with pytest.raises(CostError, match=r"20 runs to send come to \$0.20, over max_cost=0.1.*limit=10") as caught:
             df.parallel.enrich(SCHEMA, max_cost=0.1, **QUIET)
@@ -249,7 +249,7 @@ def test_max_cost_holds_across_a_resume(df):
 
 def test_max_cost_holds_for_failures_that_only_a_look_shows(df, tmp_path, client_of):
     """Runs that failed while nobody listened would be tried again: their price is counted before they are."""
-    with Simulator(lambda sent: Failure("down"), latency=1, speed=20) as sim:
+    with Simulator(lambda _: Failure("down"), latency=1, speed=20) as sim:
         options = {"checkpoint": tmp_path / "kept", "client": client_of(sim), "max_cost": 0.2, **QUIET}
         df.parallel.submit(SCHEMA, **options)
         while sim.counts.failed < 20:
@@ -268,7 +268,7 @@ def test_max_cost_needs_a_known_price(df):
 
 
 def test_confirm_needs_somebody_to_ask(df, monkeypatch):
-    """In a script without a terminal, confirm=True is an error that says what to do; with nothing to pay it is silent."""
+    """Where nobody can be asked confirm=True is an error that says what to do; with nothing to pay it is silent."""
     monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: SIM115, PTH123 - closed by the next line's caller
     with sys.stdin, pf.offline(number, latency=0) as sim:
         with pytest.raises(InputError, match="confirm=True"):
@@ -298,8 +298,9 @@ def test_a_plan_is_free_and_exact(df):
 
 def test_a_plan_shows_the_first_payload_as_it_is_sent_and_no_secret(df):
     """The body is the one the service gets, but for headers of MCP servers and the webhook."""
-    secret = {"mcp_servers": [{"type": "url", "name": "crm", "url": "https://crm.example", "headers": {"auth": "s3cr3t"}}],
-              "webhook": {"url": "https://hook.example/t0ken", "event_types": ["task_run.status"]}}  # fmt: skip
+    server = {"type": "url", "name": "crm", "url": "https://crm.example", "headers": {"auth": "s3cr3t"}}
+    hook = {"url": "https://hook.example/t0ken", "event_types": ["task_run.status"]}
+    secret = {"mcp_servers": [server], "webhook": hook}
     plan = df.parallel.plan(SCHEMA, options=secret, metadata={"id": "company"})
     assert "s3cr3t" not in json.dumps(plan.payload)
     assert "t0ken" not in json.dumps(plan.payload)

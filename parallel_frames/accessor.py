@@ -220,8 +220,10 @@ def collect(
     Returns
     -------
     pandas.DataFrame
-        As `enrich` returns it. A run belongs to a row by the key in its metadata, or else by its input; a row
-        without one is ``not_sent``.
+        As `enrich` returns it; a row that no run answers is ``not_sent``, one whose run has not finished ``pending``.
+        A run of ours belongs to a row by its key, another program's by its input being equal to what the row would
+        send, or else by the number of the row in its metadata (``"row"``), if nothing contradicts it. How many were
+        matched in which way is in ``out.attrs["parallel"]["enrichments"][-1]["matched"]``, and in the log.
 
     Raises
     ------
@@ -238,12 +240,12 @@ def collect(
     >>> again["founded"].tolist()
     [1949]
     """
-    from parallel_frames._collect import collect_group
+    from parallel_frames._collect import collect_groups
 
     if unknown := options.keys() - FrameOptions.__optional_keys__:
         raise TypeError(f"collect() has no {', '.join(sorted(unknown))}: it sends nothing and only reads a group")
     call = make_call(options)
-    return run_from_anywhere(lambda: collect_group(df, group_id, schema, call, processor=processor))
+    return run_from_anywhere(lambda: collect_groups(df, group_id, schema, call, processor=processor))
 
 
 @_shows(EnrichOptions.__optional_keys__)

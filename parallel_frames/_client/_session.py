@@ -128,6 +128,23 @@ class Session:
 
         return await self._ask("GET", self._spoken.group_path(group_id), read=read, group_id=group_id)
 
+    async def find_group(self, group_id: str) -> GroupStatus:
+        """Return the counts of a group that is only read, wherever it is: under ``/v1``, or else under ``/v1beta``.
+
+        There the two dialects differ in what is sent and not in what is read; so nothing may be sent on this session
+        afterwards.
+        """
+        try:
+            return await self.group_status(group_id)
+        except RejectedError as error:
+            if error.status != 404 or self._dialect is not None:
+                raise
+            self._dialect = dialects.PUBLISHED_V1BETA
+            try:
+                return await self.group_status(group_id)
+            except RejectedError:
+                raise error from None
+
     async def run_result(self, run_id: str) -> RunEvent | None:
         """Return a finished run with its output; None when it is not finished or the service cannot say."""
 

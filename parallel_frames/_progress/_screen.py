@@ -51,7 +51,7 @@ def print_line(text: str) -> None:
         return
     if in_terminal():
         text = wrapped(text, width=shutil.get_terminal_size().columns)
-    bar_class().write(readable(text, encoding=getattr(stream, "encoding", None)), file=stream)
+    bar_class().write(readable(f"{text}\n", encoding=getattr(stream, "encoding", None)), file=stream, end="")
 
 
 def readable(text: str, *, encoding: str | None) -> str:

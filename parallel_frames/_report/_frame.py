@@ -32,9 +32,11 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
             continue
         about = _about(told, label)
         sections.append(_section(df, label, about, name=_first(label)))
-    for about in told:
-        if about.get("status") is None and (outputs := _outputs(df, about)):
-            sections.append(make_section(df, outputs=outputs, status=None, error=None, told=about))
+    sections.extend(
+        make_section(df, outputs=outputs, status=None, error=None, told=about)
+        for about in told
+        if about.get("status") is None and (outputs := _outputs(df, about))
+    )
     if not sections:
         raise InputError(
             "The frame holds nothing of an enrichment: no status columns, and no attrs that tell of one. "

@@ -15,7 +15,7 @@ from parallel_frames.errors import SchemaError
 
 from ._names import check_names, slug
 from ._normal import normalise
-from ._types import is_model, is_record, model_node, node_of, record_node
+from ._types import is_model, is_record, is_validated, model_node, node_of, record_node
 
 if typing.TYPE_CHECKING:
     from ._leaf import Node, Path
@@ -53,10 +53,8 @@ def read_form(schema: object) -> Form:
     """Tell the forms apart."""
     if isinstance(schema, str):
         return _text(schema)
-    if isinstance(schema, type) and is_model(schema):
-        return Form("json", model_node(schema), schema)
-    if isinstance(schema, type) and is_record(schema):
-        return Form("json", record_node(schema, (), trail=(schema,)))
+    if is_model(schema) or is_record(schema):
+        return _class(typing.cast("type", schema))
     if isinstance(schema, Mapping):
         return _mapping(schema)
     if isinstance(schema, (list, tuple)):
@@ -66,6 +64,12 @@ def read_form(schema: object) -> Form:
         raise SchemaError(f"The schema is an instance of {name}; give the class itself: {name}, not {name}(...).")
     shown = repr(schema) if len(repr(schema)) <= 100 else f"{repr(schema)[:100]}…"
     raise SchemaError(f"{shown} ({type(schema).__name__}) is no schema. {HOW_TO}")
+
+
+def _class(schema: type) -> Form:
+    if is_validated(schema):
+        return Form("json", model_node(schema), schema)
+    return Form("json", record_node(schema, (), trail=(schema,)))
 
 
 def _text(description: str) -> Form:
@@ -101,8 +105,8 @@ def _vendor_form(schema: Mapping[typing.Any, typing.Any]) -> Form | None:
     kind, keys = schema.get("type"), schema.keys()
     if kind == "json" and "json_schema" in keys and keys <= {"type", "json_schema"}:
         inner = schema["json_schema"]
-        if is_model(inner):
-            return Form("json", model_node(inner), inner)
+        if is_model(inner) or is_record(inner):
+            return _class(inner)
         if not isinstance(inner, Mapping):
             raise SchemaError(f"json_schema holds {inner!r}; it takes a JSON Schema.")
         return Form("json", normalise(inner))

@@ -37,17 +37,17 @@ REFUSED = frozenset({"not", "if", "then", "else", "dependentRequired", "dependen
 """Keywords that neither the service nor a column can express; a lone `allOf` never gets this far."""
 
 
-def json_type(value: Json) -> str:
+def json_type(value: Json, where: str) -> str:
     """Return the JSON type of a value; 3.0 is a number."""
     if value is None:
         return "null"
     if isinstance(value, float) and not math.isfinite(value):
-        raise SchemaError(f"{value!r} is no number that JSON has.")
+        raise SchemaError(f"{where}: {value!r} is no number that JSON has.")
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
     try:
         return names[type(value)]
     except KeyError:
-        raise SchemaError(f"{value!r} is a {type(value).__name__}, which JSON does not have.") from None
+        raise SchemaError(f"{where}: {value!r} is a {type(value).__name__}, which JSON does not have.") from None
 
 
 def plain_number(value: Json) -> Json:

@@ -67,7 +67,7 @@ def enum_node(raw: Mapping[str, Json], path: Path) -> Node:
         raise SchemaError(f"{at(path)}: an enum is a list of at least one value, not {values!r}.")
     if values == [None]:
         return dict(NULL)
-    types = {json_type(value) for value in values}
+    types = {json_type(value, at(path)) for value in values}
     allowed = set(types_of(raw, path)) or types
     fits = allowed | ({"integer"} if "number" in allowed else set())
     if not types <= fits:
@@ -75,5 +75,5 @@ def enum_node(raw: Mapping[str, Json], path: Path) -> Node:
     numbers = types == {"integer", "number"} or (types == {"integer"} and allowed == {"number"})
     shared = "number" if numbers else next(iter(types)) if len(types) == 1 else None
     plain = [plain_number(value) for value in values]
-    unique = list({(json_type(value), str(value)): value for value in plain}.values())
+    unique = list({(json_type(value, at(path)), str(value)): value for value in plain}.values())
     return ({"type": shared} if shared else {}) | {"enum": unique}

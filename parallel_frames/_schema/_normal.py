@@ -28,9 +28,9 @@ SAID_OF_ALL = ("description", "examples")  # belong to a union as a whole, not t
 NOT_BESIDE_A_UNION = ("enum", "const", "properties", "required", "items", "prefixItems", "additionalProperties")
 
 
-def normalise(document: Mapping[str, Json]) -> Node:
-    """Return the normal form of a JSON Schema; raise SchemaError for what has none."""
-    return _Walk(document).node(document, (), ())
+def normalise(document: Mapping[str, Json], path: Path = ()) -> Node:
+    """Return the normal form of a JSON Schema that stands at a path; raise SchemaError for what has none."""
+    return _Walk(document).node(document, path, ())
 
 
 class _Walk:

@@ -7,17 +7,23 @@ user's own code, from costing an answer.
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
+import json
+from traceback import format_exception_only
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
+from ._mending import Trouble, mend
+from ._problems import shown
+from ._settling import settled
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from parallel_frames._model import Json
+
+    from ._mending import Place
 
 _BOUNDS = {
     "ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf"
@@ -36,31 +42,101 @@ class StableJsonSchema(GenerateJsonSchema):
         return {"type": "number", **bounds}
 
 
-def validate(model: Any, content: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str], str | None]:
+def document_of(type_: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a model, or of anything else that pydantic describes."""
+    if hasattr(type_, "model_json_schema"):
+        return cast("dict[str, Any]", type_.model_json_schema(schema_generator=StableJsonSchema))
+    return TypeAdapter(type_).json_schema(schema_generator=StableJsonSchema)
+
+
+class Judge(NamedTuple):
+    """What a model validates and writes with, and the answer's name of each of its fields by what it calls them."""
+
+    validator: Any
+    serializer: Any
+    names: Mapping[str, str]
+
+
+def judge_of(model: Any) -> Judge:
+    """Return what judges answers for a model, looked up once."""
+    names: dict[str, str] = {}
+    for name, field in getattr(model, "__pydantic_fields__", {}).items():
+        asked = _first_alias(field.validation_alias) or name
+        names |= {name: asked, field.serialization_alias or name: asked, asked: asked}
+    return Judge(model.__pydantic_validator__, model.__pydantic_serializer__, names)
+
+
+def validate(judge: Judge, content: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str], str | None]:
     """Return an answer as a model has it, what is wrong with which of its fields, and with the whole of it."""
     try:
-        valid = model.model_validate_json(orjson.dumps(content))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about a validator that returns what its field is not: told of later on
-            made = valid.model_dump(mode="json", by_alias=True)
-    except ValidationError as error:
-        problems, whole = _told(error, known=content)
-        return dict(content), problems, whole
+        made, troubles = _made(judge, content)
+        problems, whole = _told(troubles, judge, content)
     except Exception as error:  # noqa: BLE001 - the user's own code, and the answer is paid for
-        return dict(content), {}, f"the model's own validator raised {type(error).__name__}: {error}"
-    return {name: made.get(name, raw) for name, raw in content.items()}, {}, None
+        raised = format_exception_only(error)[-1].strip()
+        return dict(content), {}, f"the model's own code raised {raised}"
+    return {**content, **made}, problems, whole
 
 
-def _told(error: ValidationError, *, known: Mapping[str, Json]) -> tuple[dict[str, str], str | None]:
+def _made(judge: Judge, content: Mapping[str, Json]) -> tuple[dict[str, Json], list[Trouble]]:
+    """Return what a model makes of an answer's values, or its troubles with it.
+
+    Read as JSON, in which a strict model takes the date that it asked for as a text.
+    """
+    try:
+        return _written(judge, judge.validator.validate_json(json.dumps(content)), content), []
+    except ValidationError as error:
+        first = _troubles(error)
+    mended = mend(content, first)
+    if mended is None:
+        return {}, first
+    try:
+        valid = judge.validator.validate_json(json.dumps(mended.content))
+    except ValidationError as error:
+        return {}, mended.blamed(_troubles(error))
+    return mended.restored(_written(judge, valid, content)), []
+
+
+def _written(judge: Judge, valid: Any, content: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a validated answer as JSON; a default is nobody's answer, so what was not set is not in it."""
+    how: Any = {"by_alias": True, "exclude_unset": True, "warnings": False}
+    written = judge.serializer.to_python(valid, mode="json", **how)
+    if not isinstance(written, dict):  # a serializer of the user's own
+        return {}
+    found = judge.serializer.to_python(valid, mode="python", **how)
+    made = settled(written, found, dict(content))
+    tracked = hasattr(valid, "model_fields_set")
+    named = ((judge.names.get(name), name, value) for name, value in made.items())
+    return {asked or name: value for asked, name, value in named if (asked or name) in content or (asked and tracked)}
+
+
+def _troubles(error: ValidationError) -> list[Trouble]:
+    return [
+        Trouble(each["type"], each["loc"], each["msg"], each["input"])
+        for each in error.errors(include_url=False, include_context=False)
+    ]
+
+
+def _told(troubles: Iterable[Trouble], judge: Judge, content: Mapping[str, Json]) -> tuple[dict[str, str], str | None]:
     """Return the messages by field; what belongs to no field of the answer is said of the whole."""
-    problems: dict[str, str] = {}
-    whole: list[str] = []
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        path = [str(part) for part in each["loc"]]
-        message = each["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        if path and path[0] in known:
-            below = f"{'.'.join(path[1:])}: " if len(path) > 1 else ""
-            problems.setdefault(path[0], f"{below}{message}")
-        else:
-            whole.append(f"{'.'.join(path)}: {message}" if path else message)
-    return problems, "; ".join(whole) or None
+    by_field: dict[str, dict[str, None]] = {}
+    whole: dict[str, None] = {}
+    for trouble in troubles:
+        message = trouble.message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        steps = trouble.steps(content)
+        if not steps:
+            whole[message] = None
+            continue
+        told = message if trouble.kind == "missing" else f"{message}, got {shown(trouble.value)}"
+        by_field.setdefault(judge.names.get(str(steps[0]), str(steps[0])), {})[_below(steps[1:], told)] = None
+    return {name: "; ".join(told) for name, told in by_field.items()}, "; ".join(whole) or None
+
+
+def _below(steps: Place, told: str) -> str:
+    """Return a message about what lies below a field, with the way to it."""
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return f"{path.removeprefix('.')}: {told}" if path else told
+
+
+def _first_alias(alias: Any) -> str | None:
+    """Return the name that a validation alias has in the JSON Schema."""
+    return next((choice for choice in getattr(alias, "choices", [alias]) if isinstance(choice, str)), None)

@@ -1,7 +1,7 @@
 """Python types → JSON Schema: scalars, containers, unions, Literal, Enum, dataclasses, TypedDicts, pydantic models.
 
-It owns plain inspection of annotations and what is read from `Annotated`. Pydantic is never imported here: a
-model is whatever has `model_json_schema`. It refuses to know mappings and lists of descriptions (`_forms`).
+It owns plain inspection of annotations. Pydantic is never imported here: a model is whatever has `model_json_schema`,
+and what else pydantic made says so by its attributes. It refuses to know mappings and lists of descriptions (`_forms`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import datetime as dt
 import decimal
 import enum
 import inspect
-import sys
 import types
 import typing
 import uuid
@@ -20,8 +19,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from parallel_frames.errors import SchemaError
 
+from ._annotated import annotated_node
 from ._dtypes import dtype_node
-from ._keywords import json_type
 from ._normal import normalise
 
 if typing.TYPE_CHECKING:
@@ -46,17 +45,7 @@ _SCALARS: dict[object, Node] = {
 _LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection)
 _SETS = (set, frozenset, abc.Set, abc.MutableSet)
 _MAPPINGS = (dict, abc.Mapping, abc.MutableMapping)
-_KEY_MARKS = (typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", typing.Required))
-_BOUNDS = {
-    "ge": "minimum",
-    "gt": "exclusiveMinimum",
-    "le": "maximum",
-    "lt": "exclusiveMaximum",
-    "multiple_of": "multipleOf",
-    "pattern": "pattern",
-    "min_length": "minLength",
-    "max_length": "maxLength",
-}
+_KEY_MARKS = frozenset({"Required", "NotRequired", "ReadOnly"})  # by name: typing_extensions has its own
 
 
 def is_model(type_: object) -> bool:
@@ -66,27 +55,45 @@ def is_model(type_: object) -> bool:
 
 def is_record(type_: object) -> bool:
     """Whether this is a dataclass or a TypedDict."""
-    return isinstance(type_, type) and (dataclasses.is_dataclass(type_) or typing.is_typeddict(type_))
+    return isinstance(type_, type) and (dataclasses.is_dataclass(type_) or _is_typed_dict(type_))
+
+
+def is_validated(type_: object) -> bool:
+    """Whether this is a class that pydantic validates: a model, or a dataclass of its own kind."""
+    return is_model(type_) or (is_record(type_) and hasattr(type_, "__pydantic_validator__"))
+
+
+def _is_typed_dict(type_: type) -> bool:
+    """Whether this is a TypedDict, of typing or of typing_extensions."""
+    return issubclass(type_, dict) and hasattr(type_, "__required_keys__") and hasattr(type_, "__total__")
 
 
 def node_of(type_: object, path: Path, *, trail: tuple[object, ...] = ()) -> Node:
     """Return the JSON Schema of a Python type, free of references."""
-    if not isinstance(type_, abc.Hashable):
-        return _class(type_, path, trail)
-    if type_ in _SCALARS:
-        return dict(_SCALARS[type_])
+    scalar = _scalar(type_)
+    if scalar is not None:
+        return dict(scalar)
+    # Before anything is compared with it: numpy's dtype of objects equals list, dict and every other class.
+    found = dtype_node(type_, path)
+    if found is not None:
+        return found
     alias = _alias(type_)
     if alias is not None:
         return node_of(alias, path, trail=trail)
     found = _special(type_, path, trail)
-    if found is None:
-        found = dtype_node(type_, path)
     return found if found is not None else _class(type_, path, trail)
+
+
+def _scalar(type_: object) -> Node | None:
+    try:
+        return _SCALARS.get(type_)
+    except TypeError:  # it holds what has no hash, such as Annotated[int, {...}]
+        return None
 
 
 def _alias(type_: object) -> object | None:
     """Return what a NewType, a ``type X = ...``, Required, NotRequired or ReadOnly stands for."""
-    if get_origin(type_) in _KEY_MARKS:
+    if _mark(type_):
         return typing.cast("object", get_args(type_)[0])
     if isinstance(type_, (type, enum.Enum)):
         return None
@@ -97,7 +104,7 @@ def _special(type_: object, path: Path, trail: tuple[object, ...]) -> Node | Non
     """Return the schema of Annotated, Literal, a union or a container; None for anything else."""
     origin, args = get_origin(type_), get_args(type_)
     if origin is Annotated:
-        return _annotated(node_of(args[0], path, trail=trail), args[1:])
+        return annotated_node(node_of(args[0], path, trail=trail), args[1:])
     if origin is Literal:
         return {"enum": [value.value if isinstance(value, enum.Enum) else value for value in args]}
     if origin is Union or origin is types.UnionType:
@@ -128,15 +135,14 @@ def _class(type_: object, path: Path, trail: tuple[object, ...]) -> Node:
             f"{'.'.join(path)}: {getattr(type_, '__name__', type_)} contains itself, and an answer has a fixed depth; "
             "write out the levels you need."
         )
-    if is_model(type_):
-        return model_node(type_)
+    if is_validated(type_):
+        return model_node(type_, path)
     if is_record(type_):
         return record_node(typing.cast("type", type_), path, trail=(*trail, type_))
     if isinstance(type_, type) and issubclass(type_, enum.Enum) and len(type_):
-        values = [member.value for member in type_]
-        for value in values:
-            json_type(value)
-        return {"enum": values} | _docstring(type_, "An enumeration.")
+        return {"enum": [member.value for member in type_]} | _docstring(type_, "An enumeration.")
+    if hasattr(type_, "__get_pydantic_core_schema__"):  # HttpUrl and its like
+        return model_node(type_, path)
     raise SchemaError(
         f"{'.'.join(path) or 'The schema'}: {type_!r} is no type an answer can have. Use str, int, float, bool, "
         "datetime.date, datetime.datetime, list[...], Literal[...], X | None, an Enum, a dataclass, a TypedDict or "
@@ -148,7 +154,7 @@ def record_node(type_: type, path: Path, *, trail: tuple[object, ...] = ()) -> N
     """Return the schema of a dataclass or TypedDict; what has a default is not required."""
     try:
         hints = typing.get_type_hints(type_, include_extras=True)
-    except (NameError, TypeError, SyntaxError) as error:
+    except (NameError, TypeError, SyntaxError, AttributeError) as error:
         raise SchemaError(f"{type_.__name__}: its annotations cannot be read ({error}).") from error
     if dataclasses.is_dataclass(type_):
         fields = dataclasses.fields(type_)
@@ -166,34 +172,39 @@ def record_node(type_: type, path: Path, *, trail: tuple[object, ...] = ()) -> N
     return {"type": "object", "properties": properties, "required": required} | _docstring(type_)
 
 
-def model_node(model: Any) -> Node:
-    """Return the normal form of a pydantic model's own JSON Schema."""
+def model_node(model: Any, path: Path = ()) -> Node:
+    """Return the normal form of what pydantic (or a model that does without it) says of a type."""
     try:
         document = _model_document(model)
-    except (TypeError, RuntimeError, NameError) as error:  # what pydantic's own errors derive from
-        raise SchemaError(f"{model.__name__}: pydantic cannot describe it ({error}).") from error
-    return normalise(document)
+    except (TypeError, RuntimeError, NameError, ImportError) as error:  # what pydantic's own errors derive from
+        raise SchemaError(f"{getattr(model, '__name__', model)}: pydantic cannot describe it ({error}).") from error
+    return normalise(document, path)
 
 
 def _model_document(model: Any) -> dict[str, Any]:
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is None or not issubclass(model, pydantic.BaseModel):
+    if is_model(model) and not hasattr(model, "__pydantic_validator__"):
         return typing.cast("dict[str, Any]", model.model_json_schema())
-    from ._pydantic import StableJsonSchema
+    from ._pydantic import document_of
 
-    return typing.cast("dict[str, Any]", model.model_json_schema(schema_generator=StableJsonSchema))
+    return document_of(model)
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
+def _mark(hint: object) -> str:
+    """Return the name of a mark around a TypedDict's key; empty where there is none."""
+    name = getattr(get_origin(hint), "_name", None)
+    return name if name in _KEY_MARKS else ""
+
+
 def _is_optional_key(type_: type, name: str, hint: object) -> bool:
     """Whether a TypedDict's key may be absent; the hint wins, because string annotations hide it from the class."""
-    origin = get_origin(hint)
-    if origin is typing.NotRequired:
-        return True
-    return origin is not typing.Required and name in getattr(type_, "__optional_keys__", ())
+    mark = _mark(hint)
+    if mark == "ReadOnly" or get_origin(hint) is Annotated:
+        return _is_optional_key(type_, name, get_args(hint)[0])
+    return mark == "NotRequired" or (mark != "Required" and name in getattr(type_, "__optional_keys__", ()))
 
 
 def _docstring(type_: type, *generated: str) -> Node:
@@ -202,28 +213,3 @@ def _docstring(type_: type, *generated: str) -> Node:
     if not text.strip() or text in generated or text.startswith(f"{type_.__name__}("):
         return {}
     return {"description": inspect.cleandoc(text)}
-
-
-def _annotated(node: Node, extras: tuple[Any, ...]) -> Node:
-    """Add what stands in `Annotated`: texts, pydantic's FieldInfo, annotated_types' bounds, `Doc`."""
-    for extra in extras:
-        if isinstance(extra, str):
-            node = node | {"description": extra}
-            continue
-        said = getattr(extra, "description", None) or getattr(extra, "documentation", None)
-        examples = getattr(extra, "examples", None)
-        node = node | ({"description": said} if isinstance(said, str) else {})
-        node = node | ({"examples": list(examples)} if isinstance(examples, list) else {})
-        for bound in (extra, *(getattr(extra, "metadata", None) or ())):
-            node = node | _bounds(bound, is_array=node.get("type") == "array")
-    return node
-
-
-def _bounds(extra: object, *, is_array: bool) -> Node:
-    """Return the constraints an object states by the attribute names of annotated_types."""
-    told: Node = {}
-    for name, keyword in _BOUNDS.items():
-        value = getattr(extra, name, None)
-        if isinstance(value, (int, float, str)):
-            told[keyword.replace("Length", "Items") if is_array else keyword] = value
-    return told

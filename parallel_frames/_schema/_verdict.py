@@ -31,10 +31,14 @@ class ModelVerdict:
 
 
 def compile_model_check(model: Any) -> Callable[[Mapping[str, Json]], ModelVerdict]:
-    """Return what judges answers by a pydantic model; it never raises, whatever the model's validators do.
+    """Return what judges answers by a model or dataclass of pydantic's; any other model takes every answer as it is.
 
-    The answer is validated as JSON, so that a strict model takes the date that it asked for as a text.
+    What is returned never raises, whatever the model's validators do. It expects answers that fit the schema: what a
+    model would forgive, such as ``"12"`` for a number, was refused before.
     """
-    from ._pydantic import validate
+    if not hasattr(model, "__pydantic_validator__"):
+        return lambda content: ModelVerdict(dict(content))
+    from ._pydantic import judge_of, validate
 
-    return lambda content: ModelVerdict(*validate(model, content))
+    judge = judge_of(model)
+    return lambda content: ModelVerdict(*validate(judge, content))

@@ -251,7 +251,7 @@ def test_a_cell_that_cannot_travel_may_be_left_out(df):
     with pf.offline(founded, latency=0):
         out = df.parallel.enrich({"founded": int}, where=df["blob"].isna(), **quiet())
         assert out["founded"].notna().tolist() == [True, True, True, False, True]
-        with pytest.raises(InputError, match=r"row 3 \(index 'd'\)"):
+        with pytest.raises(InputError, match=r"row 3 \(index 'd', bytes\)"):
             df.parallel.enrich({"founded": int}, where=df["company"] == "Initech", **quiet())
 
 

@@ -174,3 +174,104 @@ def test_an_unknown_group_is_rejected(df):
     with pf.offline(latency=0), pytest.raises(RejectedError, match="tgrp_nobody") as caught:
         df.parallel.collect("tgrp_nobody", SCHEMA)
     assert (caught.value.status, caught.value.group_id) == (404, "tgrp_nobody")
+
+
+def add_elsewhere(vendor, runs):
+    """Make a group as another program would, and return its id."""
+    group = vendor.task_group.create()
+    spec = {"output_schema": {"type": "json", "json_schema": {
+        "type": "object", "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+        "required": ["name", "size"], "additionalProperties": False}}}  # fmt: skip
+    inputs = [{"input": sent, "processor": "base", "metadata": metadata} for sent, metadata in runs]
+    vendor.task_group.add_runs(group.task_group_id, default_task_spec=spec, inputs=inputs)
+    return group.task_group_id
+
+
+@pytest.fixture
+def vendor():
+    """Start a published service, and a client of the vendor's for it."""
+    with (
+        Simulator(answers=lambda sent: {"name": str(sent), "size": 1}, latency=0) as sim,
+        parallel.Parallel(api_key="any", base_url=sim.url) as client,
+    ):
+        client.sim = sim
+        yield client
+
+
+def matched(out):
+    """Return how the runs were matched."""
+    return out.attrs["parallel"]["enrichments"][-1]["matched"]
+
+
+def test_prompts_of_another_program_are_joined_by_the_row_in_their_metadata(df, vendor, client_of, caplog):
+    """Inputs that no row would send find their row by its number, and the user is told that only that was known."""
+    group = add_elsewhere(vendor, [(f"Research {n}", {"row": str(n)}) for n in range(3)])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    out = df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim))
+    assert out["name"].tolist()[:3] == ["Research 0", "Research 1", "Research 2"]
+    assert out["name"].tolist()[3] == "Research 0"  # an equal row shares the answer
+    assert matched(out) == {"key": 0, "input": 0, "row": 3, "unmatched": 0}
+    assert "by the row number in their metadata alone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("runs", "unmatched"),
+    [
+        ([("x", {"row": "9"})], 1),  # there is no such row
+        ([("x", {"row": "-1"}), ("y", {"row": "one"}), ("z", {})], 3),  # no row numbers
+        ([("x", {"row": "4"})], 1),  # that row has nothing to send
+        ([("x", {"row": "0"}), ("y", {"row": "0"})], 2),  # two claim one row
+        ([({"company": "Globex"}, {"row": "0"}), ("x", {"row": "2"})], 1),  # the rows stood in another order
+    ],
+)
+def test_a_row_number_that_may_be_wrong_matches_nothing(df, vendor, client_of, runs, unmatched):
+    """Where it names no row, or may name the wrong one, a row stays without an answer rather than with another's."""
+    group = add_elsewhere(vendor, runs)
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    out = df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim))
+    assert matched(out)["row"] == 0
+    assert matched(out)["unmatched"] == unmatched
+    assert out["name"].isna().tolist()[0]
+
+
+def test_our_own_runs_of_other_rows_are_never_matched_by_number(vendor, client_of):
+    """A group of ours holds keys: rows that have moved or changed get no other row's answer."""
+    client = client_of(vendor.sim)
+    one = pd.DataFrame({"company": ["Acme", "Globex", "Initech"]})
+    one.parallel.enrich(SCHEMA, client=client, checkpoint=None)
+    other = pd.DataFrame({"company": ["Hooli", "Acme", "Umbrella"]})
+    out = other.parallel.collect(pf.last().group_ids, SCHEMA, client=client)
+    assert out["parallel_status"].tolist() == ["not_sent", "completed", "not_sent"]
+    assert matched(out) == {"key": 1, "input": 0, "row": 0, "unmatched": 2}
+
+
+def test_several_groups_are_joined_together(vendor, client_of):
+    """A list of ids joins them all, and of two runs of one input the newest answer counts, whatever the order."""
+    client = client_of(vendor.sim)
+    frame = pd.DataFrame({"company": ["Acme", "Globex"]})
+    groups = [add_elsewhere(vendor, [({"company": name}, {})]) for name in ("Acme", "Globex")]
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    for order in (groups, groups[::-1]):
+        out = frame.parallel.collect(order, SCHEMA, client=client)
+        assert out["parallel_status"].tolist() == ["completed"] * 2
+        assert matched(out)["input"] == 2
+
+
+@pytest.mark.parametrize("group_id", [[], "", None, [""], 3])
+def test_a_group_id_that_is_none_is_refused(df, group_id):
+    """What names no group is an error that shows it."""
+    with pf.offline(), pytest.raises(InputError, match="group"):
+        df.parallel.collect(group_id, SCHEMA)
+
+
+@pytest.mark.parametrize("dialect", ["published", "both", "seed"])
+def test_a_group_is_found_whatever_its_service_speaks(df, client_of, dialect):
+    """Without being told, collect() finds a known group under either path: reading creates nothing."""
+    with Simulator(answers=answer, latency=0, dialect=dialect) as sim:
+        df.parallel.enrich(SCHEMA, client=client_of(sim), checkpoint=None)
+        posts = sim.counts.posts
+        out = df.parallel.collect(pf.last().group_ids[0], SCHEMA, client=client_of(sim), processor="base")
+        assert out["parallel_status"].tolist() == ["completed", "completed", "failed", "completed", "skipped"]
+        assert (sim.counts.posts, sim.counts.groups) == (posts, 1)
+        with pytest.raises(RejectedError, match="404"):
+            df.parallel.collect("tgrp_unknown", SCHEMA, client=client_of(sim))

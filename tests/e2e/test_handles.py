@@ -267,10 +267,9 @@ def test_max_cost_needs_a_known_price(df):
         assert sim.counts.posts == 0
 
 
-def test_confirm_needs_somebody_to_ask(df, monkeypatch):
+def test_confirm_needs_somebody_to_ask(df):
     """Where nobody can be asked confirm=True is an error that says what to do; with nothing to pay it is silent."""
-    monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: SIM115, PTH123 - closed by the next line's caller
-    with sys.stdin, pf.offline(number, latency=0) as sim:
+    with pf.offline(number, latency=0) as sim:
         with pytest.raises(InputError, match="confirm=True"):
             df.parallel.enrich(SCHEMA, confirm=True, **QUIET)
         assert sim.counts.posts == 0

@@ -22,7 +22,7 @@ except ImportError as error:
     ) from error
 
 from . import faults
-from ._answers import ActionRequired, Cancelled, Failure, Stuck
+from ._answers import ActionRequired, Answer, Cancelled, Failure, Stuck
 from ._runs import Counts, SeenRequest, SimulatedRun
 from ._serve import serve
 from ._settings import lognormal
@@ -31,6 +31,7 @@ from .faults import Fault
 
 __all__ = [
     "ActionRequired",
+    "Answer",
     "Cancelled",
     "Counts",
     "Failure",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._made_up import Dice, label_input
+
+CONFIDENCES = ("low", "medium", "high")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,9 +69,50 @@ class ActionRequired:
     message: str = "simulated: an action is required"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that brings its own evidence.
+
+    Parameters
+    ----------
+    content : mapping or str
+        The answer, as it could stand without this.
+    basis : mapping of str to (str or mapping), default {}
+        What speaks for each field: a confidence (``"low"``, ``"medium"`` or ``"high"``), or any of ``confidence``,
+        ``reasoning`` and ``citations`` (dicts with ``url``, ``title`` and ``excerpts``). What is not said is made up,
+        as it is for an answer without this. An element of a list is ``"products.0"``; it is sent if the request asks
+        for evidence of elements. The field of a text is ``"output"``.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> from parallel_frames.simulator import Answer
+    >>> answers = {"Acme": Answer({"founded": 1949}, basis={"founded": "low"})}
+    >>> with pf.offline(answers, latency=0):
+    ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int}, basis="columns")
+    >>> out["founded_confidence"].tolist()
+    ['low']
+    """
+
+    content: Mapping[str, Any] | str
+    basis: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, Mapping | str):
+            raise TypeError(f"an answer's content must be a mapping or a string, got {type(self.content).__name__}")
+        fields = {"output"} if isinstance(self.content, str) else set(map(str, self.content))
+        for path, told in self.basis.items():
+            if path.partition(".")[0] not in fields:
+                raise ValueError(f"basis names {path!r}, and the answer has {', '.join(sorted(fields))}")
+            unknown = set(told) - {"confidence", "reasoning", "citations"} if isinstance(told, Mapping) else set()
+            level = told.get("confidence", "low") if isinstance(told, Mapping) else told
+            if unknown or level not in CONFIDENCES:
+                raise ValueError(f"basis[{path!r}]={told!r}: expected {', '.join(CONFIDENCES)}, or a mapping of parts")
+
+
 Ending: TypeAlias = Failure | Cancelled | Stuck | ActionRequired
-Answer: TypeAlias = "Mapping[str, Any] | str | Ending"
-Answers: TypeAlias = "Callable[..., Answer] | Mapping[Any, Answer] | pd.DataFrame | None"
+Given: TypeAlias = "Mapping[str, Any] | str | Answer | Ending"
+Answers: TypeAlias = "Callable[..., Given] | Mapping[Any, Given] | pd.DataFrame | None"
 
 
 class AnswerBook:
@@ -77,8 +120,8 @@ class AnswerBook:
 
     def __init__(self, answers: Answers, *, seed: int) -> None:
         self._seed = seed
-        self._function: Callable[[Any, Spec], Answer] | None = None
-        self._table: Mapping[Any, Answer] | None = None
+        self._function: Callable[[Any, Spec], Given] | None = None
+        self._table: Mapping[Any, Given] | None = None
         self._field: str | None = None
         if callable(answers):
             self._function = _with_spec(answers)
@@ -89,7 +132,7 @@ class AnswerBook:
         elif answers is not None:
             raise TypeError(f"answers must be None, a function, a mapping or a DataFrame, got {type(answers).__name__}")
 
-    def answer(self, run_input: str | Mapping[str, Any], *, spec: Spec, canonical: bytes) -> Answer:
+    def answer(self, run_input: str | Mapping[str, Any], *, spec: Spec, canonical: bytes) -> Given:
         """Return the answer to one input; whatever the user's function raises becomes a `Failure`."""
         if self._function is not None:
             try:
@@ -99,14 +142,14 @@ class AnswerBook:
         found = self._look_up(run_input)
         if found is None:
             dice = Dice(canonical + spec.digest, seed=self._seed)
-            made: Answer = spec.make(dice, label_input(run_input))
+            made: Given = spec.make(dice, label_input(run_input))
             return made
         try:
             return _checked(found, spec)
         except TypeError as error:
             return Failure(str(error))
 
-    def _look_up(self, run_input: str | Mapping[str, Any]) -> Answer | None:
+    def _look_up(self, run_input: str | Mapping[str, Any]) -> Given | None:
         if self._table is None:
             return None
         if isinstance(run_input, str):
@@ -119,7 +162,7 @@ class AnswerBook:
         return None
 
 
-def _with_spec(function: Callable[..., Answer]) -> Callable[[Any, Any], Answer]:
+def _with_spec(function: Callable[..., Given]) -> Callable[[Any, Any], Given]:
     """Let every function be called as f(input, spec); one that takes a single argument gets the input."""
     try:
         inspect.signature(function).bind(None, None)
@@ -130,16 +173,17 @@ def _with_spec(function: Callable[..., Answer]) -> Callable[[Any, Any], Answer]:
     return function
 
 
-def _checked(answer: Any, spec: Spec) -> Answer:
+def _checked(answer: Any, spec: Spec) -> Given:
     """Refuse what can't be an answer."""
-    if isinstance(answer, str) and spec.kind == "json":
+    content = answer.content if isinstance(answer, Answer) else answer
+    if isinstance(content, str) and spec.kind == "json":
         raise TypeError("the answer to a JSON output schema must be a mapping, got a string")
-    if isinstance(answer, Mapping | str | Ending):
-        return answer
+    if isinstance(content, Mapping | str | Ending):
+        return answer  # type: ignore[no-any-return]
     raise TypeError(f"an answer must be a mapping, a string or a Failure, got {type(answer).__name__}")
 
 
-def _table_from_frame(frame: Any) -> tuple[Mapping[Any, Answer], str | None]:
+def _table_from_frame(frame: Any) -> tuple[Mapping[Any, Given], str | None]:
     """Turn a frame into {key: answer}: keyed by its index where that has a name or labels, else by its first column."""
     if frame.index.name is None and frame.index.dtype.kind in "iu":
         frame = frame.set_index(frame.columns[0])

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import orjson
 
-from ._answers import ActionRequired, AnswerBook, Cancelled, Failure, Stuck
+from ._answers import ActionRequired, Answer, AnswerBook, Cancelled, Failure, Stuck
 from ._clock import Agenda, Clock
 from ._limits import Credit, RateLimit
 from ._messages import dump, event_cursor, group_status, run_event_head, run_state
@@ -171,7 +172,9 @@ class Service:
     def _finish_run(self, run: Run) -> None:
         answer = self.book.answer(run.input, spec=run.spec, canonical=run.canonical)
         for fault in run.faults:
-            answer = fault.change(answer, run.spec)
+            content = answer.content if isinstance(answer, Answer) else answer
+            changed = fault.change(content, run.spec)
+            answer = answer if changed is content else changed
         match answer:
             case Stuck():
                 return
@@ -187,7 +190,7 @@ class Service:
                     run.output = build_output(
                         answer,
                         spec=run.spec,
-                        draw=run.canonical[-2] if len(run.canonical) > 1 else 0,
+                        draw=crc32(run.canonical),
                         elements=run.elements,
                         string_content=self.settings.string_content,
                     )

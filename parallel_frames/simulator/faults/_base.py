@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
     from random import Random
 
-    from parallel_frames.simulator._answers import Answer
+    from parallel_frames.simulator._answers import Given
     from parallel_frames.simulator._exchange import Exchange
     from parallel_frames.simulator._replies import Answering, Frames
     from parallel_frames.simulator._spec import Spec
@@ -153,6 +153,6 @@ class RunFault(Fault):
             return run_input == self.inputs
         return self.inputs in run_input.values()
 
-    def change(self, answer: Answer, spec: Spec) -> Answer:
+    def change(self, answer: Given, spec: Spec) -> Given:
         """Return what the run answers instead."""
         raise NotImplementedError

@@ -11,7 +11,7 @@ from parallel_frames.simulator._answers import ActionRequired, Cancelled, Ending
 from ._base import Choice, Inputs, Nth, RunFault
 
 if TYPE_CHECKING:
-    from parallel_frames.simulator._answers import Answer
+    from parallel_frames.simulator._answers import Given
     from parallel_frames.simulator._spec import Spec
 
 ODD = "\u2028 \u2029 \u0085"  # line ends to a careless reader, plain characters to JSON
@@ -21,7 +21,7 @@ ODD = "\u2028 \u2029 \u0085"  # line ends to a careless reader, plain characters
 class _EndRun(RunFault):
     ending: Ending
 
-    def change(self, answer: Answer, spec: Spec) -> Answer:  # noqa: ARG002 - the Fault's shape
+    def change(self, answer: Given, spec: Spec) -> Given:  # noqa: ARG002 - the Fault's shape
         return self.ending
 
 
@@ -115,7 +115,7 @@ def require_action(*, inputs: Inputs = None, nth: Nth = None, probability: float
 class _ChangeContent(RunFault):
     alter: Callable[[dict[str, Any]], dict[str, Any]]
 
-    def change(self, answer: Answer, spec: Spec) -> Answer:  # noqa: ARG002 - the Fault's shape
+    def change(self, answer: Given, spec: Spec) -> Given:  # noqa: ARG002 - the Fault's shape
         return self.alter(dict(answer)) if isinstance(answer, Mapping) else answer
 
 
@@ -168,7 +168,7 @@ def _odd(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OddText(RunFault):
-    def change(self, answer: Answer, spec: Spec) -> Answer:  # noqa: ARG002 - the Fault's shape
+    def change(self, answer: Given, spec: Spec) -> Given:  # noqa: ARG002 - the Fault's shape
         return answer if isinstance(answer, Ending) else _odd(answer)
 
 

@@ -150,8 +150,8 @@ class CostError(InputError):
         self.cost = float(per_run * (runs + sent))
         self.max_cost = float(max_cost)
         before = f" and {sent:,} sent before" if sent else ""
-        affordable = max(0, int(max_cost / per_run) - sent)
-        way_out = f", or limit={affordable} for a part of it" if affordable else ""
+        affordable = int(max_cost / per_run)
+        way_out = f", or limit={affordable} for a part of it" if affordable > sent else ""
         super().__init__(
             f"{runs:,} runs to send{before} come to ${self.cost:,.2f}, over max_cost={self.max_cost:g}. None of them "
             f"was sent. Say max_cost={self.cost:g} to go on{way_out}."

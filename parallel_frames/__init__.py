@@ -17,6 +17,7 @@ from typing import Any as _Any
 
 from parallel_frames import errors
 from parallel_frames.accessor import (
+    ParallelAccessor,
     aenrich,
     citations,
     collect,
@@ -44,6 +45,7 @@ __all__ = [
     "Client",
     "Enrichment",
     "EnrichmentPlan",
+    "ParallelAccessor",
     "Report",
     "Row",
     "aenrich",

@@ -37,9 +37,9 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
 
 
-def blocks(language):
-    """Return the code blocks of the README in a language, each with the line it begins at."""
-    found = [(README.count("\n", 0, match.start()) + 2, *match.groups()) for match in FENCE.finditer(README)]
+def blocks(language, text=README):
+    """Return the code blocks of a text in a language, each with the line it begins at."""
+    found = [(text.count("\n", 0, match.start()) + 2, *match.groups()) for match in FENCE.finditer(text)]
     return [(line, source) for line, spoken, source in found if spoken == language]
 
 
@@ -62,11 +62,11 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run_block(source, namespace, *, line):
+def run_block(source, namespace, *, line, page="README.md"):
     """Run one example as a reader would: a session, a module, or a cell with await."""
-    name = f"README.md:{line}"
+    name = f"{page}:{line}"
     if ">>> " in source:
-        test = doctest.DocTestParser().get_doctest(source, namespace, name, "README.md", line)
+        test = doctest.DocTestParser().get_doctest(source, namespace, name, page, line)
         runner = doctest.DocTestRunner(verbose=False)
         report = []
         runner.run(test, out=report.append, clear_globs=False)
@@ -95,6 +95,49 @@ def test_every_python_example_of_the_readme_runs(elsewhere, monkeypatch):
                     del namespace[name]
     assert sim.counts.runs == 2  # the first enrichment; everything else is offline
     assert len(pd.read_parquet(elsewhere / "companies.parquet")) == 3
+
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_python_example_of_the_pages_runs(page, elsewhere):
+    """The examples of each page run from top to bottom and show what they say; a test in one is run by pytest."""
+    namespace = {"__name__": "page"}
+    for line, source in blocks("python", page.read_text(encoding="utf-8")):
+        if "@pytest.fixture" in source:
+            Path("test_example.py").write_text(source, encoding="utf-8")
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:xdist",
+                "test_example.py",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert "1 passed" in done.stdout, done.stdout
+            continue
+        run_block(source, namespace, line=line, page=page.name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_links_of_the_pages_lead_somewhere(page):
+    """A link within the site names a page that exists, and the front page knows every how-to."""
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+    if page.parent.name == "how-to":
+        assert f"how-to/{page.stem}" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_lists_every_public_name():
+    """No name is public without standing on the page of the reference."""
+    listed = set(re.findall(r"auto(?:class|function):: (\w+)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8")))
+    assert set(parallel_frames.__all__) - {"errors"} <= listed
 
 
 def test_the_line_before_the_first_run_is_as_the_readme_shows_it(elsewhere, caplog):

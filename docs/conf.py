@@ -1,0 +1,21 @@
+"""How the documentation is built: ``python -m sphinx -W docs site``."""
+
+from __future__ import annotations
+
+import parallel_frames
+
+project = "parallel_frames"
+author = "the parallel_frames team"
+version = release = parallel_frames.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+exclude_patterns = ["_build", "site"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+html_theme = "pydata_sphinx_theme"
+html_title = "parallel_frames"
+html_theme_options = {"navigation_depth": 2, "show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_show_sourcelink = False
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True}
+numpydoc_show_class_members = False
+add_module_names = False

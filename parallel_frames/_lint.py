@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from parallel_frames._model import Finding
 from parallel_frames._prices import price_of
-from parallel_frames._schema import find_problems, parse_schema
+from parallel_frames._schema import find_problems, length_finding, parse_schema
 from parallel_frames.errors import InputError, SchemaError
 
 if TYPE_CHECKING:
     from parallel_frames._model import Schema
     from parallel_frames._prices import Price
-
-GIST: Final = {"error": "the service would refuse it", "warning": "worth a look"}
 
 
 class Findings(tuple[Finding, ...]):
@@ -50,17 +49,18 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
     processor : str, default "base"
         The processor it is meant for: each is recommended for so many fields.
     input_schema : as schema, optional
-        What describes the input.
+        What describes the input. ``"infer"`` is read off a frame, so there is nothing to say of it here.
 
     Returns
     -------
     Findings
-        Errors first: what the service would refuse. Then warnings. Empty when there is nothing to say.
+        Errors first: what `enrich` would refuse, also what is no schema at all. Then warnings. Empty when there is
+        nothing to say.
 
     Raises
     ------
-    SchemaError
-        It is no schema at all.
+    InputError
+        The processor is no name.
 
     Examples
     --------
@@ -74,31 +74,56 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
     if not isinstance(processor, str) or not processor.strip():
         raise InputError(f"processor={processor!r} is not a name such as 'base' or 'core'.")
     price = price_of(processor)
-    found = list(find_problems(schema))
-    if not any(finding.severity == "error" for finding in found):
-        count = field_count_finding(parse_schema(schema), price)
-        found += [count] if count is not None else []
+    asked = _problems(schema)
+    given = _of_the_input(input_schema)
+    found = [*asked, *given]
+    if not _errors(asked):
+        parsed = parse_schema(schema)
+        found += [_length_together(parsed, input_schema)] if not _errors(given) else []
+        found.append(field_count_finding(parsed, price))
     if price.per_run is None:
         message = f"processor {processor!r} is not in the price table of {price.as_of}: its price is not known"
         found.append(Finding("warning", "price", "processor", message))
-    found += _of_the_input(input_schema)
-    return Findings(sorted(found, key=lambda finding: finding.severity != "error"))
+    told = [finding for finding in found if finding is not None]
+    return Findings(sorted(told, key=lambda finding: finding.severity != "error"))
 
 
-def _of_the_input(input_schema: object) -> list[Finding]:
-    """Return what would keep the input's schema from being sent; the limits on what is asked are not its."""
-    if input_schema is None or input_schema == "infer":
-        return []
+def _problems(schema: object) -> list[Finding | None]:
+    """Return what there is to say of a schema; what is none has an error that says so."""
     try:
-        if parse_schema(input_schema).form == "auto":
-            return [Finding("error", "input_schema", "input_schema", "'auto' describes nothing")]
+        return list(find_problems(schema))
     except SchemaError as error:
-        return [Finding("error", "input_schema", "input_schema", str(error))]
-    return []
+        return [Finding("error", "schema", "root", " ".join(str(error).split()))]
+
+
+def _errors(found: list[Finding | None]) -> bool:
+    return any(finding is not None and finding.severity == "error" for finding in found)
+
+
+def _is_described(input_schema: object) -> bool:
+    return input_schema is not None and not (isinstance(input_schema, str) and input_schema == "infer")
+
+
+def _of_the_input(input_schema: object) -> list[Finding | None]:
+    """Return what would keep the input's schema from being sent; what makes better answers is no concern of it."""
+    if not _is_described(input_schema):
+        return []
+    errors = [finding for finding in _problems(input_schema) if finding is not None and finding.severity == "error"]
+    if not errors and parse_schema(input_schema).form == "auto":
+        errors = [Finding("error", "input_schema", "root", "'auto' describes nothing; say what a row's input holds")]
+    return [replace(finding, path=f"input_schema.{finding.path}".removesuffix(".root")) for finding in errors]
+
+
+def _length_together(schema: Schema, input_schema: object) -> Finding | None:
+    """Return an error where a schema and the input's, each short enough, are too long together."""
+    if not _is_described(input_schema):
+        return None
+    spec = {"output_schema": schema.wire, "input_schema": parse_schema(input_schema).wire}
+    return length_finding(spec, whose="schema and input_schema together make")
 
 
 def field_count_finding(schema: Schema, price: Price) -> Finding | None:
-    """Return a warning where a schema has more fields than its processor is recommended for."""
+    """Return a warning where a schema has more columns than its processor is recommended for."""
     fields = len(schema.columns)
     if schema.form != "json" or price.fields is None or fields <= price.fields:
         return None

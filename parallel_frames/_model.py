@@ -87,7 +87,7 @@ class Schema:
     findings : tuple of Finding
         Lint warnings; errors were raised.
     model : type or None
-        The pydantic model it came from.
+        The pydantic model or dataclass it came from.
     """
 
     form: Literal["json", "text", "auto"]

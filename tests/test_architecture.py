@@ -66,7 +66,7 @@ THIRD_PARTIES = {
     "errors": set(),
     "_model": set(),
     "_protocols": set(),
-    "_schema": {"pydantic", "orjson"},  # in a module that is imported only once the user brought a model
+    "_schema": {"pydantic"},  # in a module that is imported only once the user brought a model
     "_inputs": BASICS,
     "_columns": BASICS,
     "_plan": {"numpy", "pandas", "orjson"},

@@ -16,7 +16,7 @@ from parallel_frames.errors import SchemaError
 from ._check import check, compile_check
 from ._columns_of import columns_of, kind_of
 from ._forms import Form, read_form
-from ._lint import lint_schema, types_as_text
+from ._lint import length_finding, lint_schema, types_as_text
 from ._normal import normalise
 from ._problems import Check, Problem, shown
 from ._times import parse_date, parse_datetime
@@ -38,6 +38,7 @@ __all__ = [
     "compile_model_check",
     "find_problems",
     "kind_of",
+    "length_finding",
     "lint_schema",
     "parse_date",
     "parse_datetime",

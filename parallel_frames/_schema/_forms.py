@@ -15,7 +15,7 @@ from parallel_frames.errors import SchemaError
 
 from ._names import check_names, slug
 from ._normal import normalise
-from ._types import is_model, is_record, is_validated, model_node, node_of, record_node
+from ._types import is_model, is_record, model_node, node_of, record_node
 
 if typing.TYPE_CHECKING:
     from ._leaf import Node, Path
@@ -67,9 +67,10 @@ def read_form(schema: object) -> Form:
 
 
 def _class(schema: type) -> Form:
-    if is_validated(schema):
+    if is_model(schema):
         return Form("json", model_node(schema), schema)
-    return Form("json", record_node(schema, (), trail=(schema,)))
+    model = schema if hasattr(schema, "__pydantic_validator__") else None  # a dataclass that pydantic validates
+    return Form("json", record_node(schema, (), trail=(schema,)), model)
 
 
 def _text(description: str) -> Form:

@@ -39,8 +39,6 @@ class _Tally:
     enum_values: int = 0
     depth: int = 0
     deepest: str = ""
-    levels: int = 0
-    lowest: str = ""
 
     def add(self, severity: Literal["error", "warning"], rule: str, path: str, message: str) -> None:
         self.findings.append(Finding(severity, rule, path or "root", message))
@@ -64,9 +62,10 @@ def lint_schema(wire: Mapping[str, Json]) -> list[Finding]:
     if not wrapped or "json_schema" in wire:
         root = wire["json_schema"] if wrapped else wire
         _root(root, tally)
-        _node(root, "", 0, tally, in_union=False, level=0)
+        _node(root, "", 0, tally, in_union=False)
         _totals(tally)
-    _length(wire, tally)
+    length = length_finding({"output_schema": wire})
+    tally.findings += [length] if length is not None else []
     return sorted(tally.findings, key=lambda finding: finding.severity != "error")
 
 
@@ -79,20 +78,12 @@ def _root(root: Mapping[str, Json], tally: _Tally) -> None:
         tally.add("error", "root_any_of", "", "the root is a union; put it into a property")
 
 
-def _measure(types: Json, path: str, depth: int, level: int, tally: _Tally) -> tuple[int, int]:
-    """Return how deep a node is in objects, and in objects and lists, and keep the deepest."""
-    depth += types == "object"
-    level += types in ("object", "array")
-    if depth > tally.depth:
-        tally.depth, tally.deepest = depth, path
-    if level > tally.levels:
-        tally.levels, tally.lowest = level, path
-    return depth, level
-
-
-def _node(node: Mapping[str, Json], path: str, depth: int, tally: _Tally, *, in_union: bool, level: int) -> None:
+def _node(node: Mapping[str, Json], path: str, depth: int, tally: _Tally, *, in_union: bool) -> None:
     types = node.get("type")
-    depth, level = _measure(types, path, depth, level, tally)
+    if types in ("object", "array"):
+        depth += 1
+        if depth > tally.depth:
+            tally.depth, tally.deepest = depth, path
     if types == "null" and not in_union:
         tally.add("error", "null_alone", path, "null is allowed only inside a union, such as str | None")
     for keyword in sorted(FORBIDDEN & node.keys()):
@@ -106,7 +97,7 @@ def _node(node: Mapping[str, Json], path: str, depth: int, tally: _Tally, *, in_
     if types == "array" and "items" not in node:
         tally.add("warning", "untyped_items", path, "elements may be anything; say which, such as list[str]")
     for child_path, child, union in _children(node, path):
-        _node(child, child_path, depth, tally, in_union=union, level=level)
+        _node(child, child_path, depth, tally, in_union=union)
 
 
 def _children(node: Mapping[str, Json], path: str) -> Iterator[tuple[str, Mapping[str, Json], bool]]:
@@ -153,14 +144,8 @@ def _enum(node: Mapping[str, Json], path: str, tally: _Tally) -> None:
 
 def _totals(tally: _Tally) -> None:
     if tally.depth > MAX_NESTING:
-        message = f"objects may be nested {MAX_NESTING} deep, the root included; this is level {tally.depth}"
+        message = f"objects and arrays may be nested {MAX_NESTING} deep, the root included; this is level {tally.depth}"
         tally.add("error", "nesting", tally.deepest, message)
-    elif tally.levels > MAX_NESTING:
-        message = (
-            f"with its lists it is nested {tally.levels} deep, and the service takes {MAX_NESTING} levels: whether "
-            "lists count is not documented"
-        )
-        tally.add("warning", "nesting", tally.lowest, message)
     if tally.properties > MAX_PROPERTIES:
         message = f"a schema may have {MAX_PROPERTIES} properties in all, this one has {tally.properties}"
         tally.add("error", "properties", "", message)
@@ -169,29 +154,29 @@ def _totals(tally: _Tally) -> None:
         tally.add("error", "enum_values", "", message)
 
 
-def _length(wire: Mapping[str, Json], tally: _Tally) -> None:
-    spec = json.dumps({"output_schema": wire}, ensure_ascii=False, separators=(",", ":"))
-    if len(spec) > MAX_SPEC_CHARACTERS:
-        message = f"the task spec may have {MAX_SPEC_CHARACTERS:,} characters, this schema makes {len(spec):,}"
-        tally.add("error", "spec_length", "", message)
+def length_finding(spec: Mapping[str, Json], *, whose: str = "this schema makes") -> Finding | None:
+    """Return an error where a task spec, whole or in part, is longer than the service takes."""
+    length = len(json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
+    if length <= MAX_SPEC_CHARACTERS:
+        return None
+    message = f"the task spec may have {MAX_SPEC_CHARACTERS:,} characters, {whose} {length:,}"
+    return Finding("error", "spec_length", "root", message)
 
 
 TYPE_NAMES = {
-    "int": "int",
-    "integer": "int",
-    "int64": "int",
-    "float": "float",
-    "float64": "float",
-    "number": "float",
-    "str": "str",
-    "string": "str",
-    "bool": "bool",
-    "boolean": "bool",
-    "date": "datetime.date",
-    "datetime": "datetime.datetime",
+    **dict.fromkeys(("int", "integer", "int8", "int16", "int32", "int64"), "int"),
+    **dict.fromkeys(("uint8", "uint16", "uint32", "uint64"), "pd.UInt64Dtype()"),
+    **dict.fromkeys(("float", "float32", "float64", "double", "number"), "float"),
+    **dict.fromkeys(("str", "string", "string[pyarrow]", "string[python]"), "str"),
+    **dict.fromkeys(("bool", "boolean"), "bool"),
+    **dict.fromkeys(("date", "date32", "date32[day]"), "datetime.date"),
+    **dict.fromkeys(
+        ("datetime", "datetime64", "datetime64[ns]", "datetime64[ns, utc]", "timestamp"), "datetime.datetime"
+    ),
     "list": "list[str]",
     "dict": "dict",
 }
+"""Texts that name a type, as pandas, numpy or JSON Schema call it, and what to write for it."""
 
 
 def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:

@@ -72,18 +72,18 @@ def mend(content: Mapping[str, Json], troubles: Sequence[Trouble]) -> Mended | N
     return Mended(mended, left_out) if repr(mended) != repr(dict(content)) else None
 
 
-def way(content: Json, place: Place) -> Place:
+def way(content: Any, place: Place) -> Place:
     """Return those steps of a place that lead somewhere in an answer."""
     steps: list[str | int] = []
     for step in place:
         inside = isinstance(content, list) and isinstance(step, int) and step < len(content)
         if inside or (isinstance(content, dict) and step in content):
-            content = content[step]
+            content = value_at(content, (step,))
             steps.append(step)
     return tuple(steps)
 
 
-def value_at(content: Json, place: Place) -> Json:
+def value_at(content: Any, place: tuple[Any, ...]) -> Json:
     """Return what stands at a place; None where it leads nowhere."""
     for step in place:
         try:

@@ -60,7 +60,8 @@ class Judge(NamedTuple):
 def judge_of(model: Any) -> Judge:
     """Return what judges answers for a model, looked up once."""
     names: dict[str, str] = {}
-    for name, field in getattr(model, "__pydantic_fields__", {}).items():
+    fields = getattr(model, "__pydantic_fields__", None) or getattr(model, "model_fields", {})  # before 2.10
+    for name, field in fields.items():
         asked = _first_alias(field.validation_alias) or name
         names |= {name: asked, field.serialization_alias or name: asked, asked: asked}
     return Judge(model.__pydantic_validator__, model.__pydantic_serializer__, names)

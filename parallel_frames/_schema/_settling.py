@@ -29,14 +29,19 @@ def settled(written: Json, held: Any, answer: Json) -> Json:
     """
     if isinstance(held, Decimal) and isinstance(written, str):
         return _number(held, written)
-    if isinstance(written, dict) and isinstance(held, dict):
-        said = answer if isinstance(answer, dict) else {}
-        return {name: settled(written[name], each, said.get(name)) for name, each in zip(written, held.values())}  # noqa: B905 - a serializer of the user's own may write less
     if isinstance(written, list) and isinstance(held, AbstractSet):
         return _ordered([settled(each, _same(each, held), None) for each in written], answer)
-    if isinstance(written, list) and isinstance(held, (list, tuple)):
+    if (
+        not isinstance(written, (dict, list)) or not isinstance(held, (dict, list, tuple)) or len(written) != len(held)
+    ):  # a serializer of the user's own
+        return written
+    if isinstance(written, dict) and isinstance(held, dict):
+        fields = answer if isinstance(answer, dict) else {}
+        values = zip(written.items(), held.values(), strict=True)
+        return {name: settled(value, each, fields.get(name)) for (name, value), each in values}
+    if isinstance(written, list):
         said = answer if isinstance(answer, list) and len(answer) == len(written) else [None] * len(written)
-        return [settled(*each) for each in zip(written, held, said)]  # noqa: B905
+        return [settled(*each) for each in zip(written, held, said, strict=True)]
     return written
 
 

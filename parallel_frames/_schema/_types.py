@@ -58,11 +58,6 @@ def is_record(type_: object) -> bool:
     return isinstance(type_, type) and (dataclasses.is_dataclass(type_) or _is_typed_dict(type_))
 
 
-def is_validated(type_: object) -> bool:
-    """Whether this is a class that pydantic validates: a model, or a dataclass of its own kind."""
-    return is_model(type_) or (is_record(type_) and hasattr(type_, "__pydantic_validator__"))
-
-
 def _is_typed_dict(type_: type) -> bool:
     """Whether this is a TypedDict, of typing or of typing_extensions."""
     return issubclass(type_, dict) and hasattr(type_, "__required_keys__") and hasattr(type_, "__total__")
@@ -135,7 +130,7 @@ def _class(type_: object, path: Path, trail: tuple[object, ...]) -> Node:
             f"{'.'.join(path)}: {getattr(type_, '__name__', type_)} contains itself, and an answer has a fixed depth; "
             "write out the levels you need."
         )
-    if is_validated(type_):
+    if is_model(type_):
         return model_node(type_, path)
     if is_record(type_):
         return record_node(typing.cast("type", type_), path, trail=(*trail, type_))
@@ -156,20 +151,44 @@ def record_node(type_: type, path: Path, *, trail: tuple[object, ...] = ()) -> N
         hints = typing.get_type_hints(type_, include_extras=True)
     except (NameError, TypeError, SyntaxError, AttributeError) as error:
         raise SchemaError(f"{type_.__name__}: its annotations cannot be read ({error}).") from error
-    if dataclasses.is_dataclass(type_):
-        fields = dataclasses.fields(type_)
-        names = [field.name for field in fields]
-        optional = {field.name for field in fields if _has_default(field)}
-        said = {field.name: field.metadata.get("description") for field in fields}
-    else:
-        names, said = list(hints), {}
-        optional = {name for name, hint in hints.items() if _is_optional_key(type_, name, hint)}
-    properties: dict[str, Node] = {}
-    for name in names:
-        node = node_of(hints[name], (*path, "properties", name), trail=trail)
-        properties[name] = node | ({"description": said[name]} if said.get(name) else {})
-    required = [name for name in properties if name not in optional]
+    fields = _dataclass_fields(type_) if dataclasses.is_dataclass(type_) else _typed_dict_keys(type_, hints)
+    properties = {
+        field.asked: annotated_node(
+            node_of(hints[field.name], (*path, "properties", field.asked), trail=trail), field.beside
+        )
+        for field in fields
+    }
+    required = [field.asked for field in fields if not field.optional]
     return {"type": "object", "properties": properties, "required": required} | _docstring(type_)
+
+
+class _Field(typing.NamedTuple):
+    """A field of a record: its name in the class and in an answer, and what is said beside its type."""
+
+    name: str
+    asked: str
+    optional: bool
+    beside: tuple[Any, ...] = ()
+
+
+def _dataclass_fields(type_: Any) -> list[_Field]:
+    """Return the fields of a dataclass; of pydantic's kind, a default may be a FieldInfo, and names have aliases."""
+    infos = getattr(type_, "__pydantic_fields__", {})
+    found = []
+    for field in dataclasses.fields(type_):
+        alias = getattr(infos.get(field.name), "validation_alias", None)
+        asked = alias if isinstance(alias, str) else field.name
+        default: Any = field.default
+        if callable(getattr(default, "is_required", None)):
+            found.append(_Field(field.name, asked, not default.is_required(), (default,)))
+        else:
+            said = field.metadata.get("description")
+            found.append(_Field(field.name, asked, _has_default(field), (said,) if said else ()))
+    return found
+
+
+def _typed_dict_keys(type_: type, hints: abc.Mapping[str, Any]) -> list[_Field]:
+    return [_Field(name, name, _is_optional_key(type_, name, hint)) for name, hint in hints.items()]
 
 
 def model_node(model: Any, path: Path = ()) -> Node:

@@ -33,7 +33,7 @@ class Rewritten(RequestFault):
 
     change: Any = None
 
-    async def strike(self, exchange: Any, proceed: Any) -> Any:  # noqa: ARG002 - the Fault's shape
+    async def strike(self, exchange: Any, proceed: Any) -> Any:
         """Answer, and change the answer's body."""
         answered = await proceed()
         if answered.status_code != 200:
@@ -56,7 +56,7 @@ def only_total(body: dict[str, Any]) -> dict[str, Any]:
 class WithoutOutput(faults.StreamFault):
     """Streams and lists that leave every output out."""
 
-    async def bend(self, frames: Any, *, rng: Any) -> Any:  # noqa: ARG002 - the Fault's shape
+    async def bend(self, frames: Any, *, rng: Any) -> Any:
         """Strip the output of each event."""
         async for chunk in frames:
             yield [self._strip(data) for data in chunk]

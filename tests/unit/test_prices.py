@@ -41,6 +41,14 @@ def test_a_fast_variant_is_faster(processor):
     assert fast[1] < usual[1]
 
 
+@pytest.mark.parametrize(("processor", "fields"), [("lite", 2), ("base", 5), ("core2x", 10), ("ultra8x", 25)])
+def test_a_processor_is_recommended_for_so_many_fields(processor, fields):
+    """The table's number, the same for the fast variant; nobody knows it of an unknown processor."""
+    assert price_of(processor).fields == fields
+    assert price_of(f"{processor}-fast").fields == fields
+    assert price_of("ultra16x").fields is None
+
+
 def test_prices_never_pass_through_floats():
     """Any number of runs is priced without a rounding error."""
     assert price_of("lite").of(3) == Decimal("0.015")

@@ -6,11 +6,14 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import re
 import uuid
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
+import annotated_types
 import pydantic
 import pytest
+import typing_extensions
 
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import SchemaError
@@ -175,6 +178,47 @@ def test_identity_is_this_text_for_good() -> None:
     }
 
 
+class OddDict(typing_extensions.TypedDict, total=False):
+    must: Required[Annotated[int, "how many"]]
+    may: str
+    read: typing_extensions.ReadOnly[Required[bool]]
+    marked: Annotated[NotRequired[str], "perhaps"]
+    nested: Required[PersonDict]
+
+
+@dataclasses.dataclass
+class Mixed:
+    model: PersonModel
+    record: PersonDict
+    people: list[PersonClass]
+
+
+def test_marks_of_keys_are_read_wherever_they_stand() -> None:
+    """Required and NotRequired count inside Annotated and ReadOnly too, also of typing_extensions."""
+    parsed = parse_schema(OddDict)
+    assert [(c.name, c.nullable) for c in parsed.columns] == [
+        ("must", False),
+        ("may", True),
+        ("read", False),
+        ("marked", True),
+        ("nested", False),
+    ]
+    assert parsed.columns[0].node == {"type": "integer", "description": "how many"}
+    assert parsed.columns[3].node["description"] == "perhaps"
+
+
+def test_forms_may_hold_one_another() -> None:
+    """A model in a dataclass, a TypedDict in it, a list of dataclasses: each is what it is by itself."""
+    nodes = [column.node for column in parse_schema(Mixed).columns]
+    assert nodes[0] == nodes[1] == nodes[2]["items"] == node_of(PersonModel)
+
+
+def test_the_vendors_wrapper_may_hold_a_class() -> None:
+    """A dataclass or TypedDict in it is what it is without it."""
+    for schema in (CompanyClass, CompanyDict):
+        assert parse_schema({"type": "json", "json_schema": schema}) == parse_schema(schema)
+
+
 def test_a_pydantic_model_is_remembered() -> None:
     """The model travels with the schema, also out of the vendor's wrapper."""
     assert parse_schema(CompanyModel).model is CompanyModel
@@ -262,6 +306,48 @@ def test_python_types_become_json_types(type_: object, node: dict[str, Any]) -> 
     assert node_of(type_) == node
     model = pydantic.create_model("Model", x=(type_, ...))
     assert parse_schema(model).identity == parse_schema({"x": type_}).identity
+
+
+@pytest.mark.parametrize(
+    ("type_", "node"),
+    [
+        (Annotated[int, annotated_types.Ge(0)], {"type": "integer", "minimum": 0}),
+        (
+            Annotated[int, annotated_types.Interval(ge=1, lt=5)],
+            {"type": "integer", "minimum": 1, "exclusiveMaximum": 5},
+        ),
+        (Annotated[float, annotated_types.Gt(decimal.Decimal("0.5"))], {"type": "number", "exclusiveMinimum": 0.5}),
+        (Annotated[str, annotated_types.Len(1, 3)], {"type": "string", "minLength": 1, "maxLength": 3}),
+        (Annotated[dict, annotated_types.Len(1)], {"type": "object", "minProperties": 1}),
+        (
+            Annotated[list[int] | None, annotated_types.MinLen(1)],
+            {"anyOf": [{"type": "array", "items": {"type": "integer"}, "minItems": 1}, {"type": "null"}]},
+        ),
+        (Annotated[str, pydantic.StringConstraints(pattern=re.compile("^a"))], {"type": "string", "pattern": "^a"}),
+        (Annotated[str, annotated_types.doc("said")], {"type": "string", "description": "said"}),
+        (
+            Annotated[int, pydantic.Field(ge=0, description="said", examples=[1])],
+            {"type": "integer", "minimum": 0, "description": "said", "examples": [1]},
+        ),
+        (pydantic.PositiveInt, {"type": "integer", "exclusiveMinimum": 0}),
+        (Annotated[int, {"no": "hash"}, ["either"]], {"type": "integer"}),
+        (Annotated[int, annotated_types.Predicate(bool)], {"type": "integer"}),
+    ],
+    ids=str,
+)
+def test_what_stands_in_annotated_is_read(type_: object, node: dict[str, Any]) -> None:
+    """Bounds by the names of annotated_types, texts and FieldInfo; lengths count what the type has."""
+    assert node_of(type_) == node
+
+
+@pytest.mark.parametrize(
+    ("type_", "format_"),
+    [(pydantic.HttpUrl, "uri"), (pydantic.AwareDatetime, "date-time"), (pydantic.PastDate, "date")],
+)
+def test_types_of_pydantics_own_are_types(type_: object, format_: str) -> None:
+    """Outside a model too, wherever a type may stand."""
+    assert node_of(type_)["format"] == format_
+    assert node_of(list[type_])["items"]["format"] == format_  # type: ignore[valid-type]
 
 
 def test_a_text_in_annotated_is_a_description() -> None:
@@ -379,7 +465,9 @@ def test_what_could_be_two_things_is_refused(schema: object, told: str) -> None:
         ({"ceo": ("the CEO", str)}, "should be (type, 'description')"),
         ({"ceo": (str, "a", "b")}, "should be (type, 'description')"),
         ({"ceo": list["Person"]}, "is no type an answer can have"),  # type: ignore[name-defined]  # noqa: F821 - the point
-        ({"ceo": Literal[b"x"]}, "is a bytes, which JSON does not have"),
+        ({"ceo": Literal[b"x"]}, "properties.ceo: b'x' is a bytes, which JSON does not have"),
+        ({"ceo": [str]}, "list[str] for a list"),
+        ({"a": {"b": enum.Enum("Pair", {"X": (1, 2)})}}, "properties.a.properties.b: (1, 2) is a tuple"),
         (["CEO", 3], "not 3"),
         (["CEO", "???"], "no letter or digit"),
         (["CEO name", "CEO-name"], "'CEO name' and 'CEO-name' both make the column 'ceo_name'"),
@@ -410,6 +498,7 @@ def test_recursion_is_refused_with_its_path() -> None:
     Node.model_rebuild()
     assert "children" in refusal(Node)
     assert "leads back to itself" in refusal(Node)
+    assert "a.b.properties.children.items: '#/$defs/Node' leads back to itself" in refusal({"a": {"b": Node}})
 
 
 def test_annotations_that_cannot_be_read_are_named() -> None:

@@ -269,6 +269,12 @@ def nested(depth: int) -> dict[str, Any]:
         (rooted(a={"$ref": "#/$defs/a"}), "reference", "properties.a", "not inlined"),
         (nested(6), "nesting", ".".join(["properties.x"] * 5), "nested 5 deep, the root included; this is level 6"),
         (
+            rooted(x={"type": "array", "items": rooted(x={"type": "array", "items": nested(2)})}),
+            "nesting",
+            "properties.x.items.properties.x.items.properties.x",
+            "objects and arrays may be nested 5 deep, the root included; this is level 6",
+        ),
+        (
             rooted(**{f"c{i}": {"type": "string"} for i in range(101)}),
             "properties",
             "root",

@@ -1,0 +1,157 @@
+"""Progress and questions where people sit: a real terminal, a real notebook, a pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+CODE = """
+import pandas as pd, parallel_frames as pf
+df = pd.DataFrame({"company": [f"Company {n}" for n in range(60)]})
+with pf.offline(lambda sent: {"n": 1}, latency=(1, 20), speed=20) as sim:
+    try:
+        out = df.parallel.enrich({"n": int}, CONFIRM)
+        print("ROWS", int(out["n"].sum()))
+    except pf.errors.DeclinedError as error:
+        print("DECLINED", error)
+    except KeyboardInterrupt:
+        print("INTERRUPTED")
+    finally:
+        print("PAID", sim.counts.runs)
+"""
+
+pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
+
+
+def in_terminal(code, *, answer=None, columns=80, signals=False):
+    """Run code with a terminal of its own, and return what stood on it."""
+    import fcntl
+    import struct
+    import termios
+
+    leader, follower = pty.openpty()
+    fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
+    )  # fmt: skip
+    os.close(follower)
+    shown, asked = b"", False
+    try:
+        while True:
+            try:
+                part = os.read(leader, 65536)
+            except OSError:  # the other end closed
+                break
+            if not part:
+                break
+            shown += part
+            if b"[y/N]" in shown and not asked:
+                asked = True
+                time.sleep(0.2)
+                if signals:
+                    process.send_signal(signal.SIGINT)
+                else:
+                    os.write(leader, answer)
+        process.wait(timeout=30)
+    finally:
+        os.close(leader)
+        process.kill()
+    return shown.decode(errors="replace")
+
+
+@pytest.mark.parametrize("columns", [80, 50])
+def test_a_terminal_shows_how_far_it_is(columns):
+    """The announcement is broken to the width, the bar fits it, and ends whole."""
+    shown = in_terminal(CODE.replace("CONFIRM", ""), columns=columns)
+    before = shown.partition("enriching")[0]
+    assert max(map(len, before.replace("\r", "").splitlines())) <= max(columns, 80)  # a path is not cut
+    assert "60 rows → 60 runs" in before.replace("\r\n", " ")
+    bars = [line for line in shown.split("\r") if "/60 rows" in line]
+    assert max(len(bar.partition("\n")[0]) for bar in bars) <= columns
+    assert "60/60 rows" in bars[-1]
+    assert "enriched" in bars[-1]
+    assert "ROWS 60" in shown
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED"), (b"\n", "DECLINED"), (b"\x04", "DECLINED")]
+)
+def test_a_terminal_is_asked_before_anything_is_paid(answer, told):
+    """Yes goes on; no, nothing and the end of the input pay nothing."""
+    shown = in_terminal(CODE.replace("CONFIRM", "confirm=True, progress=False"), answer=answer)
+    assert "Send 60 runs ($0.60)? [y/N]" in shown
+    assert told in shown
+    assert f"PAID {60 if answer == b'y' + bytes([10]) else 0}" in shown
+
+
+def test_ctrl_c_is_an_answer_too():
+    """Interrupting the question stops the call at once, and nothing was paid."""
+    shown = in_terminal(CODE.replace("CONFIRM", "confirm=True, progress=False"), signals=True)
+    assert "INTERRUPTED" in shown
+    assert "PAID 0" in shown
+
+
+def test_a_pipe_gets_its_lines_and_no_bar():
+    """Into a file go the announcement and the group's address, nothing that moves."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.replace("CONFIRM", "")], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    first, second = done.stderr.splitlines()
+    assert first.startswith("60 rows -> 60 runs - $0.60")
+    assert second.startswith("group http://127.0.0.1")
+    assert "\r" not in done.stderr
+
+
+@pytest.fixture
+def kernel():
+    """Start a real kernel."""
+    manager, client = start_new_kernel()
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def cell(client, code, *, answer=None):
+    """Execute a cell, answering what it asks, and return what it printed."""
+    texts = []
+
+    def hear(message):
+        content = message["content"]
+        texts.append(content.get("text", "") or content.get("evalue", "") or str(content.get("data", "")))
+
+    def reply(message):
+        texts.append(message["content"]["prompt"])
+        client.input(answer)
+
+    client.execute_interactive(code, allow_stdin=answer is not None, stdin_hook=reply, output_hook=hear, timeout=60)
+    return "".join(texts)
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning", "default::RuntimeWarning")
+def test_a_notebook_is_asked_in_the_cell(kernel):
+    """The question appears where the cell is; a front end that takes no input gets an error that says so."""
+    asking = CODE.replace("CONFIRM", "confirm=True, progress=False")
+    shown = cell(kernel, asking, answer="yes")
+    assert "Send 60 runs ($0.60)? [y/N]" in shown
+    assert "ROWS 60" in shown
+    assert "DECLINED" in cell(kernel, asking, answer="no")
+    shown = cell(kernel, asking)
+    assert "here is nobody to ask" in shown
+    assert "PAID 0" in shown
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning", "default::RuntimeWarning")
+def test_a_notebook_shows_a_bar_and_no_warning(kernel):
+    """The bar ends whole, as a widget or as text, and nothing warns about missing widgets."""
+    shown = cell(kernel, CODE.replace("CONFIRM", ""))
+    assert "60/60" in shown or "widget" in shown
+    assert "Warning" not in shown
+    assert "ROWS 60" in shown

@@ -1,0 +1,164 @@
+"""Progress: true numbers, few words, and never in the way, whatever becomes of the screen."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import sys
+import threading
+
+import pytest
+
+from parallel_frames._model import Outcome
+from parallel_frames._progress import Progress, Tally, showing
+from parallel_frames._progress._screen import readable, wrapped
+from parallel_frames.errors import InputError
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+class Broken(Terminal):
+    """A terminal that is gone."""
+
+    def write(self, text):
+        raise BrokenPipeError("gone")
+
+
+def outcome(key, status="completed"):
+    """Return an outcome of a key."""
+    return Outcome(key, 0, f"trun_{key}", "tgrp_1", status)
+
+
+def begin(progress, rows=10, answered=0, **facts):
+    """Begin with a cent per run."""
+    known = {"failed": 0, "in_flight": 0, "rows_of": dict.fromkeys("abcdefghij", 1), "per_run": 0.01, "spent": 0.0}
+    progress.begin(rows=rows, answered=answered, url_of=lambda group: f"https://x.example/{group}", **known | facts)
+
+
+def work(progress):
+    """Send five runs and finish two of them, one badly."""
+    begin(progress)
+    progress.started(rows=10, waiting=10)
+    progress.opened("tgrp_1")
+    progress.opened("tgrp_1")
+    progress.sent(5)
+    progress.said("waiting 37 s for the rate limit")
+    progress.finished(outcome("a"), waiting=9)
+    progress.finished(outcome("b", "failed"), waiting=8)
+    progress.close()
+    progress.line("too late")
+
+
+def test_a_terminal_shows_a_bar_in_rows(monkeypatch):
+    """Rows done, failed, in flight and dollars stand in it; the group's address is said once; it ends as stopped."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)  # the terminal itself, not behaviour of ours
+    with showing(None) as progress:
+        work(progress)
+    text = screen.getvalue()
+    last = text.split("\r")[-1]
+    assert "stopped" in last
+    assert "2/10 rows" in last
+    assert re.search(r"1 failed · 3 in flight · \$0\.05", last)
+    assert text.count("https://x.example/tgrp_1") == 1
+    assert "too late" not in text
+    assert not [thread for thread in threading.enumerate() if "tqdm" in type(thread).__name__.lower()]
+
+
+def test_a_resume_begins_where_it_was(monkeypatch):
+    """The bar starts at what is answered, and the rate counts only what is new."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with showing(None) as progress:
+        begin(progress, rows=100, answered=90, failed=2, in_flight=3, spent=0.9)
+        progress.started(rows=100, waiting=10)
+        progress.close()
+    assert "90/100 rows" in screen.getvalue()
+    assert "2 failed · 3 in flight · $0.90" in screen.getvalue()
+
+
+def test_a_pipe_gets_lines_and_no_bar(capsys, caplog):
+    """Where nobody looks there is no bar, and a short job prints nothing but its lines."""
+    with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(None) as progress:
+        work(progress)
+    assert capsys.readouterr().err == "group https://x.example/tgrp_1\n"
+    assert "waiting 37 s for the rate limit" in caplog.text
+
+
+def test_silence_is_silent(capsys, caplog):
+    """progress=False shows nothing, and the log hears it all the same."""
+    with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(False) as progress:
+        progress.warn("price not known")
+        work(progress)
+    assert capsys.readouterr() == ("", "")
+    assert "price not known" in caplog.text
+
+
+@pytest.mark.parametrize("screen", [None, Broken(), io.StringIO()], ids=["none", "broken", "closed"])
+def test_a_screen_that_fails_breaks_nothing(monkeypatch, screen):
+    """A missing, broken or closed error stream is left alone, and the enrichment goes on."""
+    if type(screen) is io.StringIO:
+        screen.close()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with showing(True) as progress:
+        progress.line("12 rows → 12 runs")
+        work(progress)
+
+
+def test_the_tally_tells_rate_and_time_left():
+    """The rate is that of the last minute, and what is left follows from it."""
+    tally = Tally(rows=1000, done=400, rows_of=dict.fromkeys(map(str, range(600)), 1), per_run=0.01, spent=4.0)
+    tally.sample(0.0)
+    for n in range(300):
+        tally.finish(outcome(str(n)), now=n * 0.4)  # 150 a minute
+    assert tally.rows_per_minute(120.0) == pytest.approx(150, rel=0.02)
+    assert tally.text(120.0) == "700 of 1,000 rows · ~2 min left · 150/min · $4.00"
+
+
+def test_a_run_counts_once_however_often_it_ends():
+    """An attempt that failed and another that completed are one row; a shared run is all of its rows."""
+    tally = Tally(rows=5, rows_of={"a": 3, "b": 2})
+    tally.send(3)
+    assert tally.finish(outcome("a", "failed"), now=0.0) == 3
+    assert tally.finish(outcome("a"), now=1.0) == 0
+    assert tally.finish(outcome("b"), now=2.0) == 2
+    assert (tally.done, tally.in_flight) == (5, 0)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "unknown-8", None])
+def test_text_is_shown_as_the_stream_can(encoding):
+    """What an encoding lacks is written plainly."""
+    told = readable("3 rows → 2 runs · $0.01", encoding=encoding)
+    assert told == ("3 rows → 2 runs · $0.01" if encoding is None else "3 rows -> 2 runs - $0.01")
+
+
+def test_a_long_line_breaks_between_its_parts():
+    """On a narrow terminal the line before the first run is several, none wider than it and none cut."""
+    line = "500 rows → 431 runs · 69 already answered (2026-11-20) · $4.31 · ~2 min · sends company, website"
+    told = wrapped(line, width=40).splitlines()
+    assert max(map(len, told)) <= 40
+    assert " · ".join(part.strip() for part in told) == line
+    assert wrapped(line, width=200) == line
+
+
+def test_a_question_needs_somebody_to_answer():
+    """Without a terminal and without a notebook it is an error that says what to do in a script."""
+    from parallel_frames._progress import ask
+
+    with pytest.raises(InputError, match=r"confirm=True.*max_cost="):
+        ask("Send 3 runs ($0.03)?")
+
+
+def test_progress_counts_nothing_before_it_begins():
+    """A progress that only said lines can be closed."""
+    progress = Progress(lines=True, bar=True)
+    progress.finished(outcome("a"), waiting=0)
+    progress.close()

@@ -1,0 +1,251 @@
+"""Reports and plans: the numbers, the words, and HTML that is safe to show whatever an answer holds."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames._html import render, web_address
+from parallel_frames.errors import InputError
+from parallel_frames.simulator import Answer, Failure
+
+HOSTILE = '<script>alert("x")</script>'
+SCHEMA = {"founded": (int | None, "year"), "sector": str}
+QUIET = {"progress": False, "checkpoint": None}
+
+
+def answer(sent):
+    """Answer, fail or break the schema, by the number in the name."""
+    n = int(sent["company"].split()[1])
+    if n % 10 == 7:
+        return Failure(f"no company {n}")
+    page = {
+        "url": "javascript:alert(1)" if n == 1 else f"https://example.com/{n}",
+        "title": HOSTILE,
+        "excerpts": [HOSTILE],
+    }
+    content = {"founded": "x" if n % 10 == 3 else None if n == 5 else 1900 + n, "sector": f"{HOSTILE} {n}"}
+    return Answer(content, basis={"sector": {"confidence": "low", "citations": [page]}, "founded": "high"})
+
+
+@pytest.fixture(scope="module")
+def out():
+    """Forty enriched rows: 4 failed, 4 invalid, 1 answered with null."""
+    df = pd.DataFrame({"company": [f"Company {n}" for n in range(40)]})
+    with pf.offline(answer, latency=(1, 20), speed=100):
+        frame = df.parallel.enrich(SCHEMA, basis="columns", **QUIET)
+        frame.attrs["run"] = None
+        report = pf.last().report()
+        card = pf.last()._repr_html_()
+    del frame.attrs["run"]
+    return frame, report, card
+
+
+class Page(HTMLParser):
+    """Reads a page and notes its tags, links and scripts; complains over tags that do not close."""
+
+    VOID = frozenset({"meta", "br", "line", "polyline", "i"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.loads, self.open = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        told = dict(attrs)
+        self.links += [told["href"]] if tag == "a" else []
+        self.loads += [told[name] for name in ("src", "srcset", "data") if name in told] + (
+            ["link"] if tag == "link" else []
+        )
+        if tag not in self.VOID or tag == "i":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_report_counts(out):
+    """Rows by status, failures by cause, answers by field: as the frame has them."""
+    _, report, _ = out
+    assert report.counts == {"completed": 32, "invalid": 4, "failed": 4}
+    assert report.failures["rows"].tolist() == [4, 4]
+    assert set(report.failures["cause"]) == {"founded: expected a whole number, got “…”", "no company #"}
+    assert report.failures["label"].tolist() in (["3", "7"], ["7", "3"])
+    assert report.missing == {"founded": 5, "sector": 0}
+    assert report.confidence.loc["sector"].tolist() == [36, 0, 0, 0]
+    assert report.confidence.loc["founded"].tolist() == [0, 0, 32, 4]
+    assert report.cost == pytest.approx(0.4)
+
+
+def test_the_frame_reports_by_itself(out):
+    """Without the handle, after Parquet and without attrs, a frame still tells statuses, failures and confidence."""
+    frame, report, _ = out
+    told = frame.parallel.report()
+    assert (told.counts, told.missing, told.cost) == (report.counts, report.missing, None)
+    bare = frame.copy()
+    bare.attrs.clear()
+    assert bare.parallel.report().counts == report.counts
+    assert bare.parallel.report().confidence.loc["sector"].tolist() == [36, 0, 0, 0]
+    assert frame[frame["founded"] > 1930].parallel.report().counts == {"completed": 7}
+
+
+def test_two_enrichments_are_two_sections(out):
+    """Each status column is one enrichment; what the attrs tell of it goes with it."""
+    frame, _, _ = out
+    with pf.offline(lambda _: {"ceo": "x"}, latency=0):
+        both = frame.parallel.enrich({"ceo": str}, prefix="b_", processor="pro", **QUIET)
+        third = both.parallel.enrich({"ceo": str}, prefix="b_", if_exists="suffix", inputs=["company"], **QUIET)
+    report = third.parallel.report()
+    assert [section.outputs for section in report.sections] == [("founded", "sector"), ("b_ceo",), ("b_ceo_2",)]
+    assert [section.told["processor"] for section in report.sections] == ["base", "pro", "base"]
+    assert report.counts == {"completed": 40}
+    assert repr(report).count("completed (") == 3
+
+
+def test_a_frame_without_enrichment_has_no_report():
+    """It is an error that says where a report may be had."""
+    with pytest.raises(InputError, match=r"holds nothing of an enrichment.*pf\.last\(\)"):
+        pd.DataFrame({"a": [1]}).parallel.report()
+
+
+def test_the_text_fits_a_screen(out):
+    """No line is wider than 100 columns, and what counts stands in it."""
+    _, report, _ = out
+    text = repr(report)
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.startswith("32 of 40 rows completed (80%) · SIMULATED")
+    for word in ("4 invalid", "4 failed", "no company #", "$0.40", "base", "company"):
+        assert word in text
+
+
+@pytest.mark.parametrize("form", ["report", "frame", "card", "plan", "findings", "page"])
+def test_html_is_whole_and_harmless(out, form, tmp_path):
+    """Nothing that came from the web becomes markup, nothing is loaded, and every tag that opens closes."""
+    frame, report, card = out
+    if form == "page":
+        text = report.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    else:
+        makers = {
+            "report": report._repr_html_,
+            "frame": frame.parallel.report()._repr_html_,
+            "card": lambda: card,
+            "plan": lambda: (
+                frame.head(2).parallel.plan({HOSTILE: str, "sources": str}, prefix="p", **QUIET)._repr_html_()
+            ),
+            "findings": lambda: pf.lint({HOSTILE: str, "sources": str})._repr_html_(),
+        }
+        text = makers[form]()
+    page = Page(text)
+    assert "script" not in page.tags
+    assert page.loads == []
+    assert all(link.startswith(("http://", "https://")) for link in page.links)
+    assert not re.search(r"url\(|@import", text)
+    if form in ("page", "plan"):
+        assert "&lt;script&gt;" in text
+
+
+def test_the_page_opens_answers(out, tmp_path):
+    """Each answer with evidence opens to show confidence, citations and excerpts; the row is labelled."""
+    _, report, _ = out
+    text = report.to_html(tmp_path / "page.html", title="A <title>").read_text(encoding="utf-8")
+    assert text.count("<details>") >= 60
+    assert "<title>A &lt;title&gt;</title>" in text
+    assert 'href="https://example.com/2"' in text
+    assert "javascript:" not in "".join(Page(text).links)
+    assert "40 rows; an answer opens" in text
+    assert "content=\"default-src 'none'" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_the_page_holds_the_first_thousand_rows(tmp_path):
+    """A long frame gives a page that opens, and says what it left out."""
+    df = pd.DataFrame({"company": ["x"] * 1500, "parallel_status": ["completed"] * 1500})
+    text = df.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "the first 1,000 of 1,500 rows" in text
+    assert text.count("<tr>") < 1100
+
+
+def test_a_page_that_cannot_be_written_is_an_input_error(out, tmp_path):
+    """The message names the path, and nothing is left behind."""
+    _, report, _ = out
+    with pytest.raises(InputError, match=r"nowhere.*could not be written"):
+        report.to_html(tmp_path / "nowhere" / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("columns", [[("company", ""), ("x", "y")], [1, 2]], ids=["multi", "integers"])
+def test_odd_columns_report_too(columns, tmp_path):
+    """MultiIndex columns and integer labels are shown, and nothing warns."""
+    labels = pd.MultiIndex.from_tuples(columns) if isinstance(columns[0], tuple) else columns
+    df = pd.DataFrame([["Company 1", 1], ["Company 7", 2]], columns=labels)
+    with pf.offline(lambda _: Answer({"n": 1}, basis={"n": "low"}), latency=0):
+        out = df.parallel.enrich({"n": int}, basis="columns", **QUIET)
+    report = out.parallel.report()
+    assert report.counts == {"completed": 2}
+    assert ">low<" in report.to_html(tmp_path / "p.html").read_text(encoding="utf-8")
+
+
+def test_a_frame_of_no_rows_reports():
+    """Nothing to count is no error."""
+    with pf.offline(latency=0):
+        out = pd.DataFrame({"company": pd.Series([], dtype=str)}).parallel.enrich({"n": int}, **QUIET)
+    assert out.parallel.report().counts == {}
+    assert "0 rows" in repr(out.parallel.report()) or repr(out.parallel.report())
+
+
+def test_the_plot_has_a_line_for_sent_finished_and_failed(out):
+    """On given axes, with the last point at the number of runs."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    frame, report, _ = out
+    _, ax = plt.subplots()
+    assert report.plot(ax) is ax
+    assert [line.get_label() for line in ax.lines] == ["sent", "finished", "failed"]
+    assert [line.get_ydata()[-1] for line in ax.lines] == [40, 40, 4]
+    plt.close("all")
+    with pytest.raises(InputError, match="not known here"):
+        frame.parallel.report().plot()
+
+
+def test_a_plans_words_and_html_say_the_same(out):
+    """The text is compact, the HTML has the first request, and both name what would be sent."""
+    frame, _, _ = out
+    plan = frame.parallel.plan(SCHEMA, where="failed", processor="hyper", checkpoint=None)
+    text, html = repr(plan), plan._repr_html_()
+    assert text.startswith("40 rows → 4 runs · price not known")
+    for word in ("hyper", "4 of them chosen by where=", "company"):
+        assert word in text
+        assert word in html
+    assert "POST /v1/tasks/groups/{taskgroup_id}/runs" in html
+
+
+@pytest.mark.parametrize(
+    ("value", "link"),
+    [
+        ("https://a.example/x", True), ("http://a.example", True), (" https://a.example ", True),
+        ("javascript:alert(1)", False), ("data:text/html,x", False), ("//a.example", False), ("https:", False),
+        ("https://[bad", False), (None, False), (3, False), ("", False),
+    ],
+)  # fmt: skip
+def test_only_addresses_of_the_web_become_links(value, link):
+    """What a browser would run, or what is no address, stays text."""
+    assert (web_address(value) is not None) == link
+
+
+def test_a_template_that_lacks_a_value_is_an_error():
+    """A slip of ours is seen in the tests and not as a blank in a notebook."""
+    import jinja2
+
+    with pytest.raises(jinja2.UndefinedError):
+        render("plan.html")

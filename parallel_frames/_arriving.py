@@ -61,7 +61,7 @@ class RowMaker:
     """Makes the rows of outcomes; knows which rows share a run."""
 
     def __init__(self, df: pd.DataFrame, plan: Plan, schema: Schema) -> None:
-        self._index = df.index
+        self._index: pd.Index[Any] = df.index
         self._schema = schema
         self._entries = {key: entry for entry, key in enumerate(plan.keys)}
         self._order = np.argsort(plan.row_runs, kind="stable")
@@ -73,7 +73,8 @@ class RowMaker:
         for outcome, judged in zip(ours, judge_answers(ours, self._schema), strict=True):
             entry = self._entries[outcome.key]
             for position in self._order[self._starts[entry] : self._starts[entry + 1]].tolist():
-                yield Row(position, self._index[position], judged.status, judged.values, judged.error, outcome.run_id)
+                label: Any = self._index[position]
+                yield Row(position, label, judged.status, judged.values, judged.error, outcome.run_id)
 
     def count_rows(self) -> dict[str, int]:
         """Return how many rows each key has."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 AT_ONCE: Final = 8
-WAYS: Final = ("key", "input", "row", "unmatched")
+WAYS: Final[tuple[str, ...]] = ("key", "input", "row", "unmatched")
 
 
 async def collect_groups(
@@ -41,7 +41,8 @@ async def collect_groups(
         raise InputError(f"group_id={group_id!r} names no group.")
     client = choose_destination(call.client).client
     named = processor
-    ledger, matched = Ledger(), Counter(dict.fromkeys(WAYS, 0))
+    ledger = Ledger()
+    matched: Counter[str] = Counter(dict.fromkeys(WAYS, 0))
     enrichment: Enrichment | None = None
     simulated = False
     for each in dict.fromkeys(group_ids):

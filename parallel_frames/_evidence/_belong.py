@@ -52,13 +52,13 @@ def judge(entries: Sequence[Entry], name: str) -> tuple[Confidence | None, str |
     if len(entries) == 1 and entries[0]["field"] == name:
         return entries[0]["confidence"], entries[0]["reasoning"]
     own = [entry for entry in entries if entry["field"] == name]
-    confidence = next((entry["confidence"] for entry in own if entry["confidence"]), None)
+    confidence: Confidence | None = next((entry["confidence"] for entry in own if entry["confidence"]), None)
     reasoning = next((entry["reasoning"] for entry in own if entry["reasoning"]), None)
     return confidence or _lowest(entries), reasoning or _lines(entries)
 
 
 def _lowest(entries: Sequence[Entry]) -> Confidence | None:
-    stated = [word for entry in entries if (word := entry["confidence"]) is not None]
+    stated: list[Confidence] = [word for entry in entries if (word := entry["confidence"]) is not None]
     return min(stated, key=_RANK.__getitem__, default=None)
 
 

@@ -5,14 +5,13 @@ It owns the shape and the way into it, from the service's JSON and from a cell t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 Confidence: TypeAlias = Literal["low", "medium", "high"]
 
@@ -62,9 +61,9 @@ def read_basis(raw: str | None) -> list[Entry]:
         return []
 
 
-def read_entries(cell: object) -> list[Entry]:
-    """Return what a parsed basis, or a cell that holds one, has of entries."""
-    return [entry for each in listed(cell) if (entry := _entry(each)) is not None]
+def read_entries(cell: object, *, cited: bool = True) -> list[Entry]:
+    """Return what a parsed basis, or a cell that holds one, has of entries; `cited`: with their citations."""
+    return [entry for each in listed(cell) if (entry := _entry(each, cited=cited)) is not None]
 
 
 def merge_entries(
@@ -108,33 +107,33 @@ def listed(cell: object) -> Sequence[Any]:
 
 def text_or_none(value: object) -> str | None:
     """Return a text that says something, else None."""
-    return value if isinstance(value, str) and value.strip() else None
+    return value if isinstance(value, str) and value and not value.isspace() else None
 
 
 def confidence_or_none(value: object) -> Confidence | None:
     """Return one of the three words, however they are written; another word has no place in their order."""
-    return _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    return _WORDS.get(value) or _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def read_citation(value: object) -> Citation | None:
     """Return a citation, or None if it cites nothing."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     url, title = text_or_none(value.get("url")), text_or_none(value.get("title"))
-    excerpts = [each for each in listed(value.get("excerpts")) if text_or_none(each)]
+    excerpts = [each for each in listed(value.get("excerpts")) if isinstance(each, str) and each and not each.isspace()]
     return {"url": url, "title": title, "excerpts": excerpts} if url or title or excerpts else None
 
 
-def _entry(value: object) -> Entry | None:
-    if not isinstance(value, Mapping):
+def _entry(value: object, *, cited: bool) -> Entry | None:
+    if not isinstance(value, dict):
         return None
     field = text_or_none(value.get("field"))
     if field is None:
         return None
-    read = map(read_citation, listed(value.get("citations")))
+    sources = listed(value.get("citations")) if cited else ()
     return {
         "field": field,
         "reasoning": text_or_none(value.get("reasoning")),
-        "citations": [citation for citation in read if citation is not None],
+        "citations": [citation for each in sources if (citation := read_citation(each)) is not None],
         "confidence": confidence_or_none(value.get("confidence")),
     }

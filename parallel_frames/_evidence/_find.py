@@ -130,8 +130,8 @@ class Found:
     prefixes: tuple[str, ...]
 
 
-def find_evidence(df: pd.DataFrame) -> Found:
-    """Return the evidence a frame holds.
+def find_evidence(df: pd.DataFrame, *, cited: bool) -> Found:
+    """Return the evidence a frame holds; `cited`: with the citations.
 
     Raises
     ------
@@ -139,11 +139,13 @@ def find_evidence(df: pd.DataFrame) -> Found:
         It has no column of evidence at all.
     """
     places = _places(df)
-    fields: list[FieldEvidence] = list(_in_columns(df, places))
+    fields: list[FieldEvidence] = list(_in_columns(df, places, cited=cited))
     seen = {each.field for each in fields}
     structs = [(name, at) for name in places if name.endswith(BASIS_COLUMN) for at in places[name]]
     for name, at in structs:
-        found = _in_struct(df.iloc[:, at].tolist(), prefix=name.removesuffix(BASIS_COLUMN), columns=tuple(places))
+        found = _in_struct(
+            df.iloc[:, at].tolist(), prefix=name.removesuffix(BASIS_COLUMN), columns=tuple(places), cited=cited
+        )
         fields += [each for each in found if each.field not in seen]
     if not fields and not structs:
         raise InputError(
@@ -171,19 +173,20 @@ def _places(df: pd.DataFrame) -> dict[str, list[int]]:
     return places
 
 
-def _in_columns(df: pd.DataFrame, places: Mapping[str, Sequence[int]]) -> Iterator[InColumns]:
+def _in_columns(df: pd.DataFrame, places: Mapping[str, Sequence[int]], *, cited: bool) -> Iterator[InColumns]:
     """Give the fields whose three columns are all there; of labels that occur twice, the first with the first."""
     for name in places:
         field = name.removesuffix("_confidence")
         labels = [evidence_label(field, part) for part in PARTS]
         if field != name and all(label in places for label in labels):
             for three in zip(*(places[label] for label in labels), strict=False):
-                yield InColumns(field, *(df.iloc[:, at].tolist() for at in three))
+                words, reasonings = (df.iloc[:, at].tolist() for at in three[:2])
+                yield InColumns(field, words, reasonings, df.iloc[:, three[2]].tolist() if cited else ())
 
 
-def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str]) -> list[InStruct]:
+def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str], cited: bool) -> list[InStruct]:
     """Return the fields that a column of entries has evidence for, in the order of their columns."""
-    rows = [read_entries(cell) for cell in cells]
+    rows = [read_entries(cell, cited=cited) for cell in cells]
     paths = dict.fromkeys(entry["field"] for entries in rows for entry in entries)
     owners = _owners(list(paths), [name.removeprefix(prefix) for name in columns if name.startswith(prefix)])
     shared: dict[str, list[Sequence[Entry]]] = {}
@@ -192,7 +195,9 @@ def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str]
         for entry in entries:
             found.setdefault(owners[entry["field"]], []).append(entry)
         for name, own in found.items():
-            shared.setdefault(name, [()] * len(rows))[row] = own
+            if name not in shared:
+                shared[name] = [()] * len(rows)
+            shared[name][row] = own
     order = {name: at for at, name in enumerate(columns)}
     names = sorted(shared, key=lambda name: order.get(prefix + name, len(order)))
     return [InStruct(prefix + name, name, prefix, shared[name]) for name in names]

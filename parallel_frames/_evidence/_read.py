@@ -68,7 +68,7 @@ def citations(df: pd.DataFrame) -> pd.DataFrame:
     fields: list[str] = []
     numbers: list[int] = []
     sources: list[Source] = []
-    for evidence in find_evidence(df).fields:
+    for evidence in find_evidence(df, cited=True).fields:
         row, number = -1, 0
         for source in evidence.sources():
             row, number = source.row, number + 1 if source.row == row else 0

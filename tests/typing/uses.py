@@ -40,6 +40,12 @@ def call_with_everything(client: pf.Client) -> pd.DataFrame:
         retry_failed=True,
         dedupe=True,
         status=True,
+        where="failed",
+        limit=5,
+        basis="columns",
+        max_cost=1.5,
+        confirm=False,
+        on_row=hear,
         prefix="x_",
         if_exists="overwrite",
         dtype_backend="pyarrow",
@@ -53,6 +59,45 @@ def call_with_everything(client: pf.Client) -> pd.DataFrame:
     )
     assert_type(out, pd.DataFrame)
     return out
+
+
+def hear(row: pf.Row) -> None:
+    """Rows say what they are."""
+    assert_type(row.position, int)
+    assert_type(row.status, str)
+    print(row.values["founded"], row.error)
+
+
+def choose_rows() -> None:
+    """Masks of every kind, and the mask of low confidence."""
+    pf.enrich(df, "x", where=df["company"] == "Acme")
+    pf.enrich(df, "x", where=df["company"].isna().to_numpy())
+    pf.enrich(df, "x", where=[True])
+    pf.enrich(df, "x", where=lambda frame: frame["company"].notna())
+    out = pf.enrich(df, "x", where=pf.low_confidence, if_exists="overwrite")
+    assert_type(pf.citations(out), pd.DataFrame)
+    assert_type(pf.confidence(out, elements=True), pd.DataFrame)
+
+
+def look_ahead_and_back() -> None:
+    """Plans, handles and reports."""
+    plan = pf.plan(df, "x", processor="pro", max_cost=1)
+    assert_type(plan, pf.EnrichmentPlan)
+    assert_type(plan.cost, float | None)
+    run = pf.submit(df, "x")
+    assert_type(run, pf.Enrichment)
+    for row in run:
+        assert_type(row, pf.Row)
+    assert_type(run.result(), pd.DataFrame)
+    assert_type(run.status(), dict[str, int])
+    report = run.report()
+    assert_type(report, pf.Report)
+    assert_type(report.to_html("report.html", title="Companies"), Path)
+    assert_type(pf.report(df), pf.Report)
+    for finding in pf.lint("x", processor="lite"):
+        assert_type(finding.message, str)
+    assert_type(pf.ParallelAccessor(df).enrich("x", basis="struct"), pd.DataFrame)
+    assert_type(pf.collect(df, ["tgrp_1", "tgrp_2"], "x", where="missing"), pd.DataFrame)
 
 
 def schemas() -> list[pd.DataFrame]:

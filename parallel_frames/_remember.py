@@ -26,7 +26,7 @@ from parallel_frames._ledger import Ledger
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from parallel_frames._call import Call
     from parallel_frames._model import Job, Plan
@@ -37,6 +37,7 @@ logger = logging.getLogger("parallel_frames")
 SUSPICIOUS_FROM: Final = 20
 SUSPICIOUS_SHARE: Final = 0.2
 SAMPLES: Final = 3
+UNANSWERED: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,18 @@ class Memory:
     ledger: Ledger
     cursors: dict[str, str] = field(default_factory=dict)
     unreadable_intents: tuple[int, ...] = ()
+    stale: dict[str, int] = field(default_factory=dict)
 
-    def is_refreshed(self, plan: Plan) -> bool:
-        """Return whether no row of the plan is left that a refresh has yet to ask."""
-        return not any(map(self.ledger.is_stale, plan.keys))
+    def end_refresh(self, plan: Plan) -> bool:
+        """Take note that the plan's rows were asked again, if all were; what is left of another refresh stays.
+
+        Returns whether they were.
+        """
+        if any(map(self.ledger.is_stale, plan.keys)):
+            return False
+        done = set(plan.keys)
+        self.store.end_refresh({key: attempt for key, attempt in self.stale.items() if key not in done})
+        return True
 
     @property
     def simulated(self) -> bool:
@@ -112,7 +121,7 @@ def glimpse_memory(call: Call, plan: Plan, *, host: str, root: Path | None, pric
     ledger = _ledger_of(peek.remembered)
     _trip_on_strangers(folder, peek.header, call, plan, ledger, price=price)
     if call.refresh:
-        ledger.mark_stale(ledger.finished_attempts(plan.keys) if peek.stale is None else peek.stale)
+        ledger.mark_stale(_stale_attempts(ledger, plan, peek.stale or {}))
     return Glimpse(ledger, folder, peek.header)
 
 
@@ -163,16 +172,26 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
     )
     ledger = _ledger_of(remembered)
     _trip_on_strangers(store.folder, store.header, call, plan, ledger, price=price)
+    stale: dict[str, int] = {}
     if call.refresh:
-        stale = store.unfinished_refresh()
-        if stale is None:
-            stale = ledger.finished_attempts(plan.keys)
+        unfinished = store.unfinished_refresh() or {}
+        stale = _stale_attempts(ledger, plan, unfinished)
+        if stale != unfinished:
             store.begin_refresh(stale)
         ledger.mark_stale(stale)
     _note_call(store, plan)
     store.write_header()
     unreadable = tuple(intent.number for intent in remembered.intents if not intent.runs)
-    return Memory(store, ledger, remembered.cursors, unreadable)
+    return Memory(store, ledger, remembered.cursors, unreadable, stale)
+
+
+def _stale_attempts(ledger: Ledger, plan: Plan, unfinished: Mapping[str, int]) -> dict[str, int]:
+    """Return which attempts a refresh is to ask anew: those it found when it began, and of rows that are new to it.
+
+    A row without an answer is noted too: once it has one, the refresh that goes on does not ask it a second time.
+    """
+    finished = ledger.finished_attempts(plan.keys)
+    return {**{key: finished.get(key, UNANSWERED) for key in plan.keys}, **unfinished}
 
 
 def _ledger_of(remembered: Remembered) -> Ledger:
@@ -192,6 +211,8 @@ def _trip_on_strangers(
 ) -> None:
     """Stop before the first POST where rows that look the same as last time have become other inputs."""
     last = header.get("last_call")
+    if plan.chosen < plan.rows:
+        return  # other rows of the same frame are strangers to those asked before, and no surprise
     if call.on_mismatch == "new" or not last or ledger.keys < SUSPICIOUS_FROM or len(plan.keys) < SUSPICIOUS_FROM:
         return
     known = sum(ledger.newest(key) is not None for key in plan.keys)

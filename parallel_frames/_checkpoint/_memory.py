@@ -48,7 +48,7 @@ class MemoryStore:
     async def tidy(self) -> None:
         """Keep nothing."""
 
-    def end_refresh(self) -> None:
+    def end_refresh(self, left: Mapping[str, int]) -> None:
         """Keep nothing."""
 
     def note_simulated(self, simulated: bool) -> None:  # noqa: FBT001 - a note, not a mode

@@ -104,9 +104,12 @@ class DirectoryStore:
         with whole_file(self.folder / "refresh.parquet", exclusive=False) as hidden:
             write_table(hidden, stale_table(stale))
 
-    def end_refresh(self) -> None:
-        """Take note that every stale row was asked again."""
-        (self.folder / "refresh.parquet").unlink(missing_ok=True)
+    def end_refresh(self, left: Mapping[str, int]) -> None:
+        """Take note that a refresh is over, but for what is left to ask anew."""
+        if left:
+            self.begin_refresh(left)
+        else:
+            (self.folder / "refresh.parquet").unlink(missing_ok=True)
 
     def note_simulated(self, simulated: bool) -> None:  # noqa: FBT001 - a note, not a mode
         """Write into the header that the answers are a simulator's."""

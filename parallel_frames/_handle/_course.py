@@ -186,9 +186,8 @@ class Course:
                     raise
                 finally:
                     self.group_ids = tuple(memory.store.groups)
-                if self.refreshing and memory.is_refreshed(self.plan):
+                if self.refreshing and memory.end_refresh(self.plan):
                     self.refreshing = False
-                    memory.store.end_refresh()
         finally:
             self.is_running = False
 

@@ -224,7 +224,7 @@ def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> No
         store.begin_refresh({"a" * 32: 0, "b" * 32: 3})
     with open_store(folder, JOB, host=HOST) as store:
         assert store.unfinished_refresh() == {"a" * 32: 0, "b" * 32: 3}
-        store.end_refresh()
+        store.end_refresh({})
         assert store.unfinished_refresh() is None
 
 

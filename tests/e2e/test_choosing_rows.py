@@ -287,3 +287,30 @@ def test_an_empty_mask_sends_nothing(df):
         out = df.parallel.enrich({"founded": int}, where=np.zeros(5, dtype=bool), **quiet())
     assert out["parallel_status"].tolist() == ["not_sent"] * 5
     assert sim.counts.posts == 0
+
+
+def test_refreshing_some_rows_refreshes_those(df, tmp_path):
+    """A refresh of other rows than a killed one's asks them, and what the killed one had left stays to be asked."""
+    with pf.offline(founded, latency=0) as sim:
+        options = quiet(checkpoint=tmp_path / "kept")
+        df.parallel.enrich({"founded": int}, **options)
+        df.parallel.enrich({"founded": int}, refresh=True, limit=1, **options)  # three of four are left
+        assert sim.counts.runs == 5
+        chosen = df["company"] == "Hooli"
+        df.parallel.enrich({"founded": int}, refresh=True, where=chosen, **options)
+        assert sim.counts.runs == 6
+        df.parallel.enrich({"founded": int}, refresh=True, where=chosen, **options)  # said again, asked again
+        assert sim.counts.runs == 7
+        df.parallel.enrich({"founded": int}, refresh=True, where=~chosen, **options)  # what the first had left
+        assert sim.counts.runs == 9
+
+
+def test_other_rows_of_the_same_frame_are_no_surprise(tmp_path):
+    """Asking the second half after the first does not look like a frame whose rows have changed."""
+    frame = pd.DataFrame({"company": [f"Company {n}" for n in range(100)]})
+    first = np.arange(100) < 50
+    with pf.offline(lambda _: {"n": 1}, latency=0) as sim:
+        half = frame.parallel.enrich({"n": int}, where=first, checkpoint=tmp_path / "kept", **quiet())
+        out = half.parallel.enrich({"n": int}, where=~first, if_exists="fill", checkpoint=tmp_path / "kept", **quiet())
+        assert sim.counts.runs == 100
+    assert out["n"].tolist() == [1] * 100

@@ -65,7 +65,7 @@ def hear(row: pf.Row) -> None:
     """Rows say what they are."""
     assert_type(row.position, int)
     assert_type(row.status, str)
-    print(row.values["founded"], row.error)
+    assert_type(row.error, str | None)
 
 
 def choose_rows() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import re
-import sys
 import threading
+from contextlib import redirect_stderr
 
 import pytest
 
@@ -57,11 +57,10 @@ def work(progress):
     progress.line("too late")
 
 
-def test_a_terminal_shows_a_bar_in_rows(monkeypatch):
+def test_a_terminal_shows_a_bar_in_rows():
     """Rows done, failed, in flight and dollars stand in it; the group's address is said once; it ends as stopped."""
     screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)  # the terminal itself, not behaviour of ours
-    with showing(None) as progress:
+    with redirect_stderr(screen), showing(None) as progress:
         work(progress)
     text = screen.getvalue()
     last = text.split("\r")[-1]
@@ -73,11 +72,10 @@ def test_a_terminal_shows_a_bar_in_rows(monkeypatch):
     assert not [thread for thread in threading.enumerate() if "tqdm" in type(thread).__name__.lower()]
 
 
-def test_a_resume_begins_where_it_was(monkeypatch):
+def test_a_resume_begins_where_it_was():
     """The bar starts at what is answered, and the rate counts only what is new."""
     screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    with showing(None) as progress:
+    with redirect_stderr(screen), showing(None) as progress:
         begin(progress, rows=100, answered=90, failed=2, in_flight=3, spent=0.9)
         progress.started(rows=100, waiting=10)
         progress.close()
@@ -103,12 +101,11 @@ def test_silence_is_silent(capsys, caplog):
 
 
 @pytest.mark.parametrize("screen", [None, Broken(), io.StringIO()], ids=["none", "broken", "closed"])
-def test_a_screen_that_fails_breaks_nothing(monkeypatch, screen):
+def test_a_screen_that_fails_breaks_nothing(screen):
     """A missing, broken or closed error stream is left alone, and the enrichment goes on."""
     if type(screen) is io.StringIO:
         screen.close()
-    monkeypatch.setattr(sys, "stderr", screen)
-    with showing(True) as progress:
+    with redirect_stderr(screen), showing(True) as progress:
         progress.line("12 rows → 12 runs")
         work(progress)
 

@@ -1,26 +1,27 @@
 """One enrichment under way: it puts the floors together (plan, memory, engine, merge) and knows how far it got.
 
-What a person asks of it is the handle's; what it says itself is the line before the first run, and what is safe when
-a call ends early.
+What a person asks of it is the handle's; what is said and asked before the first run is `_before`'s. What it says
+itself is what is safe when a call ends early.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from parallel_frames._arriving import Arrivals, RowMaker
+from parallel_frames._arriving import RowMaker
 from parallel_frames._engine import Engine
+from parallel_frames._handle._before import afford, announce_call, watching
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._offline import choose_destination
 from parallel_frames._plan import group_metadata
-from parallel_frames._progress import ask, showing
+from parallel_frames._progress import showing
 from parallel_frames._remember import Memory, freeze_spec, open_memory
-from parallel_frames._telling import announce, counted, tell_of_enrichment
-from parallel_frames.errors import CostError, DeclinedError, EnrichmentError, InputError, ParallelFramesError, Safety
+from parallel_frames._telling import tell_of_enrichment
+from parallel_frames.errors import EnrichmentError, InputError, ParallelFramesError, Safety
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from parallel_frames._model import Outcome, Plan
     from parallel_frames._offline import Destination
     from parallel_frames._progress import Progress
-    from parallel_frames._protocols import Observer
 
 Until: TypeAlias = Literal["answered", "sent", "looked"]
 LOOK_SECONDS: Final = 20.0
@@ -53,6 +53,10 @@ class Course:
         None before the first run.
     group_ids : tuple of str
     checkpoint : str or None
+    has_begun : bool
+        Whether everything was sent once: what failed since is not tried again by going on.
+    halted : bool
+        Whether nothing more is to be sent.
     """
 
     def __init__(self, decided: Decided) -> None:
@@ -67,8 +71,8 @@ class Course:
         self.matched: Mapping[str, int] | None = None
         self.memory: Memory | None = None
         self.is_running = False
-        self._has_begun = False
-        self._halted = False
+        self.has_begun = False
+        self.halted = False
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -83,7 +87,7 @@ class Course:
         if self.ledger is None:
             return None
         keys = self.plan.keys[: self.decided.call.limit]
-        return self.ledger.needs(keys, retry_failed=self.decided.call.retry_failed and not self._has_begun)
+        return self.ledger.needs(keys, retry_failed=self.decided.call.retry_failed and not self.has_begun)
 
     def known_rows(self) -> Iterator[Row]:
         """Yield the rows that have an outcome."""
@@ -150,7 +154,7 @@ class Course:
 
     def stop_sending(self) -> None:
         """Send nothing more; may be called from any thread, and before it runs."""
-        self._halted = True
+        self.halted = True
         engine, loop = self._engine, self._loop
         if engine is not None and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(engine.halt)
@@ -209,9 +213,9 @@ class Course:
         if needs is None:
             return
         if until != "looked":
-            self._announce(client, memory, progress, needs)
-        retry_failed = self.decided.call.retry_failed and not self._has_begun
-        with self._watching(progress, client, needs, tell) as observer:
+            announce_call(self, client, memory, progress, needs)
+        retry_failed = self.decided.call.retry_failed and not self.has_begun
+        with watching(self, progress, client, needs, tell) as observer:
             if not (needs.to_send or needs.awaited):
                 return
             with client.pacer.joined(client.max_per_minute) as pacer:
@@ -232,7 +236,7 @@ class Course:
                         unreadable_intents=memory.unreadable_intents,
                         limit=self.decided.call.limit,
                         until=until,
-                        afford=self._afford,
+                        afford=partial(afford, self),
                     )
                     try:
                         await self._run_engine(engine, timeout=self._timeout(until))
@@ -246,86 +250,11 @@ class Course:
 
     async def _run_engine(self, engine: Engine, *, timeout: float | None) -> None:  # noqa: ASYNC109 - the engine's own
         self._loop, self._engine = asyncio.get_running_loop(), engine
-        if self._halted:
+        if self.halted:
             engine.halt()
         try:
             await engine.run(timeout=timeout)
             if engine.until != "looked":
-                self._has_begun = True  # what failed in this enrichment is not tried again by going on with it
+                self.has_begun = True
         finally:
             self._engine = self._loop = None
-
-    def _announce(self, client: Client, memory: Memory, progress: Progress, needs: Needs) -> None:
-        """Say what will be sent, and make sure that it may be."""
-        decided = self.decided
-        for finding in decided.findings if not self._has_begun else ():
-            progress.warn(f"schema: {finding}")
-        if decided.price.per_run is None and not self._has_begun:
-            progress.warn(f"processor {decided.call.processor!r} is not in the price table of {decided.price.as_of}.")
-        line = announce(
-            self.plan,
-            needs,
-            limit=decided.call.limit,
-            price=decided.price,
-            max_per_minute=client.max_per_minute,
-            answer=memory.ledger.answer,
-            checkpoint=memory.location,
-            simulated=self.destination is not None and self.destination.block is not None,
-        )
-        progress.line(line)
-        runs = 0 if self._halted else len(needs.to_send)
-        self._afford(runs)
-        if decided.call.confirm and runs and not self._has_begun:
-            asked = f"Send {counted(runs, 'run')} ({decided.price.text(runs)})?"
-            if not ask(asked):
-                raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
-
-    def _afford(self, runs: int) -> None:
-        """Refuse to send so many more runs where all of them would cost more than allowed."""
-        max_cost, per_run = self.decided.call.max_cost, self.decided.price.per_run
-        if max_cost is None or not runs:
-            return
-        if per_run is None:
-            raise InputError(
-                f"max_cost={max_cost:g} cannot be kept: the price of processor {self.decided.call.processor!r} is not "
-                f"known (the table is of {self.decided.price.as_of}). Nothing was sent. Say limit= to bound the runs."
-            )
-        sent = self.count_sent()
-        if per_run * (sent + runs) > max_cost:
-            raise CostError(runs=runs, sent=sent, per_run=per_run, max_cost=max_cost)
-
-    @contextmanager
-    def _watching(
-        self, progress: Progress, client: Client, needs: Needs, tell: Callable[[Row], object] | None
-    ) -> Iterator[Observer]:
-        """Give the engine's observer, which tells of rows too where somebody wants to hear of them."""
-        maker = RowMaker(self.decided.df, self.plan, self.decided.schema)
-        self._begin_progress(progress, client, needs, maker)
-        if tell is None or self.ledger is None:
-            yield progress
-            return
-        arrivals = Arrivals(progress, maker=maker, ledger=self.ledger, tell=tell)
-        try:
-            arrivals.tell_of([self.plan.keys[entry] for entry in needs.answered])
-            yield arrivals
-        finally:
-            arrivals.close()
-
-    def _begin_progress(self, progress: Progress, client: Client, needs: Needs, maker: RowMaker) -> None:
-        """Tell the progress what there is to do, and what is done already."""
-        rows_of = maker.count_rows()
-        keys, per_run = self.plan.keys, self.decided.price.per_run
-        answered = [keys[entry] for entry in needs.answered]
-        bad = [key for key in answered if (known := self.outcome(key)) and known.status != "completed"]
-        open_keys = [keys[entry] for entry in (*needs.awaited, *(entry for entry, _ in needs.to_send))]
-        done = sum(rows_of[key] for key in answered)
-        progress.begin(
-            rows=done + sum(rows_of[key] for key in open_keys),
-            answered=done,
-            failed=sum(rows_of[key] for key in bad),
-            in_flight=len(needs.awaited),
-            rows_of=rows_of,
-            per_run=None if per_run is None else float(per_run),
-            spent=None if per_run is None else float(per_run * self.count_sent()),
-            url_of=client.url_of,
-        )

@@ -1,0 +1,101 @@
+"""What is said, asked and counted before a call sends anything, and who watches while it does."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from parallel_frames._arriving import Arrivals, RowMaker
+from parallel_frames._progress import ask
+from parallel_frames._telling import announce, counted
+from parallel_frames.errors import CostError, DeclinedError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from parallel_frames._arriving import Row
+    from parallel_frames._client import Client
+    from parallel_frames._handle._course import Course
+    from parallel_frames._ledger import Needs
+    from parallel_frames._progress import Progress
+    from parallel_frames._protocols import Observer
+    from parallel_frames._remember import Memory
+
+
+def announce_call(course: Course, client: Client, memory: Memory, progress: Progress, needs: Needs) -> None:
+    """Say what will be sent, and make sure that it may be."""
+    decided = course.decided
+    for finding in decided.findings if not course.has_begun else ():
+        progress.warn(f"schema: {finding}")
+    if decided.price.per_run is None and not course.has_begun:
+        progress.warn(f"processor {decided.call.processor!r} is not in the price table of {decided.price.as_of}.")
+    line = announce(
+        course.plan,
+        needs,
+        limit=decided.call.limit,
+        price=decided.price,
+        max_per_minute=client.max_per_minute,
+        answer=memory.ledger.answer,
+        checkpoint=memory.location,
+        simulated=course.destination is not None and course.destination.block is not None,
+    )
+    progress.line(line)
+    runs = 0 if course.halted else len(needs.to_send)
+    afford(course, runs)
+    if decided.call.confirm and runs and not course.has_begun:
+        asked = f"Send {counted(runs, 'run')} ({decided.price.text(runs)})?"
+        if not ask(asked):
+            raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
+
+
+def afford(course: Course, runs: int) -> None:
+    """Refuse to send so many more runs where all of them would cost more than allowed."""
+    max_cost, per_run = course.decided.call.max_cost, course.decided.price.per_run
+    if max_cost is None or not runs:
+        return
+    if per_run is None:
+        raise InputError(
+            f"max_cost={max_cost:g} cannot be kept: the price of processor {course.decided.call.processor!r} is not "
+            f"known (the table is of {course.decided.price.as_of}). Nothing was sent. Say limit= to bound the runs."
+        )
+    sent = course.count_sent()
+    if per_run * (sent + runs) > max_cost:
+        raise CostError(runs=runs, sent=sent, per_run=per_run, max_cost=max_cost)
+
+
+@contextmanager
+def watching(
+    course: Course, progress: Progress, client: Client, needs: Needs, tell: Callable[[Row], object] | None
+) -> Iterator[Observer]:
+    """Give the engine's observer, which tells of rows too where somebody wants to hear of them."""
+    maker = RowMaker(course.decided.df, course.plan, course.decided.schema)
+    _begin_progress(course, progress, client, needs, maker)
+    if tell is None or course.ledger is None:
+        yield progress
+        return
+    arrivals = Arrivals(progress, maker=maker, ledger=course.ledger, tell=tell)
+    try:
+        arrivals.tell_of([course.plan.keys[entry] for entry in needs.answered])
+        yield arrivals
+    finally:
+        arrivals.close()
+
+
+def _begin_progress(course: Course, progress: Progress, client: Client, needs: Needs, maker: RowMaker) -> None:
+    """Tell the progress what there is to do, and what is done already."""
+    rows_of = maker.count_rows()
+    keys, per_run = course.plan.keys, course.decided.price.per_run
+    answered = [keys[entry] for entry in needs.answered]
+    bad = [key for key in answered if (known := course.outcome(key)) and known.status != "completed"]
+    open_keys = [keys[entry] for entry in (*needs.awaited, *(entry for entry, _ in needs.to_send))]
+    done = sum(rows_of[key] for key in answered)
+    progress.begin(
+        rows=done + sum(rows_of[key] for key in open_keys),
+        answered=done,
+        failed=sum(rows_of[key] for key in bad),
+        in_flight=len(needs.awaited),
+        rows_of=rows_of,
+        per_run=None if per_run is None else float(per_run),
+        spent=None if per_run is None else float(per_run * course.count_sent()),
+        url_of=client.url_of,
+    )

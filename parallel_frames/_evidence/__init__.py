@@ -11,7 +11,7 @@ from __future__ import annotations
 from ._belong import evidence_label
 from ._build import evidence_columns, evidence_struct
 from ._doubt import confidence, low_confidence
-from ._entries import BASIS_COLUMN, CONFIDENCE, PARTS, Citation, Confidence, Entry, merge_entries, read_basis
+from ._entries import BASIS_COLUMN, CONFIDENCE, PARTS, Citation, Confidence, Entry, cells_of, merge_entries, read_basis
 from ._read import citations
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Citation",
     "Confidence",
     "Entry",
+    "cells_of",
     "citations",
     "confidence",
     "evidence_columns",

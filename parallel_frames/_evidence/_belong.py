@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._entries import Confidence, Entry
 
 _RANK: Final[Mapping[str, int]] = {word: rank for rank, word in enumerate(CONFIDENCE)}
-_ORDERED: Final[Any] = pd.CategoricalDtype(list(CONFIDENCE), ordered=True)
+CONFIDENCE_DTYPE: Final[Any] = pd.CategoricalDtype(list(CONFIDENCE), ordered=True)
 
 
 def evidence_label(name: str, part: str) -> str:
@@ -70,4 +70,4 @@ def _lines(entries: Sequence[Entry]) -> str | None:
 def ordered(words: Sequence[object]) -> pd.Categorical[str]:
     """Return confidences as an ordered category; what is none of the three words is missing."""
     codes = [_RANK.get(word, -1) if isinstance(word, str) else -1 for word in words]
-    return pd.Categorical.from_codes(codes, dtype=_ORDERED)
+    return pd.Categorical.from_codes(codes, dtype=CONFIDENCE_DTYPE)

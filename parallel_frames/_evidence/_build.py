@@ -7,6 +7,8 @@ alphabet and cannot be read back by a plain `pandas.read_parquet`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -18,7 +20,7 @@ from parallel_frames._model import Column
 from ._belong import evidence_label, judge, ordered, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from parallel_frames._columns import Backend
 
@@ -40,14 +42,14 @@ ENTRIES: Final = pa.list_(
 
 
 def evidence_columns(
-    bases: Sequence[Sequence[Entry] | None], names: Sequence[str], *, dtype_backend: Backend, whole: bool = False
+    bases: Iterable[Sequence[Entry] | None], names: Sequence[str], *, dtype_backend: Backend, whole: bool = False
 ) -> dict[tuple[str, str], pd.Series[Any]]:
     """Return the columns of ``basis="columns"``.
 
     Parameters
     ----------
-    bases : sequence of (sequence of Entry, or None)
-        One per answer; None where there is no answer.
+    bases : iterable of (sequence of Entry, or None)
+        One per answer; None where there is no answer. Given one at a time, they need not all be kept at once.
     names : sequence of str
         The columns of the schema.
     dtype_backend : {"numpy_nullable", "pyarrow"}
@@ -68,28 +70,27 @@ def evidence_columns(
     A nested column of the "pyarrow" family needs ``pd.read_parquet(..., dtype_backend="pyarrow")`` to come back;
     that reads the confidence as an Arrow dictionary, whose ``>=`` goes by the alphabet.
     """
-    columns: dict[tuple[str, str], pd.Series[Any]] = {}
-    for name, found in _sorted_out(bases, names, whole=whole).items():
-        confidences: list[Confidence | None] = []
-        reasonings: list[str | None] = []
-        cited: list[list[dict[str, Any]] | None] = []
-        for entries in found:
-            confidence, reasoning = judge(entries or (), name)
-            confidences.append(confidence)
-            reasonings.append(reasoning)
-            cited.append(None if entries is None else _with_paths(entries))
-        columns[name, "confidence"] = pd.Series(ordered(confidences))
-        columns[name, "reasoning"] = pd.Series(reasonings, dtype=dtype_of(TEXT, dtype_backend))
-        columns[name, "citations"] = _nested(cited, CITATIONS, dtype_backend)
-    return {key: column.rename(evidence_label(*key)) for key, column in columns.items()}
+    columns = {name: _Cells() for name in names}
+    share = (lambda entries: dict.fromkeys(columns, entries)) if whole else _sharing(frozenset(names))
+    for entries in bases:
+        shared = None if entries is None else share(entries)
+        for name, cells in columns.items():
+            cells.add(name, None if shared is None else shared.get(name, ()))
+    text = dtype_of(TEXT, dtype_backend)
+    built: dict[tuple[str, str], pd.Series[Any]] = {}
+    for name, cells in columns.items():
+        built[name, "confidence"] = pd.Series(ordered(cells.confidences))
+        built[name, "reasoning"] = pd.Series(cells.reasonings, dtype=text)
+        built[name, "citations"] = _nested(cells.cited, CITATIONS, dtype_backend)
+    return {key: column.rename(evidence_label(*key)) for key, column in built.items()}
 
 
-def evidence_struct(bases: Sequence[Sequence[Entry] | None], *, dtype_backend: Backend) -> pd.Series[Any]:
+def evidence_struct(bases: Iterable[Sequence[Entry] | None], *, dtype_backend: Backend) -> pd.Series[Any]:
     """Return the one column of ``basis="struct"``: the entries of each answer, as they are.
 
     Parameters
     ----------
-    bases : sequence of (sequence of Entry, or None)
+    bases : iterable of (sequence of Entry, or None)
         One per answer; None where there is no answer.
     dtype_backend : {"numpy_nullable", "pyarrow"}
         Plain lists of dicts, or an Arrow list of structs, which only
@@ -103,29 +104,35 @@ def evidence_struct(bases: Sequence[Sequence[Entry] | None], *, dtype_backend: B
     return _nested([None if entries is None else list(entries) for entries in bases], ENTRIES, dtype_backend)
 
 
-def _sorted_out(
-    bases: Sequence[Sequence[Entry] | None], names: Sequence[str], *, whole: bool
-) -> dict[str, list[Sequence[Entry] | None]]:
-    """Return for each column its entries in each answer."""
-    if whole:
-        return {name: list(bases) for name in names}
-    known = frozenset(names)
-    owners: dict[str, str | None] = {}
-    sorted_out: dict[str, list[Sequence[Entry] | None]] = {name: [] for name in names}
-    for entries in bases:
-        found: dict[str | None, list[Entry]] = {}
-        for entry in entries or ():
-            path = entry["field"]
-            if path not in owners:
-                owners[path] = owner_of(path, known)
-            found.setdefault(owners[path], []).append(entry)
-        for name, column in sorted_out.items():
-            column.append(None if entries is None else found.get(name, ()))
-    return sorted_out
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The evidence of one column while it grows, answer by answer."""
+
+    confidences: list[Confidence | None] = field(default_factory=list)
+    reasonings: list[str | None] = field(default_factory=list)
+    cited: list[list[dict[str, Any]] | None] = field(default_factory=list)
+
+    def add(self, name: str, entries: Sequence[Entry] | None) -> None:
+        """Add what the column's entries say; None: there is no answer."""
+        confidence, reasoning = judge(entries or (), name)
+        self.confidences.append(confidence)
+        self.reasonings.append(reasoning)
+        self.cited.append(
+            None if entries is None else [{**each, "field": e["field"]} for e in entries for each in e["citations"]]
+        )
 
 
-def _with_paths(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    return [{**citation, "field": entry["field"]} for entry in entries for citation in entry["citations"]]
+def _sharing(names: frozenset[str]) -> Callable[[Sequence[Entry]], Mapping[str | None, Sequence[Entry]]]:
+    """Return what sorts the entries of an answer by the column they belong to; it knows a path the second time."""
+    owner = cache(lambda path: owner_of(path, names))
+
+    def share(entries: Sequence[Entry]) -> Mapping[str | None, Sequence[Entry]]:
+        shared: dict[str | None, list[Entry]] = {}
+        for entry in entries:
+            shared.setdefault(owner(entry["field"]), []).append(entry)
+        return shared
+
+    return share
 
 
 def _nested(cells: Sequence[Any], type_: pa.DataType, dtype_backend: Backend) -> pd.Series[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def confidence(df: pd.DataFrame, *, elements: bool = False) -> pd.DataFrame:
       capital rivers rivers.0 rivers.1
     0    high    low   medium      low
     """
-    found = find_evidence(df, cited=False)
+    found = find_evidence(df)
     if elements and not found.prefixes:
         raise InputError(
             "elements=True needs basis='struct': basis='columns' keeps one confidence for each field, the lowest of "
@@ -129,15 +129,14 @@ def low_confidence(
     """
     if at_most not in CONFIDENCE:
         raise InputError(f"at_most={at_most!r} is no confidence: choose 'low', 'medium' or 'high'.")
-    found = find_evidence(df, cited=False)
+    found = find_evidence(df)
     wanted = _wanted(found, fields)
-    doubted = np.zeros(len(df), dtype=bool)
+    doubted: Any = np.zeros(len(df), dtype=bool)
     for evidence in found.fields:
         if wanted is None or evidence.field in wanted:
             codes = ordered(evidence.confidences()).codes  # -1 is missing
             doubted |= (codes >= 0) & (codes <= CONFIDENCE.index(at_most))
-    mask: pd.Series[bool] = pd.Series(doubted, index=df.index, dtype=bool)
-    return mask
+    return pd.Series(doubted, index=df.index)
 
 
 def _wanted(found: Found, fields: Sequence[Hashable] | str | None) -> frozenset[str | None] | None:

@@ -13,6 +13,8 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    import pandas as pd
+
 Confidence: TypeAlias = Literal["low", "medium", "high"]
 
 CONFIDENCE: Final = ("low", "medium", "high")
@@ -61,14 +63,15 @@ def read_basis(raw: str | None) -> list[Entry]:
         return []
 
 
-def read_entries(cell: object, *, cited: bool = True) -> list[Entry]:
-    """Return what a parsed basis, or a cell that holds one, has of entries; `cited`: with their citations."""
-    return [entry for each in listed(cell) if (entry := _entry(each, cited=cited)) is not None]
+def read_entries(cell: object, *, deep: bool = True) -> list[Entry]:
+    """Return what a parsed basis, or a cell that holds one, has of entries.
+
+    With ``deep=False`` the citations are left as they came, for a reader that wants none of them, or one at a time.
+    """
+    return [entry for each in listed(cell) if (entry := _entry(each, deep=deep)) is not None]
 
 
-def merge_entries(
-    old_cell: object, new_entries: Sequence[Entry], replaced: Collection[str], *, whole: bool = False
-) -> list[Entry]:
+def merge_entries(old_cell: object, new_entries: Sequence[Entry], replaced: Collection[str]) -> list[Entry]:
     """Return the entries of a row of which some fields were answered anew.
 
     Parameters
@@ -79,8 +82,6 @@ def merge_entries(
         The new answer's.
     replaced : collection of str
         The fields whose values are the new answer's, by the schema's names.
-    whole : bool, default False
-        Whether the answer is one column, to which every entry belongs.
 
     Returns
     -------
@@ -88,14 +89,20 @@ def merge_entries(
         The old entries of the fields that were kept, then the new ones of those that were replaced. The entry of a
         list's element goes with its list.
     """
-    if whole:
-        return list(new_entries) if replaced else read_entries(old_cell)
     kept = [entry for entry in read_entries(old_cell) if not _is_of(entry["field"], replaced)]
     return [*kept, *(entry for entry in new_entries if _is_of(entry["field"], replaced))]
 
 
 def _is_of(path: str, names: Collection[str]) -> bool:
     return path in names or any(path.startswith(f"{name}.") for name in names)
+
+
+def cells_of(column: pd.Series[Any]) -> list[Any]:
+    """Return the cells of any column, whatever holds them.
+
+    By way of numpy, because pandas 2.2 cannot list a nested Arrow column in which some part is null throughout.
+    """
+    return list(column.to_numpy(dtype=object))
 
 
 def listed(cell: object) -> Sequence[Any]:
@@ -124,16 +131,16 @@ def read_citation(value: object) -> Citation | None:
     return {"url": url, "title": title, "excerpts": excerpts} if url or title or excerpts else None
 
 
-def _entry(value: object, *, cited: bool) -> Entry | None:
+def _entry(value: object, *, deep: bool) -> Entry | None:
     if not isinstance(value, dict):
         return None
     field = text_or_none(value.get("field"))
     if field is None:
         return None
-    sources = listed(value.get("citations")) if cited else ()
+    raw: Any = listed(value.get("citations"))
     return {
         "field": field,
         "reasoning": text_or_none(value.get("reasoning")),
-        "citations": [citation for each in sources if (citation := read_citation(each)) is not None],
+        "citations": [citation for each in raw if (citation := read_citation(each)) is not None] if deep else raw,
         "confidence": confidence_or_none(value.get("confidence")),
     }

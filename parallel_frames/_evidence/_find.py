@@ -19,6 +19,7 @@ from ._entries import (
     Citation,
     Confidence,
     Entry,
+    cells_of,
     confidence_or_none,
     listed,
     read_citation,
@@ -49,26 +50,25 @@ class InColumns:
     """The evidence of one field in three columns; one cell of each a row."""
 
     field: str
-    words: Sequence[object]
-    reasonings: Sequence[object]
-    cited: Sequence[object]
+    words: pd.Series[Any]
+    reasonings: pd.Series[Any]
+    cited: pd.Series[Any]
 
     def confidences(self) -> list[Confidence | None]:
         """Return the field's confidence in each row."""
-        return [confidence_or_none(word) for word in self.words]
+        return [confidence_or_none(word) for word in cells_of(self.words)]
 
     def sources(self) -> Iterator[Source]:
         """Give the field's citations, row by row."""
         elements: dict[str, int | None] = {}
-        for row, (word, reasoning, cell) in enumerate(zip(self.words, self.reasonings, self.cited, strict=True)):
+        cells = zip(self.confidences(), cells_of(self.reasonings), cells_of(self.cited), strict=True)
+        for row, (confidence, reasoning, cell) in enumerate(cells):
             for each in listed(cell):
                 if (citation := read_citation(each)) is not None:
                     path = text_or_none(each.get("field")) or self.field
                     if path not in elements:
                         elements[path] = self._element(path)
-                    yield Source(
-                        row, elements[path], citation, confidence_or_none(word), text_or_none(reasoning)
-                    )  # fmt: skip
+                    yield Source(row, elements[path], citation, confidence, text_or_none(reasoning))
 
     def _element(self, path: str) -> int | None:
         """Return which element a path leads through; the field may have a prefix that the path has not."""
@@ -78,7 +78,7 @@ class InColumns:
 
 @dataclass(frozen=True, slots=True)
 class InStruct:
-    """The evidence of one field as entries, a list of them a row."""
+    """The evidence of one field as entries, a list of them a row; their citations are as the cells have them."""
 
     field: str
     name: str
@@ -94,17 +94,20 @@ class InStruct:
         for row, entries in enumerate(self.rows):
             for entry in entries:
                 element = element_of(entry["field"], self.name)
-                for citation in entry["citations"]:
-                    yield Source(row, element, citation, entry["confidence"], entry["reasoning"])
+                for each in entry["citations"]:
+                    if (citation := read_citation(each)) is not None:
+                        yield Source(row, element, citation, entry["confidence"], entry["reasoning"])
 
     def elements(self) -> dict[str, list[Confidence | None]]:
         """Return the confidence in each row of what lies below the field, such as ``products.0``, in order."""
         below: dict[str, list[Confidence | None]] = {}
         for row, entries in enumerate(self.rows):
             for entry in entries:
-                if (path := entry["field"]) != self.name:
-                    column = below.setdefault(path, [None] * len(self.rows))
-                    column[row] = column[row] or entry["confidence"]
+                if (path := entry["field"]) == self.name:
+                    continue
+                if path not in below:
+                    below[path] = [None] * len(self.rows)
+                below[path][row] = below[path][row] or entry["confidence"]
         return {self.prefix + path: below[path] for path in sorted(below, key=_by_number)}
 
 
@@ -130,8 +133,8 @@ class Found:
     prefixes: tuple[str, ...]
 
 
-def find_evidence(df: pd.DataFrame, *, cited: bool) -> Found:
-    """Return the evidence a frame holds; `cited`: with the citations.
+def find_evidence(df: pd.DataFrame) -> Found:
+    """Return the evidence a frame holds.
 
     Raises
     ------
@@ -139,13 +142,11 @@ def find_evidence(df: pd.DataFrame, *, cited: bool) -> Found:
         It has no column of evidence at all.
     """
     places = _places(df)
-    fields: list[FieldEvidence] = list(_in_columns(df, places, cited=cited))
+    fields: list[FieldEvidence] = list(_in_columns(df, places))
     seen = {each.field for each in fields}
     structs = [(name, at) for name in places if name.endswith(BASIS_COLUMN) for at in places[name]]
     for name, at in structs:
-        found = _in_struct(
-            df.iloc[:, at].tolist(), prefix=name.removesuffix(BASIS_COLUMN), columns=tuple(places), cited=cited
-        )
+        found = _in_struct(cells_of(df.iloc[:, at]), prefix=name.removesuffix(BASIS_COLUMN), columns=tuple(places))
         fields += [each for each in found if each.field not in seen]
     if not fields and not structs:
         raise InputError(
@@ -173,20 +174,19 @@ def _places(df: pd.DataFrame) -> dict[str, list[int]]:
     return places
 
 
-def _in_columns(df: pd.DataFrame, places: Mapping[str, Sequence[int]], *, cited: bool) -> Iterator[InColumns]:
+def _in_columns(df: pd.DataFrame, places: Mapping[str, Sequence[int]]) -> Iterator[InColumns]:
     """Give the fields whose three columns are all there; of labels that occur twice, the first with the first."""
     for name in places:
         field = name.removesuffix("_confidence")
         labels = [evidence_label(field, part) for part in PARTS]
         if field != name and all(label in places for label in labels):
             for three in zip(*(places[label] for label in labels), strict=False):
-                words, reasonings = (df.iloc[:, at].tolist() for at in three[:2])
-                yield InColumns(field, words, reasonings, df.iloc[:, three[2]].tolist() if cited else ())
+                yield InColumns(field, *(df.iloc[:, at] for at in three))
 
 
-def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str], cited: bool) -> list[InStruct]:
+def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str]) -> list[InStruct]:
     """Return the fields that a column of entries has evidence for, in the order of their columns."""
-    rows = [read_entries(cell, cited=cited) for cell in cells]
+    rows = [read_entries(cell, deep=False) for cell in cells]
     paths = dict.fromkeys(entry["field"] for entries in rows for entry in entries)
     owners = _owners(list(paths), [name.removeprefix(prefix) for name in columns if name.startswith(prefix)])
     shared: dict[str, list[Sequence[Entry]]] = {}

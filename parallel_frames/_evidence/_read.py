@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from parallel_frames._columns import dtype_of
 
-from ._belong import ordered
+from ._belong import CONFIDENCE_DTYPE
 from ._build import TEXT
 from ._find import find_evidence
 
-if TYPE_CHECKING:
-    from ._find import Source
+_TEXT: Final = dtype_of(TEXT)
+_DTYPES: Final[dict[str, Any]] = {
+    "row": "int64",
+    "field": _TEXT,
+    "element": "Int64",
+    "citation": "int64",
+    "url": _TEXT,
+    "title": _TEXT,
+    "excerpts": object,
+    "confidence": CONFIDENCE_DTYPE,
+    "reasoning": _TEXT,
+}
 
 
 def citations(df: pd.DataFrame) -> pd.DataFrame:
@@ -65,30 +74,16 @@ def citations(df: pd.DataFrame) -> pd.DataFrame:
     France    0  capital         0  https://a.example       high
     France    0  capital         1  https://b.example       high
     """
-    fields: list[str] = []
-    numbers: list[int] = []
-    sources: list[Source] = []
-    for evidence in find_evidence(df, cited=True).fields:
+    cells: dict[str, list[Any]] = {name: [] for name in _DTYPES}
+    add = [column.append for column in cells.values()]
+    for evidence in find_evidence(df).fields:
         row, number = -1, 0
         for source in evidence.sources():
             row, number = source.row, number + 1 if source.row == row else 0
-            fields.append(evidence.field)
-            numbers.append(number)
-            sources.append(source)
-    rows = np.array([source.row for source in sources], dtype=np.int64)
-    order = np.argsort(rows, kind="stable")
-    text = dtype_of(TEXT)
-    lines = pd.DataFrame(
-        {
-            "row": rows,
-            "field": pd.Series(fields, dtype=text),
-            "element": pd.Series([source.element for source in sources], dtype="Int64"),
-            "citation": np.array(numbers, dtype=np.int64),
-            "url": pd.Series([source.citation["url"] for source in sources], dtype=text),
-            "title": pd.Series([source.citation["title"] for source in sources], dtype=text),
-            "excerpts": pd.Series([source.citation["excerpts"] for source in sources], dtype=object),
-            "confidence": ordered([source.confidence for source in sources]),
-            "reasoning": pd.Series([source.reasoning for source in sources], dtype=text),
-        }
-    )
-    return lines.take(order).set_axis(df.index.take(rows[order]))
+            cited = source.citation.values()
+            line = (row, evidence.field, source.element, number, *cited, source.confidence, source.reasoning)
+            for append, cell in zip(add, line, strict=True):
+                append(cell)
+    lines = pd.DataFrame({name: pd.Series(column, dtype=_DTYPES[name]) for name, column in cells.items()})
+    lines = lines.sort_values("row", kind="stable")
+    return lines.set_axis(df.index.take(lines["row"].to_numpy()))

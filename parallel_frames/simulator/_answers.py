@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._basis import Basis, Content, check_basis
 from ._made_up import Dice, label_input
-
-CONFIDENCES = ("low", "medium", "high")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,17 +70,25 @@ class ActionRequired:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that brings its own evidence.
+    """An answer that brings its own evidence; one that brings none is given as its bare content.
 
     Parameters
     ----------
     content : mapping or str
         The answer, as it could stand without this.
-    basis : mapping of str to (str or mapping), default {}
-        What speaks for each field: a confidence (``"low"``, ``"medium"`` or ``"high"``), or any of ``confidence``,
-        ``reasoning`` and ``citations`` (dicts with ``url``, ``title`` and ``excerpts``). What is not said is made up,
-        as it is for an answer without this. An element of a list is ``"products.0"``; it is sent if the request asks
-        for evidence of elements. The field of a text is ``"output"``.
+    basis : mapping, list of mapping, or None, default None
+        What speaks for the fields. A mapping names some of them, or elements of a list such as ``"products.0"``, and
+        says for each a confidence (``"low"``, ``"medium"`` or ``"high"``), or any of ``confidence``, ``reasoning``
+        and ``citations`` (a list of dicts with ``url``, and maybe ``title`` and ``excerpts``); what is not said is
+        made up, as it is for an answer without this. A list is the whole basis as the service sends it, each entry
+        with ``field`` and ``reasoning``, and maybe ``citations`` and ``confidence``: a field without an entry has no
+        evidence. None makes all of it up. The field of a text is ``"output"``. Evidence of elements is sent to those
+        only who ask for it, with the beta header ``field-basis-2025-11-25``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no basis, or is for a field that the content has not. In a function this makes the run fail.
 
     Examples
     --------
@@ -94,20 +101,14 @@ class Answer:
     ['low']
     """
 
-    content: Mapping[str, Any] | str
-    basis: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
+    content: Content
+    basis: Basis | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.content, Mapping | str):
             raise TypeError(f"an answer's content must be a mapping or a string, got {type(self.content).__name__}")
-        fields = {"output"} if isinstance(self.content, str) else set(map(str, self.content))
-        for path, told in self.basis.items():
-            if path.partition(".")[0] not in fields:
-                raise ValueError(f"basis names {path!r}, and the answer has {', '.join(sorted(fields))}")
-            unknown = set(told) - {"confidence", "reasoning", "citations"} if isinstance(told, Mapping) else set()
-            level = told.get("confidence", "low") if isinstance(told, Mapping) else told
-            if unknown or level not in CONFIDENCES:
-                raise ValueError(f"basis[{path!r}]={told!r}: expected {', '.join(CONFIDENCES)}, or a mapping of parts")
+        if self.basis is not None:
+            check_basis(self.basis, self.content)
 
 
 Ending: TypeAlias = Failure | Cancelled | Stuck | ActionRequired
@@ -178,9 +179,11 @@ def _checked(answer: Any, spec: Spec) -> Given:
     content = answer.content if isinstance(answer, Answer) else answer
     if isinstance(content, str) and spec.kind == "json":
         raise TypeError("the answer to a JSON output schema must be a mapping, got a string")
+    if isinstance(answer, Answer) and answer.basis and isinstance(content, Mapping) and spec.kind == "text":
+        raise TypeError("the answer to a text output schema must be a string to bring a basis, got a mapping")
     if isinstance(content, Mapping | str | Ending):
         return answer  # type: ignore[no-any-return]
-    raise TypeError(f"an answer must be a mapping, a string or a Failure, got {type(answer).__name__}")
+    raise TypeError(f"an answer must be a mapping, a string, an Answer or a Failure, got {type(answer).__name__}")
 
 
 def _table_from_frame(frame: Any) -> tuple[Mapping[Any, Given], str | None]:

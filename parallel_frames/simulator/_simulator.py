@@ -36,7 +36,8 @@ class Simulator(Controls):
         `seed`. A function is called as ``f(input)`` or ``f(input, spec)`` in the server's thread; what it raises
         makes the run fail with that message. A mapping is looked up by the input, if it is a string, or else by
         each of its values; a DataFrame by its named index, or by its first column. What is not found is made up.
-        An answer is a mapping, a string (for text outputs), or `Failure`, `Cancelled`, `Stuck`, `ActionRequired`.
+        An answer is a mapping, a string (for text outputs), an `Answer`, which brings its own evidence, or
+        `Failure`, `Cancelled`, `Stuck`, `ActionRequired`.
     latency : float, (float, float) or callable, default 0.2
         Simulated seconds a run takes: fixed, uniform between two, or drawn by ``f(rng)``, such as `lognormal`.
     max_per_minute : int or None, default 2000

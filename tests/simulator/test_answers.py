@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel_frames.simulator import ActionRequired, Cancelled, Failure, Simulator, Stuck
+from parallel_frames.simulator import ActionRequired, Answer, Cancelled, Failure, Simulator, Stuck, faults
 from parallel_frames.simulator._made_up import Dice, compile_schema
 
 LEAVES = st.sampled_from(
@@ -165,3 +165,144 @@ def test_nonsense_is_refused():
     """Answers that are neither function nor table are a TypeError at once."""
     with pytest.raises(TypeError, match="answers must be"):
         Simulator(answers=7)
+
+
+SOURCE = {"url": "https://a.example/p", "title": "Atlas", "excerpts": ["Paris is the capital."]}
+FRANCE = {"capital": "Paris", "rivers": ["Seine", "Loire"]}
+
+
+def basis_of(simulate, answers, *, elements=False, spec=None):
+    """Return the basis of one answer by field, checked against the vendor's own model."""
+    caller = simulate(answers)
+    if elements:
+        caller.http.headers["parallel-beta"] = "field-basis-2025-11-25"
+    group = caller.create_group()
+    caller.add(group, "France", **({"default_task_spec": spec} if spec else {})).raise_for_status()
+    (event,) = caller.outcomes(group)
+    assert event["run"]["status"] == "completed", event["run"]["error"]
+    model = pytest.importorskip("parallel.types").FieldBasis
+    for entry in event["output"]["basis"]:
+        model.model_validate(entry, strict=True)
+    return {entry["field"]: entry for entry in event["output"]["basis"]}
+
+
+@pytest.mark.parametrize("form", ["table", "function"])
+def test_an_answer_brings_confidences_and_the_rest_is_made_up(simulate, form):
+    """A word is the confidence of its field; reasoning, citations and the other fields are simulated as ever."""
+    given = Answer(FRANCE, basis={"capital": "medium"})
+    basis = basis_of(simulate, {"France": given} if form == "table" else lambda _: given)
+    assert list(basis) == ["capital", "rivers"]
+    assert basis["capital"]["confidence"] == "medium"
+    assert all("Simulated" in entry["reasoning"] for entry in basis.values())
+    assert all(entry["citations"] for entry in basis.values())
+
+
+def test_an_answer_brings_parts_of_its_evidence(simulate):
+    """What is said of a field is sent word for word, a confidence of None too, and what is not said is made up."""
+    told = {
+        "capital": {"confidence": "low", "reasoning": "An atlas says so.", "citations": [SOURCE]},
+        "rivers": {"confidence": None, "citations": []},
+    }
+    basis = basis_of(simulate, lambda _: Answer(FRANCE, basis=told))
+    assert basis["capital"] == {"field": "capital", **told["capital"]}
+    assert (basis["rivers"]["confidence"], basis["rivers"]["citations"]) == (None, [])
+    assert "Simulated" in basis["rivers"]["reasoning"]
+
+
+def test_an_answer_brings_the_whole_basis(simulate):
+    """A list is sent as it is: nothing is made up, and a field without an entry has no evidence."""
+    entry = {"field": "capital", "reasoning": "I know.", "citations": [{"url": "https://a.example"}]}
+    assert basis_of(simulate, lambda _: Answer(FRANCE, basis=[entry])) == {"capital": entry}
+    bare = {"field": "rivers", "reasoning": ""}
+    assert basis_of(simulate, lambda _: Answer(FRANCE, basis=[bare])) == {"rivers": {**bare, "citations": []}}
+    assert basis_of(simulate, lambda _: Answer(FRANCE, basis=[])) == {}
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_an_answer_without_a_basis_is_its_content(simulate, nothing):
+    """An answer that brings nothing has the evidence that its bare content would have."""
+    assert basis_of(simulate, lambda _: Answer(FRANCE, basis=nothing)) == basis_of(simulate, lambda _: FRANCE)
+
+
+@pytest.mark.parametrize(
+    "basis",
+    [
+        {"rivers.1": {"confidence": "low", "reasoning": "Of the Loire."}},
+        [
+            {"field": "capital", "reasoning": "r"},
+            {"field": "rivers", "reasoning": "r"},
+            {"field": "rivers.0", "reasoning": "r"},
+            {"field": "rivers.1", "reasoning": "Of the Loire.", "confidence": "low"},
+        ],
+    ],
+)
+def test_evidence_of_elements_is_sent_to_those_who_ask(simulate, basis):
+    """Without the beta header nobody hears of an element, with it what was brought is sent."""
+    answers = {"France": Answer(FRANCE, basis=basis)}
+    assert set(basis_of(simulate, answers)) == {"capital", "rivers"}
+    asked = basis_of(simulate, answers, elements=True)
+    assert set(asked) == {"capital", "rivers", "rivers.0", "rivers.1"}
+    assert (asked["rivers.1"]["confidence"], asked["rivers.1"]["reasoning"]) == ("low", "Of the Loire.")
+
+
+def test_a_text_brings_the_basis_of_its_output(simulate):
+    """The one field of a text is called output."""
+    spec = {"output_schema": {"type": "text"}}
+    basis = basis_of(simulate, {"France": Answer("Paris.", basis={"output": "high"})}, spec=spec)
+    assert {field: entry["confidence"] for field, entry in basis.items()} == {"output": "high"}
+
+
+def test_fields_of_a_text_fail_the_run(simulate):
+    """A mapping that becomes a text cannot bring evidence of its fields, and the run says so."""
+    caller = simulate({"France": Answer(FRANCE, basis={"capital": "low"})})
+    group = caller.create_group()
+    caller.add(group, "France", default_task_spec={"output_schema": {"type": "text"}})
+    (event,) = caller.outcomes(group)
+    assert event["run"]["status"] == "failed"
+    assert "must be a string to bring a basis" in event["run"]["error"]["message"]
+
+
+def test_a_fault_breaks_the_content_of_an_answer_with_evidence(simulate):
+    """Faults of answers strike those that bring their own evidence too."""
+    answers = {"France": Answer(FRANCE, basis={"capital": "low"})}
+    (run,) = answer(simulate, answers, "France", faults=[faults.break_answers(how="missing")])
+    assert run.output["content"] == {"rivers": ["Seine", "Loire"]}
+
+
+@pytest.mark.parametrize(
+    ("basis", "error", "message"),
+    [
+        ({"captial": "low"}, ValueError, "is for 'captial', and the answer has 'capital', 'rivers', 'rivers.0'"),
+        ({"rivers.2": "low"}, ValueError, "is for 'rivers.2'"),
+        ({7: "low"}, ValueError, "is for 7"),
+        ({"capital": "sure"}, ValueError, "a confidence is one of low, medium, high, got 'sure'"),
+        ({"capital": {"confidance": "low"}}, TypeError, "a mapping of confidence, reasoning, citations"),
+        ({"capital": None}, TypeError, "must be a confidence, or a mapping"),
+        ({"capital": {"reasoning": 1}}, TypeError, "a reasoning is a text, got 1"),
+        ({"capital": {"citations": "https://a.example"}}, TypeError, "citations are a list of mappings"),
+        ({"capital": {"citations": [{"title": "no url"}]}}, TypeError, "citations are a list of mappings"),
+        ({"capital": {"citations": [{**SOURCE, "excerpts": [1]}]}}, TypeError, "citations are a list of mappings"),
+        ({"capital": {"citations": [{**SOURCE, "page": 3}]}}, TypeError, "citations are a list of mappings"),
+        ([{"reasoning": "r"}], TypeError, r"basis\[0\] must be a mapping with a 'field' and a 'reasoning'"),
+        ([{"field": "capital"}], TypeError, "a 'field' and a 'reasoning'"),
+        ([{"field": "x", "reasoning": "r"}], ValueError, r"basis\[0\] is for 'x'"),
+        ("low", TypeError, "a mapping of fields or a list of entries, got str"),
+        (7, TypeError, "got int"),
+    ],
+)
+def test_what_is_no_basis_is_refused_at_once(basis, error, message):
+    """A mistake in the evidence is told where it was made, not by a run that fails later."""
+    with pytest.raises(error, match=message):
+        Answer(FRANCE, basis=basis)
+
+
+def test_what_is_no_content_is_refused_at_once():
+    """An answer holds a mapping or a string, not another ending."""
+    with pytest.raises(TypeError, match="must be a mapping or a string, got Failure"):
+        Answer(Failure())
+
+
+def test_a_function_that_names_a_wrong_field_fails_the_run(simulate):
+    """The mistake in a function's answer is the run's error."""
+    (run,) = answer(simulate, lambda _: Answer(FRANCE, basis={"captial": "low"}), "France")
+    assert (run.status, "'captial'" in run.error) == ("failed", True)

@@ -19,11 +19,8 @@ from parallel_frames import errors
 from parallel_frames.accessor import (
     ParallelAccessor,
     aenrich,
-    citations,
     collect,
-    confidence,
     enrich,
-    low_confidence,
     plan,
     report,
     submit,
@@ -33,6 +30,7 @@ if _TYPE_CHECKING:
     from parallel_frames._arriving import Row
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._client import Client
+    from parallel_frames._evidence import citations, confidence, low_confidence
     from parallel_frames._handle import Enrichment, last
     from parallel_frames._lint import lint
     from parallel_frames._offline import offline
@@ -70,8 +68,11 @@ _LAZY = {
     "EnrichmentPlan": "_preview",
     "Report": "_report",
     "Row": "_arriving",
+    "citations": "_evidence",
+    "confidence": "_evidence",
     "last": "_handle",
     "lint": "_lint",
+    "low_confidence": "_evidence",
     "offline": "_offline",
 }
 

@@ -13,9 +13,6 @@ import pandas as pd
 
 from parallel_frames._bridge import run_from_anywhere
 from parallel_frames._call import Call, EnrichOptions, FrameOptions, make_call
-from parallel_frames._evidence import citations as citations  # noqa: PLC0414 - public from here, as the others are
-from parallel_frames._evidence import confidence as confidence  # noqa: PLC0414
-from parallel_frames._evidence import low_confidence as low_confidence  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -395,17 +392,23 @@ class ParallelAccessor:
         return collect(self._df, group_id, schema, processor=processor, **options)
 
     def citations(self) -> pd.DataFrame:
-        """See `parallel_frames.citations`."""
+        """Return the evidence's citations, one a line; see `parallel_frames.citations`."""
+        from parallel_frames._evidence import citations
+
         return citations(self._df)
 
     def confidence(self, *, elements: bool = False) -> pd.DataFrame:
-        """See `parallel_frames.confidence`."""
+        """Return how sure the service is of each field; see `parallel_frames.confidence`."""
+        from parallel_frames._evidence import confidence
+
         return confidence(self._df, elements=elements)
 
     def low_confidence(
         self, *, fields: Sequence[Hashable] | None = None, at_most: Confidence = "low"
     ) -> pd.Series[bool]:
-        """See `parallel_frames.low_confidence`."""
+        """Return which rows have a field that is no better than this; see `parallel_frames.low_confidence`."""
+        from parallel_frames._evidence import low_confidence
+
         return low_confidence(self._df, fields=fields, at_most=at_most)
 
     def report(self) -> Report:
@@ -415,9 +418,7 @@ class ParallelAccessor:
 
 def _share_documentation() -> None:
     """Give the accessor's methods the functions' documentation and signature, without the frame."""
-    functions: list[Callable[..., Any]] = [
-        enrich, aenrich, plan, submit, collect, citations, confidence, low_confidence, report
-    ]  # fmt: skip
+    functions: list[Callable[..., Any]] = [enrich, aenrich, plan, submit, collect, report]
     for function in functions:
         method: Any = vars(ParallelAccessor)[function.__name__]
         method.__doc__ = function.__doc__

@@ -19,7 +19,6 @@ import orjson
 import pandas as pd
 
 from parallel_frames._columns import convert_values, dtype_of, typed_column
-from parallel_frames._evidence import read_basis
 from parallel_frames._merge._answers import Answers, read_answers
 from parallel_frames._merge._cells import is_missing, keep_old, take
 from parallel_frames._merge._grounds import Placing, place_evidence
@@ -91,7 +90,7 @@ def merge_outcomes(
         placed.append(new)
     if layout.evidence or layout.basis is not None:
         known = zip(outcomes, answers.place, strict=True)
-        bases = [read_basis(outcome.basis) for outcome, at in known if outcome is not None and at >= 0]
+        bases = [outcome.basis for outcome, at in known if outcome is not None and at >= 0]
         placing = Placing(df, schema, layout, per_row, placed)
         arrays |= place_evidence(placing, bases, dtype_backend=dtype_backend)
     row_status, kept = _row_status(df, plan, outcomes, answers, is_sent=is_sent, layout=layout)

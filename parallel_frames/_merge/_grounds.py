@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from parallel_frames._evidence import PARTS, evidence_columns, evidence_struct, merge_entries
+from parallel_frames._evidence import PARTS, cells_of, evidence_columns, evidence_struct, merge_entries, read_basis
 from parallel_frames._merge._cells import blank, keep_old, take
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from parallel_frames._columns import Backend
     from parallel_frames._evidence import Entry
@@ -44,18 +44,18 @@ class Placing:
         return [column.name for column in self.schema.columns]
 
 
-def place_evidence(placing: Placing, bases: Sequence[list[Entry]], *, dtype_backend: Backend) -> dict[Hashable, Any]:
-    """Return the cells of the evidence's columns; `bases` has one list of entries per answer."""
+def place_evidence(placing: Placing, bases: Sequence[str | None], *, dtype_backend: Backend) -> dict[Hashable, Any]:
+    """Return the cells of the evidence's columns; `bases` has the raw basis of each answer."""
     arrays: dict[Hashable, Any] = {}
     if placing.layout.evidence:
-        arrays |= _in_columns(placing, bases, dtype_backend)
+        arrays |= _in_columns(placing, map(read_basis, bases), dtype_backend)
     if placing.layout.basis is not None:
-        series = evidence_struct(_in_one(placing, bases), dtype_backend=dtype_backend)
+        series = evidence_struct(_in_one(placing, [*map(read_basis, bases)]), dtype_backend=dtype_backend)
         arrays[placing.layout.basis] = take(series, np.arange(len(placing.df)))
     return arrays
 
 
-def _in_columns(placing: Placing, bases: Sequence[list[Entry]], dtype_backend: Backend) -> dict[Hashable, Any]:
+def _in_columns(placing: Placing, bases: Iterable[list[Entry]], dtype_backend: Backend) -> dict[Hashable, Any]:
     arrays: dict[Hashable, Any] = {}
     whole = placing.schema.form != "json"
     columns = evidence_columns(bases, placing.names, dtype_backend=dtype_backend, whole=whole)
@@ -72,7 +72,7 @@ def _in_columns(placing: Placing, bases: Sequence[list[Entry]], dtype_backend: B
 def _in_one(placing: Placing, bases: Sequence[list[Entry]]) -> list[list[Entry] | None]:
     """Return each row's entries: of the cells that are this call's from the answer, of the others as they were."""
     label = placing.layout.basis
-    old = placing.df[label].tolist() if label in placing.df.columns else [None] * len(placing.df)
+    old = cells_of(placing.df[label]) if label in placing.df.columns else [None] * len(placing.df)
     cells: list[list[Entry] | None] = []
     for row, at in enumerate(placing.per_row.tolist()):
         ours = [name for name, new in zip(placing.names, placing.placed, strict=True) if new[row]]
@@ -81,5 +81,10 @@ def _in_one(placing: Placing, bases: Sequence[list[Entry]]) -> list[list[Entry] 
         elif ours:
             cells.append(merge_entries(old[row], bases[at], ours))
         else:
-            cells.append(None if old[row] is None or old[row] is pd.NA else merge_entries(old[row], [], ()))
+            cells.append(None if _is_missing(old[row]) else merge_entries(old[row], [], ()))
     return cells
+
+
+def _is_missing(cell: object) -> bool:
+    """Return whether a cell holds no list: None, NA, or the NaN that concat puts there."""
+    return cell is None or cell is pd.NA or isinstance(cell, float)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, Self
 
 SEPARATOR: Final = " · "
 PLAIN: Final = str.maketrans({"→": "->", "·": "-", "…": "...", "–": "-", "×": "x"})
@@ -36,7 +37,33 @@ def bar_class() -> Any:
             pass
         else:
             base = notebook_bar
-    return type("Bar", (base,), {"monitor_interval": 0})
+    return _bar_of(base)
+
+
+@cache
+def _bar_of(base: Any) -> Any:
+    """Return a bar without the thread and the lock that all bars of a process share.
+
+    A Ctrl-C between its taking and its giving back would leave that lock taken, and the next enrichment in another
+    thread waiting for ever. Without it two lines may stand in one, at worst.
+    """
+    return type("Bar", (base,), {"monitor_interval": 0, "_lock": _NoLock()})
+
+
+class _NoLock:
+    """A lock that is always free."""
+
+    def acquire(self, *_: object, **__: object) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def bar_file() -> Any:

@@ -159,3 +159,31 @@ def test_progress_counts_nothing_before_it_begins():
     progress = Progress(lines=True, bar=True)
     progress.finished(outcome("a"), waiting=0)
     progress.close()
+
+
+def test_an_interrupted_line_keeps_no_other_thread_waiting():
+    """Whoever was interrupted while writing, a line in another thread is written all the same."""
+    from tqdm import tqdm
+
+    done = threading.Event()
+
+    def write():
+        with showing(True) as progress:
+            begin(progress)
+            progress.started(rows=10, waiting=10)
+            progress.line("from another thread")
+        done.set()
+
+    with redirect_stderr(Terminal()), tqdm.get_lock():  # as a Ctrl-C may leave it
+        threading.Thread(target=write, daemon=True).start()
+        assert done.wait(10)
+
+
+def test_bars_of_the_users_own_are_left_as_they_are():
+    """A bar of ours changes neither tqdm's lock nor its monitor."""
+    from tqdm import tqdm
+
+    with redirect_stderr(Terminal()), showing(True) as progress:
+        work(progress)
+    assert tqdm.monitor_interval == 10
+    assert type(tqdm.get_lock()).__module__.startswith("tqdm")

@@ -47,6 +47,15 @@ class Row:
         Why, where there is a reason.
     run_id : str
         The service's id of the run; equal rows share one.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> def show(row):
+    ...     print(row.index, row.status, row.values)
+    >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+    ...     out = pd.DataFrame({"company": ["Acme"]}, index=["a"]).parallel.enrich({"founded": int}, on_row=show)
+    a completed {'founded': 1949}
     """
 
     position: int

@@ -64,6 +64,16 @@ class EnrichmentPlan:
     payload : dict or None
         The body of the first such request, with only its first run; None when nothing would be sent. Headers of MCP
         servers and the secret of a webhook are not shown.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex", "Acme"]})
+    >>> plan = df.parallel.plan({"ceo": "full name of the CEO"}, processor="pro", checkpoint=None)
+    >>> plan.runs, plan.duplicates, plan.cost, plan.sends
+    (2, 1, 0.2, ('company',))
+    >>> plan.payload["inputs"][0]["input"]
+    {'company': 'Acme'}
     """
 
     rows: int

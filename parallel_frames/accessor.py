@@ -353,7 +353,22 @@ def report(df: pd.DataFrame) -> Report:
 
 @pd.api.extensions.register_dataframe_accessor("parallel")
 class ParallelAccessor:
-    """Enrich this frame with the web. Holds nothing but the frame: pandas makes it anew whenever it likes."""
+    """Enrich this frame with the web: what ``df.parallel`` is.
+
+    Its methods are the functions of the same names, with the frame in their first place. It holds nothing but the
+    frame: pandas makes it anew whenever it likes.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme"]})
+    >>> type(df.parallel) is pf.ParallelAccessor
+    True
+    >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+    ...     out = pf.ParallelAccessor(df).enrich({"founded": int})
+    >>> out["founded"].tolist()
+    [1949]
+    """
 
     __slots__ = ("_df",)
 

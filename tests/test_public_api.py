@@ -100,6 +100,12 @@ def test_everything_public_is_documented(name):
     assert len(first) <= 120
 
 
+@pytest.mark.parametrize("name", [name for name in pf.__all__ if name != "errors"])
+def test_everything_public_has_an_example(name):
+    """Each public name shows how it is used; the examples run as doctests."""
+    assert "\nExamples\n--------\n>>> " in inspect.getdoc(getattr(pf, name))
+
+
 SECTIONS = {
     "enrich": ["Parameters", "Returns", "Raises", "Notes", "Examples"],
     "aenrich": ["Examples"],

@@ -29,6 +29,19 @@ class Checkpoint:
     ------
     CheckpointError
         There is no checkpoint.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+    ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+    ...     inside = pf.Checkpoint(pf.last().checkpoint)
+    ...     told = inside.summary()[["processor", "completed"]], inside.outcomes()["output"].tolist()
+    >>> told[0]
+      processor  completed
+    0      base          1
+    >>> told[1]
+    ['{"founded":1949}']
     """
 
     path: Path

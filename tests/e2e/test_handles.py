@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -334,3 +336,32 @@ def test_a_plan_looks_at_a_checkpoint_in_use_without_disturbing_it(df, tmp_path,
         plan = df.parallel.plan(SCHEMA, **options)
         call.join()
     assert (plan.to_send, plan.awaited + plan.answered) == (0, 20)
+
+
+def test_ctrl_c_in_the_loop_stops_it_and_loses_nothing(df, tmp_path):
+    """Interrupted while it waits for a row, the process ends its worker at once, and another one goes on."""
+    code = (
+        "import sys, pandas as pd, parallel_frames as pf\n"
+        "df = pd.DataFrame({'company': [f'Company {n % 20}' for n in range(40)]})\n"
+        "client = pf.Client(api_key='any', base_url=sys.argv[1])\n"
+        "run = df.parallel.submit({'number': int}, checkpoint=sys.argv[2], client=client, progress=False)\n"
+        "try:\n"
+        "    for row in run:\n"
+        "        print('ROW', flush=True)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('INTERRUPTED', run.group_ids != (), flush=True)\n"
+    )
+    seconds = itertools.chain([0.2], itertools.repeat(600.0))  # one run ends, the others don't
+    with Simulator(number, latency=lambda _: next(seconds)) as sim:
+        arguments = [sys.executable, "-c", code, sim.url, str(tmp_path / "kept")]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "ROW\n"
+            assert process.stdout.readline() == "ROW\n"
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read()
+        assert time.monotonic() - began < 5
+        assert (rest, process.returncode) == ("INTERRUPTED True\n", 0)
+        stored = pf.Checkpoint(tmp_path / "kept").outcomes()
+        assert stored["status"].tolist() == ["completed"]
+        assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)

@@ -62,7 +62,7 @@ def confidence(df: pd.DataFrame, *, elements: bool = False) -> pd.DataFrame:
     0    high    low   medium      low
     """
     found = find_evidence(df)
-    if elements and not found.prefixes:
+    if elements and not found.affixes:
         raise InputError(
             "elements=True needs basis='struct': basis='columns' keeps one confidence for each field, the lowest of "
             "its elements. Leave elements=True out, or enrich with basis='struct'; what is in the checkpoint is not "
@@ -146,7 +146,7 @@ def _wanted(found: Found, fields: Sequence[Hashable] | str | None) -> frozenset[
     asked = list(fields) if pd.api.types.is_list_like(fields) else [fields]
     having = list(dict.fromkeys(evidence.field for evidence in found.fields))
     # A column of entries names only fields that some row has evidence for: no rows, no names.
-    possible = {name for name in found.columns for prefix in found.prefixes if name.startswith(prefix)}
+    possible = {name for name in found.columns for affixes in found.affixes if affixes.within(name) is not None}
     unknown = [field for field in asked if name_of(field) not in possible.union(having)]
     if unknown:
         told = ", ".join(map(repr, unknown))

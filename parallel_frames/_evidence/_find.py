@@ -1,12 +1,14 @@
 """Where a frame holds evidence, known by its column labels alone, and what it says field by field.
 
 It owns the recognition: ``x_confidence``, ``x_reasoning`` and ``x_citations`` together are the evidence of ``x``; a
-label that ends in ``parallel_basis`` holds entries, and what precedes it is the prefix of their fields. Columns
+label that ends in ``parallel_basis`` holds entries, and what precedes it is the prefix of their fields; a number
+behind it (``parallel_basis_2``) stands behind the fields, too. Columns
 stand behind a MultiIndex if the levels below their name are blank. Cells may have been through Parquet.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+STRUCT: Final = re.compile(rf"(.*){BASIS_COLUMN}(_\d+)?\Z", re.DOTALL)
 WHOLE: Final = "output"  # the one column of a text or of an answer whose form the service chose
 
 
@@ -43,6 +46,23 @@ class Source(NamedTuple):
     citation: Citation
     confidence: Confidence | None
     reasoning: str | None
+
+
+class Affixes(NamedTuple):
+    """What stands before and behind the name of each field of one enrichment."""
+
+    prefix: str
+    number: str
+
+    def around(self, name: str) -> str:
+        """Return a field's column."""
+        return f"{self.prefix}{name}{self.number}"
+
+    def within(self, column: str) -> str | None:
+        """Return the field of a column; None for one that is not between them."""
+        fits = column.startswith(self.prefix) and column.endswith(self.number)
+        name = column.removeprefix(self.prefix).removesuffix(self.number)
+        return name if fits and self.around(name) == column else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +100,14 @@ class InColumns:
 class InStruct:
     """The evidence of one field as entries, a list of them a row; their citations are as the cells have them."""
 
-    field: str
     name: str
-    prefix: str
+    affixes: Affixes
     rows: Sequence[Sequence[Entry]]
+
+    @property
+    def field(self) -> str:
+        """The column that the evidence is for."""
+        return self.affixes.around(self.name)
 
     def confidences(self) -> list[Confidence | None]:
         """Return the field's confidence in each row."""
@@ -108,7 +132,8 @@ class InStruct:
                 if path not in below:
                     below[path] = [None] * len(self.rows)
                 below[path][row] = below[path][row] or entry["confidence"]
-        return {self.prefix + path: below[path] for path in sorted(below, key=_by_number)}
+        paths = sorted(below, key=_by_number)
+        return {f"{self.field}{path.removeprefix(self.name)}": below[path] for path in paths}
 
 
 FieldEvidence: TypeAlias = InColumns | InStruct
@@ -124,13 +149,13 @@ class Found:
         One per field, in the frame's order. A field that has both is read from its columns.
     columns : tuple of str
         The names of the frame's columns.
-    prefixes : tuple of str
+    affixes : tuple of Affixes
         One per column of entries.
     """
 
     fields: Sequence[FieldEvidence]
     columns: tuple[str, ...]
-    prefixes: tuple[str, ...]
+    affixes: tuple[Affixes, ...]
 
 
 def find_evidence(df: pd.DataFrame) -> Found:
@@ -144,9 +169,10 @@ def find_evidence(df: pd.DataFrame) -> Found:
     places = _places(df)
     fields: list[FieldEvidence] = list(_in_columns(df, places))
     seen = {each.field for each in fields}
-    structs = [(name, at) for name in places if name.endswith(BASIS_COLUMN) for at in places[name]]
-    for name, at in structs:
-        found = _in_struct(cells_of(df.iloc[:, at]), prefix=name.removesuffix(BASIS_COLUMN), columns=tuple(places))
+    matches = [(match, at) for name in places if (match := STRUCT.match(name)) for at in places[name]]
+    structs = [(Affixes(match[1], match[2] or ""), at) for match, at in matches]
+    for affixes, at in structs:
+        found = _in_struct(cells_of(df.iloc[:, at]), affixes, columns=tuple(places))
         fields += [each for each in found if each.field not in seen]
     if not fields and not structs:
         raise InputError(
@@ -154,8 +180,7 @@ def find_evidence(df: pd.DataFrame) -> Found:
             f"capital_citations, and none whose name ends in {BASIS_COLUMN}. Enrich with basis='columns' or "
             "basis='struct'; from a checkpoint that has the answers already, that costs nothing."
         )
-    prefixes = tuple(name.removesuffix(BASIS_COLUMN) for name, _ in structs)
-    return Found(fields, tuple(places), prefixes)
+    return Found(fields, tuple(places), tuple(affixes for affixes, _ in structs))
 
 
 def name_of(label: Hashable) -> str | None:
@@ -184,11 +209,11 @@ def _in_columns(df: pd.DataFrame, places: Mapping[str, Sequence[int]]) -> Iterat
                 yield InColumns(field, *(df.iloc[:, at] for at in three))
 
 
-def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str]) -> list[InStruct]:
+def _in_struct(cells: Sequence[object], affixes: Affixes, *, columns: Collection[str]) -> list[InStruct]:
     """Return the fields that a column of entries has evidence for, in the order of their columns."""
     rows = [read_entries(cell, deep=False) for cell in cells]
     paths = dict.fromkeys(entry["field"] for entries in rows for entry in entries)
-    owners = _owners(list(paths), [name.removeprefix(prefix) for name in columns if name.startswith(prefix)])
+    owners = _owners(list(paths), [name for each in columns if (name := affixes.within(each)) is not None])
     shared: dict[str, list[Sequence[Entry]]] = {}
     for row, entries in enumerate(rows):
         found: dict[str, list[Entry]] = {}
@@ -199,8 +224,8 @@ def _in_struct(cells: Sequence[object], *, prefix: str, columns: Collection[str]
                 shared[name] = [()] * len(rows)
             shared[name][row] = own
     order = {name: at for at, name in enumerate(columns)}
-    names = sorted(shared, key=lambda name: order.get(prefix + name, len(order)))
-    return [InStruct(prefix + name, name, prefix, shared[name]) for name in names]
+    names = sorted(shared, key=lambda name: order.get(affixes.around(name), len(order)))
+    return [InStruct(name, affixes, shared[name]) for name in names]
 
 
 def _owners(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:

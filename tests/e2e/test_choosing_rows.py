@@ -10,7 +10,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames.errors import InputError
-from parallel_frames.simulator import Failure
+from parallel_frames.simulator import Answer, Failure
 
 COMPANIES = ["Acme", "Globex", "Acme", "Initech", "Hooli"]
 FOUNDED = {"Acme": 1949, "Globex": 1989, "Initech": 1998, "Hooli": 2001}
@@ -314,3 +314,20 @@ def test_other_rows_of_the_same_frame_are_no_surprise(tmp_path):
         out = half.parallel.enrich({"n": int}, where=~first, if_exists="fill", checkpoint=tmp_path / "kept", **quiet())
         assert sim.counts.runs == 100
     assert out["n"].tolist() == [1] * 100
+
+
+@pytest.mark.parametrize("basis", ["columns", "struct"])
+def test_numbered_columns_have_their_own_evidence(df, basis):
+    """With if_exists="suffix" the second answers' confidence and citations are told of the numbered columns."""
+    with pf.offline(lambda _: Answer({"founded": 1}, basis={"founded": "low"}), latency=0):
+        first = df.parallel.enrich({"founded": int}, basis=basis, **quiet())
+    with pf.offline(lambda _: Answer({"founded": 2}, basis={"founded": "high"}), latency=0):
+        both = first.parallel.enrich({"founded": int}, basis=basis, if_exists="suffix", **quiet())
+    levels = both.parallel.confidence()
+    assert {name: levels[name].unique().tolist() for name in levels} == {"founded": ["low"], "founded_2": ["high"]}
+    assert set(both.parallel.citations()["field"]) == {"founded", "founded_2"}
+    assert pf.low_confidence(both, fields=["founded_2"]).sum() == 0
+    assert [section.confidence.index.tolist() for section in both.parallel.report().sections] == [
+        ["founded"],
+        ["founded_2"],
+    ]

@@ -98,7 +98,7 @@ RECORDS = st.sampled_from(["model", "dataclass", "validated", "TypedDict"])
 TYPES = st.recursive(PLAIN, _composed, max_leaves=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(fields=st.lists(st.tuples(TYPES, st.booleans()), min_size=1, max_size=3))
 def test_records_of_every_kind_ask_for_the_same(fields: list[tuple[Any, bool]]) -> None:
     """A model, a dataclass, pydantic's own and a TypedDict of the same fields have one identity and a legal wire."""
@@ -114,7 +114,7 @@ def test_records_of_every_kind_ask_for_the_same(fields: list[tuple[Any, bool]]) 
     assert len(seen) <= 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     kind=RECORDS,
     fields=st.lists(st.tuples(TYPES | DTYPES, st.booleans()), min_size=1, max_size=3),
@@ -133,7 +133,7 @@ def test_every_type_has_a_check(kind: str, fields: list[tuple[Any, bool]], value
         assert column.nullable or not optional
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(st.text(max_size=3), PLAIN | DTYPES | ODD | st.tuples(PLAIN | ODD, st.text(max_size=2)), max_size=3)
 )

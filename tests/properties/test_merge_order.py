@@ -50,7 +50,7 @@ def test_any_order_and_repetition_of_outcomes_gives_the_same_frame(names, labels
     assert out["company"].tolist() == df["company"].tolist()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     names=st.lists(st.text(min_size=1, max_size=5).filter(str.strip), min_size=1, max_size=40),
     seed=st.integers(0, 2**16),

@@ -175,7 +175,7 @@ CELLS = st.none() | st.booleans() | st.integers() | st.floats(allow_infinity=Fal
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=4))
 def test_whatever_the_frame_the_schema_is_legal_and_true(columns: dict[str, list[Any]]):
     """Odd names and mixed cells make no keyword, and no row is unlike what is told of it."""

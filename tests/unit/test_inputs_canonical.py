@@ -19,7 +19,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parallel_frames._inputs import (
@@ -246,14 +246,12 @@ def normal(value):
     return moment(value) or value if isinstance(value, str) else value
 
 
-@settings(deadline=None)
 @given(json_values)
 def test_a_canonical_form_can_be_read_back(value):
     """The form is JSON that says everything that identifies the value, so different values have different forms."""
     assert repr(json.loads(canonical_of_json(value))) == repr(normal(value))
 
 
-@settings(deadline=None)
 @given(json_values, st.randoms(use_true_random=False))
 def test_order_and_nulls_do_not_matter(value, random):
     """Names in another order and nulls beside them make no other input, at any depth."""
@@ -271,7 +269,6 @@ def test_order_and_nulls_do_not_matter(value, random):
     assert canonical_of_json(disturb(value)) == canonical_of_json(value)
 
 
-@settings(deadline=None)
 @given(json_values, json_values)
 def test_an_object_of_cells_is_an_object(first, second):
     """A row's form is that of the JSON object it is, and what it sends has the form a server's echo has."""
@@ -282,7 +279,6 @@ def test_an_object_of_cells_is_an_object(first, second):
         assert canonical_of_sent(rendered.sent[0]) == canonical_of_json(orjson.loads(rendered.sent[0]))
 
 
-@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @example(5e-324)
 @example(1.7976931348623157e308)
@@ -298,7 +294,6 @@ def test_a_float_is_the_decimal_it_shows(number):
     assert orjson.loads(sent)["x"] == number
 
 
-@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.decimals(allow_nan=False, allow_infinity=False))
 def test_decimals_are_equal_as_numbers_are(one, other):
     """Two Decimals are one input exactly when they are equal."""
@@ -313,7 +308,6 @@ MOMENTS = (dt.datetime(1920 if PANDAS_3 else 1970, 1, 1), dt.datetime(2200 if PA
 ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "+05:30"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.none() | st.datetimes(*MOMENTS), min_size=1),
     st.sampled_from(["s", "ms", "us", "ns"]),
@@ -345,7 +339,6 @@ def test_years_beyond_four_digits_agree():
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(-(2**62), 2**62), min_size=1))
 def test_columns_of_durations_are_their_cells(unit, counts):
     """numpy, Arrow and objects of the same spans agree at every unit."""
@@ -357,7 +350,6 @@ def test_columns_of_durations_are_their_cells(unit, counts):
     assert canonicals(column(values)) == canonicals(objects(list(values))) == canonicals(arrow)
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_columns_of_integers_are_their_cells(numbers):
     """Masked, Arrow, category and object columns of the same integers agree."""
@@ -367,7 +359,6 @@ def test_columns_of_integers_are_their_cells(numbers):
     assert canonicals(column(pd.Categorical(numbers))) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.text(PRINTABLE) | st.dates().map(str), min_size=1))
 def test_columns_of_text_are_their_cells(texts):
     """Text of every storage agrees, and travels as it is."""

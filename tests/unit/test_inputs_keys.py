@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_frames._inputs import distinct, hash_identity, index_labels, make_key, make_keys
@@ -39,7 +39,6 @@ def test_everything_framed_changes_the_key():
     assert len(set(keys)) == len(keys)
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.binary(max_size=3)))
 def test_a_batch_of_keys_is_the_keys_of_each(canonicals):
     """The fast form gives what one key at a time gives; nothing to send has no key."""
@@ -73,7 +72,6 @@ def test_a_job_hash_is_one_line():
         make_key(b"", "a\nb")
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.sampled_from([b"a", b"b", b"c", b"d"])))
 def test_distinct_rows_point_at_their_first(values):
     """Each row's entry leads to the first row with its value; entries are in order of appearance."""

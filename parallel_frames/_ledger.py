@@ -73,9 +73,16 @@ def judge_look(status: GroupStatus, run_ids: Collection[str], acknowledged: Iter
 
 
 class Ledger:
-    """The state of every (key, attempt) of one job."""
+    """The state of every (key, attempt) of one job.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    keeps_answers : bool, default True
+        Whether outcomes are kept with what they say; without it, whoever is told of one has to store it.
+    """
+
+    def __init__(self, *, keeps_answers: bool = True) -> None:
+        self._keeps_answers = keeps_answers
         self.outcomes: dict[RunId, Outcome] = {}
         self.intents: dict[int, Intent] = {}
         self.found: dict[int, dict[RunId, Receipt]] = {}
@@ -110,7 +117,7 @@ class Ledger:
         known = self.outcomes.get(run)
         if known is not None and (known.status == "completed" or outcome.status != "completed"):
             return False
-        self.outcomes[run] = outcome
+        self.outcomes[run] = outcome if self._keeps_answers else outcome.without_answer()
         self._run_ids[outcome.run_id] = run
         self._paid.add(run)
         self.acknowledged[outcome.group_id].add(outcome.run_id)

@@ -283,6 +283,10 @@ class Outcome:
         """The identity of the run it is the outcome of."""
         return RunId(self.key, self.attempt)
 
+    def without_answer(self) -> Outcome:
+        """Return what became of the run, without what it said."""
+        return Outcome(self.key, self.attempt, self.run_id, self.group_id, self.status, modified_at=self.modified_at)
+
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:

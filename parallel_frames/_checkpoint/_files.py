@@ -100,10 +100,10 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
 
 
-def read_part(path: Path, *, repair: bool = True) -> pa.Table | None:
+def read_part(path: Path, *, repair: bool = True, columns: list[str] | None = None) -> pa.Table | None:
     """Return a part's table, or None for a torn, truncated, empty or foreign file, which `repair` sets aside."""
     try:
-        return pq.read_table(path, page_checksum_verification=True, partitioning=None)  # pyright: ignore[reportArgumentType] - its stub forgets None
+        return pq.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)  # pyright: ignore[reportArgumentType] - its stub forgets None
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the file may be sound: too many open, not ours
             raise CheckpointError(f"{path} could not be read ({error.strerror}).", path=path) from error

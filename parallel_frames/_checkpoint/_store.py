@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +47,7 @@ class DirectoryStore:
             guarded(place, lambda place=place: place.mkdir(exist_ok=True))  # type: ignore[misc]
         self._written = sum(1 for _ in list_parts(self._outcomes))
         self._unproven: list[str] = []
-        self._next = {place: _last_number(place) + 1 for place in (self._receipts, self._outcomes)}
+        self._next = {place: itertools.count(_last_number(place) + 1) for place in (self._receipts, self._outcomes)}
 
     @property
     def location(self) -> str | None:
@@ -187,9 +188,7 @@ class DirectoryStore:
         sync_folder(self._outcomes)
 
     def _take_number(self, place: Path) -> int:
-        number = self._next[place]
-        self._next[place] += 1
-        return number
+        return next(self._next[place])  # in one step: compaction takes its number in a thread
 
 
 def _last_number(folder: Path) -> int:

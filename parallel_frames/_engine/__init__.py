@@ -50,6 +50,10 @@ class Engine:
         ``"looked"``: each group was looked at once, and nothing is sent.
     afford : callable or None
         Told how many runs are about to be sent, once that is certain; raises where they are too many.
+    on_sent : callable or None
+        Called once nothing is left to send.
+    in_flight_elsewhere : callable or None
+        Returns how many runs of this job other engines have in flight; they count for `max_in_flight`.
     """
 
     plan: Plan
@@ -68,6 +72,8 @@ class Engine:
     limit: int | None = None
     until: Literal["answered", "sent", "looked"] = "answered"
     afford: Callable[[int], None] | None = None
+    on_sent: Callable[[], None] | None = None
+    in_flight_elsewhere: Callable[[], int] | None = None
     _submitter: Submitter | None = None
     _halted: bool = False
 
@@ -98,6 +104,7 @@ class Engine:
             settle_time=self.settle_time,
             retry_failed=self.retry_failed,
             max_in_flight=self.max_in_flight,
+            in_flight_elsewhere=self.in_flight_elsewhere,
             group_metadata=self.group_metadata,
             on_group=follow,
         )
@@ -144,6 +151,8 @@ class Engine:
         if self.afford is not None:
             self.afford(len(submitter.queue))
         await submitter.run()
+        if self.on_sent is not None:
+            self.on_sent()
         while books.waiting and self.until == "answered":
             await books.news()
 

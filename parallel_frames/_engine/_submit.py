@@ -68,6 +68,7 @@ class Submitter:
         settle_time: float,
         retry_failed: bool,
         max_in_flight: int | None,
+        in_flight_elsewhere: Callable[[], int] | None = None,
         group_metadata: Mapping[str, Json],
         on_group: Callable[[str], None],
     ) -> None:
@@ -82,6 +83,7 @@ class Submitter:
         self._settle_time = settle_time
         self._retry_failed = retry_failed
         self._max_in_flight = max_in_flight
+        self._in_flight_elsewhere = in_flight_elsewhere or (lambda: 0)
         self._group_metadata = group_metadata
         self._on_group = on_group
         self._batch_limit = BATCH_LIMIT
@@ -170,7 +172,7 @@ class Submitter:
             wanted = min(wanted, FIRST_UNPROVEN_BATCH)
         if self._max_in_flight is None:
             return wanted
-        room = self._max_in_flight - self.books.ledger.in_flight()
+        room = self._max_in_flight - self.books.ledger.in_flight() - self._in_flight_elsewhere()
         return min(wanted, room) if room >= min(wanted, max(1, self._max_in_flight // 4)) else 0
 
     async def idle(self) -> None:

@@ -18,7 +18,7 @@ from parallel_frames._progress._screen import bar_class, bar_file, in_notebook, 
 from parallel_frames._progress._tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from parallel_frames._model import Outcome
 
@@ -146,6 +146,10 @@ class Progress:
             told = shorten(message, 60, placeholder=" …")
             self._safely(lambda: self._bar.set_description_str(told))
             self._drawn = time.monotonic() + 1.0  # it stands for a moment at least
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop keys that no further outcome will come for, so that a job of any size is told of in bounded memory."""
+        self._tally.forget(keys)
 
     def _draw(self) -> None:
         now = time.monotonic()

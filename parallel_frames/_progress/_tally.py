@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from parallel_frames._prices import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from parallel_frames._model import Outcome
 
@@ -61,6 +61,10 @@ class Tally:
         if outcome.status != "completed":
             self.failed += rows
         return rows
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop keys that no further outcome will come for."""
+        self._told.difference_update(keys)
 
     def sample(self, now: float) -> None:
         """Remember how far it was at this moment, for the rate; no more than one minute back."""

@@ -34,6 +34,7 @@ if _TYPE_CHECKING:
     from parallel_frames._handle import Enrichment, last
     from parallel_frames._lint import lint
     from parallel_frames._offline import offline
+    from parallel_frames._parquet import EnrichedParquet, enrich_parquet, plan_parquet
     from parallel_frames._preview import EnrichmentPlan
     from parallel_frames._report import Report
 
@@ -41,6 +42,7 @@ __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",
     "Client",
+    "EnrichedParquet",
     "Enrichment",
     "EnrichmentPlan",
     "ParallelAccessor",
@@ -51,12 +53,14 @@ __all__ = [
     "collect",
     "confidence",
     "enrich",
+    "enrich_parquet",
     "errors",
     "last",
     "lint",
     "low_confidence",
     "offline",
     "plan",
+    "plan_parquet",
     "report",
     "submit",
 ]
@@ -64,16 +68,19 @@ __all__ = [
 _LAZY = {
     "Checkpoint": "_checkpoint",
     "Client": "_client",
+    "EnrichedParquet": "_parquet",
     "Enrichment": "_handle",
     "EnrichmentPlan": "_preview",
     "Report": "_report",
     "Row": "_arriving",
     "citations": "_evidence",
     "confidence": "_evidence",
+    "enrich_parquet": "_parquet",
     "last": "_handle",
     "lint": "_lint",
     "low_confidence": "_evidence",
     "offline": "_offline",
+    "plan_parquet": "_parquet",
 }
 
 

@@ -62,7 +62,7 @@ def decide(df: pd.DataFrame, schema: object, call: Call) -> Decided:
         raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.")
     df = df.copy(deep=not PANDAS_3)
     parsed = parse_schema(schema)
-    call = _filled_in(call)
+    call = fill_in(call)
     layout = make_layout(df, parsed, prefix=call.prefix, status=call.status, if_exists=call.if_exists, basis=call.basis)
     chosen = choose_rows(df, call.where, layout=layout)
     exclude = made_columns(df, layout) if call.inputs is None else ()
@@ -77,7 +77,7 @@ def decide(df: pd.DataFrame, schema: object, call: Call) -> Decided:
     return Decided(df, schema, parsed, call, layout, plan, price_of(call.processor))
 
 
-def _filled_in(call: Call) -> Call:
+def fill_in(call: Call) -> Call:
     """Return the call with what it implies: to complete rows is to fill, and to fill asks where something lacks."""
     if isinstance(call.where, str) and call.if_exists == "error":
         return replace(call, if_exists="fill")

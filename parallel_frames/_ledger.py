@@ -15,12 +15,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from parallel_frames._model import Receipt, RunId
+from parallel_frames._model import Outcome, Receipt, RunId
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from parallel_frames._model import GroupStatus, Intent, Outcome, RunEvent
+    from parallel_frames._model import GroupStatus, Intent, RunEvent
 
 HEX = frozenset("0123456789abcdef")
 
@@ -125,6 +125,12 @@ class Ledger:
         if outcome.status == "completed":
             self._answered[run.key] = max(run.attempt, self._answered.get(run.key, 0))
         return True
+
+    def note_ended(self, run: RunId, status: str) -> None:
+        """Take note that an attempt ended, wherever its outcome is stored."""
+        self.outcomes[run] = Outcome(run.key, run.attempt, "", "", status)
+        self._paid.add(run)
+        self._raise_newest(run)
 
     def open_intent(self, intent: Intent) -> None:
         """Take note of a batch that is about to be sent, or that a dead process was about to send."""

@@ -14,8 +14,10 @@ from parallel_frames._prices import expected_seconds
 from parallel_frames._remember import glimpse_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from parallel_frames._decide import Decided
-    from parallel_frames._model import Finding, Json
+    from parallel_frames._model import Finding, Json, Plan
 
 HIDDEN = "•••"
 
@@ -120,7 +122,7 @@ def preview(decided: Decided) -> EnrichmentPlan:
     to_send = len(needs.to_send)
     newest = (seen.ledger.newest(key) for key in plan.keys)
     sent = sum(attempt + 1 for attempt in newest if attempt is not None)
-    dialect = DIALECTS[seen.header.get("dialect") or _named(place.client.api)]
+    dialect = dialect_of(seen.header, place.client.api)
     cost, per_run, spent = price.of(to_send), price.per_run, price.of(sent)
     return EnrichmentPlan(
         rows=plan.rows,
@@ -144,18 +146,19 @@ def preview(decided: Decided) -> EnrichmentPlan:
         checkpoint=None if seen.folder is None else str(seen.folder),
         simulated=place.block is not None,
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
-        payload=_first_body(decided, seen.header, dialect, needs.to_send[0]) if to_send else None,
+        payload=first_body(plan, seen.header, dialect, needs.to_send[0]) if to_send else None,
     )
 
 
-def _named(api: str) -> str:
-    return PUBLISHED.name if api == "auto" else api
+def dialect_of(header: Mapping[str, Any], api: str) -> Any:
+    """Return the dialect that a job's runs would be sent in."""
+    return DIALECTS[header.get("dialect") or (PUBLISHED.name if api == "auto" else api)]
 
 
-def _first_body(decided: Decided, header: dict[str, Any], dialect: Any, first: tuple[int, int]) -> dict[str, Json]:
+def first_body(plan: Plan, header: Mapping[str, Any], dialect: Any, first: tuple[int, int]) -> dict[str, Json]:
     """Return the first batch's body with one run, and without what must not be shown."""
     entry, attempt = first
-    job, plan = decided.plan.job, decided.plan
+    job = plan.job
     if "spec" in header:
         job = replace(job, spec=header["spec"])
     run = OutgoingRun(plan.inputs[entry], plan.metadata_of(entry, attempt))

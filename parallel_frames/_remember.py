@@ -86,7 +86,7 @@ def open_memory(
     with contextlib.ExitStack() as stack:
         store = None
         if call.checkpoint is not None:
-            folder = _folder(call, plan.job, host=host, root=root, price=price.text(len(plan.keys)))
+            folder = job_folder(call, plan.job, host=host, root=root, price=price.text(len(plan.keys)))
             try:
                 store = stack.enter_context(open_store(folder, plan.job, host=host))
             except CheckpointError as error:
@@ -114,12 +114,12 @@ def glimpse_memory(call: Call, plan: Plan, *, host: str, root: Path | None, pric
     """Return what a call would find, and raise what it would raise over another job's answers."""
     if call.checkpoint is None:
         return Glimpse(Ledger())
-    folder = _folder(call, plan.job, host=host, root=root, price=price.text(len(plan.keys)))
+    folder = job_folder(call, plan.job, host=host, root=root, price=price.text(len(plan.keys)))
     peek = peek_folder(folder)
     if peek is None:
         return Glimpse(Ledger(), folder)
     ledger = _ledger_of(peek.remembered)
-    _trip_on_strangers(folder, peek.header, call, plan, ledger, price=price)
+    _refuse_strangers(folder, peek.header, call, plan, ledger, price=price)
     if call.refresh:
         ledger.mark_stale(_stale_attempts(ledger, plan, peek.stale or {}))
     return Glimpse(ledger, folder, peek.header)
@@ -147,7 +147,8 @@ def _only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
             _groups_in_use.difference_update(used)
 
 
-def _folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -> Path:
+def job_folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -> Path:
+    """Return the folder of a job in the checkpoint that a call names."""
     if call.checkpoint == "auto":
         return choose_folder(root or auto_root(host), job, on_mismatch="new", price=price)
     if not isinstance(call.checkpoint, str | os.PathLike):
@@ -171,7 +172,7 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
         named=call.group_ids,
     )
     ledger = _ledger_of(remembered)
-    _trip_on_strangers(store.folder, store.header, call, plan, ledger, price=price)
+    _refuse_strangers(store.folder, store.header, call, plan, ledger, price=price)
     stale: dict[str, int] = {}
     if call.refresh:
         unfinished = store.unfinished_refresh() or {}
@@ -179,7 +180,7 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
         if stale != unfinished:
             store.begin_refresh(stale)
         ledger.mark_stale(stale)
-    _note_call(store, plan)
+    note_call(store, plan, rows=plan.rows)
     store.write_header()
     unreadable = tuple(intent.number for intent in remembered.intents if not intent.runs)
     return Memory(store, ledger, remembered.cursors, unreadable, stale)
@@ -206,34 +207,57 @@ def _ledger_of(remembered: Remembered) -> Ledger:
     return ledger
 
 
-def _trip_on_strangers(
+def _refuse_strangers(
     folder: Path, header: dict[str, Any], call: Call, plan: Plan, ledger: Ledger, *, price: Price
 ) -> None:
     """Stop before the first POST where rows that look the same as last time have become other inputs."""
-    last = header.get("last_call")
-    if plan.chosen < plan.rows:
-        return  # other rows of the same frame are strangers to those asked before, and no surprise
-    if call.on_mismatch == "new" or not last or ledger.keys < SUSPICIOUS_FROM or len(plan.keys) < SUSPICIOUS_FROM:
+    if plan.chosen == plan.rows and plan.keys:  # other rows of a frame are strangers to those asked, and no surprise
+        trip_on_strangers(
+            folder,
+            header.get("last_call"),
+            call,
+            keys=ledger.keys,
+            known=sum(ledger.newest(key) is not None for key in plan.keys),
+            runs=len(plan.keys),
+            rows=plan.rows,
+            first=(plan.positions[0], plan.inputs[0]),
+            price=price,
+        )
+
+
+def trip_on_strangers(
+    folder: Path,
+    last: Mapping[str, Any] | None,
+    call: Call,
+    *,
+    keys: int,
+    known: int,
+    runs: int,
+    rows: int,
+    first: tuple[int, bytes],
+    price: Price,
+) -> None:
+    """Stop where a checkpoint of so many keys knows few of these runs; `first` is a row's number and its input."""
+    if call.on_mismatch == "new" or not last or keys < SUSPICIOUS_FROM or runs < SUSPICIOUS_FROM:
         return
-    known = sum(ledger.newest(key) is not None for key in plan.keys)
-    same_shape = last["rows"] == plan.rows or call.checkpoint != "auto"
-    if known >= SUSPICIOUS_SHARE * min(ledger.keys, len(plan.keys)) or not same_shape:
+    same_shape = last["rows"] == rows or call.checkpoint != "auto"
+    if known >= SUSPICIOUS_SHARE * min(keys, runs) or not same_shape:
         return
-    stored, new = last["samples"][0]["input"], plan.inputs[0].decode()[:300]
-    unknown = len(plan.keys) - known
+    stored, new = last["samples"][0]["input"], first[1].decode()[:300]
     raise CheckpointMismatchError(
-        f"{folder} holds {ledger.keys} inputs of this job but only {known} of this frame's {len(plan.keys)}.\n"
-        f"  stored, row {last['samples'][0]['row']}: {stored}\n  now, row {plan.positions[0]}: {new}\n"
+        f"{folder} holds {keys} inputs of this job but only {known} of this frame's {runs}.\n"
+        f"  stored, row {last['samples'][0]['row']}: {stored}\n  now, row {first[0]}: {new}\n"
         f"If the rows are the same, something about them changed (a column's type or name, a format); sending them "
-        f"would pay for {unknown} runs ({price.text(unknown)}). If they are new rows, say on_mismatch='new'.",
+        f"would pay for {runs - known} runs ({price.text(runs - known)}). If they are new rows, say "
+        "on_mismatch='new'.",
         path=folder,
     )
 
 
-def _note_call(store: DirectoryStore, plan: Plan) -> None:
+def note_call(store: DirectoryStore, plan: Plan, *, rows: int) -> None:
     """Keep a few of this call's inputs in the header, to show should the next call know none of its rows."""
     store.header["last_call"] = {
-        "rows": plan.rows,
+        "rows": rows,
         "sent": list(plan.sent),
         "samples": [
             {"row": plan.positions[at], "key": plan.keys[at], "input": plan.inputs[at].decode()[:300]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,37 @@ REMEMBERED: Final = 10
 ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What a call is about to do, in numbers.
+
+    Attributes
+    ----------
+    rows, chosen, skipped : int
+        Rows there are, those that are asked about, and of these the ones with nothing to send.
+    runs : int
+        Distinct inputs.
+    to_send, answered, awaited : int
+        Runs, of those within the limit.
+    since : str or None
+        When the oldest of the answers came.
+    limit : int or None
+    sent : tuple of str
+        The names the service sees.
+    """
+
+    rows: int
+    chosen: int
+    skipped: int
+    runs: int
+    to_send: int
+    answered: int
+    awaited: int
+    since: str | None
+    limit: int | None
+    sent: tuple[str, ...]
+
+
 def announce(
     plan: Plan,
     needs: Needs,
@@ -42,24 +74,42 @@ def announce(
     simulated: bool,
 ) -> str:
     """Return the line that is said before anything is sent: what it will do, cost and take."""
-    to_send, awaited = len(needs.to_send), len(needs.awaited)
-    chosen = "" if plan.chosen == plan.rows else f"{plan.chosen:,} of "
-    parts = [f"{chosen}{counted(plan.rows, 'row')} → {counted(to_send, 'run')}"]
-    if limit is not None and limit < len(plan.keys):
-        parts.append(f"of the first {limit:,} of {len(plan.keys):,}")
-    if needs.answered:
-        known = (answer(plan.keys[entry]) for entry in needs.answered)
-        dates = [outcome.modified_at for outcome in known if outcome and outcome.modified_at]
-        since = f" ({min(dates)[:10]})" if dates else ""
-        parts.append(f"{len(needs.answered):,} already answered{since}")
-    if awaited:
-        parts.append(f"{awaited:,} under way")
-    if plan.skipped:
-        parts.append(f"{counted(plan.skipped, 'row')} with nothing to send")
-    parts.append(price.text(to_send))
-    if to_send:
-        parts.append(duration_text(expected_seconds(price, runs=to_send, max_per_minute=max_per_minute)))
-    parts.append(f"sends {', '.join(plan.sent)}")
+    known = (answer(plan.keys[entry]) for entry in needs.answered)
+    dates = [outcome.modified_at for outcome in known if outcome and outcome.modified_at]
+    ahead = Ahead(
+        rows=plan.rows,
+        chosen=plan.chosen,
+        skipped=plan.skipped,
+        runs=len(plan.keys),
+        to_send=len(needs.to_send),
+        answered=len(needs.answered),
+        awaited=len(needs.awaited),
+        since=min(dates, default=None),
+        limit=limit,
+        sent=plan.sent,
+    )
+    return announcement(ahead, price=price, max_per_minute=max_per_minute, checkpoint=checkpoint, simulated=simulated)
+
+
+def announcement(
+    ahead: Ahead, *, price: Price, max_per_minute: int | None, checkpoint: str | None, simulated: bool
+) -> str:
+    """Return what is ahead as one line."""
+    chosen = "" if ahead.chosen == ahead.rows else f"{ahead.chosen:,} of "
+    parts = [f"{chosen}{counted(ahead.rows, 'row')} → {counted(ahead.to_send, 'run')}"]
+    if ahead.limit is not None and ahead.limit < ahead.runs:
+        parts.append(f"of the first {ahead.limit:,} of {ahead.runs:,}")
+    if ahead.answered:
+        since = f" ({ahead.since[:10]})" if ahead.since else ""
+        parts.append(f"{ahead.answered:,} already answered{since}")
+    if ahead.awaited:
+        parts.append(f"{ahead.awaited:,} under way")
+    if ahead.skipped:
+        parts.append(f"{counted(ahead.skipped, 'row')} with nothing to send")
+    parts.append(price.text(ahead.to_send))
+    if ahead.to_send:
+        parts.append(duration_text(expected_seconds(price, runs=ahead.to_send, max_per_minute=max_per_minute)))
+    parts.append(f"sends {', '.join(ahead.sent)}")
     parts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
     return " · ".join([*parts, "SIMULATED"] if simulated else parts)
 

@@ -21,6 +21,8 @@
     │   ├── CheckpointMismatchError      the directory belongs to another job, or to other rows
     │   ├── CheckpointLockedError        somebody else is writing
     │   └── CheckpointCorruptError       a file is damaged beyond setting aside
+    ├── SourceError                      a source cannot be read, or changed under a running job
+    ├── TargetError                      a target cannot be written
     └── EnrichmentError                  only for ``on_error="raise"``: rows failed; carries the frame
 
 The facts of an error are attributes; its message is built in one place. Once runs were sent, an error that
@@ -260,15 +262,43 @@ class CheckpointCorruptError(CheckpointError):
     """A file that cannot be done without is damaged."""
 
 
+class SourceError(ParallelFramesError):
+    """A source file cannot be read, or is not what it was when the job began. Answers are kept in the checkpoint.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    """
+
+    def __init__(self, message: str, *, path: object) -> None:
+        self.path = str(path)
+        super().__init__(message)
+
+
+class TargetError(ParallelFramesError):
+    """A target cannot be written; nothing half-written is left there. Answers are kept in the checkpoint.
+
+    Attributes
+    ----------
+    path : str
+        The target.
+    """
+
+    def __init__(self, message: str, *, path: object) -> None:
+        self.path = str(path)
+        super().__init__(message)
+
+
 class EnrichmentError(ParallelFramesError):
     """Rows failed and ``on_error="raise"`` was asked for; every outcome is stored.
 
     Attributes
     ----------
-    frame : pandas.DataFrame
-        The enriched frame, as ``on_error="keep"`` would have returned it.
+    frame : pandas.DataFrame or None
+        The enriched frame, as ``on_error="keep"`` would have returned it; None where a file was written.
     """
 
-    def __init__(self, message: str, *, frame: pd.DataFrame) -> None:
+    def __init__(self, message: str, *, frame: pd.DataFrame | None) -> None:
         self.frame = frame
         super().__init__(message)

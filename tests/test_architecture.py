@@ -48,6 +48,7 @@ FLOORS = {
     "_report": 8,
     "_remember": 8,
     "_preview": 9,
+    "_parquet": 10,
     "_handle": 10,
     "_collect": 11,
     "accessor": 12,
@@ -95,6 +96,7 @@ THIRD_PARTIES = {
     "_decide": {"pandas"},
     "_report": {"numpy", "pandas", "matplotlib"},
     "_preview": {"orjson"},
+    "_parquet": {*BASICS, "fsspec"},
     "_collect": set(),
     "accessor": {"pandas"},
     "data": {"pandas"},
@@ -215,8 +217,10 @@ def test_a_room_knows_only_its_third_parties(room):
 
 SEAMS = {
     "httpx": {"_client"},
-    "pyarrow.parquet": {"_checkpoint"},
-    "pyarrow.fs": {"_checkpoint"},
+    "pyarrow.parquet": {"_checkpoint", "_parquet"},
+    "pyarrow.fs": {"_checkpoint", "_parquet"},
+    "pyarrow.dataset": {"_parquet"},
+    "sqlite3": {"_parquet"},
     "nest_asyncio": {"_bridge"},
     "filelock": {"_checkpoint"},
     "platformdirs": {"_checkpoint"},

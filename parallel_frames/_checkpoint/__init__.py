@@ -19,12 +19,15 @@ from parallel_frames._checkpoint._directory import (
     choose_folder,
     open_store,
 )
+from parallel_frames._checkpoint._files import list_parts, read_part
+from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._memory import MemoryStore
-from parallel_frames._checkpoint._recall import Peek, Remembered, peek_folder
+from parallel_frames._checkpoint._recall import CURSORS, Peek, Remembered, peek_folder, read_intent, read_stale
 from parallel_frames._checkpoint._store import DirectoryStore
 
 __all__ = [
+    "CURSORS",
     "Checkpoint",
     "DirectoryStore",
     "MemoryStore",
@@ -32,6 +35,11 @@ __all__ = [
     "Remembered",
     "auto_root",
     "choose_folder",
+    "list_parts",
     "open_store",
     "peek_folder",
+    "read_header",
+    "read_intent",
+    "read_part",
+    "read_stale",
 ]

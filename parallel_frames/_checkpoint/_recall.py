@@ -85,6 +85,14 @@ def recall_folder(folder: Path, *, repair: bool) -> Remembered:
     return Remembered(receipts, list(intents.values()), outcomes, cursors)
 
 
+def read_intent(number: int, path: Path) -> Intent:
+    """Return a batch in doubt; one whose file cannot be read is an intent of nobody knows which runs."""
+    table = read_part(path, repair=False)
+    if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
+        table = None
+    return intent_of(number, table)
+
+
 def _parts(place: Path) -> list[tuple[int, bool, Path]]:
     return list(list_parts(place)) if place.is_dir() else []
 

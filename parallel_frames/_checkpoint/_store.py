@@ -100,10 +100,10 @@ class DirectoryStore:
         """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
         return read_stale(self.folder)
 
-    def begin_refresh(self, stale: Mapping[str, int]) -> None:
+    def begin_refresh(self, stale: Mapping[str, int] | pa.Table) -> None:
         """Remember what a refresh is to ask anew until `end_refresh`: killed, it goes on where it stopped."""
         with whole_file(self.folder / "refresh.parquet", exclusive=False) as hidden:
-            write_table(hidden, stale_table(stale))
+            write_table(hidden, stale if isinstance(stale, pa.Table) else stale_table(stale))
 
     def end_refresh(self, left: Mapping[str, int]) -> None:
         """Take note that a refresh is over, but for what is left to ask anew."""

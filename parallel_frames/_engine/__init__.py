@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from parallel_frames._engine._books import Books
 from parallel_frames._engine._follow import follow_group, hydrate
-from parallel_frames._engine._look import list_patiently, look_at_group
+from parallel_frames._engine._look import list_patiently, look_until_whole
 from parallel_frames._engine._submit import Submitter
 from parallel_frames._model import RunId
-from parallel_frames._pace import Backoff
-from parallel_frames.errors import UndecidedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from parallel_frames._pace import Clock, Pacer
     from parallel_frames._protocols import Observer, Service, Store
 
-__all__ = ["Books", "Engine", "list_patiently"]
+__all__ = ["Books", "Engine", "list_patiently", "look_until_whole"]
 
 FLUSH_EVERY: Final = 0.5
 GRACE: Final = 5.0
@@ -50,7 +48,7 @@ class Engine:
         ``"looked"``: each group was looked at once, and nothing is sent.
     afford : callable or None
         Told how many runs are about to be sent, once that is certain; raises where they are too many.
-    on_sent : callable or None
+    on_sent : callable
         Called once nothing is left to send.
     in_flight_elsewhere : callable or None
         Returns how many runs of this job other engines have in flight; they count for `max_in_flight`.
@@ -72,7 +70,7 @@ class Engine:
     limit: int | None = None
     until: Literal["answered", "sent", "looked"] = "answered"
     afford: Callable[[int], None] | None = None
-    on_sent: Callable[[], None] | None = None
+    on_sent: Callable[[], None] = lambda: None
     in_flight_elsewhere: Callable[[], int] | None = None
     _submitter: Submitter | None = None
     _halted: bool = False
@@ -151,8 +149,7 @@ class Engine:
         if self.afford is not None:
             self.afford(len(submitter.queue))
         await submitter.run()
-        if self.on_sent is not None:
-            self.on_sent()
+        self.on_sent()
         while books.waiting and self.until == "answered":
             await books.news()
 
@@ -187,23 +184,15 @@ class Engine:
             opened = {run for i in self.ledger.intents.values() if i.group_id == group_id for run in i.runs}
             unknown = {run for run in books.waiting - opened if not self.ledger.is_paid(run)}
             unknown = unknown if self.service.dialect == "seed" else set()
-            attempt = 0
-            while True:
-                look = await look_at_group(
-                    self.service,
-                    books,
-                    group_id,
-                    clock=self.clock,
-                    include_output=wholesale,
-                    by_input=opened | unknown,
-                )
-                if look.flaw is None or not submitter.queue:
-                    break
-                if attempt == Backoff().tries:
-                    raise UndecidedError(group_id=group_id, runs=len(submitter.queue), reason=look.flaw)
-                self.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
-                await self.clock.sleep(Backoff().wait(attempt))
-                attempt += 1
+            look = await look_until_whole(
+                self.service,
+                books,
+                group_id,
+                clock=self.clock,
+                include_output=wholesale,
+                by_input=opened | unknown,
+                sends=len(submitter.queue),
+            )
             whole = whole and look.flaw is None
         return whole
 

@@ -10,7 +10,7 @@ from parallel_frames._dialects import possible_inputs
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._ledger import Look, judge_look, read_identity
 from parallel_frames._pace import Backoff
-from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError
+from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -92,6 +92,36 @@ async def look_at_group(
     if look.flaw is None and unlinked and sought and not echoes:
         return Look(listed, UNLINKED)
     return look
+
+
+async def look_until_whole(
+    service: Service,
+    books: Books,
+    group_id: str,
+    *,
+    clock: Clock,
+    include_output: bool,
+    by_input: Iterable[RunId] = (),
+    sends: int,
+) -> Look:
+    """Look at a group, and again where so many runs are to be sent and what is absent cannot be told yet.
+
+    Raises
+    ------
+    UndecidedError
+        The group could not be read whole for as long as it is worth trying.
+    """
+    backoff = Backoff()
+    for attempt in range(backoff.tries + 1):
+        look = await look_at_group(
+            service, books, group_id, clock=clock, include_output=include_output, by_input=by_input
+        )
+        if look.flaw is None or not sends:
+            return look
+        if attempt < backoff.tries:
+            books.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
+            await clock.sleep(backoff.wait(attempt))
+    raise UndecidedError(group_id=group_id, runs=sends, reason=look.flaw or "")
 
 
 async def _read_status(service: Service, group_id: str) -> GroupStatus | None:

@@ -1,0 +1,96 @@
+"""Addresses: which file system a source or a target lives in, and its path there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow.fs as pafs
+
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    import os
+
+ARROWS_OWN: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs", "file"})
+WILD: Final = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path in a file system.
+
+    Attributes
+    ----------
+    system : pyarrow.fs.FileSystem
+    path : str
+        As the file system spells it; absolute where it is this machine's.
+    shown : str
+        As it was given, without credentials.
+    is_local : bool
+    """
+
+    system: Any
+    path: str
+    shown: str
+    is_local: bool
+
+    @property
+    def local(self) -> Path:
+        """The path on this machine."""
+        return Path(self.path)
+
+    def info(self) -> Any:
+        """Return what the file system knows of it: type, size, time."""
+        return self.system.get_file_info(self.path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything is there."""
+        return bool(self.info().type != pafs.FileType.NotFound)
+
+
+def find_place(address: str | os.PathLike[str], *, what: str) -> Place:
+    """Return where an address points.
+
+    Raises
+    ------
+    InputError
+        No file system of that name is known here.
+    """
+    text = str(address)
+    if not text:
+        raise InputError(f"{what} is empty; name a file, a directory or an address.")
+    scheme, found, rest = text.partition("://")
+    if not found:
+        path = Path(text).expanduser().absolute()
+        return Place(pafs.LocalFileSystem(), str(path), text, is_local=True)
+    if scheme == "file":
+        return Place(pafs.LocalFileSystem(), rest, text, is_local=True)
+    if "@" in rest.partition("/")[0]:
+        raise InputError(f"{what} holds a user name or a secret; leave it to the environment, as {scheme} does.")
+    try:
+        if scheme in ARROWS_OWN:
+            system, path = pafs.FileSystem.from_uri(text.partition("*")[0].rstrip("?["))
+            if WILD & set(text):
+                path = rest
+        else:
+            system, path = _by_fsspec(scheme, text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what}={text!r} cannot be reached: {error}.") from error
+    return Place(system, path, text, is_local=False)
+
+
+def _by_fsspec(scheme: str, text: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError:
+        raise InputError(
+            f"{text!r}: addresses of {scheme}:// need fsspec: pip install 'parallel-frames[remote]'."
+        ) from None
+    try:
+        system, path = fsspec.core.url_to_fs(text)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{text!r}: {error}.") from error
+    return pafs.PyFileSystem(pafs.FSSpecHandler(system)), path

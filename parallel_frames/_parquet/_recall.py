@@ -1,0 +1,86 @@
+"""A checkpoint's parts, read into the index: keys and states only, one part at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from parallel_frames._checkpoint import CURSORS, list_parts, read_part
+from parallel_frames._checkpoint import read_intent as intent_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from parallel_frames._model import Intent
+    from parallel_frames._parquet._index import Index
+
+OUTCOME_COLUMNS: Final = ["key", "attempt", "status", "group_id", "run_id", "modified_at"]
+RECEIPT_COLUMNS: Final = ["key", "attempt", "group_id", "run_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What is small enough to be held: batches in doubt, and the cursor of each group's stream."""
+
+    intents: list[Intent] = field(default_factory=list)
+    cursors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unreadable(self) -> list[int]:
+        """Numbers of intents of which nobody knows what they meant to send."""
+        return [intent.number for intent in self.intents if not intent.runs]
+
+
+def recall_into(index: Index, folder: Path, *, repair: bool) -> Recalled:
+    """Read all that is stored into the index; `repair` sets aside what cannot be read, and needs the folder's lock."""
+    index.forget_checkpoint()
+    cursors: dict[str, str] = {}
+    intents = _recall_receipts(index, folder / "receipts", repair=repair)
+    for number, table in outcome_parts(folder, columns=OUTCOME_COLUMNS, repair=repair):
+        index.add_outcomes(number, table.to_pydict())
+        cursors |= json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
+    for intent in intents:
+        if intent.runs:
+            index.add_intent(intent.group_id, intent.runs)
+    index.find_known()
+    return Recalled(intents, cursors)
+
+
+def _recall_receipts(index: Index, place: Path, *, repair: bool) -> list[Intent]:
+    intents: dict[int, Intent] = {}
+    for number, is_intent, path in list_parts(place) if place.is_dir() else ():
+        if is_intent:
+            intents[number] = intent_in(number, path)
+            continue
+        table = read_part(path, repair=repair, columns=RECEIPT_COLUMNS)
+        if table is None or table.column_names != RECEIPT_COLUMNS:
+            continue
+        if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
+            path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
+        index.add_receipts(table.to_pydict())
+    return list(intents.values())
+
+
+def outcome_parts(folder: Path, *, columns: list[str], repair: bool = False) -> Iterator[tuple[int, pa.Table]]:
+    """Yield number and table of each part that holds outcomes."""
+    place = folder / "outcomes"
+    for number, _, path in list_parts(place) if place.is_dir() else ():
+        table = read_part(path, repair=repair, columns=columns)
+        if table is not None and table.column_names == columns:
+            yield number, table
+
+
+def stale_table_of(pairs: Iterator[tuple[str, int]], *, at_once: int = 100_000) -> pa.Table:
+    """Return marked attempts as the table that a checkpoint keeps of an unfinished refresh."""
+    from itertools import islice
+
+    schema = pa.schema([("key", pa.string()), ("attempt", pa.int32())])
+    batches = []
+    while chunk := list(islice(pairs, at_once)):
+        keys, attempts = zip(*chunk, strict=True)
+        batches.append(pa.record_batch([pa.array(keys, pa.string()), pa.array(attempts, pa.int32())], schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)

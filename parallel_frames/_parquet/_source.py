@@ -1,0 +1,290 @@
+"""The source: whatever Arrow can read, as batches of rows in one fixed order, with one schema, in bounded memory.
+
+It owns which files there are and in which order, that they have one schema, and that they have not changed since
+they were first looked at. It refuses to know what a row sends.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+import pyarrow.json as pajson
+
+from parallel_frames._parquet._places import WILD, Place, find_place
+from parallel_frames.errors import InputError, SourceError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+BATCH_ROWS: Final = 10_000
+BLOCK_BYTES: Final = 4 * 2**20
+FORMATS: Final = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+WIDER: Final = {"int64": pa.float64(), "double": pa.string(), "null": pa.string()}
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """One file as it was when it was first looked at."""
+
+    path: str
+    size: int
+    modified: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened source.
+
+    Attributes
+    ----------
+    shown : str
+        The address as it was given.
+    format : str
+    schema : pyarrow.Schema
+        Of every batch, hive partitions included, with the files' own metadata.
+    files : tuple of FileFacts
+        In the order in which their rows stand.
+    """
+
+    place: Place
+    shown: str
+    format: str
+    schema: pa.Schema
+    files: tuple[FileFacts, ...]
+    _dataset: Any = field(repr=False)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each batch with the number of its first row.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Only these. Default: all.
+
+        Raises
+        ------
+        SourceError
+            A file cannot be read, or is not what it was.
+        """
+        names = list(self.schema.names if columns is None else dict.fromkeys(columns))
+        start = 0
+        for batch in self._read(names):
+            yield start, batch
+            start += batch.num_rows
+        self.check_unchanged()
+
+    def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        if isinstance(self._dataset, pa.Table):  # an array of JSON objects is read whole
+            yield from self._dataset.select(names).to_batches(max_chunksize=BATCH_ROWS)
+            return
+        try:
+            for fragment in self._dataset.get_fragments():
+                yield from fragment.to_batches(
+                    schema=self._dataset.schema,
+                    columns=names,
+                    batch_size=BATCH_ROWS,
+                    batch_readahead=1,
+                    fragment_readahead=1,
+                    fragment_scan_options=_scan_options(self.format),
+                    use_threads=False,
+                )
+        except (pa.ArrowException, OSError) as error:
+            self.check_unchanged()
+            raise SourceError(f"{self.shown} cannot be read: {_first_line(error)}.", path=self.shown) from error
+
+    def check_unchanged(self) -> None:
+        """Raise where a file is not the one that was first looked at."""
+        now = _facts(self.place, [each.path for each in self.files])
+        for before, after in zip(self.files, now, strict=True):
+            if before != after:
+                raise SourceError(
+                    f"{before.path} changed while it was read: {before.size:,} bytes before, {after.size:,} now. "
+                    "Answers could land beside other rows, so nothing was written to the target. What was answered is "
+                    "kept in the checkpoint: run the same call again, and only inputs that are new are paid.",
+                    path=before.path,
+                )
+
+
+def _scan_options(format_: str) -> Any:
+    if format_ != "parquet":
+        return None
+    return pads.ParquetFragmentScanOptions(use_buffered_stream=True, buffer_size=2**20, pre_buffer=False)
+
+
+def open_source(source: str | os.PathLike[str]) -> Source:
+    """Open a file, a directory, a glob or an address.
+
+    Raises
+    ------
+    InputError
+        There is nothing, nothing readable, or there are files of different schemas.
+    """
+    place = find_place(source, what="source")
+    paths = _find_files(place)
+    format_ = _format_of(paths, shown=place.shown)
+    facts = tuple(_facts(place, paths))
+    try:
+        dataset = _open(place, paths, format_)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"source={place.shown!r} cannot be read as {format_}: {_first_line(error)}.") from error
+    if format_ == "parquet":
+        _check_same_schema(dataset)
+    names = dataset.schema.names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"source={place.shown!r} has the column {twice[0]!r} more than once; rename one of them.")
+    return Source(place, place.shown, format_, dataset.schema, facts, dataset)
+
+
+def _find_files(place: Place) -> list[str]:
+    """Return the files of an address, in the order of their names."""
+    if WILD & set(place.path):
+        base = place.path[: min(place.path.index(mark) for mark in WILD if mark in place.path)].rpartition("/")[0]
+        found = _list_below(place, base)
+        paths = [path for path in found if fnmatch.fnmatchcase(path.lstrip("/"), place.path.lstrip("/"))]
+    else:
+        kind = place.info().type
+        paths = [place.path] if kind == pafs.FileType.File else _list_below(place, place.path)
+        if kind == pafs.FileType.NotFound:
+            raise InputError(f"source={place.shown!r} does not exist.")
+    if not paths:
+        raise InputError(f"source={place.shown!r} holds no file that can be read ({', '.join(FORMATS)}).")
+    return sorted(paths)
+
+
+def _list_below(place: Place, base: str) -> list[str]:
+    """Return the readable files below a directory; hidden ones and those that begin with _ are not data."""
+    selector = pafs.FileSelector(base or ".", recursive=True, allow_not_found=True)
+    found = [info.path for info in place.system.get_file_info(selector) if info.type == pafs.FileType.File]
+    visible = [path for path in found if not any(p[:1] in "._" for p in path[len(base) :].split("/") if p)]
+    return [path for path in visible if _ending(path) in FORMATS]
+
+
+def _ending(path: str) -> str:
+    name = path.rpartition("/")[2].lower()
+    name = name.removesuffix(".gz") if name.endswith((".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")) else name
+    return f".{name.rpartition('.')[2]}" if "." in name else ""
+
+
+def _format_of(paths: Sequence[str], *, shown: str) -> str:
+    formats = {FORMATS.get(_ending(path), "") for path in paths}
+    if formats == {""}:
+        raise InputError(f"source={shown!r}: its format is told by its ending, one of {', '.join(FORMATS)}.")
+    if len(formats) > 1:
+        raise InputError(f"source={shown!r} holds files of several formats ({', '.join(sorted(formats))}); name one.")
+    return formats.pop()
+
+
+def _facts(place: Place, paths: Sequence[str]) -> list[FileFacts]:
+    infos = place.system.get_file_info(list(paths))
+    return [FileFacts(info.path, int(info.size or 0), getattr(info, "mtime_ns", None)) for info in infos]
+
+
+def _open(place: Place, paths: list[str], format_: str) -> Any:
+    if format_ == "json":
+        return _read_json_arrays(place, paths)
+    partitioning = pads.partitioning(flavor="hive") if any("=" in path for path in paths) else None
+    base = place.path.rstrip("/") if not WILD & set(place.path) else None
+    options: dict[str, Any] = {"filesystem": place.system, "partitioning": partitioning, "partition_base_dir": base}
+    if format_ == "csv":
+        return _open_csv(paths, options)
+    if format_ == "jsonl":
+        parsing = pads.JsonFileFormat(read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
+        return pads.dataset(paths, format=parsing, **options)
+    return pads.dataset(paths, format=format_, **options)
+
+
+def _open_csv(paths: list[str], options: dict[str, Any]) -> Any:
+    """Open CSV files with types that hold for all their rows, not only for the first ones."""
+    types: dict[str, pa.DataType] = {}
+    delimiter = "\t" if _ending(paths[0]) == ".tsv" else ","
+    while True:
+        parsing = pads.CsvFileFormat(
+            parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
+            convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=True),
+        )
+        dataset = pads.dataset(paths, format=parsing, **options)
+        schema = pa.schema(
+            [field.with_type(types.get(field.name, field.type)) for field in dataset.schema], dataset.schema.metadata
+        )
+        trouble = _first_misfit(dataset, schema)
+        if trouble is None:
+            return dataset.replace_schema(schema)
+        types[trouble] = WIDER.get(str(schema.field(trouble).type), pa.string())
+
+
+def _first_misfit(dataset: Any, schema: pa.Schema) -> str | None:
+    """Return a column with a cell that does not fit its type; None where all fit."""
+    for name in schema.names:
+        try:
+            for batch in dataset.to_batches(columns=[name], use_threads=False):
+                if schema.field(name).type == pa.null() and batch.column(0).null_count < batch.num_rows:
+                    return str(name)
+        except pa.ArrowInvalid as error:
+            if "conversion error" not in str(error) or schema.field(name).type == pa.string():
+                raise
+            return str(name)
+    return None
+
+
+def _read_json_arrays(place: Place, paths: Sequence[str]) -> pa.Table:
+    """Return files that hold one array of objects each; they are read whole."""
+    import orjson
+
+    rows: list[Any] = []
+    for path in paths:
+        with place.system.open_input_stream(path) as stream:
+            try:
+                told = orjson.loads(stream.read())
+            except orjson.JSONDecodeError as error:
+                raise InputError(
+                    f"{path} is no JSON ({error}). One object per line is JSON lines: name the file .jsonl."
+                ) from None
+        if not isinstance(told, list) or not all(isinstance(row, dict) for row in told):
+            raise InputError(f"{path} holds no array of objects; each row is one object.")
+        rows += told
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
+
+
+def _check_same_schema(dataset: Any) -> None:
+    """Refuse files whose columns differ: which one is right cannot be told."""
+    first: Any = None
+    for fragment in dataset.get_fragments():
+        schema = fragment.physical_schema
+        if first is None:
+            first, where = schema, fragment.path
+        elif not schema.equals(first):
+            raise InputError(
+                f"{fragment.path} and {where} have different columns: {_difference(first, schema)}. Nothing was sent. "
+                "Give them one schema, or enrich them one by one."
+            )
+
+
+def _difference(one: pa.Schema, other: pa.Schema) -> str:
+    ones, others = ({f.name: f.type for f in schema} for schema in (one, other))
+    for name in dict.fromkeys([*ones, *others]):
+        if ones.get(name) != others.get(name):
+            return f"{name!r} is {others.get(name, 'missing')} in the one and {ones.get(name, 'missing')} in the other"
+    return f"their order is {', '.join(others)} in the one and {', '.join(ones)} in the other"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

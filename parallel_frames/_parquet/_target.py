@@ -1,0 +1,203 @@
+"""The target: Parquet that is there whole or not at all, in one file or in parts of bounded size."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from parallel_frames._parquet._places import Place, find_place
+from parallel_frames.errors import InputError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GROUP_ROWS: Final = 100_000
+GROUP_BYTES: Final = 32 * 2**20
+FILE_ENDINGS: Final = (".parquet", ".pq")
+
+
+def check_target(target: str | os.PathLike[str], source: Place, *, overwrite: bool) -> Place:
+    """Return where the target is to be.
+
+    Raises
+    ------
+    InputError
+        Something is there already, it is the source, or nothing can be written there.
+    """
+    place = find_place(target, what="target")
+    ending = place.path.rstrip("/").rpartition("/")[2].rpartition(".")
+    if ending[0] and f".{ending[2]}".lower() not in FILE_ENDINGS and ending[2].lower() in {
+        "csv", "tsv", "json", "jsonl", "ndjson", "feather", "arrow", "xlsx",
+    }:  # fmt: skip
+        raise InputError(
+            f"target={place.shown!r}: the target is Parquet: a file that ends in .parquet, or a directory for parts."
+        )
+    if place.is_local and source.is_local:
+        one, other = place.path.rstrip("/"), source.path.rstrip("/")
+        if one == other or one.startswith(f"{other}/"):
+            raise InputError(f"target={place.shown!r} is the source or inside it; name another.")
+    if place.exists and not overwrite:
+        raise InputError(
+            f"target={place.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
+            "name another."
+        )
+    if place.is_local:
+        parent = place.local.parent
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=parent):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"target={place.shown!r} cannot be written ({error.strerror or error}). Nothing was sent."
+            ) from error
+    return place
+
+
+def is_file(place: Place) -> bool:
+    """Return whether the target is one file; otherwise it is a directory of parts."""
+    return place.path.lower().endswith(FILE_ENDINGS)
+
+
+class TargetWriter:
+    """Writes batches as Parquet, with row groups and files of bounded size."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, *, rows_per_file: int | None) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._rows_per_file = rows_per_file
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        self._written = 0
+        self.files: list[Path] = []
+
+    def write(self, batch: pa.Table) -> None:
+        """Take the next rows."""
+        while batch.num_rows:
+            room = batch.num_rows if self._rows_per_file is None else self._rows_per_file - self._written - self._rows
+            self._waiting.append(batch.slice(0, room))
+            self._rows += min(room, batch.num_rows)
+            batch = batch.slice(room)
+            full = self._rows_per_file is not None and self._written + self._rows >= self._rows_per_file
+            if full or self._rows >= GROUP_ROWS or sum(each.nbytes for each in self._waiting) >= GROUP_BYTES:
+                self._write_group()
+            if full:
+                self._end_file()
+
+    def _write_group(self) -> None:
+        if self._writer is None:
+            path = self._folder / f"part-{len(self.files):05d}.parquet"
+            self.files.append(path)
+            self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", write_page_checksum=True)
+        table = pa.concat_tables(self._waiting) if self._waiting else self._schema.empty_table()
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._written += self._rows
+        self._waiting, self._rows = [], 0
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._written = None, 0
+
+    def close(self) -> None:
+        """Write what is left; a source without rows gives a file without rows."""
+        if self._waiting or not self.files:
+            self._write_group()
+        self._end_file()
+
+    def abandon(self) -> None:
+        """Let go of a file that will not be finished."""
+        if self._writer is not None:
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()
+
+
+@contextmanager
+def whole_target(place: Place, schema: pa.Schema, *, rows_per_file: int) -> Iterator[TargetWriter]:
+    """Give a writer; what was written becomes the target once the block has ended well, and otherwise nothing does.
+
+    Raises
+    ------
+    TargetError
+        The disk is full, or the object store does not take it. The target is as it was.
+    """
+    single = is_file(place)
+    try:
+        with _workplace(place) as folder:
+            writer = TargetWriter(folder, schema, rows_per_file=None if single else rows_per_file)
+            try:
+                yield writer
+                writer.close()
+            finally:
+                writer.abandon()
+            if place.is_local:
+                _put_local(place.local, folder, writer.files, single=single)
+            else:
+                _put_remote(place, writer.files, single=single)
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise TargetError(
+            f"{place.shown} could not be written ({reason}). It is as it was before, and every answer is in the "
+            "checkpoint: make room, and run the same call again; nothing is paid twice.",
+            path=place.shown,
+        ) from error
+
+
+@contextmanager
+def _workplace(place: Place) -> Iterator[Path]:
+    """Give a hidden folder beside a local target, so that a rename is all that is left; else a temporary one."""
+    parent = place.local.parent if place.is_local else None
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{place.path.rpartition('/')[2]}.", suffix=".tmp") as name:
+        yield Path(name)
+
+
+def _put_local(target: Path, folder: Path, files: list[Path], *, single: bool) -> None:
+    for path in files:
+        with path.open("rb+") as handle:
+            os.fsync(handle.fileno())
+    if single:
+        if target.is_dir():
+            raise InputError(f"{target} is a directory; name a file that is not there.")
+        files[0].replace(target)
+    else:
+        new = folder / "whole"
+        new.mkdir()
+        for path in files:
+            path.rename(new / path.name)
+        old = folder / "before"
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+        if old.is_dir():
+            shutil.rmtree(old)
+    handle_of = os.open(target.parent, os.O_RDONLY) if os.name != "nt" else None
+    if handle_of is not None:
+        os.fsync(handle_of)
+        os.close(handle_of)
+
+
+def _put_remote(place: Place, files: list[Path], *, single: bool) -> None:
+    """Put whole objects; an object store shows one only once all of it has come."""
+    system: Any = place.system
+    base = place.path.rstrip("/")
+    if single:
+        pafs.copy_files(str(files[0]), base, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=system)
+        return
+    system.create_dir(base, recursive=True)
+    wanted = {f"{base}/{path.name}" for path in files}
+    for path in files:
+        pafs.copy_files(
+            str(path), f"{base}/{path.name}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=system
+        )
+    for info in system.get_file_info(pafs.FileSelector(base, recursive=True)):
+        if info.type == pafs.FileType.File and info.path not in wanted:
+            system.delete_file(info.path)

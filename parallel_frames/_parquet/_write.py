@@ -1,0 +1,127 @@
+"""The last pass: the source's batches with their answers beside them, into the target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from parallel_frames._merge import merge_outcomes
+from parallel_frames._model import OUTSIDE, SKIPPED, Plan
+from parallel_frames._parquet._ask import frame_of
+from parallel_frames._parquet._types import PROVENANCE, output_types
+from parallel_frames._telling import tell_of_enrichment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from parallel_frames._model import Outcome
+    from parallel_frames._parquet._ask import Asked
+    from parallel_frames._parquet._gather import Gathered
+    from parallel_frames._parquet._index import Index
+    from parallel_frames._parquet._target import TargetWriter
+
+
+def added_types(asked: Asked, *, provenance: bool) -> dict[str, pa.DataType]:
+    """Return name and type of every column that the target has beyond, or instead of, the source's."""
+    types = output_types(asked.schema, asked.layout)
+    if provenance:
+        types |= {f"{asked.call.prefix}parallel_{name}": type_ for name, type_ in PROVENANCE.items()}
+    return types
+
+
+def write_rows(asked: Asked, index: Index, answers: Gathered, writer: TargetWriter, schema: pa.Schema) -> Counter[str]:
+    """Write every row of the source with its answer; return the asked rows by status."""
+    types = added_types(asked, provenance=any(name.endswith("parallel_answered_at") for name in schema.names))
+    counts: Counter[str] = Counter()
+    for start, batch in asked.source.batches():
+        known = answers.between(start, start + batch.num_rows)
+        columns = {name: batch.column(name) for name in batch.schema.names}
+        made, statuses = _new_columns(asked, index, start=start, batch=batch, known=known, types=types)
+        columns |= made
+        counts.update(statuses)
+        writer.write(pa.table([columns[name] for name in schema.names], schema=schema))
+    return counts
+
+
+def _new_columns(
+    asked: Asked,
+    index: Index,
+    *,
+    start: int,
+    batch: pa.RecordBatch,
+    known: Mapping[int, Outcome],
+    types: Mapping[str, pa.DataType],
+) -> tuple[dict[str, Any], Mapping[str, int]]:
+    """Return the new columns of a batch, and its asked rows by status."""
+    keys: list[str] = []
+    outcomes: list[Outcome | None] = []
+    sent: set[str] = set()
+    row_runs = np.full(batch.num_rows, OUTSIDE, dtype=np.int64)
+    for row, key, is_sent in index.rows_between(start, start + batch.num_rows):
+        row_runs[row - start] = SKIPPED if key is None else len(keys)
+        if key is None:
+            continue
+        keys.append(key)
+        outcomes.append(known.get(row))
+        if is_sent:
+            sent.add(key)
+    nothing = [b""] * len(keys)
+    plan = Plan(asked.job, keys, nothing, [0] * len(keys), [None] * len(keys), None, row_runs, asked.selection.names)
+    merged = merge_outcomes(
+        _existing(batch, start, types),
+        plan,
+        asked.schema,
+        outcomes=outcomes,
+        is_sent=sent.__contains__,
+        layout=asked.layout,
+        dtype_backend="pyarrow",
+    )
+    made = {str(label): _as(pa.Array.from_pandas(merged.frame[label]), types[str(label)]) for label in asked.layout.all}
+    return made | _provenance(asked, types, row_runs, outcomes), merged.counts
+
+
+def _existing(batch: pa.RecordBatch, start: int, types: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    """Return the columns that answers are merged into, in the answers' own types."""
+    names = [name for name in batch.schema.names if name in types]
+    if not names:
+        return pd.DataFrame(index=pd.RangeIndex(start, start + batch.num_rows))
+    return frame_of(pa.table({name: _as(batch.column(name), types[name]) for name in names}), start)
+
+
+def _as(array: Any, type_: pa.DataType) -> Any:
+    if array.type.equals(type_):
+        return array
+    if pa.types.is_dictionary(array.type):
+        array = pc.cast(array, array.type.value_type)
+    return array.cast(type_)
+
+
+def _provenance(
+    asked: Asked, types: Mapping[str, pa.DataType], row_runs: np.ndarray[Any, Any], outcomes: list[Outcome | None]
+) -> dict[str, Any]:
+    """Return which run of which group answered each row, and when, where that is wanted."""
+    prefix = f"{asked.call.prefix}parallel_"
+    if f"{prefix}run_id" not in types:
+        return {}
+    table = [*outcomes, None]
+    of_rows = [table[entry] if entry >= 0 else None for entry in row_runs.tolist()]
+    times = pd.to_datetime(
+        pd.Series([each.modified_at if each else None for each in of_rows], dtype=object),
+        utc=True, errors="coerce", format="ISO8601",
+    )  # fmt: skip
+    return {
+        f"{prefix}run_id": pa.array([each.run_id if each else None for each in of_rows], pa.string()),
+        f"{prefix}group_id": pa.array([each.group_id if each else None for each in of_rows], pa.string()),
+        f"{prefix}answered_at": pa.Array.from_pandas(times.dt.as_unit("us")).cast(PROVENANCE["answered_at"]),
+    }
+
+
+def told_of(asked: Asked, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attrs of the target: those of the source, and what this enrichment made."""
+    out = tell_of_enrichment(asked.stub.copy(), asked.stub, layout=asked.layout, told=told)
+    return dict(out.attrs)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from parallel_frames._progress import Progress
 
 WINDOW_RUNS: Final = 10_000
-MOST_OPEN: Final = 200_000  # runs of windows that still wait; each costs about 2 KB
+MOST_OPEN: Final = 120_000  # runs of windows that still wait; each costs about 2 KB
 
 
 class WindowStore:

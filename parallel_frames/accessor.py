@@ -119,7 +119,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         bar in a terminal or a notebook.
     on_row : callable, optional
         Called with a `Row` for every row that has an outcome, soon after it came; first for the rows that were
-        answered before. An error in it is logged, and costs nothing. Default: none.
+        answered before. An error in it is logged, and costs nothing; KeyboardInterrupt and SystemExit stop the call as
+        Ctrl-C does, and the same call goes on. Default: none.
     client : Client, optional
         Default: one made from ``PARALLEL_API_KEY`` and ``PARALLEL_BASE_URL``.
 

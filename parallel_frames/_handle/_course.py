@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from parallel_frames._arriving import RowMaker
+from parallel_frames._arriving import RowMaker, telling
 from parallel_frames._engine import Engine
 from parallel_frames._handle._before import afford, announce_call, watching
 from parallel_frames._merge import merge_outcomes
@@ -180,7 +180,7 @@ class Course:
             ):
                 self._take_memory(memory)
                 try:
-                    await self._work(place.client, memory, progress, until, tell or call.on_row)
+                    await self._work(place.client, memory, progress, until, telling(tell, call.on_row))
                 except ParallelFramesError as error:
                     error.safety = self.safety()
                     raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames._evidence import check_frame
 from parallel_frames._report._sections import Section, make_section
 from parallel_frames.errors import InputError
 
@@ -24,6 +25,7 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
     InputError
         The frame holds nothing of an enrichment.
     """
+    check_frame(df)
     known = df.attrs.get("parallel")
     told: list[dict[str, Any]] = known.get("enrichments", []) if isinstance(known, dict) else []
     sections = []

@@ -365,3 +365,47 @@ def test_ctrl_c_in_the_loop_stops_it_and_loses_nothing(df, tmp_path):
         stored = pf.Checkpoint(tmp_path / "kept").outcomes()
         assert stored["status"].tolist() == ["completed"]
         assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
+
+
+def test_on_row_hears_of_the_rows_that_a_loop_takes(df):
+    """Iterating over a handle tells its on_row too, whose errors do not come out of the loop."""
+    heard = []
+
+    def listen(row):
+        heard.append(row.position)
+        raise ValueError("my own bug")
+
+    with pf.offline(number, latency=(1, 20), speed=20):
+        run = df.parallel.submit(SCHEMA, on_row=listen, **QUIET)
+        heard.clear()
+        taken = [row.position for row in run]
+    assert sorted(heard) == sorted(taken) == list(range(40))
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
+def test_on_row_cannot_break_a_run_with_what_ends_coroutines(df, error):
+    """Of an error that is no Exception the rest of the batch hears none the less."""
+    heard = []
+
+    def listen(row):
+        heard.append(row.position)
+        raise error("my own")
+
+    with pf.offline(number, latency=0):
+        df.parallel.enrich(SCHEMA, on_row=listen, **QUIET)
+    assert sorted(heard) == list(range(40))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_on_row_may_stop_a_run_as_ctrl_c_does(df, error):
+    """What ends a program goes through, and the same call goes on without paying twice."""
+
+    def listen(row):
+        raise error("enough")
+
+    with pf.offline(number, latency=(0, 20), speed=20) as sim:
+        with pytest.raises(error):
+            df.parallel.enrich(SCHEMA, on_row=listen, **QUIET)
+        out = df.parallel.enrich(SCHEMA, **QUIET)
+        assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
+    assert out["number"].notna().all()

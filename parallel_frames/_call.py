@@ -121,6 +121,10 @@ class Call:
         for name in ("refresh", "retry_failed", "dedupe", "status", "confirm"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
+        if self.progress is not None and not isinstance(self.progress, bool):
+            raise InputError(f"progress={self.progress!r} is neither True, False nor None.")
+        if self.on_row is not None:
+            _check_on_row(self.on_row)
         self._check_values()
         self._check_together()
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
@@ -136,10 +140,6 @@ class Call:
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
-        if self.progress is not None and not isinstance(self.progress, bool):
-            raise InputError(f"progress={self.progress!r} is neither True, False nor None.")
-        if self.on_row is not None:
-            _check_on_row(self.on_row)
         if not isinstance(self.prefix, str):
             raise InputError(f"prefix={self.prefix!r} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):

@@ -375,7 +375,7 @@ async def asynchronous(row):
     [
         ({"on_row": asynchronous}, "asynchronous"),
         ({"on_row": lambda: 1}, "cannot be called with one row"),
-        ({"on_row": lambda row, other: 1}, "cannot be called with one row"),
+        ({"on_row": isinstance}, "cannot be called with one row"),
         ({"on_row": "print"}, "no function of one row"),
         ({"progress": "yes"}, "neither True, False nor None"),
     ],
@@ -389,6 +389,6 @@ def test_a_listener_that_cannot_listen_is_refused(df, sim, options, told):
 def test_whatever_takes_one_row_may_listen(df, sim):
     """Methods, built-in functions and classes are called with the row like any function."""
     heard = []
-    for on_row in (heard.append, print, type, lambda row, *, quiet=True: None):
+    for on_row in (heard.append, print, type, str.format):
         df.parallel.enrich(SCHEMA, on_row=on_row, progress=False)
     assert len(heard) == 2

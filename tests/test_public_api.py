@@ -39,6 +39,15 @@ def test_the_list_of_public_names_is_this():
     assert public <= set(pf.__all__)
 
 
+def test_completion_shows_every_public_name():
+    """dir() has them before any was used, also those that are imported later; a name that was used is kept."""
+    code = (
+        "import parallel_frames as pf; print(set(pf.__all__) <= set(dir(pf)), 'Client' in vars(pf)); "
+        "pf.Client; print('Client' in vars(pf))"
+    )
+    assert run(code) == ["True", "False", "True"]
+
+
 def test_an_unknown_name_is_an_attribute_error():
     """A name that is not public is refused as Python does it."""
     with pytest.raises(AttributeError, match="'parallel_frames' has no attribute 'enrch'"):

@@ -138,6 +138,7 @@ class Enrichment:
             outputs=layout.outputs,
             status=layout.status,
             error=layout.error,
+            asked=self._course.plan.row_runs != OUTSIDE,
             facts=self._facts(),
         )
 
@@ -256,6 +257,7 @@ class Enrichment:
             simulated=course.simulated,
             times=[(outcome.created_at, outcome.modified_at, outcome.status) for outcome in known],
             sends=course.plan.sent,
+            not_asked=course.plan.rows - course.plan.chosen,
         )
 
 

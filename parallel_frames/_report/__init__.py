@@ -18,7 +18,7 @@ from parallel_frames._html import render
 from parallel_frames._report._frame import find_sections
 from parallel_frames._report._page import page_values
 from parallel_frames._report._sections import RunFacts, Section, make_section
-from parallel_frames._report._times import make_curves
+from parallel_frames._report._times import make_curves, steps
 from parallel_frames._report._words import (
     plan_facts,
     plan_headline,
@@ -32,6 +32,8 @@ from parallel_frames.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
+
+    import numpy as np
 
     from parallel_frames._preview import EnrichmentPlan
 
@@ -186,11 +188,12 @@ class Report:
         if start is None:
             raise InputError("When the runs were sent and finished is not known here; pf.last().report() knows it.")
         if ax is None:
-            _, ax = plt.subplots(figsize=(8, 3))
+            _, ax = plt.subplots(figsize=(8, 3), layout="constrained")
+        length = max(float(curve.seconds[-1]) for curve in curves)
         colours = {"sent": "tab:blue", "finished": "tab:green", "failed": "tab:red"}
         for curve in curves:
             style = "--" if curve.name == "sent" else "-"
-            ax.step(curve.seconds, curve.total, style, where="post", label=curve.name, color=colours[curve.name])
+            ax.step(*steps(curve, length), style, where="post", label=curve.name, color=colours[curve.name])
         ax.set(xlabel=f"seconds from {start:%Y-%m-%d %H:%M:%S} UTC", ylabel="runs", ylim=(0, None))
         ax.legend(frameon=False)
         return ax
@@ -202,10 +205,11 @@ def make_report(
     outputs: tuple[Hashable, ...],
     status: Hashable | None,
     error: Hashable | None,
+    asked: np.ndarray[Any, np.dtype[np.bool_]],
     facts: RunFacts | None,
 ) -> Report:
-    """Return the report on one enrichment whose columns are known."""
-    section = make_section(frame, outputs=outputs, status=status, error=error, facts=facts)
+    """Return the report on one enrichment whose columns are known; only rows that were asked about are counted."""
+    section = make_section(frame[asked], outputs=outputs, status=status, error=error, facts=facts)
     return Report(frame, (section,))
 
 

@@ -409,3 +409,12 @@ def test_on_row_may_stop_a_run_as_ctrl_c_does(df, error):
         out = df.parallel.enrich(SCHEMA, **QUIET)
         assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
     assert out["number"].notna().all()
+
+
+def test_a_reader_that_leaves_makes_no_noise(caplog):
+    """The simulator writes nothing to streams that nobody reads any more."""
+    many = pd.DataFrame({"company": [f"Company {n}" for n in range(2500)]})
+    with caplog.at_level("WARNING", logger="asyncio"), pf.offline(latency=0, speed=50, max_per_minute=100_000):
+        run = many.parallel.submit(SCHEMA, checkpoint=None, **QUIET)
+        run.status()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

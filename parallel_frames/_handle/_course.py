@@ -181,6 +181,8 @@ class Course:
                 self._take_memory(memory)
                 try:
                     await self._work(place.client, memory, progress, until, telling(tell, call.on_row))
+                    if until == "looked" or (until == "sent" and self._is_all_sent()):
+                        progress.leave_as(until)
                 except ParallelFramesError as error:
                     error.safety = self.safety()
                     raise
@@ -194,6 +196,10 @@ class Course:
                     self.refreshing = False
         finally:
             self.is_running = False
+
+    def _is_all_sent(self) -> bool:
+        needs = self.needs()
+        return needs is not None and not needs.to_send
 
     def _take_memory(self, memory: Memory) -> None:
         self.memory, self.ledger, self.checkpoint = memory, memory.ledger, memory.location

@@ -418,3 +418,14 @@ def test_a_reader_that_leaves_makes_no_noise(caplog):
         run = many.parallel.submit(SCHEMA, checkpoint=None, **QUIET)
         run.status()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_the_end_of_a_submit_is_that_all_is_sent(df, capsys):
+    """Its last line says sent, that of a result enriched, and that of what nobody finished stopped."""
+    with pf.offline(number, latency=5, speed=20):
+        run = df.parallel.submit(SCHEMA)
+        assert capsys.readouterr().err.splitlines()[-1].startswith("sent: 0 of 40 rows · 20 in flight")
+        run.result()
+        assert capsys.readouterr().err.splitlines()[-1].startswith("enriched: 40 of 40 rows")
+        df.parallel.enrich({"other": int}, timeout=0.1)
+        assert capsys.readouterr().err.splitlines()[-1].startswith("stopped: ")

@@ -115,6 +115,16 @@ def test_everything_public_has_an_example(name):
     assert "\nExamples\n--------\n>>> " in inspect.getdoc(getattr(pf, name))
 
 
+@pytest.mark.parametrize(
+    "kind", [pf.Enrichment, pf.Checkpoint, pf.Report, pf.ParallelAccessor], ids=lambda k: k.__name__
+)
+def test_every_method_has_an_example(kind):
+    """Completion leads to methods, and each of them shows how it is used."""
+    methods = [member for name, member in vars(kind).items() if not name.startswith("_") and inspect.isfunction(member)]
+    assert len(methods) >= 2
+    assert [m.__name__ for m in methods if "\nExamples\n--------\n>>> " not in inspect.getdoc(m)] == []
+
+
 SECTIONS = {
     "enrich": ["Parameters", "Returns", "Raises", "Notes", "Examples"],
     "aenrich": ["Examples"],

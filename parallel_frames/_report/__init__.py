@@ -139,6 +139,16 @@ class Report:
         -----
         The page holds the first 1,000 rows, inputs included: mind to whom you hand it. It needs no network and no
         scripts, and loads nothing from the addresses it links to.
+
+        Examples
+        --------
+        >>> import tempfile, pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     page = out.parallel.report().to_html(f"{folder}/report.html", title="Companies")
+        ...     "<title>Companies</title>" in page.read_text(encoding="utf-8")
+        True
         """
         target = Path(path).expanduser()
         title = title or "Enrichment report"
@@ -175,6 +185,15 @@ class Report:
             matplotlib is not installed.
         InputError
             The times are not known: this is the report of a mere frame, or nothing has finished.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme", "Globex"]}).parallel.enrich({"founded": int})
+        >>> ax = pf.last().report().plot()
+        >>> [line.get_label() for line in ax.lines]
+        ['sent', 'finished']
         """
         try:
             import matplotlib.pyplot as plt

@@ -129,7 +129,14 @@ def test_the_text_fits_a_screen(out):
         assert word in text
 
 
-@pytest.mark.parametrize("form", ["report", "frame", "card", "plan", "findings", "page"])
+def checkpoint_html(path):
+    """Return what a notebook shows of a checkpoint with an outcome."""
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        pd.DataFrame({"company": ["a"]}).parallel.enrich({"n": int}, checkpoint=path, progress=False)
+    return pf.Checkpoint(path)._repr_html_()
+
+
+@pytest.mark.parametrize("form", ["report", "frame", "card", "plan", "findings", "checkpoint", "page"])
 def test_html_is_whole_and_harmless(out, form, tmp_path):
     """Nothing that came from the web becomes markup, nothing is loaded, and every tag that opens closes."""
     frame, report, card = out
@@ -143,6 +150,7 @@ def test_html_is_whole_and_harmless(out, form, tmp_path):
             "plan": lambda: (
                 frame.head(2).parallel.plan({HOSTILE: str, "sources": str}, prefix="p", **QUIET)._repr_html_()
             ),
+            "checkpoint": lambda: checkpoint_html(tmp_path / HOSTILE.replace("/", "")),
             "findings": lambda: pf.lint({HOSTILE: str, "sources": str})._repr_html_(),
         }
         text = makers[form]()
@@ -151,8 +159,8 @@ def test_html_is_whole_and_harmless(out, form, tmp_path):
     assert page.loads == []
     assert all(link.startswith(("http://", "https://")) for link in page.links)
     assert not re.search(r"url\(|@import", text)
-    if form in ("page", "plan"):
-        assert "&lt;script&gt;" in text
+    if form in ("page", "plan", "checkpoint"):
+        assert "&lt;script" in text
 
 
 def test_the_page_opens_answers(out, tmp_path):

@@ -19,6 +19,12 @@ WIDTH: Final = 98
 Facts = "list[tuple[str, str]]"
 
 
+def shorten(text: str, most: int) -> str:
+    """Return a text cut between words, or within one where that would leave nothing."""
+    cut = textwrap.shorten(text, most, placeholder=" …")
+    return cut if cut.strip() != "…" else f"{text.strip()[: most - 1]}…"
+
+
 def plan_headline(plan: EnrichmentPlan) -> str:
     """Return the essence of a plan."""
     parts = [f"{_rows(plan.rows)} → {plan.to_send:,} run{'s' * (plan.to_send != 1)}", dollars(plan.cost)]
@@ -141,8 +147,8 @@ def report_text(section: Section) -> str:
     if section.failures:
         lines.append("What went wrong")
         for failure in section.failures:
-            cause = textwrap.shorten(failure.cause, 60, placeholder=" …")
-            label = textwrap.shorten(failure.examples[0][0], 24, placeholder=" …")
+            cause = shorten(failure.cause, 60)
+            label = shorten(failure.examples[0][0], 24)
             lines.append(f"  {failure.rows:>7,}  {cause}  (row {label})")
     if values["fields"]:
         lines.append(_field_line("Field", "missing", *(("low", "medium", "high", "none") * values["has_confidence"])))
@@ -154,7 +160,7 @@ def report_text(section: Section) -> str:
 
 def _field_line(name: str, *cells: object) -> str:
     shown = ("–" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
-    return "".join([f"{textwrap.shorten(name.strip(), 38, placeholder=' …'):<40}", *(f"{cell:>9}" for cell in shown)])
+    return "".join([f"{shorten(name.strip(), 38):<40}", *(f"{cell:>9}" for cell in shown)])
 
 
 def _aligned(facts: Sequence[tuple[str, str]]) -> list[str]:

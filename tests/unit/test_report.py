@@ -11,7 +11,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._html import render, web_address
 from parallel_frames._report._times import BOTTOM, LEFT, RIGHT, draw_timeline
-from parallel_frames._report._words import share_text
+from parallel_frames._report._words import share_text, shorten
 from parallel_frames.errors import InputError
 from parallel_frames.simulator import Answer, Failure
 
@@ -336,3 +336,11 @@ def test_a_users_column_that_only_sounds_like_evidence_is_shown(tmp_path):
     with pf.offline(lambda _: {"n": 1}, latency=0):
         out = df.parallel.enrich({"n": int}, inputs=["company"], basis="columns", **QUIET)
     assert "keep me" in out.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("short", "short"), ("one two three four", "one two …"), ("a" * 30, "a" * 11 + "…")]
+)
+def test_long_texts_are_cut_and_never_lost(text, told):
+    """Between words where there are some, and within a word that alone is too long."""
+    assert shorten(text, 12) == told

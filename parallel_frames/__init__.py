@@ -91,5 +91,10 @@ if not _TYPE_CHECKING:  # a type checker would take it for a promise of every na
         if name in _LAZY:
             from importlib import import_module
 
-            return getattr(import_module(f"parallel_frames.{_LAZY[name]}"), name)
+            found = globals()[name] = getattr(import_module(f"parallel_frames.{_LAZY[name]}"), name)
+            return found
         raise AttributeError(f"module 'parallel_frames' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Show what is imported later, too."""
+        return sorted({*globals(), *__all__})

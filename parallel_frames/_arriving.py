@@ -91,6 +91,20 @@ class RowMaker:
         return {key: numbers[entry] for key, entry in self._entries.items()}
 
 
+def telling(
+    give: Callable[[Row], object] | None, on_row: Callable[[Row], object] | None
+) -> Callable[[Row], object] | None:
+    """Return what tells of a row both to whoever iterates and to the user's function; None where nobody listens."""
+    if give is None or on_row is None:
+        return give or on_row
+
+    def tell(row: Row) -> None:
+        give(row)
+        on_row(row)
+
+    return tell
+
+
 class Arrivals:
     """The engine's observer that tells of rows: passes everything on to the next one, and rows to a function too.
 
@@ -138,7 +152,9 @@ class Arrivals:
         for row in self._maker.rows_of([outcome for key in keys if (outcome := self._ledger.answer(key)) is not None]):
             try:
                 self._tell(row)
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a CancelledError of the user's own, too
                 self._broken += 1
                 if self._broken == 1:
                     logger.warning(

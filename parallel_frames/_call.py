@@ -5,6 +5,7 @@ It owns the list of options once, for the accessor, the functions and the handle
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from dataclasses import dataclass, fields
@@ -120,6 +121,10 @@ class Call:
         for name in ("refresh", "retry_failed", "dedupe", "status", "confirm"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
+        if self.progress is not None and not isinstance(self.progress, bool):
+            raise InputError(f"progress={self.progress!r} is neither True, False nor None.")
+        if self.on_row is not None:
+            _check_on_row(self.on_row)
         self._check_values()
         self._check_together()
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
@@ -135,8 +140,6 @@ class Call:
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
-        if self.on_row is not None and not callable(self.on_row):
-            raise InputError(f"on_row={self.on_row!r} is no function of one row.")
         if not isinstance(self.prefix, str):
             raise InputError(f"prefix={self.prefix!r} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
@@ -169,6 +172,22 @@ class Call:
         if self.group_id is None:
             return ()
         return tuple(self.group_id) if isinstance(self.group_id, list | tuple) else (self.group_id,)
+
+
+def _check_on_row(on_row: Any) -> None:
+    """Refuse what cannot be called with one row, and what would only make a coroutine that nobody awaits."""
+    if not callable(on_row):
+        raise InputError(f"on_row={on_row!r} is no function of one row.")
+    if inspect.iscoroutinefunction(on_row) or inspect.iscoroutinefunction(getattr(on_row, "__call__", None)):  # noqa: B004
+        raise InputError(f"on_row={on_row!r} is asynchronous, and nobody would await it: say a plain function.")
+    try:
+        signature = inspect.signature(on_row)
+    except (TypeError, ValueError):  # some built-in functions tell none
+        return
+    try:
+        signature.bind("row")
+    except TypeError:
+        raise InputError(f"on_row={on_row!r} cannot be called with one row: it takes {signature}.") from None
 
 
 def make_call(options: Mapping[str, Any]) -> Call:

@@ -74,7 +74,7 @@ async def collect_groups(
         )
     if enrichment is None:
         raise InputError(f"group_id={group_id!r} names no group.")
-    return enrichment.adopt(ledger, group_ids=tuple(group_ids), simulated=simulated, matched=matched)
+    return enrichment._adopt(ledger, group_ids=tuple(group_ids), simulated=simulated, matched=matched)
 
 
 async def _fetch(session: Session, run_ids: Sequence[str]) -> dict[str, RunEvent]:

@@ -119,7 +119,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         bar in a terminal or a notebook.
     on_row : callable, optional
         Called with a `Row` for every row that has an outcome, soon after it came; first for the rows that were
-        answered before. An error in it is logged, and costs nothing. Default: none.
+        answered before. An error in it is logged, and costs nothing; KeyboardInterrupt and SystemExit stop the call as
+        Ctrl-C does, and the same call goes on. Default: none.
     client : Client, optional
         Default: one made from ``PARALLEL_API_KEY`` and ``PARALLEL_BASE_URL``.
 
@@ -163,7 +164,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     0    Acme     1949       completed
     1  Globex     1989       completed
     """
-    return run_from_anywhere(_prepare(df, schema, options).run)
+    return run_from_anywhere(_prepare(df, schema, options)._run)
 
 
 @_shows(EnrichOptions.__optional_keys__)
@@ -180,7 +181,7 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
     >>> out["founded"].tolist()
     [1949]
     """
-    return await _prepare(df, schema, options).run()
+    return await _prepare(df, schema, options)._run()
 
 
 def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
@@ -315,7 +316,7 @@ def submit(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     >>> out["founded"].tolist()
     [1949, 1949]
     """
-    return run_from_anywhere(_prepare(df, schema, options).send)
+    return run_from_anywhere(_prepare(df, schema, options)._send)
 
 
 def report(df: pd.DataFrame) -> Report:
@@ -407,13 +408,34 @@ class ParallelAccessor:
         return collect(self._df, group_id, schema, processor=processor, **options)
 
     def citations(self) -> pd.DataFrame:
-        """Return the evidence's citations, one a line; see `parallel_frames.citations`."""
+        """Return the evidence's citations, one a line; see `parallel_frames.citations`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int}, basis="columns")
+        >>> out.parallel.citations()[["row", "field", "citation"]].head(1)
+           row    field  citation
+        0    0  founded         0
+        """
         from parallel_frames._evidence import citations
 
         return citations(self._df)
 
     def confidence(self, *, elements: bool = False) -> pd.DataFrame:
-        """Return how sure the service is of each field; see `parallel_frames.confidence`."""
+        """Return how sure the service is of each field; see `parallel_frames.confidence`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> from parallel_frames.simulator import Answer
+        >>> answer = Answer({"founded": 1949}, basis={"founded": "medium"})
+        >>> with pf.offline(lambda sent: answer, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int}, basis="columns")
+        >>> out.parallel.confidence()["founded"].tolist()
+        ['medium']
+        """
         from parallel_frames._evidence import confidence
 
         return confidence(self._df, elements=elements)
@@ -421,7 +443,18 @@ class ParallelAccessor:
     def low_confidence(
         self, *, fields: Sequence[Hashable] | None = None, at_most: Confidence = "low"
     ) -> pd.Series[bool]:
-        """Return which rows have a field that is no better than this; see `parallel_frames.low_confidence`."""
+        """Return which rows have a field that is no better than this; see `parallel_frames.low_confidence`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> from parallel_frames.simulator import Answer
+        >>> answer = Answer({"founded": 1949}, basis={"founded": "medium"})
+        >>> with pf.offline(lambda sent: answer, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int}, basis="columns")
+        >>> out.parallel.low_confidence().tolist(), out.parallel.low_confidence(at_most="medium").tolist()
+        ([False], [True])
+        """
         from parallel_frames._evidence import low_confidence
 
         return low_confidence(self._df, fields=fields, at_most=at_most)

@@ -39,6 +39,15 @@ def test_the_list_of_public_names_is_this():
     assert public <= set(pf.__all__)
 
 
+def test_completion_shows_every_public_name():
+    """dir() has them before any was used, also those that are imported later; a name that was used is kept."""
+    code = (
+        "import parallel_frames as pf; print(set(pf.__all__) <= set(dir(pf)), 'Client' in vars(pf)); "
+        "pf.Client; print('Client' in vars(pf))"
+    )
+    assert run(code) == ["True", "False", "True"]
+
+
 def test_an_unknown_name_is_an_attribute_error():
     """A name that is not public is refused as Python does it."""
     with pytest.raises(AttributeError, match="'parallel_frames' has no attribute 'enrch'"):
@@ -104,6 +113,16 @@ def test_everything_public_is_documented(name):
 def test_everything_public_has_an_example(name):
     """Each public name shows how it is used; the examples run as doctests."""
     assert "\nExamples\n--------\n>>> " in inspect.getdoc(getattr(pf, name))
+
+
+@pytest.mark.parametrize(
+    "kind", [pf.Enrichment, pf.Checkpoint, pf.Report, pf.ParallelAccessor], ids=lambda k: k.__name__
+)
+def test_every_method_has_an_example(kind):
+    """Completion leads to methods, and each of them shows how it is used."""
+    methods = [member for name, member in vars(kind).items() if not name.startswith("_") and inspect.isfunction(member)]
+    assert len(methods) >= 2
+    assert [m.__name__ for m in methods if "\nExamples\n--------\n>>> " not in inspect.getdoc(m)] == []
 
 
 SECTIONS = {

@@ -51,6 +51,14 @@ class Checkpoint:
         if not self._folders():
             raise CheckpointError(f"There is no checkpoint in {self.path}.", path=self.path)
 
+    def _repr_html_(self) -> str:
+        from parallel_frames._html import render
+
+        lines = self.summary()
+        return render(
+            "checkpoint.html", path=str(self.path), names=list(lines.columns), lines=lines.to_numpy().tolist()
+        )
+
     def _folders(self) -> list[Path]:
         if not self.path.is_dir():
             return []
@@ -70,6 +78,16 @@ class Checkpoint:
         pandas.DataFrame
             One line per run: ``key, attempt, run_id, group_id, status, output, output_type, basis, error,
             warnings, details, created_at, modified_at`` and ``job``; JSON texts are as the service sent them.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     outcomes = pf.Checkpoint(pf.last().checkpoint).outcomes()
+        >>> outcomes[["attempt", "status", "output"]]
+           attempt     status            output
+        0        0  completed  {"founded":1949}
         """
         import pandas as pd
 
@@ -86,6 +104,15 @@ class Checkpoint:
         """Read every file, checksums included, and return a line for each that is damaged: none is good news.
 
         Damaged files do no harm beyond looking: the next call sets them aside and asks the service again.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     damaged = pf.Checkpoint(pf.last().checkpoint).verify()
+        >>> len(damaged)
+        0
         """
         import pandas as pd
 
@@ -100,7 +127,18 @@ class Checkpoint:
         return pd.DataFrame(damaged, columns=["job", "file"])
 
     def summary(self) -> pd.DataFrame:
-        """Return a line per job: its processor, its groups, and its outcomes by status."""
+        """Return a line per job: its processor, its groups, and its outcomes by status.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     told = pf.Checkpoint(pf.last().checkpoint).summary()
+        >>> told[["processor", "host", "groups", "completed", "failed"]]
+          processor       host  groups  completed  failed
+        0      base  simulator       1          1       0
+        """
         import pandas as pd
 
         outcomes = self.outcomes()

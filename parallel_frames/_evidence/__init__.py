@@ -12,6 +12,7 @@ from ._belong import evidence_label
 from ._build import evidence_columns, evidence_struct
 from ._doubt import confidence, low_confidence
 from ._entries import BASIS_COLUMN, CONFIDENCE, PARTS, Citation, Confidence, Entry, cells_of, merge_entries, read_basis
+from ._find import check_frame
 from ._read import citations
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Confidence",
     "Entry",
     "cells_of",
+    "check_frame",
     "citations",
     "confidence",
     "evidence_columns",

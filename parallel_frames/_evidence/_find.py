@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+import pandas as pd
+
 from parallel_frames.errors import InputError
 
 from ._belong import element_of, evidence_label, heads_of, judge, owner_of
@@ -31,8 +33,6 @@ from ._entries import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-
-    import pandas as pd
 
 STRUCT: Final = re.compile(rf"(.*){BASIS_COLUMN}(_\d+)?\Z", re.DOTALL)
 WHOLE: Final = "output"  # the one column of a text or of an answer whose form the service chose
@@ -164,8 +164,9 @@ def find_evidence(df: pd.DataFrame) -> Found:
     Raises
     ------
     InputError
-        It has no column of evidence at all.
+        It has no column of evidence at all, or is no frame.
     """
+    check_frame(df)
     places = _places(df)
     fields: list[FieldEvidence] = list(_in_columns(df, places))
     seen = {each.field for each in fields}
@@ -181,6 +182,12 @@ def find_evidence(df: pd.DataFrame) -> Found:
             "basis='struct'; from a checkpoint that has the answers already, that costs nothing."
         )
     return Found(fields, tuple(places), tuple(affixes for affixes, _ in structs))
+
+
+def check_frame(df: object) -> None:
+    """Refuse what is no DataFrame."""
+    if not isinstance(df, pd.DataFrame):
+        raise InputError(f"expected an enriched DataFrame, got a {type(df).__name__}.")
 
 
 def name_of(label: Hashable) -> str | None:

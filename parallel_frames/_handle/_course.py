@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from parallel_frames._arriving import RowMaker
+from parallel_frames._arriving import RowMaker, telling
 from parallel_frames._engine import Engine
 from parallel_frames._handle._before import afford, announce_call, watching
 from parallel_frames._merge import merge_outcomes
@@ -180,7 +180,9 @@ class Course:
             ):
                 self._take_memory(memory)
                 try:
-                    await self._work(place.client, memory, progress, until, tell or call.on_row)
+                    await self._work(place.client, memory, progress, until, telling(tell, call.on_row))
+                    if until == "looked" or (until == "sent" and self._is_all_sent()):
+                        progress.leave_as(until)
                 except ParallelFramesError as error:
                     error.safety = self.safety()
                     raise
@@ -194,6 +196,10 @@ class Course:
                     self.refreshing = False
         finally:
             self.is_running = False
+
+    def _is_all_sent(self) -> bool:
+        needs = self.needs()
+        return needs is not None and not needs.to_send
 
     def _take_memory(self, memory: Memory) -> None:
         self.memory, self.ledger, self.checkpoint = memory, memory.ledger, memory.location

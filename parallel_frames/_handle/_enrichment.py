@@ -102,6 +102,15 @@ class Enrichment:
         """Return the rows that were asked about by status.
 
         While runs are under way that nobody waits for, their groups are looked at first.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+        >>> with pf.offline(latency=1000):
+        ...     run = df.parallel.submit({"founded": int}, progress=False)
+        ...     run.status()
+        {'pending': 2}
         """
         self._catch_up()
         return dict(self._course.merge().counts)
@@ -110,12 +119,33 @@ class Enrichment:
         """Return the frame with what is known so far; everything else is missing, and says why in its status.
 
         While runs are under way that nobody waits for, their groups are looked at first.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+        >>> with pf.offline(latency=1000):
+        ...     run = df.parallel.submit({"founded": int}, progress=False)
+        ...     run.partial()["parallel_status"].tolist()
+        ['pending', 'pending']
         """
         self._catch_up()
         return self._course.frame(self._course.merge())
 
     def errors(self) -> pd.DataFrame:
-        """Return the rows that were asked and did not get a whole answer, with their status and error."""
+        """Return the rows that were asked and did not get a whole answer, with their status and error.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+        >>> from parallel_frames.simulator import Failure
+        >>> answers = {"Acme": {"founded": 1949}, "Globex": Failure("no such company")}
+        >>> with pf.offline(answers, latency=0):
+        ...     out = df.parallel.enrich({"founded": int})
+        >>> pf.last().errors()["parallel_error"].tolist()
+        ['no such company']
+        """
         self._catch_up()
         layout = self._layout_with_status()
         frame = self._course.merge(layout).frame
@@ -127,6 +157,16 @@ class Enrichment:
         """Return what became of its rows: by status, failures by cause, confidence, cost and time.
 
         A notebook shows it; ``report().to_html(path)`` writes a page of its own.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+        >>> with pf.offline(latency=0):
+        ...     out = df.parallel.enrich({"founded": int}, processor="core")
+        >>> report = pf.last().report()
+        >>> report.counts, report.cost
+        ({'completed': 2}, 0.05)
         """
         from parallel_frames._report import make_report
 
@@ -138,6 +178,7 @@ class Enrichment:
             outputs=layout.outputs,
             status=layout.status,
             error=layout.error,
+            asked=self._course.plan.row_runs != OUTSIDE,
             facts=self._facts(),
         )
 
@@ -154,7 +195,19 @@ class Enrichment:
     # Going on
 
     def result(self) -> pd.DataFrame:
-        """Wait until every row has its outcome and return the frame, as `enrich` would have."""
+        """Wait until every row has its outcome and return the frame, as `enrich` would have.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+        >>> answers = {"Acme": {"founded": 1949}, "Globex": {"founded": 1989}}
+        >>> with pf.offline(answers, latency=0):
+        ...     run = df.parallel.submit({"founded": int})
+        ...     out = run.result()
+        >>> out["founded"].tolist()
+        [1949, 1989]
+        """
         from parallel_frames._bridge import run_from_anywhere
 
         return run_from_anywhere(self._finish)
@@ -170,11 +223,32 @@ class Enrichment:
 
         Rows that were not sent are ``not_sent``; `resume` or the same call sends them another day. The service has
         no way to cancel a run.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> df = pd.DataFrame({"company": [f"Company {n}" for n in range(40)]})
+        >>> with pf.offline(latency=0, max_per_minute=10, speed=50):
+        ...     out = df.parallel.enrich({"founded": int}, on_row=lambda row: pf.last().stop_sending())
+        >>> sorted(set(out["parallel_status"]))
+        ['completed', 'not_sent']
         """
         self._course.stop_sending()
 
     def resume(self) -> pd.DataFrame:
-        """Run the same call again: what is missing is sent, what is under way awaited, what failed tried again."""
+        """Run the same call again: what is missing is sent, what is under way awaited, what failed tried again.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> from parallel_frames.simulator import Failure
+        >>> answers = iter([Failure("out of luck"), {"founded": 1949}])
+        >>> with pf.offline(lambda sent: next(answers), latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     again = pf.last().resume()
+        >>> out["parallel_status"].tolist(), again["parallel_status"].tolist()
+        (['failed'], ['completed'])
+        """
         from parallel_frames._bridge import run_from_anywhere
 
         course = self._course
@@ -182,23 +256,23 @@ class Enrichment:
         call = replace(course.decided.call, refresh=course.refreshing)
         again = Enrichment(course.decided.df, course.decided.raw_schema, call)
         again._course.memory, again._course.destination = course.memory, place
-        return run_from_anywhere(again.run)
+        return run_from_anywhere(again._run)
 
     # For the functions of this package
 
-    async def run(self) -> pd.DataFrame:
+    async def _run(self) -> pd.DataFrame:
         """Bring it to its end and return the frame."""
         self._be_last()
         await self._course.go()
         return self._course.finish()
 
-    async def send(self) -> Enrichment:
+    async def _send(self) -> Enrichment:
         """Send everything that is to be sent, and return itself."""
         self._be_last()
         await self._course.go("sent")
         return self
 
-    def adopt(
+    def _adopt(
         self, ledger: Ledger, *, group_ids: tuple[str, ...], simulated: bool, matched: Mapping[str, int]
     ) -> pd.DataFrame:
         """Return the frame with outcomes that were learnt elsewhere."""
@@ -256,6 +330,7 @@ class Enrichment:
             simulated=course.simulated,
             times=[(outcome.created_at, outcome.modified_at, outcome.status) for outcome in known],
             sends=course.plan.sent,
+            not_asked=course.plan.rows - course.plan.chosen,
         )
 
 

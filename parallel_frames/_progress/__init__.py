@@ -7,14 +7,24 @@ wait: a screen that cannot be written is not written any more.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._progress._ask import ask
-from parallel_frames._progress._screen import bar_class, bar_file, in_notebook, in_terminal, print_line
+from parallel_frames._progress._screen import (
+    SEPARATOR,
+    bar_class,
+    bar_file,
+    bar_width,
+    in_notebook,
+    in_terminal,
+    print_line,
+    readable,
+)
 from parallel_frames._progress._tally import Tally
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ DRAW_EVERY: Final = 0.2
 LINE_EVERY: Final = 60.0
 WORKING: Final = "enriching"
 FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rows{postfix}"
+LEAST_BAR: Final = len(": 100%|██████|  rows")
 
 
 class Progress:
@@ -43,6 +54,8 @@ class Progress:
         self._url_of: Callable[[str], str] | None = None
         self._groups: set[str] = set()
         self._drawn = self._lined = time.monotonic()
+        self._left_as: str | None = None  # the word for an end with rows left; None before anything is awaited
+        self._timer: asyncio.TimerHandle | None = None
 
     # Lines
 
@@ -98,6 +111,9 @@ class Progress:
         """Begin: so many runs are waited for."""
         logger.info("%d rows, waiting for %d runs", rows, waiting)
         self._tally.sample(time.monotonic())
+        self._left_as = "stopped"
+        with suppress(RuntimeError):  # nothing runs that could be silent for long
+            self._tell_later(asyncio.get_running_loop())
         if self._shows_bar:
             self._safely(self._open_bar)
 
@@ -132,19 +148,37 @@ class Progress:
         if self._bar is not None and rows:
             self._safely(lambda: self._bar.update(rows))
         self._draw()
+        self._tell_now_and_then(now)
+
+    def _tell_now_and_then(self, now: float) -> None:
         if now - self._lined >= LINE_EVERY:
             self._lined = now
-            told = self._tally.text(now)
-            logger.info("%s", told)
-            if not self._shows_bar:
-                self._print(told)
+            self._tell(self._tally.text(now))
+
+    def _tell_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell how far it is also where no run ends for long."""
+
+        def tell() -> None:
+            self._draw()
+            self._tell_now_and_then(time.monotonic())
+            self._tell_later(loop)
+
+        due = max(self._lined + LINE_EVERY - time.monotonic(), LINE_EVERY / 10)
+        self._timer = loop.call_later(due, tell)
+
+    def _tell(self, text: str) -> None:
+        """Say how far it is where no bar does."""
+        logger.info("%s", text)
+        if not self._shows_bar:
+            self._print(text)
 
     def said(self, message: str) -> None:
         """Tell that something worth a line happened."""
         logger.info("%s", message)
         if self._bar is not None:
-            told = shorten(message, 60, placeholder=" …")
-            self._safely(lambda: self._bar.set_description_str(told))
+            room = bar_width(self._bar) - LEAST_BAR - 2 * len(str(self._tally.rows)) - 1
+            told = shorten(message, max(len(WORKING), min(60, room)), placeholder=" …")
+            self._safely(lambda: self._bar.set_description_str(self._readable(told)))
             self._drawn = time.monotonic() + 1.0  # it stands for a moment at least
 
     def forget(self, keys: Iterable[str]) -> None:
@@ -160,16 +194,40 @@ class Progress:
 
     def _describe(self, what: str, now: float) -> None:
         self._bar.set_description_str(what, refresh=False)
-        self._bar.set_postfix_str(" · ".join(self._tally.parts(now)))
+        rows = f"{self._tally.done}/{self._tally.rows}"
+        room = bar_width(self._bar) - LEAST_BAR - len(what) - len(rows) - len(", ")
+        parts = self._tally.parts(now)
+        while parts and len(SEPARATOR.join(parts)) > room:  # what matters least stands last
+            parts.pop()
+        self._bar.set_postfix_str(self._readable(SEPARATOR.join(parts)))
+
+    def _readable(self, text: str) -> str:
+        return readable(text, encoding=getattr(bar_file(), "encoding", None))
+
+    # The end
+
+    def leave_as(self, word: str) -> None:
+        """End with this word where rows are left, rather than as stopped."""
+        if self._left_as is not None:
+            self._left_as = word
+
+    def _last_word(self) -> str:
+        return "enriched" if self._tally.done >= self._tally.rows else self._left_as or "stopped"
+
+    def tell_end(self) -> None:
+        """Say how far it came, unless nothing was awaited."""
+        if self._left_as is not None:
+            self._tell(f"{self._last_word()}: {self._tally.text(time.monotonic())}")
 
     def close(self) -> None:
         """Leave the bar as it stands."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._bar is not None:
-            done = self._tally.done >= self._tally.rows
-            self._safely(lambda: self._describe("enriched" if done else "stopped", time.monotonic()))
+            self._safely(lambda: self._describe(self._last_word(), time.monotonic()))
         if self._bar is not None:
             self._safely(self._bar.close)
-        self._bar = None
+        self._bar = self._left_as = self._timer = None
         self._lines = False
 
     def _safely(self, show: Callable[[], object]) -> None:
@@ -188,5 +246,6 @@ def showing(progress: bool | None) -> Iterator[Progress]:  # noqa: FBT001 - the 
     teller = Progress(lines=progress is not False, bar=bar)  # what is paid is said, also where nobody looks
     try:
         yield teller
+        teller.tell_end()
     finally:
         teller.close()

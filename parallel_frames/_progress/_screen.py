@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, Final, Self
 
 SEPARATOR: Final = " · "
+WIDE: Final = 1_000
 PLAIN: Final = str.maketrans({"→": "->", "·": "-", "…": "...", "–": "-", "×": "x"})
 
 
@@ -69,6 +70,12 @@ class _NoLock:
 def bar_file() -> Any:
     """Return where a text bar is drawn; the notebook's bar chooses itself."""
     return None if in_notebook() else sys.stderr
+
+
+def bar_width(bar: Any) -> int:
+    """Return the columns a bar may take; a notebook's has room for everything, and so has a pipe's."""
+    columns = None if in_notebook() else bar.format_dict["ncols"]
+    return columns if isinstance(columns, int) and columns > 0 else WIDE
 
 
 def print_line(text: str) -> None:

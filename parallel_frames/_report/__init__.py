@@ -18,7 +18,7 @@ from parallel_frames._html import render
 from parallel_frames._report._frame import find_sections
 from parallel_frames._report._page import page_values
 from parallel_frames._report._sections import RunFacts, Section, make_section
-from parallel_frames._report._times import make_curves
+from parallel_frames._report._times import make_curves, steps
 from parallel_frames._report._words import (
     plan_facts,
     plan_headline,
@@ -32,6 +32,8 @@ from parallel_frames.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
+
+    import numpy as np
 
     from parallel_frames._preview import EnrichmentPlan
 
@@ -137,6 +139,16 @@ class Report:
         -----
         The page holds the first 1,000 rows, inputs included: mind to whom you hand it. It needs no network and no
         scripts, and loads nothing from the addresses it links to.
+
+        Examples
+        --------
+        >>> import tempfile, pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     page = out.parallel.report().to_html(f"{folder}/report.html", title="Companies")
+        ...     "<title>Companies</title>" in page.read_text(encoding="utf-8")
+        True
         """
         target = Path(path).expanduser()
         title = title or "Enrichment report"
@@ -173,6 +185,15 @@ class Report:
             matplotlib is not installed.
         InputError
             The times are not known: this is the report of a mere frame, or nothing has finished.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme", "Globex"]}).parallel.enrich({"founded": int})
+        >>> ax = pf.last().report().plot()
+        >>> [line.get_label() for line in ax.lines]
+        ['sent', 'finished']
         """
         try:
             import matplotlib.pyplot as plt
@@ -186,11 +207,12 @@ class Report:
         if start is None:
             raise InputError("When the runs were sent and finished is not known here; pf.last().report() knows it.")
         if ax is None:
-            _, ax = plt.subplots(figsize=(8, 3))
+            _, ax = plt.subplots(figsize=(8, 3), layout="constrained")
+        length = max(float(curve.seconds[-1]) for curve in curves)
         colours = {"sent": "tab:blue", "finished": "tab:green", "failed": "tab:red"}
         for curve in curves:
             style = "--" if curve.name == "sent" else "-"
-            ax.step(curve.seconds, curve.total, style, where="post", label=curve.name, color=colours[curve.name])
+            ax.step(*steps(curve, length), style, where="post", label=curve.name, color=colours[curve.name])
         ax.set(xlabel=f"seconds from {start:%Y-%m-%d %H:%M:%S} UTC", ylabel="runs", ylim=(0, None))
         ax.legend(frameon=False)
         return ax
@@ -202,10 +224,11 @@ def make_report(
     outputs: tuple[Hashable, ...],
     status: Hashable | None,
     error: Hashable | None,
+    asked: np.ndarray[Any, np.dtype[np.bool_]],
     facts: RunFacts | None,
 ) -> Report:
-    """Return the report on one enrichment whose columns are known."""
-    section = make_section(frame, outputs=outputs, status=status, error=error, facts=facts)
+    """Return the report on one enrichment whose columns are known; only rows that were asked about are counted."""
+    section = make_section(frame[asked], outputs=outputs, status=status, error=error, facts=facts)
     return Report(frame, (section,))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._report._sections import Section, make_section
+from parallel_frames._evidence import check_frame, confidence
+from parallel_frames._report._sections import Section, label_text, make_section
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     import pandas as pd
 
@@ -24,14 +25,18 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
     InputError
         The frame holds nothing of an enrichment.
     """
+    check_frame(df)
     known = df.attrs.get("parallel")
     told: list[dict[str, Any]] = known.get("enrichments", []) if isinstance(known, dict) else []
-    sections = []
-    for label in dict.fromkeys(df.columns):
-        if STATUS.search(_first(label)) is None or (df.columns == label).sum() != 1:
-            continue
-        about = _about(told, label)
-        sections.append(_section(df, label, about, name=_first(label)))
+    labels = [label for label in dict.fromkeys(df.columns) if STATUS.search(_first(label)) is not None]
+    for label in labels:
+        if (times := int((df.columns == label).sum())) != 1:
+            raise InputError(
+                f"The frame has {times} columns named {label!r}, and a report cannot know which one is meant. "
+                "df.loc[:, ~df.columns.duplicated()] keeps the first of each name."
+            )
+    names = list(map(_first, labels))
+    sections = [_section(df, label, _about(told, label), name=_first(label), names=names) for label in labels]
     sections.extend(
         make_section(df, outputs=outputs, status=None, error=None, told=about)
         for about in told
@@ -45,13 +50,13 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
     return sections
 
 
-def _section(df: pd.DataFrame, status: Hashable, about: dict[str, Any], *, name: str) -> Section:
+def _section(df: pd.DataFrame, status: Hashable, about: dict[str, Any], *, name: str, names: Sequence[str]) -> Section:
     text = name.replace("parallel_status", "parallel_error")
     error: Any = (text, *status[1:]) if isinstance(status, tuple) else text
     return make_section(
         df,
         name=name,
-        outputs=_outputs(df, about),
+        outputs=_outputs(df, about) or _outputs_with_evidence(df, name, names=names),
         status=status,
         error=error if error in df.columns else None,
         told=about,
@@ -72,6 +77,27 @@ def _outputs(df: pd.DataFrame, about: dict[str, Any]) -> tuple[Hashable, ...]:
         for label in dict.fromkeys(df.columns)
         if (label if isinstance(label, str) else repr(label)) in named and (df.columns == label).sum() == 1
     )
+
+
+def _outputs_with_evidence(df: pd.DataFrame, status: str, *, names: Sequence[str]) -> tuple[Hashable, ...]:
+    """Return the columns that have evidence and are named as this status column is, where the attrs are lost."""
+    try:
+        fields = set(confidence(df).columns)
+    except InputError:  # the frame holds no evidence
+        return ()
+    return tuple(
+        label
+        for label in dict.fromkeys(df.columns)
+        if (name := label_text(label)) in fields
+        and max((each for each in names if _are_of_one(each, name)), key=len, default=None) == status
+        and (df.columns == label).sum() == 1
+    )
+
+
+def _are_of_one(status: str, field: str) -> bool:
+    """Return whether a field has the prefix and the number of a status column."""
+    prefix, _, number = status.partition("parallel_status")
+    return field.startswith(prefix) and field.endswith(number)
 
 
 def _first(label: Any) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from parallel_frames._evidence import citations, confidence
+from parallel_frames._evidence import BASIS_COLUMN, citations, confidence
 from parallel_frames._model import STATUSES
-from parallel_frames._report._words import label_text
+from parallel_frames._report._sections import label_text
+from parallel_frames._report._words import shorten
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 1_000
 LONG: Final = 160
+LONG_LABEL: Final = 80
 _PARTS: Final = ("_confidence", "_reasoning", "_citations")
+_ENTRIES: Final = re.compile(rf"{BASIS_COLUMN}(_\d+)?$")
 
 
 def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]
             value = part.iat[row, position]
             reason = why.get((row, label_text(label)))
             cells.append(_cell(value, reason, is_status=label in statuses))
-        rows.append({"label": label_text(index), "cells": cells})
+        rows.append({"label": shorten(label_text(index), LONG_LABEL), "cells": cells})
     told = f"{len(df):,} rows" if len(part) == len(df) else f"the first {len(part):,} of {len(df):,} rows"
     if why:
         told += "; an answer opens to show its confidence, reasoning and citations"
@@ -45,7 +48,7 @@ def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]
 
 def _cell(value: Any, why: dict[str, Any] | None, *, is_status: bool) -> dict[str, Any]:
     text = _text(value)
-    short = textwrap.shorten(text, LONG, placeholder=" …") if len(text) > LONG else text
+    short = shorten(text, LONG) if len(text) > LONG else text
     status = text if is_status and text in STATUSES else None
     return {"text": short, "more": text if short != text else None, "why": why, "status": status}
 
@@ -82,4 +85,4 @@ def _evidence_columns(df: pd.DataFrame, fields: set[str]) -> set[str]:
     """Return the names of columns that are shown behind others."""
     names = {label_text(label) for label in df.columns}
     parts = {name for field in fields for part in _PARTS if (name := f"{field}{part}") in names}
-    return parts | {name for name in names if "parallel_basis" in name}
+    return parts | {name for name in names if _ENTRIES.search(name)}

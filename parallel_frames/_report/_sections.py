@@ -48,6 +48,8 @@ class RunFacts:
         When each finished run was created and when it ended, ISO 8601, and its status.
     sends : tuple of str
         The names that the service saw.
+    not_asked : int
+        Rows of the frame that were not asked about.
     """
 
     processor: str
@@ -62,6 +64,7 @@ class RunFacts:
     simulated: bool
     times: Sequence[tuple[str | None, str | None, str]] = ()
     sends: tuple[str, ...] = ()
+    not_asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +167,18 @@ def _confidence(df: pd.DataFrame, outputs: Sequence[Hashable], answered: np.ndar
         wide = confidence(df)
     except InputError:  # the frame holds no evidence
         return pd.DataFrame(columns=columns, dtype="int64")
-    wanted = {_name(label) for label in outputs}
+    wanted = {label_text(label) for label in outputs}
     lines = {}
     for position, label in enumerate(wide.columns):
-        if wanted and _name(label) not in wanted:
+        if wanted and label_text(label) not in wanted:
             continue
         counts = wide.iloc[:, position][answered].astype(object).value_counts()
         known = [int(counts.get(level, 0)) for level in CONFIDENCE]
-        lines[_name(label)] = [*known, int(answered.sum()) - sum(known)]
+        lines[label_text(label)] = [*known, int(answered.sum()) - sum(known)]
     return pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
 
-def _name(label: Any) -> str:
+def label_text(label: Any) -> str:
+    """Return a column's label as a person reads it."""
     parts = label if isinstance(label, tuple) else (label,)
     return " / ".join(str(part) for part in parts if str(part))

@@ -37,6 +37,11 @@ def make_curves(times: Sequence[tuple[str | None, str | None, str]]) -> tuple[pd
     return start, curves
 
 
+def steps(curve: Curve, length: float) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return a curve's moments and counts from nothing at the start to the end of the time shown."""
+    return np.concatenate([[0.0], curve.seconds, [length]]), np.concatenate([[0], curve.total, [curve.total[-1]]])
+
+
 def _steps(moments: pd.Series[Any], start: pd.Timestamp) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     seconds = np.sort((moments.dropna() - start).dt.total_seconds().to_numpy(dtype=float))
     return seconds, np.arange(1, len(seconds) + 1)
@@ -73,10 +78,10 @@ def draw_timeline(times: Sequence[tuple[str | None, str | None, str]], *, durati
 
 
 def _points(curve: Curve, *, length: float, most: int) -> str:
-    """Return a curve as the points of a polyline, few enough to be small and the last one exact."""
+    """Return a curve as the points of a polyline in steps, few enough to be small and the last one exact."""
     kept = np.unique(np.linspace(0, len(curve.seconds) - 1, min(POINTS, len(curve.seconds))).astype(int))
-    seconds = np.concatenate([[0.0], curve.seconds[kept], [length]])
-    totals = np.concatenate([[0], curve.total[kept], [curve.total[-1]]])
+    seconds, totals = steps(Curve(curve.name, curve.seconds[kept], curve.total[kept]), length)
+    seconds, totals = np.repeat(seconds, 2)[1:-1], np.repeat(totals, 2)[:-2]  # along, then up
     x = LEFT + seconds / length * (RIGHT - LEFT)
     y = BOTTOM - totals / most * (BOTTOM - TOP)
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))

@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._prices import duration_text
+from parallel_frames._report._sections import label_text
 from parallel_frames._report._times import draw_timeline, seconds_taken
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 98
 Facts = "list[tuple[str, str]]"
+
+
+def shorten(text: str, most: int) -> str:
+    """Return a text cut between words, or within one where that would leave nothing."""
+    cut = textwrap.shorten(text, most, placeholder=" …")
+    return cut if cut.strip() != "…" else f"{text.strip()[: most - 1]}…"
 
 
 def plan_headline(plan: EnrichmentPlan) -> str:
@@ -68,11 +75,20 @@ def report_headline(section: Section) -> str:
     """Return the essence of one enrichment."""
     rows = sum(section.counts.values())
     done = section.counts.get("completed", 0)
-    share = f" ({done / rows:.0%})" if rows else ""
+    share = f" ({share_text(done, rows)})" if rows else ""
+    knows = section.status is not None or section.facts is not None
     name = section.name.partition("parallel_status")
     which = f"{name[0]}{name[2]}".strip("_")
-    told = f"{done:,} of {_rows(rows)} completed{share}" if section.counts else "An enrichment without status columns"
+    told = f"{done:,} of {_rows(rows)} completed{share}" if knows else "An enrichment without status columns"
     return f"{which}: {told}" if which else told
+
+
+def share_text(part: int, whole: int) -> str:
+    """Return a share in per cent; none and all are said only where they are exact."""
+    if 0 < part < whole:
+        percent = round(100 * part / whole)
+        return "<1%" if percent == 0 else ">99%" if percent == 100 else f"{percent}%"
+    return "100%" if part else "0%"
 
 
 def report_facts(section: Section) -> list[tuple[str, str]]:
@@ -84,6 +100,8 @@ def report_facts(section: Section) -> list[tuple[str, str]]:
         return [(name, str(value)) for name, value in told if value]
     lines = [("processor", facts.processor)]
     lines.append(("runs", f"{facts.runs:,} distinct for {_rows(facts.rows)}, {facts.sent:,} sent so far"))
+    if facts.not_asked:
+        lines.append(("not asked", _rows(facts.not_asked)))
     lines.append(("cost", f"{dollars(facts.cost)} (prices of {facts.prices_as_of})"))
     if (seconds := seconds_taken(facts.times)) is not None:
         lines.append(("took", f"{duration_text(seconds).removeprefix('~')} from the first run to the last answer"))
@@ -104,7 +122,7 @@ def report_values(section: Section) -> dict[str, Any]:
     fields = []
     for name in names:
         levels = section.confidence.loc[name].to_dict() if name in section.confidence.index else {}
-        field = {"name": name, "missing": missing.get(name, 0)}
+        field = {"name": name, "missing": missing.get(name)}
         fields.append(field | {level: levels.get(level) for level in ("low", "medium", "high", "none")})
     times = section.facts.times if section.facts is not None else ()
     return {
@@ -129,8 +147,8 @@ def report_text(section: Section) -> str:
     if section.failures:
         lines.append("What went wrong")
         for failure in section.failures:
-            cause = textwrap.shorten(failure.cause, 60, placeholder=" …")
-            label = textwrap.shorten(failure.examples[0][0], 24, placeholder=" …")
+            cause = shorten(failure.cause, 60)
+            label = shorten(failure.examples[0][0], 24)
             lines.append(f"  {failure.rows:>7,}  {cause}  (row {label})")
     if values["fields"]:
         lines.append(_field_line("Field", "missing", *(("low", "medium", "high", "none") * values["has_confidence"])))
@@ -141,8 +159,8 @@ def report_text(section: Section) -> str:
 
 
 def _field_line(name: str, *cells: object) -> str:
-    shown = ("" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
-    return "".join([f"{textwrap.shorten(name.strip(), 38, placeholder=' …'):<40}", *(f"{cell:>9}" for cell in shown)])
+    shown = ("–" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
+    return "".join([f"{shorten(name.strip(), 38):<40}", *(f"{cell:>9}" for cell in shown)])
 
 
 def _aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
@@ -162,12 +180,6 @@ def dollars(amount: float | None) -> str:
     if amount is None:
         return "price not known"
     return f"${amount:,.3f}" if 0 < amount < 0.01 else f"${amount:,.2f}"
-
-
-def label_text(label: Any) -> str:
-    """Return a column's label as a person reads it."""
-    parts = label if isinstance(label, tuple) else (label,)
-    return " / ".join(str(part) for part in parts if str(part))
 
 
 def _rows(number: int) -> str:

@@ -102,7 +102,7 @@ class EventStream:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         gone = asyncio.ensure_future(_gone(receive))
-        pump = asyncio.ensure_future(self._pump(send))
+        pump = asyncio.ensure_future(self._pump(send, scope["extensions"][TRANSPORT]))
         try:
             await asyncio.wait((gone, pump), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -116,10 +116,12 @@ class EventStream:
         elif error is not None:
             raise error
 
-    async def _pump(self, send: Send) -> None:
+    async def _pump(self, send: Send, transport: asyncio.Transport) -> None:
         async with contextlib.aclosing(self.frames) as chunks:  # type: ignore[type-var]
             try:
                 async for frames in chunks:
+                    if transport.is_closing():  # asyncio would complain of every further write
+                        await asyncio.Event().wait()
                     await send({"type": "http.response.body", "body": b"".join(frames), "more_body": True})
             except CutError:
                 await asyncio.sleep(READ_TIME)

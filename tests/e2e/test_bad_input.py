@@ -357,3 +357,38 @@ def test_unusual_cells_that_can_travel_do(df, sim):
     df.parallel.enrich(SCHEMA)
     assert [run.input["odd"] for run in sim.runs()] == ["1.10", "2024-01-02"]
     assert sim.runs()[0].input["nest"] == {"a": [1, None]}
+
+
+@pytest.mark.parametrize("ask", [pf.report, pf.citations, pf.confidence, pf.low_confidence], ids=lambda f: f.__name__)
+def test_what_is_no_frame_tells_nothing(ask):
+    """Whoever asks a list for a report or for evidence is told that it is no frame."""
+    with pytest.raises(InputError, match="expected an enriched DataFrame, got a list"):
+        ask([1])
+
+
+async def asynchronous(row):
+    """Await nothing."""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"on_row": asynchronous}, "asynchronous"),
+        ({"on_row": lambda: 1}, "cannot be called with one row"),
+        ({"on_row": isinstance}, "cannot be called with one row"),
+        ({"on_row": "print"}, "no function of one row"),
+        ({"progress": "yes"}, "neither True, False nor None"),
+    ],
+    ids=["asynchronous", "no argument", "two arguments", "text", "progress"],
+)
+def test_a_listener_that_cannot_listen_is_refused(df, sim, options, told):
+    """What would fail at the first row, when it is paid for, is refused before anything is sent."""
+    assert told in refusal(sim, InputError, lambda: df.parallel.enrich(SCHEMA, **options))
+
+
+def test_whatever_takes_one_row_may_listen(df, sim):
+    """Methods, built-in functions and classes are called with the row like any function."""
+    heard = []
+    for on_row in (heard.append, print, type, str.format):
+        df.parallel.enrich(SCHEMA, on_row=on_row, progress=False)
+    assert len(heard) == 2

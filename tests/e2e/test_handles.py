@@ -365,3 +365,67 @@ def test_ctrl_c_in_the_loop_stops_it_and_loses_nothing(df, tmp_path):
         stored = pf.Checkpoint(tmp_path / "kept").outcomes()
         assert stored["status"].tolist() == ["completed"]
         assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
+
+
+def test_on_row_hears_of_the_rows_that_a_loop_takes(df):
+    """Iterating over a handle tells its on_row too, whose errors do not come out of the loop."""
+    heard = []
+
+    def listen(row):
+        heard.append(row.position)
+        raise ValueError("my own bug")
+
+    with pf.offline(number, latency=(1, 20), speed=20):
+        run = df.parallel.submit(SCHEMA, on_row=listen, **QUIET)
+        heard.clear()
+        taken = [row.position for row in run]
+    assert sorted(heard) == sorted(taken) == list(range(40))
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
+def test_on_row_cannot_break_a_run_with_what_ends_coroutines(df, error):
+    """Of an error that is no Exception the rest of the batch hears none the less."""
+    heard = []
+
+    def listen(row):
+        heard.append(row.position)
+        raise error("my own")
+
+    with pf.offline(number, latency=0):
+        df.parallel.enrich(SCHEMA, on_row=listen, **QUIET)
+    assert sorted(heard) == list(range(40))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_on_row_may_stop_a_run_as_ctrl_c_does(df, error):
+    """What ends a program goes through, and the same call goes on without paying twice."""
+
+    def listen(row):
+        raise error("enough")
+
+    with pf.offline(number, latency=(0, 20), speed=20) as sim:
+        with pytest.raises(error):
+            df.parallel.enrich(SCHEMA, on_row=listen, **QUIET)
+        out = df.parallel.enrich(SCHEMA, **QUIET)
+        assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
+    assert out["number"].notna().all()
+
+
+def test_a_reader_that_leaves_makes_no_noise(caplog):
+    """The simulator writes nothing to streams that nobody reads any more."""
+    many = pd.DataFrame({"company": [f"Company {n}" for n in range(2500)]})
+    with caplog.at_level("WARNING", logger="asyncio"), pf.offline(latency=0, speed=50, max_per_minute=100_000):
+        run = many.parallel.submit(SCHEMA, checkpoint=None, **QUIET)
+        run.status()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_the_end_of_a_submit_is_that_all_is_sent(df, capsys):
+    """Its last line says sent, that of a result enriched, and that of what nobody finished stopped."""
+    with pf.offline(number, latency=5, speed=20):
+        run = df.parallel.submit(SCHEMA)
+        assert capsys.readouterr().err.splitlines()[-1].startswith("sent: 0 of 40 rows · 20 in flight")
+        run.result()
+        assert capsys.readouterr().err.splitlines()[-1].startswith("enriched: 40 of 40 rows")
+        df.parallel.enrich({"other": int}, timeout=0.1)
+        assert capsys.readouterr().err.splitlines()[-1].startswith("stopped: ")

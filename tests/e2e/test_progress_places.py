@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,15 +99,39 @@ def test_ctrl_c_is_an_answer_too():
     assert "PAID 0" in shown
 
 
+@pytest.mark.parametrize("columns", [45, 60, 70])
+def test_a_narrow_terminal_shows_whole_figures(columns):
+    """What does not fit is left out from the end; no figure is cut."""
+    shown = in_terminal(CODE.replace("CONFIRM", ""), columns=columns)
+    figures = [line.partition("/60 rows")[2].strip() for line in shown.split("\r") if "/60 rows" in line]
+    parts = [
+        part for figure in figures for part in re.sub(r"\s*\n.*", "", figure, flags=re.DOTALL)[2:].split(" · ") if part
+    ]
+    assert parts
+    whole = re.compile(r"~?<?[\d,.]+ (s|min|h) left|[\d,]+ (failed|in flight)|[\d,]+/min|\$[\d,.]+")
+    assert [part for part in parts if not whole.fullmatch(re.sub(r"\x1b.*", "", part))] == []
+
+
+def test_a_bar_is_written_as_the_stream_can():
+    """Where the stream knows no such characters, the figures of the bar are written plainly, too."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.replace("CONFIRM", "progress=True")], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii:backslashreplace"},
+    )  # fmt: skip
+    assert "enriched: 100%" in done.stderr
+    assert "\\x" not in done.stderr
+
+
 def test_a_pipe_gets_its_lines_and_no_bar():
-    """Into a file go the announcement and the group's address, nothing that moves."""
+    """Into a file go the announcement, the group's address and how it ended, nothing that moves."""
     done = subprocess.run(
         [sys.executable, "-c", CODE.replace("CONFIRM", "")], capture_output=True, text=True, check=True,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
-    first, second = done.stderr.splitlines()
+    first, second, last = done.stderr.splitlines()
     assert first.startswith("60 rows -> 60 runs - $0.60")
     assert second.startswith("group http://127.0.0.1")
+    assert re.fullmatch(r"enriched: 60 of 60 rows( - [\d,]+/min)? - \$0\.60", last)
     assert "\r" not in done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import re
@@ -187,3 +188,51 @@ def test_bars_of_the_users_own_are_left_as_they_are():
         work(progress)
     assert tqdm.monitor_interval == 10
     assert type(tqdm.get_lock()).__module__.startswith("tqdm")
+
+
+def test_a_long_silence_is_broken_now_and_then(capsys, monkeypatch):
+    """A line says how far it is although no run ends, and none comes after the end."""
+    monkeypatch.setattr("parallel_frames._progress.LINE_EVERY", 0.02)
+
+    async def wait():
+        with showing(None) as progress:
+            begin(progress)
+            progress.started(rows=10, waiting=10)
+            progress.sent(5)
+            await asyncio.sleep(0.3)
+        told = capsys.readouterr().err.splitlines()
+        await asyncio.sleep(0.1)
+        return told
+
+    *lines, last = asyncio.run(wait())
+    assert 3 < len(lines) < 16
+    assert set(lines) == {"0 of 10 rows · 5 in flight · $0.05"}
+    assert last == "stopped: 0 of 10 rows · 5 in flight · $0.05"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("left_as", "word"), [(None, "stopped"), ("sent", "sent")])
+def test_the_end_is_told_where_no_bar_tells_it(capsys, caplog, left_as, word):
+    """The log and a pipe hear how far it came, in the word for how it ended."""
+    with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(None) as progress:
+        begin(progress)
+        progress.started(rows=10, waiting=10)
+        progress.finished(outcome("a"), waiting=9)
+        if left_as is not None:
+            progress.leave_as(left_as)
+    assert capsys.readouterr().err == f"{word}: 1 of 10 rows · $0.00\n"
+    assert caplog.messages[-1] == f"{word}: 1 of 10 rows · $0.00"
+
+
+def test_an_error_has_its_own_words(capsys):
+    """Where an enrichment ends with an error nothing is said beside it."""
+
+    def fail():
+        with showing(None) as progress:
+            begin(progress)
+            progress.started(rows=10, waiting=10)
+            raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        fail()
+    assert capsys.readouterr().err == ""

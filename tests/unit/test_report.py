@@ -10,6 +10,8 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._html import render, web_address
+from parallel_frames._report._times import BOTTOM, LEFT, RIGHT, draw_timeline
+from parallel_frames._report._words import share_text, shorten
 from parallel_frames.errors import InputError
 from parallel_frames.simulator import Answer, Failure
 
@@ -127,7 +129,14 @@ def test_the_text_fits_a_screen(out):
         assert word in text
 
 
-@pytest.mark.parametrize("form", ["report", "frame", "card", "plan", "findings", "page"])
+def checkpoint_html(path):
+    """Return what a notebook shows of a checkpoint with an outcome."""
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        pd.DataFrame({"company": ["a"]}).parallel.enrich({"n": int}, checkpoint=path, progress=False)
+    return pf.Checkpoint(path)._repr_html_()
+
+
+@pytest.mark.parametrize("form", ["report", "frame", "card", "plan", "findings", "checkpoint", "page"])
 def test_html_is_whole_and_harmless(out, form, tmp_path):
     """Nothing that came from the web becomes markup, nothing is loaded, and every tag that opens closes."""
     frame, report, card = out
@@ -141,6 +150,7 @@ def test_html_is_whole_and_harmless(out, form, tmp_path):
             "plan": lambda: (
                 frame.head(2).parallel.plan({HOSTILE: str, "sources": str}, prefix="p", **QUIET)._repr_html_()
             ),
+            "checkpoint": lambda: checkpoint_html(tmp_path / HOSTILE.replace("/", "")),
             "findings": lambda: pf.lint({HOSTILE: str, "sources": str})._repr_html_(),
         }
         text = makers[form]()
@@ -149,8 +159,8 @@ def test_html_is_whole_and_harmless(out, form, tmp_path):
     assert page.loads == []
     assert all(link.startswith(("http://", "https://")) for link in page.links)
     assert not re.search(r"url\(|@import", text)
-    if form in ("page", "plan"):
-        assert "&lt;script&gt;" in text
+    if form in ("page", "plan", "checkpoint"):
+        assert "&lt;script" in text
 
 
 def test_the_page_opens_answers(out, tmp_path):
@@ -199,7 +209,8 @@ def test_a_frame_of_no_rows_reports():
     with pf.offline(latency=0):
         out = pd.DataFrame({"company": pd.Series([], dtype=str)}).parallel.enrich({"n": int}, **QUIET)
     assert out.parallel.report().counts == {}
-    assert "0 rows" in repr(out.parallel.report()) or repr(out.parallel.report())
+    assert repr(out.parallel.report()).startswith("0 of 0 rows completed")
+    assert "0 of 0 rows completed" in pf.last()._repr_html_()
 
 
 def test_the_plot_has_a_line_for_sent_finished_and_failed(out):
@@ -213,6 +224,8 @@ def test_the_plot_has_a_line_for_sent_finished_and_failed(out):
     assert report.plot(ax) is ax
     assert [line.get_label() for line in ax.lines] == ["sent", "finished", "failed"]
     assert [line.get_ydata()[-1] for line in ax.lines] == [40, 40, 4]
+    assert {(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines} == {(0, 0)}
+    assert len({line.get_xdata()[-1] for line in ax.lines}) == 1
     plt.close("all")
     with pytest.raises(InputError, match="not known here"):
         frame.parallel.report().plot()
@@ -249,3 +262,85 @@ def test_a_template_that_lacks_a_value_is_an_error():
 
     with pytest.raises(jinja2.UndefinedError):
         render("plan.html")
+
+
+def test_what_is_not_known_is_not_counted(out):
+    """Without attrs the fields are those with evidence; where their columns are gone there is a dash and no nought."""
+    frame, report, _ = out
+    bare = frame.copy()
+    bare.attrs.clear()
+    assert bare.parallel.report().missing == report.missing
+    gone = bare.drop(columns=["founded", "sector"]).parallel.report()
+    assert gone.missing == {}
+    assert re.search(r"^founded +–", repr(gone), re.MULTILINE)
+    assert '<th scope="row">founded</th><td class="pf-n">–</td>' in gone._repr_html_()
+
+
+def test_each_enrichment_has_its_own_fields_without_attrs():
+    """Prefixes and numbers tell which fields a status column speaks of."""
+    df = pd.DataFrame({"company": ["Company 1", "Company 2"]})
+    with pf.offline(lambda _: Answer({"n": 1}, basis={"n": "low"}), latency=0):
+        once = df.parallel.enrich({"n": int}, basis="columns", **QUIET)
+        both = once.parallel.enrich({"n": int}, basis="columns", prefix="b_", **QUIET)
+        third = both.parallel.enrich({"n": int}, basis="columns", if_exists="suffix", inputs=["company"], **QUIET)
+    third.attrs.clear()
+    assert [list(section.missing) for section in third.parallel.report().sections] == [["n"], ["b_n"], ["n_2"]]
+
+
+def test_the_report_of_a_handle_counts_the_rows_it_asked():
+    """With where= the report says what the handle says, and how many rows were not asked."""
+    df = pd.DataFrame({"company": [f"Company {n}" for n in range(6)]})
+    with pf.offline(answer, latency=0):
+        df.parallel.enrich(SCHEMA, where=[True, True, False, False, False, False], **QUIET)
+        run = pf.last()
+        assert run.report().counts == run.status() == {"completed": 2}
+    assert "2 of 2 rows completed" in repr(run.report())
+    assert re.search("not asked +4 rows", repr(run.report()))
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "told"),
+    [(19_999, 20_000, ">99%"), (1, 20_000, "<1%"), (20_000, 20_000, "100%"), (0, 3, "0%"), (1, 3, "33%")],
+)
+def test_all_and_none_are_said_only_where_they_are_exact(part, whole, told):
+    """One failure in many rows is not 100%, and one success not 0%."""
+    assert share_text(part, whole) == told
+
+
+def test_a_timeline_goes_in_steps():
+    """A single failure late is a step up late, and every line reaches from the first moment to the last."""
+    second = "2026-11-20T12:00:{:02}Z".format
+    times = [(second(0), second(10), "completed"), (second(1), second(8), "failed")]
+    lines = {line["name"]: line["points"].split() for line in draw_timeline(times, duration=str)["lines"]}
+    start, corner, top, end = ([float(part) for part in point.split(",")] for point in lines["failed"])
+    assert start[1] == corner[1]
+    assert corner[0] == top[0] > start[0]
+    assert top[1] == end[1] < corner[1]
+    assert {points[0] for points in lines.values()} == {f"{LEFT},{BOTTOM}"}
+    assert {points[-1].split(",")[0] for points in lines.values()} == {f"{RIGHT}"}
+
+
+def test_two_columns_of_one_status_are_named():
+    """A frame beside itself has two status columns of one name: the message names them and says how to keep one."""
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        out = pd.DataFrame({"company": ["a"]}).parallel.enrich({"n": int}, **QUIET)
+    twice = pd.concat([out, out], axis=1)
+    with pytest.raises(InputError, match=r"2 columns named 'parallel_status'.*duplicated"):
+        twice.parallel.report()
+    assert twice.loc[:, ~twice.columns.duplicated()].parallel.report().counts == {"completed": 1}
+
+
+def test_a_users_column_that_only_sounds_like_evidence_is_shown(tmp_path):
+    """Only a name that ends as evidence ends is shown behind other columns."""
+    df = pd.DataFrame({"company": ["a"], "my parallel_basis notes": ["keep me"]})
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        out = df.parallel.enrich({"n": int}, inputs=["company"], basis="columns", **QUIET)
+    assert "keep me" in out.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("short", "short"), ("one two three four", "one two …"), ("a" * 30, "a" * 11 + "…")]
+)
+def test_long_texts_are_cut_and_never_lost(text, told):
+    """Between words where there are some, and within a word that alone is too long."""
+    assert shorten(text, 12) == told

@@ -14,7 +14,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._progress._ask import ask
-from parallel_frames._progress._screen import bar_class, bar_file, in_notebook, in_terminal, print_line
+from parallel_frames._progress._screen import bar_class, bar_file, in_notebook, in_terminal, print_line, readable
 from parallel_frames._progress._tally import Tally
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._model import Outcome
 
-__all__ = ["Progress", "Tally", "ask", "showing"]
+__all__ = ["Progress", "Tally", "ask", "readable", "showing"]
 
 logger = logging.getLogger("parallel_frames")
 

@@ -118,7 +118,8 @@ def submit_command(source: str, target: str | None, **said: Any) -> None:
         return
     for group_id in run.group_ids:
         show(group_id)
-    say(f"{told['runs']:,} runs are with the service{_costs(run.cost)}. The same command with enrich fetches the answers.")
+    sent = f"{told['runs']:,} runs are with the service{_costs(run.cost)}"
+    say(f"{sent}. The same command with enrich fetches the answers.")
 
 
 def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_sending: bool = True) -> Asked:

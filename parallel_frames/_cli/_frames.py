@@ -40,7 +40,8 @@ def format_of(name: str) -> Format:
         return "jsonl"
     known = EXTENSIONS.get(Path(name).suffix.lower())
     if known is None:
-        raise InputError(f"{name}: the extension says the format, and there are {', '.join(EXTENSIONS)}, or - for pipes.")
+        known_ones = ", ".join(EXTENSIONS)
+        raise InputError(f"{name}: the extension says the format, and there are {known_ones}, or - for pipes.")
     return known
 
 
@@ -99,7 +100,7 @@ def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
                     raise ValueError(f"line {number}: {error}") from None
     for number, each in enumerate(found, start=1):
         if not isinstance(each, dict):
-            raise ValueError(f"row {number} is no object")
+            raise ValueError(f"row {number} is no object")  # noqa: TRY004
     return found
 
 
@@ -195,22 +196,24 @@ def _with_plain_index(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _with_text_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with JSON texts where a cell holds more than one value."""
+    import numpy as np
+
     nested = [at for at, dtype in enumerate(frame.dtypes) if _may_nest(dtype)]
     if not nested:
         return frame
     frame = frame.copy()
     for at in nested:
         cells = [_json(cell).decode() if _is_nested(cell) else cell for cell in frame.iloc[:, at].tolist()]
-        frame.isetitem(at, type(frame.iloc[:, at])(cells, index=frame.index, dtype=object))
+        frame.isetitem(at, np.array([*cells, None], dtype=object)[:-1])  # None: never read as a table of cells
     return frame
 
 
 def _may_nest(dtype: Any) -> bool:
-    return dtype == object or str(dtype).startswith(("list", "struct", "large_list", "map"))
+    return str(dtype) == "object" or str(dtype).startswith(("list", "struct", "large_list", "map"))
 
 
 def _is_nested(cell: Any) -> bool:
-    return isinstance(cell, dict | list | tuple) or hasattr(cell, "tolist") and getattr(cell, "ndim", 0) > 0
+    return isinstance(cell, dict | list | tuple) or getattr(cell, "ndim", 0) > 0
 
 
 def _write_json(frame: pd.DataFrame, sink: BinaryIO, *, lines: bool) -> None:

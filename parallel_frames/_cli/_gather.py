@@ -38,7 +38,7 @@ async def gather_runs(
     start: str | None,
     say: Callable[[str], object],
 ) -> None:
-    """Write what a group holds, and with `follow` go on until it has no active run; `start` is the event to begin after.
+    """Write what a group holds; with `follow` until it has no active run, and what came after the event `start` only.
 
     Raises
     ------
@@ -110,8 +110,12 @@ class _Gathering:
                 async with aclosing(stream) as events:
                     async for event in events:
                         await queue.put(event)
-            finally:
+            except asyncio.CancelledError:
+                raise  # nobody takes from the queue any more
+            except BaseException:
                 await queue.put(None)
+                raise
+            await queue.put(None)
 
         listening = asyncio.ensure_future(listen())
         try:

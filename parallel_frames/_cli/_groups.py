@@ -38,8 +38,14 @@ def status_command(group_id: str, *, watch: bool, every: float, as_json: bool, *
     client = _client(said)
 
     def tell(status: GroupStatus) -> None:
-        told = {"group_id": group_id, "runs": status.runs, "counts": dict(status.counts),
-                "is_active": status.is_active, "url": client.url_of(group_id), "metadata": dict(status.metadata)}  # fmt: skip
+        told = {
+            "group_id": group_id,
+            "runs": status.runs,
+            "counts": dict(status.counts),
+            "is_active": status.is_active,
+            "url": client.url_of(group_id),
+            "metadata": dict(status.metadata),
+        }
         if as_json:
             show_json(told)
             return
@@ -91,9 +97,7 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
     client = _client(said)
     with open_lines(output) as lines:
         try:
-            run_from_anywhere(
-                lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say)
-            )
+            run_from_anywhere(lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say))
         except (KeyboardInterrupt, asyncio.CancelledError):
             if output == "-" and lines.last_event_id:
                 say(f"The last event written is {lines.last_event_id}: go on with --follow --last-event-id of it.")

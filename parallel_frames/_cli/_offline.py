@@ -63,7 +63,9 @@ def demo_command(rows: int) -> None:
 
 @click.command(
     "simulate",
-    epilog=examples("parallel-frames simulate --port 8787", "parallel-frames simulate --latency 2 --max-per-minute 600"),
+    epilog=examples(
+        "parallel-frames simulate --port 8787", "parallel-frames simulate --latency 2 --max-per-minute 600"
+    ),
 )
 @click.option("--port", type=PORT, default=0, metavar="N", help="Where to listen.  [default: a free port]")
 @click.option("--max-per-minute", type=ABOVE, default=2000, show_default=True, metavar="N", help="Runs a minute.")

@@ -27,7 +27,9 @@ SCHEMA = (
     click.option("--column", "columns", type=COLUMN, multiple=True, metavar="'NAME (TYPE): TEXT'",
                  help="One column to find out, repeatable; TYPE is str, int, float, bool, date, datetime or list[str]."),
 )  # fmt: skip
-PROCESSOR = click.option("--processor", default="base", show_default=True, help="Decides price and depth: lite to ultra8x.")
+PROCESSOR = click.option(
+    "--processor", default="base", show_default=True, help="Decides price and depth: lite to ultra8x."
+)
 SERVICE = (
     click.option("--base-url", metavar="URL", help="The service's address.  [default: $PARALLEL_BASE_URL]"),
     click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
@@ -39,7 +41,7 @@ FRAME = (
     *SCHEMA,
     PROCESSOR,
     click.option("--inputs", type=TEXT, multiple=True, metavar="COLUMN|TEMPLATE",
-                 help="What a row sends: a column, repeatable, or a text 'Research {company}'.  [default: all columns]"),
+                 help="What a row sends: a column, repeatable, or a text 'Is {company} listed?'.  [default: all]"),
     click.option("--where", type=click.Choice(["missing", "failed"]), help="Ask only these rows."),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask only the first N distinct inputs."),
     click.option("--checkpoint", metavar="DIR|auto|none",
@@ -60,7 +62,7 @@ FRAME = (
                  help="Metadata of each run, repeatable."),
     click.option("--max-per-minute", type=click.IntRange(1), metavar="N", help="Runs sent a minute.  [default: 2000]"),
     *SERVICE,
-    click.option("--older-than", type=DURATION, metavar="TIME", help="Ask again what was answered before, such as 30d."),
+    click.option("--older-than", type=DURATION, metavar="TIME", help="Ask again what was answered before 30d ago."),
     click.option("--provenance", is_flag=True, help="Add columns that tell the run and time of each answer."),
     click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
     click.option("--progress/--no-progress", default=None, help="Show a bar, or nothing.  [default: by the place]"),
@@ -78,6 +80,9 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
         return function
 
     return add
+
+
+SAME: Final = "processor where limit on_mismatch refresh retry_failed basis prefix if_exists max_cost timeout max_in_flight progress"
 
 
 def examples(*lines: str) -> str:
@@ -100,8 +105,7 @@ def client_of(said: Mapping[str, Any], *, for_sending: bool = True) -> Client | 
 
 def options_of(said: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as `parallel_frames.enrich` takes them, without checkpoint and client."""
-    same = "processor where limit on_mismatch refresh retry_failed basis prefix if_exists max_cost timeout max_in_flight progress"
-    asked = {name: said[name] for name in same.split()}
+    asked = {name: said[name] for name in SAME.split()}
     metadata = dict_of(said["metadata"], option="--metadata")
     return {**asked, "inputs": _inputs(said["inputs"]), "metadata": metadata or None}
 

@@ -66,6 +66,6 @@ def remove_job(folder: Path) -> None:
     """Remove a job whole: it loses its name at once, and then its files."""
     with alone_in(folder):
         gone = folder.with_name(f".removed-{folder.name}-{time.time_ns()}")
-        guarded(folder, lambda: folder.rename(gone) and None)
+        guarded(folder, lambda: folder.rename(gone))
         sync_folder(folder.parent)
     shutil.rmtree(gone, ignore_errors=True)

@@ -176,10 +176,13 @@ def is_being_written(folder: Path) -> bool:
     if not (folder / "lock").exists():
         return False
     try:
-        with _written_by_us(folder):
-            return False
-    except CheckpointLockedError:
+        with filelock.FileLock(folder / "lock", timeout=0):
+            _refuse_other_host(folder / "writer.json")
+    except (filelock.Timeout, CheckpointLockedError):
         return True
+    except OSError:  # not ours to lock; who would write it is told when they try
+        return False
+    return False
 
 
 @contextlib.contextmanager

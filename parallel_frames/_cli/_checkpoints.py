@@ -1,4 +1,4 @@
-"""`checkpoint`: what checkpoints hold, whether it is sound, and making them smaller; never one that is being written."""
+"""`checkpoint`: what checkpoints hold, whether it is sound, and making them smaller, unless they are being written."""
 
 from __future__ import annotations
 
@@ -122,7 +122,10 @@ def _describe(folder: Path) -> dict[str, Any]:
 @PATH
 @JSON
 def verify_command(path: str | None, *, as_json: bool) -> Exit:
-    """Read every file, checksums included. Exit code 1 where one is damaged; the next enrichment finds its rows again."""
+    """Read every file, checksums included.
+
+    Exit code 1 where one is damaged; the next enrichment finds its rows again.
+    """
     damaged = _inside(path).verify().to_dict("records")
     if as_json:
         show_json(damaged)
@@ -204,7 +207,10 @@ def _loss(each: dict[str, Any]) -> str:
 @ONE_JOB
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 def export_command(path: str, out: str, job: str | None, *, overwrite: bool) -> None:
-    """Write the stored outcomes to OUT (.parquet, .csv, .jsonl ...): one line per run, JSON texts as the service sent them."""
+    """Write the stored outcomes to OUT, a .parquet, .csv or .jsonl file.
+
+    One line per run; JSON texts are as the service sent them.
+    """
     from parallel_frames._cli._frames import check_target, write_frame
 
     check_target(out, overwrite=overwrite)

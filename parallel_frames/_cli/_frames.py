@@ -78,7 +78,9 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
     if kind == "feather":
         return pd.read_feather(source)
     if kind == "csv":  # only an empty cell is missing: NA is Namibia's code
-        return pd.read_csv(source, float_precision="round_trip", keep_default_na=False, na_values=[""])
+        old = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # later ones read every digit by themselves
+        exact: Any = {"float_precision": "round_trip"} if old else {}
+        return pd.read_csv(source, keep_default_na=False, na_values=[""], **exact)
     text = sys.stdin.buffer.read() if source == PIPE else Path(source).read_bytes()
     return _frame_of(_objects_in(text, kind))
 

@@ -25,7 +25,7 @@ APIS: Final = ("auto", "published", "published-v1beta", "seed")
 SCHEMA = (
     click.option("--schema", metavar="FILE|MODULE:MODEL", help="What to find out: a JSON file, or a model to import."),
     click.option("--column", "columns", type=COLUMN, multiple=True, metavar="'NAME (TYPE): TEXT'",
-                 help="One column to find out, repeatable; TYPE is str, int, float, bool, date, datetime or list[str]."),
+                 help="One column to find out, repeatable. TYPE: str, int, float, bool, date, datetime, list[str]."),
 )  # fmt: skip
 PROCESSOR = click.option(
     "--processor", default="base", show_default=True, help="Decides price and depth: lite to ultra8x."
@@ -82,7 +82,10 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     return add
 
 
-SAME: Final = "processor where limit on_mismatch refresh retry_failed basis prefix if_exists max_cost timeout max_in_flight progress"
+SAME: Final = (
+    "processor where limit on_mismatch refresh retry_failed basis prefix if_exists max_cost timeout max_in_flight "
+    "progress"
+)
 
 
 def examples(*lines: str) -> str:

@@ -25,7 +25,7 @@ TYPES: Final[Mapping[str, Any]] = {
 }
 
 
-class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore] - generic in some versions only
+class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in some versions only
     """An option's text, read by a function whose ValueError says what is wrong.
 
     Several in one environment variable stand one a line: a column's name may hold spaces.

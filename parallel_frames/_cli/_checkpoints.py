@@ -60,10 +60,10 @@ def _summary(path: str | None) -> list[dict[str, Any]]:
 @checkpoint_command.command("list", epilog=examples("parallel-frames checkpoint list out.parquet.ckpt --json"))
 @PATH
 @JSON
-def list_command(path: str | None, *, as_json: bool) -> None:
+def list_command(path: str | None, *, json: bool) -> None:
     """List the jobs: processor, host, answers, groups, when they began, size."""
     lines = _summary(path)
-    if as_json:
+    if json:
         show_json(lines)
         return
     head = ("job", "processor", "host", "completed", "failed", "groups", "created_at", "bytes")
@@ -74,18 +74,18 @@ def list_command(path: str | None, *, as_json: bool) -> None:
 @PATH
 @ONE_JOB
 @JSON
-def show_command(path: str | None, job: str | None, *, as_json: bool) -> None:
+def show_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Show each job whole: its schema, its groups, what is answered and what is under way."""
     told = [_describe(folder) for folder in _jobs(path, [job] if job else [])]
-    if as_json:
+    if json:
         show_json(told)
         return
-    import json
+    from json import dumps
 
     for each in told:
         show(f"{each.pop('path')}")
         for name, value in each.items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
             show(f"  {name:<13}{text}")
 
 
@@ -121,13 +121,13 @@ def _describe(folder: Path) -> dict[str, Any]:
 @checkpoint_command.command("verify", epilog=examples("parallel-frames checkpoint verify out.parquet.ckpt"))
 @PATH
 @JSON
-def verify_command(path: str | None, *, as_json: bool) -> Exit:
+def verify_command(path: str | None, *, json: bool) -> Exit:
     """Read every file, checksums included.
 
     Exit code 1 where one is damaged; the next enrichment finds its rows again.
     """
     damaged = _inside(path).verify().to_dict("records")
-    if as_json:
+    if json:
         show_json(damaged)
     elif damaged:
         show_table(("job", "file"), [[line["job"], line["file"]] for line in damaged])
@@ -156,19 +156,19 @@ def compact_command(path: str | None, job: str | None) -> None:
     ),
 )
 @PATH
-@click.option("--job", "jobs", multiple=True, metavar="HASH", help="Remove this job, repeatable.")
+@click.option("--job", multiple=True, metavar="HASH", help="Remove this job, repeatable.")
 @click.option("--older-than", type=DURATION, metavar="TIME", help="Remove jobs not used for so long, such as 90d.")
 @YES
-def prune_command(path: str | None, jobs: tuple[str, ...], older_than: float | None, *, yes: bool) -> None:
+def prune_command(path: str | None, job: tuple[str, ...], older_than: float | None, *, yes: bool) -> None:
     """Remove jobs. What they hold was paid for, and asking it again is paid again.
 
     A job that is being written is never removed.
     """
     from parallel_frames._checkpoint import last_used, remove_job
 
-    if not jobs and older_than is None:
+    if not job and older_than is None:
         raise click.UsageError("Say which jobs: --job HASH, or --older-than 90d.")
-    folders = _jobs(path, jobs)
+    folders = _jobs(path, job)
     if older_than is not None:
         folders = [folder for folder in folders if last_used(folder) < time.time() - older_than]
     described = [_describe(folder) for folder in folders]

@@ -38,7 +38,7 @@ def plan_command(source: str, target: str | None, **said: Any) -> None:
     from parallel_frames._cli._way import choose_way
 
     plan = choose_way(_asked(source, target, said, for_sending=False)).plan()
-    if said["as_json"]:
+    if said["json"]:
         show_json(asdict(plan))
     else:
         show(str(plan))
@@ -67,14 +67,14 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
     from parallel_frames._cli._way import choose_way
 
     asked = _asked(source, target or PIPE, said)
-    if said["as_json"] and asked.target == PIPE:
+    if said["json"] and asked.target == PIPE:
         raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
     check_target(str(asked.target), overwrite=asked.overwrite)
     way = choose_way(asked)
     if not said["yes"]:
         _agree(way.plan())
     done = way.enrich()
-    _tell_done(done, as_json=said["as_json"])
+    _tell_done(done, as_json=said["json"])
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if said["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE
 
@@ -113,7 +113,7 @@ def submit_command(source: str, target: str | None, **said: Any) -> None:
         "url": run.url,
         "checkpoint": run.checkpoint,
     }
-    if said["as_json"]:
+    if said["json"]:
         show_json(told)
         return
     for group_id in run.group_ids:
@@ -127,7 +127,7 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
     from parallel_frames._cli._frames import PIPE
     from parallel_frames._cli._way import Asked
 
-    schema = read_schema(said["schema"], said["columns"])
+    schema = read_schema(said["schema"], said["column"])
     options = {**options_of(said), "client": client_of(said, for_sending=for_sending)}
     asked = Asked(source, target, schema, options, said["overwrite"], said["provenance"], said["older_than"])
     given = said["checkpoint"]
@@ -137,7 +137,8 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
         checkpoint = "auto"
     else:
         checkpoint = f"{target}.ckpt"
-        say(f"The checkpoint is {checkpoint}, beside the target.")
+        if for_sending:
+            say(f"The checkpoint is {checkpoint}, beside the target.")
     return replace(asked, options={**options, "checkpoint": checkpoint})
 
 

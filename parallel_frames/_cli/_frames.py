@@ -80,7 +80,8 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
     if kind == "csv":  # only an empty cell is missing: NA is Namibia's code
         old = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # later ones read every digit by themselves
         exact: Any = {"float_precision": "round_trip"} if old else {}
-        return pd.read_csv(source, keep_default_na=False, na_values=[""], **exact)
+        frame: pd.DataFrame = pd.read_csv(source, keep_default_na=False, na_values=[""], **exact)
+        return frame
     text = sys.stdin.buffer.read() if source == PIPE else Path(source).read_bytes()
     return _frame_of(_objects_in(text, kind))
 
@@ -107,12 +108,15 @@ def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
 
 
 def _frame_of(objects: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return objects as a frame; whole numbers stay whole where a cell is missing."""
+    """Return objects as a frame; numbers stay as they are where a cell is missing."""
     import pandas as pd
 
     names = dict.fromkeys(name for each in objects for name in each)
-    columns = {name: pd.Series([each.get(name) for each in objects], dtype=object) for name in names}
-    return pd.DataFrame(columns, index=range(len(objects))).infer_objects()
+    columns = {}
+    for name in names:
+        cells = pd.Series([each.get(name) for each in objects], dtype=object)
+        columns[name] = cells if cells.isna().any() else cells.infer_objects()
+    return pd.DataFrame(columns, index=range(len(objects)))
 
 
 # Writing

@@ -136,9 +136,10 @@ class _Gathering:
     async def take_listing(self) -> None:
         """Write every finished run of the group that is not there yet."""
         backoff = Backoff()
+        known, listed = 0, dict[str, RunEvent]()
         for attempt in range(TRIES):
             known = (await self._session.group_status(self._group_id)).runs
-            listed: dict[str, RunEvent] = {}
+            listed = {}
             await self._list(lambda event, listed=listed: listed.update({event.run_id: event}))  # type: ignore[misc]
             # Its cursors are of another sequence than the stream's.
             await self._keep([replace(event, event_id=None) for event in listed.values()])

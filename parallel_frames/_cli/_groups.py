@@ -31,7 +31,7 @@ def _client(said: dict[str, Any]) -> Client:
 @click.option("--watch", is_flag=True, help="Tell again whenever it changed, until no run is active.")
 @click.option("--every", type=DURATION, default="5s", show_default=True, metavar="TIME", help="How often to look.")
 @with_options(*SERVICE, JSON)
-def status_command(group_id: str, *, watch: bool, every: float, as_json: bool, **said: Any) -> None:
+def status_command(group_id: str, *, watch: bool, every: float, json: bool, **said: Any) -> None:
     """Say how a group stands: its runs by status, its address, its metadata."""
     from parallel_frames._bridge import run_from_anywhere
 
@@ -46,7 +46,7 @@ def status_command(group_id: str, *, watch: bool, every: float, as_json: bool, *
             "url": client.url_of(group_id),
             "metadata": dict(status.metadata),
         }
-        if as_json:
+        if json:
             show_json(told)
             return
         counts = " · ".join(f"{count:,} {name}" for name, count in status.counts.items() if count)
@@ -56,7 +56,7 @@ def status_command(group_id: str, *, watch: bool, every: float, as_json: bool, *
         async with client.session() as session:
             status = await session.find_group(group_id)
             tell(status)
-            if not as_json:
+            if not json:
                 show(f"  {client.url_of(group_id)}")
                 for name, value in status.metadata.items():
                     show(f"  {name}: {value}")

@@ -24,7 +24,7 @@ APIS: Final = ("auto", "published", "published-v1beta", "seed")
 
 SCHEMA = (
     click.option("--schema", metavar="FILE|MODULE:MODEL", help="What to find out: a JSON file, or a model to import."),
-    click.option("--column", "columns", type=COLUMN, multiple=True, metavar="'NAME (TYPE): TEXT'",
+    click.option("--column", type=COLUMN, multiple=True, metavar="'NAME (TYPE): TEXT'",
                  help="One column to find out, repeatable. TYPE: str, int, float, bool, date, datetime, list[str]."),
 )  # fmt: skip
 PROCESSOR = click.option(
@@ -34,7 +34,7 @@ SERVICE = (
     click.option("--base-url", metavar="URL", help="The service's address.  [default: $PARALLEL_BASE_URL]"),
     click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+JSON = click.option("--json", is_flag=True, help="Print for machines.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 FRAME = (

@@ -53,8 +53,8 @@ def point_at(sim, monkeypatch):
 def run():
     """Run a command in this process; give its exit code, output and error stream."""
 
-    def invoke(*arguments, input=None):
-        return CliRunner().invoke(app, list(map(str, arguments)), input=input, catch_exceptions=False)
+    def invoke(*arguments):
+        return CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
 
     return invoke
 

@@ -74,7 +74,7 @@ def test_prune_says_what_is_lost_and_wants_a_yes(run, job):
     assert job.exists()
     assert run("checkpoint", "prune", "c.ckpt", "--job", job.name[:4], "--yes").exit_code == 0
     assert list(job.parent.iterdir()) == []
-    assert run("checkpoint", "prune", "c.ckpt").exit_code == 4
+    assert run("checkpoint", "prune", "c.ckpt", "--older-than", "1d").exit_code == 4
 
 
 def test_a_job_that_is_being_written_is_left_alone(run, job):

@@ -204,8 +204,8 @@ def test_options_stand_in_the_environment_too(run, monkeypatch):
     write_rows("rows.csv", "Acme")
     monkeypatch.setenv("PARALLEL_FRAMES_PLAN_PROCESSOR", "pro")
     monkeypatch.setenv("PARALLEL_FRAMES_PLAN_COLUMN", "ceo: name of the CEO\nsize (int): letters")
-    monkeypatch.setenv("PARALLEL_FRAMES_PLAN_COLUMNS", "ceo: name of the CEO\nsize (int): letters")
-    told = json.loads(run("plan", "rows.csv", "--json").stdout)
+    monkeypatch.setenv("PARALLEL_FRAMES_PLAN_JSON", "1")
+    told = json.loads(run("plan", "rows.csv").stdout)
     assert (told["processor"], told["cost"]) == ("pro", 0.1)
 
 

@@ -33,7 +33,9 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.FINE: "all fine",
     Exit.FAILED: "rows without a whole answer (the target is written), lint errors, damaged files",
     Exit.USAGE: "bad usage or bad input, or no yes to the question; nothing was sent",
-    Exit.SERVICE: "the service refused or is unavailable; the same command goes on",
+    Exit.SERVICE: (
+        "the service refused or is unavailable, or the target could not be written in the end; the same command goes on"
+    ),
     Exit.CHECKPOINT: "the checkpoint cannot be used as it is",
     Exit.INTERRUPTED: "interrupted; the same command goes on",
 }

@@ -9,6 +9,7 @@ import click
 
 import parallel_frames as pf
 from parallel_frames._cli._frames import PIPE, check_target, format_of, read_frame, rehearse, write_frame
+from parallel_frames.errors import InputError, ParallelFramesError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +122,10 @@ class InMemory:
         check_target(target, overwrite=self._asked.overwrite)
         rehearse(self.frame, target)
         out = pf.enrich(self.frame, self._asked.schema, **self._asked.options)
-        write_frame(out, target)
+        try:
+            write_frame(out, target)
+        except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
+            raise ParallelFramesError(str(error)) from error
         told, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
         return Done(
             target,

@@ -191,6 +191,23 @@ def test_submit_leaves_at_once_and_enrich_fetches(run, monkeypatch):
         assert sim.counts.runs == 2
 
 
+def test_a_target_that_cannot_be_written_in_the_end_is_resumable(start, monkeypatch, place):
+    """What was paid for is safe: exit code 3, and the same command writes it without paying again."""
+    with Simulator(size, latency=60, speed=20) as sim:
+        point_at(sim, monkeypatch)
+        write_rows("rows.csv", "Acme")
+        (place / "there").mkdir()
+        command = ("enrich", "rows.csv", "there/out.csv", *SIZE, "--yes", "--checkpoint", "c.ckpt")
+        process = start(*command)
+        sim.wait_until(lambda counts: counts.runs == 1, timeout=60)
+        (place / "there").rmdir()
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, "To go on: " in err) == (3, True), err
+        (place / "there").mkdir()
+        assert start(*command).wait(60) == 0
+        assert sim.counts.runs == 1
+
+
 def test_plan_needs_no_key_and_sends_nothing(run):
     """Runs and price are told to people and to machines."""
     write_rows("rows.csv", "Acme", "Globex", "Acme")

@@ -55,7 +55,8 @@ FLOORS = {
     "parallel_frames": 13,  # the package's own names
     "simulator": 13,  # knows nothing of ours: see ALONE
     "_demo": 14,
-    "__main__": 15,
+    "_cli": 15,
+    "__main__": 16,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
 ALONE = {"simulator", "errors", "_bridge", "_background", "_sse", "data", "_html"}
@@ -99,6 +100,8 @@ THIRD_PARTIES = {
     "_parquet": {*BASICS, "fsspec"},
     "_collect": set(),
     "accessor": {"pandas"},
+    "_cli": {"click", "numpy", "orjson", "pandas"},
+    "__main__": set(),
     "data": {"pandas"},
     "simulator": {"orjson", "starlette", "uvicorn", "httptools", "anyio", "pandas"},
     "parallel_frames": set(),
@@ -199,7 +202,7 @@ def test_these_rooms_know_nothing_of_ours(room):
 def test_nobody_but_the_edges_imports_the_simulator():
     """The package runs without the simulator's extra; only what asks for it imports it, when it is called."""
     rooms = {found.room for found in ALL if found.ours == "simulator" and not found.typing_only} - {"simulator"}
-    assert rooms <= {"_offline", "_demo", "__main__", "parallel_frames"}
+    assert rooms <= {"_offline", "_demo", "_cli", "parallel_frames"}
     at_import = [str(f) for f in ALL if f.room == "_offline" and f.ours == "simulator" and not f.inside_function]
     assert [each for each in at_import if "simulator" in each and not _typing_only(each)] == []
 
@@ -226,6 +229,7 @@ SEAMS = {
     "platformdirs": {"_checkpoint"},
     "tqdm": {"_progress"},
     "jinja2": {"_html"},
+    "click": {"_cli"},
     "matplotlib": {"_report"},
     "starlette": {"simulator"},
     "uvicorn": {"simulator"},

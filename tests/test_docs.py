@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import asyncio
 import doctest
@@ -26,7 +25,7 @@ import pytest
 
 import parallel_frames
 from parallel_frames import errors
-from parallel_frames.__main__ import build_parser
+from parallel_frames.__main__ import main
 from parallel_frames._call import Call
 from parallel_frames.simulator import Simulator
 
@@ -229,7 +228,7 @@ def test_the_shell_commands_of_the_readme_exist(command):
     """Each command shown is one there is, and asks for extras and options there are."""
     program, *arguments = shlex.split(command, comments=True)
     if program.endswith("parallel-frames"):
-        assert isinstance(build_parser().parse_args(arguments), argparse.Namespace)
+        assert main([*arguments, "--help"]) == 0
     elif program.endswith("pip"):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         (extras,) = re.findall(r"^\.(?:\[([\w,]+)\])?$", arguments[-1])

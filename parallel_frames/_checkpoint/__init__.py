@@ -14,9 +14,12 @@ It owns durability: every file is written whole under a hidden name, fsynced, gi
 folder fsynced. It decides nothing about sending; that is the ledger's.
 """
 
+from parallel_frames._checkpoint._care import compact_job, job_folders, last_used, remove_job
 from parallel_frames._checkpoint._directory import (
+    auto_home,
     auto_root,
     choose_folder,
+    is_being_written,
     open_store,
 )
 from parallel_frames._checkpoint._files import list_parts, read_part
@@ -33,8 +36,13 @@ __all__ = [
     "MemoryStore",
     "Peek",
     "Remembered",
+    "auto_home",
     "auto_root",
     "choose_folder",
+    "compact_job",
+    "is_being_written",
+    "job_folders",
+    "last_used",
     "list_parts",
     "open_store",
     "peek_folder",
@@ -42,4 +50,5 @@ __all__ = [
     "read_intent",
     "read_part",
     "read_stale",
+    "remove_job",
 ]

@@ -28,9 +28,14 @@ FORMAT: Final = 1
 JOB_DIGITS: Final = 16
 
 
+def auto_home() -> Path:
+    """Return the folder of the user's cache in which jobs are remembered unless another is named."""
+    return platformdirs.user_cache_path("parallel_frames") / "checkpoints"
+
+
 def auto_root(host: str) -> Path:
-    """Return the folder of the user's cache in which a host's jobs are remembered unless another is named."""
-    return platformdirs.user_cache_path("parallel_frames") / "checkpoints" / re.sub(r"[^\w.-]", "_", host)
+    """Return the folder below it for one host's jobs."""
+    return auto_home() / re.sub(r"[^\w.-]", "_", host)
 
 
 def choose_folder(root: Path, job: Job, *, on_mismatch: str, price: str) -> Path:
@@ -166,6 +171,39 @@ def _refuse_other_host(card: Path) -> None:
         )
 
 
+def is_being_written(folder: Path) -> bool:
+    """Return whether somebody holds the folder's lock now, or did not sign off on another host."""
+    if not (folder / "lock").exists():
+        return False
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0):
+            _refuse_other_host(folder / "writer.json")
+    except (filelock.Timeout, CheckpointLockedError):
+        return True
+    except OSError:  # not ours to lock; who would write it is told when they try
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a job's folder as its only writer, without opening it.
+
+    Raises
+    ------
+    CheckpointLockedError
+        Another writer is at work.
+    """
+    try:
+        writing = _written_by_us(folder)
+        writing.__enter__()
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written ({error.strerror or error}).", path=folder) from error
+    with contextlib.ExitStack() as stack:
+        stack.push(writing.__exit__)
+        yield
+
+
 @contextlib.contextmanager
 def open_store(folder: Path, job: Job, *, host: str) -> Iterator[DirectoryStore]:
     """Open a job's folder for writing, as its only writer.
@@ -180,11 +218,5 @@ def open_store(folder: Path, job: Job, *, host: str) -> Iterator[DirectoryStore]
         The folder cannot be written.
     """
     guarded(folder, lambda: folder.mkdir(parents=True, exist_ok=True, mode=0o700))
-    try:
-        writing = _written_by_us(folder)
-        writing.__enter__()
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be written ({error.strerror or error}).", path=folder) from error
-    with contextlib.ExitStack() as stack:
-        stack.push(writing.__exit__)
+    with alone_in(folder):
         yield DirectoryStore(folder, header=_open_header(folder, job, host=host))

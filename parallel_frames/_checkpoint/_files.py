@@ -127,7 +127,7 @@ def list_parts(folder: Path) -> Iterator[tuple[int, bool, Path]]:
         yield int(match[1]), match[2] is not None, path
 
 
-def guarded(path: Path, act: Callable[[], None]) -> None:
+def guarded(path: Path, act: Callable[[], object]) -> None:
     """Do something to the file system; trouble with it is a CheckpointError."""
     try:
         act()

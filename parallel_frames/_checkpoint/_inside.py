@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parallel_frames._checkpoint._care import bytes_of, job_folders
 from parallel_frames._checkpoint._files import list_parts, read_part
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames.errors import CheckpointError
@@ -23,7 +24,7 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path
-        The directory given as ``checkpoint=``, or the one an enrichment told of.
+        The directory given as ``checkpoint=``, the one an enrichment told of, or a directory of such.
 
     Raises
     ------
@@ -62,7 +63,12 @@ class Checkpoint:
     def _folders(self) -> list[Path]:
         if not self.path.is_dir():
             return []
-        return [folder for folder in (self.path, *sorted(self.path.iterdir())) if read_header(folder) is not None]
+        return job_folders(self.path)
+
+    def _name(self, folder: Path) -> str:
+        """Return what a job is called: its folder's name, below the cache's root with its host's in front."""
+        deep = folder not in (self.path, self.path / folder.name)
+        return f"{folder.parent.name}/{folder.name}" if deep else folder.name
 
     @property
     def header(self) -> dict[str, Any]:
@@ -94,7 +100,7 @@ class Checkpoint:
         frames = []
         for folder in self._folders():
             parts = [read_part(path, repair=False) for _, _, path in list_parts(folder / "outcomes")]
-            frames += [part.to_pandas().assign(job=folder.name) for part in parts if part is not None]
+            frames += [part.to_pandas().assign(job=self._name(folder)) for part in parts if part is not None]
         if not frames:
             return pd.DataFrame()
         everything: pd.DataFrame = pd.concat(frames, ignore_index=True)
@@ -117,7 +123,7 @@ class Checkpoint:
         import pandas as pd
 
         damaged = [
-            {"job": folder.name, "file": str(path.relative_to(folder))}
+            {"job": self._name(folder), "file": str(path.relative_to(folder))}
             for folder in self._folders()
             for place in ("receipts", "outcomes")
             if (folder / place).is_dir()
@@ -127,7 +133,7 @@ class Checkpoint:
         return pd.DataFrame(damaged, columns=["job", "file"])
 
     def summary(self) -> pd.DataFrame:
-        """Return a line per job: its processor, its groups, and its outcomes by status.
+        """Return a line per job: processor, host, groups, outcomes by status, when it began, and its size in bytes.
 
         Examples
         --------
@@ -145,11 +151,12 @@ class Checkpoint:
         lines = []
         for folder in self._folders():
             header = read_header(folder) or {}
-            ours = outcomes[outcomes["job"] == folder.name] if len(outcomes) else outcomes
+            ours = outcomes[outcomes["job"] == self._name(folder)] if len(outcomes) else outcomes
             counts = ours["status"].value_counts().to_dict() if len(ours) else {}
             lines.append(
-                {"job": folder.name, "processor": header["job"].get("processor"), "host": header["host"],
+                {"job": self._name(folder), "processor": header["job"].get("processor"), "host": header["host"],
                  "groups": len(header["groups"]), **{name: int(counts.get(name, 0)) for name in
-                                                     ("completed", "failed", "cancelled")}}
+                                                     ("completed", "failed", "cancelled")},
+                 "created_at": header.get("created_at"), "bytes": bytes_of(folder)}
             )  # fmt: skip
         return pd.DataFrame(lines)

@@ -166,13 +166,13 @@ class DirectoryStore:
             self._written = 0
             await in_thread(self.compact)
 
-    def compact(self) -> None:
-        """Write many small outcome parts as one that says which it replaces, then remove those.
+    def compact(self, *, above: int = COMPACT_ABOVE) -> None:
+        """Write many small outcome parts, if more than `above`, as one that says which it replaces; remove those.
 
         Dying in between leaves both: readers keep one outcome per run, and the next `recall` removes the rest.
         """
         parts = [(number, path) for number, _, path in list_parts(self._outcomes) if path.stat().st_size < SMALL_PART]
-        if len(parts) <= COMPACT_ABOVE:
+        if len(parts) <= above:
             return
         tables = [table for _, path in parts if (table := read_part(path)) is not None]
         if not tables:

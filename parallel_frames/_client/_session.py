@@ -160,9 +160,11 @@ class Session:
                 return None
             raise
 
-    async def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Event, None]:
+    async def stream_events(
+        self, group_id: str, *, last_event_id: str | None, include_input: bool = False
+    ) -> AsyncGenerator[Event, None]:
         """Yield events until the stream ends; raises UnavailableError when it is cut or falls silent."""
-        params = {"include_output": "true"}
+        params = {"include_output": "true", **({"include_input": "true"} if include_input else {})}
         if last_event_id:
             params["last_event_id"] = last_event_id
         path = self._spoken.group_path(group_id, "events")

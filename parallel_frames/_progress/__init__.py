@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._model import Outcome
 
-__all__ = ["Progress", "Tally", "ask", "showing"]
+__all__ = ["Progress", "Tally", "ask", "readable", "showing"]
 
 logger = logging.getLogger("parallel_frames")
 

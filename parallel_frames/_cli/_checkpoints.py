@@ -1,0 +1,222 @@
+"""`checkpoint`: what checkpoints hold, whether it is sound, and making them smaller, unless they are being written."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parallel_frames._cli._exits import Exit
+from parallel_frames._cli._options import DURATION, JSON, YES, examples
+from parallel_frames._cli._speech import ask, is_terminal, say, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PATH = click.argument("path", required=False)
+ONE_JOB = click.option("--job", metavar="HASH", help="Only this job; the beginning of its name is enough.")
+
+
+@click.group(
+    "checkpoint",
+    no_args_is_help=True,
+    epilog=examples(
+        "parallel-frames checkpoint list",
+        "parallel-frames checkpoint verify out.parquet.ckpt",
+        "parallel-frames checkpoint prune --older-than 90d",
+    ),
+)
+def checkpoint_command() -> None:
+    """Look after checkpoints: what was paid for, on the disk. PATH is one, or by default your cache directory's."""
+
+
+def _inside(path: str | None) -> Any:
+    from parallel_frames._checkpoint import Checkpoint, auto_home
+
+    return Checkpoint(auto_home() if path is None else Path(path).expanduser())
+
+
+def _jobs(path: str | None, named: Sequence[str] = ()) -> list[Path]:
+    """Return the folders of the jobs that are named, or of all."""
+    from parallel_frames._checkpoint import job_folders
+
+    folders = job_folders(_inside(path).path)
+    if not named:
+        return folders
+    found = [[folder for folder in folders if folder.name.startswith(name)] for name in named]
+    for name, matches in zip(named, found, strict=True):
+        if not matches:
+            raise click.UsageError(f"There is no job {name!r}; checkpoint list shows those there are.")
+    return list(dict.fromkeys(folder for matches in found for folder in matches))
+
+
+def _summary(path: str | None) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = _inside(path).summary().to_dict("records")
+    return lines
+
+
+@checkpoint_command.command("list", epilog=examples("parallel-frames checkpoint list out.parquet.ckpt --json"))
+@PATH
+@JSON
+def list_command(path: str | None, *, json: bool) -> None:
+    """List the jobs: processor, host, answers, groups, when they began, size."""
+    lines = _summary(path)
+    if json:
+        show_json(lines)
+        return
+    head = ("job", "processor", "host", "completed", "failed", "groups", "created_at", "bytes")
+    show_table(head, [[line[name] for name in head] for line in lines])
+
+
+@checkpoint_command.command("show", epilog=examples("parallel-frames checkpoint show out.parquet.ckpt --job 3f0c"))
+@PATH
+@ONE_JOB
+@JSON
+def show_command(path: str | None, job: str | None, *, json: bool) -> None:
+    """Show each job whole: its schema, its groups, what is answered and what is under way."""
+    told = [_describe(folder) for folder in _jobs(path, [job] if job else [])]
+    if json:
+        show_json(told)
+        return
+    from json import dumps
+
+    for each in told:
+        show(f"{each.pop('path')}")
+        for name, value in each.items():
+            text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
+            show(f"  {name:<13}{text}")
+
+
+def _describe(folder: Path) -> dict[str, Any]:
+    """Return what a job's folder holds, with what a removal would lose."""
+    from collections import Counter
+
+    from parallel_frames._checkpoint import is_being_written, last_used, peek_folder
+
+    peek = peek_folder(folder)
+    if peek is None:
+        return {"path": str(folder)}
+    header, held = peek.header, peek.remembered
+    newest = {(outcome.key, outcome.attempt): outcome.status for outcome in held.outcomes}
+    known = {outcome.run_id for outcome in held.outcomes}
+    return {
+        "path": str(folder),
+        "processor": header["job"].get("processor"),
+        "host": header["host"],
+        "dialect": header.get("dialect"),
+        "simulated": bool(header.get("simulated")),
+        "created_at": header["created_at"],
+        "used_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(last_used(folder))),
+        "groups": header["groups"],
+        "outcomes": dict(Counter(newest.values())),
+        "under_way": sum(receipt.run_id not in known for receipt in held.receipts),
+        "undecided": sum(len(intent.runs) for intent in held.intents),
+        "is_written": is_being_written(folder),
+        "job": header["job"],
+    }
+
+
+@checkpoint_command.command("verify", epilog=examples("parallel-frames checkpoint verify out.parquet.ckpt"))
+@PATH
+@JSON
+def verify_command(path: str | None, *, json: bool) -> Exit:
+    """Read every file, checksums included.
+
+    Exit code 1 where one is damaged; the next enrichment finds its rows again.
+    """
+    damaged = _inside(path).verify().to_dict("records")
+    if json:
+        show_json(damaged)
+    elif damaged:
+        show_table(("job", "file"), [[line["job"], line["file"]] for line in damaged])
+    else:
+        say("Every file is sound.")
+    return Exit.FAILED if damaged else Exit.FINE
+
+
+@checkpoint_command.command("compact", epilog=examples("parallel-frames checkpoint compact out.parquet.ckpt"))
+@PATH
+@ONE_JOB
+def compact_command(path: str | None, job: str | None) -> None:
+    """Put many small files together."""
+    from parallel_frames._checkpoint import compact_job
+
+    for folder in _jobs(path, [job] if job else []):
+        before, after = compact_job(folder)
+        say(f"{folder}: {before:,} parts → {after:,}")
+
+
+@checkpoint_command.command(
+    "prune",
+    epilog=examples(
+        "parallel-frames checkpoint prune --older-than 90d",
+        "parallel-frames checkpoint prune out.parquet.ckpt --job 3f0c --yes",
+    ),
+)
+@PATH
+@click.option("--job", multiple=True, metavar="HASH", help="Remove this job, repeatable.")
+@click.option("--older-than", type=DURATION, metavar="TIME", help="Remove jobs not used for so long, such as 90d.")
+@YES
+def prune_command(path: str | None, job: tuple[str, ...], older_than: float | None, *, yes: bool) -> None:
+    """Remove jobs. What they hold was paid for, and asking it again is paid again.
+
+    A job that is being written is never removed.
+    """
+    from parallel_frames._checkpoint import last_used, remove_job
+
+    if not job and older_than is None:
+        raise click.UsageError("Say which jobs: --job HASH, or --older-than 90d.")
+    folders = _jobs(path, job)
+    if older_than is not None:
+        folders = [folder for folder in folders if last_used(folder) < time.time() - older_than]
+    described = [_describe(folder) for folder in folders]
+    for each in described:
+        kept = " · is being written: it stays" if each["is_written"] else ""
+        say(f"{each['path']}: {_loss(each)}{kept}")
+    going = [folder for folder, each in zip(folders, described, strict=True) if not each["is_written"]]
+    if not going:
+        say("There is nothing to remove.")
+        return
+    if not yes and not is_terminal():
+        raise click.UsageError("Here is no terminal to ask at; say --yes to remove them. Nothing was removed.")
+    if not yes and not ask(f"Remove {len(going)} job{'s' * (len(going) > 1)} for good?"):
+        say("Nothing was removed.")
+        return
+    for folder in going:
+        remove_job(folder)
+    say(f"{len(going)} job{'s' * (len(going) > 1)} removed.")
+
+
+def _loss(each: dict[str, Any]) -> str:
+    """Return what would be lost with a job."""
+    from parallel_frames._prices import price_of
+
+    answers = sum(each["outcomes"].values())
+    price = price_of(each["processor"] or "").text(answers)
+    under_way = f", {each['under_way']:,} runs under way" if each["under_way"] else ""
+    return f"{answers:,} answers ({price}){under_way}, last used {each['used_at'][:10]}"
+
+
+@checkpoint_command.command(
+    "export", epilog=examples("parallel-frames checkpoint export out.parquet.ckpt outcomes.parquet")
+)
+@click.argument("path")
+@click.argument("out")
+@ONE_JOB
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+def export_command(path: str, out: str, job: str | None, *, overwrite: bool) -> None:
+    """Write the stored outcomes to OUT, a .parquet, .csv or .jsonl file.
+
+    One line per run; JSON texts are as the service sent them.
+    """
+    from parallel_frames._cli._frames import check_target, write_frame
+
+    check_target(out, overwrite=overwrite)
+    outcomes = _inside(path).outcomes()
+    if job is not None:
+        names = {folder.name for folder in _jobs(path, [job])}
+        outcomes = outcomes[outcomes["job"].str.rpartition("/")[2].isin(names)]
+    write_frame(outcomes.reset_index(drop=True), out)
+    say(f"{len(outcomes):,} outcomes written.")

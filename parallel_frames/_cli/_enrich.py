@@ -1,0 +1,174 @@
+"""`plan`, `enrich` and `submit`: one set of options, so that a plan's command becomes the real one by one word."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parallel_frames._cli._exits import Exit
+from parallel_frames._cli._options import FRAME, client_of, examples, options_of, with_options
+from parallel_frames._cli._schemas import read_schema
+from parallel_frames._cli._speech import ask, is_terminal, say, show, show_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from parallel_frames import EnrichmentPlan
+    from parallel_frames._cli._way import Asked, Done
+
+SOURCE = click.argument("source")
+TARGET = click.argument("target", required=False)
+BAD = ("failed", "cancelled", "invalid", "pending")
+
+
+@click.command(
+    "plan",
+    epilog=examples(
+        'parallel-frames plan companies.csv out.parquet --column "ceo: name of the current CEO"',
+        "parallel-frames plan companies.parquet --schema schema.json --processor core --json",
+    ),
+)
+@SOURCE
+@TARGET
+@with_options(*FRAME)
+def plan_command(source: str, target: str | None, **said: Any) -> None:
+    """Say what enrich would do and cost. It sends nothing, and needs no key."""
+    from parallel_frames._cli._way import choose_way
+
+    plan = choose_way(_asked(source, target, said, for_sending=False)).plan()
+    if said["json"]:
+        show_json(asdict(plan))
+    else:
+        show(str(plan))
+
+
+@click.command(
+    "enrich",
+    epilog=examples(
+        'parallel-frames enrich companies.csv out.parquet --column "ceo: name of the current CEO"',
+        'parallel-frames enrich companies.parquet out.csv --column "founded (int): year of foundation" --yes',
+        "parallel-frames enrich companies.csv out.parquet --schema models:Company --max-cost 20 --yes",
+        "cat rows.jsonl | parallel-frames enrich - - --schema schema.json --yes > answers.jsonl",
+    ),
+)
+@SOURCE
+@TARGET
+@with_options(*FRAME)
+def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
+    """Ask the web about every row of SOURCE and write the rows with their answers to TARGET.
+
+    SOURCE and TARGET are files (.parquet .csv .feather .arrow .json .jsonl .ndjson), or - for JSON lines through a
+    pipe; without TARGET they go to the standard output. The same command again goes on where it stopped, and pays for
+    nothing twice.
+    """
+    from parallel_frames._cli._frames import PIPE, check_target
+    from parallel_frames._cli._way import choose_way
+
+    asked = _asked(source, target or PIPE, said)
+    if said["json"] and asked.target == PIPE:
+        raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
+    check_target(str(asked.target), overwrite=asked.overwrite)
+    way = choose_way(asked)
+    if not said["yes"]:
+        _agree(way.plan())
+    done = way.enrich()
+    _tell_done(done, as_json=said["json"])
+    bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if said["limit"] else ("not_sent",))))
+    return Exit.FAILED if bad else Exit.FINE
+
+
+@click.command(
+    "submit",
+    epilog=examples(
+        'parallel-frames submit companies.csv out.parquet --column "ceo: name of the current CEO" --yes',
+        "parallel-frames status tgrp_123 --watch",
+        'parallel-frames enrich companies.csv out.parquet --column "ceo: name of the current CEO" --yes',
+    ),
+)
+@SOURCE
+@TARGET
+@with_options(*FRAME)
+def submit_command(source: str, target: str | None, **said: Any) -> None:
+    """Send what enrich would send, and leave as soon as the service has all of it.
+
+    TARGET is not written; it says which checkpoint remembers. The same words with enrich fetch the answers, and send
+    nothing twice.
+    """
+    from parallel_frames._cli._way import InMemory
+
+    asked = _asked(source, target, said)
+    if asked.provenance or asked.older_than is not None:
+        raise click.UsageError("--provenance and --older-than are for enrich.")
+    way = InMemory(asked)
+    if not said["yes"]:
+        _agree(way.plan())
+    run = way.submit()
+    told = {
+        "rows": run.plan.rows,
+        "runs": len(run.plan.keys),
+        "cost": run.cost,
+        "group_ids": run.group_ids,
+        "url": run.url,
+        "checkpoint": run.checkpoint,
+    }
+    if said["json"]:
+        show_json(told)
+        return
+    for group_id in run.group_ids:
+        show(group_id)
+    sent = f"{told['runs']:,} runs are with the service{_costs(run.cost)}"
+    say(f"{sent}. The same command with enrich fetches the answers.")
+
+
+def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_sending: bool = True) -> Asked:
+    """Return what the options ask for; everything that is wrong with them is told here, before a row is read."""
+    from parallel_frames._cli._frames import PIPE
+    from parallel_frames._cli._way import Asked
+
+    schema = read_schema(said["schema"], said["column"])
+    options = {**options_of(said), "client": client_of(said, for_sending=for_sending)}
+    asked = Asked(source, target, schema, options, said["overwrite"], said["provenance"], said["older_than"])
+    given = said["checkpoint"]
+    if given is not None:
+        checkpoint = None if given == "none" else given
+    elif target in (None, PIPE):
+        checkpoint = "auto"
+    else:
+        checkpoint = f"{target}.ckpt"
+        if for_sending:
+            say(f"The checkpoint is {checkpoint}, beside the target.")
+    return replace(asked, options={**options, "checkpoint": checkpoint})
+
+
+def _agree(plan: EnrichmentPlan) -> None:
+    """Make sure that somebody wants to pay for what is to be sent."""
+    from parallel_frames.errors import DeclinedError
+
+    if not plan.to_send:
+        return
+    runs = f"{plan.to_send:,} run{'s' * (plan.to_send != 1)}"
+    if not is_terminal():
+        raise click.UsageError(
+            f"It would send {runs}{_costs(plan.cost)}, and here is no terminal to ask at. Say --yes to send without "
+            "asking, and --max-cost DOLLARS to bound what it may cost."
+        )
+    say(str(plan))
+    if not ask(f"Send {runs}{_costs(plan.cost)}?"):
+        raise DeclinedError("The answer was not yes. Nothing was sent.")
+
+
+def _costs(cost: float | None) -> str:
+    return " at a price that is not known" if cost is None else f" for ${cost:,.2f}"
+
+
+def _tell_done(done: Done, *, as_json: bool) -> None:
+    if as_json:
+        show_json(asdict(done))
+        return
+    counts = " · ".join(f"{count:,} {name}" for name, count in done.counts.items() if count)
+    where = "" if done.target == "-" else f" → {done.target}"
+    say(f"{done.rows:,} rows{where} · {counts or 'nothing asked'}")
+    if done.counts.get("failed"):
+        say("Failed rows say why in their column parallel_error; the same command with --overwrite tries them again.")

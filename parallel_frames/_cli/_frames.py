@@ -1,0 +1,257 @@
+"""Tables in files and pipes: one frame in memory, its format told by the extension, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    import pandas as pd
+
+Format = Literal["parquet", "csv", "feather", "json", "jsonl"]
+PIPE: Final = "-"
+EXTENSIONS: Final[dict[str, Format]] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+
+_writes = itertools.count()
+
+
+def format_of(name: str) -> Format:
+    """Return the format that a file's name means; a pipe holds JSON lines."""
+    if name == PIPE:
+        return "jsonl"
+    known = EXTENSIONS.get(Path(name).suffix.lower())
+    if known is None:
+        known_ones = ", ".join(EXTENSIONS)
+        raise InputError(f"{name}: the extension says the format, and there are {known_ones}, or - for pipes.")
+    return known
+
+
+def read_frame(source: str) -> pd.DataFrame:
+    """Return a file's rows, or the JSON lines of the standard input.
+
+    Raises
+    ------
+    InputError
+        It is not there, or not of the format that its name says.
+    """
+    kind = format_of(source)
+    if source != PIPE and Path(source).is_dir():
+        raise InputError(f"{source} is a directory: a directory is enriched into a Parquet target.")
+    try:
+        return _read(source, kind)
+    except OSError as error:
+        if error.errno is None:  # pyarrow's word for a torn file
+            raise InputError(f"{source} cannot be read as {kind}: {_first_line(error)}") from None
+        raise InputError(f"{source} cannot be read ({error.strerror}).") from None
+    except (ValueError, TypeError) as error:  # pandas' and pyarrow's own errors among them
+        raise InputError(f"{source} cannot be read as {kind}: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+def _read(source: str, kind: Format) -> pd.DataFrame:
+    import pandas as pd
+
+    if kind == "parquet":
+        return pd.read_parquet(source)
+    if kind == "feather":
+        return pd.read_feather(source)
+    if kind == "csv":  # only an empty cell is missing: NA is Namibia's code
+        old = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # later ones read every digit by themselves
+        exact: Any = {"float_precision": "round_trip"} if old else {}
+        frame: pd.DataFrame = pd.read_csv(source, keep_default_na=False, na_values=[""], **exact)
+        return frame
+    text = sys.stdin.buffer.read() if source == PIPE else Path(source).read_bytes()
+    return _frame_of(_objects_in(text, kind))
+
+
+def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
+    """Return the objects of a JSON array, or one a line."""
+    text = text.removeprefix(b"\xef\xbb\xbf")
+    if kind == "json":
+        found = orjson.loads(text)
+        if not isinstance(found, list):
+            raise ValueError("expected an array of objects")
+    else:
+        found = []
+        for number, line in enumerate(text.split(b"\n"), start=1):
+            if line.strip():
+                try:
+                    found.append(orjson.loads(line))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from None
+    for number, each in enumerate(found, start=1):
+        if not isinstance(each, dict):
+            raise ValueError(f"row {number} is no object")  # noqa: TRY004
+    return found
+
+
+def _frame_of(objects: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return objects as a frame; numbers stay as they are where a cell is missing."""
+    import pandas as pd
+
+    names = dict.fromkeys(name for each in objects for name in each)
+    columns = {}
+    for name in names:
+        cells = pd.Series([each.get(name) for each in objects], dtype=object)
+        columns[name] = cells if cells.isna().any() else cells.infer_objects()
+    return pd.DataFrame(columns, index=range(len(objects)))
+
+
+# Writing
+
+
+def check_target(target: str, *, overwrite: bool) -> None:
+    """Refuse a target that cannot be written, before anything is sent."""
+    if target == PIPE:
+        return
+    path = Path(target)
+    format_of(target)
+    if path.is_dir():
+        raise InputError(f"{target} is a directory; name a file.")
+    if path.exists() and not overwrite:
+        raise InputError(f"{target} is there already; say --overwrite to replace it, or name another target.")
+    if not path.parent.is_dir():
+        raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
+
+
+def rehearse(frame: pd.DataFrame, target: str) -> None:
+    """Write the rows under a hidden name and remove them: what cannot be written is told before it costs."""
+    if target == PIPE:
+        return
+    with contextlib.suppress(_RehearsedError), _whole(Path(target)) as sink:
+        _write(frame, sink, format_of(target), target=target)
+        raise _RehearsedError
+
+
+class _RehearsedError(Exception):
+    """The rehearsal is over; nothing takes the target's name."""
+
+
+def write_frame(frame: pd.DataFrame, target: str) -> None:
+    """Write the rows under the target's name, whole or not at all; or as JSON lines to the standard output."""
+    if target == PIPE:
+        _write(frame, sys.stdout.buffer, "jsonl", target=target)
+        sys.stdout.buffer.flush()
+        return
+    with _whole(Path(target)) as sink:
+        _write(frame, sink, format_of(target), target=target)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to that takes its name only once it is whole, and on the disk."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.{next(_writes)}.tmp")
+    try:
+        with hidden.open("xb") as sink:
+            yield sink
+            sink.flush()
+            os.fsync(sink.fileno())
+        hidden.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from error
+    finally:
+        with contextlib.suppress(OSError):
+            hidden.unlink(missing_ok=True)
+
+
+def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:
+    try:
+        if kind == "parquet":
+            frame.to_parquet(sink)
+            return
+        frame = _with_plain_index(frame)
+        if kind == "feather":
+            frame.to_feather(sink)
+        elif kind == "csv":
+            _with_text_cells(frame).to_csv(sink, index=False)
+        else:
+            _write_json(frame, sink, lines=kind == "jsonl")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{target} cannot hold these rows as {kind}: {_first_line(error)}") from error
+
+
+def _with_plain_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with an index that says something as columns."""
+    import pandas as pd
+
+    plain = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    return frame.reset_index(drop=True) if plain else frame.reset_index()
+
+
+def _with_text_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with JSON texts where a cell holds more than one value."""
+    import numpy as np
+
+    nested = [at for at, dtype in enumerate(frame.dtypes) if _may_nest(dtype)]
+    if not nested:
+        return frame
+    frame = frame.copy()
+    for at in nested:
+        cells = [_json(cell).decode() if _is_nested(cell) else cell for cell in frame.iloc[:, at].tolist()]
+        frame.isetitem(at, np.array([*cells, None], dtype=object)[:-1])  # None: never read as a table of cells
+    return frame
+
+
+def _may_nest(dtype: Any) -> bool:
+    return str(dtype) == "object" or str(dtype).startswith(("list", "struct", "large_list", "map"))
+
+
+def _is_nested(cell: Any) -> bool:
+    return isinstance(cell, dict | list | tuple) or getattr(cell, "ndim", 0) > 0
+
+
+def _write_json(frame: pd.DataFrame, sink: BinaryIO, *, lines: bool) -> None:
+    """Write an object per row: one a line, or all in an array."""
+    names = [str(label) for label in frame.columns]
+    columns = [frame.iloc[:, at].astype(object).tolist() for at in range(len(names))]
+    rows = zip(*columns, strict=True) if columns else iter([()] * len(frame))
+    texts = (_json(dict(zip(names, row, strict=True))) for row in rows)
+    if lines:
+        sink.writelines(text + b"\n" for text in texts)
+        return
+    sink.write(b"[")
+    for number, text in enumerate(texts):
+        sink.write(b",\n" if number else b"\n")
+        sink.write(text)
+    sink.write(b"\n]\n")
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    """Return what orjson does not know as what it knows: missing values, times, decimals, arrays."""
+    import pandas as pd
+
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, bytes):
+        raise TypeError("bytes are no JSON")
+    return str(value)

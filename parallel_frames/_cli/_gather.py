@@ -1,0 +1,227 @@
+"""Gathering a group's finished runs into lines: what is there now, or all of them while they arrive.
+
+The cursor only saves work, as in an enrichment: what the stream told badly, or not at all, is found in the listing at
+the end. Where the start was named, nothing before it is wanted, and the stream alone decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from parallel_frames._cli._lines import is_whole
+from parallel_frames._engine import list_patiently
+from parallel_frames._model import TERMINAL, OtherEvent, RunEvent
+from parallel_frames._pace import Backoff
+from parallel_frames.errors import RateLimitError, RejectedError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parallel_frames._cli._lines import Lines
+    from parallel_frames._client import Client, Session
+
+AT_ONCE: Final = 8
+FEW: Final = 64
+BATCH: Final = 500
+TRIES: Final = 6
+
+
+async def gather_runs(
+    client: Client,
+    group_id: str,
+    lines: Lines,
+    *,
+    follow: bool,
+    start: str | None,
+    say: Callable[[str], object],
+) -> None:
+    """Write what a group holds; with `follow` until it has no active run, and what came after the event `start` only.
+
+    Raises
+    ------
+    RejectedError
+        The service does not know the group.
+    UnavailableError
+        It cannot be reached, or does not hand out the output of a finished run.
+    """
+    async with client.session() as session:
+        await session.find_group(group_id)
+        gathering = _Gathering(client, session, group_id, lines, say=say)
+        if follow:
+            await gathering.follow(start)
+        if start is None:
+            await gathering.take_listing()
+        await gathering.settle_debts()
+
+
+class _Gathering:
+    """One group on its way into lines."""
+
+    def __init__(
+        self, client: Client, session: Session, group_id: str, lines: Lines, *, say: Callable[[str], object]
+    ) -> None:
+        self._clock = client.clock
+        self._session = session
+        self._group_id = group_id
+        self._lines = lines
+        self._say = say
+        self._owed: dict[str, RunEvent] = {}  # finished, and their output did not come
+
+    async def follow(self, start: str | None) -> None:
+        """Write runs as their events come, over any cut, until the group is at rest and has told everything."""
+        cursor = start or self._lines.last_event_id
+        backoff = Backoff(first=0.2)
+        failures = quiet = 0
+        at_rest = False
+        while True:
+            before = cursor
+            try:
+                cursor = await self._hear(cursor)
+            except RejectedError:
+                if cursor is None or start is not None:
+                    raise
+                cursor = None  # the service forgot the cursor; hearing all again is harmless
+                continue
+            except _CutError as cut:
+                cursor, failures = cut.cursor, failures + 1
+                if cursor == before and at_rest and failures > TRIES:
+                    if start is not None:
+                        raise UnavailableError(str(cut), group_id=self._group_id) from cut
+                    return  # the listing tells the rest
+            else:
+                failures = 0
+                if at_rest and cursor == before:
+                    return
+            quiet = 0 if cursor != before else quiet + 1
+            at_rest = not (await self._session.group_status(self._group_id)).is_active
+            if quiet and not (at_rest and not failures):
+                await self._clock.sleep(backoff.wait(quiet - 1))
+
+    async def _hear(self, cursor: str | None) -> str | None:
+        """Hear one stream to its end and return the cursor then; raises `_CutError` where it was cut."""
+        queue: asyncio.Queue[RunEvent | OtherEvent | None] = asyncio.Queue(BATCH)
+
+        async def listen() -> None:
+            stream = self._session.stream_events(self._group_id, last_event_id=cursor, include_input=True)
+            try:
+                async with aclosing(stream) as events:
+                    async for event in events:
+                        await queue.put(event)
+            except asyncio.CancelledError:
+                raise  # nobody takes from the queue any more
+            except BaseException:
+                await queue.put(None)
+                raise
+            await queue.put(None)
+
+        listening = asyncio.ensure_future(listen())
+        try:
+            while batch := await _next_batch(queue):
+                await self._keep([event for event in batch if isinstance(event, RunEvent)])
+                for event in batch:
+                    if isinstance(event, OtherEvent) and event.type == "error":
+                        self._say(f"The stream reports: {event.message}")
+                    cursor = (event.event_id if event is not None else None) or cursor
+            await listening
+        except (UnavailableError, RateLimitError) as error:
+            raise _CutError(str(error), cursor) from error
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+        return cursor
+
+    async def take_listing(self) -> None:
+        """Write every finished run of the group that is not there yet."""
+        backoff = Backoff()
+        known, listed = 0, dict[str, RunEvent]()
+        for attempt in range(TRIES):
+            known = (await self._session.group_status(self._group_id)).runs
+            listed = {}
+            await self._list(lambda event, listed=listed: listed.update({event.run_id: event}))  # type: ignore[misc]
+            # Its cursors are of another sequence than the stream's.
+            await self._keep([replace(event, event_id=None) for event in listed.values()])
+            if len(listed) >= known:
+                return
+            await self._clock.sleep(backoff.wait(attempt))
+        raise UnavailableError(f"The list of runs has {len(listed)} of {known}.", group_id=self._group_id)
+
+    async def _list(self, take: Callable[[RunEvent], None]) -> None:
+        await list_patiently(
+            self._session, self._group_id, take=take, clock=self._clock, include_input=True, include_output=True
+        )
+
+    async def _keep(self, events: Sequence[RunEvent]) -> None:
+        """Write the finished ones of these runs, in their order, with their outputs."""
+        fresh = [event for event in events if event.status in TERMINAL and event.run_id not in self._lines.written]
+        whole = await self._completed(fresh)
+        for event in fresh:
+            if event.run_id in whole:
+                self._lines.add(whole[event.run_id])
+                self._owed.pop(event.run_id, None)
+            else:
+                self._owed[event.run_id] = event
+        self._lines.flush()
+
+    async def _completed(self, events: Sequence[RunEvent]) -> dict[str, RunEvent]:
+        """Return runs by id with the outputs that their events came without, as far as they can be had."""
+        whole = {event.run_id: event for event in events if is_whole(event)}
+        lacking = {event.run_id: event for event in events if event.run_id not in whole}
+        if 0 < len(lacking) <= FEW:
+            gate = asyncio.Semaphore(AT_ONCE)
+
+            async def fetch(run_id: str) -> RunEvent | None:
+                async with gate:
+                    return await self._session.run_result(run_id)
+
+            fetched = [event for event in await asyncio.gather(*map(fetch, lacking)) if event is not None]
+        else:
+            fetched = []
+        if len(fetched) < len(lacking):
+            await self._list(lambda event: fetched.append(event) if event.run_id in lacking else None)
+        for event in fetched:
+            if event.status == "completed" and is_whole(event):
+                told = lacking[event.run_id]
+                sent = event.input if told.input is None else told.input
+                whole[event.run_id] = replace(told, output=event.output, input=sent)
+        return whole
+
+    async def settle_debts(self) -> None:
+        """Fetch the outputs that are still owed, or say that they cannot be had."""
+        backoff = Backoff()
+        for attempt in range(TRIES):
+            if not self._owed:
+                return
+            if attempt:
+                await self._clock.sleep(backoff.wait(attempt))
+            await self._keep([replace(event, event_id=None) for event in self._owed.values()])
+        if self._owed:
+            named = ", ".join(list(self._owed)[:3])
+            raise UnavailableError(
+                f"The service does not hand out the output of {len(self._owed)} finished runs ({named}); everything "
+                "else is written.",
+                group_id=self._group_id,
+            )
+
+
+class _CutError(Exception):
+    """A stream was cut; the cursor is that of the last event that is written."""
+
+    def __init__(self, message: str, cursor: str | None) -> None:
+        super().__init__(message)
+        self.cursor = cursor
+
+
+async def _next_batch(queue: asyncio.Queue[RunEvent | OtherEvent | None]) -> list[RunEvent | OtherEvent]:
+    """Return all events that are there, at least one; empty at the stream's end."""
+    batch: list[RunEvent | OtherEvent] = []
+    while not batch or (not queue.empty() and len(batch) < BATCH):
+        event = await queue.get()
+        if event is None:
+            if batch:
+                queue.put_nowait(None)
+            break
+        batch.append(event)
+    return batch

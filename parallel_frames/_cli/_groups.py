@@ -1,0 +1,106 @@
+"""`status` and `collect`: groups that are known by their id, whoever sent them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parallel_frames._cli._options import DURATION, JSON, SERVICE, client_of, examples, with_options
+from parallel_frames._cli._speech import say, show, show_json
+
+if TYPE_CHECKING:
+    from parallel_frames._client import Client
+    from parallel_frames._model import GroupStatus
+
+GROUP = click.argument("group_id")
+
+
+def _client(said: dict[str, Any]) -> Client:
+    from parallel_frames._offline import choose_destination
+
+    return choose_destination(client_of(said)).client
+
+
+@click.command(
+    "status",
+    epilog=examples("parallel-frames status tgrp_123", "parallel-frames status tgrp_123 --watch --every 1m"),
+)
+@GROUP
+@click.option("--watch", is_flag=True, help="Tell again whenever it changed, until no run is active.")
+@click.option("--every", type=DURATION, default="5s", show_default=True, metavar="TIME", help="How often to look.")
+@with_options(*SERVICE, JSON)
+def status_command(group_id: str, *, watch: bool, every: float, json: bool, **said: Any) -> None:
+    """Say how a group stands: its runs by status, its address, its metadata."""
+    from parallel_frames._bridge import run_from_anywhere
+
+    client = _client(said)
+
+    def tell(status: GroupStatus) -> None:
+        told = {
+            "group_id": group_id,
+            "runs": status.runs,
+            "counts": dict(status.counts),
+            "is_active": status.is_active,
+            "url": client.url_of(group_id),
+            "metadata": dict(status.metadata),
+        }
+        if json:
+            show_json(told)
+            return
+        counts = " · ".join(f"{count:,} {name}" for name, count in status.counts.items() if count)
+        show(f"{status.runs:,} runs: {counts or 'none'}{' · active' if status.is_active else ''}")
+
+    async def look() -> None:
+        async with client.session() as session:
+            status = await session.find_group(group_id)
+            tell(status)
+            if not json:
+                show(f"  {client.url_of(group_id)}")
+                for name, value in status.metadata.items():
+                    show(f"  {name}: {value}")
+            while watch and status.is_active:
+                await client.clock.sleep(every)
+                known, status = status, await session.group_status(group_id)
+                if (status.counts, status.is_active) != (known.counts, known.is_active):
+                    tell(status)
+
+    run_from_anywhere(look)
+
+
+@click.command(
+    "collect",
+    epilog=examples(
+        "parallel-frames collect tgrp_123 --output answers.jsonl --follow",
+        "parallel-frames collect tgrp_123 | jq .output",
+        "parallel-frames collect tgrp_123 --follow --last-event-id evt_9 >> answers.jsonl",
+    ),
+)
+@GROUP
+@click.option("--output", default="-", show_default=True, metavar="FILE|-", help="Where the JSON lines go.")
+@click.option("--follow", is_flag=True, help="Go on until the group has no active run.")
+@click.option("--last-event-id", metavar="ID", help="With --follow: only what the group told after this event.")
+@with_options(*SERVICE)
+def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: str | None, **said: Any) -> None:
+    """Write the finished runs of a group as JSON lines, each once. It sends nothing, and costs nothing.
+
+    A line holds event_id, run_id, status, input, output, basis, metadata and error. Stopped at any moment, the same
+    command goes on after the last whole line of its file.
+    """
+    from parallel_frames._bridge import run_from_anywhere
+    from parallel_frames._cli._gather import gather_runs
+    from parallel_frames._cli._lines import open_lines
+
+    if last_event_id is not None and not follow:
+        raise click.UsageError("--last-event-id is a place in the stream that --follow reads; say --follow too.")
+    client = _client(said)
+    with open_lines(output) as lines:
+        try:
+            run_from_anywhere(lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if output == "-" and lines.last_event_id:
+                say(f"The last event written is {lines.last_event_id}: go on with --follow --last-event-id of it.")
+            raise
+        counts = " · ".join(f"{count:,} {name}" for name, count in lines.counts.items())
+        say(f"{lines.counts.total():,} runs written{f' ({counts})' if counts else ''}.")

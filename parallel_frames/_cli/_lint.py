@@ -1,0 +1,35 @@
+"""`lint`: what there is to say of a schema, without sending anything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from parallel_frames._cli._exits import Exit
+from parallel_frames._cli._options import JSON, PROCESSOR, SCHEMA, examples, with_options
+from parallel_frames._cli._schemas import read_schema
+from parallel_frames._cli._speech import say, show, show_json
+
+
+@click.command(
+    "lint",
+    epilog=examples(
+        "parallel-frames lint --schema schema.json --processor core",
+        'parallel-frames lint --column "sources (list[str]): where it is said"',
+    ),
+)
+@with_options(*SCHEMA, PROCESSOR, JSON)
+def lint_command(schema: str | None, column: tuple[tuple[str, Any], ...], processor: str, *, json: bool) -> Exit:
+    """Say what the service would refuse a schema for, and what you may regret. Exit code 1 where there are errors."""
+    from parallel_frames._lint import lint
+
+    findings = lint(read_schema(schema, column), processor=processor)
+    if json:
+        show_json([asdict(finding) for finding in findings])
+    elif findings:
+        show(repr(findings))
+    else:
+        say("Nothing to say against it.")
+    return Exit.FAILED if findings.errors else Exit.FINE

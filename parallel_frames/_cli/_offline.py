@@ -1,0 +1,82 @@
+"""`demo` and `simulate`: what runs on this machine alone, without a key."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parallel_frames._cli._options import examples
+from parallel_frames._cli._speech import say
+from parallel_frames._cli._values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COUNTRIES = 250
+
+
+def _number(kind: Callable[[str], float], allowed: Callable[[float], bool], said: str) -> Value:
+    """Return a reader of a number that says what it expected."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not allowed(value):
+            raise ValueError(f"{text!r} is not {said}")
+        return value
+
+    return Value(said, read)
+
+
+PORT = _number(int, lambda n: 0 <= n < 65536, "a port")
+ABOVE = _number(int, lambda n: n > 0, "a whole number above 0")
+SECONDS = _number(float, lambda s: 0 <= s < math.inf, "a number of seconds")
+FACTOR = _number(float, lambda f: 0 < f < math.inf, "a number above 0")
+ROWS = _number(int, lambda n: 1 <= n <= COUNTRIES, f"a number of countries from 1 to {COUNTRIES}")
+
+
+@contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    """Say what to install where an extra's module is missing."""
+    try:
+        yield
+    except ImportError as error:
+        if error.name is None or error.name.startswith("parallel_frames"):
+            raise  # ours, and not an extra's
+        raise click.ClickException(f"this needs {error.name}: pip install 'parallel-frames[{extra}]'") from None
+
+
+@click.command("demo", epilog=examples("parallel-frames demo", "parallel-frames demo --rows 60"))
+@click.option("--rows", type=ROWS, default=COUNTRIES, show_default=True, metavar="N", help="How many countries.")
+def demo_command(rows: int) -> None:
+    """Enrich a table of countries, offline, without a key, for free."""
+    with _needing("demo"):
+        from parallel_frames._demo import run_demo
+
+        run_demo(rows=rows)
+
+
+@click.command(
+    "simulate",
+    epilog=examples(
+        "parallel-frames simulate --port 8787", "parallel-frames simulate --latency 2 --max-per-minute 600"
+    ),
+)
+@click.option("--port", type=PORT, default=0, metavar="N", help="Where to listen.  [default: a free port]")
+@click.option("--max-per-minute", type=ABOVE, default=2000, show_default=True, metavar="N", help="Runs a minute.")
+@click.option("--latency", type=SECONDS, default=0.2, show_default=True, metavar="S", help="Seconds of a run.")
+@click.option("--speed", type=FACTOR, default=1.0, show_default=True, metavar="F", help="Its seconds per real second.")
+@click.option("--dialect", type=click.Choice(["both", "published", "seed"]), default="both", show_default=True,
+              help="Which API it speaks.")  # fmt: skip
+def simulate_command(**said: Any) -> None:
+    """Serve the API on this machine until Ctrl-C; every answer is made up."""
+    with _needing("simulator"):
+        from parallel_frames.simulator import serve
+    say("A simulator of the service; every answer is made up. Point PARALLEL_BASE_URL at this address,")
+    say("with any PARALLEL_API_KEY. Ctrl-C stops it.")
+    serve(**said)

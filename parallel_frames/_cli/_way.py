@@ -1,0 +1,141 @@
+"""Which way a table goes through the library: in memory, or from file to Parquet in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+import parallel_frames as pf
+from parallel_frames._cli._frames import PIPE, check_target, format_of, read_frame, rehearse, write_frame
+from parallel_frames.errors import InputError, ParallelFramesError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from parallel_frames import EnrichmentPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a command was asked for: from where to where, what to find out, and how."""
+
+    source: str
+    target: str | None
+    schema: Any
+    options: Mapping[str, Any]
+    overwrite: bool = False
+    provenance: bool = False
+    older_than: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of an enrichment, as `parallel_frames.enrich_parquet` tells it too."""
+
+    target: str
+    rows: int
+    counts: Mapping[str, int]
+    cost: float | None
+    group_ids: tuple[str, ...]
+    checkpoint: str | None
+
+
+class Way(Protocol):
+    """From a source to a target."""
+
+    def plan(self) -> EnrichmentPlan:
+        """Say what it would do and cost."""
+        ...
+
+    def enrich(self) -> Done:
+        """Do it, and write the target."""
+        ...
+
+
+def choose_way(asked: Asked) -> Way:
+    """Return how it goes: from file to Parquet in bounded memory where the library can, or else in memory."""
+    to_parquet = asked.target not in (None, PIPE) and format_of(str(asked.target)) == "parquet"
+    if to_parquet and asked.source != PIPE and hasattr(pf, "enrich_parquet"):
+        return FileToFile(asked)
+    if asked.provenance or asked.older_than is not None:
+        named = "--provenance" if asked.provenance else "--older-than"
+        raise click.UsageError(f"{named} is for a Parquet target that is made from a file.")
+    return InMemory(asked)
+
+
+class FileToFile:
+    """From any file to a Parquet file, a part at a time."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+
+    def plan(self) -> EnrichmentPlan:
+        """Say what it would do and cost."""
+        asked, library = self._asked, _library()
+        plan: EnrichmentPlan = library.plan_parquet(asked.source, asked.schema, **asked.options)
+        return plan
+
+    def enrich(self) -> Done:
+        """Do it, and write the target."""
+        asked, library = self._asked, _library()
+        done = library.enrich_parquet(
+            asked.source,
+            asked.target,
+            asked.schema,
+            overwrite=asked.overwrite,
+            provenance=asked.provenance,
+            older_than=asked.older_than,
+            **asked.options,
+        )
+        return Done(str(done.target), done.rows, done.counts, done.cost, tuple(done.group_ids), done.checkpoint)
+
+
+def _library() -> Any:
+    return pf
+
+
+class InMemory:
+    """Any file or pipe, whole in memory."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._read: pd.DataFrame | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The source's rows, read once."""
+        if self._read is None:
+            self._read = read_frame(self._asked.source)
+        return self._read
+
+    def plan(self) -> EnrichmentPlan:
+        """Say what it would do and cost."""
+        return pf.plan(self.frame, self._asked.schema, **self._asked.options)
+
+    def enrich(self) -> Done:
+        """Do it, and write the target."""
+        target = self._asked.target or PIPE
+        check_target(target, overwrite=self._asked.overwrite)
+        rehearse(self.frame, target)
+        out = pf.enrich(self.frame, self._asked.schema, **self._asked.options)
+        try:
+            write_frame(out, target)
+        except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
+            raise ParallelFramesError(str(error)) from error
+        told, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
+        return Done(
+            target,
+            len(out),
+            told["rows"],
+            None if run is None else run.cost,
+            tuple(told["group_ids"]),
+            told["checkpoint"],
+        )
+
+    def submit(self) -> pf.Enrichment:
+        """Send everything, and return the handle."""
+        return pf.submit(self.frame, self._asked.schema, **self._asked.options)

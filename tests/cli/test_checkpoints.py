@@ -1,0 +1,96 @@
+"""`checkpoint`: looking inside, and making smaller what nobody writes."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames._checkpoint import job_folders
+from parallel_frames._checkpoint._directory import alone_in
+
+
+@pytest.fixture
+def job(place):
+    """Return the folder of a job with two answers and a failure, in several parts."""
+    with pf.offline({"Acme": {"n": 1}, "Hooli": {"n": 2}, "Initech": {"n": 3}}, latency=0):
+        for names in (["Acme"], ["Acme", "Hooli"], ["Acme", "Hooli", "Initech"]):
+            df = pd.DataFrame({"company": names})
+            pf.enrich(df, {"n": int}, checkpoint="c.ckpt", progress=False)
+    (folder,) = job_folders(place / "c.ckpt")
+    return folder
+
+
+def test_list_and_show_tell_people_and_machines(run, job):
+    """Each job with its processor, counts, dates, groups and size."""
+    (line,) = json.loads(run("checkpoint", "list", "c.ckpt", "--json").stdout)
+    assert (line["processor"], line["completed"], line["groups"]) == ("base", 3, 1)
+    assert line["bytes"] > 1000
+    assert job.name in run("checkpoint", "list", "c.ckpt").stdout
+    (told,) = json.loads(run("checkpoint", "show", "c.ckpt", "--job", job.name[:6], "--json").stdout)
+    assert (told["outcomes"], told["under_way"], told["is_written"]) == ({"completed": 3}, 0, False)
+    assert "base" in run("checkpoint", "show", "c.ckpt").stdout
+
+
+def test_the_users_cache_is_the_default(run):
+    """Without a path it is where unnamed checkpoints go, of every host; where there is none, exit code 4."""
+    assert run("checkpoint", "list").exit_code == 4
+    import platformdirs
+
+    root = platformdirs.user_cache_path("parallel_frames") / "checkpoints" / "host.test"
+    with pf.offline(latency=0):
+        pf.enrich(pd.DataFrame({"c": ["Acme"]}), {"n": int}, checkpoint=root, progress=False)
+    (line,) = json.loads(run("checkpoint", "list", "--json").stdout)
+    assert line["job"].startswith("host.test/")
+
+
+def test_verify_finds_damage(run, job):
+    """Exit code 0 where every file is sound, and 1 where one is not."""
+    assert run("checkpoint", "verify", "c.ckpt").exit_code == 0
+    part = next((job / "outcomes").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-20])
+    done = run("checkpoint", "verify", "c.ckpt")
+    assert done.exit_code == 1
+    assert part.name in done.stdout
+
+
+def test_compact_keeps_every_answer(run, job):
+    """Parts become one, and hold what they held."""
+    before = pf.Checkpoint("c.ckpt").outcomes().sort_values("key", ignore_index=True)
+    assert len(list((job / "outcomes").glob("*.parquet"))) == 3
+    assert run("checkpoint", "compact", "c.ckpt").exit_code == 0
+    assert len(list((job / "outcomes").glob("*.parquet"))) == 1
+    pd.testing.assert_frame_equal(pf.Checkpoint("c.ckpt").outcomes().sort_values("key", ignore_index=True), before)
+
+
+def test_prune_says_what_is_lost_and_wants_a_yes(run, job):
+    """Nothing goes without --yes where nobody can be asked; what goes, goes whole."""
+    done = run("checkpoint", "prune", "c.ckpt", "--job", job.name[:4])
+    assert (done.exit_code, job.exists()) == (2, True)
+    assert "3 answers ($0.03)" in done.stderr
+    assert run("checkpoint", "prune", "c.ckpt", "--older-than", "1d", "--yes").exit_code == 0
+    assert job.exists()
+    assert run("checkpoint", "prune", "c.ckpt", "--job", job.name[:4], "--yes").exit_code == 0
+    assert list(job.parent.iterdir()) == []
+    assert run("checkpoint", "prune", "c.ckpt", "--older-than", "1d").exit_code == 4
+
+
+def test_a_job_that_is_being_written_is_left_alone(run, job):
+    """Prune skips it, and compact refuses, exit code 4."""
+    with alone_in(job):
+        done = run("checkpoint", "prune", "c.ckpt", "--older-than", "0s", "--yes")
+        assert done.exit_code == 0
+        assert "it stays" in done.stderr
+        assert run("checkpoint", "compact", "c.ckpt").exit_code == 4
+    assert job.exists()
+
+
+@pytest.mark.parametrize("name", ["o.parquet", "o.csv", "o.jsonl"])
+def test_export_writes_the_outcomes(run, job, place, name):
+    """One line per run; a file that is there is refused."""
+    assert run("checkpoint", "export", "c.ckpt", name).exit_code == 0
+    readers = {"o.parquet": pd.read_parquet, "o.csv": pd.read_csv, "o.jsonl": lambda p: pd.read_json(p, lines=True)}
+    assert sorted(readers[name](name)["status"]) == ["completed"] * 3
+    assert run("checkpoint", "export", "c.ckpt", name).exit_code == 2

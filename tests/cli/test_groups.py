@@ -1,0 +1,134 @@
+"""`status` and `collect`: every finished run is written once, whatever is cut or killed."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames.simulator import Simulator, faults
+
+from .conftest import point_at, size
+
+
+def submit(sim, names, *, api="auto"):
+    """Send companies, and return the group."""
+    client = pf.Client(api_key="not-a-real-key", base_url=sim.url, clock_speed=sim.speed, api=api, max_per_minute=None)
+    df = pd.DataFrame({"company": list(names)})
+    run = pf.submit(df, {"size": int}, client=client, checkpoint=None, progress=False)
+    return run.group_ids[-1]
+
+
+def companies(number):
+    """Return so many names."""
+    return [f"Company {n}" for n in range(number)]
+
+
+def lines_of(path):
+    """Return what a file of JSON lines holds."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_status_tells_people_and_machines(run, pointed):
+    """Counts, address and metadata of a group."""
+    group_id = submit(pointed, ["Acme", "Nobody"])
+    pointed.wait_until(lambda counts: counts.completed + counts.failed == 2)
+    told = json.loads(run("status", group_id, "--json").stdout)
+    assert (told["runs"], told["counts"]["failed"], told["is_active"]) == (2, 1, False)
+    assert told["metadata"]["processor"] == "base"
+    assert "2 runs: " in run("status", group_id, "--watch").stdout
+
+
+def test_an_unknown_group_is_exit_code_3(run, pointed):
+    """The service does not know it."""
+    assert run("status", "tgrp_nowhere").exit_code == 3
+    assert run("collect", "tgrp_nowhere").exit_code == 3
+
+
+@pytest.mark.parametrize("api", ["published", "seed"])
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_a_line_per_run_with_input_and_output(run, monkeypatch, place, api, follow):
+    """What a row sent, what came back and why it failed stand in its line, in both dialects."""
+    with Simulator(size, latency=0.5, speed=20, dialect=api) as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, ["Acme", "Nobody"], api=api)
+        sim.wait_until(lambda counts: counts.completed + counts.failed == 2)
+        done = run("collect", group_id, *follow, "--output", "out.jsonl")
+    assert done.exit_code == 0, done.stderr
+    good, bad = sorted(lines_of(place / "out.jsonl"), key=lambda line: line["status"])
+    assert list(good) == ["event_id", "run_id", "status", "input", "output", "basis", "metadata", "error"]
+    assert (good["input"], good["output"]) == ({"company": "Acme"}, {"size": 4})
+    assert (bad["status"], bad["error"]["message"]) == ("failed", "no such company")
+    assert bool(good["event_id"]) == bool(follow)
+
+
+@pytest.mark.parametrize("api", ["published", "seed"])
+def test_killed_anywhere_it_goes_on_without_loss_or_duplicate(start, monkeypatch, place, api):
+    """SIGKILL while it follows, torn lines and cut streams: in the end each run stands there once, with its output."""
+    out = place / "out.jsonl"
+    trouble = [faults.cut_stream(after=40)]
+    with Simulator(size, latency=(1, 80), speed=20, dialect=api, max_per_minute=None, faults=trouble) as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, companies(600), api=api)
+        for _ in range(3):
+            before = out.read_bytes().count(b"\n") if out.exists() else 0
+            process = start("collect", group_id, "--follow", "--output", out)
+            deadline = time.monotonic() + 30
+            while process.poll() is None and time.monotonic() < deadline:
+                if out.exists() and out.read_bytes().count(b"\n") > before + 20:
+                    break
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
+            with out.open("ab") as handle:
+                handle.write(b'{"event_id":"evt_torn","run_')
+        last = start("collect", group_id, "--follow", "--output", out)
+        _, err = last.communicate(timeout=100)
+        assert last.returncode == 0, err
+        lines = lines_of(out)
+        assert sorted(line["run_id"] for line in lines) == sorted(run.run_id for run in sim.runs())
+        assert all(line["output"] == {"size": len(line["input"]["company"])} for line in lines)
+
+
+def test_outputs_that_the_stream_leaves_out_are_fetched(run, monkeypatch, place):
+    """A service whose events come without outputs is asked for them."""
+    with Simulator(size, latency=(1, 20), speed=20, events_honour_include_output=False) as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, companies(30))
+        assert run("collect", group_id, "--follow", "--output", "out.jsonl").exit_code == 0
+    assert [line["output"] for line in lines_of(place / "out.jsonl")].count(None) == 0
+
+
+@pytest.mark.parametrize("policy", ["refuse", "start", "end"])
+def test_a_forgotten_cursor_loses_nothing(run, monkeypatch, place, policy):
+    """Whatever a service makes of a cursor that it does not know, every run is there in the end."""
+    with Simulator(size, latency=0.5, speed=20, unknown_cursor=policy) as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, companies(5))
+        line = {"event_id": "evt_unknown", "run_id": "another group's"}
+        (place / "out.jsonl").write_text(json.dumps(line, separators=(",", ":")) + "\n")
+        assert run("collect", group_id, "--follow", "--output", "out.jsonl").exit_code == 0
+    assert len(lines_of(place / "out.jsonl")) == 6
+
+
+def test_the_start_may_be_named(run, monkeypatch, place):
+    """Only what came after the named event is written, into a pipe too."""
+    with Simulator(size, latency=0.5, speed=20) as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, companies(9))
+        sim.wait_until(lambda counts: counts.completed == 9)
+        whole = [json.loads(line) for line in run("collect", group_id, "--follow").stdout.splitlines()]
+        rest = run("collect", group_id, "--follow", "--last-event-id", whole[5]["event_id"])
+    assert [json.loads(line) for line in rest.stdout.splitlines()] == whole[6:]
+
+
+@pytest.mark.parametrize("text", ["id,name\n1,Acme\n", "no end", '{"a": 1}\n'])
+def test_a_file_that_is_not_its_own_is_left_alone(run, pointed, place, text):
+    """Somebody else's file is neither cut nor appended to."""
+    (place / "out.jsonl").write_text(text)
+    done = run("collect", submit(pointed, ["Acme"]), "--output", "out.jsonl")
+    assert done.exit_code == 2
+    assert (place / "out.jsonl").read_text() == text

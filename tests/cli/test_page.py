@@ -1,0 +1,68 @@
+"""The page on the command line is true: its commands are run, and print what it shows."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from parallel_frames._cli._exits import MEANINGS
+from parallel_frames.simulator import Simulator
+
+from .conftest import PROGRAM, point_at
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "how-to" / "command-line.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FILES = {
+    "companies.csv": "company,country\nSiemens,DE\nDanone,FR\nSiemens,DE\n",
+    "rows.jsonl": '{"company": "Acme"}\n',
+}
+
+
+def sessions(text):
+    """Return the commands of a page, each with what it prints."""
+    found = []
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            found.append((command, shown))
+    return found
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the page shows a POSIX shell")
+@pytest.mark.parametrize("text", [PAGE, README], ids=["page", "README"])
+def test_the_commands_print_what_is_shown(monkeypatch, place, text):
+    """Each command runs in its turn, against the simulator, and shows what stands below it."""
+    for name, content in FILES.items():
+        (place / name).write_text(content)
+    program = place / "bin" / "parallel-frames"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {PROGRAM[0]} -m parallel_frames "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONIOENCODING": "utf-8"}
+    assert sessions(text)
+    with Simulator(latency=1, speed=20) as sim:
+        point_at(sim, monkeypatch)
+        environment |= {name: value for name, value in os.environ.items() if name.startswith("PARALLEL_")}
+        _check(sessions(text), environment)
+
+
+def _check(told, environment):
+    for command, shown in told:
+        done = subprocess.run(
+            command, shell=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        assert doctest.OutputChecker().check_output(shown, done.stdout, doctest.ELLIPSIS), (command, done.stdout)
+
+
+def test_the_exit_codes_of_the_page_are_those_of_the_program():
+    """One table, in two places."""
+    told = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, re.MULTILINE))
+    assert told == {str(int(code)): meaning for code, meaning in MEANINGS.items()}

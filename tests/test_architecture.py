@@ -77,7 +77,7 @@ THIRD_PARTIES = {
     "_pace": set(),
     "_prices": set(),
     "_client": {"httpx"},
-    "_checkpoint": {"pyarrow", "filelock", "platformdirs", "pandas"},
+    "_checkpoint": {"pyarrow", "filelock", "platformdirs", "pandas", "fsspec"},
     "_bridge": {"nest_asyncio"},
     "_progress": {"tqdm", "ipywidgets"},
     "_engine": set(),
@@ -217,6 +217,7 @@ SEAMS = {
     "httpx": {"_client"},
     "pyarrow.parquet": {"_checkpoint"},
     "pyarrow.fs": {"_checkpoint"},
+    "fsspec": {"_checkpoint"},
     "nest_asyncio": {"_bridge"},
     "filelock": {"_checkpoint"},
     "platformdirs": {"_checkpoint"},
@@ -256,6 +257,7 @@ def blanket_handlers() -> set[str]:
 
 
 ALLOWED_HANDLERS = {
+    "_checkpoint/_objects.py:_asking": "what fsspec and the libraries below it raise has no common root",
     "_arriving.py:tell_of": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
     "_progress/__init__.py:_safely": "a screen must not cost what was paid for",

@@ -10,8 +10,9 @@
       refresh.parquet           key, attempt: what an unfinished refresh is to ask anew
       lock, writer.json         one writer at a time
 
-It owns durability: every file is written whole under a hidden name, fsynced, given its number exclusively, and its
-folder fsynced. It decides nothing about sending; that is the ledger's.
+It owns durability: on a file system every file is written whole under a hidden name, fsynced, given its number
+exclusively, and its folder fsynced; in an object store it is put whole. It decides nothing about sending; that is the
+ledger's.
 """
 
 from parallel_frames._checkpoint._directory import (
@@ -19,8 +20,10 @@ from parallel_frames._checkpoint._directory import (
     choose_folder,
     open_store,
 )
+from parallel_frames._checkpoint._files import in_thread
 from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._memory import MemoryStore
+from parallel_frames._checkpoint._places import Place, check_path, place_of
 from parallel_frames._checkpoint._recall import Peek, Remembered, peek_folder
 from parallel_frames._checkpoint._store import DirectoryStore
 
@@ -29,9 +32,13 @@ __all__ = [
     "DirectoryStore",
     "MemoryStore",
     "Peek",
+    "Place",
     "Remembered",
     "auto_root",
+    "check_path",
     "choose_folder",
+    "in_thread",
     "open_store",
     "peek_folder",
+    "place_of",
 ]

@@ -37,6 +37,8 @@ RECENT: Final = 120.0
 UNREADABLE: Final[dict[str, Any]] = {}
 UNKNOWN: Final = ""
 
+_ended: set[str] = set()  # tokens of this process whose cards may have stayed behind: the store could not be reached
+
 
 class Writer:
     """The right to write a folder, for as long as its card is ours."""
@@ -75,6 +77,7 @@ class Writer:
     def sign_off(self) -> None:
         """Take the card away, if it still is ours, so that any machine may go on."""
         self._over.set()
+        _ended.add(self._told["token"])
         try:
             with self._turns:
                 self._look()
@@ -162,6 +165,9 @@ def _take_card(folder: Place) -> dict[str, Any]:
         there = read_card(card)
     except FileExistsError:
         raise locked(folder, read_card(card)) from None
+    except (CheckpointError, OSError):
+        _ended.add(told["token"])
+        raise
     if there is None or there.get("token") != told["token"]:  # a store that knows no exclusive put
         raise locked(folder, there)
     return told
@@ -219,7 +225,9 @@ def holder(there: dict[str, Any] | None) -> str:
 
 
 def is_dead_here(there: dict[str, Any]) -> bool:
-    """Return whether a card's process ran on this very machine and is known to have ended."""
+    """Return whether a card's writer was this process or ran on this very machine, and is known to have ended."""
+    if there.get("token") in _ended:
+        return True
     if not _is_here(there) or not isinstance(there.get("pid"), int):
         return False
     try:

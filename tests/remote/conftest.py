@@ -43,7 +43,11 @@ class Store:
                     status, headers, data = answer.status, answer.getheaders(), answer.read()
                     there.close()
                 if fault is not None:
-                    status, headers, data = 500, [], b"<Error><Code>InternalError</Code><Message>broken</Message></Error>"
+                    status, headers, data = (
+                        500,
+                        [],
+                        b"<Error><Code>InternalError</Code><Message>broken</Message></Error>",
+                    )
                 self.send_response_only(status)
                 for name, value in headers:
                     if name.lower() not in ("transfer-encoding", "connection", "content-length"):
@@ -81,10 +85,13 @@ class Store:
         )
         self.client.create_bucket(Bucket="bucket")
 
+    def names(self) -> list[str]:
+        """Return the name of every object of the bucket."""
+        return [each["Key"] for each in self.client.list_objects_v2(Bucket="bucket").get("Contents", [])]
+
     def objects(self) -> dict[str, bytes]:
-        """Return every object of the bucket."""
-        listed = self.client.list_objects_v2(Bucket="bucket").get("Contents", [])
-        return {each["Key"]: self.client.get_object(Bucket="bucket", Key=each["Key"])["Body"].read() for each in listed}
+        """Return every object of the bucket, while nobody writes."""
+        return {name: self.client.get_object(Bucket="bucket", Key=name)["Body"].read() for name in self.names()}
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object behind everybody's back."""

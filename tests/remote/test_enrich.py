@@ -88,13 +88,13 @@ def test_killed_and_resumed_it_pays_once(s3: Any, tmp_path: Path, after: int, el
     with Simulator(answer, latency=(1, 60), speed=SPEED, max_per_minute=None) as sim:
         child = process(sim, tmp_path, "one")
         deadline = time.monotonic() + 60
-        while len([name for name in s3.objects() if name.endswith(".parquet")]) < after:
+        while len([name for name in s3.names() if name.endswith(".parquet")]) < after:
             assert time.monotonic() < deadline
             assert child.poll() is None, child.communicate()[1].decode()
         child.send_signal(signal.SIGKILL)
         child.communicate()
         if elsewhere:
-            (name,) = [name for name in s3.objects() if name.endswith("writer.json")]
+            (name,) = [name for name in s3.names() if name.endswith("writer.json")]
             s3.put(name, json.dumps({**json.loads(s3.objects()[name]), "host": "elsewhere"}).encode())
             child = process(sim, tmp_path, "two")
             assert b"on elsewhere" in child.communicate()[1]
@@ -146,11 +146,11 @@ def test_a_store_that_loses_answers_costs_nothing(s3: Any) -> None:
 
 
 def test_two_machines_at_once_are_refused(s3: Any) -> None:
-    """The second is told who is at work, and plans all the same."""
+    """The second is told who is at work; it may plan all the same."""
     with Simulator(answer, latency=1000, speed=1, max_per_minute=None) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, max_per_minute=None)
         first = make_frame().parallel.submit({"name": str}, client=client, checkpoint=ADDRESS, progress=False)
-        (folder,) = {name.rpartition("/receipts/")[0] for name in s3.objects() if "/receipts/" in name}
+        (folder,) = {name.rpartition("/receipts/")[0] for name in s3.names() if "/receipts/" in name}
         beat = time.time()
         s3.put(f"{folder}/writer.json", json.dumps({"host": "elsewhere", "pid": 7, "beat": beat}).encode())
         with pytest.raises(CheckpointLockedError, match="process 7 on elsewhere"):

@@ -129,6 +129,10 @@ class Call:
         self._check_together()
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
         object.__setattr__(self, "max_cost", dollars(self.max_cost, name="max_cost"))
+        if "://" in str(self.checkpoint):
+            from parallel_frames._checkpoint import check_path
+
+            check_path(self.checkpoint)
 
     def _check_values(self) -> None:
         if not isinstance(self.processor, str) or not self.processor.strip():

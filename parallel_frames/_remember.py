@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._checkpoint import (
@@ -19,16 +18,20 @@ from parallel_frames._checkpoint import (
     Remembered,
     auto_root,
     choose_folder,
+    in_thread,
     open_store,
     peek_folder,
+    place_of,
 )
 from parallel_frames._ledger import Ledger
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from pathlib import Path
 
     from parallel_frames._call import Call
+    from parallel_frames._checkpoint import Place
     from parallel_frames._model import Job, Plan
     from parallel_frames._prices import Price
 
@@ -101,12 +104,30 @@ def open_memory(
             yield _recall(store, call, plan, price=price)
 
 
+@contextlib.asynccontextmanager
+async def opened_memory(
+    call: Call, plan: Plan, *, host: str, root: Path | None, price: Price, carried: Memory | None = None
+) -> AsyncIterator[Memory]:
+    """Open what the call asks for, as `open_memory` does, while the event loop goes on: a store may be far away."""
+    opening = open_memory(call, plan, host=host, root=root, price=price, carried=carried)
+    opened: list[Memory] = []
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def close(*error: Any) -> None:
+            if opened:
+                await in_thread(lambda: opening.__exit__(*error))
+
+        stack.push_async_exit(close)
+        await in_thread(lambda: opened.append(opening.__enter__()))
+        yield opened[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Glimpse:
     """What a call would find in its checkpoint: read without a lock, and nothing changed by it."""
 
     ledger: Ledger
-    folder: Path | None = None
+    folder: Place | None = None
     header: dict[str, Any] = field(default_factory=dict)
 
 
@@ -147,17 +168,16 @@ def _only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
             _groups_in_use.difference_update(used)
 
 
-def job_folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -> Path:
+def job_folder(call: Call, job: Job, *, host: str, root: Path | None, price: str) -> Place:
     """Return the folder of a job in the checkpoint that a call names."""
     if call.checkpoint == "auto":
         return choose_folder(root or auto_root(host), job, on_mismatch="new", price=price)
     if not isinstance(call.checkpoint, str | os.PathLike):
         raise InputError(f"checkpoint={call.checkpoint!r} is neither a path, 'auto' nor None.")
-    if "://" in str(call.checkpoint):
-        raise InputError(f"checkpoint={call.checkpoint!r}: addresses are not supported yet; name a local directory.")
-    if Path(call.checkpoint).expanduser().is_file():
+    place = place_of(call.checkpoint)
+    if place.exists() and not place.is_dir():
         raise InputError(f"checkpoint={str(call.checkpoint)!r} is a file; name a directory.")
-    return choose_folder(Path(call.checkpoint).expanduser(), job, on_mismatch=call.on_mismatch, price=price)
+    return choose_folder(place, job, on_mismatch=call.on_mismatch, price=price)
 
 
 def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> Memory:
@@ -208,7 +228,7 @@ def _ledger_of(remembered: Remembered) -> Ledger:
 
 
 def _refuse_strangers(
-    folder: Path, header: dict[str, Any], call: Call, plan: Plan, ledger: Ledger, *, price: Price
+    folder: Place, header: dict[str, Any], call: Call, plan: Plan, ledger: Ledger, *, price: Price
 ) -> None:
     """Stop before the first POST where rows that look the same as last time have become other inputs."""
     if plan.chosen == plan.rows and plan.keys:  # other rows of a frame are strangers to those asked, and no surprise
@@ -226,7 +246,7 @@ def _refuse_strangers(
 
 
 def trip_on_strangers(
-    folder: Path,
+    folder: Place,
     last: Mapping[str, Any] | None,
     call: Call,
     *,

@@ -79,7 +79,7 @@ THIRD_PARTIES = {
     "_pace": set(),
     "_prices": set(),
     "_client": {"httpx"},
-    "_checkpoint": {"pyarrow", "filelock", "platformdirs", "pandas"},
+    "_checkpoint": {"pyarrow", "filelock", "platformdirs", "pandas", "fsspec"},
     "_bridge": {"nest_asyncio"},
     "_progress": {"tqdm", "ipywidgets"},
     "_engine": set(),
@@ -224,6 +224,7 @@ SEAMS = {
     "pyarrow.fs": {"_checkpoint", "_parquet"},
     "pyarrow.dataset": {"_parquet"},
     "sqlite3": {"_parquet"},
+    "fsspec": {"_checkpoint", "_parquet"},
     "nest_asyncio": {"_bridge"},
     "filelock": {"_checkpoint"},
     "platformdirs": {"_checkpoint"},
@@ -264,6 +265,7 @@ def blanket_handlers() -> set[str]:
 
 
 ALLOWED_HANDLERS = {
+    "_checkpoint/_objects.py:_asking": "what fsspec and the libraries below it raise has no common root",
     "_arriving.py:tell_of": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
     "_progress/__init__.py:_safely": "a screen must not cost what was paid for",

@@ -10,8 +10,9 @@
       refresh.parquet           key, attempt: what an unfinished refresh is to ask anew
       lock, writer.json         one writer at a time
 
-It owns durability: every file is written whole under a hidden name, fsynced, given its number exclusively, and its
-folder fsynced. It decides nothing about sending; that is the ledger's.
+It owns durability: on a file system every file is written whole under a hidden name, fsynced, given its number
+exclusively, and its folder fsynced; in an object store it is put whole. It decides nothing about sending; that is the
+ledger's.
 """
 
 from parallel_frames._checkpoint._care import compact_job, job_folders, last_used, remove_job
@@ -19,15 +20,16 @@ from parallel_frames._checkpoint._directory import (
     auto_home,
     auto_root,
     choose_folder,
-    is_being_written,
     open_store,
 )
-from parallel_frames._checkpoint._files import list_parts, read_part
+from parallel_frames._checkpoint._files import in_thread, list_parts, read_part
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._memory import MemoryStore
+from parallel_frames._checkpoint._places import Place, check_path, place_of
 from parallel_frames._checkpoint._recall import CURSORS, Peek, Remembered, peek_folder, read_intent, read_stale
 from parallel_frames._checkpoint._store import DirectoryStore
+from parallel_frames._checkpoint._writer import is_being_written
 
 __all__ = [
     "CURSORS",
@@ -35,17 +37,21 @@ __all__ = [
     "DirectoryStore",
     "MemoryStore",
     "Peek",
+    "Place",
     "Remembered",
     "auto_home",
     "auto_root",
+    "check_path",
     "choose_folder",
     "compact_job",
+    "in_thread",
     "is_being_written",
     "job_folders",
     "last_used",
     "list_parts",
     "open_store",
     "peek_folder",
+    "place_of",
     "read_header",
     "read_intent",
     "read_part",

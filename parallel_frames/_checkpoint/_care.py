@@ -10,62 +10,81 @@ import time
 from typing import TYPE_CHECKING
 
 from parallel_frames._checkpoint._directory import alone_in
-from parallel_frames._checkpoint._files import guarded, list_parts, sync_folder
+from parallel_frames._checkpoint._files import guarded, list_parts
 from parallel_frames._checkpoint._header import read_header
+from parallel_frames._checkpoint._places import LocalPlace, place_of
 from parallel_frames._checkpoint._store import DirectoryStore
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from parallel_frames._checkpoint._places import Place
 
 NESTED = 2  # the user's cache holds a folder per host, and that one per job
 
 
-def job_folders(path: Path) -> list[Path]:
+def job_folders(path: str | os.PathLike[str] | Place) -> list[Place]:
     """Return the jobs of a directory: itself, those in it, or those in the folders in it."""
-    return list(_find(path, NESTED)) if path.is_dir() else []
+    return list(_find(place_of(path), NESTED))
 
 
-def _find(path: Path, depth: int) -> Iterator[Path]:
-    if read_header(path) is not None:
-        yield path
+def _find(place: Place, depth: int) -> Iterator[Place]:
+    if read_header(place) is not None:
+        yield place
     elif depth:
-        for folder in sorted(path.iterdir()):
-            if folder.is_dir() and not folder.name.startswith("."):
+        for folder in place.children():
+            if not folder.name.startswith(".") and folder.is_dir():
                 yield from _find(folder, depth - 1)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _files(folder: Place) -> Iterator[Place]:
+    for place in folder.children():
+        if place.is_dir():
+            yield from _files(place)
+        else:
+            yield place
 
 
-def bytes_of(folder: Path) -> int:
+def bytes_of(folder: Place) -> int:
     """Return the size of a job's files."""
-    return sum(path.stat().st_size for path in _files(folder))
+    return sum(place.size() for place in _files(folder))
 
 
-def last_used(folder: Path) -> float:
-    """Return when a job was written last, in seconds since the epoch; its lock says nothing."""
-    return max((path.stat().st_mtime for path in _files(folder) if path.name != "lock"), default=0.0)
+def last_used(folder: Place) -> float | None:
+    """Return when a job was written last, in seconds since the epoch; None where its place does not tell."""
+    if not isinstance(folder, LocalPlace):
+        return None
+    files = [path for path in folder.path.rglob("*") if path.is_file() and path.name != "lock"]
+    return max((path.stat().st_mtime for path in files), default=0.0)
 
 
-def compact_job(folder: Path) -> tuple[int, int]:
+def compact_job(folder: Place) -> tuple[int, int]:
     """Put a job's small outcome parts together and return how many parts there were, and are."""
-    with alone_in(folder):
-        store = DirectoryStore(folder, header=read_header(folder) or {})
+    with alone_in(folder) as writer:
+        store = DirectoryStore(folder, header=read_header(folder) or {}, writer=writer)
         before = _count_parts(folder)
         store.compact(above=1)
         return before, _count_parts(folder)
 
 
-def _count_parts(folder: Path) -> int:
+def _count_parts(folder: Place) -> int:
     return sum(1 for _ in list_parts(folder / "outcomes"))
 
 
-def remove_job(folder: Path) -> None:
-    """Remove a job whole: it loses its name at once, and then its files."""
+def remove_job(folder: Place) -> None:
+    """Remove a job whole: it loses its name at once, and then its files.
+
+    Raises
+    ------
+    InputError
+        It is in an object store, which has no such step.
+    """
+    if not isinstance(folder, LocalPlace):
+        raise InputError(f"{folder} is in an object store; remove it with the store's own tools.")
     with alone_in(folder):
-        gone = folder.with_name(f".removed-{folder.name}-{time.time_ns()}")
-        guarded(folder, lambda: folder.rename(gone))
-        sync_folder(folder.parent)
+        gone = folder.path.with_name(f".removed-{folder.name}-{time.time_ns()}")
+        guarded(folder, lambda: folder.path.rename(gone))
+        folder.parent.sync()
     shutil.rmtree(gone, ignore_errors=True)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import filelock
 import platformdirs
 
 from parallel_frames._checkpoint._files import guarded, list_parts, read_part, set_aside
 from parallel_frames._checkpoint._header import read_header
+from parallel_frames._checkpoint._places import place_of
 from parallel_frames._checkpoint._store import DirectoryStore
-from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError
+from parallel_frames._checkpoint._writer import written_by_us
+from parallel_frames.errors import CheckpointError, CheckpointMismatchError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
     from pathlib import Path
 
+    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._writer import Writer
     from parallel_frames._model import Job, Json
 
 FORMAT: Final = 1
@@ -38,7 +40,7 @@ def auto_root(host: str) -> Path:
     return auto_home() / re.sub(r"[^\w.-]", "_", host)
 
 
-def choose_folder(root: Path, job: Job, *, on_mismatch: str, price: str) -> Path:
+def choose_folder(root: str | os.PathLike[str] | Place, job: Job, *, on_mismatch: str, price: str) -> Place:
     """Return the folder of a job below a named directory.
 
     Raises
@@ -46,10 +48,11 @@ def choose_folder(root: Path, job: Job, *, on_mismatch: str, price: str) -> Path
     CheckpointMismatchError
         The directory holds only other jobs, and ``on_mismatch`` is not ``"new"``.
     """
+    root = place_of(root)
     folder = root / job.hash[:JOB_DIGITS]
     if folder.is_dir() or on_mismatch == "new" or not root.is_dir():
         return folder
-    others = [header for header in map(read_header, sorted(root.iterdir())) if header is not None]
+    others = [header for header in map(read_header, root.children()) if header is not None]
     if others:
         nearest = min(others, key=lambda header: len(_differences(header["job"], job.identity)))
         differing = "; ".join(_differences(nearest["job"], job.identity)[:5])
@@ -80,7 +83,7 @@ def _short(value: Json) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def _open_header(folder: Path, job: Job, *, host: str) -> dict[str, Any]:
+def _open_header(folder: Place, job: Job, *, host: str) -> dict[str, Any]:
     """Return the job's header as it is stored, repaired where it was damaged, or a new one."""
     header = read_header(folder)
     if header is None and (folder / "header.json").exists():
@@ -113,81 +116,20 @@ def _open_header(folder: Path, job: Job, *, host: str) -> dict[str, Any]:
     return header
 
 
-def _groups_in_parts(folder: Path) -> list[str]:
+def _groups_in_parts(folder: Place) -> list[str]:
     """Return the groups that receipts and outcomes name: what a lost header can be rebuilt from."""
     groups: dict[str, None] = {}
     for place in (folder / "receipts", folder / "outcomes"):
-        if place.is_dir():
-            for _, _, path in list_parts(place):
-                table = read_part(path, repair=False)
-                if table is not None and "group_id" in table.column_names:
-                    groups |= dict.fromkeys(table.column("group_id").unique().to_pylist())
+        for _, _, path in list_parts(place):
+            table = read_part(path, repair=False)
+            if table is not None and "group_id" in table.column_names:
+                groups |= dict.fromkeys(table.column("group_id").unique().to_pylist())
     return [group for group in groups if group]
 
 
 @contextlib.contextmanager
-def _written_by_us(folder: Path) -> Iterator[None]:
-    """Hold the folder's kernel lock, and say in writer.json who holds it."""
-    lock = filelock.FileLock(folder / "lock", timeout=0)
-    card = folder / "writer.json"
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise CheckpointLockedError(
-            f"{folder} is being written by {_holder(card)}. Two writers would pay twice: wait for it, stop it, or name "
-            "another checkpoint=.",
-            path=folder,
-        ) from None
-    try:
-        _refuse_other_host(card)
-        card.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}))
-        try:
-            yield
-        finally:
-            card.unlink(missing_ok=True)
-    finally:
-        lock.release()
-
-
-def _holder(card: Path) -> str:
-    try:
-        told = json.loads(card.read_text())
-    except (OSError, ValueError):
-        return "another process"
-    return f"process {told.get('pid')} on {told.get('host')}"
-
-
-def _refuse_other_host(card: Path) -> None:
-    """Refuse where a writer on another host did not sign off: its lock may not reach us over a network."""
-    try:
-        host = json.loads(card.read_text()).get("host")
-    except (OSError, ValueError):
-        return
-    if host != socket.gethostname():
-        raise CheckpointLockedError(
-            f"{card.parent} was last written by {_holder(card)}, which did not sign off. If that process is gone, "
-            f"remove {card} and run the same call again.",
-            path=card.parent,
-        )
-
-
-def is_being_written(folder: Path) -> bool:
-    """Return whether somebody holds the folder's lock now, or did not sign off on another host."""
-    if not (folder / "lock").exists():
-        return False
-    try:
-        with filelock.FileLock(folder / "lock", timeout=0):
-            _refuse_other_host(folder / "writer.json")
-    except (filelock.Timeout, CheckpointLockedError):
-        return True
-    except OSError:  # not ours to lock; who would write it is told when they try
-        return False
-    return False
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a job's folder as its only writer, without opening it.
+def alone_in(folder: Place) -> Iterator[Writer]:
+    """Be a job's only writer, without opening it.
 
     Raises
     ------
@@ -195,17 +137,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         Another writer is at work.
     """
     try:
-        writing = _written_by_us(folder)
-        writing.__enter__()
+        writing = written_by_us(folder)
+        writer = writing.__enter__()
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be written ({error.strerror or error}).", path=folder) from error
     with contextlib.ExitStack() as stack:
         stack.push(writing.__exit__)
-        yield
+        yield writer
 
 
 @contextlib.contextmanager
-def open_store(folder: Path, job: Job, *, host: str) -> Iterator[DirectoryStore]:
+def open_store(folder: str | os.PathLike[str] | Place, job: Job, *, host: str) -> Iterator[DirectoryStore]:
     """Open a job's folder for writing, as its only writer.
 
     Raises
@@ -217,6 +159,7 @@ def open_store(folder: Path, job: Job, *, host: str) -> Iterator[DirectoryStore]
     CheckpointError
         The folder cannot be written.
     """
-    guarded(folder, lambda: folder.mkdir(parents=True, exist_ok=True, mode=0o700))
-    with alone_in(folder):
-        yield DirectoryStore(folder, header=_open_header(folder, job, host=host))
+    place = place_of(folder)
+    guarded(place, place.make_folder)
+    with alone_in(place) as writer:
+        yield DirectoryStore(place, header=_open_header(place, job, host=host), writer=writer)

@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from parallel_frames._checkpoint._places import Place
 
 
-def read_header(folder: Path) -> dict[str, Any] | None:
+def read_header(folder: Place) -> dict[str, Any] | None:
     """Return a job folder's header; None where there is none that can be read."""
     try:
-        header = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+        header = json.loads((folder / "header.json").read().decode())
     except (OSError, ValueError):
         return None
     return header if isinstance(header, dict) and isinstance(header.get("job"), dict) else None

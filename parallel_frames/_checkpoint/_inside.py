@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from parallel_frames._checkpoint._care import bytes_of, job_folders
-from parallel_frames._checkpoint._files import list_parts, read_part
+from parallel_frames._checkpoint._files import list_parts, read_part, read_parts
 from parallel_frames._checkpoint._header import read_header
+from parallel_frames._checkpoint._places import LocalPlace, place_of
+from parallel_frames._checkpoint._writer import CARD, read_card, unlock
 from parallel_frames.errors import CheckpointError
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     import pandas as pd
+
+    from parallel_frames._checkpoint._places import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Look inside a checkpoint, without changing it.
+    """Look inside a checkpoint, without changing it; and unlock it where its writer is gone.
 
     Parameters
     ----------
     path : str or path
-        The directory given as ``checkpoint=``, the one an enrichment told of, or a directory of such.
+        The directory or address given as ``checkpoint=``, the one an enrichment told of, or a directory of such.
 
     Raises
     ------
@@ -45,12 +49,15 @@ class Checkpoint:
     ['{"founded":1949}']
     """
 
-    path: Path
+    path: Path | str
+    _place: Place = field(repr=False, compare=False)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        object.__setattr__(self, "path", Path(path))
-        if not self._folders():
-            raise CheckpointError(f"There is no checkpoint in {self.path}.", path=self.path)
+        place = place_of(path)
+        object.__setattr__(self, "path", place.path if isinstance(place, LocalPlace) else str(place))
+        object.__setattr__(self, "_place", place)
+        if not self._folders() and not self._locked():
+            raise CheckpointError(f"There is no checkpoint in {place}.", path=place)
 
     def _repr_html_(self) -> str:
         from parallel_frames._html import render
@@ -60,15 +67,43 @@ class Checkpoint:
             "checkpoint.html", path=str(self.path), names=list(lines.columns), lines=lines.to_numpy().tolist()
         )
 
-    def _folders(self) -> list[Path]:
-        if not self.path.is_dir():
-            return []
-        return job_folders(self.path)
+    def _folders(self) -> list[Place]:
+        return job_folders(self._place)
 
-    def _name(self, folder: Path) -> str:
+    def _name(self, folder: Place) -> str:
         """Return what a job is called: its folder's name, below the cache's root with its host's in front."""
-        deep = folder not in (self.path, self.path / folder.name)
+        deep = str(folder) not in (str(self._place), str(self._place / folder.name))
         return f"{folder.parent.name}/{folder.name}" if deep else folder.name
+
+    def _locked(self) -> list[Place]:
+        return [folder for folder in (self._place, *self._place.children()) if read_card(folder / CARD) is not None]
+
+    def unlock(self, *, force: bool = False) -> None:
+        """Let another writer in, after one that ended without signing off on another machine.
+
+        Where a process was killed, or its machine is gone, its card ``writer.json`` is left behind. On the same machine
+        the next call knows that it is dead; on another only you do. Make sure of it: two writers could pay twice, were
+        it not that the old one stops before it sends anything more.
+
+        Parameters
+        ----------
+        force : bool, default False
+            Unlock also where the writer was heard of in the last two minutes, or its process is alive on this machine.
+
+        Raises
+        ------
+        CheckpointLockedError
+            The writer may well be alive.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int}, checkpoint="memory://acme")
+        >>> pf.Checkpoint("memory://acme").unlock()  # nobody holds it: nothing to do
+        """
+        for folder in self._locked():
+            unlock(folder, force=force)
 
     @property
     def header(self) -> dict[str, Any]:
@@ -99,7 +134,7 @@ class Checkpoint:
 
         frames = []
         for folder in self._folders():
-            parts = [read_part(path, repair=False) for _, _, path in list_parts(folder / "outcomes")]
+            parts = read_parts([path for _, _, path in list_parts(folder / "outcomes")], repair=False)
             frames += [part.to_pandas().assign(job=self._name(folder)) for part in parts if part is not None]
         if not frames:
             return pd.DataFrame()
@@ -123,10 +158,9 @@ class Checkpoint:
         import pandas as pd
 
         damaged = [
-            {"job": self._name(folder), "file": str(path.relative_to(folder))}
+            {"job": self._name(folder), "file": f"{place}/{path.name}"}
             for folder in self._folders()
             for place in ("receipts", "outcomes")
-            if (folder / place).is_dir()
             for _, _, path in list_parts(folder / place)
             if read_part(path, repair=False) is None
         ]

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._checkpoint._files import list_parts, read_part, set_aside
+from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, set_aside
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._tables import (
     OUTCOME_SCHEMA,
@@ -19,8 +19,7 @@ from parallel_frames._checkpoint._tables import (
 from parallel_frames.errors import CheckpointCorruptError, CheckpointError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from parallel_frames._checkpoint._places import Place
     from parallel_frames._model import Intent, Outcome, Receipt
 
 CURSORS: Final = b"parallel_frames.cursors"
@@ -47,7 +46,7 @@ class Peek:
     stale: dict[str, int] | None
 
 
-def peek_folder(folder: Path) -> Peek | None:
+def peek_folder(folder: Place) -> Peek | None:
     """Return what a job's folder holds without a lock and without changing it; None where there is none."""
     header = read_header(folder)
     if header is None:
@@ -62,13 +61,15 @@ def peek_folder(folder: Path) -> Peek | None:
     return None
 
 
-def recall_folder(folder: Path, *, repair: bool) -> Remembered:
+def recall_folder(folder: Place, *, repair: bool) -> Remembered:
     """Return all that is stored; `repair` sets aside what cannot be read, and needs the folder's lock."""
     receipts: list[Receipt] = []
     intents: dict[int, Intent] = {}
-    for number, is_intent, path in _parts(folder / "receipts"):
+    parts = list(list_parts(folder / "receipts"))
+    tables = read_parts([path for _, _, path in parts], repair=False)
+    for (number, is_intent, path), read in zip(parts, tables, strict=True):
         # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
-        table = read_part(path, repair=repair and not is_intent)
+        table = read_part(path) if read is None and repair and not is_intent else read
         if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
             if repair and not is_intent:
                 set_aside(path, reason=f"it has the columns {table.column_names}")
@@ -79,13 +80,13 @@ def recall_folder(folder: Path, *, repair: bool) -> Remembered:
         if table is None:
             continue
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
-            path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
+            (path.parent / f"{number:06d}.intent.parquet").remove()
         receipts += receipts_of(table)
     outcomes, cursors = _recall_outcomes(folder / "outcomes", repair=repair)
     return Remembered(receipts, list(intents.values()), outcomes, cursors)
 
 
-def read_intent(number: int, path: Path) -> Intent:
+def read_intent(number: int, path: Place) -> Intent:
     """Return a batch in doubt; one whose file cannot be read is an intent of nobody knows which runs."""
     table = read_part(path, repair=False)
     if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
@@ -93,17 +94,13 @@ def read_intent(number: int, path: Path) -> Intent:
     return intent_of(number, table)
 
 
-def _parts(place: Path) -> list[tuple[int, bool, Path]]:
-    return list(list_parts(place)) if place.is_dir() else []
-
-
-def _recall_outcomes(place: Path, *, repair: bool) -> tuple[list[Outcome], dict[str, str]]:
+def _recall_outcomes(place: Place, *, repair: bool) -> tuple[list[Outcome], dict[str, str]]:
     outcomes: dict[tuple[str, int, str], Outcome] = {}
     cursors: dict[str, str] = {}
-    parts = _parts(place)
+    parts = list(list_parts(place))
     replaced: set[int] = set()
-    for _, _, path in parts:
-        table = read_part(path, repair=repair)
+    tables = read_parts([path for _, _, path in parts], repair=repair)
+    for (_, _, path), table in zip(parts, tables, strict=True):
         if table is None:
             continue
         if not set(OUTCOME_SCHEMA.names) <= set(table.column_names):
@@ -117,11 +114,11 @@ def _recall_outcomes(place: Path, *, repair: bool) -> tuple[list[Outcome], dict[
             outcomes[outcome.key, outcome.attempt, outcome.run_id] = outcome
     for number, _, path in parts:  # a compaction that died before it tidied up
         if repair and number in replaced:
-            path.unlink(missing_ok=True)
+            path.remove()
     return list(outcomes.values()), cursors
 
 
-def read_stale(folder: Path) -> dict[str, int] | None:
+def read_stale(folder: Place) -> dict[str, int] | None:
     """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
     path = folder / "refresh.parquet"
     if not path.exists():

@@ -12,8 +12,7 @@ from parallel_frames._checkpoint._files import (
     guarded,
     in_thread,
     list_parts,
-    read_part,
-    sync_folder,
+    read_parts,
     whole_file,
     write_part,
     write_table,
@@ -24,12 +23,14 @@ from parallel_frames._model import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
+    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._writer import Writer
     from parallel_frames._model import DialectName, Json, Outcome, RunId
 
 COMPACT_ABOVE: Final = 64
-SMALL_PART: Final = 4 * 2**20
+SMALL_PART: Final = 2 * 2**20
+LARGE_PART: Final = 8 * 2**20  # as Parquet; several times that in memory
 
 
 class DirectoryStore:
@@ -38,13 +39,14 @@ class DirectoryStore:
     Files are written off the event loop; the numbers of parts are given out on it.
     """
 
-    def __init__(self, folder: Path, *, header: dict[str, Json]) -> None:
+    def __init__(self, folder: Place, *, header: dict[str, Json], writer: Writer) -> None:
         self.folder = folder
+        self._writer = writer
         self.header = header
         self._receipts = folder / "receipts"
         self._outcomes = folder / "outcomes"
         for place in (self._receipts, self._outcomes):
-            guarded(place, lambda place=place: place.mkdir(exist_ok=True))  # type: ignore[misc]
+            guarded(place, place.make_folder)
         self._written = sum(1 for _ in list_parts(self._outcomes))
         self._unproven: list[str] = []
         self._next = {place: itertools.count(_last_number(place) + 1) for place in (self._receipts, self._outcomes)}
@@ -92,9 +94,10 @@ class DirectoryStore:
         await in_thread(self.write_header)
 
     def write_header(self) -> None:
-        """Replace the header, whole."""
-        with whole_file(self.folder / "header.json", exclusive=False) as hidden:
-            hidden.write_text(json.dumps(self.header, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        """Replace the header, whole, while it is ours to write."""
+        self._writer.check()
+        with whole_file(self.folder / "header.json", exclusive=False) as sink:
+            sink.write((json.dumps(self.header, indent=2, ensure_ascii=False) + "\n").encode())
 
     def unfinished_refresh(self) -> dict[str, int] | None:
         """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
@@ -102,15 +105,17 @@ class DirectoryStore:
 
     def begin_refresh(self, stale: Mapping[str, int] | pa.Table) -> None:
         """Remember what a refresh is to ask anew until `end_refresh`: killed, it goes on where it stopped."""
-        with whole_file(self.folder / "refresh.parquet", exclusive=False) as hidden:
-            write_table(hidden, stale if isinstance(stale, pa.Table) else stale_table(stale))
+        self._writer.check()
+        with whole_file(self.folder / "refresh.parquet", exclusive=False) as sink:
+            write_table(sink, stale if isinstance(stale, pa.Table) else stale_table(stale))
 
     def end_refresh(self, left: Mapping[str, int]) -> None:
         """Take note that a refresh is over, but for what is left to ask anew."""
         if left:
             self.begin_refresh(left)
         else:
-            (self.folder / "refresh.parquet").unlink(missing_ok=True)
+            self._writer.check()
+            (self.folder / "refresh.parquet").remove()
 
     def note_simulated(self, simulated: bool) -> None:  # noqa: FBT001 - a note, not a mode
         """Write into the header that the answers are a simulator's."""
@@ -119,11 +124,20 @@ class DirectoryStore:
             self.write_header()
 
     async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:
-        """Make a batch's intent durable and return its number."""
+        """Make a batch's intent durable and return its number.
+
+        Only then is looked whether we still are the writer: whoever takes over later finds the intent.
+        """
+        self._writer.refuse_if_lost()
         number = self._take_number(self._receipts)
         receipts = [Receipt(run.key, run.attempt, "", group_id, row) for run, row in zip(runs, rows, strict=True)]
         path = self._receipts / f"{number:06d}.intent.parquet"
-        await in_thread(lambda: write_part(path, table_of(receipts, RECEIPT_SCHEMA)))
+
+        def write() -> None:
+            write_part(path, table_of(receipts, RECEIPT_SCHEMA))
+            self._writer.check()
+
+        await in_thread(write)
         return number
 
     async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
@@ -140,9 +154,8 @@ class DirectoryStore:
         path = self._receipts / f"{number:06d}.intent.parquet"
 
         def drop() -> None:
-            if path.exists():
-                path.unlink()
-                sync_folder(self._receipts)
+            if path.remove():
+                self._receipts.sync()
 
         await in_thread(lambda: guarded(path, drop))
 
@@ -156,6 +169,7 @@ class DirectoryStore:
     def _write_outcomes(
         self, number: int, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int]
     ) -> None:
+        self._writer.refuse_if_lost()
         about = {CURSORS: json.dumps(dict(cursors)).encode(), REPLACES: json.dumps(list(replaces)).encode()}
         write_part(self._outcomes / f"{number:06d}.parquet", table.replace_schema_metadata(about))
 
@@ -167,14 +181,30 @@ class DirectoryStore:
             await in_thread(self.compact)
 
     def compact(self, *, above: int = COMPACT_ABOVE) -> None:
-        """Write many small outcome parts, if more than `above`, as one that says which it replaces; remove those.
+        """Write many small outcome parts, if more than `above`, as larger ones that say which they replace.
 
-        Dying in between leaves both: readers keep one outcome per run, and the next `recall` removes the rest.
+        Dying in between leaves both: readers keep one outcome per run, and the next `recall` removes the rest. What is
+        put together at a time is bounded, so that it fits memory.
         """
-        parts = [(number, path) for number, _, path in list_parts(self._outcomes) if path.stat().st_size < SMALL_PART]
-        if len(parts) <= above:
+        sized = [(number, path, path.size()) for number, _, path in list_parts(self._outcomes)]
+        small = [each for each in sized if each[2] < SMALL_PART]
+        if len(small) <= above:
             return
-        tables = [table for _, path in parts if (table := read_part(path)) is not None]
+        self._writer.check()
+        some: list[tuple[int, Place]] = []
+        size = 0
+        for number, path, length in small:
+            some.append((number, path))
+            size += length
+            if size >= LARGE_PART:
+                self._put_together(some)
+                some, size = [], 0
+        if len(some) > 1:
+            self._put_together(some)
+
+    def _put_together(self, parts: Sequence[tuple[int, Place]]) -> None:
+        found = read_parts([path for _, path in parts], repair=True)
+        tables = [table for table in found if table is not None]
         if not tables:
             return
         cursors: dict[str, str] = {}
@@ -184,17 +214,17 @@ class DirectoryStore:
         replaces = [number for number, _ in parts]
         self._write_outcomes(self._take_number(self._outcomes), whole, cursors=cursors, replaces=replaces)
         for _, path in parts:
-            path.unlink(missing_ok=True)
-        sync_folder(self._outcomes)
+            path.remove()
+        self._outcomes.sync()
 
-    def _take_number(self, place: Path) -> int:
+    def _take_number(self, place: Place) -> int:
         return next(self._next[place])  # in one step: compaction takes its number in a thread
 
 
-def _last_number(folder: Path) -> int:
+def _last_number(folder: Place) -> int:
     """Return the highest number ever seen in a folder, set-aside parts included."""
     numbers = [0]
-    for path in folder.iterdir():
+    for path in folder.children():
         digits = path.name.removeprefix(".damaged-").partition(".")[0]
         if digits.isdecimal():
             numbers.append(int(digits))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,8 @@ from parallel_frames._cli._speech import ask, is_terminal, say, show, show_json,
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from parallel_frames._checkpoint import Place
 
 PATH = click.argument("path", required=False)
 ONE_JOB = click.option("--job", metavar="HASH", help="Only this job; the beginning of its name is enough.")
@@ -35,10 +36,10 @@ def checkpoint_command() -> None:
 def _inside(path: str | None) -> Any:
     from parallel_frames._checkpoint import Checkpoint, auto_home
 
-    return Checkpoint(auto_home() if path is None else Path(path).expanduser())
+    return Checkpoint(auto_home() if path is None else path)
 
 
-def _jobs(path: str | None, named: Sequence[str] = ()) -> list[Path]:
+def _jobs(path: str | None, named: Sequence[str] = ()) -> list[Place]:
     """Return the folders of the jobs that are named, or of all."""
     from parallel_frames._checkpoint import job_folders
 
@@ -89,7 +90,11 @@ def show_command(path: str | None, job: str | None, *, json: bool) -> None:
             show(f"  {name:<13}{text}")
 
 
-def _describe(folder: Path) -> dict[str, Any]:
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _describe(folder: Place) -> dict[str, Any]:
     """Return what a job's folder holds, with what a removal would lose."""
     from collections import Counter
 
@@ -108,7 +113,7 @@ def _describe(folder: Path) -> dict[str, Any]:
         "dialect": header.get("dialect"),
         "simulated": bool(header.get("simulated")),
         "created_at": header["created_at"],
-        "used_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(last_used(folder))),
+        "used_at": _moment(last_used(folder)),
         "groups": header["groups"],
         "outcomes": dict(Counter(newest.values())),
         "under_way": sum(receipt.run_id not in known for receipt in held.receipts),
@@ -148,6 +153,14 @@ def compact_command(path: str | None, job: str | None) -> None:
         say(f"{folder}: {before:,} parts → {after:,}")
 
 
+@checkpoint_command.command("unlock", epilog=examples("parallel-frames checkpoint unlock s3://bucket/out.ckpt"))
+@click.argument("path")
+@click.option("--force", is_flag=True, help="Also where its writer was heard of just now.")
+def unlock_command(path: str, *, force: bool) -> None:
+    """Let another writer in, after one on another machine that ended without signing off."""
+    _inside(path).unlock(force=force)
+
+
 @checkpoint_command.command(
     "prune",
     epilog=examples(
@@ -170,7 +183,8 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
         raise click.UsageError("Say which jobs: --job HASH, or --older-than 90d.")
     folders = _jobs(path, job)
     if older_than is not None:
-        folders = [folder for folder in folders if last_used(folder) < time.time() - older_than]
+        limit = time.time() - older_than
+        folders = [folder for folder in folders if (used := last_used(folder)) is not None and used < limit]
     described = [_describe(folder) for folder in folders]
     for each in described:
         kept = " · is being written: it stays" if each["is_written"] else ""
@@ -196,7 +210,7 @@ def _loss(each: dict[str, Any]) -> str:
     answers = sum(each["outcomes"].values())
     price = price_of(each["processor"] or "").text(answers)
     under_way = f", {each['under_way']:,} runs under way" if each["under_way"] else ""
-    return f"{answers:,} answers ({price}){under_way}, last used {each['used_at'][:10]}"
+    return f"{answers:,} answers ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
 
 
 @checkpoint_command.command(

@@ -13,13 +13,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from parallel_frames._arriving import RowMaker, telling
+from parallel_frames._checkpoint import in_thread
 from parallel_frames._engine import Engine
 from parallel_frames._handle._before import afford, announce_call, watching
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._offline import choose_destination
 from parallel_frames._plan import group_metadata
 from parallel_frames._progress import showing
-from parallel_frames._remember import Memory, freeze_spec, open_memory
+from parallel_frames._remember import Memory, freeze_spec, opened_memory
 from parallel_frames._telling import tell_of_enrichment
 from parallel_frames.errors import EnrichmentError, InputError, ParallelFramesError, Safety
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames._arriving import Row
+    from parallel_frames._call import Call
     from parallel_frames._client import Client
     from parallel_frames._decide import Decided
     from parallel_frames._ledger import Ledger, Needs
@@ -172,30 +174,40 @@ class Course:
         looks = until == "looked"
         self.is_running = True
         try:
-            with (
-                showing(False if looks else call.progress) as progress,
-                open_memory(
+            with showing(False if looks else call.progress) as progress:
+                async with opened_memory(
                     call, self.plan, host=place.host, root=place.root, price=self.decided.price, carried=self.memory
-                ) as memory,
-            ):
-                self._take_memory(memory)
-                try:
-                    await self._work(place.client, memory, progress, until, telling(tell, call.on_row))
-                    if until == "looked" or (until == "sent" and self._is_all_sent()):
-                        progress.leave_as(until)
-                except ParallelFramesError as error:
-                    error.safety = self.safety()
-                    raise
-                except (KeyboardInterrupt, asyncio.CancelledError):
-                    if not looks and (safety := self.safety()) is not None:
-                        progress.line(f"Stopped: {safety}")
-                    raise
-                finally:
-                    self.group_ids = tuple(memory.store.groups)
-                if self.refreshing and memory.end_refresh(self.plan):
-                    self.refreshing = False
+                ) as memory:
+                    await self._go_on(call, memory, progress, client=place.client, until=until, tell=tell)
         finally:
             self.is_running = False
+
+    async def _go_on(
+        self,
+        call: Call,
+        memory: Memory,
+        progress: Progress,
+        *,
+        client: Client,
+        until: Until,
+        tell: Callable[[Row], object] | None,
+    ) -> None:
+        self._take_memory(memory)
+        try:
+            await self._work(client, memory, progress, until, telling(tell, call.on_row))
+            if until == "looked" or (until == "sent" and self._is_all_sent()):
+                progress.leave_as(until)
+        except ParallelFramesError as error:
+            error.safety = self.safety()
+            raise
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if until != "looked" and (safety := self.safety()) is not None:
+                progress.line(f"Stopped: {safety}")
+            raise
+        finally:
+            self.group_ids = tuple(memory.store.groups)
+        if self.refreshing and await in_thread(lambda: memory.end_refresh(self.plan)):
+            self.refreshing = False
 
     def _is_all_sent(self) -> bool:
         needs = self.needs()
@@ -249,7 +261,7 @@ class Course:
                     finally:
                         self.group_ids = tuple(memory.store.groups)
                         self.simulated |= session.simulated
-                        memory.store.note_simulated(self.simulated)
+                        await in_thread(lambda: memory.store.note_simulated(self.simulated))
 
     def _timeout(self, until: Until) -> float | None:
         return LOOK_SECONDS if until == "looked" else self.decided.call.timeout

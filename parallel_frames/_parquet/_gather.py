@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from parallel_frames._checkpoint import Place as Folder
     from parallel_frames._parquet._index import Index
 
 BUCKET_ROWS: Final = 20_000
@@ -41,7 +42,7 @@ class Gathered:
         Whether evidence is wanted; it is most of an answer.
     """
 
-    def __init__(self, index: Index, folder: Path, *, place: Path, basis: bool) -> None:
+    def __init__(self, index: Index, folder: Folder, *, place: Path, basis: bool) -> None:
         self._place = place
         self._columns = [name for name in COLUMNS if basis or name != "basis"]
         self._buffers: defaultdict[int, list[pa.Table]] = defaultdict(list)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._call import Call
     from parallel_frames._checkpoint import DirectoryStore
+    from parallel_frames._checkpoint import Place as Folder
     from parallel_frames._model import Plan
     from parallel_frames._offline import Destination
     from parallel_frames._parquet._places import Place
@@ -89,7 +90,7 @@ class Job:
         """Return the numbers as they are known now."""
         return self.index.count(limit=self.call.limit, retry_failed=self.call.retry_failed, stale_at=self.stale_at)
 
-    def recall(self, folder: Path, *, repair: bool) -> None:
+    def recall(self, folder: Folder, *, repair: bool) -> None:
         """Read the checkpoint into the index."""
         self.recalled = recall_into(self.index, folder, repair=repair)
 
@@ -117,7 +118,7 @@ def prepared(
         yield job
 
 
-def folder_of(job: Job) -> Path:
+def folder_of(job: Job) -> Folder:
     """Return the job's folder in its checkpoint."""
     price = job.asked.price.text(0 if job.first is None else job.count().runs)
     return job_folder(job.call, job.asked.job, host=job.place.host, root=job.place.root, price=price)
@@ -151,7 +152,7 @@ def look_ahead(job: Job, *, checkpoint: str) -> tuple[Ahead, str]:
     return ahead, line
 
 
-def refuse_strangers(job: Job, folder: Path, header: Mapping[str, Any]) -> None:
+def refuse_strangers(job: Job, folder: Folder, header: Mapping[str, Any]) -> None:
     """Stop where rows that look the same as last time have become other inputs."""
     counts = job.count()
     if job.first is not None and counts.chosen == counts.rows:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint import CURSORS, list_parts, read_part
-from parallel_frames._checkpoint import read_intent as intent_in
+from parallel_frames._checkpoint import CURSORS, list_parts, read_intent, read_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from parallel_frames._checkpoint import Place
     from parallel_frames._model import Intent
     from parallel_frames._parquet._index import Index
 
@@ -35,7 +34,7 @@ class Recalled:
         return [intent.number for intent in self.intents if not intent.runs]
 
 
-def recall_into(index: Index, folder: Path, *, repair: bool) -> Recalled:
+def recall_into(index: Index, folder: Place, *, repair: bool) -> Recalled:
     """Read all that is stored into the index; `repair` sets aside what cannot be read, and needs the folder's lock."""
     index.forget_checkpoint()
     cursors: dict[str, str] = {}
@@ -50,25 +49,25 @@ def recall_into(index: Index, folder: Path, *, repair: bool) -> Recalled:
     return Recalled(intents, cursors)
 
 
-def _recall_receipts(index: Index, place: Path, *, repair: bool) -> list[Intent]:
+def _recall_receipts(index: Index, place: Place, *, repair: bool) -> list[Intent]:
     intents: dict[int, Intent] = {}
-    for number, is_intent, path in list_parts(place) if place.is_dir() else ():
+    for number, is_intent, path in list_parts(place):
         if is_intent:
-            intents[number] = intent_in(number, path)
+            intents[number] = read_intent(number, path)
             continue
         table = read_part(path, repair=repair, columns=RECEIPT_COLUMNS)
         if table is None or table.column_names != RECEIPT_COLUMNS:
             continue
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
-            path.with_name(f"{number:06d}.intent.parquet").unlink(missing_ok=True)
+            (place / f"{number:06d}.intent.parquet").remove()
         index.add_receipts(table.to_pydict())
     return list(intents.values())
 
 
-def outcome_parts(folder: Path, *, columns: list[str], repair: bool = False) -> Iterator[tuple[int, pa.Table]]:
+def outcome_parts(folder: Place, *, columns: list[str], repair: bool = False) -> Iterator[tuple[int, pa.Table]]:
     """Yield number and table of each part that holds outcomes."""
     place = folder / "outcomes"
-    for number, _, path in list_parts(place) if place.is_dir() else ():
+    for number, _, path in list_parts(place):
         table = read_part(path, repair=repair, columns=columns)
         if table is not None and table.column_names == columns:
             yield number, table

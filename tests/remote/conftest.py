@@ -15,11 +15,18 @@ SECRET = "very-secret-of-the-store"
 Fault = Callable[[str, str], str | None]
 
 
+BROKEN = b"<Error><Code>InternalError</Code><Message>broken</Message></Error>"
+
+
+def no_fault(_method: str, _path: str) -> None:
+    """Leave a request alone."""
+
+
 class Store:
     """An S3 server with one bucket; `fault` says of a request: None, "refuse" (500), or "lose" (done, but 500)."""
 
     def __init__(self) -> None:
-        self.fault: Fault = lambda _method, _path: None
+        self.fault: Fault = no_fault
         self._moto = ThreadedMotoServer(port=0, verbose=False)
         self._moto.start()
         host, port = self._moto.get_host_and_port()
@@ -58,7 +65,7 @@ class Store:
                 if self.command != "HEAD":
                     self.wfile.write(data)
 
-            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _forward
+            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _forward  # noqa: N815 - its names
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
@@ -101,6 +108,10 @@ class Store:
         """Remove an object behind everybody's back."""
         self.client.delete_object(Bucket="bucket", Key=key)
 
+    def mend(self) -> None:
+        """Fail no more."""
+        self.fault = no_fault
+
     def close(self) -> None:
         """Stop both servers."""
         self._proxy.shutdown()
@@ -117,5 +128,5 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     yield store
-    store.fault = lambda _method, _path: None
+    store.mend()
     store.close()

@@ -3,15 +3,25 @@
 import asyncio
 import json
 import time
+from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import parallel_frames as pf
 from parallel_frames._checkpoint import choose_folder, open_store, peek_folder, place_of
 from parallel_frames._model import Job, Options, Outcome, Receipt, RunId
-from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
+from parallel_frames.errors import (
+    CheckpointError,
+    CheckpointLockedError,
+    CheckpointMismatchError,
+    ConfigurationError,
+    InputError,
+)
 
 JOB = Job({"processor": "base"}, "f" * 32, "base", {"output_schema": "x"}, Options())
 FOLDER = "s3://bucket/ck/job"
@@ -87,9 +97,9 @@ def test_a_torn_object_is_set_aside(s3: Any) -> None:
 
 def test_a_second_writer_is_told_of_the_first(folder: str) -> None:
     """Two writers of one process are refused too, wherever the folder is."""
-    with open_store(folder, JOB, host="h"):
-        with pytest.raises(CheckpointLockedError, match=r"process \d+ on .* since .*last heard of"):
-            open_store(folder, JOB, host="h").__enter__()
+    match = r"process \d+ on .* since .*last heard of"
+    with open_store(folder, JOB, host="h"), pytest.raises(CheckpointLockedError, match=match):
+        open_store(folder, JOB, host="h").__enter__()
     with open_store(folder, JOB, host="h"):
         pass
 
@@ -150,7 +160,7 @@ def test_a_failing_store_is_a_checkpoint_error_and_no_intent(s3: Any, fault: str
                 asyncio.run(work)
         else:
             assert asyncio.run(work) == 1
-        s3.fault = lambda method, path: None
+        s3.mend()
     with open_store(FOLDER, JOB, host="h") as store:
         assert len(store.recall().intents) == (fault == "lose")
 
@@ -171,3 +181,49 @@ def test_an_address_with_a_secret_is_refused_without_repeating_it(address: str) 
     with pytest.raises(InputError, match="environment") as caught:
         pf.Checkpoint(address)
     assert "hunter2" not in str(caught.value)
+
+
+class Mounted(MemoryFileSystem):
+    """A file system that fsspec reaches and that is no object store: a name is there before its bytes are."""
+
+    protocol = "mounted"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.removeprefix("mounted://").strip("/")
+
+
+def test_what_is_no_object_store_gets_hidden_names() -> None:
+    """There a file is written under a hidden name and moved, and a number is not used twice."""
+    fsspec.register_implementation("mounted", Mounted, clobber=True)
+    with open_store("mounted://ck/job", JOB, host="h") as store:
+        store.write_header()
+        asyncio.run(store.write_outcomes([outcome(1)], cursors={}))
+        assert store.recall().outcomes == [outcome(1)]
+    place = place_of("mounted://ck/job") / "outcomes" / "000001.parquet"
+    with pytest.raises(FileExistsError), place.written(exclusive=True) as sink:
+        sink.write(b"two")
+    assert [each.name for each in place.parent.children()] == ["000001.parquet"]
+
+
+@pytest.mark.skipif(find_spec("gcsfs") is not None, reason="gcsfs is installed")
+def test_a_missing_library_is_named_with_what_to_type() -> None:
+    """The message says what to install."""
+    with pytest.raises(ConfigurationError, match=r"pip install 'parallel-frames\[remote\]' gcsfs"):
+        pf.Checkpoint("gs://bucket/x")
+
+
+def test_a_writer_that_died_here_is_taken_over_and_one_that_lives_is_not(s3: Any) -> None:
+    """Boot, container, number and beginning of a process tell it from any other."""
+    with open_store(FOLDER, JOB, host="h"):
+        alive = json.loads(s3.objects()[CARD])
+    alive["token"] = "another"
+    s3.put(CARD, json.dumps(alive).encode())
+    with pytest.raises(CheckpointLockedError):
+        open_store(FOLDER, JOB, host="h").__enter__()
+    for change, taken in [({"started": "1"}, True), ({"pid": 2**22 - 1}, True), ({"machine": "m", "pid": 1}, False)]:
+        s3.put(CARD, json.dumps({**alive, **change}).encode())
+        with nullcontext() if taken else pytest.raises(CheckpointLockedError), open_store(FOLDER, JOB, host="h"):
+            pass

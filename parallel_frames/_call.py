@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from parallel_frames.errors import InputError
@@ -139,8 +139,11 @@ class Call:
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
         for name in ("limit", "max_in_flight"):
             number = getattr(self, name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
                 raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
+            object.__setattr__(self, name, int(number))
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
@@ -148,6 +151,8 @@ class Call:
             raise InputError(f"prefix={self.prefix!r} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
             raise InputError(f"checkpoint={self.checkpoint!r} is neither a path, 'auto' nor None.")
+        if self.group_id is not None and not self.group_ids:
+            raise InputError(f"group_id={self.group_id!r} names no group; leave it out to open a new one.")
         for group_id in self.group_ids:
             if not isinstance(group_id, str) or not group_id:
                 raise InputError(f"group_id={group_id!r} is not a group's id.")
@@ -220,6 +225,6 @@ def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
     """Return an amount in US dollars without the noise of binary fractions."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not math.isfinite(value) or value < 0:
         raise InputError(f"{name}={value!r} is no amount: expected US dollars, 0 or more, or None.")
-    return Decimal(str(value))
+    return value if isinstance(value, Decimal) else Decimal(str(float(value)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
+from parallel_frames._evidence import confidence, low_confidence
+from parallel_frames._merge import PANDAS_3
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,8 +43,19 @@ def choose_rows(df: pd.DataFrame, where: Any, *, layout: Layout) -> Mask | None:
     name = "where"
     if callable(where):
         name = f"where={getattr(where, '__name__', 'function')}"
-        where = where(df)
+        where = _of_these_outputs(df, where, layout)
+        where = where(df.copy(deep=not PANDAS_3))  # what it does to the frame is neither sent nor returned
     return _checked(df, where, name=name)
+
+
+def _of_these_outputs(df: pd.DataFrame, where: Any, layout: Layout) -> Any:
+    """Return the function; doubt about fields of another enrichment is no reason to ask about these."""
+    named = isinstance(where, partial) and where.func is low_confidence and not where.args
+    if where is not low_confidence and not (named and "fields" not in where.keywords):
+        return where
+    doubtful = confidence(df).columns
+    fields = [label for label in layout.outputs if label in doubtful]
+    return partial(where, fields=fields) if fields else where
 
 
 def _missing(df: pd.DataFrame, layout: Layout) -> Mask:
@@ -71,6 +85,8 @@ def _checked(df: pd.DataFrame, given: Any, *, name: str) -> Mask:
         raise InputError(f"{name} is a DataFrame; a mask is one boolean per row, such as (frame < 1).any(axis=1).")
     if isinstance(given, pd.Series):
         given = _in_order(df, given, name=name)
+    if np.ndim(given) != 1:
+        raise InputError(f"{name} has {np.ndim(given)} dimensions; a mask is one boolean per row.")
     try:
         values = pd.array(given)
     except (TypeError, ValueError):
@@ -88,6 +104,8 @@ def _checked(df: pd.DataFrame, given: Any, *, name: str) -> Mask:
 
 def _in_order(df: pd.DataFrame, given: pd.Series[Any], *, name: str) -> pd.Series[Any]:
     """Return a Series to be read by position, refusing one whose labels say something else."""
+    if given.index.nlevels != df.index.nlevels:
+        return given  # labels of another kind say nothing of this frame's rows
     same = len(given) != len(df) or given.index.equals(df.index)
     if same or not given.index.isin(df.index).any():
         return given

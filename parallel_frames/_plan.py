@@ -209,7 +209,7 @@ def _user_metadata(
             raise InputError(f"metadata name {name!r} must be a text of 1 to {METADATA_NAME} characters.")
         if name in RESERVED:
             raise InputError(f"metadata name {name!r} is one of ours ({', '.join(sorted(RESERVED))}); choose another.")
-        if not isinstance(label, Hashable) or label not in df.columns:
+        if not isinstance(label, Hashable) or label not in list(df.columns):  # a part of a MultiIndex label is none
             raise UnknownColumnError(label, df.columns, where="metadata")
         cells = df[label]
         if cells.ndim != 1:

@@ -173,4 +173,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def _json_label(label: object) -> str:
-    return label if isinstance(label, str) else repr(label)
+    """Return a label as attrs tell it; the number 1 is not the name "1"."""
+    if isinstance(label, str):
+        return label
+    return repr(label) if isinstance(label, tuple) else f"<{type(label).__name__}> {label!r}"

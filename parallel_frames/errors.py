@@ -147,13 +147,12 @@ class CostError(InputError):
         What was allowed.
     """
 
-    def __init__(self, *, runs: int, sent: int, per_run: Decimal, max_cost: Decimal) -> None:
+    def __init__(self, *, runs: int, sent: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None) -> None:
         self.runs = runs
         self.cost = float(per_run * (runs + sent))
         self.max_cost = float(max_cost)
         before = f" and {sent:,} sent before" if sent else ""
-        affordable = int(max_cost / per_run)
-        way_out = f", or limit={affordable} for a part of it" if affordable > sent else ""
+        way_out = f", or limit={limit} for a part of it" if limit else ""
         super().__init__(
             f"{runs:,} runs to send{before} come to ${self.cost:,.2f}, over max_cost={self.max_cost:g}. None of them "
             f"was sent. Say max_cost={self.cost:g} to go on{way_out}."

@@ -11,7 +11,7 @@ from parallel_frames._telling import announce, counted
 from parallel_frames.errors import CostError, DeclinedError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from parallel_frames._arriving import Row
     from parallel_frames._client import Client
@@ -41,15 +41,15 @@ def announce_call(course: Course, client: Client, memory: Memory, progress: Prog
     )
     progress.line(line)
     runs = 0 if course.halted else len(needs.to_send)
-    afford(course, runs)
+    afford(course, runs, entries=[entry for entry, _ in needs.to_send])
     if decided.call.confirm and runs and not course.has_begun:
         asked = f"Send {counted(runs, 'run')} ({decided.price.text(runs)})?"
         if not ask(asked):
             raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
 
 
-def afford(course: Course, runs: int) -> None:
-    """Refuse to send so many more runs where all of them would cost more than allowed."""
+def afford(course: Course, runs: int, *, entries: Sequence[int] = ()) -> None:
+    """Refuse to send so many more runs where all of them would cost more than allowed; `entries` are those inputs."""
     max_cost, per_run = course.decided.call.max_cost, course.decided.price.per_run
     if max_cost is None or not runs:
         return
@@ -60,7 +60,9 @@ def afford(course: Course, runs: int) -> None:
         )
     sent = course.count_sent()
     if per_run * (sent + runs) > max_cost:
-        raise CostError(runs=runs, sent=sent, per_run=per_run, max_cost=max_cost)
+        affordable = int(max_cost / per_run) - sent
+        limit = entries[affordable] if 0 < affordable < len(entries) else None  # inputs before it cost no more
+        raise CostError(runs=runs, sent=sent, per_run=per_run, max_cost=max_cost, limit=limit)
 
 
 @contextmanager

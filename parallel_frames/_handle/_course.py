@@ -22,7 +22,14 @@ from parallel_frames._plan import group_metadata
 from parallel_frames._progress import showing
 from parallel_frames._remember import Memory, freeze_spec, opened_memory
 from parallel_frames._telling import tell_of_enrichment
-from parallel_frames.errors import EnrichmentError, InputError, ParallelFramesError, Safety
+from parallel_frames.errors import (
+    CostError,
+    DeclinedError,
+    EnrichmentError,
+    InputError,
+    ParallelFramesError,
+    Safety,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -198,7 +205,8 @@ class Course:
             if until == "looked" or (until == "sent" and self._is_all_sent()):
                 progress.leave_as(until)
         except ParallelFramesError as error:
-            error.safety = self.safety()
+            if not isinstance(error, (CostError, DeclinedError)):  # the same call again would be refused again
+                error.safety = self.safety()
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
             if until != "looked" and (safety := self.safety()) is not None:

@@ -194,7 +194,8 @@ def _parse(template: str, columns: Counter[Label]) -> list[tuple[str, str | None
         if layout or conversion:
             raise InputError(
                 f"The placeholder {{{name}{'!' if conversion else ':'}{conversion or layout}}} asks for a format; only "
-                "plain column names may stand between braces. Format the column first."
+                "plain column names may stand between braces. Format the column first; a column whose own name has "
+                "a colon or an exclamation mark can be sent with inputs={name: column}."
             )
     return [(literal, name) for literal, name, _, _ in pieces]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ def job(place):
         for names in (["Acme"], ["Acme", "Hooli"], ["Acme", "Hooli", "Initech"]):
             df = pd.DataFrame({"company": names})
             pf.enrich(df, {"n": int}, checkpoint="c.ckpt", progress=False)
-    (folder,) = job_folders(place / "c.ckpt")
+    (folder,) = (Path(str(each)) for each in job_folders(place / "c.ckpt"))
     return folder
 
 

@@ -100,7 +100,7 @@ THIRD_PARTIES = {
     "_parquet": {*BASICS, "fsspec"},
     "_collect": set(),
     "accessor": {"pandas"},
-    "_cli": {"click", "numpy", "orjson", "pandas"},
+    "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),
     "data": {"pandas"},
     "simulator": {"orjson", "starlette", "uvicorn", "httptools", "anyio", "pandas"},

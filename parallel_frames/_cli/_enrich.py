@@ -96,30 +96,24 @@ def submit_command(source: str, target: str | None, **said: Any) -> None:
     TARGET is not written; it says which checkpoint remembers. The same words with enrich fetch the answers, and send
     nothing twice.
     """
-    from parallel_frames._cli._way import InMemory
+    from parallel_frames._cli._way import choose_way
+    from parallel_frames._offline import choose_destination
 
     asked = _asked(source, target, said)
-    if asked.provenance or asked.older_than is not None:
-        raise click.UsageError("--provenance and --older-than are for enrich.")
-    way = InMemory(asked)
+    way = choose_way(asked)
     if not said["yes"]:
         _agree(way.plan())
-    run = way.submit()
-    told = {
-        "rows": run.plan.rows,
-        "runs": len(run.plan.keys),
-        "cost": run.cost,
-        "group_ids": run.group_ids,
-        "url": run.url,
-        "checkpoint": run.checkpoint,
-    }
+    sent = way.submit()
+    client = choose_destination(asked.options["client"]).client
     if said["json"]:
-        show_json(told)
+        urls = [client.url_of(group_id) for group_id in sent.group_ids]
+        told = {"rows": sent.rows, "cost": sent.cost, "group_ids": sent.group_ids, "urls": urls}
+        show_json({**told, "checkpoint": sent.checkpoint})
         return
-    for group_id in run.group_ids:
+    for group_id in sent.group_ids:
         show(group_id)
-    sent = f"{told['runs']:,} runs are with the service{_costs(run.cost)}"
-    say(f"{sent}. The same command with enrich fetches the answers.")
+    cost = _costs(sent.cost)
+    say(f"{sent.rows:,} rows are with the service{cost}. The same command with enrich fetches the answers.")
 
 
 def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_sending: bool = True) -> Asked:

@@ -77,10 +77,14 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
         return pd.read_parquet(source)
     if kind == "feather":
         return pd.read_feather(source)
-    if kind == "csv":  # only an empty cell is missing: NA is Namibia's code
+    if kind == "csv":  # the same words for a missing cell as from file to file, or its rows would be other rows
+        from pyarrow.csv import ConvertOptions
+
         old = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # later ones read every digit by themselves
         exact: Any = {"float_precision": "round_trip"} if old else {}
-        frame: pd.DataFrame = pd.read_csv(source, keep_default_na=False, na_values=[""], **exact)
+        frame: pd.DataFrame = pd.read_csv(
+            source, keep_default_na=False, na_values=ConvertOptions().null_values, **exact
+        )
         return frame
     text = sys.stdin.buffer.read() if source == PIPE else Path(source).read_bytes()
     return _frame_of(_objects_in(text, kind))

@@ -55,6 +55,10 @@ class Way(Protocol):
         """Do it, and write the target."""
         ...
 
+    def submit(self) -> Done:
+        """Send everything, and write nothing."""
+        ...
+
 
 def choose_way(asked: Asked) -> Way:
     """Return how it goes: from file to Parquet in bounded memory where the library can, or else in memory."""
@@ -76,7 +80,9 @@ class FileToFile:
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
         asked, library = self._asked, _library()
-        plan: EnrichmentPlan = library.plan_parquet(asked.source, asked.schema, **asked.options)
+        plan: EnrichmentPlan = library.plan_parquet(
+            asked.source, asked.schema, target=asked.target, older_than=asked.older_than, **asked.options
+        )
         return plan
 
     def enrich(self) -> Done:
@@ -91,6 +97,18 @@ class FileToFile:
             older_than=asked.older_than,
             **asked.options,
         )
+        return self._told(done)
+
+    def submit(self) -> Done:
+        """Send everything, and write nothing."""
+        asked, library = self._asked, _library()
+        done = library.enrich_parquet(
+            asked.source, None, asked.schema, older_than=asked.older_than, wait=False, **asked.options
+        )
+        return self._told(done)
+
+    @staticmethod
+    def _told(done: Any) -> Done:
         return Done(str(done.target), done.rows, done.counts, done.cost, tuple(done.group_ids), done.checkpoint)
 
 
@@ -136,6 +154,7 @@ class InMemory:
             told["checkpoint"],
         )
 
-    def submit(self) -> pf.Enrichment:
-        """Send everything, and return the handle."""
-        return pf.submit(self.frame, self._asked.schema, **self._asked.options)
+    def submit(self) -> Done:
+        """Send everything, and write nothing."""
+        run = pf.submit(self.frame, self._asked.schema, **self._asked.options)
+        return Done("", len(self.frame), {}, run.cost, run.group_ids, run.checkpoint)

@@ -138,12 +138,7 @@ class Call:
         if not isinstance(self.processor, str) or not self.processor.strip():
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
         for name in ("limit", "max_in_flight"):
-            number = getattr(self, name)
-            if number is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
-                raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
-            object.__setattr__(self, name, int(number))
+            object.__setattr__(self, name, number_of_runs(getattr(self, name), name=name))
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
@@ -208,6 +203,15 @@ def make_call(options: Mapping[str, Any]) -> Call:
             meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}."
             raise TypeError(f"An enrichment has no option {name!r}; {meant}")
     return Call(**options)
+
+
+def number_of_runs(value: Any, *, name: str) -> int | None:
+    """Return a number of runs, of whatever integer type it was given as."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name}={value!r} is no number of runs: expected 1 or more, or None.")
+    return int(value)
 
 
 def seconds(value: float | timedelta | None, *, name: str) -> float | None:

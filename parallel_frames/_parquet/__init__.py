@@ -166,11 +166,17 @@ def enrich_parquet(
     """
     if target is None and wait:
         raise InputError("target=None goes with wait=False: name a file that ends in .parquet, or a directory.")
+    if target is None and "checkpoint" not in options:
+        raise InputError(
+            "target=None needs checkpoint='...': it is named after the target otherwise, and the call that writes one "
+            "would not find it, and pay again."
+        )
     if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
         raise InputError(f"rows_per_file={rows_per_file!r} is no number of rows.")
     found = open_source(source)
     place = None if target is None else check_target(target, found.place, overwrite=overwrite)
-    with prepared(found, target, schema, options, older_than=older_than, for_sending=True) as job, opened(job) as store:
+    preparing = prepared(found, target, schema, options, older_than=older_than, provenance=provenance, for_sending=True)
+    with preparing as job, opened(job) as store:
         send_and_wait(job, store, wait=wait)
         statuses: dict[str, int] = {}
         manifest = None

@@ -19,7 +19,7 @@ from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._lint import field_count_finding
 from parallel_frames._merge import make_layout
 from parallel_frames._model import Plan
-from parallel_frames._parquet._types import check_existing, output_types
+from parallel_frames._parquet._types import check_existing, output_types, provenance_types
 from parallel_frames._plan import Inferred, make_job, make_options, make_plan
 from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema
@@ -91,7 +91,9 @@ def ask(source: Source, schema: object, call: Call) -> Asked:
         stub, parsed, prefix=call.prefix, status=call.status, if_exists=call.if_exists, basis=call.basis
     )
     check_existing(source.schema, output_types(parsed, layout), shown=source.shown)
-    hidden = [*made_columns(stub, layout), *index_columns(source.schema)] if call.inputs is None else ()
+    hidden: list[Hashable] = []
+    if call.inputs is None:
+        hidden = [*made_columns(stub, layout), *index_columns(source.schema), *provenance_types(call.prefix)]
     selection = select_inputs(stub, call.inputs, exclude=hidden)
     input_schema = call.input_schema
     if isinstance(input_schema, str) and input_schema == "infer":

@@ -352,7 +352,8 @@ class Index:
             "select k.part, k.offset, w.row from rows w join known k on k.key = w.key "
             "where k.part is not null order by k.part, k.offset"
         )
-        part, lines = -1, []
+        part = -1
+        lines: list[tuple[int, int]] = []
         for number, offset, row in found:
             if number != part or len(lines) == AT_ONCE:
                 if lines:

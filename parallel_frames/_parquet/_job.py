@@ -23,7 +23,7 @@ from parallel_frames._parquet._source import open_source
 from parallel_frames._parquet._target import whole_target
 from parallel_frames._parquet._types import target_schema
 from parallel_frames._parquet._windows import WINDOW_RUNS, Windows
-from parallel_frames._parquet._write import added_types, told_of, write_rows
+from parallel_frames._parquet._write import added_types, check_added, told_of, write_rows
 from parallel_frames._progress import ask as ask_somebody
 from parallel_frames._progress import showing
 from parallel_frames._remember import job_folder, note_call, trip_on_strangers
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from parallel_frames._parquet._places import Place
     from parallel_frames._progress import Progress
 
-DAYS: Final = {"s": 1 / 86400, "m": 1 / 1440, "h": 1 / 24, "d": 1.0, "w": 7.0}
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def age_in_seconds(value: float | str | timedelta | None) -> float | None:
@@ -57,7 +57,7 @@ def age_in_seconds(value: float | str | timedelta | None) -> float | None:
     if isinstance(value, str):
         number, unit = value.strip()[:-1], value.strip()[-1:].lower()
         try:
-            return float(number) * DAYS[unit] * 86400
+            value = float(number) * SECONDS[unit]
         except (KeyError, ValueError):
             raise InputError(f"older_than={value!r} is no age such as '30d', '12h' or '2w'.") from None
     return seconds(value, name="older_than")
@@ -97,7 +97,14 @@ class Job:
 
 @contextmanager
 def prepared(
-    source: Any, target: Any, schema: object, options: Mapping[str, Any], *, older_than: Any, for_sending: bool
+    source: Any,
+    target: Any,
+    schema: object,
+    options: Mapping[str, Any],
+    *,
+    older_than: Any,
+    provenance: bool = False,
+    for_sending: bool,
 ) -> Iterator[Job]:
     """Give a job whose source is scanned: everything that can be decided before the checkpoint is opened."""
     age = age_in_seconds(older_than)
@@ -108,6 +115,7 @@ def prepared(
         call = replace(call, checkpoint=f"{str(target).rstrip('/')}.ckpt")
     opened = source if hasattr(source, "batches") else open_source(source)
     asked = ask(opened, schema, call)
+    check_added(asked, provenance=provenance)
     destination = choose_destination(call.client, for_sending=for_sending)
     with (
         tempfile.TemporaryDirectory(prefix="parallel_frames-") as place,
@@ -328,7 +336,7 @@ def write_target(
         "rows": {},
         "simulated": job.simulated,
     }
-    schema = target_schema(asked.source.schema, types, rows=counts.rows, attrs=told_of(asked, told))
+    schema = target_schema(asked.source.schema, types, rows=counts.rows, attrs=told_of(asked, told, made=types))
     with ExitStack() as stack:
         spilt = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parallel_frames-")))
         basis = bool(asked.layout.evidence or asked.layout.basis)

@@ -72,14 +72,14 @@ def find_place(address: str | os.PathLike[str], *, what: str) -> Place:
         raise InputError(f"{what} holds a user name or a secret; leave it to the environment, as {scheme} does.")
     try:
         if scheme in ARROWS_OWN:
-            system, path = pafs.FileSystem.from_uri(text.partition("*")[0].rstrip("?["))
-            if WILD & set(text):
-                path = rest
+            wild = min((text.index(mark) for mark in WILD if mark in text), default=len(text))
+            system, found_path = pafs.FileSystem.from_uri(text[:wild])
+            inner = rest if wild < len(text) else found_path
         else:
-            system, path = _by_fsspec(scheme, text)
+            system, inner = _by_fsspec(scheme, text)
     except (OSError, ValueError) as error:
         raise InputError(f"{what}={text!r} cannot be reached: {error}.") from error
-    return Place(system, path, text, is_local=False)
+    return Place(system, inner, text, is_local=False)
 
 
 def _by_fsspec(scheme: str, text: str) -> tuple[Any, str]:

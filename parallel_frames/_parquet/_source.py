@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
-import pyarrow.json as pajson
 
 from parallel_frames._parquet._places import WILD, Place, find_place
+from parallel_frames._parquet._text import JsonLines, open_csv, open_json_lines, read_json_arrays
 from parallel_frames.errors import InputError, SourceError
 
 if TYPE_CHECKING:
@@ -24,19 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BATCH_ROWS: Final = 10_000
-BLOCK_BYTES: Final = 4 * 2**20
 FORMATS: Final = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".csv": "csv",
-    ".tsv": "csv",
+    ".tsv": "tsv",
     ".feather": "feather",
     ".arrow": "feather",
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-WIDER: Final = {"int64": pa.float64(), "double": pa.string(), "null": pa.string()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +92,9 @@ class Source:
             yield from self._dataset.select(names).to_batches(max_chunksize=BATCH_ROWS)
             return
         try:
+            if isinstance(self._dataset, JsonLines):
+                yield from self._dataset.read(names)
+                return
             for fragment in self._dataset.get_fragments():
                 yield from fragment.to_batches(
                     schema=self._dataset.schema,
@@ -144,7 +144,7 @@ def open_source(source: str | os.PathLike[str]) -> Source:
         dataset = _open(place, paths, format_)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"source={place.shown!r} cannot be read as {format_}: {_first_line(error)}.") from error
-    if format_ == "parquet":
+    if format_ in ("parquet", "feather"):
         _check_same_schema(dataset)
     names = dataset.schema.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -155,8 +155,7 @@ def open_source(source: str | os.PathLike[str]) -> Source:
 def _find_files(place: Place) -> list[str]:
     """Return the files of an address, in the order of their names."""
     if WILD & set(place.path):
-        base = place.path[: min(place.path.index(mark) for mark in WILD if mark in place.path)].rpartition("/")[0]
-        found = _list_below(place, base)
+        found = _list_below(place, _before_wild(place.path))
         paths = [path for path in found if fnmatch.fnmatchcase(path.lstrip("/"), place.path.lstrip("/"))]
     else:
         kind = place.info().type
@@ -198,70 +197,26 @@ def _facts(place: Place, paths: Sequence[str]) -> list[FileFacts]:
 
 def _open(place: Place, paths: list[str], format_: str) -> Any:
     if format_ == "json":
-        return _read_json_arrays(place, paths)
-    partitioning = pads.partitioning(flavor="hive") if any("=" in path for path in paths) else None
-    base = place.path.rstrip("/") if not WILD & set(place.path) else None
+        return read_json_arrays(place, paths)
+    base = _base_of(place, paths)
+    partitioning = pads.partitioning(flavor="hive") if any("=" in path[len(base) :] for path in paths) else None
     options: dict[str, Any] = {"filesystem": place.system, "partitioning": partitioning, "partition_base_dir": base}
-    if format_ == "csv":
-        return _open_csv(paths, options)
+    if format_ in ("csv", "tsv"):
+        return open_csv(paths, delimiter="\t" if format_ == "tsv" else ",", options=options)
     if format_ == "jsonl":
-        parsing = pads.JsonFileFormat(read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
-        return pads.dataset(paths, format=parsing, **options)
+        return open_json_lines(place, paths, options=options)
     return pads.dataset(paths, format=format_, **options)
 
 
-def _open_csv(paths: list[str], options: dict[str, Any]) -> Any:
-    """Open CSV files with types that hold for all their rows, not only for the first ones."""
-    types: dict[str, pa.DataType] = {}
-    delimiter = "\t" if _ending(paths[0]) == ".tsv" else ","
-    while True:
-        parsing = pads.CsvFileFormat(
-            parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-            convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=True),
-        )
-        dataset = pads.dataset(paths, format=parsing, **options)
-        schema = pa.schema(
-            [field.with_type(types.get(field.name, field.type)) for field in dataset.schema], dataset.schema.metadata
-        )
-        trouble = _first_misfit(dataset, schema)
-        if trouble is None:
-            return dataset.replace_schema(schema)
-        types[trouble] = WIDER.get(str(schema.field(trouble).type), pa.string())
+def _base_of(place: Place, paths: Sequence[str]) -> str:
+    """Return the folder below which folders such as ``year=2024`` are partitions: the named one."""
+    if paths == [place.path]:
+        return place.path.rpartition("/")[0]
+    return _before_wild(place.path) if WILD & set(place.path) else place.path.rstrip("/")
 
 
-def _first_misfit(dataset: Any, schema: pa.Schema) -> str | None:
-    """Return a column with a cell that does not fit its type; None where all fit."""
-    for name in schema.names:
-        try:
-            for batch in dataset.to_batches(columns=[name], use_threads=False):
-                if schema.field(name).type == pa.null() and batch.column(0).null_count < batch.num_rows:
-                    return str(name)
-        except pa.ArrowInvalid as error:
-            if "conversion error" not in str(error) or schema.field(name).type == pa.string():
-                raise
-            return str(name)
-    return None
-
-
-def _read_json_arrays(place: Place, paths: Sequence[str]) -> pa.Table:
-    """Return files that hold one array of objects each; they are read whole."""
-    import orjson
-
-    rows: list[Any] = []
-    for path in paths:
-        with place.system.open_input_stream(path) as stream:
-            try:
-                told = orjson.loads(stream.read())
-            except orjson.JSONDecodeError as error:
-                raise InputError(
-                    f"{path} is no JSON ({error}). One object per line is JSON lines: name the file .jsonl."
-                ) from None
-        if not isinstance(told, list) or not all(isinstance(row, dict) for row in told):
-            raise InputError(f"{path} holds no array of objects; each row is one object.")
-        rows += told
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
+def _before_wild(path: str) -> str:
+    return path[: min(path.index(mark) for mark in WILD if mark in path)].rpartition("/")[0]
 
 
 def _check_same_schema(dataset: Any) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import filelock
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from parallel_frames._parquet._places import Place, find_place
+from parallel_frames._parquet._places import WILD, Place, find_place
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 GROUP_ROWS: Final = 100_000
 GROUP_BYTES: Final = 32 * 2**20
 FILE_ENDINGS: Final = (".parquet", ".pq")
+PART: Final = re.compile(r"part-\d{5,}\.parquet$")
 
 
 def check_target(target: str | os.PathLike[str], source: Place, *, overwrite: bool) -> Place:
@@ -40,15 +44,16 @@ def check_target(target: str | os.PathLike[str], source: Place, *, overwrite: bo
         raise InputError(
             f"target={place.shown!r}: the target is Parquet: a file that ends in .parquet, or a directory for parts."
         )
-    if place.is_local and source.is_local:
-        one, other = place.path.rstrip("/"), source.path.rstrip("/")
-        if one == other or one.startswith(f"{other}/"):
-            raise InputError(f"target={place.shown!r} is the source or inside it; name another.")
+    if _overlap(place, source):
+        raise InputError(f"target={place.shown!r} is the source, inside it or around it; name another.")
+    if place.is_local:
+        _tidy(place.local)
     if place.exists and not overwrite:
         raise InputError(
             f"target={place.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
             "name another."
         )
+    _refuse_foreign(place)
     if place.is_local:
         parent = place.local.parent
         try:
@@ -60,6 +65,38 @@ def check_target(target: str | os.PathLike[str], source: Place, *, overwrite: bo
                 f"target={place.shown!r} cannot be written ({error.strerror or error}). Nothing was sent."
             ) from error
     return place
+
+
+def _overlap(target: Place, source: Place) -> bool:
+    """Return whether one of them holds the other, or the source's pattern would find the target."""
+    if target.is_local != source.is_local or _scheme(target) != _scheme(source):
+        return False
+    one, other = _real(target), _real(source)
+    if WILD & set(other):
+        return any(fnmatch.fnmatchcase(path, other) for path in (one, f"{one}/part-00000.parquet"))
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _scheme(place: Place) -> str:
+    return "" if place.is_local else place.shown.partition("://")[0]
+
+
+def _real(place: Place) -> str:
+    return os.path.realpath(place.path) if place.is_local else place.path.strip("/")
+
+
+def _refuse_foreign(place: Place) -> None:
+    """Refuse to replace what is no target of an earlier call."""
+    kind = place.info().type
+    if kind == pafs.FileType.Directory and is_file(place):
+        raise InputError(f"target={place.shown!r} is a directory; name a file that is not there.")
+    if kind == pafs.FileType.Directory:
+        found = place.system.get_file_info(pafs.FileSelector(place.path, recursive=True))
+        if foreign := [info.path for info in found if not PART.match(info.base_name)]:
+            raise InputError(
+                f"target={place.shown!r} holds {foreign[0]}, which is no part of a target, and would be deleted. "
+                "Nothing was sent. Name another."
+            )
 
 
 def is_file(place: Place) -> bool:
@@ -155,9 +192,30 @@ def whole_target(place: Place, schema: pa.Schema, *, rows_per_file: int) -> Iter
 @contextmanager
 def _workplace(place: Place) -> Iterator[Path]:
     """Give a hidden folder beside a local target, so that a rename is all that is left; else a temporary one."""
-    parent = place.local.parent if place.is_local else None
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{place.path.rpartition('/')[2]}.", suffix=".tmp") as name:
+    if not place.is_local:
+        with tempfile.TemporaryDirectory(prefix="parallel_frames-") as name:
+            yield Path(name)
+        return
+    parent = place.local.parent
+    with (
+        tempfile.TemporaryDirectory(dir=parent, prefix=f".{place.local.name}.", suffix=".tmp") as name,
+        filelock.FileLock(Path(name) / "lock"),
+    ):
         yield Path(name)
+
+
+def _tidy(target: Path) -> None:
+    """Remove what processes that died left beside a target, and put back what one of them was about to replace."""
+    if not target.parent.is_dir():
+        return
+    for folder in target.parent.iterdir():
+        if not (folder.name.startswith(f".{target.name}.") and folder.suffix == ".tmp" and folder.is_dir()):
+            continue
+        with suppress(filelock.Timeout, OSError), filelock.FileLock(folder / "lock", timeout=0):
+            before = folder / "before"
+            if before.exists() and not target.exists():
+                before.rename(target)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _put_local(target: Path, folder: Path, files: list[Path], *, single: bool) -> None:
@@ -165,8 +223,6 @@ def _put_local(target: Path, folder: Path, files: list[Path], *, single: bool) -
         with path.open("rb+") as handle:
             os.fsync(handle.fileno())
     if single:
-        if target.is_dir():
-            raise InputError(f"{target} is a directory; name a file that is not there.")
         files[0].replace(target)
     else:
         new = folder / "whole"
@@ -176,9 +232,12 @@ def _put_local(target: Path, folder: Path, files: list[Path], *, single: bool) -
         old = folder / "before"
         if target.exists():
             target.rename(old)
-        new.rename(target)
-        if old.is_dir():
-            shutil.rmtree(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
     handle_of = os.open(target.parent, os.O_RDONLY) if os.name != "nt" else None
     if handle_of is not None:
         os.fsync(handle_of)

@@ -27,6 +27,11 @@ PROVENANCE: Final = {
 }
 
 
+def provenance_types(prefix: str) -> dict[str, pa.DataType]:
+    """Return name and type of the columns that tell which run answered a row."""
+    return {f"{prefix}parallel_{name}": type_ for name, type_ in PROVENANCE.items()}
+
+
 def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:
     """Return the type of each column that a job adds, read off the merge of no rows."""
     nothing = Plan(Job({}, "", "", {}, Options()), [], [], [], [], None, pd.RangeIndex(0).to_numpy(dtype="int64"), ())
@@ -83,7 +88,7 @@ def target_schema(source: pa.Schema, types: Mapping[str, pa.DataType], *, rows: 
     """Return the schema of the target: the source's fields and metadata, with the new columns in both."""
     fields = {field.name: field for field in source}
     fields |= {
-        name: fields[name].with_type(type_).with_nullable(True) if name in fields else pa.field(name, type_)
+        name: pa.field(name, type_, metadata=fields[name].metadata if name in fields else None)
         for name, type_ in types.items()
     }
     metadata = dict(source.metadata or {})

@@ -8,6 +8,7 @@ them sends, every group that the job has is listed once, and what is found there
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from parallel_frames._model import Outcome, Receipt, RunId
 from parallel_frames._plan import group_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
     from parallel_frames._checkpoint import DirectoryStore
     from parallel_frames._client import Client, Session
@@ -176,16 +177,12 @@ class Windows:
                     for intent in intents:
                         ledger.open_intent(intent)
                     await self._begin(tasks, plan, ledger, groups=[group_id], cursors=cursors)
-                async for plan, work in _ahead(new):
-                    if self._left() == 0.0:
-                        break
-                    ledger = Ledger(keeps_answers=False)
-                    for each in work:
-                        if each.ended is not None:
-                            ledger.note_ended(RunId(each.key, each.attempt - 1), each.ended)
-                    ledger.mark_stale({each.key: each.attempt - 1 for each in work if each.attempt})
-                    self.rows_of.update({each.key: each.rows for each in work})
-                    await self._begin(tasks, plan, ledger)
+                async with aclosing(_ahead(new)) as windows:
+                    async for plan, work in windows:
+                        if self._left() == 0.0:
+                            break
+                        self.rows_of.update({each.key: each.rows for each in work})
+                        await self._begin(tasks, plan, _ledger_for(work))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -243,7 +240,17 @@ class Windows:
         return None if self._deadline is None else max(0.0, self._deadline - self.client.clock.now())
 
 
-async def _ahead(windows: Iterator[tuple[Plan, list[Work]]]) -> AsyncIterator[tuple[Plan, list[Work]]]:
+def _ledger_for(work: Sequence[Work]) -> Ledger:
+    """Return what is known of runs that are asked anew, on purpose."""
+    ledger = Ledger(keeps_answers=False)
+    for each in work:
+        if each.ended is not None:
+            ledger.note_ended(RunId(each.key, each.attempt - 1), each.ended)
+    ledger.mark_stale({each.key: each.attempt - 1 for each in work if each.attempt})
+    return ledger
+
+
+async def _ahead(windows: Iterator[tuple[Plan, list[Work]]]) -> AsyncGenerator[tuple[Plan, list[Work]]]:
     """Yield each window, with the next one being read in a thread meanwhile: no sending waits for the source."""
 
     def take() -> tuple[Plan, list[Work]] | None:
@@ -256,6 +263,8 @@ async def _ahead(windows: Iterator[tuple[Plan, list[Work]]]) -> AsyncIterator[tu
             yield window
     finally:
         await asyncio.wait([coming])  # a thread that reads is not left behind
+        if not coming.cancelled():
+            coming.exception()  # what it met is told, or the call ends for another reason
 
 
 class Watching:

@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._parquet._ask import frame_of
-from parallel_frames._parquet._types import PROVENANCE, output_types
+from parallel_frames._parquet._types import PROVENANCE, check_existing, output_types, provenance_types
 from parallel_frames._telling import tell_of_enrichment
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from parallel_frames._model import Outcome
     from parallel_frames._parquet._ask import Asked
@@ -30,8 +32,35 @@ def added_types(asked: Asked, *, provenance: bool) -> dict[str, pa.DataType]:
     """Return name and type of every column that the target has beyond, or instead of, the source's."""
     types = output_types(asked.schema, asked.layout)
     if provenance:
-        types |= {f"{asked.call.prefix}parallel_{name}": type_ for name, type_ in PROVENANCE.items()}
+        types |= provenance_types(asked.call.prefix)
     return types
+
+
+def check_added(asked: Asked, *, provenance: bool) -> None:
+    """Refuse, before anything is sent, what could not be written afterwards.
+
+    Raises
+    ------
+    InputError
+        A column is there already, or one of the source is of a type that Parquet does not have.
+    """
+    source = asked.source
+    types = added_types(asked, provenance=provenance)
+    taken = [name for name in types if name in source.schema.names and name not in asked.layout.all]
+    if taken and asked.call.if_exists not in ("fill", "overwrite"):
+        raise InputError(
+            f"{source.shown} already has {', '.join(map(repr, taken))}. Nothing was sent. Say prefix='...' for new "
+            "names, or if_exists='overwrite' or 'fill'."
+        )
+    check_existing(source.schema, types, shown=source.shown)
+    for name in source.schema.names:
+        try:
+            pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([source.schema.field(name)])).close()
+        except pa.ArrowException as error:
+            raise InputError(
+                f"{source.shown} has {name!r} as {source.schema.field(name).type}, which Parquet cannot hold. Nothing "
+                "was sent. Leave the column out, or give it another type."
+            ) from error
 
 
 def write_rows(asked: Asked, index: Index, answers: Gathered, writer: TargetWriter, schema: pa.Schema) -> Counter[str]:
@@ -82,7 +111,7 @@ def _new_columns(
         dtype_backend="pyarrow",
     )
     made = {str(label): _as(pa.Array.from_pandas(merged.frame[label]), types[str(label)]) for label in asked.layout.all}
-    return made | _provenance(asked, types, row_runs, outcomes), merged.counts
+    return made | _provenance(asked, types, batch, row_runs, outcomes), merged.counts
 
 
 def _existing(batch: pa.RecordBatch, start: int, types: Mapping[str, pa.DataType]) -> pd.DataFrame:
@@ -102,9 +131,13 @@ def _as(array: Any, type_: pa.DataType) -> Any:
 
 
 def _provenance(
-    asked: Asked, types: Mapping[str, pa.DataType], row_runs: np.ndarray[Any, Any], outcomes: list[Outcome | None]
+    asked: Asked,
+    types: Mapping[str, pa.DataType],
+    batch: pa.RecordBatch,
+    row_runs: np.ndarray[Any, Any],
+    outcomes: list[Outcome | None],
 ) -> dict[str, Any]:
-    """Return which run of which group answered each row, and when, where that is wanted."""
+    """Return which run of which group answered each row, and when; rows without an answer keep what they had."""
     prefix = f"{asked.call.prefix}parallel_"
     if f"{prefix}run_id" not in types:
         return {}
@@ -114,14 +147,18 @@ def _provenance(
         pd.Series([each.modified_at if each else None for each in of_rows], dtype=object),
         utc=True, errors="coerce", format="ISO8601",
     )  # fmt: skip
-    return {
+    made = {
         f"{prefix}run_id": pa.array([each.run_id if each else None for each in of_rows], pa.string()),
         f"{prefix}group_id": pa.array([each.group_id if each else None for each in of_rows], pa.string()),
         f"{prefix}answered_at": pa.Array.from_pandas(times.dt.as_unit("us")).cast(PROVENANCE["answered_at"]),
     }
+    had = {name: _as(batch.column(name), types[name]) for name in made if name in batch.schema.names}
+    return made | {name: pc.coalesce(made[name], old) for name, old in had.items()}
 
 
-def told_of(asked: Asked, told: Mapping[str, Any]) -> dict[str, Any]:
+def told_of(asked: Asked, told: Mapping[str, Any], *, made: Iterable[str]) -> dict[str, Any]:
     """Return the attrs of the target: those of the source, and what this enrichment made."""
     out = tell_of_enrichment(asked.stub.copy(), asked.stub, layout=asked.layout, told=told)
-    return dict(out.attrs)
+    words = out.attrs["parallel"]
+    words["made"] = list(dict.fromkeys([*words["made"], *made]))
+    return {str(name): value for name, value in out.attrs.items()}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames._checkpoint import job_folders
+from parallel_frames._checkpoint import job_folders, place_of
 from parallel_frames._checkpoint._directory import alone_in
 
 
@@ -80,7 +80,7 @@ def test_prune_says_what_is_lost_and_wants_a_yes(run, job):
 
 def test_a_job_that_is_being_written_is_left_alone(run, job):
     """Prune skips it, and compact refuses, exit code 4."""
-    with alone_in(job):
+    with alone_in(place_of(job)):
         done = run("checkpoint", "prune", "c.ckpt", "--older-than", "0s", "--yes")
         assert done.exit_code == 0
         assert "it stays" in done.stderr

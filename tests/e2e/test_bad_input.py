@@ -190,7 +190,7 @@ WRONG = {
     "timeout negative delta": ({"timeout": dt.timedelta(-1)}, "timeout="),
     "checkpoint number": ({"checkpoint": 3}, "checkpoint=3"),
     "checkpoint empty": ({"checkpoint": ""}, "checkpoint=''"),
-    "checkpoint address": ({"checkpoint": "s3://bucket/x"}, "s3://bucket/x"),
+    "checkpoint address": ({"checkpoint": "nowhere://bucket/x"}, "nowhere"),
     "group_id number": ({"group_id": 3}, "group_id=3"),
     "group_id empty": ({"group_id": ""}, "group_id=''"),
     "refresh and group_id": ({"refresh": True, "group_id": "tgrp_1"}, "say one of them"),

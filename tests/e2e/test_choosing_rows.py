@@ -69,7 +69,7 @@ def test_masks_of_every_kind_are_read_by_position(df, where):
         ([1, 0, 1, 0, 1], "expected booleans"),
         (pd.array([True, None, True, False, True], dtype="boolean"), "has 1 missing values"),
         (pd.Series([True] * 5, index=list("edcba")), "in another order"),
-        (lambda _: 3, "expected one boolean per row"),
+        (lambda _: 3, "has 0 dimensions"),
         (lambda frame: frame, "is a DataFrame"),
         ("failed", "the frame has no 'parallel_status'"),
     ],

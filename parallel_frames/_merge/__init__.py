@@ -153,7 +153,8 @@ def _row_status(
     statuses = [found[entry] for entry in entries]
     if layout.status is None or layout.status not in df.columns:
         return statuses, [entry == OUTSIDE for entry in entries]
-    before = df[layout.status].astype(object).tolist()
+    old_status = df[layout.status]
+    before = old_status.astype(object).where(~is_missing(old_status), None).tolist()
     kept = [now in UNASKED and old in STATUSES for now, old in zip(statuses, before, strict=True)]
     return [old if keep else now for now, old, keep in zip(statuses, before, kept, strict=True)], kept
 

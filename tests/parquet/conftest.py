@@ -35,7 +35,7 @@ def paid(sim: Simulator) -> Counter[tuple[str, str]]:
 
 def assert_paid_once(sim: Simulator, *, runs: int) -> None:
     """Every distinct input has exactly one run."""
-    assert len(sim.runs()) == runs
+    assert sim.counts.runs == runs
     assert set(paid(sim).values()) <= {1}
 
 

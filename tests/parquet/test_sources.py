@@ -200,8 +200,8 @@ def test_json_lines_may_bring_fields_and_wider_numbers_late(
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give a bucket of an S3 server on this machine."""
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give an S3 server on this machine, with the bucket `lake`."""
     server_of = pytest.importorskip("moto.server")
     server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -216,15 +216,16 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     system = pafs.S3FileSystem(allow_bucket_creation=True, endpoint_override=f"http://{host}:{port}")
     system.create_dir("lake")
-    yield "lake"
+    yield server
     server.stop()
 
 
 @pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
 def test_source_and_target_may_be_in_an_object_store(
-    bucket: str, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], files: Any
+    store: Any, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], files: Any
 ) -> None:
     """Objects are read, globbed and written; the manifest is beside the target, and nothing is paid twice."""
+    bucket = "lake"
     system, _ = pafs.FileSystem.from_uri(f"s3://{bucket}/")
     for name, rows in {"part-1": table().slice(0, 31), "part-2": table().slice(31)}.items():
         pq.write_table(rows, f"{bucket}/rows/{name}.parquet", filesystem=system)
@@ -242,6 +243,24 @@ def test_source_and_target_may_be_in_an_object_store(
     with pytest.raises(pf.errors.InputError, match=r"exists\. Nothing was sent"):
         enrich(f"s3://{bucket}/rows", f"s3://{bucket}/out", checkpoint=tmp_path / "ck")
     files.assert_paid_once(sim, runs=50)
+
+
+@pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
+def test_an_object_store_that_fails_leaves_the_answers_safe(
+    store: Any, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]
+) -> None:
+    """A store that is gone when the target is to be written is a TargetError; elsewhere nothing is paid again."""
+
+    def where(df: pd.DataFrame) -> Any:
+        store.stop()
+        return df["company"].notna()
+
+    source = _write(tmp_path, "parquet")
+    with pytest.raises(pf.errors.TargetError, match=r"s3://lake/out\.parquet could not be written"):
+        enrich(source, "s3://lake/out.parquet", checkpoint=tmp_path / "ck", where=where)
+    assert sim.counts.runs == 50
+    enrich(source, tmp_path / "out.parquet", checkpoint=tmp_path / "ck")
+    assert sim.counts.runs == 50
 
 
 def test_a_target_elsewhere_wants_a_checkpoint_with_a_name(tmp_path: Path, enrich: Callable[..., Any]) -> None:

@@ -78,13 +78,15 @@ def merge_outcomes(
     per_row = _through(answers.place, plan.row_runs)
     existing = set(df.columns)
     arrays: dict[Hashable, Any] = {}
+    invalid = np.zeros(len(answers.contents) + 1, dtype=bool)
+    invalid[[*answers.problems]] = True
     placed: list[np.ndarray[Any, Any]] = []  # for each output the rows whose cell is this call's
     for label, series, broken in zip(layout.outputs, answers.columns, answers.broken, strict=True):
         lacking = np.zeros(len(answers.contents) + 1, dtype=bool)
         lacking[[*broken, -1]] = True  # the last one is for -1: no answer
         new = ~lacking[per_row]
-        if label in existing and layout.fill:
-            new &= is_missing(df[label])
+        if label in existing:  # only a completed outcome replaces a value
+            new &= is_missing(df[label]) | (not layout.fill and ~invalid[per_row])
         cells = take(series, per_row)
         arrays[label] = keep_old(df[label], cells, where=new) if label in existing else cells
         placed.append(new)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from parallel_frames._merge._same import are_same
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,18 +43,33 @@ def keep_old(old: pd.Series[Any], new: Any, *, where: np.ndarray[Any, Any]) -> A
     kept = pd.Series(old.array[~where])
     if is_missing(kept).all():
         return blank(new, where=~where)
-    if new.dtype != object:
-        try:
-            cast = kept.astype(new.dtype)
-        except (TypeError, ValueError, OverflowError, NotImplementedError):  # the last is Arrow's
-            cast = None
-        if cast is not None and cast.isna().equals(kept.isna()):
-            merged = pd.Series(new)
-            merged[~where] = cast.array
-            return merged.array
+    if (cast := _cast(kept, new.dtype)) is not None:
+        merged = pd.Series(new)
+        merged[~where] = cast.array
+        return merged.array
     cells = old.astype(object).to_numpy(copy=True)
     cells[where] = np.asarray(new.astype(object), dtype=object)[where]
     return cells
+
+
+def _cast(kept: pd.Series[Any], dtype: Any) -> pd.Series[Any] | None:
+    """Return cells in another dtype; None where it could not hold every one of them as it is."""
+    if isinstance(dtype, np.dtype) and dtype.hasobject:
+        return None
+    if kept.dtype == dtype:
+        return kept
+    if isinstance(dtype, pd.CategoricalDtype) and not _are_among(kept, dtype.categories.tolist()):
+        return None  # and pandas would warn of it
+    try:
+        cast = kept.astype(dtype)
+    except (TypeError, ValueError, OverflowError, NotImplementedError):  # the last is Arrow's
+        return None
+    return cast if are_same(kept, cast) else None
+
+
+def _are_among(kept: pd.Series[Any], categories: Sequence[str]) -> bool:
+    words = frozenset(categories)
+    return all(isinstance(cell, str) and cell in words for cell in kept.dropna().tolist())
 
 
 def is_missing(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:

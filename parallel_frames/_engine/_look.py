@@ -112,16 +112,18 @@ async def look_until_whole(
         The group could not be read whole for as long as it is worth trying.
     """
     backoff = Backoff()
-    for attempt in range(backoff.tries + 1):
+    attempt = 0
+    while True:
         look = await look_at_group(
             service, books, group_id, clock=clock, include_output=include_output, by_input=by_input
         )
         if look.flaw is None or not sends:
             return look
-        if attempt < backoff.tries:
-            books.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
-            await clock.sleep(backoff.wait(attempt))
-    raise UndecidedError(group_id=group_id, runs=sends, reason=look.flaw or "")
+        if attempt == backoff.tries:
+            raise UndecidedError(group_id=group_id, runs=sends, reason=look.flaw)
+        books.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
+        await clock.sleep(backoff.wait(attempt))
+        attempt += 1
 
 
 async def _read_status(service: Service, group_id: str) -> GroupStatus | None:

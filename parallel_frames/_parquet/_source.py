@@ -222,6 +222,7 @@ def _before_wild(path: str) -> str:
 def _check_same_schema(dataset: Any) -> None:
     """Refuse files whose columns differ: which one is right cannot be told."""
     first: Any = None
+    where = ""
     for fragment in dataset.get_fragments():
         schema = fragment.physical_schema
         if first is None:

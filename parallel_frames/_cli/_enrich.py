@@ -9,7 +9,7 @@ import click
 
 from parallel_frames._cli._exits import Exit
 from parallel_frames._cli._options import FRAME, client_of, examples, options_of, with_options
-from parallel_frames._cli._schemas import read_schema
+from parallel_frames._cli._schemas import read_input_schema, read_options, read_schema
 from parallel_frames._cli._speech import ask, is_terminal, say, show, show_json
 
 if TYPE_CHECKING:
@@ -60,16 +60,18 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
     """Ask the web about every row of SOURCE and write the rows with their answers to TARGET.
 
     SOURCE and TARGET are files (.parquet .csv .feather .arrow .json .jsonl .ndjson), or - for JSON lines through a
-    pipe; without TARGET they go to the standard output. The same command again goes on where it stopped, and pays for
-    nothing twice.
+    pipe; without TARGET they go to the standard output. Into Parquet, SOURCE may also be a directory, a glob or an
+    address such as s3://bucket/rows, memory is bounded, and a TARGET without an ending is a directory of parts. The
+    same command again goes on where it stopped, and pays for nothing twice.
     """
     from parallel_frames._cli._frames import PIPE, check_target
-    from parallel_frames._cli._way import choose_way
+    from parallel_frames._cli._way import choose_way, is_parquet
 
     asked = _asked(source, target or PIPE, said)
     if said["json"] and asked.target == PIPE:
         raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
-    check_target(str(asked.target), overwrite=asked.overwrite)
+    if not is_parquet(asked.target):
+        check_target(str(asked.target), overwrite=asked.overwrite)
     way = choose_way(asked)
     if not said["yes"]:
         _agree(way.plan())
@@ -122,8 +124,22 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
     from parallel_frames._cli._way import Asked
 
     schema = read_schema(said["schema"], said["column"])
-    options = {**options_of(said), "client": client_of(said, for_sending=for_sending)}
-    asked = Asked(source, target, schema, options, said["overwrite"], said["provenance"], said["older_than"])
+    options = {
+        **options_of(said),
+        "input_schema": read_input_schema(said["input_schema"]),
+        "options": read_options(said["options"]),
+        "client": client_of(said, for_sending=for_sending),
+    }
+    asked = Asked(
+        source,
+        target,
+        schema,
+        options,
+        overwrite=said["overwrite"],
+        provenance=said["provenance"],
+        older_than=said["older_than"],
+        rows_per_file=said["rows_per_file"],
+    )
     given = said["checkpoint"]
     if given is not None:
         checkpoint = None if given == "none" else given

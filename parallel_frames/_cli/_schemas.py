@@ -28,18 +28,32 @@ def read_schema(schema: str | None, columns: Sequence[tuple[str, Any]]) -> Any:
         )
     if schema is None:
         return dict_of(columns, option="--column")
-    if IMPORTABLE.fullmatch(schema) and not Path(schema).exists():
-        return _import_model(schema)
-    return _read_file(Path(schema))
+    return _file_or_model(schema)
 
 
-def _read_file(path: Path) -> Any:
+def read_input_schema(given: str | None) -> Any:
+    """Return the schema that ``--input-schema`` gives; "infer" is the library's own word."""
+    return given if given in (None, "infer") else _file_or_model(str(given))
+
+
+def read_options(path: str | None) -> Any:
+    """Return what ``--options`` says shall travel with every run."""
+    return None if path is None else _read_file(Path(path), what="options")
+
+
+def _file_or_model(given: str) -> Any:
+    if IMPORTABLE.fullmatch(given) and not Path(given).exists():
+        return _import_model(given)
+    return _read_file(Path(given), what="schema")
+
+
+def _read_file(path: Path, *, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise click.UsageError(f"The schema {path} cannot be read ({error.strerror or error}).") from None
+        raise click.UsageError(f"The {what} {path} cannot be read ({error.strerror or error}).") from None
     except ValueError as error:
-        raise click.UsageError(f"The schema {path} is not JSON: {error}.") from None
+        raise click.UsageError(f"The {what} {path} is not JSON: {error}.") from None
 
 
 def _import_model(named: str) -> Any:

@@ -30,6 +30,7 @@ class Asked:
     overwrite: bool = False
     provenance: bool = False
     older_than: float | None = None
+    rows_per_file: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,24 @@ class Way(Protocol):
 
 def choose_way(asked: Asked) -> Way:
     """Return how it goes: from file to Parquet in bounded memory where the library can, or else in memory."""
-    to_parquet = asked.target not in (None, PIPE) and format_of(str(asked.target)) == "parquet"
-    if to_parquet and asked.source != PIPE and hasattr(pf, "enrich_parquet"):
+    if is_parquet(asked.target) and asked.source != PIPE:
         return FileToFile(asked)
-    if asked.provenance or asked.older_than is not None:
-        named = "--provenance" if asked.provenance else "--older-than"
-        raise click.UsageError(f"{named} is for a Parquet target that is made from a file.")
+    wanted = {
+        "--provenance": asked.provenance,
+        "--older-than": asked.older_than is not None,
+        "--rows-per-file": asked.rows_per_file is not None,
+    }
+    if named := [name for name, is_wanted in wanted.items() if is_wanted]:
+        raise click.UsageError(f"{named[0]} is for a Parquet target that is made from a file.")
     return InMemory(asked)
+
+
+def is_parquet(target: str | None) -> bool:
+    """Return whether a target is Parquet: by its ending, or as a directory of parts, which has none."""
+    if target in (None, PIPE):
+        return False
+    name = str(target).rstrip("/").rpartition("/")[2]
+    return "." not in name or str(target).endswith("/") or format_of(name) == "parquet"
 
 
 class FileToFile:
@@ -79,41 +91,39 @@ class FileToFile:
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
-        asked, library = self._asked, _library()
-        plan: EnrichmentPlan = library.plan_parquet(
+        asked = self._asked
+        return pf.plan_parquet(
             asked.source, asked.schema, target=asked.target, older_than=asked.older_than, **asked.options
         )
-        return plan
 
     def enrich(self) -> Done:
         """Do it, and write the target."""
-        asked, library = self._asked, _library()
-        done = library.enrich_parquet(
+        from parallel_frames._parquet import ROWS_PER_FILE
+
+        asked = self._asked
+        done = pf.enrich_parquet(
             asked.source,
             asked.target,
             asked.schema,
             overwrite=asked.overwrite,
             provenance=asked.provenance,
             older_than=asked.older_than,
+            rows_per_file=asked.rows_per_file or ROWS_PER_FILE,
             **asked.options,
         )
         return self._told(done)
 
     def submit(self) -> Done:
         """Send everything, and write nothing."""
-        asked, library = self._asked, _library()
-        done = library.enrich_parquet(
+        asked = self._asked
+        done = pf.enrich_parquet(
             asked.source, None, asked.schema, older_than=asked.older_than, wait=False, **asked.options
         )
         return self._told(done)
 
     @staticmethod
-    def _told(done: Any) -> Done:
+    def _told(done: pf.EnrichedParquet) -> Done:
         return Done(str(done.target), done.rows, done.counts, done.cost, tuple(done.group_ids), done.checkpoint)
-
-
-def _library() -> Any:
-    return pf
 
 
 class InMemory:

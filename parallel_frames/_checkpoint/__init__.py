@@ -22,6 +22,7 @@ from parallel_frames._checkpoint._directory import (
 from parallel_frames._checkpoint._files import list_parts, read_part
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
+from parallel_frames._checkpoint._lock import held
 from parallel_frames._checkpoint._memory import MemoryStore
 from parallel_frames._checkpoint._recall import CURSORS, Peek, Remembered, peek_folder, read_intent, read_stale
 from parallel_frames._checkpoint._store import DirectoryStore
@@ -35,6 +36,7 @@ __all__ = [
     "Remembered",
     "auto_root",
     "choose_folder",
+    "held",
     "list_parts",
     "open_store",
     "peek_folder",

@@ -237,9 +237,7 @@ def test_old_answers_are_asked_again(tmp_path: Path, sim: Simulator, enrich: Enr
     source = write(tmp_path / "in.parquet", *range(10))
     done = enrich(source, tmp_path / "out.parquet")
     _age(done.checkpoint, keys=4, moment="2020-01-01T00:00:00Z")
-    plan = pf.plan_parquet(
-        source, files.SCHEMA, target=tmp_path / "out.parquet", client=_client(sim), older_than="30d"
-    )
+    plan = pf.plan_parquet(source, files.SCHEMA, target=tmp_path / "out.parquet", client=_client(sim), older_than="30d")
     assert (plan.answered, plan.to_send) == (6, 4)
     for _ in range(2):
         done = enrich(source, tmp_path / "out.parquet", overwrite=True, older_than="30d")

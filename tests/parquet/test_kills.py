@@ -42,7 +42,9 @@ def source(tmp_path: Path) -> Path:
     """Give 2,000 rows of which half are duplicates."""
     rng = random.Random(5)
     names = [f"company {rng.randrange(1_200)}" for _ in range(2_000)]
-    pq.write_table(pa.table({"company": names, "n": [len(name) for name in names]}), tmp_path / "in.parquet", row_group_size=300)
+    pq.write_table(
+        pa.table({"company": names, "n": [len(name) for name in names]}), tmp_path / "in.parquet", row_group_size=300
+    )
     return tmp_path / "in.parquet"
 
 
@@ -173,9 +175,7 @@ def test_credit_that_runs_out_stops_the_call_and_more_credit_completes_it(
         check(tmp_path / "out.parquet", source, sim)
 
 
-def test_a_service_that_dies_in_between_is_waited_for(
-    tmp_path: Path, source: Path, files: SimpleNamespace
-) -> None:
+def test_a_service_that_dies_in_between_is_waited_for(tmp_path: Path, source: Path, files: SimpleNamespace) -> None:
     """The same call goes on once the service is back."""
     with Simulator(files.answer, latency=(100, 300), speed=100.0, max_per_minute=None) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=None)
@@ -199,7 +199,9 @@ def test_a_source_that_changes_under_the_call_is_noticed(
     """Answers would land beside other rows: no target is written, and the next call pays for new inputs only."""
     sim.speed = 20.0
     table = pq.read_table(source)
-    changed = pa.concat_tables([pa.table({"company": ["new"], "n": pa.array([-1], table.schema.field("n").type)}), table])
+    changed = pa.concat_tables(
+        [pa.table({"company": ["new"], "n": pa.array([-1], table.schema.field("n").type)}), table]
+    )
     code = ENRICH.replace('print("ready", flush=True)', "")
     environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": "20"}
     command = [sys.executable, "-c", code, str(source), str(tmp_path / "out.parquet"), sim.url, "published", "9999"]
@@ -233,7 +235,9 @@ def test_a_full_disk_leaves_no_target_and_room_completes_it(
     full_disk: Path, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], source: Path, name: str
 ) -> None:
     """The error says that answers are safe; the same call writes the target and pays nothing."""
-    with pytest.raises(pf.errors.TargetError, match=r"could not be written \(.*[Nn]o space left.*nothing is paid twice"):
+    with pytest.raises(
+        pf.errors.TargetError, match=r"could not be written \(.*[Nn]o space left.*nothing is paid twice"
+    ):
         enrich(source, full_disk / name, checkpoint=tmp_path / "ck")
     assert [path.name for path in full_disk.iterdir()] == ["ballast"]
     paid = sim.counts.runs

@@ -32,6 +32,8 @@ from parallel_frames.errors import (
     Safety,
     SchemaError,
     ServiceError,
+    SourceError,
+    TargetError,
     UnavailableError,
     UndecidedError,
     UnknownColumnError,
@@ -58,6 +60,8 @@ EXAMPLES = [
     CheckpointMismatchError("another job", path="companies.ckpt"),
     CheckpointLockedError("locked by process 7", path="companies.ckpt"),
     CheckpointCorruptError("header.json is damaged", path="companies.ckpt"),
+    SourceError("rows.parquet changed", path="rows.parquet"),
+    TargetError("the disk is full", path="out.parquet"),
     EnrichmentError("2 rows failed", frame=pd.DataFrame({"a": [1]})),
 ]
 

@@ -25,6 +25,7 @@ from parallel_frames._checkpoint._directory import (
 from parallel_frames._checkpoint._files import in_thread, list_parts, read_part
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
+from parallel_frames._checkpoint._lock import held
 from parallel_frames._checkpoint._memory import MemoryStore
 from parallel_frames._checkpoint._places import Place, check_path, place_of
 from parallel_frames._checkpoint._recall import CURSORS, Peek, Remembered, peek_folder, read_intent, read_stale
@@ -44,6 +45,7 @@ __all__ = [
     "check_path",
     "choose_folder",
     "compact_job",
+    "held",
     "in_thread",
     "is_being_written",
     "job_folders",

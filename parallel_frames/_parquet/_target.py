@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import filelock
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from parallel_frames._checkpoint import held
 from parallel_frames._parquet._places import WILD, Place, find_place
 from parallel_frames.errors import InputError, TargetError
 
@@ -199,7 +199,7 @@ def _workplace(place: Place) -> Iterator[Path]:
     parent = place.local.parent
     with (
         tempfile.TemporaryDirectory(dir=parent, prefix=f".{place.local.name}.", suffix=".tmp") as name,
-        filelock.FileLock(Path(name) / "lock"),
+        held(Path(name) / "lock"),
     ):
         yield Path(name)
 
@@ -211,7 +211,9 @@ def _tidy(target: Path) -> None:
     for folder in target.parent.iterdir():
         if not (folder.name.startswith(f".{target.name}.") and folder.suffix == ".tmp" and folder.is_dir()):
             continue
-        with suppress(filelock.Timeout, OSError), filelock.FileLock(folder / "lock", timeout=0):
+        with held(folder / "lock") as is_dead, suppress(OSError):
+            if not is_dead:
+                continue
             before = folder / "before"
             if before.exists() and not target.exists():
                 before.rename(target)

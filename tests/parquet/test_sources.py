@@ -256,8 +256,8 @@ def test_an_object_store_that_fails_leaves_the_answers_safe(
         return df["company"].notna()
 
     source = _write(tmp_path, "parquet")
-    with pytest.raises(pf.errors.TargetError, match=r"s3://lake/out\.parquet could not be written"):
-        enrich(source, "s3://lake/out.parquet", checkpoint=tmp_path / "ck", where=where)
+    with pytest.raises(pf.errors.TargetError, match=r"s3://lake/lost\.parquet could not be written"):
+        enrich(source, "s3://lake/lost.parquet", checkpoint=tmp_path / "ck", where=where)
     assert sim.counts.runs == 50
     enrich(source, tmp_path / "out.parquet", checkpoint=tmp_path / "ck")
     assert sim.counts.runs == 50

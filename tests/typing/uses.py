@@ -100,6 +100,32 @@ def look_ahead_and_back() -> None:
     assert_type(pf.collect(df, ["tgrp_1", "tgrp_2"], "x", where="missing"), pd.DataFrame)
 
 
+def files(client: pf.Client) -> str | None:
+    """From file to file, with the options of a frame and its own."""
+    plan = pf.plan_parquet("rows.csv", Company, target=Path("out"), older_than="30d", processor="core")
+    assert_type(plan, pf.EnrichmentPlan)
+    done = pf.enrich_parquet(
+        Path("rows"),
+        "out.parquet",
+        Company,
+        overwrite=True,
+        provenance=True,
+        older_than=dt.timedelta(days=30),
+        rows_per_file=1_000,
+        wait=True,
+        where="missing",
+        if_exists="fill",
+        checkpoint="rows.ckpt",
+        max_cost=5,
+        client=client,
+    )
+    assert_type(done, pf.EnrichedParquet)
+    assert_type(done.rows, int)
+    assert_type(done.cost, float | None)
+    pf.enrich_parquet("rows.csv", None, Company, wait=False, checkpoint="rows.ckpt")
+    return done.target
+
+
 def schemas() -> list[pd.DataFrame]:
     """Every form of a schema."""
     forms: list[object] = [

@@ -92,7 +92,7 @@ def make_layout(
         )
     if if_exists == "fill" and (alone := _alone(layout, existing)):
         raise InputError(
-            f"The frame already has {', '.join(map(repr, alone))}, which would be evidence of a column that it has not, "
+            f"The frame already has {', '.join(map(repr, alone))}, which would be evidence of a column it has not, "
             "or a part of it only, so it cannot be filled. Nothing was sent. Say prefix='...' for new names, "
             "if_exists='overwrite' to replace them, 'suffix' for numbered names, or rename them."
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from parallel_frames._evidence import confidence, low_confidence
+from parallel_frames._evidence import find_evidence, low_confidence, name_of
 from parallel_frames._merge import PANDAS_3
 from parallel_frames.errors import InputError
 
@@ -43,19 +43,21 @@ def choose_rows(df: pd.DataFrame, where: Any, *, layout: Layout) -> Mask | None:
     name = "where"
     if callable(where):
         name = f"where={getattr(where, '__name__', 'function')}"
-        where = _of_these_outputs(df, where, layout)
-        where = where(df.copy(deep=not PANDAS_3))  # what it does to the frame is neither sent nor returned
+        where = _of_these_outputs(df, where, layout)(df.copy(deep=not PANDAS_3))  # what it does to it stays with it
     return _checked(df, where, name=name)
 
 
 def _of_these_outputs(df: pd.DataFrame, where: Any, layout: Layout) -> Any:
-    """Return the function; doubt about fields of another enrichment is no reason to ask about these."""
-    named = isinstance(where, partial) and where.func is low_confidence and not where.args
-    if where is not low_confidence and not (named and "fields" not in where.keywords):
+    """Return the function; where it is `low_confidence` of all fields, that of this enrichment's own ones.
+
+    What another enrichment of the frame is not sure of would be asked, and paid, in vain.
+    """
+    function, given = (where.func, where.keywords) if isinstance(where, partial) else (where, {})
+    if function is not low_confidence or given.get("fields") is not None:
         return where
-    doubtful = confidence(df).columns
-    fields = [label for label in layout.outputs if label in doubtful]
-    return partial(where, fields=fields) if fields else where
+    having = find_evidence(df).names()
+    fields = [name for label in layout.outputs if (name := name_of(label)) in having]
+    return partial(low_confidence, **{**given, "fields": fields}) if fields else where
 
 
 def _missing(df: pd.DataFrame, layout: Layout) -> Mask:
@@ -85,8 +87,8 @@ def _checked(df: pd.DataFrame, given: Any, *, name: str) -> Mask:
         raise InputError(f"{name} is a DataFrame; a mask is one boolean per row, such as (frame < 1).any(axis=1).")
     if isinstance(given, pd.Series):
         given = _in_order(df, given, name=name)
-    if np.ndim(given) != 1:
-        raise InputError(f"{name} has {np.ndim(given)} dimensions; a mask is one boolean per row.")
+    if (dimensions := getattr(given, "ndim", 1)) != 1:
+        raise InputError(f"{name} has {dimensions} dimensions; a mask is one boolean per row, such as mask.ravel().")
     try:
         values = pd.array(given)
     except (TypeError, ValueError):
@@ -104,10 +106,8 @@ def _checked(df: pd.DataFrame, given: Any, *, name: str) -> Mask:
 
 def _in_order(df: pd.DataFrame, given: pd.Series[Any], *, name: str) -> pd.Series[Any]:
     """Return a Series to be read by position, refusing one whose labels say something else."""
-    if given.index.nlevels != df.index.nlevels:
-        return given  # labels of another kind say nothing of this frame's rows
     same = len(given) != len(df) or given.index.equals(df.index)
-    if same or not given.index.isin(df.index).any():
+    if same or given.index.nlevels != df.index.nlevels or not given.index.isin(df.index).any():
         return given
     raise InputError(
         f"{name} is a Series in which the frame's index labels stand in another order, so which row is meant cannot be "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._evidence import BASIS_COLUMN
+from parallel_frames._evidence import BASIS_COLUMN, evidence_of, name_of
 from parallel_frames._merge import ERROR_COLUMN, STATUS_COLUMN
 from parallel_frames._prices import duration_text, expected_seconds
 from parallel_frames.errors import InputError
@@ -145,12 +145,14 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     Raises
     ------
     InputError
-        A status column shows that there was an enrichment, and the attrs that told its other columns are lost.
-        Sending old answers as inputs would make every row a new one, and pay for it.
+        A status column, or the evidence of an answer, shows that there was an enrichment, and the attrs that told its
+        other columns are lost. Sending old answers as inputs would make every row a new one, and pay for it.
     """
     told = df.attrs.get(ATTRS)
-    made = set(told.get("made", [])) if isinstance(told, dict) else set()
-    orphans = [label for label in df.columns if _is_status(label) and _json_label(label) not in made]
+    made = frozenset(told.get("made", [])) if isinstance(told, dict) else frozenset()
+    evidence = {name for labels in evidence_of(df).values() for name in labels}
+    signs = [label for label in df.columns if _is_status(label) or name_of(label) in evidence]
+    orphans = [label for label in signs if not _is_among(label, made)]
     if set(layout.outputs) <= set(df.columns):  # this enrichment's own columns are known by their names
         orphans = [label for label in orphans if label not in layout.all]
     if orphans:
@@ -159,7 +161,12 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with inputs=[...], so that "
             "old answers are not sent, and paid for, as inputs."
         )
-    return [label for label in df.columns if label in layout.all or _json_label(label) in made or _is_status(label)]
+    return [label for label in df.columns if label in layout.all or _is_among(label, made) or _is_status(label)]
+
+
+def _is_among(label: Hashable, made: frozenset[str]) -> bool:
+    """Return whether attrs tell that an enrichment made a column: its label is a text, or a tuple of texts."""
+    return isinstance(label, str | tuple) and _json_label(label) in made
 
 
 def _is_status(label: Any) -> bool:

@@ -94,7 +94,8 @@ def low_confidence(
     df : pandas.DataFrame
         Enriched with ``basis="columns"`` or ``basis="struct"``.
     fields : label or sequence of labels, optional
-        The columns that matter, prefix included. Default: every one that has evidence.
+        The columns that matter, prefix included. Default: every one that has evidence; as ``where=``, those of the
+        enrichment itself if any of them has.
     at_most : {"low", "medium", "high"}, default "low"
         The confidence at which an answer is still doubted.
 
@@ -145,9 +146,8 @@ def _wanted(found: Found, fields: Sequence[Hashable] | str | None) -> frozenset[
         return None
     asked = list(fields) if pd.api.types.is_list_like(fields) else [fields]
     having = list(dict.fromkeys(evidence.field for evidence in found.fields))
-    # A column of entries names only fields that some row has evidence for: no rows, no names.
-    possible = {name for name in found.columns for affixes in found.affixes if affixes.within(name) is not None}
-    unknown = [field for field in asked if name_of(field) not in possible.union(having)]
+    possible = found.names()
+    unknown = [field for field in asked if name_of(field) not in possible]
     if unknown:
         told = ", ".join(map(repr, unknown))
         raise InputError(

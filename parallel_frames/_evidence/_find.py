@@ -157,6 +157,11 @@ class Found:
     columns: tuple[str, ...]
     affixes: tuple[Affixes, ...]
 
+    def names(self) -> frozenset[str]:
+        """Return the fields that may have evidence: a column of entries names only those that some row has some of."""
+        possible = {name for name in self.columns for affixes in self.affixes if affixes.within(name) is not None}
+        return frozenset(possible.union(evidence.field for evidence in self.fields))
+
 
 def find_evidence(df: pd.DataFrame) -> Found:
     """Return the evidence a frame holds.
@@ -188,6 +193,14 @@ def check_frame(df: object) -> None:
     """Refuse what is no DataFrame."""
     if not isinstance(df, pd.DataFrame):
         raise InputError(f"expected an enriched DataFrame, got a {type(df).__name__}.")
+
+
+def evidence_of(df: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return for each field whose three columns are all there the names of these three."""
+    names = _places(df)
+    fields = [name.removesuffix("_confidence") for name in names if name.endswith("_confidence")]
+    parts = {field: tuple(evidence_label(field, part) for part in PARTS) for field in fields}
+    return {field: labels for field, labels in parts.items() if all(label in names for label in labels)}
 
 
 def name_of(label: Hashable) -> str | None:

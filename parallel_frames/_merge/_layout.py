@@ -90,6 +90,12 @@ def make_layout(
             "if_exists='overwrite' to replace them, 'fill' to fill what is missing in them, 'suffix' for numbered "
             f"names{_or_without_status(layout, clash)}."
         )
+    if if_exists == "fill" and (alone := _alone(layout, existing)):
+        raise InputError(
+            f"The frame already has {', '.join(map(repr, alone))}, which would be evidence of a column it has not, "
+            "or a part of it only, so it cannot be filled. Nothing was sent. Say prefix='...' for new names, "
+            "if_exists='overwrite' to replace them, 'suffix' for numbered names, or rename them."
+        )
     if len(df.columns) > len(existing) and any((df.columns == name).sum() > 1 for name in clash):
         raise InputError(f"The frame has {clash} more than once, so it cannot be filled or overwritten.")
     if if_exists != "fill":
@@ -128,6 +134,18 @@ def _labels(
         evidence if any(evidence) else (),
         whole if basis == "struct" or in_step else None,
     )
+
+
+def _alone(layout: Layout, existing: frozenset[Hashable]) -> list[Hashable]:
+    """Return the labels that stand where evidence goes and are none: without their output, or without the others."""
+    alone = []
+    for output, parts in zip(layout.outputs, layout.evidence, strict=False):
+        there = [label for label in parts if label in existing]
+        if there and (output not in existing or len(there) < len(parts)):
+            alone += there
+    if layout.basis in existing and existing.isdisjoint(layout.outputs):
+        alone.append(layout.basis)
+    return alone
 
 
 def _free(labels: Callable[[str], Layout], existing: frozenset[Hashable]) -> Layout:

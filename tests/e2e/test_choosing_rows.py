@@ -48,9 +48,10 @@ def test_a_mask_asks_only_its_rows(df):
         pd.Series([False, True, False, False, True], index=list("abcde")),
         pd.Series([False, True, False, False, True]),  # by position
         pd.array([False, True, False, False, True], dtype="boolean"),
+        pd.Series([False, True, False, False, True], index=pd.MultiIndex.from_product([["a"], range(5)])),
         lambda frame: frame["company"].isin(["Globex", "Hooli"]),
     ],
-    ids=["array", "series", "other index", "nullable", "function"],
+    ids=["array", "series", "other index", "nullable", "more levels", "function"],
 )
 def test_masks_of_every_kind_are_read_by_position(df, where):
     """An array, a Series, a nullable array and a function of the frame choose the same rows."""
@@ -69,8 +70,9 @@ def test_masks_of_every_kind_are_read_by_position(df, where):
         ([1, 0, 1, 0, 1], "expected booleans"),
         (pd.array([True, None, True, False, True], dtype="boolean"), "has 1 missing values"),
         (pd.Series([True] * 5, index=list("edcba")), "in another order"),
-        (lambda _: 3, "has 0 dimensions"),
+        (lambda _: 3, "expected one boolean per row"),
         (lambda frame: frame, "is a DataFrame"),
+        (np.ones((5, 1), dtype=bool), "has 2 dimensions"),
         ("failed", "the frame has no 'parallel_status'"),
     ],
 )
@@ -331,3 +333,71 @@ def test_numbered_columns_have_their_own_evidence(df, basis):
         ["founded"],
         ["founded_2"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("own", "basis", "said"),
+    [
+        ({"founded_confidence": 0.9}, "columns", "'founded_confidence'"),
+        ({"founded": None, "founded_confidence": 0.9}, "columns", "'founded_confidence'"),
+        ({"parallel_basis": "mine"}, "struct", "'parallel_basis'"),
+    ],
+)
+def test_filling_takes_no_column_of_the_users_for_evidence(df, own, basis, said):
+    """A column named like evidence, without what it would be the evidence of, is refused and not replaced."""
+    with pf.offline(founded, latency=0) as sim, pytest.raises(InputError, match=f"already has {said}"):
+        df.assign(**own).parallel.enrich({"founded": int}, inputs=["company"], where="missing", basis=basis, **quiet())
+    assert sim.counts.runs == 0
+
+
+def test_what_a_function_does_to_its_frame_stays_with_it(df):
+    """A function that adds a column to the frame it is given changes neither what is sent nor what comes back."""
+
+    def where(frame):
+        frame["new"] = 1
+        return frame.pop("company") == "Acme"
+
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, where=where, **quiet())
+    assert [run.input for run in sim.runs()] == [{"company": "Acme"}]
+    assert out.columns.tolist()[:2] == ["company", "founded"]
+
+
+@pytest.mark.parametrize("basis", ["columns", "struct"])
+@pytest.mark.parametrize("where", [pf.low_confidence, functools.partial(pf.low_confidence, at_most="medium")])
+def test_what_another_enrichment_is_unsure_of_is_not_asked(df, basis, where):
+    """The mask of low confidence looks at the enrichment's own fields."""
+    with pf.offline(lambda _: Answer({"founded": 1}, basis={"founded": "high"}), latency=0):
+        out = df.parallel.enrich({"founded": int}, prefix="x_", basis=basis, **quiet())
+    with pf.offline(lambda _: Answer({"ceo": "a"}, basis={"ceo": "low"}), latency=0):
+        out = out.parallel.enrich({"ceo": str}, prefix="y_", basis=basis, **quiet())
+    again = {"where": where, "if_exists": "overwrite", "processor": "pro"}
+    with pf.offline(latency=0) as sim:
+        out.parallel.enrich({"founded": int}, prefix="x_", **again, **quiet())
+        assert sim.counts.runs == 0
+        out.parallel.enrich({"ceo": str}, prefix="y_", **again, **quiet())
+        assert sim.counts.runs == 4
+
+
+def test_evidence_tells_of_an_enrichment_whose_attrs_are_lost(df):
+    """Answers with evidence and no status columns are not sent as inputs once the attrs are lost."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, basis="columns", status=False, **quiet())
+        out.attrs.clear()
+        runs = sim.counts.runs
+        with pytest.raises(InputError, match=r"'founded_confidence'.*inputs="):
+            out.parallel.enrich({"ceo": str}, **quiet())
+        assert sim.counts.runs == runs
+        again = out.parallel.enrich({"founded": int}, if_exists="overwrite", status=False, **quiet())
+    assert again["founded"].tolist() == out["founded"].tolist()
+    assert sim.counts.runs == runs
+
+
+def test_a_column_with_a_number_for_a_label_stays_an_input():
+    """The column 1 is sent, also after an enrichment has made a column "1"."""
+    df = pd.DataFrame({"company": COMPANIES, 1: range(5)})
+    with pf.offline(latency=0) as sim:
+        out = df.parallel.enrich({"1": str}, inputs=["company"], **quiet())
+        runs = sim.counts.runs
+        out.parallel.enrich({"ceo": str}, prefix="x_", **quiet())
+        assert [set(run.input) for run in sim.runs()][runs:] == [{"company", "1"}] * 5

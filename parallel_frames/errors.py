@@ -294,10 +294,13 @@ class EnrichmentError(ParallelFramesError):
 
     Attributes
     ----------
-    frame : pandas.DataFrame or None
-        The enriched frame, as ``on_error="keep"`` would have returned it; None where a file was written.
+    frame : pandas.DataFrame
+        The enriched frame, as ``on_error="keep"`` would have returned it; not there where a file was enriched.
     """
 
-    def __init__(self, message: str, *, frame: pd.DataFrame | None) -> None:
-        self.frame = frame
+    frame: pd.DataFrame
+
+    def __init__(self, message: str, *, frame: pd.DataFrame | None = None) -> None:
+        if frame is not None:
+            self.frame = frame
         super().__init__(message)

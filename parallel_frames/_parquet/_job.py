@@ -356,6 +356,5 @@ def raise_for_failures(job: Job, statuses: Mapping[str, int], *, target: str) ->
         told = ", ".join(f"{count} {name}" for name, count in bad.items())
         raise EnrichmentError(
             f"{told} of {job.index.rows} rows; everything is stored, and {target} is written. Run the same call again "
-            "to try failed rows anew.",
-            frame=None,
+            "to try failed rows anew."
         )

@@ -51,6 +51,7 @@ def open_csv(paths: Sequence[str], *, delimiter: str, options: Mapping[str, Any]
 def _first_misfit(dataset: Any, schema: pa.Schema) -> str | None:
     """Return a column with a cell that does not fit its type; None where all fit."""
     first: list[str] | None = None
+    where = ""
     for fragment in dataset.get_fragments():
         names = list(fragment.physical_schema.names)
         if first is None:

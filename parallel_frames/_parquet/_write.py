@@ -153,7 +153,7 @@ def _provenance(
         f"{prefix}answered_at": pa.Array.from_pandas(times.dt.as_unit("us")).cast(PROVENANCE["answered_at"]),
     }
     had = {name: _as(batch.column(name), types[name]) for name in made if name in batch.schema.names}
-    return made | {name: pc.coalesce(made[name], old) for name, old in had.items()}
+    return made | {name: pc.call_function("coalesce", [made[name], old]) for name, old in had.items()}
 
 
 def told_of(asked: Asked, told: Mapping[str, Any], *, made: Iterable[str]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def run_killed(arguments: list[str], *, after: float, by: signal.Signals) -> boo
 
 
 def check(target: Path, source: Path, sim: Simulator) -> None:
-    """The target has every row with its own answer, each input was paid once, and nothing lies about."""
+    """See that every row has its own answer, each input was paid once, and nothing else is left behind."""
     out = pd.read_parquet(target)
     pd.testing.assert_frame_equal(out[["company", "n"]], pd.read_parquet(source))
     expected = [None if "bad" in name else name.upper() for name in out["company"]]

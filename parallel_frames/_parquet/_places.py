@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,6 +50,24 @@ class Place:
     def exists(self) -> bool:
         """Whether anything is there."""
         return bool(self.info().type != pafs.FileType.NotFound)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it names files by ``*``, ``?`` or ``[...]``; a file that is really called so is itself."""
+        return bool(WILD & set(self.path)) and not self.exists
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a path fits a pattern, in which ``*`` stays within a folder and ``**`` does not."""
+    return _fits(path.strip("/").split("/"), pattern.strip("/").split("/"))
+
+
+def _fits(parts: list[str], marks: list[str]) -> bool:
+    if not marks:
+        return not parts
+    if marks[0] == "**":
+        return any(_fits(parts[at:], marks[1:]) for at in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], marks[0]) and _fits(parts[1:], marks[1:])
 
 
 def find_place(address: str | os.PathLike[str], *, what: str) -> Place:

@@ -6,7 +6,6 @@ they were first looked at. It refuses to know what a row sends.
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
-from parallel_frames._parquet._places import WILD, Place, find_place
+from parallel_frames._parquet._places import WILD, Place, find_place, matches
 from parallel_frames._parquet._text import JsonLines, open_csv, open_json_lines, read_json_arrays
 from parallel_frames.errors import InputError, SourceError
 
@@ -154,9 +153,9 @@ def open_source(source: str | os.PathLike[str]) -> Source:
 
 def _find_files(place: Place) -> list[str]:
     """Return the files of an address, in the order of their names."""
-    if WILD & set(place.path):
+    if place.is_pattern:
         found = _list_below(place, _before_wild(place.path))
-        paths = [path for path in found if fnmatch.fnmatchcase(path.lstrip("/"), place.path.lstrip("/"))]
+        paths = [path for path in found if matches(path, place.path)]
     else:
         kind = place.info().type
         paths = [place.path] if kind == pafs.FileType.File else _list_below(place, place.path)
@@ -212,7 +211,7 @@ def _base_of(place: Place, paths: Sequence[str]) -> str:
     """Return the folder below which folders such as ``year=2024`` are partitions: the named one."""
     if paths == [place.path]:
         return place.path.rpartition("/")[0]
-    return _before_wild(place.path) if WILD & set(place.path) else place.path.rstrip("/")
+    return _before_wild(place.path) if place.is_pattern else place.path.rstrip("/")
 
 
 def _before_wild(path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from parallel_frames._checkpoint import held
-from parallel_frames._parquet._places import WILD, Place, find_place
+from parallel_frames._parquet._places import Place, find_place, matches
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:
@@ -72,8 +71,8 @@ def _overlap(target: Place, source: Place) -> bool:
     if target.is_local != source.is_local or _scheme(target) != _scheme(source):
         return False
     one, other = _real(target), _real(source)
-    if WILD & set(other):
-        return any(fnmatch.fnmatchcase(path, other) for path in (one, f"{one}/part-00000.parquet"))
+    if source.is_pattern:
+        return any(matches(path, other) for path in (one, f"{one}/part-00000.parquet"))
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 

@@ -1,5 +1,6 @@
 """What a call does with the rows of a file: who is asked, who is asked again, and what the target and manifest say."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -370,3 +371,14 @@ def test_a_failure_the_function_raises_is_the_callers(tmp_path: Path, enrich: En
     with pytest.raises(KeyError, match="mine"):
         enrich(write(tmp_path / "in.parquet", 1), tmp_path / "out.parquet", where=where)
     assert sim.counts.posts == 0
+
+
+def test_it_works_inside_a_running_event_loop(tmp_path: Path, sim: Simulator, enrich: Enrich) -> None:
+    """A notebook's cell and a coroutine may call it as it is."""
+    source = write(tmp_path / "in.parquet", *range(20))
+
+    async def cell() -> pf.EnrichedParquet:
+        return enrich(source, tmp_path / "out.parquet")
+
+    assert asyncio.run(cell()).counts == {"completed": 20}
+    assert right(read(tmp_path / "out.parquet"))

@@ -51,6 +51,7 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
     (place / "csvs" / "b.csv").write_text("company,m\na,1\n")
     (place / "tsv_csv" / "a.csv").write_text("company,n\na,1\n")
     (place / "tsv_csv" / "b.tsv").write_text("company\tn\na\t1\n")
+    (place / "twice.csv").write_text("a,a\n1,2\n")
     feather.write_feather(good, place / "feathers" / "a.feather")
     feather.write_feather(pa.table({"company": ["a"], "n": [1]}), place / "feathers" / "b.feather")
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["a", "a"]), place / "twice.parquet")
@@ -78,7 +79,8 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
         "two orders": ("order", "their order is b, a in the one and a, b in the other"),
         "two headers": ("csvs", r"b\.csv and .*a\.csv have different columns"),
         "two feather schemas": ("feathers", "have different columns"),
-        "one name twice": ("twice.parquet", "has the column 'a' more than once"),
+        "one name twice": ("twice.parquet", "duplicate field names"),
+        "one header twice": ("twice.csv", "multiple columns named a"),
         "a type Parquet lacks": ("void.feather", "'void' as struct<>, which Parquet cannot hold"),
     }
 

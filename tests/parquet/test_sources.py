@@ -153,6 +153,18 @@ def test_a_file_below_a_folder_with_an_equals_sign_has_no_partition(tmp_path: Pa
     assert "run" not in pq.read_schema(tmp_path / "parts.parquet").names
 
 
+def test_a_star_stays_within_a_folder_and_two_do_not(tmp_path: Path, enrich: Callable[..., Any]) -> None:
+    """Patterns are a shell's, and a file whose name looks like one is a file."""
+    for name in ("in/a.parquet", "in/deep/b.parquet", "in/x[1].parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"company": [name]}), tmp_path / name)
+    found = {
+        pattern: enrich(tmp_path / "in" / pattern, tmp_path / f"{at}.parquet", checkpoint=tmp_path / "ck").rows
+        for at, pattern in enumerate(["*.parquet", "**/*.parquet", "*/*.parquet", "x[1].parquet", "[ab].parquet"])
+    }
+    assert list(found.values()) == [2, 3, 1, 1, 1]
+
+
 # Types that only show further down
 
 

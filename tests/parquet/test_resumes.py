@@ -1,0 +1,158 @@
+"""Checkpoints that are damaged, old, in use, or belong to other rows: nothing is paid twice."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import parallel_frames as pf
+from parallel_frames.simulator import Simulator, faults
+
+Enrich = Callable[..., pf.EnrichedParquet]
+CALL = """
+import sys
+import parallel_frames as pf
+
+client = pf.Client(api_key="key", base_url=sys.argv[3], max_per_minute=None)
+pf.enrich_parquet(sys.argv[1], sys.argv[2], {"name": str, "length": int}, client=client, progress=False)
+"""
+
+
+def write(path: Path, numbers: range) -> Path:
+    """Write one row per number."""
+    pq.write_table(pa.table({"company": [f"company {n}" for n in numbers]}), path)
+    return path
+
+
+def begin(source: Path, target: Path, sim: Simulator) -> subprocess.Popen[bytes]:
+    """Begin a call in another process."""
+    environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed)}
+    command = [sys.executable, "-c", CALL, str(source), str(target), sim.url]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+
+
+def right(target: Path) -> bool:
+    """Return whether every row has its own answer."""
+    out = pd.read_parquet(target)
+    return out["name"].tolist() == out["company"].str.upper().tolist()
+
+
+def test_a_batch_in_doubt_is_settled_though_its_rows_have_changed(
+    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace
+) -> None:
+    """Killed before the answer to a POST came, then edited: rows that stayed are adopted, new ones paid."""
+    source = write(tmp_path / "in.parquet", range(400))
+    sim.add_faults(faults.slow(60_000, on="add_runs", when="after"))
+    child = begin(source, tmp_path / "out.parquet", sim)
+    sim.wait_until(lambda counts: counts.runs > 0, timeout=60)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert list((tmp_path / "out.parquet.ckpt").rglob("*.intent.parquet"))
+    sim.clear_faults()
+    write(source, range(200, 500))
+    done = enrich(source, tmp_path / "out.parquet")
+    assert done.counts == {"completed": 300}
+    assert right(tmp_path / "out.parquet")
+    files.assert_paid_once(sim, runs=500)
+
+
+@pytest.mark.parametrize("lost", ["receipts", "outcomes", "both", "torn"])
+def test_what_a_checkpoint_lost_is_found_on_the_service(
+    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, lost: str
+) -> None:
+    """Whole folders that are gone, and parts that are torn, cost nothing: the groups are looked at first."""
+    source = write(tmp_path / "in.parquet", range(300))
+    done = enrich(source, tmp_path / "out.parquet")
+    folder = Path(done.checkpoint)
+    for name in ("receipts", "outcomes"):
+        if lost in (name, "both"):
+            shutil.rmtree(folder / name)
+        elif lost == "torn":
+            for path in (folder / name).glob("*.parquet"):
+                path.write_bytes(path.read_bytes()[:100])
+    write(source, range(310))
+    done = enrich(source, tmp_path / "out.parquet", overwrite=True)
+    assert done.counts == {"completed": 310}
+    assert right(tmp_path / "out.parquet")
+    files.assert_paid_once(sim, runs=310)
+
+
+def test_two_calls_on_one_checkpoint_are_one_too_many(tmp_path: Path, sim: Simulator, enrich: Enrich) -> None:
+    """The second one is refused and pays nothing; the first one goes on."""
+    source = write(tmp_path / "in.parquet", range(50))
+    sim.speed = 5.0
+    child = begin(source, tmp_path / "out.parquet", sim)
+    sim.wait_until(lambda counts: counts.runs == 50, timeout=60)
+    with pytest.raises(pf.errors.CheckpointLockedError, match="is being written by process"):
+        enrich(source, tmp_path / "out.parquet")
+    _, trouble = child.communicate(timeout=60)
+    assert child.returncode == 0, trouble.decode()
+    assert right(tmp_path / "out.parquet")
+    assert sim.counts.runs == 50
+
+
+def test_a_checkpoint_that_moved_goes_on_elsewhere(
+    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace
+) -> None:
+    """The folder is all there is of a job: copied, it serves the same rows from another place."""
+    source = write(tmp_path / "in.parquet", range(50))
+    enrich(source, None, wait=False, checkpoint=tmp_path / "ck")
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "ck", other / "ck")
+    shutil.copy(source, other / "rows.parquet")
+    enrich(other / "rows.parquet", other / "out.parquet", checkpoint=other / "ck")
+    assert right(other / "out.parquet")
+    files.assert_paid_once(sim, runs=50)
+
+
+def test_rows_that_are_all_strangers_stop_the_call(tmp_path: Path, sim: Simulator, enrich: Enrich) -> None:
+    """A column that was renamed makes every row a new input: that is said before anything is paid."""
+    source = write(tmp_path / "in.parquet", range(50))
+    enrich(source, tmp_path / "out.parquet")
+    table = pq.read_table(source)
+    pq.write_table(table.append_column("nr", pa.array(range(50))), source)
+    for call in (enrich, _plan(sim)):
+        with pytest.raises(pf.errors.CheckpointMismatchError, match=r"(?s)only 0 of.*stored, row 0.*now, row 0.*nr"):
+            call(source, tmp_path / "out.parquet", overwrite=True)
+    with pytest.raises(pf.errors.CheckpointMismatchError, match="holds 1 other job"):
+        enrich(source, tmp_path / "out.parquet", {"other": str}, overwrite=True)
+    assert sim.counts.runs == 50
+    enrich(source, tmp_path / "out.parquet", overwrite=True, on_mismatch="new", limit=1)
+    assert sim.counts.runs == 51
+
+
+def _plan(sim: Simulator) -> Callable[..., Any]:
+    def plan(source: Path, target: Path, **_: Any) -> Any:
+        client = pf.Client(api_key="key", base_url=sim.url)
+        return pf.plan_parquet(source, {"name": str, "length": int}, target=target, client=client)
+
+    return plan
+
+
+def test_a_refresh_that_is_killed_goes_on(
+    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace
+) -> None:
+    """Rows that the killed refresh asked already are not asked a third time."""
+    source = write(tmp_path / "in.parquet", range(1_500))
+    enrich(source, tmp_path / "out.parquet")
+    code = CALL.replace("progress=False", "progress=False, refresh=True, overwrite=True")
+    environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed)}
+    command = [sys.executable, "-c", code, str(source), str(tmp_path / "out.parquet"), sim.url]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    sim.wait_until(lambda counts: counts.runs > 1_500, timeout=60)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    done = enrich(source, tmp_path / "out.parquet", overwrite=True, refresh=True)
+    assert (done.counts, done.cost) == ({"completed": 1_500}, 30.0)
+    assert sim.counts.runs == 3_000
+    assert set(files.paid(sim).values()) == {1}

@@ -258,6 +258,21 @@ def test_source_and_target_may_be_in_an_object_store(
 
 
 @pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
+def test_everything_of_a_job_may_be_in_an_object_store(
+    store: Any, sim: Simulator, enrich: Callable[..., Any], files: Any
+) -> None:
+    """The checkpoint stands beside the target there too, and a later call pays nothing."""
+    system, _ = pafs.FileSystem.from_uri("s3://lake/")
+    pq.write_table(table(), "lake/rows.parquet", filesystem=system)
+    done = enrich("s3://lake/rows.parquet", "s3://lake/out.parquet")
+    assert done.checkpoint.startswith("s3://lake/out.parquet.ckpt/")
+    again = enrich("s3://lake/rows.parquet", "s3://lake/out.parquet", overwrite=True, provenance=True)
+    assert again.counts == {"completed": 60}
+    assert pq.read_table("lake/out.parquet", filesystem=system).column("parallel_run_id").null_count == 0
+    files.assert_paid_once(sim, runs=50)
+
+
+@pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
 def test_an_object_store_that_fails_leaves_the_answers_safe(
     store: Any, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]
 ) -> None:

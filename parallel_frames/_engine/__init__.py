@@ -20,7 +20,7 @@ from parallel_frames._pace import Backoff
 from parallel_frames.errors import UndecidedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._ledger import Ledger
     from parallel_frames._model import Json, Plan
@@ -67,7 +67,7 @@ class Engine:
     unreadable_intents: tuple[int, ...] = ()
     limit: int | None = None
     until: Literal["answered", "sent", "looked"] = "answered"
-    afford: Callable[[int], None] | None = None
+    afford: Callable[[Sequence[int]], None] | None = None
     _submitter: Submitter | None = None
     _halted: bool = False
 
@@ -142,7 +142,7 @@ class Engine:
             for group_id in self.store.groups:
                 follow(group_id)
         if self.afford is not None:
-            self.afford(len(submitter.queue))
+            self.afford([entry for entry, _ in submitter.queue])
         await submitter.run()
         while books.waiting and self.until == "answered":
             await books.news()

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
-from numbers import Real
+from fractions import Fraction
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from parallel_frames.errors import InputError
@@ -121,6 +122,7 @@ class Call:
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
         self._check_values()
+        self._check_counts()
         self._check_together()
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
         object.__setattr__(self, "max_cost", dollars(self.max_cost, name="max_cost"))
@@ -128,10 +130,6 @@ class Call:
     def _check_values(self) -> None:
         if not isinstance(self.processor, str) or not self.processor.strip():
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
-        for name in ("limit", "max_in_flight"):
-            number = getattr(self, name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-                raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
@@ -141,9 +139,20 @@ class Call:
             raise InputError(f"prefix={self.prefix!r} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
             raise InputError(f"checkpoint={self.checkpoint!r} is neither a path, 'auto' nor None.")
+        if self.group_id is not None and not self.group_ids:
+            raise InputError(f"group_id={self.group_id!r} names no group.")
         for group_id in self.group_ids:
             if not isinstance(group_id, str) or not group_id:
                 raise InputError(f"group_id={group_id!r} is not a group's id.")
+
+    def _check_counts(self) -> None:
+        for name in ("limit", "max_in_flight"):
+            number = getattr(self, name)
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+                raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
+            object.__setattr__(self, name, int(number))
 
     def _check_together(self) -> None:
         """Refuse options that contradict each other, and say which two."""
@@ -197,6 +206,7 @@ def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
     """Return an amount in US dollars without the noise of binary fractions."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not 0 <= value < math.inf:
+    is_number = isinstance(value, Real | Decimal) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, Decimal) and value.is_nan()) or not 0 <= value < math.inf:
         raise InputError(f"{name}={value!r} is no amount: expected US dollars, 0 or more, or None.")
-    return Decimal(str(value))
+    return Decimal(str(float(value) if isinstance(value, Fraction) else value))

@@ -48,10 +48,12 @@ def announce(
     if limit is not None and limit < len(plan.keys):
         parts.append(f"of the first {limit:,} of {len(plan.keys):,}")
     if needs.answered:
-        known = (answer(plan.keys[entry]) for entry in needs.answered)
+        known = [answer(plan.keys[entry]) for entry in needs.answered]
         dates = [outcome.modified_at for outcome in known if outcome and outcome.modified_at]
         since = f" ({min(dates)[:10]})" if dates else ""
         parts.append(f"{len(needs.answered):,} already answered{since}")
+        if failed := sum(outcome is not None and outcome.status != "completed" for outcome in known):
+            parts.append(f"{failed:,} of them failed, not tried again")
     if awaited:
         parts.append(f"{awaited:,} under way")
     if plan.skipped:

@@ -11,7 +11,9 @@ from parallel_frames._schema import find_problems, length_finding, parse_schema
 from parallel_frames.errors import InputError, SchemaError
 
 if TYPE_CHECKING:
-    from parallel_frames._model import Schema
+    from collections.abc import Mapping
+
+    from parallel_frames._model import Json, Schema
     from parallel_frames._prices import Price
 
 
@@ -123,8 +125,8 @@ def _length_together(schema: Schema, input_schema: object) -> Finding | None:
 
 
 def field_count_finding(schema: Schema, price: Price) -> Finding | None:
-    """Return a warning where a schema has more columns than its processor is recommended for."""
-    fields = len(schema.columns)
+    """Return a warning where a schema asks for more fields, nested ones counted, than its processor is meant for."""
+    fields = sum(_fields_of(column.node) for column in schema.columns)
     if schema.form != "json" or price.fields is None or fields <= price.fields:
         return None
     message = (
@@ -132,3 +134,12 @@ def field_count_finding(schema: Schema, price: Price) -> Finding | None:
         "choose a larger processor"
     )
     return Finding("warning", "field_count", "root", message)
+
+
+def _fields_of(node: Mapping[str, Json]) -> int:
+    """Return how many things a node asks for: an object as many as its properties, a list as many as an element."""
+    if "anyOf" in node:
+        return max(_fields_of(branch) for branch in node["anyOf"])
+    if "properties" in node:
+        return sum(_fields_of(child) for child in node["properties"].values())
+    return _fields_of(node["items"]) if "items" in node else 1

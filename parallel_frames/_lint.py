@@ -13,6 +13,7 @@ from parallel_frames.errors import InputError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from parallel_frames._inputs import Selection
     from parallel_frames._model import Json, Schema
     from parallel_frames._prices import Price
 
@@ -134,6 +135,25 @@ def field_count_finding(schema: Schema, price: Price) -> Finding | None:
         "choose a larger processor"
     )
     return Finding("warning", "field_count", "root", message)
+
+
+def input_finding(described: Schema, selection: Selection) -> Finding | None:
+    """Return a warning where what describes the input is not what a row sends."""
+    if (described.form == "json") != (selection.form == "object"):
+        form = {"object": "an object", "cell": "the bare cell of a column", "template": "a text"}[selection.form]
+        message = f"it describes {'an object' if described.form == 'json' else 'a text'}, and a row sends {form}"
+        return Finding("warning", "input_schema", "input_schema", message)
+    names = {column.name for column in described.columns}
+    if described.form != "json" or names == set(selection.names):
+        return None
+    strange, lacking = sorted(names.difference(selection.names)), sorted(set(selection.names) - names)
+    told = [
+        f"{what} {', '.join(map(repr, which))}"
+        for what, which in (("it describes", strange), ("it does not describe", lacking))
+        if which
+    ]
+    message = f"{' and '.join(told)}, and a row sends {', '.join(map(repr, selection.names))}"
+    return Finding("warning", "input_schema", "input_schema", message)
 
 
 def _fields_of(node: Mapping[str, Json]) -> int:

@@ -413,3 +413,17 @@ def test_a_column_with_a_number_for_a_label_stays_an_input():
         runs = sim.counts.runs
         out.parallel.enrich({"ceo": str}, prefix="x_", **quiet())
         assert [set(run.input) for run in sim.runs()][runs:] == [{"company", "1"}] * 5
+
+
+@pytest.mark.parametrize("basis", ["columns", "struct"])
+def test_texts_of_evidence_do_not_stand_beside_lists(df, basis, tmp_path):
+    """Evidence that has been through CSV is neither filled nor overwritten: nothing is sent."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, basis=basis, where=[True] * 4 + [False], **quiet())
+        out.to_csv(tmp_path / "out.csv")
+        back = pd.read_csv(tmp_path / "out.csv", index_col=0)
+        runs = sim.counts.runs
+        for if_exists in ("fill", "overwrite"):
+            with pytest.raises(InputError, match="holds texts"):
+                back.parallel.enrich({"founded": int}, inputs=["company"], if_exists=if_exists, **quiet())
+        assert sim.counts.runs == runs

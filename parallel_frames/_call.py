@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
@@ -126,6 +127,7 @@ class Call:
         if self.on_row is not None:
             _check_on_row(self.on_row)
         self._check_values()
+        self._check_counts()
         self._check_together()
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
         object.__setattr__(self, "max_cost", dollars(self.max_cost, name="max_cost"))
@@ -137,8 +139,6 @@ class Call:
     def _check_values(self) -> None:
         if not isinstance(self.processor, str) or not self.processor.strip():
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
-        for name in ("limit", "max_in_flight"):
-            object.__setattr__(self, name, number_of_runs(getattr(self, name), name=name))
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
@@ -147,10 +147,19 @@ class Call:
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
             raise InputError(f"checkpoint={self.checkpoint!r} is neither a path, 'auto' nor None.")
         if self.group_id is not None and not self.group_ids:
-            raise InputError(f"group_id={self.group_id!r} names no group; leave it out to open a new one.")
+            raise InputError(f"group_id={self.group_id!r} names no group.")
         for group_id in self.group_ids:
             if not isinstance(group_id, str) or not group_id:
                 raise InputError(f"group_id={group_id!r} is not a group's id.")
+
+    def _check_counts(self) -> None:
+        for name in ("limit", "max_in_flight"):
+            number = getattr(self, name)
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+                raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
+            object.__setattr__(self, name, int(number))
 
     def _check_together(self) -> None:
         """Refuse options that contradict each other, and say which two."""
@@ -205,15 +214,6 @@ def make_call(options: Mapping[str, Any]) -> Call:
     return Call(**options)
 
 
-def number_of_runs(value: Any, *, name: str) -> int | None:
-    """Return a number of runs, of whatever integer type it was given as."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{name}={value!r} is no number of runs: expected 1 or more, or None.")
-    return int(value)
-
-
 def seconds(value: float | timedelta | None, *, name: str) -> float | None:
     """Return a time in seconds, however it was given."""
     if value is None:
@@ -229,6 +229,7 @@ def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
     """Return an amount in US dollars without the noise of binary fractions."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not math.isfinite(value) or value < 0:
+    is_number = isinstance(value, Real | Decimal) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, Decimal) and value.is_nan()) or not 0 <= value < math.inf:
         raise InputError(f"{name}={value!r} is no amount: expected US dollars, 0 or more, or None.")
-    return value if isinstance(value, Decimal) else Decimal(str(float(value)))
+    return Decimal(str(float(value) if isinstance(value, Fraction) else value))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from parallel_frames._choose import choose_rows
 from parallel_frames._inputs import infer_input_schema, select_inputs
-from parallel_frames._lint import field_count_finding
+from parallel_frames._lint import field_count_finding, input_finding
 from parallel_frames._merge import PANDAS_3, Layout, make_layout
 from parallel_frames._plan import Inferred, make_job, make_options, make_plan
 from parallel_frames._prices import Price, price_of
@@ -42,12 +42,13 @@ class Decided:
     layout: Layout
     plan: Plan
     price: Price
+    input_finding: Finding | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What there is to say of the schema and the processor together."""
-        count = field_count_finding(self.schema, self.price)
-        return (*self.schema.findings, *([count] if count else []))
+        found = [field_count_finding(self.schema, self.price), self.input_finding]
+        return (*self.schema.findings, *(each for each in found if each is not None))
 
 
 def decide(df: pd.DataFrame, schema: object, call: Call) -> Decided:
@@ -74,7 +75,16 @@ def decide(df: pd.DataFrame, schema: object, call: Call) -> Decided:
         options=make_options(call.options),
     )
     plan = make_plan(df, job, selection=selection, chosen=chosen, dedupe=call.dedupe, metadata=call.metadata)
-    return Decided(df, schema, parsed, call, layout, plan, price_of(call.processor))
+    return Decided(
+        df,
+        schema,
+        parsed,
+        call,
+        layout,
+        plan,
+        price_of(call.processor),
+        _input_finding(df, selection, call.input_schema),
+    )
 
 
 def fill_in(call: Call) -> Call:
@@ -84,6 +94,14 @@ def fill_in(call: Call) -> Call:
     if call.where is None and call.if_exists == "fill":
         return replace(call, where="missing")
     return call
+
+
+def _input_finding(df: pd.DataFrame, selection: Selection, given: Any) -> Finding | None:
+    """Return what there is to say where an input schema tells of other names, or another form, than are sent."""
+    if given is None or (isinstance(given, str) and given == "infer"):
+        return None
+    may_be_any = selection.form == "cell" and infer_input_schema(df, selection) is None
+    return None if may_be_any else input_finding(parse_schema(given), selection)
 
 
 def _input_schema(df: pd.DataFrame, selection: Selection, given: Any) -> Any:

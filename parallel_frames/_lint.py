@@ -11,7 +11,10 @@ from parallel_frames._schema import find_problems, length_finding, parse_schema
 from parallel_frames.errors import InputError, SchemaError
 
 if TYPE_CHECKING:
-    from parallel_frames._model import Schema
+    from collections.abc import Mapping
+
+    from parallel_frames._inputs import Selection
+    from parallel_frames._model import Json, Schema
     from parallel_frames._prices import Price
 
 
@@ -123,8 +126,8 @@ def _length_together(schema: Schema, input_schema: object) -> Finding | None:
 
 
 def field_count_finding(schema: Schema, price: Price) -> Finding | None:
-    """Return a warning where a schema has more columns than its processor is recommended for."""
-    fields = len(schema.columns)
+    """Return a warning where a schema asks for more fields, nested ones counted, than its processor is meant for."""
+    fields = sum(_fields_of(column.node) for column in schema.columns)
     if schema.form != "json" or price.fields is None or fields <= price.fields:
         return None
     message = (
@@ -132,3 +135,31 @@ def field_count_finding(schema: Schema, price: Price) -> Finding | None:
         "choose a larger processor"
     )
     return Finding("warning", "field_count", "root", message)
+
+
+def input_finding(described: Schema, selection: Selection) -> Finding | None:
+    """Return a warning where what describes the input is not what a row sends."""
+    if (described.form == "json") != (selection.form == "object"):
+        form = {"object": "an object", "cell": "the bare cell of a column", "template": "a text"}[selection.form]
+        message = f"it describes {'an object' if described.form == 'json' else 'a text'}, and a row sends {form}"
+        return Finding("warning", "input_schema", "input_schema", message)
+    names = {column.name for column in described.columns}
+    if described.form != "json" or names == set(selection.names):
+        return None
+    strange, lacking = sorted(names.difference(selection.names)), sorted(set(selection.names) - names)
+    told = [
+        f"{what} {', '.join(map(repr, which))}"
+        for what, which in (("it describes", strange), ("it does not describe", lacking))
+        if which
+    ]
+    message = f"{' and '.join(told)}, and a row sends {', '.join(map(repr, selection.names))}"
+    return Finding("warning", "input_schema", "input_schema", message)
+
+
+def _fields_of(node: Mapping[str, Json]) -> int:
+    """Return how many things a node asks for: an object as many as its properties, a list as many as an element."""
+    if "anyOf" in node:
+        return max(_fields_of(branch) for branch in node["anyOf"])
+    if "properties" in node:
+        return sum(_fields_of(child) for child in node["properties"].values())
+    return _fields_of(node["items"]) if "items" in node else 1

@@ -204,12 +204,13 @@ def _user_metadata(
     if not isinstance(metadata, Mapping):
         raise InputError(f"metadata={metadata!r} is no mapping of names to columns.")
     columns: dict[str, list[Any]] = {}
+    labels = frozenset(df.columns)  # an index of several levels holds parts of its labels, too
     for name, label in metadata.items():
         if not isinstance(name, str) or not 0 < len(name) <= METADATA_NAME or not _is_unicode(name):
             raise InputError(f"metadata name {name!r} must be a text of 1 to {METADATA_NAME} characters.")
         if name in RESERVED:
             raise InputError(f"metadata name {name!r} is one of ours ({', '.join(sorted(RESERVED))}); choose another.")
-        if not isinstance(label, Hashable) or label not in list(df.columns):  # a part of a MultiIndex label is none
+        if not isinstance(label, Hashable) or label not in labels:
             raise UnknownColumnError(label, df.columns, where="metadata")
         cells = df[label]
         if cells.ndim != 1:

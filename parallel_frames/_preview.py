@@ -10,7 +10,7 @@ import orjson
 from parallel_frames._dialects import DIALECTS, PUBLISHED
 from parallel_frames._model import OutgoingRun
 from parallel_frames._offline import choose_destination
-from parallel_frames._prices import expected_seconds
+from parallel_frames._prices import check_cost, expected_seconds
 from parallel_frames._remember import glimpse_memory
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class EnrichmentPlan:
 
 
 def preview(decided: Decided) -> EnrichmentPlan:
-    """Return what a call would do; it reads the checkpoint and changes nothing."""
+    """Return what a call would do, and raise what it would raise; it reads the checkpoint and changes nothing."""
     call, plan, price = decided.call, decided.plan, decided.price
     place = choose_destination(call.client, for_sending=False)
     seen = glimpse_memory(call, plan, host=place.host, root=place.root, price=price)
@@ -122,6 +122,8 @@ def preview(decided: Decided) -> EnrichmentPlan:
     to_send = len(needs.to_send)
     newest = (seen.ledger.newest(key) for key in plan.keys)
     sent = sum(attempt + 1 for attempt in newest if attempt is not None)
+    entries = [entry for entry, _ in needs.to_send]
+    check_cost(price, entries, sent=sent, max_cost=call.max_cost, may_limit=not call.group_ids)
     dialect = dialect_of(seen.header, place.client.api)
     cost, per_run, spent = price.of(to_send), price.per_run, price.of(sent)
     return EnrichmentPlan(

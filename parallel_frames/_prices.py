@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from parallel_frames.errors import CostError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,38 @@ def price_of(processor: str) -> Price:
     low, high = known["seconds" if name == processor else "fast_seconds"]
     per_run = Decimal(known["per_1000"]) / 1000
     return Price(processor, per_run, (float(low), float(high)), table["as_of"], known["fields"])
+
+
+def check_cost(
+    price: Price, entries: Sequence[int], *, sent: int, max_cost: Decimal | None, may_limit: bool = True
+) -> None:
+    """Refuse runs that come to more than allowed, together with those sent before.
+
+    Parameters
+    ----------
+    entries : sequence of int
+        The places in the plan of what is to be sent.
+    may_limit : bool, default True
+        Whether ``limit=`` is a way out.
+
+    Raises
+    ------
+    CostError
+        They do.
+    InputError
+        The price is not known.
+    """
+    if max_cost is None or not entries:
+        return
+    if price.per_run is None:
+        raise InputError(
+            f"max_cost={max_cost:g} cannot be kept: the price of processor {price.processor!r} is not known (the table "
+            f"is of {price.as_of}). Nothing was sent. Say limit= to bound the runs."
+        )
+    if price.per_run * (sent + len(entries)) > max_cost:
+        left = int(max_cost / price.per_run) - sent
+        limit = sorted(entries)[left] if may_limit and left > 0 else None  # all before it, answered ones too
+        raise CostError(runs=len(entries), sent=sent, per_run=price.per_run, max_cost=max_cost, limit=limit)
 
 
 def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> float | None:

@@ -43,6 +43,8 @@ class Ahead:
         Distinct inputs.
     to_send, answered, awaited : int
         Runs, of those within the limit.
+    failed : int
+        Of the answered ones, those that failed and are not tried again.
     since : str or None
         When the oldest of the answers came.
     limit : int or None
@@ -60,6 +62,7 @@ class Ahead:
     since: str | None
     limit: int | None
     sent: tuple[str, ...]
+    failed: int = 0
 
 
 def announce(
@@ -74,7 +77,7 @@ def announce(
     simulated: bool,
 ) -> str:
     """Return the line that is said before anything is sent: what it will do, cost and take."""
-    known = (answer(plan.keys[entry]) for entry in needs.answered)
+    known = [answer(plan.keys[entry]) for entry in needs.answered]
     dates = [outcome.modified_at for outcome in known if outcome and outcome.modified_at]
     ahead = Ahead(
         rows=plan.rows,
@@ -83,6 +86,7 @@ def announce(
         runs=len(plan.keys),
         to_send=len(needs.to_send),
         answered=len(needs.answered),
+        failed=sum(outcome is not None and outcome.status != "completed" for outcome in known),
         awaited=len(needs.awaited),
         since=min(dates, default=None),
         limit=limit,
@@ -102,6 +106,8 @@ def announcement(
     if ahead.answered:
         since = f" ({ahead.since[:10]})" if ahead.since else ""
         parts.append(f"{ahead.answered:,} already answered{since}")
+    if ahead.failed:
+        parts.append(f"{ahead.failed:,} of them failed, not tried again")
     if ahead.awaited:
         parts.append(f"{ahead.awaited:,} under way")
     if ahead.skipped:

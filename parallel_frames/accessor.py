@@ -77,7 +77,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     on_mismatch : {"error", "new"}, default "error"
         What to do when the named checkpoint holds other jobs only, or hardly any of these rows.
     refresh : bool, default False
-        Ask every row again, although there are answers. A refresh that was killed goes on where it stopped.
+        Ask every row again, although there are answers. A refresh that was killed goes on where it stopped. Without a
+        checkpoint nothing is remembered, and every call asks every row.
     retry_failed : bool, default True
         Ask rows again whose newest run failed in an earlier call.
     dedupe : bool, default True

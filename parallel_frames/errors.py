@@ -48,7 +48,7 @@ class Safety:
     Attributes
     ----------
     answered : int
-        Rows whose outcome is stored.
+        Rows whose outcome is stored; where the error is of sending more, without those that it would ask again.
     rows : int
         Rows of the frame.
     sent : int
@@ -57,6 +57,8 @@ class Safety:
         The groups the runs are in.
     checkpoint : str or None
         The directory that holds the outcomes; None without one.
+    is_refused : bool
+        Whether the same call would be refused again, and how to go on is the error's own to say.
     """
 
     answered: int
@@ -64,10 +66,14 @@ class Safety:
     sent: int
     group_ids: tuple[str, ...]
     checkpoint: str | None
+    is_refused: bool = False
 
     def __str__(self) -> str:
         groups = ", ".join(self.group_ids) or "none yet"
         told = f"{self.answered} of {self.rows} rows are answered, {self.sent} runs sent (group {groups})"
+        if self.is_refused:
+            where = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
+            return f"{told} and safe {where}: nothing of it is paid twice."
         if self.checkpoint is not None:
             return f"{told} and safe in {self.checkpoint}. Run the same call again to go on: nothing is paid twice."
         if not self.group_ids:
@@ -145,6 +151,8 @@ class CostError(InputError):
         US dollars of these and of what the rows' runs have cost before.
     max_cost : float
         What was allowed.
+    limit : int or None
+        The ``limit=`` with which the same call would stay below it; None where there is none.
     """
 
     def __init__(self, *, runs: int, sent: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None) -> None:
@@ -152,7 +160,8 @@ class CostError(InputError):
         self.cost = float(per_run * (runs + sent))
         self.max_cost = float(max_cost)
         before = f" and {sent:,} sent before" if sent else ""
-        way_out = f", or limit={limit} for a part of it" if limit else ""
+        self.limit = limit
+        way_out = "" if limit is None else f", or limit={limit} for a part of it"
         super().__init__(
             f"{runs:,} runs to send{before} come to ${self.cost:,.2f}, over max_cost={self.max_cost:g}. None of them "
             f"was sent. Say max_cost={self.cost:g} to go on{way_out}."

@@ -18,7 +18,7 @@ from parallel_frames._engine._submit import Submitter
 from parallel_frames._model import RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._ledger import Ledger
     from parallel_frames._model import Json, Plan
@@ -69,7 +69,7 @@ class Engine:
     unreadable_intents: tuple[int, ...] = ()
     limit: int | None = None
     until: Literal["answered", "sent", "looked"] = "answered"
-    afford: Callable[[int], None] | None = None
+    afford: Callable[[Sequence[int]], None] | None = None
     on_sent: Callable[[], None] = lambda: None
     in_flight_elsewhere: Callable[[], int] | None = None
     _submitter: Submitter | None = None
@@ -147,7 +147,7 @@ class Engine:
             for group_id in self.store.groups:
                 follow(group_id)
         if self.afford is not None:
-            self.afford(len(submitter.queue))
+            self.afford([entry for entry, _ in submitter.queue])
         await submitter.run()
         self.on_sent()
         while books.waiting and self.until == "answered":

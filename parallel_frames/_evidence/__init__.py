@@ -12,7 +12,7 @@ from ._belong import evidence_label
 from ._build import evidence_columns, evidence_struct
 from ._doubt import confidence, low_confidence
 from ._entries import BASIS_COLUMN, CONFIDENCE, PARTS, Citation, Confidence, Entry, cells_of, merge_entries, read_basis
-from ._find import check_frame, evidence_of, find_evidence, name_of
+from ._find import check_frame, evidence_of, find_evidence, name_of, refuse_texts
 from ._read import citations
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "merge_entries",
     "name_of",
     "read_basis",
+    "refuse_texts",
 ]

@@ -157,6 +157,12 @@ class Found:
     columns: tuple[str, ...]
     affixes: tuple[Affixes, ...]
 
+    @property
+    def nested(self) -> list[str]:
+        """The columns that hold lists."""
+        cited = [evidence_label(each.field, "citations") for each in self.fields if isinstance(each, InColumns)]
+        return [*cited, *(affixes.around(BASIS_COLUMN) for affixes in self.affixes)]
+
     def names(self) -> frozenset[str]:
         """Return the fields that may have evidence: a column of entries names only those that some row has some of."""
         possible = {name for name in self.columns for affixes in self.affixes if affixes.within(name) is not None}
@@ -201,6 +207,23 @@ def evidence_of(df: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     fields = [name.removesuffix("_confidence") for name in names if name.endswith("_confidence")]
     parts = {field: tuple(evidence_label(field, part) for part in PARTS) for field in fields}
     return {field: labels for field, labels in parts.items() if all(label in names for label in labels)}
+
+
+def refuse_texts(df: pd.DataFrame, name: str) -> None:
+    """Refuse a column whose lists have become texts, as CSV makes of them.
+
+    Raises
+    ------
+    InputError
+        It holds a text that was a list; other texts are the user's own, and no evidence.
+    """
+    for at in _places(df).get(name, ()):
+        if any(isinstance(cell, str) and cell.startswith("[") for cell in cells_of(df.iloc[:, at])):
+            raise InputError(
+                f"The column {name!r} holds texts where lists of evidence should be: CSV makes texts of lists. "
+                "Keep the frame as Parquet, or drop its evidence and enrich again with basis=: what a checkpoint holds "
+                "is not paid for again."
+            )
 
 
 def name_of(label: Hashable) -> str | None:

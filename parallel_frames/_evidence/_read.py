@@ -10,7 +10,7 @@ from parallel_frames._columns import dtype_of
 
 from ._belong import CONFIDENCE_DTYPE
 from ._build import TEXT
-from ._find import find_evidence
+from ._find import find_evidence, refuse_texts
 
 _TEXT: Final = dtype_of(TEXT)
 _DTYPES: Final[dict[str, Any]] = {
@@ -54,7 +54,7 @@ def citations(df: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The frame has no columns of evidence.
+        The frame has no columns of evidence, or CSV has made texts of their lists.
 
     Examples
     --------
@@ -74,9 +74,12 @@ def citations(df: pd.DataFrame) -> pd.DataFrame:
     France    0  capital         0  https://a.example       high
     France    0  capital         1  https://b.example       high
     """
+    found = find_evidence(df)
+    for name in found.nested:
+        refuse_texts(df, name)
     cells: dict[str, list[Any]] = {name: [] for name in _DTYPES}
     add = [column.append for column in cells.values()]
-    for evidence in find_evidence(df).fields:
+    for evidence in found.fields:
         row, number = -1, 0
         for source in evidence.sources():
             row, number = source.row, number + 1 if source.row == row else 0

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from parallel_frames._arriving import Arrivals, RowMaker
+from parallel_frames._prices import check_cost
 from parallel_frames._progress import ask
 from parallel_frames._telling import announce, counted
-from parallel_frames.errors import CostError, DeclinedError, InputError
+from parallel_frames.errors import DeclinedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,28 +42,18 @@ def announce_call(course: Course, client: Client, memory: Memory, progress: Prog
     )
     progress.line(line)
     runs = 0 if course.halted else len(needs.to_send)
-    afford(course, runs, entries=[entry for entry, _ in needs.to_send])
+    afford(course, [entry for entry, _ in needs.to_send[:runs]])
     if decided.call.confirm and runs and not course.has_begun:
         asked = f"Send {counted(runs, 'run')} ({decided.price.text(runs)})?"
         if not ask(asked):
             raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
 
 
-def afford(course: Course, runs: int, *, entries: Sequence[int] = ()) -> None:
-    """Refuse to send so many more runs where all of them would cost more than allowed; `entries` are those inputs."""
-    max_cost, per_run = course.decided.call.max_cost, course.decided.price.per_run
-    if max_cost is None or not runs:
-        return
-    if per_run is None:
-        raise InputError(
-            f"max_cost={max_cost:g} cannot be kept: the price of processor {course.decided.call.processor!r} is not "
-            f"known (the table is of {course.decided.price.as_of}). Nothing was sent. Say limit= to bound the runs."
-        )
-    sent = course.count_sent()
-    if per_run * (sent + runs) > max_cost:
-        affordable = int(max_cost / per_run) - sent
-        limit = entries[affordable] if 0 < affordable < len(entries) else None  # inputs before it cost no more
-        raise CostError(runs=runs, sent=sent, per_run=per_run, max_cost=max_cost, limit=limit)
+def afford(course: Course, entries: Sequence[int]) -> None:
+    """Refuse to send these runs where all of them, with those before, would cost more than allowed."""
+    call = course.decided.call
+    sent, may_limit = course.count_sent(), not call.group_ids
+    check_cost(course.decided.price, entries, sent=sent, max_cost=call.max_cost, may_limit=may_limit)
 
 
 @contextmanager

@@ -22,14 +22,7 @@ from parallel_frames._plan import group_metadata
 from parallel_frames._progress import showing
 from parallel_frames._remember import Memory, freeze_spec, opened_memory
 from parallel_frames._telling import tell_of_enrichment
-from parallel_frames.errors import (
-    CostError,
-    DeclinedError,
-    EnrichmentError,
-    InputError,
-    ParallelFramesError,
-    Safety,
-)
+from parallel_frames.errors import CostError, EnrichmentError, InputError, ParallelFramesError, Safety
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -110,14 +103,16 @@ class Course:
         newest = map(self.ledger.newest, self.plan.keys)
         return sum(attempt + 1 for attempt in newest if attempt is not None)
 
-    def safety(self) -> Safety | None:
-        """Return what is safe; None while nothing was sent."""
+    def safety(self, *, is_refused: bool = False) -> Safety | None:
+        """Return what is safe; None while nothing was sent. A call that is refused would ask some rows again."""
         sent = self.count_sent()
         if not self.group_ids and sent == 0:
             return None
-        answered = [self.outcome(key) is not None for key in self.plan.keys]
+        needs = self.needs() if is_refused else None
+        again = {entry for entry, _ in needs.to_send} if needs is not None else set()
+        answered = [entry not in again and self.outcome(key) is not None for entry, key in enumerate(self.plan.keys)]
         rows = sum(answered[entry] for entry in self.plan.row_runs.tolist() if entry >= 0)
-        return Safety(rows, self.plan.rows, sent, self.group_ids, self.checkpoint)
+        return Safety(rows, self.plan.rows, sent, self.group_ids, self.checkpoint, is_refused)
 
     def merge(self, layout: Layout | None = None) -> Merged:
         """Return the frame with what is known so far."""
@@ -205,8 +200,7 @@ class Course:
             if until == "looked" or (until == "sent" and self._is_all_sent()):
                 progress.leave_as(until)
         except ParallelFramesError as error:
-            if not isinstance(error, (CostError, DeclinedError)):  # the same call again would be refused again
-                error.safety = self.safety()
+            error.safety = self.safety(is_refused=isinstance(error, CostError))
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
             if until != "looked" and (safety := self.safety()) is not None:

@@ -192,10 +192,16 @@ def _parse(template: str, columns: Counter[Label]) -> list[tuple[str, str | None
         ) from None
     for _, name, layout, conversion in pieces:
         if layout or conversion:
+            asked = f"{name}{'!' if conversion else ':'}{conversion or layout}"
+            known = any(name_of(label) == asked for label in columns)
+            way_out = (
+                f"Rename that column, or send it with inputs={{{name!r}: {asked!r}}}"
+                if known
+                else "Format the column first"
+            )
             raise InputError(
-                f"The placeholder {{{name}{'!' if conversion else ':'}{conversion or layout}}} asks for a format; only "
-                "plain column names may stand between braces. Format the column first; a column whose own name has "
-                "a colon or an exclamation mark can be sent with inputs={name: column}."
+                f"The placeholder {{{asked}}} asks for a format; only plain column names may stand between braces. "
+                f"{way_out}."
             )
     return [(literal, name) for literal, name, _, _ in pieces]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from parallel_frames._evidence import BASIS_COLUMN, PARTS
+from parallel_frames._evidence import BASIS_COLUMN, PARTS, name_of, refuse_texts
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,6 +98,9 @@ def make_layout(
         )
     if len(df.columns) > len(existing) and any((df.columns == name).sum() > 1 for name in clash):
         raise InputError(f"The frame has {clash} more than once, so it cannot be filled or overwritten.")
+    for label in (*(parts[-1] for parts in layout.evidence if parts), layout.basis):
+        if label in existing:
+            refuse_texts(df, str(name_of(label)))  # they would stand beside lists
     if if_exists != "fill":
         return layout
     return Layout(layout.outputs, layout.status, layout.error, layout.evidence, layout.basis, fill=True)

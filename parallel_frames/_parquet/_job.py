@@ -6,7 +6,6 @@ import tempfile
 import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +23,12 @@ from parallel_frames._parquet._target import whole_target
 from parallel_frames._parquet._types import target_schema
 from parallel_frames._parquet._windows import WINDOW_RUNS, Windows
 from parallel_frames._parquet._write import added_types, check_added, told_of, write_rows
+from parallel_frames._prices import check_cost
 from parallel_frames._progress import ask as ask_somebody
 from parallel_frames._progress import showing
 from parallel_frames._remember import job_folder, note_call, trip_on_strangers
 from parallel_frames._telling import Ahead, announcement, counted
 from parallel_frames.errors import (
-    CostError,
     DeclinedError,
     EnrichmentError,
     InputError,
@@ -179,16 +178,7 @@ def refuse_strangers(job: Job, folder: Folder, header: Mapping[str, Any]) -> Non
 
 def afford(job: Job, counts: Counts) -> None:
     """Refuse to send what would cost more than allowed."""
-    max_cost, per_run = job.call.max_cost, job.asked.price.per_run
-    if max_cost is None or not counts.to_send:
-        return
-    if per_run is None:
-        raise InputError(
-            f"max_cost={max_cost:g} cannot be kept: the price of processor {job.call.processor!r} is not known. "
-            "Nothing was sent. Say limit= to bound the runs."
-        )
-    if per_run * (counts.sent + counts.to_send) > Decimal(max_cost):
-        raise CostError(runs=counts.to_send, sent=counts.sent, per_run=per_run, max_cost=max_cost)
+    check_cost(job.asked.price, range(counts.to_send), sent=counts.sent, max_cost=job.call.max_cost, may_limit=False)
 
 
 def _begin(job: Job, store: DirectoryStore, progress: Progress) -> Counts:

@@ -64,15 +64,19 @@ def _text(value: Any) -> str:
 def _evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
     """Return what stands behind the cells, by row and field."""
     try:
-        levels, cited = confidence(df), citations(df)
+        levels = confidence(df)
     except InputError:
         return {}
+    try:
+        cited = citations(df).to_dict("records")
+    except InputError:  # the frame has been through CSV
+        cited = []
     why: dict[tuple[int, str], dict[str, Any]] = {}
     for position, label in enumerate(levels.columns):
         for row, level in enumerate(levels.iloc[:, position].astype(object).tolist()):
             if isinstance(level, str):
                 why[row, label_text(label)] = {"confidence": level, "reasoning": None, "citations": []}
-    for line in cited.to_dict("records"):
+    for line in cited:
         known = why.setdefault((line["row"], line["field"]), {"confidence": None, "reasoning": None, "citations": []})
         reasoning = line["reasoning"]
         known["reasoning"] = known["reasoning"] or (reasoning if isinstance(reasoning, str) else None)

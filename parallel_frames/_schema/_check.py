@@ -36,7 +36,7 @@ def compile_check(node: Mapping[str, Json]) -> Check:
     tests = constraint_tests(node, compile_check)
     if type_ == "object":
         tests.insert(0, _object(node))
-    elif type_ == "array" and "items" in node:
+    elif type_ == "array" and "items" in node and "prefixItems" not in node:
         tests.insert(0, _array(compile_check(node["items"])))
     return _typed(type_, tests)
 

@@ -63,6 +63,17 @@ def _unique(*_: object) -> Check:
     return lambda value: FINE if is_unique(value) else one(f"an element occurs twice, got {shown(value)}")
 
 
+def _in_order(members: Json, node: Mapping[str, Json], compile_check: Compile) -> Check:
+    tests = [compile_check(member) for member in members]
+    beyond = compile_check(node.get("items", {}))
+
+    def check_order(value: list[Json]) -> Problems:
+        pairs = zip(value, [*tests, *[beyond] * (len(value) - len(tests))], strict=False)
+        return tuple(problem for at, (element, test) in enumerate(pairs) for problem in below(f"[{at}]", test(element)))
+
+    return check_order
+
+
 def _contains(inner: Json, node: Mapping[str, Json], compile_check: Compile) -> Check:
     test = compile_check(inner)
     least, most = node.get("minContains", 1), node.get("maxContains", math.inf)
@@ -109,6 +120,7 @@ _MAKERS: Mapping[str, Maker] = {
     "minProperties": _compared(lambda value, limit: len(value) >= limit, "expected at least {} properties"),
     "maxProperties": _compared(lambda value, limit: len(value) <= limit, "expected at most {} properties"),
     "uniqueItems": _unique,
+    "prefixItems": _in_order,
     "contains": _contains,
     "propertyNames": _property_names,
     "patternProperties": _pattern_properties,

@@ -6,6 +6,7 @@ wide as pandas makes it), but an unsigned type has no negative values.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from parallel_frames.errors import SchemaError
@@ -54,6 +55,23 @@ _ARROW: tuple[tuple[str, Node], ...] = (
     ("time", {"type": "string", "format": "time"}),
 )
 """By how the names of Arrow's types begin."""
+
+
+_NAMES: tuple[tuple[str, Node], ...] = (
+    (r"uint(8|16|32|64)?", {"type": "integer", "minimum": 0}),
+    (r"int(8|16|32|64)?", {"type": "integer"}),
+    (r"float(16|32|64)?", {"type": "number"}),
+    (r"bool(ean)?", {"type": "boolean"}),
+    (r"str(ing)?", {"type": "string"}),
+    (r"datetime64(\[\w+(, *[^]]+)?\])?", _MOMENT),
+)
+"""By the names that pandas reads as dtypes, in any case and with a storage behind them."""
+
+
+def named_dtype_node(name: str) -> Node | None:
+    """Return the schema of a dtype's name, such as "Int64"; None for what names none."""
+    bare = re.sub(r"\[(python|pyarrow)\]$", "", name.strip())
+    return next((dict(node) for pattern, node in _NAMES if re.fullmatch(pattern, bare, re.IGNORECASE)), None)
 
 
 def dtype_node(type_: Any, path: Path) -> Node | None:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from parallel_frames.errors import SchemaError
 
+from ._dtypes import named_dtype_node
 from ._names import check_names, slug
 from ._normal import normalise
 from ._types import is_model, is_record, model_node, node_of, record_node
@@ -181,9 +182,10 @@ def _column(value: object, path: Path) -> Node:
             raise SchemaError(f"{where}: the description is empty; say what to find, or give a type.")
         return {"type": "string", "description": value}
     if isinstance(value, tuple):
-        if len(value) != 2 or isinstance(value[0], str) or not isinstance(value[1], str):
+        named = named_dtype_node(value[0]) if value and isinstance(value[0], str) else None
+        if len(value) != 2 or (isinstance(value[0], str) and named is None) or not isinstance(value[1], str):
             raise SchemaError(f"{where}: {value!r} should be (type, 'description'), a Python type and a text.")
-        return _column(value[0], path) | {"description": value[1]}
+        return (named or _column(value[0], path)) | {"description": value[1]}
     if isinstance(value, Mapping):
         if not value:
             raise SchemaError(f"{where}: the mapping is empty; name its fields, or write dict for any object.")

@@ -137,10 +137,13 @@ class _Walk:
         if prefix:
             if not isinstance(prefix, list):
                 raise SchemaError(f"{at(path)}: prefixItems is a list of schemas, not {prefix!r}.")
-            # A tuple: the service has only arrays of one kind, so any member may be any of its kinds.
+            # A tuple: the service has only arrays of one kind, so any member may be any of its kinds. Which stands
+            # where is told in words, and checked.
             items = {"anyOf": list(prefix)}
         node = self.node(items or {}, (*path, "items"), trail)
-        return {"items": node} if node else {}
+        members = [self.node(child, (*path, "prefixItems", str(at)), trail) for at, child in enumerate(prefix or ())]
+        ordered = {"prefixItems": members} if any(member != members[0] for member in members) else {}
+        return ({"items": node} if node else {}) | ordered
 
     def constraints(self, raw: Mapping[str, Json], type_: str, path: Path, trail: Path) -> Node:
         kept: Node = {}

@@ -52,6 +52,8 @@ def identity_of(node: Mapping[str, Json]) -> Node:
             value = {name: identity_of(value[name]) for name in sorted(value)}
         elif key in ("items", "contains", "propertyNames", "additionalProperties") and isinstance(value, dict):
             value = identity_of(value)
+        elif key == "prefixItems":
+            value = [identity_of(member) for member in value]
         elif key == "anyOf":
             value = sorted((identity_of(branch) for branch in value), key=_text)
         elif key in ("enum", "required"):

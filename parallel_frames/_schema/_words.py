@@ -35,6 +35,7 @@ SENTENCES = {
     "maxItems": "Number of elements: at most {}.",
     "minProperties": "Number of properties: at least {}.",
     "maxProperties": "Number of properties: at most {}.",
+    "prefixItems": "Its elements must fit these JSON Schemas, in this order: {}",
     "contains": "Must contain an element that fits this JSON Schema: {}",
     "minContains": "At least {} of its elements must fit it.",
     "maxContains": "At most {} of its elements may fit it.",

@@ -392,3 +392,23 @@ def test_whatever_takes_one_row_may_listen(df, sim):
     for on_row in (heard.append, print, type, str.format):
         df.parallel.enrich(SCHEMA, on_row=on_row, progress=False)
     assert len(heard) == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "input_schema", "said"),
+    [
+        (["company"], {"website": str}, "it describes 'website' and it does not describe 'company'"),
+        (["company"], "a company", "it describes a text, and a row sends an object"),
+        ("company", {"company": str}, "it describes an object, and a row sends the bare cell of a column"),
+        ("about {company}", {"company": str}, "it describes an object, and a row sends a text"),
+        (["company"], {"company": str}, None),
+        ("about {company}", "a company", None),
+        (["company"], "infer", None),
+    ],
+)
+def test_an_input_schema_that_describes_something_else_is_a_warning(inputs, input_schema, said):
+    """Other names, or another form, than a row sends are told before anything is paid."""
+    df = pd.DataFrame({"company": ["Acme"]})
+    with pf.offline(latency=0):
+        plan = df.parallel.plan({"ceo": str}, inputs=inputs, input_schema=input_schema)
+    assert [said in finding.message for finding in plan.findings] == ([] if said is None else [True])

@@ -150,6 +150,18 @@ def test_failed_rows_are_asked_again_and_nothing_else_changes(df):
     assert sim.counts.runs == 1
 
 
+def test_failed_rows_that_are_not_tried_again_are_said_to_be_so(df, caplog):
+    """where="failed" with retry_failed=False and the same processor asks nothing, and the line before says why."""
+    with pf.offline(lambda sent: Failure("down") if sent["company"] == "Hooli" else founded(sent), latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, **quiet())
+        runs = sim.counts.runs
+        caplog.set_level("INFO", logger="parallel_frames")
+        out.parallel.enrich({"founded": int}, where="failed", retry_failed=False, **quiet())
+        assert sim.counts.runs == runs
+    assert "1 already answered" in caplog.text
+    assert "1 of them failed, not tried again" in caplog.text
+
+
 def test_only_a_completed_outcome_replaces_a_value(df):
     """An escalation that fails leaves the old value standing, and says that it failed."""
     with pf.offline(founded, latency=0):
@@ -401,3 +413,17 @@ def test_a_column_with_a_number_for_a_label_stays_an_input():
         runs = sim.counts.runs
         out.parallel.enrich({"ceo": str}, prefix="x_", **quiet())
         assert [set(run.input) for run in sim.runs()][runs:] == [{"company", "1"}] * 5
+
+
+@pytest.mark.parametrize("basis", ["columns", "struct"])
+def test_texts_of_evidence_do_not_stand_beside_lists(df, basis, tmp_path):
+    """Evidence that has been through CSV is neither filled nor overwritten: nothing is sent."""
+    with pf.offline(founded, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, basis=basis, where=[True] * 4 + [False], **quiet())
+        out.to_csv(tmp_path / "out.csv")
+        back = pd.read_csv(tmp_path / "out.csv", index_col=0)
+        runs = sim.counts.runs
+        for if_exists in ("fill", "overwrite"):
+            with pytest.raises(InputError, match="holds texts"):
+                back.parallel.enrich({"founded": int}, inputs=["company"], if_exists=if_exists, **quiet())
+        assert sim.counts.runs == runs

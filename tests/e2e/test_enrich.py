@@ -221,7 +221,7 @@ def test_an_existing_column_is_an_error_before_anything_is_sent(df):
 
 
 def test_overwrite_replaces_a_value_only_by_an_answer(df):
-    """With if_exists="overwrite" failed rows and broken fields keep the old value, and order and dtype stand."""
+    """With if_exists="overwrite" failed and invalid rows keep the old values, and order and dtype stand."""
     df.insert(0, "size", [100, 200, 300])
     df["name"] = ["old 1", "old 2", "old 3"]
     told = {
@@ -234,7 +234,7 @@ def test_overwrite_replaces_a_value_only_by_an_answer(df):
         again = out.parallel.enrich(SCHEMA, if_exists="overwrite", retry_failed=False)
     assert out.columns.tolist()[:4] == ["size", "company", "website", "name"]
     assert out["size"].tolist() == [4, 200, 300]
-    assert out["name"].tolist() == ["Acme Inc.", "old 2", "Initech Inc."]
+    assert out["name"].tolist() == ["Acme Inc.", "old 2", "old 3"]
     assert out["parallel_status"].tolist() == ["completed", "failed", "invalid"]
     assert str(out["size"].dtype) == "Int64"
     assert [run.input for run in sim.runs()] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -242,11 +243,30 @@ def test_max_cost_holds_across_a_resume(df):
     }
     with pf.offline(answers, latency=0) as sim:
         df.parallel.enrich(SCHEMA, max_cost=0.25, **QUIET)
-        with pytest.raises(CostError, match=r"10 runs to send and 20 sent before come to \$0.30"):
+        with pytest.raises(CostError, match=r"10 runs to send and 20 sent before come to \$0.30") as caught:
             df.parallel.enrich(SCHEMA, max_cost=0.25, **QUIET)
         assert sim.counts.runs == 20
+        assert re.search(r"20 of 40 rows are answered, 20 runs sent.*nothing of it is paid twice", str(caught.value))
+        assert "the same call again" not in str(caught.value)
         out = df.parallel.enrich(SCHEMA, max_cost=0.25, retry_failed=False, **QUIET)
     assert out["parallel_status"].value_counts()["completed"] == 20
+
+
+@pytest.mark.parametrize(("first", "limit"), [(None, 5), (slice(0, 3), 5), (slice(15, 18), 2), (slice(0, 5), None)])
+def test_the_limit_that_a_cost_error_names_is_not_refused(df, first, limit):
+    """It counts inputs in the frame's order, answered ones too, and what was paid before; none helps: none is named."""
+    with pf.offline(number, latency=0) as sim:
+        if first is not None:
+            df.iloc[first].parallel.enrich(SCHEMA, **QUIET)
+        with pytest.raises(CostError) as planned:
+            df.parallel.plan(SCHEMA, max_cost=0.05, **QUIET)
+        with pytest.raises(CostError) as caught:
+            df.parallel.enrich(SCHEMA, max_cost=0.05, **QUIET)
+        assert (caught.value.limit, planned.value.limit) == (limit, limit)
+        assert ("limit=" in str(caught.value)) == (limit is not None)
+        if limit is not None:
+            df.parallel.enrich(SCHEMA, max_cost=0.05, limit=limit, **QUIET)
+            assert sim.counts.runs == 5
 
 
 def test_max_cost_holds_for_failures_that_only_a_look_shows(df, tmp_path, client_of):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import pathlib
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -44,6 +46,46 @@ def test_what_is_no_time_is_refused(given):
 def test_checkpoints_may_be_paths_or_none(path):
     """A text, a path, "auto" and None are taken as they are."""
     assert Call(checkpoint=path).checkpoint == path
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0.1, Decimal("0.1")),
+        (2, Decimal(2)),
+        (Decimal("0.05"), Decimal("0.05")),
+        (np.float32(0.3), Decimal("0.3")),
+        (Fraction(1, 4), Decimal("0.25")),
+    ],
+)
+def test_an_amount_is_decimal_however_it_was_given(given, expected):
+    """Numbers of any kind are dollars, without the noise of binary fractions."""
+    assert Call(max_cost=given).max_cost == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["1", True, float("nan"), Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), -1, 1j]
+)
+def test_what_is_no_amount_is_refused(given):
+    """What is no number of dollars is an InputError that shows it."""
+    with pytest.raises(InputError, match=r"max_cost=.* is no amount"):
+        Call(max_cost=given)
+
+
+@pytest.mark.parametrize("name", ["limit", "max_in_flight"])
+def test_whole_numbers_of_any_kind_count_runs(name):
+    """Integers of numpy are taken as Python's; a truth value, a fraction and zero are not."""
+    assert type(getattr(Call(**{name: np.int64(2)}), name)) is int
+    for wrong in (True, np.bool_(True), 2.0, 0, np.int64(-1), "2"):
+        with pytest.raises(InputError, match=f"{name}=.* is no number of runs"):
+            Call(**{name: wrong})
+
+
+@pytest.mark.parametrize("given", [[], ()])
+def test_no_group_is_no_group_to_go_on_with(given):
+    """An empty list of groups would buy everything anew, so it is refused."""
+    with pytest.raises(InputError, match="names no group"):
+        Call(group_id=given)
 
 
 def test_a_call_is_a_value():

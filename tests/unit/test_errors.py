@@ -54,7 +54,7 @@ EXAMPLES = [
     UnavailableError("reset"),
     ProtocolError("HTML", status=200),
     UndecidedError(group_id="tgrp_1", runs=3, reason="the list holds 5 of 8 runs"),
-    CostError(runs=20, sent=3, per_run=Decimal("0.1"), max_cost=Decimal(1)),
+    CostError(runs=20, sent=3, per_run=Decimal("0.1"), max_cost=Decimal(1), limit=7),
     DeclinedError("the answer was no"),
     CheckpointError("a folder is no checkpoint", path="companies.ckpt"),
     CheckpointMismatchError("another job", path="companies.ckpt"),

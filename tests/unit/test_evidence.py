@@ -473,3 +473,20 @@ def test_a_frame_without_evidence_says_how_to_get_some(ask, frame):
     """The three columns of a field, or a column of entries, is what it takes; the message says what to type."""
     with pytest.raises(InputError, match=r"holds no evidence.*Enrich with basis='columns' or basis='struct'"):
         ask(frame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (
+            pd.DataFrame({"p_confidence": ["low"], "p_reasoning": ["r"], "p_citations": ["[{'url': 'https://a'}]"]}),
+            "p_citations",
+        ),
+        (pd.DataFrame({"x_parallel_basis_2": ["[{'field': 'p'}]"]}), "x_parallel_basis_2"),
+    ],
+    ids=["columns", "struct"],
+)
+def test_evidence_that_csv_made_texts_of_is_refused(frame, name):
+    """A list that has become a text is no empty list; the message says how to keep or to get it."""
+    with pytest.raises(InputError, match=rf"'{name}' holds texts .*Parquet"):
+        citations(frame)

@@ -120,6 +120,12 @@ def test_a_wrong_choice_says_what_to_type(inputs, message):
         select_inputs(FRAME, inputs)
 
 
+def test_a_template_cannot_name_a_column_with_a_colon():
+    """It reads as a format; the message says how to send the column all the same."""
+    with pytest.raises(InputError, match=r"\{q:z\} asks for a format.*inputs=\{'q': 'q:z'\}"):
+        select_inputs(pd.DataFrame({"q:z": [1]}), "about {q:z}")
+
+
 @pytest.mark.parametrize("labels", [[1, "1"], ["a", "a"], [("a", ""), "a"]])
 def test_two_columns_of_one_name_are_refused(labels):
     """Two columns that would be sent under one name ask for the mapping form."""

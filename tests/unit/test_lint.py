@@ -16,6 +16,14 @@ from parallel_frames.errors import InputError, SchemaError
 WIDE = {f"field_{number}": int for number in range(11)}
 
 
+@dataclasses.dataclass
+class Place:
+    """Where something is."""
+
+    lat: float
+    long: float
+
+
 def told(found: Findings) -> list[tuple[str, str, str]]:
     """Return what findings are about."""
     return [(finding.severity, finding.rule, finding.path) for finding in found]
@@ -107,12 +115,16 @@ def test_a_processor_is_a_name(processor: Any):
         lint({"a": int}, processor=processor)
 
 
-def test_the_count_is_of_columns():
-    """Texts and whatever the service chooses have no fields to count; an object is one."""
+def test_the_count_is_of_fields():
+    """Texts and whatever the service chooses have no fields to count; of an object each of its own counts."""
     price = price_of("lite")
     assert field_count_finding(parse_schema("A profile"), price) is None
     assert field_count_finding(parse_schema("auto"), price) is None
-    assert field_count_finding(parse_schema({"a": WIDE, "b": int}), price) is None
+    assert field_count_finding(parse_schema({"a": {"x": int}, "b": list[str]}), price) is None
+    for nested in ({"a": WIDE, "b": int | None}, {"a": list[Place], "b": Place | None}):
+        found = field_count_finding(parse_schema(nested), price_of("lite"))
+        assert found is not None
+        assert f"{12 if nested['a'] is WIDE else 4} fields" in found.message
     assert isinstance(field_count_finding(parse_schema(WIDE), price), Finding)
     assert field_count_finding(parse_schema(WIDE), price_of("ultra16x")) is None
 

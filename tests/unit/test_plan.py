@@ -171,6 +171,10 @@ def test_metadata_names_columns_there_are():
         plan_of(df, inputs=["company"], metadata={"m": "nope"})
     with pytest.raises(InputError, match="twice"):
         plan_of(df, inputs=["company"], metadata={"m": "x"})
+    wide = pd.DataFrame([["Acme", 1]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]))
+    with pytest.raises(UnknownColumnError, match="'a', which the frame does not have"):
+        plan_of(wide, metadata={"m": "a"})
+    assert plan_of(wide, metadata={"m": ("a", "y")}).metadata == [{"m": 1}]
     for name in ("row", "index", "key", "attempt"):
         with pytest.raises(InputError, match="one of ours"):
             plan_of(df, inputs=["company"], metadata={name: "company"})

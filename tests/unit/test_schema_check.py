@@ -75,6 +75,11 @@ FITS = [
         [[], [1, "1", True], [{"a": 1}, {"a": 2}]],
         [[1, 1], [{"a": 1, "b": 2}, {"b": 2, "a": 1}]],
     ),
+    (
+        {"prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2},
+        [[1, "a"]],
+        [["a", "b"], [1, 2], [1], [1, "a", "b"]],
+    ),
     ({"type": "array", "contains": {"type": "integer"}}, [["a", 1]], [["a"], []]),
     ({"type": "array", "contains": {"const": 1}, "minContains": 0, "maxContains": 1}, [[], [1, 2]], [[1, 1]]),
     ({"type": "object", "minProperties": 1, "maxProperties": 2}, [{"a": 1}], [{}, {"a": 1, "b": 2, "c": 3}]),

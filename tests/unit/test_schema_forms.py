@@ -538,3 +538,21 @@ def test_dataclass_metadata_may_describe() -> None:
 
     assert properties(Company) == {"ceo": {"type": "string", "description": "The CEO"}}
     assert "description" not in parse_schema(Company).wire["json_schema"]
+
+
+@pytest.mark.parametrize(
+    ("name", "node"),
+    [
+        ("Int64", {"type": "integer"}),
+        ("uint8", {"type": "integer", "minimum": 0}),
+        ("Float32", {"type": "number"}),
+        ("boolean", {"type": "boolean"}),
+        ("string[pyarrow]", {"type": "string"}),
+        ("datetime64[ns, UTC]", {"type": "string", "format": "date-time"}),
+    ],
+)
+def test_a_dtype_may_be_named_beside_a_description(name, node):
+    """What pandas calls a dtype is a type in the pair of type and description; alone it is a description."""
+    paired, alone = parse_schema({"a": (name, "b")}), parse_schema({"a": name})
+    assert paired.columns[0].node == node | {"description": "b"}
+    assert alone.columns[0].node == {"type": "string", "description": name}

@@ -72,8 +72,13 @@ def refusal(schema: object) -> str:
         ),
         (
             {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]},
-            {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+            {
+                "type": "array",
+                "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+                "prefixItems": [{"type": "string"}, {"type": "integer"}],
+            },
         ),
+        ({"prefixItems": [{"type": "string"}] * 2}, {"type": "array", "items": {"type": "string"}}),
         (
             {"type": "object", "additionalProperties": {"type": "string"}},
             {"type": "object", "additionalProperties": {"type": "string"}},
@@ -86,6 +91,15 @@ def test_every_spelling_has_one_normal_form(raw: dict[str, Any], normal: dict[st
     """Spellings of one meaning become one, and a normal form stays as it is."""
     assert normalise(raw) == normal
     assert normalise(normal) == normal
+
+
+def test_the_order_of_a_tuple_is_told() -> None:
+    """The service's arrays have one kind of element: which stands where is said in words."""
+    wire = wire_node(normalise({"prefixItems": [{"type": "integer"}, {"type": "string"}]}))
+    assert wire["description"] == (
+        'Its elements must fit these JSON Schemas, in this order: [{"type": "integer"}, {"type": "string"}]'
+    )
+    assert "prefixItems" not in wire
 
 
 def test_objects_are_closed_and_require_everything_at_every_depth() -> None:

@@ -93,8 +93,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         Put before the name of every new column.
     if_exists : {"error", "fill", "overwrite", "suffix"}, default "error"
         What to do when a column exists already. ``"fill"``: only nulls get a value, and only rows with a null are
-        asked; ``"overwrite"``: an answer replaces what is there, a failure does not; ``"suffix"``: new columns with a
-        number.
+        asked; ``"overwrite"``: a good answer replaces what is there, an invalid or failed one does not; ``"suffix"``:
+        new columns with a number.
     dtype_backend : {"numpy_nullable", "pyarrow"}, default "numpy_nullable"
         The family of dtypes; which one a column gets follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -75,8 +76,6 @@ def outcome_parts(folder: Place, *, columns: list[str], repair: bool = False) ->
 
 def stale_table_of(pairs: Iterator[tuple[str, int]], *, at_once: int = 100_000) -> pa.Table:
     """Return marked attempts as the table that a checkpoint keeps of an unfinished refresh."""
-    from itertools import islice
-
     schema = pa.schema([("key", pa.string()), ("attempt", pa.int32())])
     batches = []
     while chunk := list(islice(pairs, at_once)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
     from parallel_frames._model import (
         DialectName,
@@ -69,8 +69,11 @@ class Service(Protocol):
         """Return the counts of a group."""
         ...
 
-    def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Event, None]:
-        """Yield events until the stream ends; raises UnavailableError when it is cut or falls silent."""
+    def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Iterator[Event], None]:
+        """Yield the events that came together, to be read before the next ones, until the stream ends.
+
+        Raises UnavailableError when it is cut or falls silent.
+        """
         ...
 
     def list_runs(self, group_id: str, *, include_input: bool, include_output: bool) -> AsyncGenerator[RunEvent, None]:

@@ -19,6 +19,9 @@ BOM = b"\xef\xbb\xbf"
 class EventTooLargeError(ValueError):
     """One event grew beyond the bound; the stream cannot be trusted to end."""
 
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"an event of more than {max_bytes:,} bytes")
+
 
 class EventDecoder:
     """Cut a stream into the data of its events.
@@ -42,16 +45,24 @@ class EventDecoder:
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Take the next chunk, however it is cut, and yield the data of every event that it completes."""
         for line in self._split(chunk):
-            self._check_size(len(line))
-            text = line if self._started else line.removeprefix(BOM)
-            self._started = True
-            if text:
-                self._take(text)
-                continue
-            data, self._data, self._size = self._data, [], 0
-            if event := data[0] if len(data) == 1 else b"\n".join(data):
-                yield event
-        self._check_size(len(self._rest))
+            if self._size + len(line) > self._max_bytes:
+                raise EventTooLargeError(self._max_bytes)
+            if not self._started:
+                self._started = True
+                line = line.removeprefix(BOM)  # noqa: PLW2901 - the mark is no part of it
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+                self._size += len(line) + 1
+            elif not line:
+                data, self._data, self._size = self._data, [], 0
+                if event := data[0] if len(data) == 1 else b"\n".join(data):
+                    yield event
+            elif line == b"data":
+                self._data.append(b"")
+                self._size += len(line) + 1
+            # comments and every other field say nothing to us
+        if self._size + len(self._rest) > self._max_bytes:
+            raise EventTooLargeError(self._max_bytes)
 
     def _split(self, chunk: bytes) -> list[bytes]:
         """Return the lines that are complete now; a CR ends its line at once, and swallows an LF that comes later."""
@@ -67,17 +78,3 @@ class EventDecoder:
             self._rest.clear()
         self._rest += rest
         return lines
-
-    def _check_size(self, more: int) -> None:
-        if self._size + more > self._max_bytes:
-            raise EventTooLargeError(f"an event of more than {self._max_bytes:,} bytes")
-
-    def _take(self, line: bytes) -> None:
-        """Keep a data line's value; comments and every other field say nothing to us."""
-        if line.startswith(b"data:"):
-            self._data.append(line[6:] if line[5:6] == b" " else line[5:])
-        elif line == b"data":
-            self._data.append(b"")
-        else:
-            return
-        self._size += len(line) + 1

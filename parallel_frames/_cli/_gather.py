@@ -107,9 +107,10 @@ class _Gathering:
         async def listen() -> None:
             stream = self._session.stream_events(self._group_id, last_event_id=cursor, include_input=True)
             try:
-                async with aclosing(stream) as events:
-                    async for event in events:
-                        await queue.put(event)
+                async with aclosing(stream) as bursts:
+                    async for burst in bursts:
+                        for event in burst:
+                            await queue.put(event)
             except asyncio.CancelledError:
                 raise  # nobody takes from the queue any more
             except BaseException:

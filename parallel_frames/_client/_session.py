@@ -22,7 +22,7 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from parallel_frames._client._account import Client
     from parallel_frames._model import DialectName, Event, GroupStatus, Job, Json, OutgoingRun, Posted
@@ -54,6 +54,8 @@ class Session:
         self._client = client
         self._clock = client.clock
         self._dialect = dialect
+        key = (client.api_key or "").encode()
+        self._key = key if len(key) >= LEAST_KEY else b""
         self.simulated = False
 
     @property
@@ -162,15 +164,20 @@ class Session:
 
     async def stream_events(
         self, group_id: str, *, last_event_id: str | None, include_input: bool = False
-    ) -> AsyncGenerator[Event, None]:
-        """Yield events until the stream ends; raises UnavailableError when it is cut or falls silent."""
+    ) -> AsyncGenerator[Iterator[Event], None]:
+        """Yield the events that came together, to be read before the next ones, until the stream ends.
+
+        Raises UnavailableError when it is cut or falls silent.
+        """
         params = {"include_output": "true", **({"include_input": "true"} if include_input else {})}
         if last_event_id:
             params["last_event_id"] = last_event_id
         path = self._spoken.group_path(group_id, "events")
         async with self._streaming(path, params=params, group_id=group_id) as response:
-            async for data in self._events(response, group_id=group_id):
-                yield dialects.read_event(self._without_key(data))
+            await self._check_kind(response, group_id=group_id)
+            decoder = EventDecoder()
+            async for chunk in _chunks(response):
+                yield self._read(chunk, decoder, group_id=group_id)
 
     async def list_runs(
         self, group_id: str, *, include_input: bool, include_output: bool
@@ -187,12 +194,14 @@ class Session:
                 except dialects.UnreadableError as error:
                     raise ProtocolError(f"The list of runs: {error}.", group_id=group_id) from error
                 return
-            async for data in self._events(response, group_id=group_id):
-                event = dialects.read_event(self._without_key(data))
-                if isinstance(event, RunEvent):
-                    yield event
-                elif event.type in ("error", "malformed"):
-                    raise UnavailableError(f"The list of runs broke off: {event.message}.", group_id=group_id)
+            await self._check_kind(response, group_id=group_id)
+            decoder = EventDecoder()
+            async for chunk in _chunks(response):
+                for event in self._read(chunk, decoder, group_id=group_id):
+                    if isinstance(event, RunEvent):
+                        yield event
+                    elif event.type in ("error", "malformed"):
+                        raise UnavailableError(f"The list of runs broke off: {event.message}.", group_id=group_id)
 
     @asynccontextmanager
     async def _streaming(self, path: str, *, params: Mapping[str, str], group_id: str) -> AsyncIterator[httpx.Response]:
@@ -210,21 +219,22 @@ class Session:
                 f"The stream from {self._client.host} was cut ({type(error).__name__}).", group_id=group_id
             ) from error
 
-    async def _events(self, response: httpx.Response, *, group_id: str) -> AsyncGenerator[bytes, None]:
-        """Yield the data of each event of a response."""
+    async def _check_kind(self, response: httpx.Response, *, group_id: str) -> None:
+        """Refuse a response that is no event stream."""
         kind = response.headers.get("content-type", "")
         if "event-stream" not in kind.lower():
             body = dialects.excerpt(await self._beginning(response))
             raise ProtocolError(
                 f"Expected an event stream, got {kind or 'no content type'}: {body}.", group_id=group_id
             )
-        decoder = EventDecoder()
-        async for chunk in response.aiter_bytes():
-            try:
-                for data in decoder.feed(chunk):
-                    yield data
-            except EventTooLargeError as error:
-                raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
+
+    def _read(self, chunk: bytes, decoder: EventDecoder, *, group_id: str) -> Iterator[Event]:
+        """Yield the events that a chunk completes, each parsed only when it is wanted, so that few are in memory."""
+        try:
+            for data in decoder.feed(chunk):
+                yield dialects.read_event(self._without_key(data))
+        except EventTooLargeError as error:
+            raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
 
     async def _ask(
         self,
@@ -312,8 +322,7 @@ class Session:
 
     def _without_key(self, body: bytes) -> bytes:
         """Return what came as it may be quoted and stored: some servers and proxies repeat what they were sent."""
-        key = (self._client.api_key or "").encode()
-        return body.replace(key, HIDDEN) if len(key) >= LEAST_KEY else body
+        return body.replace(self._key, HIDDEN) if self._key else body
 
     def _note(self, response: httpx.Response) -> None:
         if SIMULATOR_HEADER in response.headers:
@@ -323,3 +332,8 @@ class Session:
     def _beta(job: Job) -> dict[str, str]:
         betas = ",".join(job.options.beta_headers)
         return {"parallel-beta": betas} if betas else {}
+
+
+def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Return a body's bytes as they come; what is not compressed needs no layer that would inflate it."""
+    return response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()

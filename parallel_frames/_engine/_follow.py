@@ -45,12 +45,13 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
             await books.news()
         heard = False
         try:
-            async with aclosing(service.stream_events(group_id, last_event_id=cursor)) as events:
-                async for event in events:
-                    cursor = event.event_id or cursor
-                    heard |= books.take_event(group_id, event)
-                    if isinstance(event, OtherEvent) and event.type == "error":
-                        logger.warning("group %s: the stream reports %s", group_id, event.message)
+            async with aclosing(service.stream_events(group_id, last_event_id=cursor)) as bursts:
+                async for burst in bursts:
+                    for event in burst:
+                        cursor = event.event_id or cursor
+                        heard |= books.take_event(group_id, event)
+                        if isinstance(event, OtherEvent) and event.type == "error":
+                            logger.warning("group %s: the stream reports %s", group_id, event.message)
         except RejectedError:
             if cursor is None:
                 raise

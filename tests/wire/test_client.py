@@ -271,7 +271,7 @@ async def test_an_event_that_repeats_the_key_does_not_make_us_repeat_it(wire):
     """What a stream or a list says of the key is hidden before anybody can log or store it."""
     error = {"type": "error", "error": {"message": f"who is {wire.KEY}?"}}
     async with wire.session(wire.chunked(wire.sse(error))) as (session, _):
-        event = await first(session.stream_events("tgrp_1", last_event_id=None))
+        (event,) = await first(session.stream_events("tgrp_1", last_event_id=None))
         assert event.message == "who is [the API key]?"
         with pytest.raises(ServiceError, match=r"who is \[the API key\]\?"):
             await first(session.list_runs("tgrp_1", include_input=True, include_output=True))

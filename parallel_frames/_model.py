@@ -221,9 +221,13 @@ class Plan:
         return int((self.row_runs == SKIPPED).sum())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receipt:
-    """A run the service acknowledged: it is paid for, and it is ours."""
+    """A run the service acknowledged: it is paid for, and it is ours.
+
+    Not frozen, as outcomes and outgoing runs are not, because making a frozen one takes three times as long; nobody
+    changes one.
+    """
 
     key: str
     attempt: int
@@ -242,7 +246,7 @@ class Intent:
     rows: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """A finished run, good or bad. JSON texts are raw: nothing is interpreted before the merge.
 
@@ -301,10 +305,7 @@ class GroupStatus:
 
 @dataclass(slots=True)
 class RunEvent:
-    """One run as the service tells of it: in an event, in a listing, or as a single result.
-
-    Mutable only in that the reader fills it field by field; nobody changes one afterwards.
-    """
+    """One run as the service tells of it: in an event, in a listing, or as a single result; nobody changes one."""
 
     run_id: str
     status: str
@@ -359,7 +360,7 @@ class Ambiguous:
 Posted: TypeAlias = Accepted | Refused | Ambiguous
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutgoingRun:
     """One run of a batch as it is about to be sent."""
 

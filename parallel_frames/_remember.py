@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import (
     DirectoryStore,
     MemoryStore,
@@ -182,7 +183,9 @@ def job_folder(call: Call, job: Job, *, host: str, root: Path | None, price: str
 
 def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> Memory:
     """Read the store into a ledger, and stop where it hardly knows these rows."""
-    remembered = store.recall()
+    with collector_at_rest():
+        remembered = store.recall()
+        ledger = _ledger_of(remembered)
     store.take_groups(
         known=[
             *(receipt.group_id for receipt in remembered.receipts),
@@ -191,7 +194,6 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
         ],
         named=call.group_ids,
     )
-    ledger = _ledger_of(remembered)
     _refuse_strangers(store.folder, store.header, call, plan, ledger, price=price)
     stale: dict[str, int] = {}
     if call.refresh:
@@ -217,10 +219,7 @@ def _stale_attempts(ledger: Ledger, plan: Plan, unfinished: Mapping[str, int]) -
 
 def _ledger_of(remembered: Remembered) -> Ledger:
     ledger = Ledger()
-    for outcome in remembered.outcomes:
-        ledger.add_outcome(outcome)
-    for receipt in remembered.receipts:
-        ledger.add_receipt(receipt)
+    ledger.recall(outcomes=remembered.outcomes, receipts=remembered.receipts)
     for intent in remembered.intents:
         if intent.runs:
             ledger.open_intent(intent)

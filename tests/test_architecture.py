@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0,
     "data": 0,
     "_html": 0,
+    "_bulk": 0,
     "_model": 1,
     "_protocols": 2,
     "_schema": 3,
@@ -59,7 +60,7 @@ FLOORS = {
     "__main__": 16,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_bridge", "_background", "_sse", "data", "_html"}
+ALONE = {"simulator", "errors", "_bridge", "_background", "_sse", "data", "_html", "_bulk"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_offline", "simulator"), ("_handle", "_bridge"), ("_schema", "data"), ("parallel_frames", "data")}
 
@@ -73,6 +74,7 @@ THIRD_PARTIES = {
     "_columns": BASICS,
     "_plan": {"numpy", "pandas", "orjson"},
     "_merge": {"numpy", "pandas", "orjson"},
+    "_bulk": set(),
     "_ledger": set(),
     "_dialects": {"orjson"},
     "_sse": set(),

@@ -95,7 +95,7 @@ def read_intent(number: int, path: Place) -> Intent:
 
 
 def _recall_outcomes(place: Place, *, repair: bool) -> tuple[list[Outcome], dict[str, str]]:
-    outcomes: dict[tuple[str, int, str], Outcome] = {}
+    outcomes: list[Outcome] = []
     cursors: dict[str, str] = {}
     parts = list(list_parts(place))
     replaced: set[int] = set()
@@ -110,12 +110,13 @@ def _recall_outcomes(place: Place, *, repair: bool) -> tuple[list[Outcome], dict
         about = table.schema.metadata or {}
         cursors |= json.loads(about.get(CURSORS, b"{}"))
         replaced |= set(json.loads(about.get(REPLACES, b"[]")))
-        for outcome in outcomes_of(table):
-            outcomes[outcome.key, outcome.attempt, outcome.run_id] = outcome
-    for number, _, path in parts:  # a compaction that died before it tidied up
-        if repair and number in replaced:
-            path.remove()
-    return list(outcomes.values()), cursors
+        outcomes += outcomes_of(table)
+    if left := [path for number, _, path in parts if number in replaced]:  # a compaction died before it tidied up
+        outcomes = list({(each.key, each.attempt, each.run_id): each for each in outcomes}.values())
+        if repair:
+            for path in left:
+                path.remove()
+    return outcomes, cursors
 
 
 def read_stale(folder: Place) -> dict[str, int] | None:

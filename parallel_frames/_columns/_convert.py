@@ -207,14 +207,13 @@ def _all_numbers(values: Sequence[Any]) -> Sequence[Any] | None:
         floats = [None if value is None else float(value) for value in values]
     except OverflowError:
         return None
-    return floats if all(value is None or math.isfinite(value) for value in floats) else None
+    there = [value for value in floats if value is not None] if None in floats else floats
+    return floats if all(map(math.isfinite, there)) else None  # type: ignore[arg-type]
 
 
 def _all_texts(values: Sequence[Any]) -> Sequence[Any] | None:
     try:
-        for value in values:
-            if value is not None and not value.isascii():
-                value.encode()
+        "".join(filter(None, values)).encode()
     except UnicodeEncodeError:
         return None
     return values

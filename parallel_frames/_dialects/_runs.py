@@ -58,16 +58,16 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
     if not metadata and isinstance(sent, dict) and "input" in sent:  # the run as it was sent, echoed whole
         metadata = sent.get("metadata")
     return RunEvent(
-        run_id=run_id,
-        status="queued" if status == "pending" else status,
-        event_id=_string(event.get("event_id")),
-        metadata=metadata if isinstance(metadata, dict) else None,
-        input=sent,
-        output=output if isinstance(output, dict) else None,
-        error=run.get("error"),
-        warnings=run.get("warnings"),
-        created_at=_string(run.get("created_at")),
-        modified_at=_string(run.get("modified_at")),
+        run_id,
+        "queued" if status == "pending" else status,
+        _string(event.get("event_id")),
+        metadata if isinstance(metadata, dict) else None,
+        sent,
+        output if isinstance(output, dict) else None,
+        run.get("error"),
+        run.get("warnings"),
+        _string(run.get("created_at")),
+        _string(run.get("modified_at")),
     )
 
 

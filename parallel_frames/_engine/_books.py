@@ -64,21 +64,24 @@ class Books:
         self._held: dict[str, dict[str, RunEvent]] = {}
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
-        self._changed = asyncio.Event()
+        self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
 
     # Waiting for news
 
     def notify(self) -> None:
         """Wake whoever waits for news."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     async def news(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - real seconds; late is no error
         """Return when something changed, or after that many of the wall's seconds."""
+        if self._news is None:
+            self._news = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
-                await self._changed.wait()
+                await self._news.wait()
         except TimeoutError:
             pass
 

@@ -92,8 +92,11 @@ def distinct(values: Sequence[Hashable | None]) -> tuple[np.ndarray[Any, Any], n
     entries : numpy.ndarray of int64
         For each row its entry in `first`, -1 for None.
     """
-    different = [value for value in dict.fromkeys(values) if value is not None]
-    numbers: dict[Hashable | None, int] = {value: number for number, value in enumerate(different)}
+    numbers: dict[Hashable | None, int] = dict.fromkeys(values, 0)
+    numbers.pop(None, None)
+    if len(numbers) == len(values):
+        return np.arange(len(values)), np.arange(len(values))
+    numbers = {value: number for number, value in enumerate(numbers)}
     first = np.empty(len(numbers), dtype="int64")
     numbers[None] = -1
     entries = np.fromiter(map(numbers.__getitem__, values), dtype="int64", count=len(values))

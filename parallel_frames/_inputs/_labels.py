@@ -33,8 +33,10 @@ def index_labels(df: pd.DataFrame, positions: Sequence[int] | np.ndarray[Any, An
         One per position; the parts of a MultiIndex label joined by ``/``. None where the text is longer than 512
         characters or is not Unicode that can travel.
     """
-    labels = df.index.take(np.asarray(positions, dtype="int64")).tolist()
-    texts = map(_joined, labels) if df.index.nlevels > 1 else map(str, labels)
+    index = df.index.take(np.asarray(positions, dtype="int64"))
+    if index.dtype.kind == "i":
+        return list(map(str, index.tolist()))
+    texts = map(_joined, index) if index.nlevels > 1 else map(str, index.tolist())
     return [text if len(text) <= MOST_CHARACTERS and _is_unicode(text) else None for text in texts]
 
 

@@ -106,11 +106,10 @@ def reals(values: Array) -> Tokens:
     integral = whole == values
     if (integral | missing).all():
         return integers(whole).without(missing)
-    texts = [
-        str(short) if exact else repr(value)
-        for value, short, exact in zip(values.tolist(), whole.tolist(), integral.tolist(), strict=True)
-    ]
-    return Tokens.same([*texts]).without(missing)
+    texts: Texts = list(map(repr, values.tolist()))
+    for row in np.flatnonzero(integral).tolist():
+        texts[row] = str(int(whole[row]))
+    return Tokens.same(texts).without(missing)
 
 
 def moments(values: Any) -> Tokens:

@@ -175,22 +175,24 @@ def _refusal(values: Any) -> UnusableCellError | None:
 
 def _objects(selection: Selection, tokens: Sequence[Tokens]) -> Rendered:
     fields = list(zip(selection.names, tokens, strict=True))
-    return Rendered(
-        _join_objects([(name, column.wire) for name, column in fields]),
-        _join_objects([(name, column.canonical) for name, column in sorted(fields, key=lambda field: field[0])]),
-    )
+    ordered = sorted(fields, key=lambda field: field[0])
+    sent = _join_objects([(name, column.wire) for name, column in fields])
+    if ordered == fields and all(column.wire is column.canonical for column in tokens):
+        return Rendered(sent, list(sent))
+    return Rendered(sent, _join_objects([(name, column.canonical) for name, column in ordered]))
 
 
 def _join_objects(fields: Sequence[tuple[str, Texts]]) -> list[bytes | None]:
-    named = [_prefixed(f"{quote(name)}:", tokens) for name, tokens in fields]
-    rows = zip(*named, strict=True)
-    if not any(None in column for column in named):
-        return [f"{{{','.join(row)}}}".encode() for row in rows]
-    return [f"{{{','.join(filter(None, row))}}}".encode() for row in rows]
-
-
-def _prefixed(prefix: str, tokens: Texts) -> list[Any]:
-    return [None if token is None else prefix + token for token in tokens]
+    rows = zip(*(tokens for _, tokens in fields), strict=True)
+    if not any(None in tokens for _, tokens in fields):
+        layout = ",".join(f"{quote(name)}:".replace("%", "%%") + "%s" for name, _ in fields)
+        layout = f"{{{layout}}}"
+        return [(layout % row).encode() for row in rows]
+    heads = [f"{quote(name)}:" for name, _ in fields]
+    return [
+        f"{{{','.join([head + token for head, token in zip(heads, row, strict=True) if token is not None])}}}".encode()
+        for row in rows
+    ]
 
 
 def _cells(_: Selection, tokens: Sequence[Tokens]) -> Rendered:
@@ -216,7 +218,7 @@ def _templates(selection: Selection, tokens: Sequence[Tokens]) -> Rendered:
 def _nothing_to_send(columns: Sequence[Texts], rows: int) -> list[int]:
     empty = list(range(rows))
     for column in columns:
-        empty = [row for row in empty if is_empty(column[row])]
+        empty = [row for row in empty if not ((token := column[row]) or "")[1:2].isalnum() and is_empty(token)]
         if not empty:
             break
     return empty

@@ -9,7 +9,6 @@ around the same cells.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 
     from parallel_frames._model import Outcome, Plan, Schema
 
+    Codes = np.ndarray[Any, np.dtype[np.int8]]
+    Rows = np.ndarray[Any, np.dtype[np.bool_]]
+
 __all__ = [
     "ERROR_COLUMN",
     "PANDAS_3",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 TEXT: Final = Column(ERROR_COLUMN, "string", {"type": "string"}, nullable=True)
+CODES: Final[dict[str, int]] = {word: code for code, word in enumerate(STATUSES)}
 UNASKED: Final = frozenset({"not_sent", "skipped"})
 PANDAS_3: Final = int(pd.__version__.partition(".")[0]) >= 3
 
@@ -78,11 +81,11 @@ def merge_outcomes(
     per_row = _through(answers.place, plan.row_runs)
     existing = set(df.columns)
     arrays: dict[Hashable, Any] = {}
-    invalid = np.zeros(len(answers.contents) + 1, dtype=bool)
+    invalid = np.zeros(answers.count + 1, dtype=bool)
     invalid[[*answers.problems]] = True
     placed: list[np.ndarray[Any, Any]] = []  # for each output the rows whose cell is this call's
     for label, series, broken in zip(layout.outputs, answers.columns, answers.broken, strict=True):
-        lacking = np.zeros(len(answers.contents) + 1, dtype=bool)
+        lacking = np.zeros(answers.count + 1, dtype=bool)
         lacking[[*broken, -1]] = True  # the last one is for -1: no answer
         new = ~lacking[per_row]
         if label in existing:  # only a completed outcome replaces a value
@@ -95,17 +98,17 @@ def merge_outcomes(
         bases = [outcome.basis for outcome, at in known if outcome is not None and at >= 0]
         placing = Placing(df, schema, layout, per_row, placed)
         arrays |= place_evidence(placing, bases, dtype_backend=dtype_backend)
-    row_status, kept = _row_status(df, plan, outcomes, answers, is_sent=is_sent, layout=layout)
+    of_runs = _statuses(plan, outcomes, answers, is_sent=is_sent)
+    of_rows, kept = _row_statuses(df, plan, of_runs, layout=layout)
     if layout.status is not None:
-        arrays[layout.status] = pd.Categorical(row_status, categories=list(STATUSES))
+        arrays[layout.status] = pd.Categorical.from_codes(of_rows, categories=pd.Index(STATUSES))
     if layout.error is not None:
-        errors = [_error(o, at, answers.problems) for o, at in zip(outcomes, answers.place, strict=True)]
         old = df[layout.error] if layout.error in existing else None
-        told = _row_errors(old, errors, kept, plan)
+        told = _row_errors(old, _errors(outcomes, answers, of_runs), kept, plan)
         arrays[layout.error] = pd.array(told, dtype=dtype_of(TEXT, dtype_backend))
-    asked = np.flatnonzero(plan.row_runs != OUTSIDE).tolist()
+    asked = np.bincount(of_rows[plan.row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
     ordered = {label: arrays[label] for label in layout.all}
-    return Merged(_assign(df, ordered), dict(Counter(row_status[row] for row in asked)))
+    return Merged(_assign(df, ordered), {word: rows for word, rows in zip(STATUSES, asked, strict=True) if rows})
 
 
 class Judged(NamedTuple):
@@ -124,7 +127,7 @@ def judge_answers(outcomes: Sequence[Outcome], schema: Schema) -> list[Judged]:
         cells = [None if at < 0 or at in broken else column[at]
                  for column, broken in zip(answers.columns, answers.broken, strict=True)]  # fmt: skip
         values = dict(zip([column.name for column in schema.columns], cells, strict=True))
-        status = _status(outcome, at, answers.problems, sent=True)
+        status = "invalid" if at in answers.problems else outcome.status
         judged.append(Judged(status, values, _error(outcome, at, answers.problems)))
     return judged
 
@@ -138,47 +141,46 @@ def _through(place: Sequence[int], row_runs: np.ndarray[Any, Any]) -> np.ndarray
 # Status and error
 
 
-def _row_status(
-    df: pd.DataFrame,
-    plan: Plan,
-    outcomes: Sequence[Outcome | None],
-    answers: Answers,
-    *,
-    is_sent: Callable[[str], bool],
-    layout: Layout,
-) -> tuple[list[str], list[bool]]:
+def _statuses(
+    plan: Plan, outcomes: Sequence[Outcome | None], answers: Answers, *, is_sent: Callable[[str], bool]
+) -> Codes:
+    """Return each run's status as its place in `STATUSES`."""
+    codes = np.array([-1 if outcome is None else CODES[outcome.status] for outcome in outcomes], dtype=np.int8)
+    places = np.array(answers.place, dtype=np.int64)
+    codes[np.isin(places, [*answers.problems])] = CODES["invalid"]
+    for entry in np.flatnonzero(codes < 0).tolist():
+        codes[entry] = CODES["pending" if is_sent(plan.keys[entry]) else "not_sent"]
+    return codes
+
+
+def _row_statuses(df: pd.DataFrame, plan: Plan, of_runs: Codes, *, layout: Layout) -> tuple[Codes, Rows]:
     """Return each row's status, and whether it is the one it had: so where it was not asked this time."""
-    known = zip(outcomes, answers.place, plan.keys, strict=True)
-    of_runs = [_status(outcome, at, answers.problems, sent=is_sent(key)) for outcome, at, key in known]
-    found = [*of_runs, "not_sent", "skipped"]  # -2 is a row outside `where`, -1 one with nothing to send
-    entries = plan.row_runs.tolist()
-    statuses = [found[entry] for entry in entries]
+    # -2 is a row outside `where`, -1 one with nothing to send
+    now = np.append(of_runs, np.array([CODES["not_sent"], CODES["skipped"]], dtype=np.int8))[plan.row_runs]
     if layout.status is None or layout.status not in df.columns:
-        return statuses, [entry == OUTSIDE for entry in entries]
-    old_status = df[layout.status]
-    before = old_status.astype(object).where(~is_missing(old_status), None).tolist()
-    kept = [now in UNASKED and old in STATUSES for now, old in zip(statuses, before, strict=True)]
-    return [old if keep else now for now, old, keep in zip(statuses, before, kept, strict=True)], kept
+        return now, plan.row_runs == OUTSIDE
+    old = [CODES.get(word, -1) if isinstance(word, str) else -1 for word in df[layout.status].astype(object)]
+    before = np.array(old, dtype=np.int8)
+    kept = np.isin(now, [CODES[word] for word in UNASKED]) & (before >= 0)
+    return np.where(kept, before, now), kept
 
 
-def _row_errors(
-    old: pd.Series[Any] | None, errors: Sequence[str | None], kept: Sequence[bool], plan: Plan
-) -> list[Any]:
+def _errors(outcomes: Sequence[Outcome | None], answers: Answers, of_runs: Codes) -> list[str | None]:
+    """Return each run's error, and two more: those of a row without a run."""
+    errors: list[str | None] = [None] * (len(outcomes) + 2)
+    for entry in np.flatnonzero(of_runs != CODES["completed"]).tolist():
+        errors[entry] = _error(outcomes[entry], answers.place[entry], answers.problems)
+    return errors
+
+
+def _row_errors(old: pd.Series[Any] | None, errors: Sequence[str | None], kept: Rows, plan: Plan) -> list[Any]:
     """Return each row's error; a row that kept its status keeps its error."""
-    found = [*errors, None, None]
-    told = [found[entry] for entry in plan.row_runs.tolist()]
-    if old is None:
-        return told
-    before = old.astype(object).where(~is_missing(old), None).tolist()
-    return [was if keep else now for now, was, keep in zip(told, before, kept, strict=True)]
-
-
-def _status(outcome: Outcome | None, at: int, problems: Mapping[int, object], *, sent: bool) -> str:
-    if outcome is None:
-        return "pending" if sent else "not_sent"
-    if outcome.status == "completed" and at in problems:
-        return "invalid"
-    return outcome.status
+    told: list[Any] = [errors[entry] for entry in plan.row_runs.tolist()]
+    if old is not None and kept.any():
+        before = old.astype(object).where(~is_missing(old), None)
+        for row in np.flatnonzero(kept).tolist():
+            told[row] = before.iat[row]
+    return told
 
 
 def _error(outcome: Outcome | None, at: int, problems: Mapping[int, list[str]]) -> str | None:

@@ -1,6 +1,8 @@
 """The ledger: what is known of each (key, attempt), and what follows from it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parallel_frames._ledger import Ledger, judge_look, read_identity
 from parallel_frames._model import GroupStatus, Intent, Outcome, Receipt, RunEvent, RunId
@@ -182,3 +184,32 @@ def test_absence_is_concluded_from_whole_listings_only(
     """A count or a listing that lags, or is cut short, proves nothing."""
     status = GroupStatus(GROUP, count, {}, is_active=True)
     assert judge_look(status, listing(*listed), acknowledged).flaw == flaw
+
+
+@given(
+    outcomes=st.lists(
+        st.tuples(
+            st.sampled_from([KEY, OTHER]),
+            st.integers(0, 2),
+            st.sampled_from(["completed", "failed", "cancelled"]),
+            st.sampled_from(["run_1", "run_2", "run_3", "run_4"]),
+        ),
+        max_size=8,
+    ),
+    receipts=st.lists(
+        st.tuples(st.sampled_from([KEY, OTHER]), st.integers(0, 2), st.sampled_from(["run_1", "run_2", "run_5"])),
+        max_size=5,
+    ),
+)
+def test_recalling_is_being_told_one_by_one(outcomes, receipts) -> None:
+    """What a checkpoint holds means the same in bulk, whatever stands in it, twice or in any order."""
+    told = [Outcome(key, attempt, run_id, GROUP, status) for key, attempt, status, run_id in outcomes]
+    paid = [Receipt(key, attempt, run_id, GROUP) for key, attempt, run_id in receipts]
+    bulk, single = Ledger(), Ledger()
+    bulk.recall(outcomes=told, receipts=paid)
+    for outcome in told:
+        single.add_outcome(outcome)
+    for receipt in paid:
+        single.add_receipt(receipt)
+    single.awaited = {group: runs for group, runs in single.awaited.items() if runs}
+    assert vars(bulk) == vars(single)

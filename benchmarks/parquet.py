@@ -2,9 +2,9 @@
 
     python benchmarks/parquet.py --rows 100000 1000000 --distinct 1.0
 
-A server of its own process answers at once, without a rate limit. Each size runs in a fresh process, which reports its
-peak memory above what importing the package takes. Three passes: a first job, the same call again (everything is
-answered: what a resume costs), and how long the plan takes.
+A lean server in a process of its own answers, without a rate limit. Each size runs in a fresh process, which reports
+its peak memory above what importing the package takes. Two passes: a first job, and the same call again (everything
+is answered: what a resume costs).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from enrich import service
+from serving import lean
 
 COLUMNS = 10
 
@@ -89,24 +89,35 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 400_000])
     parser.add_argument("--distinct", type=float, default=1.0, help="share of distinct inputs (default: 1)")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds of a run (default: 0)")
+    parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         child(*asked.child)
         return
-    print(f"{'rows':>10} {'pass':>6} {'seconds':>8} {'cpu s':>7} {'µs a row':>9} {'peak MB':>8}")
+    records = []
+    if not asked.json:
+        print(f"{'rows':>10} {'pass':>6} {'seconds':>8} {'cpu s':>7} {'µs a row':>9} {'peak MB':>8}")
     for rows in asked.rows:
         with tempfile.TemporaryDirectory() as name:
             source = Path(name) / "rows.parquet"
             make_source(source, rows, asked.distinct)
-            with service(max_per_minute=None, latency=asked.latency) as url:
+            with lean(latency=asked.latency) as url:
                 done = subprocess.run(
                     [sys.executable, __file__, "--child", str(source), str(Path(name) / "out.parquet"), url],
                     check=True, capture_output=True, text=True,
                 )  # fmt: skip
         for name, told in json.loads(done.stdout).items():
             each = told["cpu"] / rows * 1e6
-            print(f"{rows:>10,} {name:>6} {told['seconds']:>8} {told['cpu']:>7} {each:>9.0f} {told['peak_mb']:>8}")
+            records.append({"rows": rows, "pass": name, **told})
+            if asked.json:
+                continue
+            print(
+                f"{rows:>10,} {name:>6} {told['seconds']:>8} {told['cpu']:>7} {each:>9.0f} {told['peak_mb']:>8}",
+                flush=True,
+            )
+    if asked.json:
+        print(json.dumps(records))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import pyarrow as pa
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 T = TypeVar("T")
-AT_ONCE: Final = 8
+AT_ONCE: Final = 8  # from a store, where each is a round trip
+LOCALLY: Final = 2
 PART_NAME: Final = re.compile(r"(\d{6,})(\.intent)?\.parquet")
 
 
@@ -83,12 +85,16 @@ def read_part(
 
 
 def read_parts(places: Sequence[Place], *, repair: bool) -> Iterator[pa.Table | None]:
-    """Yield the table of each part in their order, or None; from a store, several are on their way at a time."""
-    if all(isinstance(place, LocalPlace) for place in places):
-        yield from (read_part(place, repair=repair) for place in places)
-        return
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(lambda place: read_part(place, repair=repair), places)
+    """Yield the table of each part in their order, or None; some are read ahead, and no more than some."""
+    ahead = LOCALLY if all(isinstance(place, LocalPlace) for place in places) else AT_ONCE
+    with ThreadPoolExecutor(ahead) as pool:
+        coming: deque[Future[pa.Table | None]] = deque()
+        for place in places:
+            coming.append(pool.submit(read_part, place, repair=repair))
+            if len(coming) > ahead:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def set_aside(place: Place, *, reason: str) -> None:

@@ -1,0 +1,116 @@
+"""When things happen: the schedule under a rate limit, and how soon a run that ended is told and safe.
+
+Here the server is the package's simulator, because it counts what it refuses and says when each run ended.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from serving import simulator
+
+import parallel_frames as pf
+from parallel_frames.simulator import Simulator
+
+if TYPE_CHECKING:
+    from parallel_frames._arriving import Row
+
+PER_MINUTE = 2000
+WINDOWS = ("sliding", "fixed", "bucket")
+SCHEMA = {"summary": str, "score": float}
+
+
+def schedules(*, speed: float = 1.0) -> dict[str, dict[str, float]]:
+    """Return what `schedule` tells of every kind of window, each in a process of its own and all at the same time."""
+    command = [sys.executable, __file__]
+    asked = {
+        window: subprocess.Popen([*command, window, str(speed)], stdout=subprocess.PIPE, text=True)
+        for window in WINDOWS
+    }
+    return {window: json.loads(process.communicate()[0]) for window, process in asked.items()}
+
+
+def schedule(window: Literal["sliding", "fixed", "bucket"], *, speed: float, rows: int = 10_000) -> dict[str, float]:
+    """Return how long rows take at the service's limit, against the ideal, and how often the service refused.
+
+    The ideal sends a window's worth at once whenever the limit allows it. No client can tell from outside which kind
+    of window a service has; against a fixed one the ideal of the sliding is meant, as nothing else is safe there.
+    With a `speed` above 1 both clocks run faster, and what the machine computes takes longer by that factor.
+    """
+    with Simulator(latency=1.0, max_per_minute=PER_MINUTE, window=window, speed=speed) as sim:
+        _paced(sim.url, 1, api_key="warm-up-key", speed=speed)  # another account imports what is imported lazily
+        sim.advance(60.0)
+        began = time.perf_counter()
+        out = _paced(sim.url, rows, api_key="benchmark-key", speed=speed)
+        taken = (time.perf_counter() - began) * speed
+        assert out["parallel_status"].eq("completed").all()
+        refused = sim.counts.rejected
+    ideal = (rows - 1) // PER_MINUTE * 60.0 + 1.0  # the last window opens then, and a run takes a second
+    return {"seconds": taken, "ideal": ideal, "ratio": taken / ideal, "refused (429)": refused}
+
+
+def _paced(url: str, rows: int, *, api_key: str, speed: float) -> pd.DataFrame:
+    client = pf.Client(api_key=api_key, base_url=url, max_per_minute=PER_MINUTE, clock_speed=speed)
+    df = pd.DataFrame({"company": [f"{api_key} {n}" for n in range(rows)]})
+    return df.parallel.enrich(SCHEMA, client=client, checkpoint=None, progress=False)
+
+
+def delays(*, rows: int = 3000) -> dict[str, float]:
+    """Return how many milliseconds pass from a run's end to `on_row`, and to its being durable: median and p99.
+
+    Runs end at any time within eight seconds. The service writes the end of each; a part's file is durable when it gets
+    its name.
+    """
+    heard: dict[str, float] = {}
+
+    def on_row(row: Row) -> None:
+        heard[row.run_id] = time.time()
+
+    with simulator(latency=(2.0, 10.0), max_per_minute=None) as url, tempfile.TemporaryDirectory() as folder:
+        client = pf.Client(api_key="benchmark-key", base_url=url, max_per_minute=None)
+        df = pd.DataFrame({"company": [f"Company {n}" for n in range(rows)]})
+        df.parallel.enrich(SCHEMA, client=client, checkpoint=folder, progress=False, on_row=on_row)
+        told, durable = [], []
+        for part in sorted(Path(folder).glob("*/outcomes/*.parquet")):
+            safe = part.stat().st_mtime
+            for outcome in pq.read_table(part, columns=["run_id", "modified_at"]).to_pylist():
+                ended = pd.Timestamp(outcome["modified_at"]).timestamp()
+                durable.append((safe - ended) * 1e3)
+                told.append((heard[outcome["run_id"]] - ended) * 1e3)
+    assert len(told) == rows
+    return {
+        "to on_row, ms, median": float(np.median(told)),
+        "to on_row, ms, p99": float(np.percentile(told, 99)),
+        "to durable, ms, median": float(np.median(durable)),
+        "to durable, ms, p99": float(np.percentile(durable, 99)),
+    }
+
+
+def imports(*, turns: int = 7) -> dict[str, float]:
+    """Return the seconds that importing the package adds to importing pandas, and pandas' own."""
+    code = (
+        "import time; a = time.perf_counter(); import pandas; b = time.perf_counter(); import parallel_frames; "
+        "print(b - a, time.perf_counter() - b)"
+    )
+    told = [
+        [
+            float(part)
+            for part in subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split()
+        ]
+        for _ in range(turns)
+    ]
+    pandas, ours = np.median(np.array(told), axis=0).tolist()
+    return {"pandas, s": pandas, "parallel_frames adds, s": ours}
+
+
+if __name__ == "__main__":
+    print(json.dumps(schedule(sys.argv[1], speed=float(sys.argv[2]))))

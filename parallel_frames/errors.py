@@ -75,7 +75,7 @@ class Safety:
             where = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
             return f"{told} and safe {where}: nothing of it is paid twice."
         if self.checkpoint is not None:
-            return f"{told} and safe in {self.checkpoint}. Run the same call again to go on: nothing is paid twice."
+            return f"{told} and safe in {self.checkpoint}. Run the same again to go on: nothing is paid twice."
         if not self.group_ids:
             return f"{told}. Nothing was written to disk; run the call again."
         return (

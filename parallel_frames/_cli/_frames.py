@@ -142,14 +142,20 @@ def check_target(target: str, *, overwrite: bool, checkpoint: str | None = None)
     format_of(target)
     if path.is_dir():
         raise InputError(f"{target} is a directory; name a file.")
-    if path.exists() and not overwrite:
+    if (path.exists() or path.is_symlink()) and not overwrite:
         raise InputError(f"{target} is there already; say --overwrite to replace it, or name another target.")
     if not path.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
-    if checkpoint not in (None, "auto") and not is_address(checkpoint):
-        place = Path(checkpoint).resolve()
-        if path.resolve() in (place, *place.parents):
-            raise InputError(f"The checkpoint {checkpoint} is the target, or inside it; name another --checkpoint.")
+    check_checkpoint(checkpoint, target)
+
+
+def check_checkpoint(checkpoint: str | None, target: str | None) -> None:
+    """Refuse a checkpoint where the target is to be: the target could never be written."""
+    if checkpoint in (None, "auto") or target in (None, PIPE) or is_address(str(checkpoint)):
+        return
+    place = Path(str(checkpoint)).resolve()
+    if Path(str(target)).resolve() in (place, *place.parents):
+        raise InputError(f"The checkpoint {checkpoint} is the target, or inside it; name another --checkpoint.")
 
 
 def rehearse(frame: pd.DataFrame, target: str) -> None:

@@ -10,7 +10,7 @@ import click
 
 import parallel_frames as pf
 from parallel_frames._cli._formats import PIPE, format_of
-from parallel_frames._cli._frames import check_target, read_frame, rehearse, write_frame
+from parallel_frames._cli._frames import check_checkpoint, check_target, read_frame, rehearse, write_frame
 from parallel_frames.errors import InputError, ParallelFramesError
 
 if TYPE_CHECKING:
@@ -202,5 +202,6 @@ class InMemory:
 
     def submit(self) -> Done:
         """Send everything, and write nothing."""
+        check_checkpoint(self._asked.options["checkpoint"], self._asked.target)
         run = pf.submit(self.frame, self._asked.schema, **self._asked.options)
         return Done("", len(self.frame), {}, run.cost, run.group_ids, run.checkpoint)

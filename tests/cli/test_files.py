@@ -38,9 +38,10 @@ def test_a_slash_at_the_end_changes_no_checkpoint(rows, run, pointed, place, tar
 def test_a_checkpoint_in_the_place_of_its_target_is_refused(rows, run, pointed, place, checkpoint):
     """It would be paid, and could never be written."""
     (place / "rows").mkdir()
-    done = run("enrich", "rows.csv", "out.csv", *SEND, "--checkpoint", checkpoint)
-    assert (done.exit_code, pointed.counts.runs) == (2, 0)
-    assert "is the target, or inside it" in done.stderr
+    for command in ("enrich", "submit"):
+        done = run(command, "rows.csv", "out.csv", *SEND, "--checkpoint", checkpoint)
+        assert (done.exit_code, pointed.counts.runs) == (2, 0)
+        assert "is the target, or inside it" in done.stderr
 
 
 @pytest.mark.parametrize("target", ["out.jsonl", "out.parquet"])
@@ -153,6 +154,14 @@ def test_a_target_that_comes_to_be_meanwhile_is_left_alone(rows, start, monkeypa
     assert not [path for path in place.iterdir() if path.name.endswith(".tmp")]
 
 
+def test_a_link_to_nowhere_is_a_target_that_is_there(rows, run, pointed, place):
+    """It has the name, so it is told before anything is sent."""
+    (place / "out.csv").symlink_to("nowhere.csv")
+    done = run("enrich", "rows.csv", "out.csv", *SEND)
+    assert (done.exit_code, pointed.counts.runs) == (2, 0)
+    assert "is there already" in done.stderr
+
+
 def test_submit_says_what_fetches_its_answers(rows, run, pointed):
     """Also where no target was named: the command that it prints pays for nothing."""
     import shlex
@@ -170,6 +179,8 @@ def test_messages_speak_the_words_of_the_command_line(rows, run, pointed, place)
     """No spelling of Python, no promise before it holds, one row in the singular."""
     (place / "one.csv").write_text("company\nAcme\n")
     assert "1 row → one.parquet" in run("enrich", "one.csv", "one.parquet", *SEND).stderr
+    dear = run("enrich", "one.csv", "two.parquet", *SEND, "--max-cost", "0.001").stderr
+    assert "1 run to send comes to $0.01, over --max-cost 0.001." in dear
     there = run("enrich", "one.csv", "one.parquet", *SEND).stderr
     assert there.startswith("parallel-frames: one.parquet exists.")
     assert run("plan", "missing.csv", "new.parquet", *SIZE).stderr == "parallel-frames: missing.csv does not exist.\n"

@@ -70,12 +70,13 @@ class Safety:
 
     def __str__(self) -> str:
         groups = ", ".join(self.group_ids) or "none yet"
-        told = f"{self.answered} of {self.rows} rows are answered, {self.sent} runs sent (group {groups})"
+        sent = f"{self.sent} run{'s' * (self.sent != 1)} sent"
+        told = f"{self.answered} of {self.rows} rows are answered, {sent} (group {groups})"
         if self.is_refused:
             where = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
             return f"{told} and safe {where}: nothing of it is paid twice."
         if self.checkpoint is not None:
-            return f"{told} and safe in {self.checkpoint}. Run the same call again to go on: nothing is paid twice."
+            return f"{told} and safe in {self.checkpoint}. Run the same again to go on: nothing is paid twice."
         if not self.group_ids:
             return f"{told}. Nothing was written to disk; run the call again."
         return (
@@ -162,9 +163,10 @@ class CostError(InputError):
         before = f" and {sent:,} sent before" if sent else ""
         self.limit = limit
         way_out = "" if limit is None else f", or limit={limit} for a part of it"
+        to_send = f"{runs:,} run{'s' * (runs != 1)} to send"
         super().__init__(
-            f"{runs:,} runs to send{before} come to ${self.cost:,.2f}, over max_cost={self.max_cost:g}. None of them "
-            f"was sent. Say max_cost={self.cost:g} to go on{way_out}."
+            f"{to_send}{before} come{'s' * (runs + sent == 1)} to ${self.cost:,.2f}, over "
+            f"max_cost={self.max_cost:g}. None of them was sent. Say max_cost={self.cost:g} to go on{way_out}."
         )
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from parallel_frames._cli._exits import Exit, code_of, code_table, in_flags
-from parallel_frames._cli._speech import say
-from parallel_frames.errors import ParallelFramesError
+from parallel_frames._cli._exits import Exit, StoppedError, code_of, code_table, in_flags
+from parallel_frames._cli._signals import hearing_signals
+from parallel_frames._cli._speech import say, settle_streams
+from parallel_frames.errors import ParallelFramesError, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from parallel_frames._cli._signals import Heard
 
 PROGRAM: Final = "parallel-frames"
 RESUMABLE: Final = frozenset({"enrich", "submit", "collect"})
@@ -46,24 +50,61 @@ class App(click.Group):
         command: click.Command = getattr(import_module(f"parallel_frames._cli.{room}"), f"{cmd_name}_command")
         return command
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the words of a command line."""
+        with _kept_from_click():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that they ask for."""
+        with _kept_from_click():
+            return super().invoke(ctx)
+
     def main(self, *args: Any, **more: Any) -> Any:
         """Run one command and leave with its exit code."""
         arguments = args[0] if args else more.pop("args", None)
         more = {**more, "prog_name": PROGRAM, "standalone_mode": False}
         arguments = list(sys.argv[1:] if arguments is None else arguments)
-        try:
-            code = super().main(arguments, **more)
-        except click.Abort:
-            code = _fail("interrupted.", Exit.INTERRUPTED)
-        except click.ClickException as error:
-            code = _tell_usage(error)
-        except ParallelFramesError as error:
-            code = _fail(in_flags(str(error)), code_of(error))
-        except OSError as error:
-            code = _fail(str(error), Exit.USAGE)
-        if code in (Exit.SERVICE, Exit.INTERRUPTED) and arguments and arguments[0] in RESUMABLE:
-            say(f"To go on: {PROGRAM} {shlex.join(arguments)}")
+        with hearing_signals() as heard:
+            code, goes_on = self._run(arguments, more, heard)
+            if goes_on and arguments and arguments[0] in RESUMABLE:
+                say(f"To go on: {PROGRAM} {shlex.join(arguments)}")
+            settle_streams()
         sys.exit(int(code or Exit.FINE))
+
+    def _run(self, arguments: list[str], more: dict[str, Any], heard: Heard) -> tuple[int | None, bool]:
+        """Run one command; return its exit code, and whether the same command goes on."""
+        command = arguments[0] if arguments else ""
+        try:
+            return super().main(arguments, **more, obj=arguments), False
+        except (click.Abort, KeyboardInterrupt):
+            return _fail(str(heard), heard.code), True
+        except _LeftAloneError:
+            return Exit.LEFT_ALONE, False
+        except StoppedError as error:
+            return _fail(error.message, Exit.SERVICE), error.goes_on
+        except click.ClickException as error:
+            return _tell_usage(error), False
+        except ParallelFramesError as error:
+            code = _fail(in_flags(str(error), command=command), code_of(error))
+            return code, code == Exit.SERVICE and not isinstance(error, RejectedError)
+        except OSError as error:  # whether anything was sent before is not known here
+            return _fail(str(error), Exit.SERVICE if command in RESUMABLE else Exit.USAGE), command in RESUMABLE
+
+
+class _LeftAloneError(Exception):
+    """Who read the output went away."""
+
+
+@contextmanager
+def _kept_from_click() -> Iterator[None]:
+    """Keep from click what it would end by itself: a closed pipe as exit code 1, Ctrl-C with a line of its own."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _LeftAloneError from error
+    except KeyboardInterrupt:
+        raise click.Abort from None
 
 
 def _tell_usage(error: click.ClickException) -> Exit:
@@ -72,9 +113,11 @@ def _tell_usage(error: click.ClickException) -> Exit:
         error.show()
         return Exit.USAGE
     context = getattr(error, "ctx", None)
+    message = error.format_message()
     if context is None:
-        return _fail(error.format_message(), Exit.USAGE)
-    say(f"{context.command_path}: {error.format_message()} See {context.command_path} --help.")
+        return _fail(message, Exit.USAGE)
+    stop = "" if message.endswith((".", "?", "!", ")")) else "."
+    say(f"{context.command_path}: {message}{stop} See {context.command_path} --help.")
     return Exit.USAGE
 
 

@@ -43,6 +43,8 @@ def _jobs(path: str | None, named: Sequence[str] = ()) -> list[Place]:
     """Return the folders of the jobs that are named, or of all."""
     from parallel_frames._checkpoint import job_folders
 
+    if "" in named:
+        raise click.UsageError("--job is empty, and would mean every job; checkpoint list shows their names.")
     folders = job_folders(_inside(path).path)
     if not named:
         return folders
@@ -77,7 +79,7 @@ def list_command(path: str | None, *, json: bool) -> None:
 @JSON
 def show_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Show each job whole: its schema, its groups, what is answered and what is under way."""
-    told = [_describe(folder) for folder in _jobs(path, [job] if job else [])]
+    told = [_describe(folder) for folder in _jobs(path, [] if job is None else [job])]
     if json:
         show_json(told)
         return
@@ -144,40 +146,52 @@ def verify_command(path: str | None, *, json: bool) -> Exit:
 @checkpoint_command.command("compact", epilog=examples("parallel-frames checkpoint compact out.parquet.ckpt"))
 @PATH
 @ONE_JOB
-def compact_command(path: str | None, job: str | None) -> None:
+@JSON
+def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Put many small files together."""
     from parallel_frames._checkpoint import compact_job
+    from parallel_frames._telling import counted
 
-    for folder in _jobs(path, [job] if job else []):
+    told = []
+    for folder in _jobs(path, [] if job is None else [job]):
         before, after = compact_job(folder)
-        say(f"{folder}: {before:,} parts → {after:,}")
+        say(f"{folder}: {counted(before, 'part')} → {after:,}")
+        told.append({"path": str(folder), "parts_before": before, "parts": after})
+    if json:
+        show_json(told)
 
 
 @checkpoint_command.command("unlock", epilog=examples("parallel-frames checkpoint unlock s3://bucket/out.ckpt"))
 @click.argument("path")
 @click.option("--force", is_flag=True, help="Also where its writer was heard of just now.")
-def unlock_command(path: str, *, force: bool) -> None:
+@JSON
+def unlock_command(path: str, *, force: bool, json: bool) -> None:
     """Let another writer in, after one on another machine that ended without signing off."""
     _inside(path).unlock(force=force)
+    if json:
+        show_json({"path": path, "is_locked": False})
+    else:
+        say(f"Nobody holds {path}: the next writer gets in.")
 
 
 @checkpoint_command.command(
     "prune",
     epilog=examples(
         "parallel-frames checkpoint prune --older-than 90d",
-        "parallel-frames checkpoint prune out.parquet.ckpt --job 3f0c --yes",
+        "parallel-frames checkpoint prune old.parquet.ckpt --job 3f0c --yes",
     ),
 )
 @PATH
 @click.option("--job", multiple=True, metavar="HASH", help="Remove this job, repeatable.")
 @click.option("--older-than", type=DURATION, metavar="TIME", help="Remove jobs not used for so long, such as 90d.")
 @YES
-def prune_command(path: str | None, job: tuple[str, ...], older_than: float | None, *, yes: bool) -> None:
+@JSON
+def prune_command(path: str | None, job: tuple[str, ...], older_than: float | None, *, yes: bool, json: bool) -> None:
     """Remove jobs. What they hold was paid for, and asking it again is paid again.
 
     A job that is being written is never removed.
     """
-    from parallel_frames._checkpoint import last_used, remove_job
+    from parallel_frames._checkpoint import last_used
 
     if not job and older_than is None:
         raise click.UsageError("Say which jobs: --job HASH, or --older-than 90d.")
@@ -190,27 +204,41 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
         kept = " · is being written: it stays" if each["is_written"] else ""
         say(f"{each['path']}: {_loss(each)}{kept}")
     going = [folder for folder, each in zip(folders, described, strict=True) if not each["is_written"]]
+    removed = _remove(going, yes=yes)
+    if json:
+        paths = [str(folder) for folder in folders]
+        show_json({"removed": [each for each in paths if each in removed],
+                   "kept": [each for each in paths if each not in removed]})  # fmt: skip
+
+
+def _remove(going: Sequence[Place], *, yes: bool) -> set[str]:
+    """Remove jobs, unless somebody says no; return which."""
+    from parallel_frames._checkpoint import remove_job
+    from parallel_frames._telling import counted
+
     if not going:
         say("There is nothing to remove.")
-        return
+        return set()
     if not yes and not is_terminal():
         raise click.UsageError("Here is no terminal to ask at; say --yes to remove them. Nothing was removed.")
-    if not yes and not ask(f"Remove {len(going)} job{'s' * (len(going) > 1)} for good?"):
+    if not yes and not ask(f"Remove {counted(len(going), 'job')} for good?"):
         say("Nothing was removed.")
-        return
+        return set()
     for folder in going:
         remove_job(folder)
-    say(f"{len(going)} job{'s' * (len(going) > 1)} removed.")
+    say(f"{counted(len(going), 'job')} removed.")
+    return {str(folder) for folder in going}
 
 
 def _loss(each: dict[str, Any]) -> str:
     """Return what would be lost with a job."""
     from parallel_frames._prices import price_of
+    from parallel_frames._telling import counted
 
     answers = sum(each["outcomes"].values())
     price = price_of(each["processor"] or "").text(answers)
-    under_way = f", {each['under_way']:,} runs under way" if each["under_way"] else ""
-    return f"{answers:,} answers ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
+    under_way = f", {counted(each['under_way'], 'run')} under way" if each["under_way"] else ""
+    return f"{counted(answers, 'answer')} ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
 
 
 @checkpoint_command.command(
@@ -220,17 +248,25 @@ def _loss(each: dict[str, Any]) -> str:
 @click.argument("out")
 @ONE_JOB
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
-def export_command(path: str, out: str, job: str | None, *, overwrite: bool) -> None:
+@JSON
+def export_command(path: str, out: str, job: str | None, *, overwrite: bool, json: bool) -> None:
     """Write the stored outcomes to OUT, a .parquet, .csv or .jsonl file.
 
     One line per run; JSON texts are as the service sent them.
     """
+    from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._frames import check_target, write_frame
+    from parallel_frames._telling import counted
 
+    if json and out == PIPE:
+        raise click.UsageError("--json and the outcomes would both go to the standard output; name a file.")
     check_target(out, overwrite=overwrite)
     outcomes = _inside(path).outcomes()
     if job is not None:
         names = {folder.name for folder in _jobs(path, [job])}
         outcomes = outcomes[outcomes["job"].str.rpartition("/")[2].isin(names)]
-    write_frame(outcomes.reset_index(drop=True), out)
-    say(f"{len(outcomes):,} outcomes written.")
+    write_frame(outcomes.reset_index(drop=True), out, overwrite=overwrite)
+    if json:
+        show_json({"path": out, "outcomes": len(outcomes)})
+    else:
+        say(f"{counted(len(outcomes), 'outcome')} written.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from parallel_frames._cli._exits import Exit
+from parallel_frames._cli._exits import Exit, StoppedError
 from parallel_frames._cli._options import FRAME, client_of, examples, options_of, with_options
 from parallel_frames._cli._schemas import read_input_schema, read_options, read_schema
-from parallel_frames._cli._speech import ask, is_terminal, say, show, show_json
+from parallel_frames._cli._speech import ask, is_terminal, need_output, say, show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +49,9 @@ def plan_command(source: str, target: str | None, **said: Any) -> None:
 @click.command(
     "enrich",
     epilog=examples(
-        'parallel-frames enrich companies.csv out.parquet --column "ceo: name of the current CEO"',
-        'parallel-frames enrich companies.parquet out.csv --column "founded (int): year of foundation" --yes',
-        "parallel-frames enrich companies.csv out.parquet --schema models:Company --max-cost 20 --yes",
+        'parallel-frames enrich companies.csv ceos.parquet --column "ceo: name of the current CEO"',
+        'parallel-frames enrich companies.parquet founded.csv --column "founded (int): year of foundation" --yes',
+        "parallel-frames enrich companies.csv profiles.parquet --schema models:Company --max-cost 20 --yes",
         "cat rows.jsonl | parallel-frames enrich - - --schema schema.json --yes > answers.jsonl",
     ),
 )
@@ -59,23 +61,27 @@ def plan_command(source: str, target: str | None, **said: Any) -> None:
 def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
     """Ask the web about every row of SOURCE and write the rows with their answers to TARGET.
 
-    SOURCE and TARGET are files (.parquet .csv .feather .arrow .json .jsonl .ndjson), or - for JSON lines through a
-    pipe; without TARGET they go to the standard output. Into Parquet, SOURCE may also be a directory, a glob or an
-    address such as s3://bucket/rows, memory is bounded, and a TARGET without an ending is a directory of parts. The
-    same command again goes on where it stopped, and pays for nothing twice.
+    SOURCE and TARGET are files (.parquet .pq .csv .tsv .feather .arrow .json .jsonl .ndjson; a SOURCE also .csv.gz
+    .tsv.gz .jsonl.gz .ndjson.gz), or - for JSON lines through a pipe; without TARGET they go to the standard output.
+    Into Parquet, SOURCE may also be a directory, a glob or an address such as s3://bucket/rows, memory is bounded, and
+    a TARGET without an ending is a directory of parts. The same command again goes on where it stopped, and pays for
+    nothing twice.
     """
-    from parallel_frames._cli._frames import PIPE, check_target
-    from parallel_frames._cli._way import choose_way, is_parquet
+    from parallel_frames._cli._formats import PIPE
+    from parallel_frames._cli._way import choose_way
 
     asked = _asked(source, target or PIPE, said)
     if said["json"] and asked.target == PIPE:
         raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
-    if not is_parquet(asked.target):
-        check_target(str(asked.target), overwrite=asked.overwrite)
+    if said["json"] or asked.target == PIPE:
+        need_output()
     way = choose_way(asked)
+    way.check()
     if not said["yes"]:
         _agree(way.plan())
     done = way.enrich()
+    if said["checkpoint"] is None and asked.target != PIPE and done.checkpoint:
+        say(f"The checkpoint is {asked.options['checkpoint']}, beside the target.")
     _tell_done(done, as_json=said["json"])
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if said["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE
@@ -84,9 +90,9 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
 @click.command(
     "submit",
     epilog=examples(
-        'parallel-frames submit companies.csv out.parquet --column "ceo: name of the current CEO" --yes',
+        'parallel-frames submit companies.csv later.parquet --column "ceo: name of the current CEO" --yes',
         "parallel-frames status tgrp_123 --watch",
-        'parallel-frames enrich companies.csv out.parquet --column "ceo: name of the current CEO" --yes',
+        'parallel-frames enrich companies.csv later.parquet --column "ceo: name of the current CEO" --yes',
     ),
 )
 @SOURCE
@@ -102,6 +108,7 @@ def submit_command(source: str, target: str | None, **said: Any) -> None:
     from parallel_frames._offline import choose_destination
 
     asked = _asked(source, target, said)
+    need_output()
     way = choose_way(asked)
     if not said["yes"]:
         _agree(way.plan())
@@ -114,14 +121,25 @@ def submit_command(source: str, target: str | None, **said: Any) -> None:
         return
     for group_id in sent.group_ids:
         show(group_id)
-    cost = _costs(sent.cost)
-    say(f"{sent.rows:,} rows are with the service{cost}. The same command with enrich fetches the answers.")
+    are = "row is" if sent.rows == 1 else "rows are"
+    say(f"{sent.rows:,} {are} with the service{_costs(sent.cost)}. To fetch the answers: {_fetching(asked, sent)}")
+
+
+def _fetching(asked: Asked, sent: Done) -> str:
+    """Return the command that fetches what was submitted: by what remembers it, wherever the target is."""
+    if asked.options["checkpoint"] is None:
+        return f"parallel-frames collect {' '.join(sent.group_ids[-1:])}"
+    context = click.get_current_context()
+    words = list(context.find_root().obj)
+    words[words.index("submit")] = "enrich"
+    is_named = context.get_parameter_source("checkpoint") is not ParameterSource.DEFAULT
+    named = [] if is_named or asked.target else ["--checkpoint", asked.options["checkpoint"]]
+    return f"parallel-frames {shlex.join([*words, *named])}"
 
 
 def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_sending: bool = True) -> Asked:
     """Return what the options ask for; everything that is wrong with them is told here, before a row is read."""
-    from parallel_frames._cli._frames import PIPE
-    from parallel_frames._cli._way import Asked
+    from parallel_frames._cli._way import Asked, as_typed, default_checkpoint
 
     schema = read_schema(said["schema"], said["column"])
     options = {
@@ -132,7 +150,7 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
     }
     asked = Asked(
         source,
-        target,
+        as_typed(target),
         schema,
         options,
         overwrite=said["overwrite"],
@@ -141,24 +159,18 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
         rows_per_file=said["rows_per_file"],
     )
     given = said["checkpoint"]
-    if given is not None:
-        checkpoint = None if given == "none" else given
-    elif target in (None, PIPE):
-        checkpoint = "auto"
-    else:
-        checkpoint = f"{target}.ckpt"
-        if for_sending:
-            say(f"The checkpoint is {checkpoint}, beside the target.")
+    checkpoint = default_checkpoint(asked.target) if given is None else None if given == "none" else given
     return replace(asked, options={**options, "checkpoint": checkpoint})
 
 
 def _agree(plan: EnrichmentPlan) -> None:
     """Make sure that somebody wants to pay for what is to be sent."""
+    from parallel_frames._telling import counted
     from parallel_frames.errors import DeclinedError
 
     if not plan.to_send:
         return
-    runs = f"{plan.to_send:,} run{'s' * (plan.to_send != 1)}"
+    runs = counted(plan.to_send, "run")
     if not is_terminal():
         raise click.UsageError(
             f"It would send {runs}{_costs(plan.cost)}, and here is no terminal to ask at. Say --yes to send without "
@@ -174,11 +186,23 @@ def _costs(cost: float | None) -> str:
 
 
 def _tell_done(done: Done, *, as_json: bool) -> None:
+    from parallel_frames._telling import counted
+
     if as_json:
-        show_json(asdict(done))
+        _show_done(done)
         return
     counts = " · ".join(f"{count:,} {name}" for name, count in done.counts.items() if count)
     where = "" if done.target == "-" else f" → {done.target}"
-    say(f"{done.rows:,} rows{where} · {counts or 'nothing asked'}")
+    say(f"{counted(done.rows, 'row')}{where} · {counts or 'nothing asked'}")
     if done.counts.get("failed"):
         say("Failed rows say why in their column parallel_error; the same command with --overwrite tries them again.")
+
+
+def _show_done(done: Done) -> None:
+    try:
+        show_json(asdict(done))
+    except StoppedError as error:
+        raise StoppedError(
+            f"{error.message} The rows with their answers are in {done.target}; the same command "
+            "with --overwrite pays for none of them."
+        ) from error

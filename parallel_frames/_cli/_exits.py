@@ -6,6 +6,8 @@ import re
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from parallel_frames.errors import (
     CheckpointError,
     ConfigurationError,
@@ -26,7 +28,18 @@ class Exit(IntEnum):
     USAGE = 2
     SERVICE = 3
     CHECKPOINT = 4
+    HUNG_UP = 129
     INTERRUPTED = 130
+    LEFT_ALONE = 141
+    TERMINATED = 143
+
+
+class StoppedError(click.ClickException):
+    """What was asked for cannot be handed over in the end; what was paid for is kept."""
+
+    def __init__(self, message: str, *, goes_on: bool = True) -> None:
+        self.goes_on = goes_on
+        super().__init__(message)
 
 
 MEANINGS: Final[Mapping[Exit, str]] = {
@@ -34,28 +47,45 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.FAILED: "rows without a whole answer (the target is written), lint errors, damaged files",
     Exit.USAGE: "bad usage or bad input, or no yes to the question; nothing was sent",
     Exit.SERVICE: (
-        "the service refused or is unavailable, or the target could not be written in the end; the same command goes on"
+        "the service refused or is unavailable, or the target or the output could not be written in the end; the same "
+        "command goes on"
     ),
     Exit.CHECKPOINT: "the checkpoint cannot be used as it is",
-    Exit.INTERRUPTED: "interrupted; the same command goes on",
+    Exit.HUNG_UP: "its terminal is gone (SIGHUP); the same command goes on",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C); the same command goes on",
+    Exit.LEFT_ALONE: "who read the output left, as `head` does (SIGPIPE)",
+    Exit.TERMINATED: "terminated (SIGTERM); the same command goes on",
 }
 
 OPTIONS: Final = (
     "basis checkpoint if_exists inputs limit max_cost max_in_flight metadata on_mismatch overwrite prefix processor "
-    "provenance refresh retry_failed timeout where"
+    "provenance refresh retry_failed rows_per_file timeout where"
 )
 SPELLED: Final = re.compile(
-    rf"\b({'|'.join(OPTIONS.split())})=(\"[^\"]*\"|'[^']*'|\[[^\]]*\]|True|False|\.\.\.|\d[\d.]*\d|\d)?"
+    rf"\b({'|'.join(OPTIONS.split())})=(\"[^\"]*\"|'[^']*'|\[[^\]]*\]|True|False|None|\.\.\.|\d[\d.]*\d|\d)?"
 )
+NAMED: Final = re.compile(r"\b(?:source|target)='([^']*)'")  # what was typed without an option stands alone
 SAID: Final = (
     ("the same call", "the same command"),
+    ("run the call again", "run the command again"),
+    ("this call goes", "this command goes"),
+    ("inputs=[...]", "--inputs COLUMN"),
+    ("inputs names", "--inputs names"),
+    ("metadata names", "--metadata names"),
+    ("'fill' to fill", "--if-exists fill to fill"),
+    ("'suffix' for", "--if-exists suffix for"),
+    ("unlock(force=True)", "checkpoint unlock --force"),
     ("a later call", "a later command"),
     ("the call again", "the command again"),
     ("pass client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`.",
      "or try it without one: parallel-frames simulate."),
     (" or client=.", "."),
     ("Client(api=...)", "--api"),
+    ("invalid UTF8 data", "invalid UTF8 data; save it as UTF-8"),
 )  # fmt: skip
+
+WITH_CHECKPOINT: Final = ("", "plan", "enrich", "submit", "checkpoint")
+NO_CHECKPOINT: Final = (" If it is gone for good, name another checkpoint to begin anew.", "")
 
 
 def code_of(error: ParallelFramesError) -> Exit:
@@ -69,11 +99,11 @@ def code_of(error: ParallelFramesError) -> Exit:
     return next((code for kind, code in kinds if isinstance(error, kind)), Exit.SERVICE)
 
 
-def in_flags(message: str) -> str:
+def in_flags(message: str, *, command: str = "") -> str:
     """Return a message of the library with what to type spelled as a command line has it."""
-    for python, shell in SAID:
+    for python, shell in SAID if command in WITH_CHECKPOINT else (*SAID, NO_CHECKPOINT):
         message = message.replace(python, shell)
-    return SPELLED.sub(_flag, message)
+    return SPELLED.sub(_flag, NAMED.sub(r"\1", message))
 
 
 def _flag(match: re.Match[str]) -> str:
@@ -82,6 +112,8 @@ def _flag(match: re.Match[str]) -> str:
         return f"--no-{name}"
     if value in (None, "True"):
         return f"--{name}"
+    if value == "None":
+        return f"--{name} none"
     return f"--{name} {value.strip(chr(34) + chr(39))}"
 
 

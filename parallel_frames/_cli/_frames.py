@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from parallel_frames._cli._exits import StoppedError
+from parallel_frames._cli._formats import PIPE, check_heads, format_of, is_address, is_zipped
+from parallel_frames._cli._speech import handing_over
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,30 +23,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-Format = Literal["parquet", "csv", "feather", "json", "jsonl"]
-PIPE: Final = "-"
-EXTENSIONS: Final[dict[str, Format]] = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".feather": "feather",
-    ".arrow": "feather",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
+    from parallel_frames._cli._formats import Format
 
 _writes = itertools.count()
-
-
-def format_of(name: str) -> Format:
-    """Return the format that a file's name means; a pipe holds JSON lines."""
-    if name == PIPE:
-        return "jsonl"
-    known = EXTENSIONS.get(Path(name).suffix.lower())
-    if known is None:
-        known_ones = ", ".join(EXTENSIONS)
-        raise InputError(f"{name}: the extension says the format, and there are {known_ones}, or - for pipes.")
-    return known
 
 
 def read_frame(source: str) -> pd.DataFrame:
@@ -57,11 +40,17 @@ def read_frame(source: str) -> pd.DataFrame:
     if source != PIPE and Path(source).is_dir():
         raise InputError(f"{source} is a directory: a directory is enriched into a Parquet target.")
     try:
+        if kind in {"csv", "tsv"}:
+            check_heads(source)
         return _read(source, kind)
+    except InputError:
+        raise
     except OSError as error:
         if error.errno is None:  # pyarrow's word for a torn file
             raise InputError(f"{source} cannot be read as {kind}: {_first_line(error)}") from None
         raise InputError(f"{source} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} cannot be read as {kind}: {error}. Save it as UTF-8.") from None
     except (ValueError, TypeError) as error:  # pandas' and pyarrow's own errors among them
         raise InputError(f"{source} cannot be read as {kind}: {_first_line(error)}") from None
 
@@ -77,24 +66,35 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
         return pd.read_parquet(source)
     if kind == "feather":
         return pd.read_feather(source)
-    if kind == "csv":  # the same words for a missing cell as from file to file, or its rows would be other rows
+    if kind in {"csv", "tsv"}:  # the words for a missing cell as from file to file, or rows would differ
         from pyarrow.csv import ConvertOptions
 
+        delimiter = "\t" if kind == "tsv" else ","
         old = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # later ones read every digit by themselves
         exact: Any = {"float_precision": "round_trip"} if old else {}
         frame: pd.DataFrame = pd.read_csv(
-            source, keep_default_na=False, na_values=ConvertOptions().null_values, **exact
+            source, sep=delimiter, keep_default_na=False, na_values=ConvertOptions().null_values, **exact
         )
         return frame
-    text = sys.stdin.buffer.read() if source == PIPE else Path(source).read_bytes()
-    return _frame_of(_objects_in(text, kind))
+    return _frame_of(_objects_in(_bytes_of(source), kind))
+
+
+def _bytes_of(source: str) -> bytes:
+    if source != PIPE:
+        return gzip.decompress(Path(source).read_bytes()) if is_zipped(source) else Path(source).read_bytes()
+    if sys.stdin is None:
+        raise InputError("The standard input is closed, and the rows were to come from there; name a SOURCE.")
+    return sys.stdin.buffer.read()
 
 
 def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
     """Return the objects of a JSON array, or one a line."""
     text = text.removeprefix(b"\xef\xbb\xbf")
     if kind == "json":
-        found = orjson.loads(text)
+        try:
+            found = orjson.loads(text)
+        except ValueError as error:
+            raise ValueError(_told(error)) from None
         if not isinstance(found, list):
             raise ValueError("expected an array of objects")
     else:
@@ -104,11 +104,15 @@ def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
                 try:
                     found.append(orjson.loads(line))
                 except ValueError as error:
-                    raise ValueError(f"line {number}: {error}") from None
+                    raise ValueError(f"line {number}: {_told(error)}") from None
     for number, each in enumerate(found, start=1):
         if not isinstance(each, dict):
             raise ValueError(f"row {number} is no object")  # noqa: TRY004
     return found
+
+
+def _told(error: Exception) -> str:
+    return "it is not in UTF-8; save it as UTF-8" if "UTF-8" in str(error) else str(error)
 
 
 def _frame_of(objects: list[dict[str, Any]]) -> pd.DataFrame:
@@ -126,18 +130,32 @@ def _frame_of(objects: list[dict[str, Any]]) -> pd.DataFrame:
 # Writing
 
 
-def check_target(target: str, *, overwrite: bool) -> None:
+def check_target(target: str, *, overwrite: bool, checkpoint: str | None = None) -> None:
     """Refuse a target that cannot be written, before anything is sent."""
     if target == PIPE:
         return
     path = Path(target)
+    if is_address(target):
+        raise InputError(f"{target}: an address is written as Parquet only: end it in .parquet, or in no ending.")
+    if is_zipped(target):
+        raise InputError(f"{target}: compressed text is read, and not written; leave out the .gz.")
     format_of(target)
     if path.is_dir():
         raise InputError(f"{target} is a directory; name a file.")
-    if path.exists() and not overwrite:
+    if (path.exists() or path.is_symlink()) and not overwrite:
         raise InputError(f"{target} is there already; say --overwrite to replace it, or name another target.")
     if not path.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
+    check_checkpoint(checkpoint, target)
+
+
+def check_checkpoint(checkpoint: str | None, target: str | None) -> None:
+    """Refuse a checkpoint where the target is to be: the target could never be written."""
+    if checkpoint in (None, "auto") or target in (None, PIPE) or is_address(str(checkpoint)):
+        return
+    place = Path(str(checkpoint)).resolve()
+    if Path(str(target)).resolve() in (place, *place.parents):
+        raise InputError(f"The checkpoint {checkpoint} is the target, or inside it; name another --checkpoint.")
 
 
 def rehearse(frame: pd.DataFrame, target: str) -> None:
@@ -153,18 +171,19 @@ class _RehearsedError(Exception):
     """The rehearsal is over; nothing takes the target's name."""
 
 
-def write_frame(frame: pd.DataFrame, target: str) -> None:
+def write_frame(frame: pd.DataFrame, target: str, *, overwrite: bool = False) -> None:
     """Write the rows under the target's name, whole or not at all; or as JSON lines to the standard output."""
     if target == PIPE:
-        _write(frame, sys.stdout.buffer, "jsonl", target=target)
-        sys.stdout.buffer.flush()
+        with handing_over():
+            _write(frame, sys.stdout.buffer, "jsonl", target=target)
+            sys.stdout.buffer.flush()
         return
-    with _whole(Path(target)) as sink:
+    with _whole(Path(target), overwrite=overwrite) as sink:
         _write(frame, sink, format_of(target), target=target)
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
+def _whole(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     """Give a file to write to that takes its name only once it is whole, and on the disk."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}.{next(_writes)}.tmp")
     try:
@@ -172,12 +191,39 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
             yield sink
             sink.flush()
             os.fsync(sink.fileno())
-        hidden.replace(path)
+        _publish(hidden, path, overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}).") from error
     finally:
         with contextlib.suppress(OSError):
             hidden.unlink(missing_ok=True)
+
+
+def _publish(hidden: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name; where another came to be under it meanwhile, a name beside it."""
+    if overwrite:
+        hidden.replace(path)
+        return
+    names = itertools.chain([path], (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(1)))
+    taken = next(name for name in names if _take_name(hidden, name))
+    if taken != path:
+        raise StoppedError(
+            f"{path} came to be while this ran, and is left alone. The rows with their answers are in {taken}.",
+            goes_on=False,
+        )
+
+
+def _take_name(hidden: Path, name: Path) -> bool:
+    """Return whether a file got a name that nothing else has."""
+    try:
+        os.link(hidden, name)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if name.exists():
+            return False
+        hidden.replace(name)
+    return True
 
 
 def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:
@@ -188,8 +234,8 @@ def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) ->
         frame = _with_plain_index(frame)
         if kind == "feather":
             frame.to_feather(sink)
-        elif kind == "csv":
-            _with_text_cells(frame).to_csv(sink, index=False)
+        elif kind in ("csv", "tsv"):
+            _with_text_cells(frame).to_csv(sink, index=False, sep="\t" if kind == "tsv" else ",")
         else:
             _write_json(frame, sink, lines=kind == "jsonl")
     except (ValueError, TypeError) as error:

@@ -15,6 +15,7 @@ from parallel_frames._cli._lines import is_whole
 from parallel_frames._engine import list_patiently
 from parallel_frames._model import TERMINAL, OtherEvent, RunEvent
 from parallel_frames._pace import Backoff
+from parallel_frames._telling import counted
 from parallel_frames.errors import RateLimitError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -201,8 +202,8 @@ class _Gathering:
         if self._owed:
             named = ", ".join(list(self._owed)[:3])
             raise UnavailableError(
-                f"The service does not hand out the output of {len(self._owed)} finished runs ({named}); everything "
-                "else is written.",
+                f"The service does not hand out the output of {counted(len(self._owed), 'finished run')} ({named}); "
+                "everything else is written.",
                 group_id=self._group_id,
             )
 

@@ -34,6 +34,7 @@ def _client(said: dict[str, Any]) -> Client:
 def status_command(group_id: str, *, watch: bool, every: float, json: bool, **said: Any) -> None:
     """Say how a group stands: its runs by status, its address, its metadata."""
     from parallel_frames._bridge import run_from_anywhere
+    from parallel_frames._telling import counted
 
     client = _client(said)
 
@@ -50,7 +51,7 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **sa
             show_json(told)
             return
         counts = " · ".join(f"{count:,} {name}" for name, count in status.counts.items() if count)
-        show(f"{status.runs:,} runs: {counts or 'none'}{' · active' if status.is_active else ''}")
+        show(f"{counted(status.runs, 'run')}: {counts or 'none'}{' · active' if status.is_active else ''}")
 
     async def look() -> None:
         async with client.session() as session:
@@ -72,9 +73,9 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **sa
 @click.command(
     "collect",
     epilog=examples(
-        "parallel-frames collect tgrp_123 --output answers.jsonl --follow",
+        "parallel-frames collect tgrp_123 --output runs.jsonl --follow",
         "parallel-frames collect tgrp_123 | jq .output",
-        "parallel-frames collect tgrp_123 --follow --last-event-id evt_9 >> answers.jsonl",
+        "parallel-frames collect tgrp_123 --follow --last-event-id evt_9 >> newer.jsonl",
     ),
 )
 @GROUP
@@ -85,17 +86,18 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **sa
 def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: str | None, **said: Any) -> None:
     """Write the finished runs of a group as JSON lines, each once. It sends nothing, and costs nothing.
 
-    A line holds event_id, run_id, status, input, output, basis, metadata and error. Stopped at any moment, the same
-    command goes on after the last whole line of its file.
+    A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. Stopped at any moment,
+    the same command goes on after the last whole line of its file.
     """
     from parallel_frames._bridge import run_from_anywhere
     from parallel_frames._cli._gather import gather_runs
     from parallel_frames._cli._lines import open_lines
+    from parallel_frames._telling import counted
 
     if last_event_id is not None and not follow:
         raise click.UsageError("--last-event-id is a place in the stream that --follow reads; say --follow too.")
     client = _client(said)
-    with open_lines(output) as lines:
+    with open_lines(output, group_id) as lines:
         try:
             run_from_anywhere(lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say))
         except (KeyboardInterrupt, asyncio.CancelledError):
@@ -103,4 +105,4 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
                 say(f"The last event written is {lines.last_event_id}: go on with --follow --last-event-id of it.")
             raise
         counts = " · ".join(f"{count:,} {name}" for name, count in lines.counts.items())
-        say(f"{lines.counts.total():,} runs written{f' ({counts})' if counts else ''}.")
+        say(f"{counted(lines.counts.total(), 'run')} written{f' ({counts})' if counts else ''}.")

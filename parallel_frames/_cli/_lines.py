@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import orjson
 
-from parallel_frames._cli._frames import PIPE
+from parallel_frames._cli._formats import PIPE
+from parallel_frames._cli._speech import handing_over, need_output
 from parallel_frames._dialects import read_outcome
 from parallel_frames._model import TERMINAL, RunId
 from parallel_frames.errors import InputError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, RunEvent
 
 BEGINNING: Final = b'{"event_id":'
+LONGEST: Final = 2**26
 RUN_FIELDS: Final = frozenset(
     ("input", "processor", "metadata", "source_policy", "advanced_settings", "mcp_servers", "previous_interaction_id",
      "enable_events", "webhook", "task_spec")
@@ -45,8 +47,9 @@ class Lines:
         Runs written by this process, by status.
     """
 
-    def __init__(self, sink: BinaryIO, *, written: set[str], last_event_id: str | None) -> None:
+    def __init__(self, sink: BinaryIO, *, group_id: str, written: set[str], last_event_id: str | None) -> None:
         self._sink = sink
+        self._group_id = group_id
         self.written = written
         self.last_event_id = last_event_id
         self.counts: Counter[str] = Counter()
@@ -55,7 +58,7 @@ class Lines:
         """Write a finished run, unless it is there already."""
         if event.run_id in self.written or event.status not in TERMINAL:
             return
-        self._sink.write(line_of(event))
+        self._sink.write(line_of(event, self._group_id))
         self.written.add(event.run_id)
         self.counts[event.status] += 1
         self.last_event_id = event.event_id or self.last_event_id
@@ -70,7 +73,7 @@ def is_whole(event: RunEvent) -> bool:
     return event.status != "completed" or read_outcome(event, RunId("", 0), group_id="") is not None
 
 
-def line_of(event: RunEvent) -> bytes:
+def line_of(event: RunEvent, group_id: str) -> bytes:
     """Return a finished run as a line."""
     outcome = read_outcome(event, RunId("", 0), group_id="")
     output = basis = None
@@ -80,6 +83,7 @@ def line_of(event: RunEvent) -> bytes:
     told = {
         "event_id": event.event_id,
         "run_id": event.run_id,
+        "group_id": group_id,
         "status": event.status,
         "input": _input_of(event.input),
         "output": output,
@@ -98,44 +102,64 @@ def _input_of(echoed: Json) -> Json:
 
 
 @contextlib.contextmanager
-def open_lines(output: str) -> Iterator[Lines]:
+def open_lines(output: str, group_id: str) -> Iterator[Lines]:
     """Open a file to go on with, or the standard output.
 
     Raises
     ------
     InputError
-        The file is somebody else's, or another process writes it.
+        The file is somebody else's or another group's, no file at all, or another process writes it.
     """
     if output == PIPE:
-        yield Lines(sys.stdout.buffer, written=set(), last_event_id=None)
-        sys.stdout.buffer.flush()
+        need_output()
+        with handing_over():
+            lines = Lines(sys.stdout.buffer, group_id=group_id, written=set(), last_event_id=None)
+            yield lines
+            lines.flush()
         return
     path = Path(output)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{output} is no regular file; name one, or say - to write into a pipe.")
+    is_new = not path.exists()
     try:
-        handle = path.open("r+b") if path.exists() else path.open("x+b")
+        handle = path.open("x+b" if is_new else "r+b")
     except OSError as error:
         raise InputError(f"{output} cannot be written ({error.strerror or error}).") from None
-    with handle:
+    with handing_over(output), handle, _unless_empty(path, handle, is_new=is_new):
         _lock(handle, output)
-        written, last = _recall(handle, output)
-        lines = Lines(handle, written=written, last_event_id=last)
+        written, last = _recall(handle, output, group_id)
+        lines = Lines(handle, group_id=group_id, written=written, last_event_id=last)
         yield lines
         lines.flush()
         os.fsync(handle.fileno())
 
 
-def _recall(handle: BinaryIO, output: str) -> tuple[set[str], str | None]:
+@contextlib.contextmanager
+def _unless_empty(path: Path, handle: BinaryIO, *, is_new: bool) -> Iterator[None]:
+    """Leave no empty file behind where nothing could be collected."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if is_new and handle.tell() == 0:
+                path.unlink()
+        raise
+
+
+def _recall(handle: BinaryIO, output: str, group_id: str) -> tuple[set[str], str | None]:
     """Return which runs a file holds and its newest event; a torn last line is cut off."""
     written: set[str] = set()
     last: str | None = None
     end = 0
-    for number, line in enumerate(handle, start=1):
+    for number, line in enumerate(iter(lambda: handle.readline(LONGEST), b""), start=1):
         told = _read_line(line)
         if told is None:
             rest = handle.read(1)
             if rest or not _is_torn(line):
                 raise InputError(f"{output} holds something else in line {number}; name a file of collect's own.")
             break
+        if told["group_id"] != group_id:
+            raise InputError(f"{output} holds runs of the group {told['group_id']}; name another file.")
         end += len(line)
         written.add(told["run_id"])
         last = told.get("event_id") or last
@@ -152,7 +176,7 @@ def _read_line(line: bytes) -> Json | None:
         told = orjson.loads(line)
     except ValueError:
         return None
-    return told if isinstance(told.get("run_id"), str) else None
+    return told if all(isinstance(told.get(name), str) for name in ("run_id", "group_id")) else None
 
 
 def _is_torn(line: bytes) -> bool:

@@ -52,6 +52,8 @@ def _read_file(path: Path, *, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise click.UsageError(f"The {what} {path} cannot be read ({error.strerror or error}).") from None
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"The {what} {path} cannot be read: {error}. Save it as UTF-8.") from None
     except ValueError as error:
         raise click.UsageError(f"The {what} {path} is not JSON: {error}.") from None
 

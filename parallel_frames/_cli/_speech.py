@@ -2,34 +2,82 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from parallel_frames._cli._exits import StoppedError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import TextIO
 
 
 def say(text: str) -> None:
-    """Tell the person something, on the error stream."""
+    """Tell the person something, on the error stream; where it cannot be heard, nothing depends on it."""
     from parallel_frames._progress import readable
 
-    click.echo(readable(text, encoding=getattr(sys.stderr, "encoding", None)), err=True)
+    try:
+        click.echo(readable(text, encoding=getattr(sys.stderr, "encoding", None)), err=True)
+    except OSError:
+        _abandon(sys.stderr)
 
 
 def show(text: str) -> None:
     """Print what was asked for."""
     from parallel_frames._progress import readable
 
-    click.echo(readable(text, encoding=getattr(sys.stdout, "encoding", None)))
+    need_output()
+    with handing_over():
+        click.echo(readable(text, encoding=getattr(sys.stdout, "encoding", None)))
 
 
 def show_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     import orjson
 
-    click.echo(orjson.dumps(value, default=str).decode())
+    need_output()
+    with handing_over():
+        click.echo(orjson.dumps(value, default=str).decode())
+
+
+def need_output() -> None:
+    """Refuse to begin what is to be printed where there is nothing to print to."""
+    if sys.stdout is None:
+        raise click.ClickException("The standard output is closed, and this prints to it. Nothing was sent.")
+
+
+@contextmanager
+def handing_over(sink: str = "The standard output") -> Iterator[None]:
+    """Tell it where data cannot be written; that its reader left, the program's end tells."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoppedError(f"{sink} cannot be written ({error.strerror or error}).") from error
+
+
+def settle_streams() -> None:
+    """Drop what cannot be written: Python would try once more at its end, and decide the exit code by it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            _abandon(stream)
+
+
+def _abandon(stream: TextIO) -> None:
+    """Lead a stream, with what it still holds, to nowhere."""
+    with suppress(OSError, ValueError):
+        there = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, there)
+        os.close(nowhere)
 
 
 def show_table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
@@ -48,7 +96,7 @@ def is_terminal() -> bool:
 
 
 def ask(question: str) -> bool:
-    """Ask the person, and return whether the answer is yes."""
-    from parallel_frames._progress import readable
+    """Ask the person, and return whether the answer is yes; Ctrl-D is none."""
+    from parallel_frames._progress import ask as ask_person
 
-    return click.confirm(readable(question, encoding=getattr(sys.stderr, "encoding", None)), err=True)
+    return ask_person(question)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from string import Formatter
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
 import parallel_frames as pf
-from parallel_frames._cli._frames import PIPE, check_target, format_of, read_frame, rehearse, write_frame
+from parallel_frames._cli._formats import PIPE, format_of
+from parallel_frames._cli._frames import check_checkpoint, check_target, read_frame, rehearse, write_frame
 from parallel_frames.errors import InputError, ParallelFramesError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames import EnrichmentPlan
+
+NO_COLUMN: Final = "(no column)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class Done:
 
 class Way(Protocol):
     """From a source to a target."""
+
+    def check(self) -> None:
+        """Refuse a target that cannot be written, as far as it can be told before the source is read."""
+        ...
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
@@ -83,11 +91,25 @@ def is_parquet(target: str | None) -> bool:
     return "." not in name or str(target).endswith("/") or format_of(name) == "parquet"
 
 
+def as_typed(target: str | None) -> str | None:
+    """Return a target without a slash at its end where it names a file: ``out.parquet/`` is ``out.parquet``."""
+    bare = (target or "").rstrip("/")
+    return bare if bare.lower().endswith((".parquet", ".pq")) else target
+
+
+def default_checkpoint(target: str | None) -> str:
+    """Return what remembers where nothing is named: beside the target, or in the cache where there is none."""
+    return "auto" if target in (None, PIPE) else f"{str(target).rstrip('/')}.ckpt"
+
+
 class FileToFile:
     """From any file to a Parquet file, a part at a time."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
+
+    def check(self) -> None:
+        """Leave it to the library, which looks before it sends anything."""
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
@@ -138,7 +160,21 @@ class InMemory:
         """The source's rows, read once."""
         if self._read is None:
             self._read = read_frame(self._asked.source)
+            if self._read.shape == (0, 0):  # nothing new in a pipe says no columns either
+                self._read = self._read.reindex(columns=self._named())
         return self._read
+
+    def _named(self) -> list[str]:
+        """Return the columns that the options name."""
+        inputs = self._asked.options["inputs"]
+        if isinstance(inputs, str):
+            inputs = [name for _, name, _, _ in Formatter().parse(inputs) if name]
+        return list(dict.fromkeys([*(inputs or [NO_COLUMN]), *(self._asked.options["metadata"] or {}).values()]))
+
+    def check(self) -> None:
+        """Refuse a target that cannot be written."""
+        asked = self._asked
+        check_target(asked.target or PIPE, overwrite=asked.overwrite, checkpoint=asked.options["checkpoint"])
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
@@ -147,11 +183,11 @@ class InMemory:
     def enrich(self) -> Done:
         """Do it, and write the target."""
         target = self._asked.target or PIPE
-        check_target(target, overwrite=self._asked.overwrite)
+        self.check()
         rehearse(self.frame, target)
         out = pf.enrich(self.frame, self._asked.schema, **self._asked.options)
         try:
-            write_frame(out, target)
+            write_frame(out.drop(columns=NO_COLUMN, errors="ignore"), target, overwrite=self._asked.overwrite)
         except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
             raise ParallelFramesError(str(error)) from error
         told, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
@@ -166,5 +202,6 @@ class InMemory:
 
     def submit(self) -> Done:
         """Send everything, and write nothing."""
+        check_checkpoint(self._asked.options["checkpoint"], self._asked.target)
         run = pf.submit(self.frame, self._asked.schema, **self._asked.options)
         return Done("", len(self.frame), {}, run.cost, run.group_ids, run.checkpoint)

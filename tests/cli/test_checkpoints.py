@@ -95,3 +95,33 @@ def test_export_writes_the_outcomes(run, job, place, name):
     readers = {"o.parquet": pd.read_parquet, "o.csv": pd.read_csv, "o.jsonl": lambda p: pd.read_json(p, lines=True)}
     assert sorted(readers[name](name)["status"]) == ["completed"] * 3
     assert run("checkpoint", "export", "c.ckpt", name).exit_code == 2
+
+
+def test_machines_are_told_what_was_done(run, job, place):
+    """`--json` of what changes something: what it was, and what became of it."""
+    told = {
+        words[0]: json.loads(run("checkpoint", *words, "--json").stdout)
+        for words in (("compact", "c.ckpt"), ("unlock", "c.ckpt"), ("export", "c.ckpt", "o.jsonl"))
+    }
+    assert told == {
+        "compact": [{"path": told["compact"][0]["path"], "parts_before": 3, "parts": 1}],
+        "unlock": {"path": "c.ckpt", "is_locked": False},
+        "export": {"path": "o.jsonl", "outcomes": 3},
+    }
+    done = run("checkpoint", "prune", "c.ckpt", "--job", job.name, "--yes", "--json")
+    assert json.loads(done.stdout)["kept"] == []
+    assert [Path(each).name for each in json.loads(done.stdout)["removed"]] == [job.name]
+
+
+def test_unlock_says_that_it_did(run, job):
+    """No news would be no answer."""
+    assert run("checkpoint", "unlock", "c.ckpt").stderr == "Nobody holds c.ckpt: the next writer gets in.\n"
+
+
+@pytest.mark.parametrize("command", ["prune", "show", "compact"])
+def test_an_empty_name_is_not_every_job(run, job, command):
+    """A variable that is not set in a script removes nothing."""
+    done = run("checkpoint", command, "c.ckpt", "--job", "", *(["--yes"] if command == "prune" else []))
+    assert done.exit_code == 2
+    assert "--job is empty" in done.stderr
+    assert job.exists()

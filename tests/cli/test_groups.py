@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pandas as pd
@@ -59,7 +60,7 @@ def test_a_line_per_run_with_input_and_output(run, monkeypatch, place, api, foll
         done = run("collect", group_id, *follow, "--output", "out.jsonl")
     assert done.exit_code == 0, done.stderr
     good, bad = sorted(lines_of(place / "out.jsonl"), key=lambda line: line["status"])
-    assert list(good) == ["event_id", "run_id", "status", "input", "output", "basis", "metadata", "error"]
+    assert list(good) == ["event_id", "run_id", "group_id", "status", "input", "output", "basis", "metadata", "error"]
     assert (good["input"], good["output"]) == ({"company": "Acme"}, {"size": 4})
     assert (bad["status"], bad["error"]["message"]) == ("failed", "no such company")
     assert bool(good["event_id"]) == bool(follow)
@@ -108,7 +109,7 @@ def test_a_forgotten_cursor_loses_nothing(run, monkeypatch, place, policy):
     with Simulator(size, latency=0.5, speed=20, unknown_cursor=policy) as sim:
         point_at(sim, monkeypatch)
         group_id = submit(sim, companies(5))
-        line = {"event_id": "evt_unknown", "run_id": "another group's"}
+        line = {"event_id": "evt_unknown", "run_id": "one more", "group_id": group_id}
         (place / "out.jsonl").write_text(json.dumps(line, separators=(",", ":")) + "\n")
         assert run("collect", group_id, "--follow", "--output", "out.jsonl").exit_code == 0
     assert len(lines_of(place / "out.jsonl")) == 6
@@ -132,3 +133,31 @@ def test_a_file_that_is_not_its_own_is_left_alone(run, pointed, place, text):
     done = run("collect", submit(pointed, ["Acme"]), "--output", "out.jsonl")
     assert done.exit_code == 2
     assert (place / "out.jsonl").read_text() == text
+
+
+def test_another_groups_file_is_left_alone(run, pointed, place):
+    """Two groups are never mixed without a word."""
+    one, other = submit(pointed, ["Acme"]), submit(pointed, ["Globex"])
+    assert run("collect", one, "--follow", "--output", "out.jsonl").exit_code == 0
+    text = (place / "out.jsonl").read_text()
+    done = run("collect", other, "--output", "out.jsonl")
+    assert done.exit_code == 2
+    assert f"out.jsonl holds runs of the group {one}" in done.stderr
+    assert (place / "out.jsonl").read_text() == text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX devices")
+@pytest.mark.parametrize("output", ["/dev/null", "/dev/zero", "."])
+def test_what_is_no_file_is_refused(run, pointed, output):
+    """A device is never read to its end, which it may not have; the error says how to write into a pipe."""
+    done = run("collect", "tgrp_any", "--output", output)
+    assert done.exit_code == 2
+    assert "is no regular file; name one, or say - to write into a pipe" in done.stderr
+
+
+def test_a_line_without_end_is_not_read_whole(run, pointed, place):
+    """A file of zeros is nobody's lines, whatever its size."""
+    with (place / "out.jsonl").open("wb") as file:
+        file.truncate(2**27)
+    assert run("collect", "tgrp_any", "--output", "out.jsonl").exit_code == 2
+    assert (place / "out.jsonl").stat().st_size == 2**27

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 
 import click
+import pandas as pd
 import pytest
 
 from parallel_frames._cli import app
 from parallel_frames._cli._exits import Exit, in_flags
+from parallel_frames.simulator import Simulator
 
-from .conftest import PROGRAM
+from .conftest import PROGRAM, point_at
 
 
 def every_command():
@@ -33,6 +37,56 @@ def test_every_help_has_examples(run, words):
     shown = run(*words, "--help")
     assert shown.exit_code == 0
     assert "Examples:\n" in shown.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the help shows a POSIX shell")
+def test_every_example_of_every_help_runs(run, monkeypatch, place):
+    """All of them, one after another in one directory: none is in the way of another."""
+    (place / "schema.json").write_text('{"founded": "year of foundation"}')
+    (place / "models.py").write_text("from pydantic import BaseModel\n\nclass Company(BaseModel):\n    ceo: str\n")
+    (place / "rows.jsonl").write_text('{"company": "Acme"}\n')
+    companies = pd.DataFrame({"company": ["Acme", "Globex"]})
+    companies.to_csv("companies.csv", index=False)
+    companies.to_parquet("companies.parquet")
+    with Simulator(latency=1, speed=20) as sim:
+        point_at(sim, monkeypatch)
+        group_id = run("submit", "companies.csv", "--column", "ceo: x", "--yes").stdout.strip()
+        (first, *_) = run("collect", group_id, "--follow").stdout.splitlines()
+        known = {"tgrp_123": group_id, "evt_9": json.loads(first)["event_id"], "s3://bucket/out": "out.parquet"}
+        lines = [_with(line, known) for words in every_command() for line in _examples(run(*words, "--help").stdout)]
+        assert len(lines) > 20
+        for line in lines:
+            _run_example(run, line, place)
+
+
+def _examples(shown):
+    """Return the examples of a help text but those without an end, or tested elsewhere."""
+    lines = shown.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    return [line.strip() for line in lines if not any(name in line for name in (" simulate", " demo", "eval "))]
+
+
+def _with(line, known):
+    for name, real in known.items():
+        line = line.replace(name, real)
+    return line
+
+
+def _run_example(run, line, place):
+    """Run one example as it stands, with a yes where it would ask."""
+    if "3f0c" in line:
+        path = place / line.split()[3]
+        if not path.exists():
+            shutil.copytree("out.parquet.ckpt", path)
+        line = line.replace("3f0c", json.loads(run("checkpoint", "list", path, "--json").stdout)[0]["job"][:4])
+    if any(mark in line for mark in "|<>"):
+        line = line.replace(" | jq .output", "").replace("parallel-frames", shlex.join(PROGRAM))
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, (line, done.stderr)
+        return
+    words = shlex.split(line)[1:]
+    asks = words[0] in {"enrich", "submit"} or "prune" in words
+    done = run(*words, *(["--yes"] if asks and "--yes" not in words else []))
+    assert done.exit_code == 0, (line, done.stderr)
 
 
 def test_the_help_lists_the_exit_codes(run):

@@ -166,7 +166,7 @@ def test_safety_with_a_checkpoint_names_it_and_the_way_on():
     safety = Safety(answered=7, rows=10, sent=9, group_ids=("tgrp_1", "tgrp_2"), checkpoint="/data/c.ckpt")
     assert str(safety) == (
         "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2) and safe in /data/c.ckpt. "
-        "Run the same call again to go on: nothing is paid twice."
+        "Run the same again to go on: nothing is paid twice."
     )
 
 

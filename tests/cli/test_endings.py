@@ -1,0 +1,128 @@
+"""How the program ends: closed and full streams, readers that leave, signals. What was paid for is never lost by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from parallel_frames.simulator import Simulator
+
+from .conftest import PROGRAM, point_at, size
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX streams and signals")
+SIZE = ("--column", "size (int): letters of the name", "--yes")
+
+
+@pytest.fixture
+def rows(place):
+    """Write a table of two companies."""
+    pd.DataFrame({"company": ["Acme", "Globex"]}).to_csv("rows.csv", index=False)
+
+
+def shell(words, streams):
+    """Run a command with its streams led elsewhere by a shell."""
+    line = f"{shlex.join([*PROGRAM, *words])} {streams}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "streams", "stream"),
+    [
+        (("enrich", "rows.csv", "-", *SIZE), ">&-", "output"),
+        (("submit", "rows.csv", *SIZE), ">&-", "output"),
+        (("enrich", "-", "out.jsonl", *SIZE), "<&-", "input"),
+    ],
+)
+def test_a_closed_stream_is_told_before_anything_is_sent(rows, pointed, words, streams, stream):
+    """Exit code 2 and one line; nothing was paid."""
+    done = shell(words, streams)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"The standard {stream} is closed" in done.stderr
+    assert pointed.counts.runs == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_output_is_resumable(rows, pointed):
+    """What was paid for cannot be printed: exit code 3, and the same command goes on without paying again."""
+    words = ("enrich", "rows.csv", *SIZE, "--no-progress")
+    done = shell(words, ">/dev/full")
+    assert done.returncode == 3
+    assert "The standard output cannot be written (No space left on device)." in done.stderr
+    assert f"To go on: parallel-frames {shlex.join(words)}" in done.stderr
+    assert "Exception ignored" not in done.stderr
+    again = shell(words, "")
+    assert [json.loads(line)["size"] for line in again.stdout.splitlines()] == [4, 6]
+    summary = shell(("enrich", "rows.csv", "out.parquet", *SIZE, "--json"), ">/dev/full")
+    assert (summary.returncode, "are in out.parquet" in summary.stderr) == (3, True)
+    collected = shell(("collect", pointed.group_ids[0]), ">/dev/full")
+    assert (collected.returncode, "To go on: " in collected.stderr) == (3, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
+def test_a_full_error_stream_decides_nothing(rows, pointed, place, target):
+    """Talk that cannot be heard stops no job."""
+    done = shell(("enrich", "rows.csv", target, *SIZE), "2>/dev/full")
+    assert done.returncode == 0
+    assert (place / target).exists()
+
+
+def test_a_reader_that_leaves_is_no_error(rows):
+    """`| head` ends the program as it ends others: 141, without a word."""
+    words = shlex.join([*PROGRAM, "plan", "rows.csv", "--column", "ceo: name", "--json"])
+    line = f"{words} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "ignored"),
+    [(signal.SIGTERM, 143, False), (signal.SIGHUP, 129, False), (signal.SIGTERM, 143, True)],
+    ids=["term", "hup", "term in the background"],
+)
+def test_a_signal_is_an_interrupt_that_says_how_to_go_on(rows, start, monkeypatch, place, number, code, ignored):
+    """cron, systemd and docker end a job as Ctrl-C does, also where a shell had SIGINT ignored."""
+    with Simulator(size, latency=60, speed=1) as sim:
+        point_at(sim, monkeypatch)
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            if ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            process = start("enrich", "rows.csv", "out.csv", *SIZE)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        sim.wait_until(lambda counts: counts.runs == 2, timeout=60)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert f"ended by {number.name}." in err
+    assert "To go on: parallel-frames enrich rows.csv out.csv" in err
+    assert "the same call" not in err
+    assert not (place / "out.csv").exists()
+
+
+def test_a_refused_request_is_not_to_be_repeated(run, pointed):
+    """Where the same command would be refused again, it is not advised, and nothing of checkpoints is said."""
+    done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")
+    assert done.exit_code == 3
+    assert "To go on" not in done.stderr
+    assert "checkpoint" not in done.stderr
+    assert not Path("out.jsonl").exists()
+
+
+def test_ctrl_d_at_the_question_is_no(rows, pointed):
+    """No answer is no yes: exit code 2."""
+    pexpect = pytest.importorskip("pexpect")
+    child = pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], "enrich", "rows.csv", "out.csv", *SIZE[:2]], timeout=60)
+    child.expect(r"\[y/N\]")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, pointed.counts.runs) == (2, 0)

@@ -1,4 +1,4 @@
-"""Every benchmark, one command: ``python benchmarks/run.py`` (about 40 minutes), or ``--quick`` (about two).
+"""Every benchmark, one command: ``python benchmarks/run.py`` (about 40 minutes), or ``--quick`` (about one).
 
 The first writes `results.json`, the plots and the tables of `README.md` beside it. The second prints ratios between
 figures of the same run and fails where one is broken: it never looks at an absolute time.
@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -51,26 +52,28 @@ def cpu_of(records: list[dict[str, Any]], client: str) -> float:
     return median(turn["cpu"] for turn in record["turns"]) / record["rows"] * 1e6
 
 
-def quick(environments: Path) -> int:
+def quick() -> int:
     """Print ratios and return how many are broken."""
-    contenders = (rows.OURS, rows.KEPT, rows.SDK)
-    taken = rows.measure([10_000], [0.0], turns=3, environments=environments, contenders=contenders)
+    contenders = (rows.OURS, rows.KEPT, replace(rows.SDK, environment=None))  # the tests' environment has it
+    taken = rows.measure([10_000], [0.0], turns=3, environments=HERE, contenders=contenders)
     sdk = cpu_of(taken, rows.SDK.name)
-    streams = stream.measure(events=5_000, turns=5)["64 events a chunk"]
-    bare = median(streams["httpx bytes + orjson"])
+    readers = ("httpx bytes + orjson", "parallel_frames")
+    bare, heard = (
+        median(told) for told in stream.measure(events=5_000, turns=7, readers=readers)["64 events a chunk"].values()
+    )
     payloads = part("payloads", 50_000)
     merged = part("merge", 100_000)
     kept = part("checkpoint", 50_000)
-    paced = timing.schedules(speed=4.0)
+    paced = timing.schedules(speed=10.0)
     checks: list[tuple[str, float, float]] = [  # a ratio, and above what it is broken: well beyond the noise
         ("CPU of a row over the SDK's by hand", cpu_of(taken, rows.OURS.name) / sdk, 0.75),
         ("the same with a checkpoint", cpu_of(taken, rows.KEPT.name) / sdk, 1.1),
-        ("CPU of an event of the bare httpx stream over ours", median(streams["parallel_frames"]) / bare, -0.65),
+        ("events heard over those of a bare httpx stream", heard / bare, -0.6),
         ("rows planned with keys over pandas' dicts dumped", _ratio(payloads, "planned with keys", "plain"), -0.7),
         ("merge over plain Arrow building", merged["seconds, ours"] / merged["seconds, plain"], 3.0),
         ("a flush over a plain Parquet file", _ratio(kept, "flush", "plain Parquet"), 5.0),
         ("a resume over a plain dataset read", _ratio(kept, "resume", "plain dataset"), 4.0),
-        *((f"schedule over the ideal, {window} window", told["ratio"], 1.25) for window, told in paced.items()),
+        *((f"schedule over the ideal, {window} window", told["ratio"], 1.5) for window, told in paced.items()),
         *((f"refused (429), {window} window", told["refused (429)"], 0.5) for window, told in paced.items()),
     ]
     broken = 0
@@ -128,7 +131,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     if asked.quick:
-        raise SystemExit(1 if quick(asked.environments) else 0)
+        raise SystemExit(1 if quick() else 0)
     results = HERE / "results.json"
     if not asked.report:
         results.write_text(json.dumps(full(asked.environments, turns=asked.turns), indent=1) + "\n")

@@ -22,7 +22,7 @@ import parallel_frames as pf
 from parallel_frames._model import RunEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
 KEY = "benchmark-key"
 
@@ -121,17 +121,17 @@ def fill_group(url: str, events: int) -> str:
     return str(group_id)
 
 
-def measure(*, events: int, turns: int) -> dict[str, dict[str, list[float]]]:
-    """Return the events of a second of CPU of every reader, by how the events were cut into chunks."""
+def measure(*, events: int, turns: int, readers: Sequence[str] = tuple(READERS)) -> dict[str, dict[str, list[float]]]:
+    """Return the events of a second of CPU of each of these readers, by how the events were cut into chunks."""
     told: dict[str, dict[str, list[float]]] = {}
     for name, chunk in (("one event a chunk", 1), ("64 events a chunk", 64)):
-        told[name] = {reader: [] for reader in READERS}
+        told[name] = {reader: [] for reader in readers}
         with lean(chunk=chunk) as url:
             group_id = fill_group(url, events)
             for turn in range(turns + 1):
-                for reader, read in READERS.items():
+                for reader in readers:
                     cpu = time.process_time()
-                    got = read(url, group_id)
+                    got = READERS[reader](url, group_id)
                     count = got if isinstance(got, int) else asyncio.run(got)
                     cpu = time.process_time() - cpu
                     assert count == events, (reader, count)
@@ -141,7 +141,7 @@ def measure(*, events: int, turns: int) -> dict[str, dict[str, list[float]]]:
 
 
 if __name__ == "__main__":
-    for name, readers in measure(events=20_000, turns=5).items():
+    for name, measured in measure(events=20_000, turns=5).items():
         print(name)
-        for reader, rates in readers.items():
+        for reader, rates in measured.items():
             print(f"  {reader:22} {statistics.median(rates):9,.0f}  ({min(rates):,.0f}-{max(rates):,.0f})")

@@ -1,9 +1,10 @@
 """Parquet to Parquet: what does not fit memory, and jobs that run for days.
 
 `enrich_parquet` does for a file what `enrich` does for a frame, with the same keys, the same checkpoint and the same
-rules of paying once. Its rooms: where data lies (`_places`), reading it (`_source`), what is asked of it (`_ask`),
-what is known of its rows (`_index`, filled by `_recall`), the network (`_windows`), answers in the order of the rows
-(`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`). `_job` puts them together.
+rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_text`), what is asked of it
+(`_ask`), what is known of its rows (`_index`, filled by `_recall`) and what is to be done about them (`_agenda`), the
+network (`_look`, `_windows`, with `_ledgers` and `_views`), answers in the order of the rows (`_gather`), and writing
+(`_types`, `_write`, `_target`, `_manifest`). `_job`, `_send` and `_finish` put them together.
 """
 
 from __future__ import annotations
@@ -13,16 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._checkpoint import read_header
 from parallel_frames._parquet._ask import read_work
-from parallel_frames._parquet._job import (
-    afford,
-    folder_of,
-    opened,
-    prepared,
-    raise_for_failures,
-    refuse_strangers,
-    send_and_wait,
-    write_target,
-)
+from parallel_frames._parquet._finish import raise_for_failures, write_target
+from parallel_frames._parquet._job import afford, folder_of, opened, prepared, refuse_strangers
+from parallel_frames._parquet._send import send_and_wait
 from parallel_frames._parquet._source import open_source
 from parallel_frames._parquet._target import check_target
 from parallel_frames._preview import EnrichmentPlan, dialect_of, first_body
@@ -174,18 +168,18 @@ def enrich_parquet(
     if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
         raise InputError(f"rows_per_file={rows_per_file!r} is no number of rows.")
     found = open_source(source)
-    place = None if target is None else check_target(target, found.place, overwrite=overwrite)
+    address = None if target is None else check_target(target, found.address, overwrite=overwrite)
     preparing = prepared(found, target, schema, options, older_than=older_than, provenance=provenance, for_sending=True)
     with preparing as job, opened(job) as store:
         send_and_wait(job, store, wait=wait)
         statuses: dict[str, int] = {}
         manifest = None
-        if wait and place is not None:
-            statuses, manifest = write_target(job, store, place, provenance=provenance, rows_per_file=rows_per_file)
-            raise_for_failures(job, statuses, target=place.shown)
+        if wait and address is not None:
+            statuses, manifest = write_target(job, store, address, provenance=provenance, rows_per_file=rows_per_file)
+            raise_for_failures(job, statuses, target=address.shown)
         cost = job.asked.price.of(job.count().sent)
         return EnrichedParquet(
-            target=place.shown if wait and place is not None else None,
+            target=address.shown if wait and address is not None else None,
             rows=job.index.rows,
             counts=statuses,
             cost=None if cost is None else float(cost),
@@ -240,10 +234,10 @@ def plan_parquet(
 
 
 def _preview(job: Job, header: Mapping[str, Any], *, checkpoint: str) -> EnrichmentPlan:
-    counts, price, client = job.count(), job.asked.price, job.place.client
-    job.index.plan_work(limit=job.call.limit, retry_failed=job.call.retry_failed, stale_at=job.stale_at)
+    counts, price, client = job.count(), job.asked.price, job.destination.client
+    job.agenda.plan_work()
     dialect = dialect_of(header, client.api)
-    first = next(read_work(job.asked, job.index, at_once=1), None)
+    first = next(read_work(job.asked, job.agenda, at_once=1), None)
     cost, spent = price.of(counts.to_send), price.of(counts.sent)
     seconds = expected_seconds(price, runs=counts.to_send, max_per_minute=client.max_per_minute)
     afford(job, counts)
@@ -267,7 +261,7 @@ def _preview(job: Job, header: Mapping[str, Any], *, checkpoint: str) -> Enrichm
         sends=job.asked.selection.names,
         findings=job.asked.findings,
         checkpoint=checkpoint,
-        simulated=job.place.block is not None,
+        simulated=job.destination.block is not None,
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=None if first is None else first_body(first[0], header, dialect, (0, first[1][0].attempt)),
     )

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from parallel_frames._inputs import Selection
     from parallel_frames._merge import Layout
     from parallel_frames._model import Finding, Job, Schema
-    from parallel_frames._parquet._index import Index, Work
+    from parallel_frames._parquet._agenda import Agenda, Work
+    from parallel_frames._parquet._index import Index
     from parallel_frames._parquet._source import Source
     from parallel_frames._prices import Price
 
@@ -231,7 +232,7 @@ def _changed(asked: Asked) -> SourceError:
     )
 
 
-def read_work(asked: Asked, index: Index, *, at_once: int) -> Iterator[tuple[Plan, list[Work]]]:
+def read_work(asked: Asked, agenda: Agenda, *, at_once: int) -> Iterator[tuple[Plan, list[Work]]]:
     """Read the source again and yield what is to be sent, in its order, so many runs at a time.
 
     Raises
@@ -239,14 +240,14 @@ def read_work(asked: Asked, index: Index, *, at_once: int) -> Iterator[tuple[Pla
     SourceError
         A row sends something else than when it was read first.
     """
-    last = index.last_work()
+    last = agenda.last_work()
     plans: list[Plan] = []
     works: list[Work] = []
     batches = asked.source.batches(asked.columns) if last >= 0 else iter(())
     for start, batch in batches:
         if start > last:
             break
-        work = index.work_between(start, start + batch.num_rows)
+        work = agenda.work_between(start, start + batch.num_rows)
         for at in range(0, len(work), at_once):
             part = work[at : at + at_once]
             if len(works) + len(part) > at_once and works:

@@ -20,7 +20,7 @@ from parallel_frames.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from parallel_frames._parquet._places import Place
+    from parallel_frames._parquet._address import Address
 
 BLOCK_BYTES: Final = 4 * 2**20
 WIDER: Final = {"null": pa.int64(), "int64": pa.float64()}
@@ -93,7 +93,7 @@ class JsonLines:
     Arrow's own dataset would forget a field that the first lines of a file lack.
     """
 
-    place: Place
+    address: Address
     schema: pa.Schema
     partitions: Mapping[str, Mapping[str, Any]]
 
@@ -102,7 +102,7 @@ class JsonLines:
         for path, keys in self.partitions.items():
             wanted = pa.schema([self.schema.field(name) for name in names if name not in keys])
             parsing = pajson.ParseOptions(explicit_schema=wanted, unexpected_field_behavior="ignore")
-            for block in _blocks_of(self.place, path):
+            for block in _blocks_of(self.address, path):
                 table = _parsed(block, parsing)
                 columns = [
                     pa.repeat(pa.scalar(keys[name], self.schema.field(name).type), table.num_rows)
@@ -113,11 +113,11 @@ class JsonLines:
                 yield from pa.table(columns, schema=pa.schema([self.schema.field(name) for name in names])).to_batches()
 
 
-def open_json_lines(place: Place, paths: Sequence[str], *, options: Mapping[str, Any]) -> JsonLines:
+def open_json_lines(address: Address, paths: Sequence[str], *, options: Mapping[str, Any]) -> JsonLines:
     """Open JSON lines, after one look at all of them."""
     schema = pa.schema([])
     for path in paths:
-        for block in _blocks_of(place, path):
+        for block in _blocks_of(address, path):
             told = pa.schema([field.with_type(_told(field.type)) for field in _parsed(block, None).schema])
             schema = pa.unify_schemas([schema, told], promote_options="permissive")
     parsing = pads.JsonFileFormat(read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
@@ -128,11 +128,11 @@ def open_json_lines(place: Place, paths: Sequence[str], *, options: Mapping[str,
     names = dict.fromkeys(name for keys in partitions.values() for name in keys if name not in schema.names)
     found = [pa.field(name, pa.array([keys.get(name) for keys in partitions.values()]).type) for name in names]
     kept = {path: {name: keys.get(name) for name in names} for path, keys in partitions.items()}
-    return JsonLines(place, pa.schema([*schema, *found]), kept)
+    return JsonLines(address, pa.schema([*schema, *found]), kept)
 
 
-def _blocks_of(place: Place, path: str) -> Iterator[bytes]:
-    with place.system.open_input_stream(path, compression="detect") as stream:
+def _blocks_of(address: Address, path: str) -> Iterator[bytes]:
+    with address.system.open_input_stream(path, compression="detect") as stream:
         yield from _whole_lines(stream)
 
 
@@ -152,13 +152,13 @@ def _whole_lines(stream: Any) -> Iterator[bytes]:
         yield rest
 
 
-def read_json_arrays(place: Place, paths: Sequence[str]) -> pa.Table:
+def read_json_arrays(address: Address, paths: Sequence[str]) -> pa.Table:
     """Return files that hold one array of objects each; they are read whole."""
     import orjson
 
     rows: list[Any] = []
     for path in paths:
-        with place.system.open_input_stream(path) as stream:
+        with address.system.open_input_stream(path) as stream:
             try:
                 told = orjson.loads(stream.read())
             except orjson.JSONDecodeError as error:

@@ -197,9 +197,7 @@ def test_a_room_imports_from_below_only(room):
 def arrows_within(room: str) -> dict[str, set[str]]:
     """Return which module of a room imports which others of it when it is imported."""
     names = {
-        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
-        for path, _, own in source_files()
-        if own == room
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path, _, own in source_files() if own == room
     } - {f"parallel_frames.{room}.__init__"}
     arrows: dict[str, set[str]] = {name: set() for name in names}
     for found in ALL:

@@ -59,8 +59,8 @@ def plan_command(source: str, target: str | None, **said: Any) -> None:
 def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
     """Ask the web about every row of SOURCE and write the rows with their answers to TARGET.
 
-    SOURCE and TARGET are files (.parquet .csv .feather .arrow .json .jsonl .ndjson), or - for JSON lines through a
-    pipe; without TARGET they go to the standard output. Into Parquet, SOURCE may also be a directory, a glob or an
+    SOURCE and TARGET are files (.parquet .csv .tsv .feather .arrow .json .jsonl .ndjson), or - for JSON lines through
+    a pipe; without TARGET they go to the standard output. Into Parquet, SOURCE may also be a directory, a glob or an
     address such as s3://bucket/rows, memory is bounded, and a TARGET without an ending is a directory of parts. The
     same command again goes on where it stopped, and pays for nothing twice.
     """

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-Format = Literal["parquet", "csv", "feather", "json", "jsonl"]
+Format = Literal["parquet", "csv", "tsv", "feather", "json", "jsonl"]
 PIPE: Final = "-"
 EXTENSIONS: Final[dict[str, Format]] = {
     ".parquet": "parquet",
     ".csv": "csv",
+    ".tsv": "tsv",
     ".feather": "feather",
     ".arrow": "feather",
     ".json": "json",
@@ -58,6 +59,8 @@ def read_frame(source: str) -> pd.DataFrame:
         raise InputError(f"{source} is a directory: a directory is enriched into a Parquet target.")
     try:
         return _read(source, kind)
+    except InputError:
+        raise
     except OSError as error:
         if error.errno is None:  # pyarrow's word for a torn file
             raise InputError(f"{source} cannot be read as {kind}: {_first_line(error)}") from None
@@ -77,17 +80,25 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
         return pd.read_parquet(source)
     if kind == "feather":
         return pd.read_feather(source)
-    if kind == "csv":  # the same words for a missing cell as from file to file, or its rows would be other rows
-        from pyarrow.csv import ConvertOptions
-
-        old = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # later ones read every digit by themselves
-        exact: Any = {"float_precision": "round_trip"} if old else {}
-        frame: pd.DataFrame = pd.read_csv(
-            source, keep_default_na=False, na_values=ConvertOptions().null_values, **exact
-        )
-        return frame
+    if kind in ("csv", "tsv"):
+        return _read_csv(source)
     text = sys.stdin.buffer.read() if source == PIPE else Path(source).read_bytes()
     return _frame_of(_objects_in(text, kind))
+
+
+def _read_csv(source: str) -> pd.DataFrame:
+    """Return the rows as they are from file to file, or they would be other inputs; whole numbers with gaps stay so."""
+    import pandas as pd
+    import pyarrow as pa
+
+    from parallel_frames._parquet._source import open_source
+
+    table = open_source(source).table()
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    columns = zip(table.column_names, table.columns, strict=True)
+    return pd.DataFrame(
+        {name: cells.to_pandas(types_mapper=nullable.get if cells.null_count else None) for name, cells in columns}
+    )
 
 
 def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
@@ -188,8 +199,8 @@ def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) ->
         frame = _with_plain_index(frame)
         if kind == "feather":
             frame.to_feather(sink)
-        elif kind == "csv":
-            _with_text_cells(frame).to_csv(sink, index=False)
+        elif kind in ("csv", "tsv"):
+            _with_text_cells(frame).to_csv(sink, index=False, sep="\t" if kind == "tsv" else ",")
         else:
             _write_json(frame, sink, lines=kind == "jsonl")
     except (ValueError, TypeError) as error:

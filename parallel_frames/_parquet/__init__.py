@@ -1,10 +1,10 @@
 """Parquet to Parquet: what does not fit memory, and jobs that run for days.
 
 `enrich_parquet` does for a file what `enrich` does for a frame, with the same keys, the same checkpoint and the same
-rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_text`), what is asked of it
-(`_ask`), what is known of its rows (`_index`, filled by `_recall`) and what is to be done about them (`_agenda`), the
-network (`_look`, `_windows`, with `_ledgers` and `_views`), answers in the order of the rows (`_gather`), and writing
-(`_types`, `_write`, `_target`, `_manifest`). `_job`, `_send` and `_finish` put them together.
+rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_columns`, `_text`, `_csv`,
+`_json`), what is asked of it (`_ask`), what is known of its rows (`_index`, filled by `_recall`), what is to be done
+about them (`_agenda`), the network (`_look`, `_windows`, with `_ledgers`, `_views`), answers in the order of the rows
+(`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`). `_job`, `_send` and `_finish` put them together.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def enrich_parquet(
     ----------
     source : str or path
         A file, a directory, a glob, a directory of hive partitions, or an address such as ``s3://bucket/rows``.
-        Parquet, CSV (``.tsv`` with tabs), Feather, JSON lines, or a JSON array of objects (read whole).
+        Parquet, CSV (``.tsv`` with tabs), Feather, JSON lines, or a JSON array of objects (read whole). In a CSV
+        column of text only the empty cell is missing; among numbers or booleans ``NA``, ``null`` and the like are, too.
+        A JSON field that is of two kinds in two rows is refused.
     target : str or path, or None
         A file that ends in ``.parquet``, or a directory for parts of at most `rows_per_file` rows. It appears whole
         or not at all (a directory on an object store: a file at a time, the manifest last). None only with

@@ -14,7 +14,10 @@ import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
 from parallel_frames._parquet._address import WILD, Address, find_address, matches
-from parallel_frames._parquet._text import JsonLines, open_csv, open_json_lines, read_json_arrays
+from parallel_frames._parquet._columns import check_columns
+from parallel_frames._parquet._csv import open_csv
+from parallel_frames._parquet._json import open_json_lines, read_json_arrays
+from parallel_frames._parquet._text import TextFiles
 from parallel_frames.errors import InputError, SourceError
 
 if TYPE_CHECKING:
@@ -91,7 +94,7 @@ class Source:
             yield from self._dataset.select(names).to_batches(max_chunksize=BATCH_ROWS)
             return
         try:
-            if isinstance(self._dataset, JsonLines):
+            if isinstance(self._dataset, TextFiles):
                 yield from self._dataset.read(names)
                 return
             for fragment in self._dataset.get_fragments():
@@ -107,6 +110,10 @@ class Source:
         except (pa.ArrowException, OSError) as error:
             self.check_unchanged()
             raise SourceError(f"{self.shown} cannot be read: {_first_line(error)}.", path=self.shown) from error
+
+    def table(self) -> pa.Table:
+        """Return all rows at once; for what is known to fit memory."""
+        return pa.Table.from_batches([batch for _, batch in self.batches()], schema=self.schema)
 
     def check_unchanged(self) -> None:
         """Raise where a file is not the one that was first looked at."""
@@ -141,13 +148,8 @@ def open_source(source: str | os.PathLike[str]) -> Source:
     facts = tuple(_facts(address, paths))
     try:
         dataset = _open(address, paths, format_)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise InputError(f"source={address.shown!r} cannot be read as {format_}: {_first_line(error)}.") from error
-    if format_ in ("parquet", "feather"):
-        _check_same_schema(dataset)
-    names = dataset.schema.names
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"source={address.shown!r} has the column {twice[0]!r} more than once; rename one of them.")
     return Source(address, address.shown, format_, dataset.schema, facts, dataset)
 
 
@@ -201,10 +203,14 @@ def _open(address: Address, paths: list[str], format_: str) -> Any:
     partitioning = pads.partitioning(flavor="hive") if any("=" in path[len(base) :] for path in paths) else None
     options: dict[str, Any] = {"filesystem": address.system, "partitioning": partitioning, "partition_base_dir": base}
     if format_ in ("csv", "tsv"):
-        return open_csv(paths, delimiter="\t" if format_ == "tsv" else ",", options=options)
+        return open_csv(address, paths, delimiter="\t" if format_ == "tsv" else ",", options=options)
     if format_ == "jsonl":
         return open_json_lines(address, paths, options=options)
-    return pads.dataset(paths, format=format_, **options)
+    kind = pads.ParquetFileFormat() if format_ == "parquet" else pads.IpcFileFormat()
+    check_columns([(paths[0], kind.inspect(paths[0], address.system))])  # a dataset would refuse it in Arrow's words
+    dataset = pads.dataset(paths, format=kind, **options)
+    check_columns((fragment.path, fragment.physical_schema) for fragment in dataset.get_fragments())
+    return dataset
 
 
 def _base_of(address: Address, paths: Sequence[str]) -> str:
@@ -216,29 +222,6 @@ def _base_of(address: Address, paths: Sequence[str]) -> str:
 
 def _before_wild(path: str) -> str:
     return path[: min(path.index(mark) for mark in WILD if mark in path)].rpartition("/")[0]
-
-
-def _check_same_schema(dataset: Any) -> None:
-    """Refuse files whose columns differ: which one is right cannot be told."""
-    first: Any = None
-    where = ""
-    for fragment in dataset.get_fragments():
-        schema = fragment.physical_schema
-        if first is None:
-            first, where = schema, fragment.path
-        elif not schema.equals(first):
-            raise InputError(
-                f"{fragment.path} and {where} have different columns: {_difference(first, schema)}. Nothing was sent. "
-                "Give them one schema, or enrich them one by one."
-            )
-
-
-def _difference(one: pa.Schema, other: pa.Schema) -> str:
-    ones, others = ({f.name: f.type for f in schema} for schema in (one, other))
-    for name in dict.fromkeys([*ones, *others]):
-        if ones.get(name) != others.get(name):
-            return f"{name!r} is {others.get(name, 'missing')} in the one and {ones.get(name, 'missing')} in the other"
-    return f"their order is {', '.join(others)} in the one and {', '.join(ones)} in the other"
 
 
 def _first_line(error: BaseException) -> str:

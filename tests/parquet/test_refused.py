@@ -51,7 +51,7 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
     (place / "csvs" / "b.csv").write_text("company,m\na,1\n")
     (place / "tsv_csv" / "a.csv").write_text("company,n\na,1\n")
     (place / "tsv_csv" / "b.tsv").write_text("company\tn\na\t1\n")
-    (place / "twice.csv").write_text("a,a\n1,2\n")
+    (place / "twice.csv").write_text("a,b,a,a\n1,2,3,4\n")
     feather.write_feather(good, place / "feathers" / "a.feather")
     feather.write_feather(pa.table({"company": ["a"], "n": [1]}), place / "feathers" / "b.feather")
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["a", "a"]), place / "twice.parquet")
@@ -63,8 +63,8 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
         "no known ending": ("rows.txt", "its format is told by its ending"),
         "lines in an array's place": ("bad.json", r"name the file \.jsonl"),
         "an object": ("object.json", "holds no array of objects"),
-        "torn lines": ("bad.jsonl", "cannot be read as jsonl"),
-        "lines of two types": ("types.jsonl", "cannot be read as jsonl"),
+        "torn lines": ("bad.jsonl", r"Line 2 of .*bad\.jsonl is no JSON"),
+        "lines of two types": ("types.jsonl", "'a' is a number in line 1"),
         "a short line": ("bad.csv", "cannot be read as csv"),
         "no header": ("void.csv", "cannot be read as csv"),
         "not UTF-8": ("latin.csv", "cannot be read as csv"),
@@ -79,8 +79,8 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
         "two orders": ("order", "their order is b, a in the one and a, b in the other"),
         "two headers": ("csvs", r"b\.csv and .*a\.csv have different columns"),
         "two feather schemas": ("feathers", "have different columns"),
-        "one name twice": ("twice.parquet", "duplicate field names"),
-        "one header twice": ("twice.csv", "multiple columns named a"),
+        "one name twice": ("twice.parquet", r"twice\.parquet has 2 columns that are called 'a'.* Rename them"),
+        "one header twice": ("twice.csv", r"twice\.csv has 3 columns that are called 'a'"),
         "a type Parquet lacks": ("void.feather", "'void' as struct<>, which Parquet cannot hold"),
     }
 

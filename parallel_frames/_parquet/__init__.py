@@ -2,9 +2,10 @@
 
 `enrich_parquet` does for a file what `enrich` does for a frame, with the same keys, the same checkpoint and the same
 rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_columns`, `_text`, `_csv`,
-`_json`), what is asked of it (`_ask`), what is known of its rows (`_index`, filled by `_recall`), what is to be done
-about them (`_agenda`), the network (`_look`, `_windows`, with `_ledgers`, `_views`), answers in the order of the rows
-(`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`). `_job`, `_send` and `_finish` put them together.
+`_json`), what is asked of it (`_ask`, `_rows`), what is known of its rows (`_index`, with `_tables`, filled by
+`_recall`), what is to be done about them (`_agenda`), the network (`_look`, `_windows`, with `_ledgers`, `_views`),
+answers in the order of the rows (`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`). `_job`, `_send`
+and `_finish` put them together.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._checkpoint import read_header
-from parallel_frames._parquet._ask import read_work
 from parallel_frames._parquet._finish import raise_for_failures, write_target
 from parallel_frames._parquet._job import afford, folder_of, opened, prepared, refuse_strangers
+from parallel_frames._parquet._rows import read_work
 from parallel_frames._parquet._send import send_and_wait
 from parallel_frames._parquet._source import open_source
 from parallel_frames._parquet._target import check_target
@@ -121,8 +122,9 @@ def enrich_parquet(
     **options
         As for `enrich`: ``processor``, ``inputs``, ``input_schema``, ``where`` (``"missing"``, ``"failed"``, or a
         function that is given batches of rows), ``limit``, ``checkpoint`` (default: ``<target>.ckpt``),
-        ``on_mismatch``, ``refresh``, ``retry_failed``, ``basis``, ``status``, ``prefix``, ``if_exists``, ``on_error``,
-        ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``, ``options``, ``progress``, ``client``.
+        ``on_mismatch``, ``refresh``, ``retry_failed``, ``dedupe``, ``basis``, ``status``, ``prefix``, ``if_exists``,
+        ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``, ``options``,
+        ``progress``, ``client``.
 
     Returns
     -------
@@ -144,7 +146,8 @@ def enrich_parquet(
     -----
     Rows keep their order, and columns their Arrow types and metadata. New columns have the Arrow type that the
     schema says, in every part, and pandas reads them as nullable dtypes. Equal rows share one run across the whole
-    source. ``<target>.manifest.json`` tells what came from which group, when, at what price, with which schema.
+    source, unless ``dedupe=False``. ``<target>.manifest.json`` tells what came from which group, when, at what price,
+    with which schema.
 
     Examples
     --------

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from parallel_frames._parquet._tables import KNOWN, RUNS, TABLES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -23,43 +25,6 @@ CACHE_KIB: Final = 32 * 1024
 AT_ONCE: Final = 20_000
 STATUS_CODES: Final = {"completed": 0, "failed": 1, "cancelled": 2}
 STATUS_NAMES: Final = {code: name for name, code in STATUS_CODES.items()}
-TABLES: Final = """
-create table rows(row integer primary key, key blob);
-create table groups(number integer primary key, name text unique);
-create table outcomes(key blob, attempt int, status int, grp int, run_id text, at int, part int, offset int);
-create table receipts(key blob, attempt int, grp int, run_id text);
-create table intents(key blob, attempt int, grp int);
-create table stale(key blob primary key, attempt int) without rowid;
-"""
-# Sorted by key, so that they are made by one external sort and joined in order.
-RUNS: Final = """
-drop table if exists runs;
-create table runs(key blob primary key, row int, rows int) without rowid;
-insert into runs select key, min(row), count(*) from rows where key is not null group by key order by key;
-"""
-KNOWN: Final = """
-drop table if exists newest;
-drop table if exists ended;
-drop table if exists answered;
-drop table if exists known;
-create table newest(key blob primary key, attempt int) without rowid;
-insert into newest select key, max(attempt) from (
-    select key, attempt from outcomes union all select key, attempt from receipts
-    union all select key, attempt from intents
-) group by key order by key;
-create table ended(key blob, attempt int, status int, at int, part int, offset int, primary key (key, attempt))
-    without rowid;
-insert into ended select key, attempt, min(status), at, part, offset from outcomes
-    group by key, attempt order by key, attempt;
-create table answered(key blob primary key, attempt int, at int, part int, offset int) without rowid;
-insert into answered select key, max(attempt), at, part, offset from ended where status = 0 group by key order by key;
-create table known(key blob primary key, newest int, status int, answered int, at int, part int, offset int)
-    without rowid;
-insert into known select n.key, n.attempt, e.status, a.attempt,
-    coalesce(a.at, e.at), coalesce(a.part, e.part), coalesce(a.offset, e.offset)
-from newest n left join ended e on e.key = n.key and e.attempt = n.attempt left join answered a on a.key = n.key
-order by n.key;
-"""
 
 
 class Index:
@@ -112,6 +77,22 @@ class Index:
             )
         self.rows += plan.rows
         self.skipped += plan.skipped
+
+    def count_equals(self, start: int, keys: Sequence[str | None]) -> list[int]:
+        """Return how many rows before each, in this batch or an earlier one, have its key, and keep it for later."""
+        numbers = []
+        with self._writing() as db:
+            for key in keys:
+                counted = (
+                    "insert into equals values (?, 1) on conflict do update set rows = rows + 1 returning rows - 1"
+                )
+                numbers.append(0 if key is None else db.execute(counted, (bytes.fromhex(key),)).fetchone()[0])
+            db.executemany("insert into occurrences values (?, ?)", enumerate(numbers, start))
+        return numbers
+
+    def occurrences_of(self, rows: Iterable[int]) -> list[int]:
+        """Return what `count_equals` said of rows."""
+        return [self.line("select number from occurrences where row = ?", (row,))[0] for row in rows]
 
     def find_distinct(self) -> None:
         """Group equal rows."""

@@ -13,9 +13,10 @@ from parallel_frames._call import make_call, seconds
 from parallel_frames._checkpoint import open_store
 from parallel_frames._offline import choose_destination
 from parallel_frames._parquet._agenda import NEVER, Agenda, Counts
-from parallel_frames._parquet._ask import Asked, ask, scan_rows
+from parallel_frames._parquet._ask import Asked, ask
 from parallel_frames._parquet._index import Index
 from parallel_frames._parquet._recall import Recalled, recall_into, stale_table_of
+from parallel_frames._parquet._rows import scan_rows
 from parallel_frames._parquet._source import open_source
 from parallel_frames._parquet._write import check_added
 from parallel_frames._prices import check_cost

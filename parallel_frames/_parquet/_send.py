@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parallel_frames._bridge import run_from_anywhere
-from parallel_frames._parquet._ask import no_rows, plan_open, read_work
 from parallel_frames._parquet._job import afford
 from parallel_frames._parquet._look import look_at_groups, settle_unreadable
 from parallel_frames._parquet._manifest import time_of
 from parallel_frames._parquet._recall import Recalled
+from parallel_frames._parquet._rows import no_rows, plan_open, read_work
 from parallel_frames._parquet._windows import WINDOW_RUNS, Windows
 from parallel_frames._progress import ask as ask_somebody
 from parallel_frames._progress import showing
@@ -102,7 +102,7 @@ async def _look_and_run(job: Job, store: DirectoryStore, windows: Windows, *, se
         intents = [intent for intent in recalled.intents if intent.group_id == group_id]
         doubtful = {run.key for intent in intents for run in intent.runs}
         windows.rows_of.update({key: rows for key, _, rows in runs})
-        old.append((group_id, plan_open(job.asked, runs, inputs=doubtful), intents))
+        old.append((group_id, plan_open(job.asked, job.index, runs, inputs=doubtful), intents))
     new = read_work(job.asked, job.agenda, at_once=WINDOW_RUNS)
     await windows.run(old, new, cursors=recalled.cursors)
 

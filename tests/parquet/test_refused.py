@@ -163,7 +163,6 @@ def test_a_target_among_the_sources_files_is_refused(
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a column that is not there": ({"inputs": ["compny"]}, "compny"),
     "metadata that is not there": ({"metadata": {"id": "nr"}}, "nr"),
-    "dedupe": ({"dedupe": False}, "equal rows share one run"),
     "no checkpoint": ({"checkpoint": None}, "needs a checkpoint"),
     "a mask": ({"where": [True, False, True]}, "a mask is for frames"),
     "on_row": ({"on_row": print}, "on_row= is for frames"),
@@ -212,7 +211,7 @@ def test_no_option_of_a_frame_is_forgotten(tmp_path: Path, source: Path) -> None
     """Every option of `enrich` is taken or refused with a reason; an unknown one is a TypeError."""
     known = {field.name for field in dataclasses.fields(pf._call.Call)}
     text = pf.enrich_parquet.__doc__ or ""
-    refused = {"dedupe", "on_row", "group_id", "dtype_backend"}
+    refused = {"on_row", "group_id", "dtype_backend"}
     assert {name for name in known if f"``{name}``" not in text} == refused
     with pytest.raises(TypeError, match="no option 'proccessor'; did you mean 'processor'"):
         pf.enrich_parquet(source, tmp_path / "out.parquet", {}, proccessor="lite")

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from parallel_frames._choose import choose_rows
-from parallel_frames._inputs import make_keys
+from parallel_frames._inputs import make_keys, render_inputs
 from parallel_frames._model import Plan
 from parallel_frames._parquet._ask import frame_of
 from parallel_frames._plan import make_plan
@@ -55,7 +55,7 @@ def _plan_again(asked: Asked, index: Index, batch: pa.RecordBatch, start: int, k
     df.index = pd.Index(list(known))
     plan = _plan_rows(asked, df, occurrences=lambda _: index.occurrences_of(known))
     if list(plan.keys) != list(known.values()):
-        raise _changed(asked)
+        raise changed(asked)
     return replace(plan, positions=list(known))
 
 
@@ -105,10 +105,26 @@ def _read_inputs(asked: Asked, index: Index, wanted: Mapping[int, str]) -> dict[
     return found
 
 
-def _changed(asked: Asked) -> SourceError:
+def check_same(asked: Asked, index: Index, batch: pa.RecordBatch, start: int, known: Mapping[int, str | None]) -> None:
+    """Raise SourceError where a row of a batch does not send what it sent when the source was first read.
+
+    A file may change without a change of its size and time; an answer must not land beside another row.
+    """
+    if known:
+        df = frame_of(pa.table(batch).select(asked.columns).take([row - start for row in known]), 0)
+        rendered = render_inputs(df, asked.selection)
+        numbers = None if asked.call.dedupe else index.occurrences_of(known)
+        keys = make_keys(rendered.canonical, asked.job.hash, dedupe=asked.call.dedupe, occurrences=numbers)
+        if keys != list(known.values()):
+            raise changed(asked)
+
+
+def changed(asked: Asked) -> SourceError:
+    """Return the error for a source whose rows are not what they were."""
     return SourceError(
-        f"{asked.source.shown} changed while the job ran: its rows do not send what they sent when it began. "
-        "Run the same call again: what is answered is kept, and only inputs that are new are paid.",
+        f"{asked.source.shown} changed while the job ran: its rows do not send what they sent when it began. Nothing "
+        "was written to the target. Run the same call again: what is answered is kept, and only inputs that are new "
+        "are paid.",
         path=asked.source.shown,
     )
 

@@ -156,6 +156,14 @@ class Agenda:
         """Return the last row with something to send; -1 where there is none."""
         return int(self.index.one("select coalesce(max(row), -1) from work"))
 
+    def attempt_to_send(self, key: str) -> int | None:
+        """Return the attempt that is to be sent next of an input; None where none is."""
+        options = {"key": bytes.fromhex(key), "retry_failed": int(self.retry_failed), "stale_at": self.stale_at}
+        found = self.index.line(
+            f"select coalesce(k.newest + 1, 0) from {SEEN} where r.key = :key and {TO_SEND}", options
+        )
+        return None if found is None else int(found[0])
+
     def open_groups(self) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
         """Yield each group with runs of this source under way, or in doubt, and their key, first row and rows."""
         options = {"last": self._last_row()}

@@ -90,6 +90,11 @@ class Index:
             db.executemany("insert into occurrences values (?, ?)", enumerate(numbers, start))
         return numbers
 
+    def equals_of(self, key: str) -> int:
+        """Return how many rows `count_equals` counted with a key."""
+        found = self.line("select rows from equals where key = ?", (bytes.fromhex(key),))
+        return 0 if found is None else int(found[0])
+
     def occurrences_of(self, rows: Iterable[int]) -> list[int]:
         """Return what `count_equals` said of rows."""
         return [self.line("select number from occurrences where row = ?", (row,))[0] for row in rows]
@@ -148,6 +153,10 @@ class Index:
             db.executemany(
                 "insert into intents values (?, ?, ?)", ((bytes.fromhex(key), at, group) for key, at in runs)
             )
+
+    def claim(self, key: bytes) -> bool:
+        """Take a key for a run that the service has; return False where it was taken before."""
+        return self.lines("insert or ignore into claimed values (?)", (key,)).rowcount == 1
 
     def find_known(self) -> None:
         """Work out what is known of each key."""

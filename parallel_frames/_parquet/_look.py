@@ -10,11 +10,11 @@ from parallel_frames._parquet._ledgers import ledger_of_group
 from parallel_frames._parquet._views import Silent, WindowStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parallel_frames._checkpoint import DirectoryStore
     from parallel_frames._client import Client, Session
-    from parallel_frames._model import Plan
+    from parallel_frames._model import Plan, RunEvent, RunId
     from parallel_frames._parquet._index import Index
     from parallel_frames._progress import Progress
 
@@ -26,11 +26,12 @@ async def look_at_groups(
     client: Client,
     *,
     nothing: Plan,
+    seek: Callable[[RunEvent], RunId | None] | None,
     sends: bool,
 ) -> bool:
     """List every group of the job and adopt what is found; return whether anything was written.
 
-    `nothing` is a plan without rows.
+    `nothing` is a plan without rows; `seek` recognises runs by their input alone.
     """
     written = False
     for group_id in store.groups:
@@ -44,6 +45,7 @@ async def look_at_groups(
             group_id,
             clock=client.clock,
             include_output=awaited > max(10, ledger.group_size(group_id) // 10),
+            seek=seek,
             sends=int(sends),
         )
         await books.flush()

@@ -10,6 +10,7 @@ from parallel_frames._parquet._look import look_at_groups, settle_unreadable
 from parallel_frames._parquet._manifest import time_of
 from parallel_frames._parquet._recall import Recalled
 from parallel_frames._parquet._rows import no_rows, plan_open, read_work
+from parallel_frames._parquet._seek import ByInput
 from parallel_frames._parquet._windows import WINDOW_RUNS, Windows
 from parallel_frames._progress import ask as ask_somebody
 from parallel_frames._progress import showing
@@ -111,8 +112,12 @@ async def _look(job: Job, store: DirectoryStore, windows: Windows, recalled: Rec
     """Look at the job's groups; return whether anything was found that was not known."""
     if sends:
         await settle_unreadable(recalled.unreadable, windows.client, progress=windows.progress)
+    seek = None
+    if sends and windows.service.dialect == "seed":
+        seek = ByInput(job.asked, job.agenda, {run.key: run.attempt for each in recalled.intents for run in each.runs})
+    nothing = no_rows(job.asked)
     found = await look_at_groups(
-        job.index, store, windows.service, windows.client, nothing=no_rows(job.asked), sends=sends
+        job.index, store, windows.service, windows.client, nothing=nothing, seek=seek, sends=sends
     )
     if sends:
         for number in recalled.unreadable:

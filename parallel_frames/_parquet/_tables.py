@@ -13,6 +13,7 @@ create table outcomes(key blob, attempt int, status int, grp int, run_id text, a
 create table receipts(key blob, attempt int, grp int, run_id text);
 create table intents(key blob, attempt int, grp int);
 create table stale(key blob primary key, attempt int) without rowid;
+create table claimed(key blob primary key) without rowid;
 """
 # Sorted by key, so that they are made by one external sort and joined in order.
 RUNS: Final = """

@@ -128,6 +128,46 @@ def test_equal_rows_kept_apart_survive_a_kill(
         assert right(tmp_path / "out.parquet")
 
 
+@pytest.mark.parametrize("dedupe", [True, False])
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_restored_checkpoint_finds_runs_by_their_input_alone(
+    tmp_path: Path, enrich: Enrich, files: SimpleNamespace, dedupe: bool, ids: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that echoes no metadata, and an older copy of the checkpoint: what was sent since is not paid again."""
+    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 50)
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"company": [f"company {n % 90}" for n in range(120)]}), source, row_group_size=50)
+    runs = 90 if dedupe else 120
+    options = {"dialect": "seed", "seed_echo_metadata": False, "seed_answer_ids": ids}
+    with Simulator(files.answer, latency=(5, 20), max_per_minute=None, speed=files.SPEED, **options) as sim:
+        call: dict[str, Any] = {"client": {"base_url": sim.url}, "checkpoint": tmp_path / "ck", "dedupe": dedupe}
+        enrich(source, None, wait=False, **call)
+        assert sim.counts.runs == runs
+        (header,) = (tmp_path / "ck").rglob("header.json")
+        for name in ("receipts", "outcomes"):
+            for path in sorted((header.parent / name).glob("*.parquet"))[1:]:
+                path.unlink()
+        done = enrich(source, tmp_path / "out.parquet", **call)
+        assert (done.counts, sim.counts.runs) == ({"completed": 120}, runs)
+        assert right(tmp_path / "out.parquet")
+
+
+def test_runs_that_could_be_anybodys_stop_a_file_as_they_stop_a_frame(
+    tmp_path: Path, enrich: Enrich, files: SimpleNamespace
+) -> None:
+    """Where not even the input is echoed nothing can be decided: nothing is sent, and the call can be resumed."""
+    source = write(tmp_path / "in.parquet", range(30))
+    options = {"dialect": "seed", "seed_echo_metadata": False, "seed_echo_input": False}
+    with Simulator(files.answer, latency=(5, 20), max_per_minute=None, speed=1000.0, **options) as sim:
+        call: dict[str, Any] = {"client": {"base_url": sim.url, "clock_speed": 1000.0}, "checkpoint": tmp_path / "ck"}
+        enrich(source, None, wait=False, **call)
+        for path in [*(tmp_path / "ck").rglob("receipts/*.parquet"), *(tmp_path / "ck").rglob("outcomes/*.parquet")]:
+            path.unlink()
+        with pytest.raises(pf.errors.UndecidedError, match="could be anybody's"):
+            enrich(source, tmp_path / "out.parquet", **call)
+        assert sim.counts.runs == 30
+
+
 def test_a_frame_and_a_file_keep_equal_rows_apart_by_the_same_keys(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

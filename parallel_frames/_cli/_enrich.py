@@ -64,15 +64,14 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
     address such as s3://bucket/rows, memory is bounded, and a TARGET without an ending is a directory of parts. The
     same command again goes on where it stopped, and pays for nothing twice.
     """
-    from parallel_frames._cli._frames import PIPE, check_target
-    from parallel_frames._cli._way import choose_way, is_parquet
+    from parallel_frames._cli._frames import PIPE
+    from parallel_frames._cli._way import choose_way
 
     asked = _asked(source, target or PIPE, said)
     if said["json"] and asked.target == PIPE:
         raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
-    if not is_parquet(asked.target):
-        check_target(str(asked.target), overwrite=asked.overwrite)
     way = choose_way(asked)
+    way.check()
     if not said["yes"]:
         _agree(way.plan())
     done = way.enrich()

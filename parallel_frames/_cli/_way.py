@@ -48,6 +48,10 @@ class Done:
 class Way(Protocol):
     """From a source to a target."""
 
+    def check(self) -> None:
+        """Refuse a target that is there already or cannot be, before anything is read or asked."""
+        ...
+
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
         ...
@@ -88,6 +92,14 @@ class FileToFile:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
+
+    def check(self) -> None:
+        """Refuse a target that is there already or cannot be, before anything is read or asked."""
+        from parallel_frames._parquet._address import find_address
+        from parallel_frames._parquet._target import check_target
+
+        source = find_address(self._asked.source, what="source")
+        check_target(str(self._asked.target), source, overwrite=self._asked.overwrite)
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
@@ -133,6 +145,10 @@ class InMemory:
         self._asked = asked
         self._read: pd.DataFrame | None = None
 
+    def check(self) -> None:
+        """Refuse a target that is there already or cannot be, before anything is read or asked."""
+        check_target(self._asked.target or PIPE, overwrite=self._asked.overwrite)
+
     @property
     def frame(self) -> pd.DataFrame:
         """The source's rows, read once."""
@@ -147,7 +163,7 @@ class InMemory:
     def enrich(self) -> Done:
         """Do it, and write the target."""
         target = self._asked.target or PIPE
-        check_target(target, overwrite=self._asked.overwrite)
+        self.check()
         rehearse(self.frame, target)
         out = pf.enrich(self.frame, self._asked.schema, **self._asked.options)
         try:

@@ -3,9 +3,9 @@
 `enrich_parquet` does for a file what `enrich` does for a frame, with the same keys, the same checkpoint and the same
 rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_columns`, `_text`, `_csv`,
 `_json`), what is asked of it (`_ask`, `_rows`), what is known of its rows (`_index`, with `_tables`, filled by
-`_recall`), what is to be done about them (`_agenda`), the network (`_look`, `_windows`, with `_ledgers`, `_views`),
-answers in the order of the rows (`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`). `_job`, `_send`
-and `_finish` put them together.
+`_recall`), what is to be done about them (`_agenda`), the network (`_look` with `_seek`, `_windows`; `_ledgers`,
+`_views`), answers in the order of the rows (`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`).
+`_job`, `_send` and `_finish` put them together.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._checkpoint import read_header
+from parallel_frames._parquet._address import find_address
 from parallel_frames._parquet._finish import raise_for_failures, write_target
 from parallel_frames._parquet._job import afford, folder_of, opened, prepared, refuse_strangers
 from parallel_frames._parquet._rows import read_work
 from parallel_frames._parquet._send import send_and_wait
 from parallel_frames._parquet._source import open_source
-from parallel_frames._parquet._target import check_target
+from parallel_frames._parquet._target import check_target, prepare_target
 from parallel_frames._preview import EnrichmentPlan, dialect_of, first_body
 from parallel_frames._prices import expected_seconds
 from parallel_frames.errors import InputError
@@ -172,8 +173,12 @@ def enrich_parquet(
         )
     if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
         raise InputError(f"rows_per_file={rows_per_file!r} is no number of rows.")
+    address = None
+    if target is not None:
+        address = check_target(target, find_address(source, what="source"), overwrite=overwrite)
     found = open_source(source)
-    address = None if target is None else check_target(target, found.address, overwrite=overwrite)
+    if address is not None:
+        prepare_target(address)
     preparing = prepared(found, target, schema, options, older_than=older_than, provenance=provenance, for_sending=True)
     with preparing as job, opened(job) as store:
         send_and_wait(job, store, wait=wait)

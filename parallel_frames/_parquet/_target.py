@@ -28,12 +28,12 @@ PART: Final = re.compile(r"part-\d{5,}\.parquet$")
 
 
 def check_target(target: str | os.PathLike[str], source: Address, *, overwrite: bool) -> Address:
-    """Return where the target is to be.
+    """Return where the target is to be; nothing is read or written for it, so that it can be asked first.
 
     Raises
     ------
     InputError
-        Something is there already, it is the source, or nothing can be written there.
+        Something is there already, or it is the source.
     """
     address = find_address(target, what="target")
     ending = address.path.rstrip("/").rpartition("/")[2].rpartition(".")
@@ -53,6 +53,17 @@ def check_target(target: str | os.PathLike[str], source: Address, *, overwrite: 
             "name another."
         )
     _refuse_foreign(address)
+    return address
+
+
+def prepare_target(address: Address) -> None:
+    """Make sure, before anything is sent, that something can be written there.
+
+    Raises
+    ------
+    InputError
+        It cannot.
+    """
     if address.is_local:
         parent = address.local.parent
         try:
@@ -63,7 +74,6 @@ def check_target(target: str | os.PathLike[str], source: Address, *, overwrite: 
             raise InputError(
                 f"target={address.shown!r} cannot be written ({error.strerror or error}). Nothing was sent."
             ) from error
-    return address
 
 
 def _overlap(target: Address, source: Address) -> bool:

@@ -109,6 +109,17 @@ def test_a_source_that_is_torn_in_the_middle_is_named(
     assert sim.counts.posts == 0
 
 
+def test_a_target_is_refused_before_a_source_is_read(tmp_path: Path, enrich: Callable[..., Any]) -> None:
+    """A source of many gigabytes takes a while; what is wrong with the target is said first, and makes no folder."""
+    (tmp_path / "torn.csv").write_text("a,b\n1\n")
+    (tmp_path / "out.parquet").write_bytes(b"kept")
+    with pytest.raises(InputError, match=r"exists\. Nothing was sent"):
+        enrich(tmp_path / "torn.csv", tmp_path / "out.parquet")
+    with pytest.raises(InputError, match=r"torn\.csv.* cannot be read as csv"):
+        enrich(tmp_path / "torn.csv", tmp_path / "new" / "out.parquet")
+    assert not (tmp_path / "new").exists()
+
+
 def _targets(place: Path) -> dict[str, tuple[Any, str]]:
     folder = place / "own"
     folder.mkdir()

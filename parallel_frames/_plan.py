@@ -20,7 +20,7 @@ from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, SchemaError, UnknownColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -128,6 +128,7 @@ def make_plan(
     selection: Selection,
     chosen: np.ndarray[Any, np.dtype[np.bool_]] | None = None,
     dedupe: bool = True,
+    occurrences: Callable[[Sequence[bytes | None]], Sequence[int]] | None = None,
     metadata: Mapping[str, Hashable] | None = None,
 ) -> Plan:
     """Return the distinct runs of a frame.
@@ -136,6 +137,9 @@ def make_plan(
     ----------
     chosen : numpy.ndarray of bool, optional
         Which rows to ask about. Default: all.
+    occurrences : callable, optional
+        Tells which of the equal rows each is by their canonical forms, where `df` is a part of a table and
+        ``dedupe=False``. Default: counted in `df`.
 
     Raises
     ------
@@ -143,7 +147,7 @@ def make_plan(
         A cell that cannot travel, a spec and input over the service's size, or metadata over its limits; the
         message names the row.
     """
-    of_rows, row_keys, sent = _keyed_rows(df, job, selection, chosen, dedupe=dedupe)
+    of_rows, row_keys, sent = _keyed_rows(df, job, selection, chosen, dedupe=dedupe, occurrences=occurrences)
     of_part, part_runs = distinct(row_keys)
     first = of_rows[of_part]
     row_runs = np.full(len(df), OUTSIDE, dtype=np.int64)
@@ -170,6 +174,7 @@ def _keyed_rows(
     chosen: np.ndarray[Any, np.dtype[np.bool_]] | None,
     *,
     dedupe: bool,
+    occurrences: Callable[[Sequence[bytes | None]], Sequence[int]] | None,
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[str | None], list[bytes | None]]:
     """Return the positions of the rows asked about, their keys and what they send."""
     if chosen is not None and dedupe:
@@ -177,7 +182,8 @@ def _keyed_rows(
         rendered = render_inputs(df.iloc[of_rows], selection, numbers=of_rows.tolist())
         return of_rows, make_keys(rendered.canonical, job.hash), rendered.sent
     rendered = render_inputs(df, selection)
-    keys = make_keys(rendered.canonical, job.hash, dedupe=dedupe)
+    numbers = None if dedupe or occurrences is None else occurrences(rendered.canonical)
+    keys = make_keys(rendered.canonical, job.hash, dedupe=dedupe, occurrences=numbers)
     if chosen is None:
         return np.arange(len(df)), keys, rendered.sent
     # Which of the equal rows a row is counts the rows that are not asked about, too: its key must not depend on them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -193,6 +194,25 @@ def test_a_room_imports_from_below_only(room):
         and (room, found.ours) not in LATER and FLOORS[found.ours] >= FLOORS[room]
     ]  # fmt: skip
     assert wrong == []
+
+
+def arrows_within(room: str) -> dict[str, set[str]]:
+    """Return which module of a room imports which others of it when it is imported."""
+    names = {
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path, _, own in source_files() if own == room
+    } - {f"parallel_frames.{room}.__init__"}
+    arrows: dict[str, set[str]] = {name: set() for name in names}
+    for found in ALL:
+        module = found.path.removesuffix(".py").replace("/", ".")
+        if module in names and not (found.typing_only or found.inside_function):
+            arrows[module] |= {name for name in names if f"{found.target}.".startswith(f"{name}.")} - {module}
+    return arrows
+
+
+@pytest.mark.parametrize("room", sorted(FLOORS))
+def test_no_modules_of_a_room_import_each_other(room):
+    """Within a package, too, arrows go one way only."""
+    graphlib.TopologicalSorter(arrows_within(room)).prepare()  # a CycleError names the circle
 
 
 @pytest.mark.parametrize("room", sorted(ALONE))

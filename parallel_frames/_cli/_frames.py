@@ -48,7 +48,10 @@ def read_frame(source: str) -> pd.DataFrame:
     except OSError as error:
         if error.errno is None:  # pyarrow's word for a torn file
             raise InputError(f"{source} cannot be read as {kind}: {_first_line(error)}") from None
-        raise InputError(f"{source} cannot be read ({error.strerror}).") from None
+        gone = isinstance(error, FileNotFoundError)
+        raise InputError(
+            f"{source} does not exist." if gone else f"{source} cannot be read ({error.strerror})."
+        ) from None
     except UnicodeDecodeError as error:
         raise InputError(f"{source} cannot be read as {kind}: {error}. Save it as UTF-8.") from None
     except (ValueError, TypeError) as error:  # pandas' and pyarrow's own errors among them
@@ -66,16 +69,8 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
         return pd.read_parquet(source)
     if kind == "feather":
         return pd.read_feather(source)
-    if kind in {"csv", "tsv"}:  # the words for a missing cell as from file to file, or rows would differ
-        from pyarrow.csv import ConvertOptions
-
-        delimiter = "\t" if kind == "tsv" else ","
-        old = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # later ones read every digit by themselves
-        exact: Any = {"float_precision": "round_trip"} if old else {}
-        frame: pd.DataFrame = pd.read_csv(
-            source, sep=delimiter, keep_default_na=False, na_values=ConvertOptions().null_values, **exact
-        )
-        return frame
+    if kind in {"csv", "tsv"}:
+        return _read_csv(source)
     return _frame_of(_objects_in(_bytes_of(source), kind))
 
 
@@ -85,6 +80,21 @@ def _bytes_of(source: str) -> bytes:
     if sys.stdin is None:
         raise InputError("The standard input is closed, and the rows were to come from there; name a SOURCE.")
     return sys.stdin.buffer.read()
+
+
+def _read_csv(source: str) -> pd.DataFrame:
+    """Return the rows as they are from file to file, or they would be other inputs; whole numbers with gaps stay so."""
+    import pandas as pd
+    import pyarrow as pa
+
+    from parallel_frames._parquet._source import open_source
+
+    table = open_source(source).table()
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    columns = zip(table.column_names, table.columns, strict=True)
+    return pd.DataFrame(
+        {name: cells.to_pandas(types_mapper=nullable.get if cells.null_count else None) for name, cells in columns}
+    )
 
 
 def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:

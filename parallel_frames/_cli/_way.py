@@ -53,7 +53,7 @@ class Way(Protocol):
     """From a source to a target."""
 
     def check(self) -> None:
-        """Refuse a target that cannot be written, as far as it can be told before the source is read."""
+        """Refuse a target that is there already or cannot be, before anything is read or asked."""
         ...
 
     def plan(self) -> EnrichmentPlan:
@@ -109,7 +109,12 @@ class FileToFile:
         self._asked = asked
 
     def check(self) -> None:
-        """Leave it to the library, which looks before it sends anything."""
+        """Refuse a target that is there already or cannot be, before anything is read or asked."""
+        from parallel_frames._parquet._address import find_address
+        from parallel_frames._parquet._target import check_target
+
+        source = find_address(self._asked.source, what="source")
+        check_target(str(self._asked.target), source, overwrite=self._asked.overwrite)
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
@@ -155,6 +160,11 @@ class InMemory:
         self._asked = asked
         self._read: pd.DataFrame | None = None
 
+    def check(self) -> None:
+        """Refuse a target that is there already or cannot be, before anything is read or asked."""
+        asked = self._asked
+        check_target(asked.target or PIPE, overwrite=asked.overwrite, checkpoint=asked.options["checkpoint"])
+
     @property
     def frame(self) -> pd.DataFrame:
         """The source's rows, read once."""
@@ -170,11 +180,6 @@ class InMemory:
         if isinstance(inputs, str):
             inputs = [name for _, name, _, _ in Formatter().parse(inputs) if name]
         return list(dict.fromkeys([*(inputs or [NO_COLUMN]), *(self._asked.options["metadata"] or {}).values()]))
-
-    def check(self) -> None:
-        """Refuse a target that cannot be written."""
-        asked = self._asked
-        check_target(asked.target or PIPE, overwrite=asked.overwrite, checkpoint=asked.options["checkpoint"])
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from parallel_frames._engine._books import Books
 from parallel_frames._engine._follow import follow_group, hydrate
-from parallel_frames._engine._look import list_patiently, look_until_whole
+from parallel_frames._engine._look import list_patiently, look_until_whole, seek_among
 from parallel_frames._engine._submit import Submitter
 from parallel_frames._model import RunId
 
@@ -190,7 +190,7 @@ class Engine:
                 group_id,
                 clock=self.clock,
                 include_output=wholesale,
-                by_input=opened | unknown,
+                seek=seek_among(books, opened | unknown),
                 sends=len(submitter.queue),
             )
             whole = whole and look.flaw is None

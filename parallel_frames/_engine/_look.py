@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from parallel_frames._pace import Clock
     from parallel_frames._protocols import Service
 
+    Seek = Callable[[RunEvent], RunId | None]
+
 
 UNLINKED: Final = "it holds runs without metadata and without an input that was sent: they could be anybody's"
 
@@ -56,16 +58,15 @@ async def look_at_group(
     *,
     clock: Clock,
     include_output: bool,
-    by_input: Iterable[RunId] = (),
+    seek: Seek | None = None,
 ) -> Look:
     """Read a group's count and then its whole list, and adopt every run of ours that stands in it.
 
-    `by_input` are runs of which the service may hold nothing but the input: they are recognised by its canonical
-    form where a run carries no metadata at all. Returns the look, which says whether absence may be concluded.
+    `seek` recognises a run of ours by its input alone, where the service holds no metadata of it at all. Returns the
+    look, which says whether absence may be concluded.
     """
     acknowledged = set(books.ledger.acknowledged[group_id])
     status = await _read_status(service, group_id)
-    sought = _inputs_of(books, by_input)
     listed: set[str] = set()
     unlinked: set[str] = set()
     echoes = False
@@ -76,7 +77,7 @@ async def look_at_group(
         echoes = echoes or read_identity(event.metadata) is not None
         run = books.ledger.identify(event)
         if run is None and not event.metadata:
-            run = _by_input(event, sought)
+            run = None if seek is None else seek(event)
             if run is None and (event.input is None or service.dialect == "seed"):
                 unlinked.add(event.run_id)  # it may be any run that was ever sent
         if run is not None:
@@ -84,12 +85,12 @@ async def look_at_group(
             books.take_run(group_id, event, run)
 
     await list_patiently(
-        service, group_id, take=take, clock=clock, include_input=bool(sought), include_output=include_output
+        service, group_id, take=take, clock=clock, include_input=seek is not None, include_output=include_output
     )
     if status is None:
         return Look(listed, "its counts cannot be read")
     look = judge_look(status, listed, acknowledged)
-    if look.flaw is None and unlinked and sought and not echoes:
+    if look.flaw is None and unlinked and seek is not None and not echoes:
         return Look(listed, UNLINKED)
     return look
 
@@ -101,7 +102,7 @@ async def look_until_whole(
     *,
     clock: Clock,
     include_output: bool,
-    by_input: Iterable[RunId] = (),
+    seek: Seek | None = None,
     sends: int,
 ) -> Look:
     """Look at a group, and again where so many runs are to be sent and what is absent cannot be told yet.
@@ -114,9 +115,7 @@ async def look_until_whole(
     backoff = Backoff()
     attempt = 0
     while True:
-        look = await look_at_group(
-            service, books, group_id, clock=clock, include_output=include_output, by_input=by_input
-        )
+        look = await look_at_group(service, books, group_id, clock=clock, include_output=include_output, seek=seek)
         if look.flaw is None or not sends:
             return look
         if attempt == backoff.tries:
@@ -134,20 +133,19 @@ async def _read_status(service: Service, group_id: str) -> GroupStatus | None:
         return None
 
 
-def _inputs_of(books: Books, runs: Iterable[RunId]) -> dict[bytes, list[RunId]]:
-    """Return the runs by the canonical form of what was sent; only rows of this call's frame can be known so."""
+def seek_among(books: Books, runs: Iterable[RunId]) -> Seek | None:
+    """Return what recognises, each once, these runs of rows of this call's frame; None where there are none."""
     wanted = {run.key: run for run in runs}
     sought: defaultdict[bytes, list[RunId]] = defaultdict(list)
     if wanted:
         for entry, key in enumerate(books.plan.keys):
             if key in wanted:
                 sought[canonical_of_sent(books.plan.inputs[entry])].append(wanted[key])
-    return dict(sought)
 
+    def seek(event: RunEvent) -> RunId | None:
+        for sent in possible_inputs(event):
+            if same := sought.get(canonical_of_json(sent)):
+                return same.pop(0)
+        return None
 
-def _by_input(event: RunEvent, sought: dict[bytes, list[RunId]]) -> RunId | None:
-    """Return, once, the run that was sent with this very input."""
-    for sent in possible_inputs(event) if sought else ():
-        if same := sought.get(canonical_of_json(sent)):
-            return same.pop(0)
-    return None
+    return seek if sought else None

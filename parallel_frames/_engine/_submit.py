@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._engine._look import UNLINKED, look_at_group
+from parallel_frames._engine._look import UNLINKED, look_at_group, seek_among
 from parallel_frames._ledger import Look
 from parallel_frames._model import (
     BATCH_LIMIT,
@@ -337,6 +337,7 @@ class Submitter:
             return Look((), str(error))
 
     async def _look_for(self, group_id: str, runs: Sequence[RunId]) -> Look:
+        seek = seek_among(self.books, runs)
         return await look_at_group(
-            self._service, self.books, group_id, clock=self._clock, include_output=False, by_input=runs
+            self._service, self.books, group_id, clock=self._clock, include_output=False, seek=seek
         )

@@ -8,9 +8,10 @@ pandas; golden vectors hold it to that.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,12 @@ def make_key(canonical: bytes, job_hash: str, *, occurrence: int | None = None, 
 
 
 def make_keys(
-    canonicals: Sequence[bytes | None], job_hash: str, *, dedupe: bool = True, version: int = KEY_VERSION
+    canonicals: Sequence[bytes | None],
+    job_hash: str,
+    *,
+    dedupe: bool = True,
+    occurrences: Sequence[int] | None = None,
+    version: int = KEY_VERSION,
 ) -> list[str | None]:
     """Return the key of each canonical form, None for None.
 
@@ -62,6 +68,8 @@ def make_keys(
         The hash of the job.
     dedupe : bool, default True
         Whether equal rows share a key. If not, each has the number of its occurrence in it.
+    occurrences : sequence of int, optional
+        These numbers, where the rows are a part of a table. Default: counted from 0.
     version : int, default the current one
         Version of the key.
 
@@ -72,7 +80,7 @@ def make_keys(
     """
     check_version(version)
     if not dedupe:
-        return _numbered_keys(canonicals, job_hash, version)
+        return _numbered_keys(canonicals, job_hash, version, occurrences or _count_equal(canonicals))
     start = _start(job_hash, None, version)
     return [None if canonical is None else _finish(start, canonical) for canonical in canonicals]
 
@@ -151,16 +159,19 @@ def _finish(start: blake2b, canonical: bytes) -> str:
     return digest.hexdigest()
 
 
-def _numbered_keys(canonicals: Sequence[bytes | None], job_hash: str, version: int) -> list[str | None]:
-    seen: Counter[bytes] = Counter()
-    keys: list[str | None] = []
-    for canonical in canonicals:
-        if canonical is None:
-            keys.append(None)
-            continue
-        keys.append(make_key(canonical, job_hash, occurrence=seen[canonical], version=version))
-        seen[canonical] += 1
-    return keys
+def _numbered_keys(
+    canonicals: Sequence[bytes | None], job_hash: str, version: int, occurrences: Sequence[int]
+) -> list[str | None]:
+    return [
+        None if canonical is None else make_key(canonical, job_hash, occurrence=number, version=version)
+        for canonical, number in zip(canonicals, occurrences, strict=True)
+    ]
+
+
+def _count_equal(canonicals: Sequence[bytes | None]) -> list[int]:
+    """Return how many equal ones stand before each."""
+    seen: defaultdict[bytes | None, count[int]] = defaultdict(count)
+    return [next(seen[canonical]) for canonical in canonicals]
 
 
 def _as_dict(value: object) -> dict[Any, Any]:

@@ -1,9 +1,11 @@
 """Parquet to Parquet: what does not fit memory, and jobs that run for days.
 
 `enrich_parquet` does for a file what `enrich` does for a frame, with the same keys, the same checkpoint and the same
-rules of paying once. Its rooms: where data lies (`_places`), reading it (`_source`), what is asked of it (`_ask`),
-what is known of its rows (`_index`, filled by `_recall`), the network (`_windows`), answers in the order of the rows
-(`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`). `_job` puts them together.
+rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_columns`, `_text`, `_csv`,
+`_json`), what is asked of it (`_ask`, `_rows`), what is known of its rows (`_index`, with `_tables`, filled by
+`_recall`), what is to be done about them (`_agenda`), the network (`_look` with `_seek`, `_windows`; `_ledgers`,
+`_views`), answers in the order of the rows (`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`).
+`_job`, `_send` and `_finish` put them together.
 """
 
 from __future__ import annotations
@@ -12,19 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._checkpoint import read_header
-from parallel_frames._parquet._ask import read_work
-from parallel_frames._parquet._job import (
-    afford,
-    folder_of,
-    opened,
-    prepared,
-    raise_for_failures,
-    refuse_strangers,
-    send_and_wait,
-    write_target,
-)
+from parallel_frames._parquet._address import find_address
+from parallel_frames._parquet._finish import raise_for_failures, write_target
+from parallel_frames._parquet._job import afford, folder_of, opened, prepared, refuse_strangers
+from parallel_frames._parquet._rows import read_work
+from parallel_frames._parquet._send import send_and_wait
 from parallel_frames._parquet._source import open_source
-from parallel_frames._parquet._target import check_target
+from parallel_frames._parquet._target import check_target, prepare_target
 from parallel_frames._preview import EnrichmentPlan, dialect_of, first_body
 from parallel_frames._prices import expected_seconds
 from parallel_frames.errors import InputError
@@ -105,7 +101,9 @@ def enrich_parquet(
     ----------
     source : str or path
         A file, a directory, a glob, a directory of hive partitions, or an address such as ``s3://bucket/rows``.
-        Parquet, CSV (``.tsv`` with tabs), Feather, JSON lines, or a JSON array of objects (read whole).
+        Parquet, CSV (``.tsv`` with tabs), Feather, JSON lines, or a JSON array of objects (read whole). In a CSV
+        column of text only the empty cell is missing; among numbers or booleans ``NA``, ``null`` and the like are, too.
+        A JSON field that is of two kinds in two rows is refused.
     target : str or path, or None
         A file that ends in ``.parquet``, or a directory for parts of at most `rows_per_file` rows. It appears whole
         or not at all (a directory on an object store: a file at a time, the manifest last). None only with
@@ -125,8 +123,9 @@ def enrich_parquet(
     **options
         As for `enrich`: ``processor``, ``inputs``, ``input_schema``, ``where`` (``"missing"``, ``"failed"``, or a
         function that is given batches of rows), ``limit``, ``checkpoint`` (default: ``<target>.ckpt``),
-        ``on_mismatch``, ``refresh``, ``retry_failed``, ``basis``, ``status``, ``prefix``, ``if_exists``, ``on_error``,
-        ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``, ``options``, ``progress``, ``client``.
+        ``on_mismatch``, ``refresh``, ``retry_failed``, ``dedupe``, ``basis``, ``status``, ``prefix``, ``if_exists``,
+        ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``, ``options``,
+        ``progress``, ``client``.
 
     Returns
     -------
@@ -148,7 +147,8 @@ def enrich_parquet(
     -----
     Rows keep their order, and columns their Arrow types and metadata. New columns have the Arrow type that the
     schema says, in every part, and pandas reads them as nullable dtypes. Equal rows share one run across the whole
-    source. ``<target>.manifest.json`` tells what came from which group, when, at what price, with which schema.
+    source, unless ``dedupe=False``. ``<target>.manifest.json`` tells what came from which group, when, at what price,
+    with which schema.
 
     Examples
     --------
@@ -173,19 +173,23 @@ def enrich_parquet(
         )
     if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
         raise InputError(f"rows_per_file={rows_per_file!r} is no number of rows.")
+    address = None
+    if target is not None:
+        address = check_target(target, find_address(source, what="source"), overwrite=overwrite)
     found = open_source(source)
-    place = None if target is None else check_target(target, found.place, overwrite=overwrite)
+    if address is not None:
+        prepare_target(address)
     preparing = prepared(found, target, schema, options, older_than=older_than, provenance=provenance, for_sending=True)
     with preparing as job, opened(job) as store:
         send_and_wait(job, store, wait=wait)
         statuses: dict[str, int] = {}
         manifest = None
-        if wait and place is not None:
-            statuses, manifest = write_target(job, store, place, provenance=provenance, rows_per_file=rows_per_file)
-            raise_for_failures(job, statuses, target=place.shown)
+        if wait and address is not None:
+            statuses, manifest = write_target(job, store, address, provenance=provenance, rows_per_file=rows_per_file)
+            raise_for_failures(job, statuses, target=address.shown)
         cost = job.asked.price.of(job.count().sent)
         return EnrichedParquet(
-            target=place.shown if wait and place is not None else None,
+            target=address.shown if wait and address is not None else None,
             rows=job.index.rows,
             counts=statuses,
             cost=None if cost is None else float(cost),
@@ -240,10 +244,10 @@ def plan_parquet(
 
 
 def _preview(job: Job, header: Mapping[str, Any], *, checkpoint: str) -> EnrichmentPlan:
-    counts, price, client = job.count(), job.asked.price, job.place.client
-    job.index.plan_work(limit=job.call.limit, retry_failed=job.call.retry_failed, stale_at=job.stale_at)
+    counts, price, client = job.count(), job.asked.price, job.destination.client
+    job.agenda.plan_work()
     dialect = dialect_of(header, client.api)
-    first = next(read_work(job.asked, job.index, at_once=1), None)
+    first = next(read_work(job.asked, job.agenda, at_once=1), None)
     cost, spent = price.of(counts.to_send), price.of(counts.sent)
     seconds = expected_seconds(price, runs=counts.to_send, max_per_minute=client.max_per_minute)
     afford(job, counts)
@@ -267,7 +271,7 @@ def _preview(job: Job, header: Mapping[str, Any], *, checkpoint: str) -> Enrichm
         sends=job.asked.selection.names,
         findings=job.asked.findings,
         checkpoint=checkpoint,
-        simulated=job.place.block is not None,
+        simulated=job.destination.block is not None,
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=None if first is None else first_body(first[0], header, dialect, (0, first[1][0].attempt)),
     )

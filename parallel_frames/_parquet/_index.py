@@ -1,7 +1,7 @@
 """What is known of every row and every run of a job larger than memory, in an SQLite file that ends with the call.
 
-It answers the ledger's questions for a whole source at once: which inputs are distinct, what is answered, what is
-awaited, what is to be sent, and in which part of the checkpoint a row's answer stands. Everything it knows is in the
+It knows for a whole source at once which inputs are distinct, what the checkpoint holds of them, and in which of its
+parts a row's answer stands; what is to be done about it is not its business (`_agenda`). Everything it knows is in the
 checkpoint and the source; it is made anew for every call. Its memory is SQLite's cache, whatever the number of rows.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
+
+from parallel_frames._parquet._tables import KNOWN, RUNS, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,110 +24,7 @@ if TYPE_CHECKING:
 CACHE_KIB: Final = 32 * 1024
 AT_ONCE: Final = 20_000
 STATUS_CODES: Final = {"completed": 0, "failed": 1, "cancelled": 2}
-TABLES: Final = """
-create table rows(row integer primary key, key blob);
-create table groups(number integer primary key, name text unique);
-create table outcomes(key blob, attempt int, status int, grp int, run_id text, at int, part int, offset int);
-create table receipts(key blob, attempt int, grp int, run_id text);
-create table intents(key blob, attempt int, grp int);
-create table stale(key blob primary key, attempt int) without rowid;
-"""
-# Sorted by key, so that they are made by one external sort and joined in order.
-RUNS: Final = """
-drop table if exists runs;
-create table runs(key blob primary key, row int, rows int) without rowid;
-insert into runs select key, min(row), count(*) from rows where key is not null group by key order by key;
-"""
-KNOWN: Final = """
-drop table if exists newest;
-drop table if exists ended;
-drop table if exists answered;
-drop table if exists known;
-create table newest(key blob primary key, attempt int) without rowid;
-insert into newest select key, max(attempt) from (
-    select key, attempt from outcomes union all select key, attempt from receipts
-    union all select key, attempt from intents
-) group by key order by key;
-create table ended(key blob, attempt int, status int, at int, part int, offset int, primary key (key, attempt))
-    without rowid;
-insert into ended select key, attempt, min(status), at, part, offset from outcomes
-    group by key, attempt order by key, attempt;
-create table answered(key blob primary key, attempt int, at int, part int, offset int) without rowid;
-insert into answered select key, max(attempt), at, part, offset from ended where status = 0 group by key order by key;
-create table known(key blob primary key, newest int, status int, answered int, at int, part int, offset int)
-    without rowid;
-insert into known select n.key, n.attempt, e.status, a.attempt,
-    coalesce(a.at, e.at), coalesce(a.part, e.part), coalesce(a.offset, e.offset)
-from newest n left join ended e on e.key = n.key and e.attempt = n.attempt left join answered a on a.key = n.key
-order by n.key;
-"""
-# Each distinct input with what is known of it. What a refresh found, and what is too old, is asked again.
-SEEN: Final = "runs r left join known k on k.key = r.key left join stale s on s.key = r.key"
-STALE: Final = """(k.status is not null
-    and (coalesce(s.attempt = k.newest, 0) or (k.answered is not null and coalesce(k.at < :stale_at, 0))))"""
-TO_SEND: Final = f"""(k.key is null or {STALE}
-    or (k.status is not null and k.answered is null and :retry_failed))"""
-NEVER: Final = -(2**62)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a job's source comes to.
-
-    Attributes
-    ----------
-    rows, chosen, skipped : int
-        Rows of the source, those asked about, and of these the ones with nothing to send.
-    runs, left_out : int
-        Distinct inputs, and those beyond ``limit``.
-    answered, awaited, to_send : int
-        Runs within the limit.
-    rows_answered, rows_open : int
-        Rows of the answered runs, and of those that are awaited or to be sent.
-    sent : int
-        Runs that were ever sent for these rows.
-    known, keys : int
-        Runs of which the checkpoint knows anything, and everything it knows.
-    since : int or None
-        When the oldest of the answers came, in microseconds since 1970.
-    """
-
-    rows: int
-    chosen: int
-    skipped: int
-    runs: int
-    left_out: int
-    answered: int
-    awaited: int
-    to_send: int
-    rows_answered: int
-    rows_open: int
-    sent: int
-    known: int
-    keys: int
-    since: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One run that is to be sent.
-
-    Attributes
-    ----------
-    row : int
-        The first row with this input.
-    attempt : int
-    ended : str or None
-        The status of the attempt before; None where there was none.
-    rows : int
-        How many rows share it.
-    """
-
-    row: int
-    key: str
-    attempt: int
-    ended: str | None
-    rows: int
+STATUS_NAMES: Final = {code: name for name, code in STATUS_CODES.items()}
 
 
 class Index:
@@ -144,6 +42,18 @@ class Index:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def lines(self, query: str, options: dict[str, Any] | Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Return what a query finds."""
+        return self._db.execute(query, options)
+
+    def line(self, query: str, options: dict[str, Any] | Sequence[Any] = ()) -> Any:
+        """Return the first line that a query finds."""
+        return self.lines(query, options).fetchone()
+
+    def one(self, query: str) -> Any:
+        """Return the one value that a query finds."""
+        return self.line(query)[0]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -167,6 +77,27 @@ class Index:
             )
         self.rows += plan.rows
         self.skipped += plan.skipped
+
+    def count_equals(self, start: int, keys: Sequence[str | None]) -> list[int]:
+        """Return how many rows before each, in this batch or an earlier one, have its key, and keep it for later."""
+        numbers = []
+        with self._writing() as db:
+            for key in keys:
+                counted = (
+                    "insert into equals values (?, 1) on conflict do update set rows = rows + 1 returning rows - 1"
+                )
+                numbers.append(0 if key is None else db.execute(counted, (bytes.fromhex(key),)).fetchone()[0])
+            db.executemany("insert into occurrences values (?, ?)", enumerate(numbers, start))
+        return numbers
+
+    def equals_of(self, key: str) -> int:
+        """Return how many rows `count_equals` counted with a key."""
+        found = self.line("select rows from equals where key = ?", (bytes.fromhex(key),))
+        return 0 if found is None else int(found[0])
+
+    def occurrences_of(self, rows: Iterable[int]) -> list[int]:
+        """Return what `count_equals` said of rows."""
+        return [self.line("select number from occurrences where row = ?", (row,))[0] for row in rows]
 
     def find_distinct(self) -> None:
         """Group equal rows."""
@@ -223,6 +154,10 @@ class Index:
                 "insert into intents values (?, ?, ?)", ((bytes.fromhex(key), at, group) for key, at in runs)
             )
 
+    def claim(self, key: bytes) -> bool:
+        """Take a key for a run that the service has; return False where it was taken before."""
+        return self.lines("insert or ignore into claimed values (?)", (key,)).rowcount == 1
+
     def find_known(self) -> None:
         """Work out what is known of each key."""
         self._db.executescript(KNOWN)
@@ -246,93 +181,17 @@ class Index:
         for key, attempt in self._db.execute(query):
             yield key.lower(), attempt
 
-    def is_refreshed(self) -> bool:
-        """Return whether every marked attempt of this source was asked again."""
-        left = f"from {SEEN} where k.status is not null and s.attempt = k.newest"
-        return not self._one(f"select exists(select 1 {left})")
-
-    def group_names(self) -> list[str]:
-        """Return every group that a part names."""
-        return list(self._groups)
+    def groups(self) -> dict[str, int]:
+        """Return every group that a part names, with its number here."""
+        return dict(self._groups)
 
     def runs_of_group(self, group_id: str) -> tuple[list[tuple[str, int, str]], list[tuple[str, int, str, str]]]:
         """Return a group's receipts (key, attempt, run id) and outcomes (and status)."""
         group = self._group(group_id)
-        named = {code: name for name, code in STATUS_CODES.items()}
         receipts = self._db.execute("select hex(key), attempt, run_id from receipts where grp = ?", (group,))
         found = [(key.lower(), attempt, run_id) for key, attempt, run_id in receipts]
         outcomes = self._db.execute("select hex(key), attempt, run_id, status from outcomes where grp = ?", (group,))
-        return found, [(key.lower(), attempt, run_id, named[code]) for key, attempt, run_id, code in outcomes]
-
-    # What follows
-
-    def count(self, *, limit: int | None, retry_failed: bool, stale_at: int = NEVER) -> Counts:
-        """Return the numbers of the job."""
-        options = self._options(limit=limit, retry_failed=retry_failed, stale_at=stale_at)
-        runs, keyed, sent, known = self._line(
-            f"select count(*), coalesce(sum(r.rows), 0), coalesce(sum(k.newest + 1), 0), count(k.key) from {SEEN}"
-        )
-        awaits = "(k.key is not null and k.status is null)"
-        within, to_send, awaited, rows, rows_open, since = self._line(
-            f"""select count(*), coalesce(sum({TO_SEND}), 0), coalesce(sum({awaits}), 0), coalesce(sum(r.rows), 0),
-            coalesce(sum(case when {TO_SEND} or {awaits} then r.rows end), 0),
-            min(case when k.answered is not null and not {STALE} then k.at end)
-            from {SEEN} where r.row <= :last""",
-            options,
-        )
-        return Counts(
-            rows=self.rows,
-            chosen=keyed + self.skipped,
-            skipped=self.skipped,
-            runs=runs,
-            left_out=runs - within,
-            answered=within - to_send - awaited,
-            awaited=awaited,
-            to_send=to_send,
-            rows_answered=rows - rows_open,
-            rows_open=rows_open,
-            sent=sent,
-            known=known,
-            keys=self._one("select count(*) from known"),
-            since=since,
-        )
-
-    def plan_work(self, *, limit: int | None, retry_failed: bool, stale_at: int = NEVER) -> None:
-        """Put down what is to be sent, in the order of the rows."""
-        self._db.execute("drop table if exists work")
-        self._db.execute("create table work(row integer primary key, key blob, attempt int, ended int, rows int)")
-        self._db.execute(
-            f"""insert into work select r.row, r.key, coalesce(k.newest + 1, 0), k.status, r.rows
-            from {SEEN} where r.row <= :last and {TO_SEND} order by r.row""",
-            self._options(limit=limit, retry_failed=retry_failed, stale_at=stale_at),
-        )
-
-    def work_between(self, start: int, end: int) -> list[Work]:
-        """Return what is to be sent of the rows from `start` up to `end`."""
-        named = {code: name for name, code in STATUS_CODES.items()}
-        found = self._db.execute(
-            "select row, hex(key), attempt, ended, rows from work where row >= ? and row < ? order by row", (start, end)
-        )
-        return [Work(row, key.lower(), attempt, named.get(ended), rows) for row, key, attempt, ended, rows in found]
-
-    def last_work(self) -> int:
-        """Return the last row with something to send; -1 where there is none."""
-        return int(self._one("select coalesce(max(row), -1) from work"))
-
-    def open_groups(self, *, limit: int | None) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
-        """Yield each group with runs of this source under way, or in doubt, and their key, first row and rows."""
-        options = {"last": self._last_row(limit)}
-        for name, number in list(self._groups.items()):
-            found = self._db.execute(
-                """select distinct hex(r.key), r.row, r.rows from (
-                    select key, attempt from receipts where grp = :grp
-                    union all select key, attempt from intents where grp = :grp
-                ) t join known k on k.key = t.key and k.newest = t.attempt and k.status is null
-                join runs r on r.key = t.key where r.row <= :last order by r.row""",
-                {"grp": number, **options},
-            )
-            if lines := [(key.lower(), row, rows) for key, row, rows in found]:
-                yield name, lines
+        return found, [(key.lower(), attempt, run_id, STATUS_NAMES[code]) for key, attempt, run_id, code in outcomes]
 
     def by_group(self) -> list[dict[str, Any]]:
         """Return what each group answered of this source: runs by status, and from when to when, in microseconds."""
@@ -372,22 +231,6 @@ class Index:
         )
         for row, key, sent in found:
             yield row, key.lower() if key else None, bool(sent)
-
-    def _options(self, *, limit: int | None, retry_failed: bool, stale_at: int = NEVER) -> dict[str, Any]:
-        return {"last": self._last_row(limit), "retry_failed": int(retry_failed), "stale_at": stale_at}
-
-    def _last_row(self, limit: int | None) -> int:
-        """Return the first row of the last input within the limit."""
-        if limit is None:
-            return self.rows
-        found = self._db.execute("select row from runs order by row limit 1 offset ?", (limit - 1,)).fetchone()
-        return self.rows if found is None else int(found[0])
-
-    def _one(self, query: str) -> Any:
-        return self._line(query)[0]
-
-    def _line(self, query: str, options: dict[str, Any] | Sequence[Any] = ()) -> Any:
-        return self._db.execute(query, options).fetchone()
 
 
 def _microseconds(times: Sequence[str | None]) -> list[int | None]:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from parallel_frames._model import Json
+    from parallel_frames._parquet._address import Address
+    from parallel_frames._parquet._agenda import Counts
     from parallel_frames._parquet._ask import Asked
-    from parallel_frames._parquet._index import Counts, Index
-    from parallel_frames._parquet._places import Place
+    from parallel_frames._parquet._index import Index
 
 
 def make_manifest(
@@ -60,20 +61,20 @@ def time_of(moment: int | None, *, per_second: int = 10**6) -> str | None:
     return datetime.fromtimestamp(moment / per_second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def write_manifest(place: Place, manifest: Mapping[str, Any]) -> str:
+def write_manifest(address: Address, manifest: Mapping[str, Any]) -> str:
     """Write the manifest beside a target, whole, and return where it is."""
-    path = f"{place.path.rstrip('/')}.manifest.json"
+    path = f"{address.path.rstrip('/')}.manifest.json"
     text = json.dumps(manifest, indent=2, ensure_ascii=False).encode()
     try:
-        if place.is_local:
-            hidden = place.local.with_name(f".{place.local.name}.manifest.tmp")
+        if address.is_local:
+            hidden = address.local.with_name(f".{address.local.name}.manifest.tmp")
             hidden.write_bytes(text)
             hidden.replace(path)
         else:
-            with place.system.open_output_stream(path) as stream:
+            with address.system.open_output_stream(path) as stream:
                 stream.write(text)
     except OSError as error:
         raise TargetError(
             f"The target is written, but its manifest {path} is not ({error.strerror or error}).", path=path
         ) from error
-    return f"{place.shown.rstrip('/')}.manifest.json"
+    return f"{address.shown.rstrip('/')}.manifest.json"

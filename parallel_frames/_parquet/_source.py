@@ -13,8 +13,11 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
-from parallel_frames._parquet._places import WILD, Place, find_place, matches
-from parallel_frames._parquet._text import JsonLines, open_csv, open_json_lines, read_json_arrays
+from parallel_frames._parquet._address import WILD, Address, find_address, matches
+from parallel_frames._parquet._columns import check_columns
+from parallel_frames._parquet._csv import open_csv
+from parallel_frames._parquet._json import open_json_lines, read_json_arrays
+from parallel_frames._parquet._text import TextFiles
 from parallel_frames.errors import InputError, SourceError
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ class Source:
         In the order in which their rows stand.
     """
 
-    place: Place
+    address: Address
     shown: str
     format: str
     schema: pa.Schema
@@ -91,7 +94,7 @@ class Source:
             yield from self._dataset.select(names).to_batches(max_chunksize=BATCH_ROWS)
             return
         try:
-            if isinstance(self._dataset, JsonLines):
+            if isinstance(self._dataset, TextFiles):
                 yield from self._dataset.read(names)
                 return
             for fragment in self._dataset.get_fragments():
@@ -108,9 +111,13 @@ class Source:
             self.check_unchanged()
             raise SourceError(f"{self.shown} cannot be read: {_first_line(error)}.", path=self.shown) from error
 
+    def table(self) -> pa.Table:
+        """Return all rows at once; for what is known to fit memory."""
+        return pa.Table.from_batches([batch for _, batch in self.batches()], schema=self.schema)
+
     def check_unchanged(self) -> None:
         """Raise where a file is not the one that was first looked at."""
-        now = _facts(self.place, [each.path for each in self.files])
+        now = _facts(self.address, [each.path for each in self.files])
         for before, after in zip(self.files, now, strict=True):
             if before != after:
                 raise SourceError(
@@ -135,41 +142,36 @@ def open_source(source: str | os.PathLike[str]) -> Source:
     InputError
         There is nothing, nothing readable, or there are files of different schemas.
     """
-    place = find_place(source, what="source")
-    paths = _find_files(place)
-    format_ = _format_of(paths, shown=place.shown)
-    facts = tuple(_facts(place, paths))
+    address = find_address(source, what="source")
+    paths = _find_files(address)
+    format_ = _format_of(paths, shown=address.shown)
+    facts = tuple(_facts(address, paths))
     try:
-        dataset = _open(place, paths, format_)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"source={place.shown!r} cannot be read as {format_}: {_first_line(error)}.") from error
-    if format_ in ("parquet", "feather"):
-        _check_same_schema(dataset)
-    names = dataset.schema.names
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"source={place.shown!r} has the column {twice[0]!r} more than once; rename one of them.")
-    return Source(place, place.shown, format_, dataset.schema, facts, dataset)
+        dataset = _open(address, paths, format_)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+        raise InputError(f"source={address.shown!r} cannot be read as {format_}: {_first_line(error)}.") from error
+    return Source(address, address.shown, format_, dataset.schema, facts, dataset)
 
 
-def _find_files(place: Place) -> list[str]:
+def _find_files(address: Address) -> list[str]:
     """Return the files of an address, in the order of their names."""
-    if place.is_pattern:
-        found = _list_below(place, _before_wild(place.path))
-        paths = [path for path in found if matches(path, place.path)]
+    if address.is_pattern:
+        found = _list_below(address, _before_wild(address.path))
+        paths = [path for path in found if matches(path, address.path)]
     else:
-        kind = place.info().type
-        paths = [place.path] if kind == pafs.FileType.File else _list_below(place, place.path)
+        kind = address.info().type
+        paths = [address.path] if kind == pafs.FileType.File else _list_below(address, address.path)
         if kind == pafs.FileType.NotFound:
-            raise InputError(f"source={place.shown!r} does not exist.")
+            raise InputError(f"source={address.shown!r} does not exist.")
     if not paths:
-        raise InputError(f"source={place.shown!r} holds no file that can be read ({', '.join(FORMATS)}).")
+        raise InputError(f"source={address.shown!r} holds no file that can be read ({', '.join(FORMATS)}).")
     return sorted(paths)
 
 
-def _list_below(place: Place, base: str) -> list[str]:
+def _list_below(address: Address, base: str) -> list[str]:
     """Return the readable files below a directory; hidden ones and those that begin with _ are not data."""
     selector = pafs.FileSelector(base or ".", recursive=True, allow_not_found=True)
-    found = [info.path for info in place.system.get_file_info(selector) if info.type == pafs.FileType.File]
+    found = [info.path for info in address.system.get_file_info(selector) if info.type == pafs.FileType.File]
     visible = [path for path in found if not any(p[:1] in "._" for p in path[len(base) :].split("/") if p)]
     return [path for path in visible if _ending(path) in FORMATS]
 
@@ -189,56 +191,37 @@ def _format_of(paths: Sequence[str], *, shown: str) -> str:
     return formats.pop()
 
 
-def _facts(place: Place, paths: Sequence[str]) -> list[FileFacts]:
-    infos = place.system.get_file_info(list(paths))
+def _facts(address: Address, paths: Sequence[str]) -> list[FileFacts]:
+    infos = address.system.get_file_info(list(paths))
     return [FileFacts(info.path, int(info.size or 0), getattr(info, "mtime_ns", None)) for info in infos]
 
 
-def _open(place: Place, paths: list[str], format_: str) -> Any:
+def _open(address: Address, paths: list[str], format_: str) -> Any:
     if format_ == "json":
-        return read_json_arrays(place, paths)
-    base = _base_of(place, paths)
+        return read_json_arrays(address, paths)
+    base = _base_of(address, paths)
     partitioning = pads.partitioning(flavor="hive") if any("=" in path[len(base) :] for path in paths) else None
-    options: dict[str, Any] = {"filesystem": place.system, "partitioning": partitioning, "partition_base_dir": base}
+    options: dict[str, Any] = {"filesystem": address.system, "partitioning": partitioning, "partition_base_dir": base}
     if format_ in ("csv", "tsv"):
-        return open_csv(paths, delimiter="\t" if format_ == "tsv" else ",", options=options)
+        return open_csv(address, paths, delimiter="\t" if format_ == "tsv" else ",", options=options)
     if format_ == "jsonl":
-        return open_json_lines(place, paths, options=options)
-    return pads.dataset(paths, format=format_, **options)
+        return open_json_lines(address, paths, options=options)
+    kind = pads.ParquetFileFormat() if format_ == "parquet" else pads.IpcFileFormat()
+    check_columns([(paths[0], kind.inspect(paths[0], address.system))])  # a dataset would refuse it in Arrow's words
+    dataset = pads.dataset(paths, format=kind, **options)
+    check_columns((fragment.path, fragment.physical_schema) for fragment in dataset.get_fragments())
+    return dataset
 
 
-def _base_of(place: Place, paths: Sequence[str]) -> str:
+def _base_of(address: Address, paths: Sequence[str]) -> str:
     """Return the folder below which folders such as ``year=2024`` are partitions: the named one."""
-    if paths == [place.path]:
-        return place.path.rpartition("/")[0]
-    return _before_wild(place.path) if place.is_pattern else place.path.rstrip("/")
+    if paths == [address.path]:
+        return address.path.rpartition("/")[0]
+    return _before_wild(address.path) if address.is_pattern else address.path.rstrip("/")
 
 
 def _before_wild(path: str) -> str:
     return path[: min(path.index(mark) for mark in WILD if mark in path)].rpartition("/")[0]
-
-
-def _check_same_schema(dataset: Any) -> None:
-    """Refuse files whose columns differ: which one is right cannot be told."""
-    first: Any = None
-    where = ""
-    for fragment in dataset.get_fragments():
-        schema = fragment.physical_schema
-        if first is None:
-            first, where = schema, fragment.path
-        elif not schema.equals(first):
-            raise InputError(
-                f"{fragment.path} and {where} have different columns: {_difference(first, schema)}. Nothing was sent. "
-                "Give them one schema, or enrich them one by one."
-            )
-
-
-def _difference(one: pa.Schema, other: pa.Schema) -> str:
-    ones, others = ({f.name: f.type for f in schema} for schema in (one, other))
-    for name in dict.fromkeys([*ones, *others]):
-        if ones.get(name) != others.get(name):
-            return f"{name!r} is {others.get(name, 'missing')} in the one and {ones.get(name, 'missing')} in the other"
-    return f"their order is {', '.join(others)} in the one and {', '.join(ones)} in the other"
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from parallel_frames._checkpoint import held
-from parallel_frames._parquet._places import Place, find_place, matches
+from parallel_frames._parquet._address import Address, find_address, matches
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:
@@ -27,46 +27,56 @@ FILE_ENDINGS: Final = (".parquet", ".pq")
 PART: Final = re.compile(r"part-\d{5,}\.parquet$")
 
 
-def check_target(target: str | os.PathLike[str], source: Place, *, overwrite: bool) -> Place:
-    """Return where the target is to be.
+def check_target(target: str | os.PathLike[str], source: Address, *, overwrite: bool) -> Address:
+    """Return where the target is to be; nothing is read or written for it, so that it can be asked first.
 
     Raises
     ------
     InputError
-        Something is there already, it is the source, or nothing can be written there.
+        Something is there already, or it is the source.
     """
-    place = find_place(target, what="target")
-    ending = place.path.rstrip("/").rpartition("/")[2].rpartition(".")
+    address = find_address(target, what="target")
+    ending = address.path.rstrip("/").rpartition("/")[2].rpartition(".")
     if ending[0] and f".{ending[2]}".lower() not in FILE_ENDINGS and ending[2].lower() in {
         "csv", "tsv", "json", "jsonl", "ndjson", "feather", "arrow", "xlsx",
     }:  # fmt: skip
         raise InputError(
-            f"target={place.shown!r}: the target is Parquet: a file that ends in .parquet, or a directory for parts."
+            f"target={address.shown!r}: the target is Parquet: a file that ends in .parquet, or a directory for parts."
         )
-    if _overlap(place, source):
-        raise InputError(f"target={place.shown!r} is the source, inside it or around it; name another.")
-    if place.is_local:
-        _tidy(place.local)
-    if place.exists and not overwrite:
+    if _overlap(address, source):
+        raise InputError(f"target={address.shown!r} is the source, inside it or around it; name another.")
+    if address.is_local:
+        _tidy(address.local)
+    if address.exists and not overwrite:
         raise InputError(
-            f"target={place.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
+            f"target={address.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
             "name another."
         )
-    _refuse_foreign(place)
-    if place.is_local:
-        parent = place.local.parent
+    _refuse_foreign(address)
+    return address
+
+
+def prepare_target(address: Address) -> None:
+    """Make sure, before anything is sent, that something can be written there.
+
+    Raises
+    ------
+    InputError
+        It cannot.
+    """
+    if address.is_local:
+        parent = address.local.parent
         try:
             parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=parent):
                 pass
         except OSError as error:
             raise InputError(
-                f"target={place.shown!r} cannot be written ({error.strerror or error}). Nothing was sent."
+                f"target={address.shown!r} cannot be written ({error.strerror or error}). Nothing was sent."
             ) from error
-    return place
 
 
-def _overlap(target: Place, source: Place) -> bool:
+def _overlap(target: Address, source: Address) -> bool:
     """Return whether one of them holds the other, or the source's pattern would find the target."""
     if target.is_local != source.is_local or _scheme(target) != _scheme(source):
         return False
@@ -76,31 +86,31 @@ def _overlap(target: Place, source: Place) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
-def _scheme(place: Place) -> str:
-    return "" if place.is_local else place.shown.partition("://")[0]
+def _scheme(address: Address) -> str:
+    return "" if address.is_local else address.shown.partition("://")[0]
 
 
-def _real(place: Place) -> str:
-    return os.path.realpath(place.path) if place.is_local else place.path.strip("/")
+def _real(address: Address) -> str:
+    return os.path.realpath(address.path) if address.is_local else address.path.strip("/")
 
 
-def _refuse_foreign(place: Place) -> None:
+def _refuse_foreign(address: Address) -> None:
     """Refuse to replace what is no target of an earlier call."""
-    kind = place.info().type
-    if kind == pafs.FileType.Directory and is_file(place):
-        raise InputError(f"target={place.shown!r} is a directory; name a file that is not there.")
+    kind = address.info().type
+    if kind == pafs.FileType.Directory and is_file(address):
+        raise InputError(f"target={address.shown!r} is a directory; name a file that is not there.")
     if kind == pafs.FileType.Directory:
-        found = place.system.get_file_info(pafs.FileSelector(place.path, recursive=True))
+        found = address.system.get_file_info(pafs.FileSelector(address.path, recursive=True))
         if foreign := [info.path for info in found if not PART.match(info.base_name)]:
             raise InputError(
-                f"target={place.shown!r} holds {foreign[0]}, which is no part of a target, and would be deleted. "
+                f"target={address.shown!r} holds {foreign[0]}, which is no part of a target, and would be deleted. "
                 "Nothing was sent. Name another."
             )
 
 
-def is_file(place: Place) -> bool:
+def is_file(address: Address) -> bool:
     """Return whether the target is one file; otherwise it is a directory of parts."""
-    return place.path.lower().endswith(FILE_ENDINGS)
+    return address.path.lower().endswith(FILE_ENDINGS)
 
 
 class TargetWriter:
@@ -158,7 +168,7 @@ class TargetWriter:
 
 
 @contextmanager
-def whole_target(place: Place, schema: pa.Schema, *, rows_per_file: int) -> Iterator[TargetWriter]:
+def whole_target(address: Address, schema: pa.Schema, *, rows_per_file: int) -> Iterator[TargetWriter]:
     """Give a writer; what was written becomes the target once the block has ended well, and otherwise nothing does.
 
     Raises
@@ -166,38 +176,38 @@ def whole_target(place: Place, schema: pa.Schema, *, rows_per_file: int) -> Iter
     TargetError
         The disk is full, or the object store does not take it. The target is as it was.
     """
-    single = is_file(place)
+    single = is_file(address)
     try:
-        with _workplace(place) as folder:
+        with _workplace(address) as folder:
             writer = TargetWriter(folder, schema, rows_per_file=None if single else rows_per_file)
             try:
                 yield writer
                 writer.close()
             finally:
                 writer.abandon()
-            if place.is_local:
-                _put_local(place.local, folder, writer.files, single=single)
+            if address.is_local:
+                _put_local(address.local, folder, writer.files, single=single)
             else:
-                _put_remote(place, writer.files, single=single)
+                _put_remote(address, writer.files, single=single)
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise TargetError(
-            f"{place.shown} could not be written ({reason}). It is as it was before, and every answer is in the "
+            f"{address.shown} could not be written ({reason}). It is as it was before, and every answer is in the "
             "checkpoint: make room, and run the same call again; nothing is paid twice.",
-            path=place.shown,
+            path=address.shown,
         ) from error
 
 
 @contextmanager
-def _workplace(place: Place) -> Iterator[Path]:
+def _workplace(address: Address) -> Iterator[Path]:
     """Give a hidden folder beside a local target, so that a rename is all that is left; else a temporary one."""
-    if not place.is_local:
+    if not address.is_local:
         with tempfile.TemporaryDirectory(prefix="parallel_frames-") as name:
             yield Path(name)
         return
-    parent = place.local.parent
+    parent = address.local.parent
     with (
-        tempfile.TemporaryDirectory(dir=parent, prefix=f".{place.local.name}.", suffix=".tmp") as name,
+        tempfile.TemporaryDirectory(dir=parent, prefix=f".{address.local.name}.", suffix=".tmp") as name,
         held(Path(name) / "lock"),
     ):
         yield Path(name)
@@ -245,10 +255,10 @@ def _put_local(target: Path, folder: Path, files: list[Path], *, single: bool) -
         os.close(handle_of)
 
 
-def _put_remote(place: Place, files: list[Path], *, single: bool) -> None:
+def _put_remote(address: Address, files: list[Path], *, single: bool) -> None:
     """Put whole objects; an object store shows one only once all of it has come."""
-    system: Any = place.system
-    base = place.path.rstrip("/")
+    system: Any = address.system
+    base = address.path.rstrip("/")
     if single:
         pafs.copy_files(str(files[0]), base, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=system)
         return

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._parquet._ask import frame_of
+from parallel_frames._parquet._rows import changed, check_same
 from parallel_frames._parquet._types import PROVENANCE, check_existing, output_types, provenance_types
 from parallel_frames._telling import tell_of_enrichment
 from parallel_frames.errors import InputError
@@ -64,16 +65,26 @@ def check_added(asked: Asked, *, provenance: bool) -> None:
 
 
 def write_rows(asked: Asked, index: Index, answers: Gathered, writer: TargetWriter, schema: pa.Schema) -> Counter[str]:
-    """Write every row of the source with its answer; return the asked rows by status."""
+    """Write every row of the source with its answer; return the asked rows by status.
+
+    Raises
+    ------
+    SourceError
+        The rows are not what they were when they were asked about.
+    """
     types = added_types(asked, provenance=any(name.endswith("parallel_answered_at") for name in schema.names))
     counts: Counter[str] = Counter()
+    rows = 0
     for start, batch in asked.source.batches():
+        rows += batch.num_rows
         known = answers.between(start, start + batch.num_rows)
         columns = {name: batch.column(name) for name in batch.schema.names}
         made, statuses = _new_columns(asked, index, start=start, batch=batch, known=known, types=types)
         columns |= made
         counts.update(statuses)
         writer.write(pa.table([columns[name] for name in schema.names], schema=schema))
+    if rows != index.rows:
+        raise changed(asked)
     return counts
 
 
@@ -91,7 +102,9 @@ def _new_columns(
     outcomes: list[Outcome | None] = []
     sent: set[str] = set()
     row_runs = np.full(batch.num_rows, OUTSIDE, dtype=np.int64)
-    for row, key, is_sent in index.rows_between(start, start + batch.num_rows):
+    asked_rows = list(index.rows_between(start, start + batch.num_rows))
+    check_same(asked, index, batch, start, {row: key for row, key, _ in asked_rows})
+    for row, key, is_sent in asked_rows:
         row_runs[row - start] = SKIPPED if key is None else len(keys)
         if key is None:
             continue

@@ -27,6 +27,13 @@ with pf.offline(lambda sent: {"n": 1}, latency=(1, 20), speed=20) as sim:
         print("PAID", sim.counts.runs)
 """
 
+FILES = CODE.replace(
+    'out = df.parallel.enrich({"n": int}, CONFIRM)',
+    """df.to_parquet("in.parquet")
+        pf.enrich_parquet("in.parquet", "out.parquet", {"n": int}, CONFIRM)
+        out = pd.read_parquet("out.parquet")""",
+)
+
 pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
 
 
@@ -133,6 +140,54 @@ def test_a_pipe_gets_its_lines_and_no_bar():
     assert second.startswith("group http://127.0.0.1")
     assert re.fullmatch(r"enriched: 60 of 60 rows( - [\d,]+/min)? - \$0\.60", last)
     assert "\r" not in done.stderr
+
+
+# Files
+
+
+@pytest.fixture
+def own_directory(tmp_path, monkeypatch):
+    """Let processes begin where a test's files are."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_pipe_gets_the_lines_of_a_file_too(own_directory):
+    """From file to file the announcement, the first group's address and the end are said, and nothing moves."""
+    code = FILES.replace("CONFIRM", "limit=50")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second, last = done.stderr.splitlines()
+    assert first.startswith("60 rows → 50 runs · of the first 50 of 60 · $0.50 · ")
+    assert re.search(r" · sends company · checkpoint out\.parquet\.ckpt/", first)
+    assert re.match(r"group http://127\.0\.0\.1:\d+/", second)
+    assert re.fullmatch(r"enriched: 50 of 50 rows( · [\d,]+/min)? · \$0\.50", last)
+    assert "\r" not in done.stderr
+
+
+def test_a_file_is_enriched_in_silence_where_progress_is_false(own_directory):
+    """Nothing is said, but what the program itself prints."""
+    code = FILES.replace("CONFIRM", "progress=False")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stderr, done.stdout) == ("", "ROWS 60\nPAID 60\n")
+
+
+@pytest.mark.parametrize(("answer", "told"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED")])
+def test_a_terminal_is_asked_before_a_file_is_paid_for(own_directory, answer, told):
+    """Yes goes on; no pays nothing and writes nothing."""
+    shown = in_terminal(FILES.replace("CONFIRM", "confirm=True, progress=False"), answer=answer)
+    assert "Send 60 runs ($0.60)? [y/N]" in shown
+    assert told in shown
+    assert f"PAID {60 if told == 'ROWS 60' else 0}" in shown
+    assert (own_directory / "out.parquet").exists() == (told == "ROWS 60")
+
+
+def test_a_file_has_somebody_to_ask_or_an_error(own_directory):
+    """Where nobody can be asked confirm=True is an error that says what to do; nothing is paid or written."""
+    code = FILES.replace("CONFIRM", "confirm=True")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "InputError: confirm=True asks before anything is paid, and here is nobody to ask" in done.stderr
+    assert "PAID 0" in done.stdout
+    assert not (own_directory / "out.parquet").exists()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,9 +25,9 @@ SPEED = 60.0
 ENRICH = """
 import sys
 import parallel_frames as pf
-from parallel_frames._parquet import _job
+from parallel_frames._parquet import _send
 
-_job.WINDOW_RUNS = 300
+_send.WINDOW_RUNS = 300
 source, target, url, api, rows_per_file = sys.argv[1:]
 client = pf.Client(api_key="key", base_url=url, api=api, max_per_minute=None)
 print("ready", flush=True)
@@ -151,7 +152,7 @@ def test_whatever_a_request_or_a_stream_suffers_it_pays_once(
     tmp_path: Path, source: Path, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     """With several windows at once, every distinct input has one run and every row its answer."""
-    monkeypatch.setattr("parallel_frames._parquet._job.WINDOW_RUNS", 300)
+    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 300)
     with Simulator(files.answer, latency=(1, 30), speed=100.0, max_per_minute=None, faults=TROUBLE[trouble]) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=None)
         pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, client=client, progress=False)
@@ -162,7 +163,7 @@ def test_credit_that_runs_out_stops_the_call_and_more_credit_completes_it(
     tmp_path: Path, source: Path, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error says what is safe; no target is there until the call that completes it."""
-    monkeypatch.setattr("parallel_frames._parquet._job.WINDOW_RUNS", 200)
+    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 200)
     with Simulator(files.answer, latency=(1, 30), speed=100.0, max_per_minute=None, credit=4.0) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=None)
         with pytest.raises(pf.errors.CreditError) as caught:
@@ -215,6 +216,66 @@ def test_a_source_that_changes_under_the_call_is_noticed(
     sim.speed = files.SPEED
     enrich(source, tmp_path / "out.parquet")
     check(tmp_path / "out.parquet", source, sim)
+
+
+def swap_unseen(path: Path, one: bytes, other: bytes) -> None:
+    """Swap two texts of one length in a file, and let its size and time be as they were."""
+    before = path.stat()
+    path.write_bytes(
+        path.read_bytes().replace(one, b"#" * len(one)).replace(other, one).replace(b"#" * len(one), other)
+    )
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl", "feather"])
+@pytest.mark.parametrize("moment", ["before it is sent", "before it is written"])
+@pytest.mark.parametrize("target", ["out.parquet", "out"])
+def test_a_change_that_keeps_size_and_time_is_noticed(
+    tmp_path: Path, files: SimpleNamespace, kind: str, moment: str, target: str
+) -> None:
+    """Rows that were swapped behind the call's back never get each other's answers; the same call again is right."""
+    path = tmp_path / f"in.{kind}"
+    df = pd.DataFrame({"company": [f"company {n:03d}" for n in range(50)], "note": ["unsent"] * 50})
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pandas(df), path, compression="none", use_dictionary=False, write_statistics=False)
+    elif kind == "feather":
+        feather.write_feather(df, path, compression="uncompressed")
+    else:
+        path.write_text(df.to_csv(index=False) if kind == "csv" else df.to_json(orient="records", lines=True))
+    todo = [True]
+
+    def change() -> None:
+        if todo:
+            todo.pop()
+            swap_unseen(path, b"company 007", b"company 042")
+
+    def answer(sent: dict[str, Any]) -> Any:
+        if moment == "before it is written":
+            change()
+        return files.answer(sent)
+
+    def where(df: pd.DataFrame) -> Any:
+        if moment == "before it is sent":
+            change()
+        return df["company"].notna()
+
+    with Simulator(answer, latency=1, max_per_minute=None, speed=files.SPEED) as sim:
+        client = pf.Client(api_key="key", base_url=sim.url, clock_speed=files.SPEED, max_per_minute=None)
+        call: dict[str, Any] = {"client": client, "progress": False, "where": where, "inputs": ["company"]}
+        with pytest.raises(
+            pf.errors.SourceError, match=r"changed while the job ran: .*Nothing was written to the target"
+        ):
+            pf.enrich_parquet(path, tmp_path / target, files.SCHEMA, **call)
+        assert files.beside(tmp_path / target) == {path.name}
+        assert not (tmp_path / target).exists()
+        assert sim.counts.runs == (0 if moment == "before it is sent" else 50)
+        pf.enrich_parquet(path, tmp_path / target, files.SCHEMA, **call)
+        out = pd.read_parquet(tmp_path / target)
+        assert out["company"].iloc[7] == "company 042"
+        assert out["name"].tolist() == out["company"].str.upper().tolist()
+        files.assert_paid_once(sim, runs=50)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
     (place / "csvs" / "b.csv").write_text("company,m\na,1\n")
     (place / "tsv_csv" / "a.csv").write_text("company,n\na,1\n")
     (place / "tsv_csv" / "b.tsv").write_text("company\tn\na\t1\n")
-    (place / "twice.csv").write_text("a,a\n1,2\n")
+    (place / "twice.csv").write_text("a,b,a,a\n1,2,3,4\n")
     feather.write_feather(good, place / "feathers" / "a.feather")
     feather.write_feather(pa.table({"company": ["a"], "n": [1]}), place / "feathers" / "b.feather")
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["a", "a"]), place / "twice.parquet")
@@ -63,8 +63,8 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
         "no known ending": ("rows.txt", "its format is told by its ending"),
         "lines in an array's place": ("bad.json", r"name the file \.jsonl"),
         "an object": ("object.json", "holds no array of objects"),
-        "torn lines": ("bad.jsonl", "cannot be read as jsonl"),
-        "lines of two types": ("types.jsonl", "cannot be read as jsonl"),
+        "torn lines": ("bad.jsonl", r"Line 2 of .*bad\.jsonl is no JSON"),
+        "lines of two types": ("types.jsonl", "'a' is a number in line 1"),
         "a short line": ("bad.csv", "cannot be read as csv"),
         "no header": ("void.csv", "cannot be read as csv"),
         "not UTF-8": ("latin.csv", "cannot be read as csv"),
@@ -79,8 +79,8 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
         "two orders": ("order", "their order is b, a in the one and a, b in the other"),
         "two headers": ("csvs", r"b\.csv and .*a\.csv have different columns"),
         "two feather schemas": ("feathers", "have different columns"),
-        "one name twice": ("twice.parquet", "duplicate field names"),
-        "one header twice": ("twice.csv", "multiple columns named a"),
+        "one name twice": ("twice.parquet", r"twice\.parquet has 2 columns that are called 'a'.* Rename them"),
+        "one header twice": ("twice.csv", r"twice\.csv has 3 columns that are called 'a'"),
         "a type Parquet lacks": ("void.feather", "'void' as struct<>, which Parquet cannot hold"),
     }
 
@@ -107,6 +107,17 @@ def test_a_source_that_is_torn_in_the_middle_is_named(
     with pytest.raises(pf.errors.SourceError, match=r"in\.parquet cannot be read"):
         enrich(source, tmp_path / "out.parquet")
     assert sim.counts.posts == 0
+
+
+def test_a_target_is_refused_before_a_source_is_read(tmp_path: Path, enrich: Callable[..., Any]) -> None:
+    """A source of many gigabytes takes a while; what is wrong with the target is said first, and makes no folder."""
+    (tmp_path / "torn.csv").write_text("a,b\n1\n")
+    (tmp_path / "out.parquet").write_bytes(b"kept")
+    with pytest.raises(InputError, match=r"exists\. Nothing was sent"):
+        enrich(tmp_path / "torn.csv", tmp_path / "out.parquet")
+    with pytest.raises(InputError, match=r"torn\.csv.* cannot be read as csv"):
+        enrich(tmp_path / "torn.csv", tmp_path / "new" / "out.parquet")
+    assert not (tmp_path / "new").exists()
 
 
 def _targets(place: Path) -> dict[str, tuple[Any, str]]:
@@ -163,7 +174,6 @@ def test_a_target_among_the_sources_files_is_refused(
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a column that is not there": ({"inputs": ["compny"]}, "compny"),
     "metadata that is not there": ({"metadata": {"id": "nr"}}, "nr"),
-    "dedupe": ({"dedupe": False}, "equal rows share one run"),
     "no checkpoint": ({"checkpoint": None}, "needs a checkpoint"),
     "a mask": ({"where": [True, False, True]}, "a mask is for frames"),
     "on_row": ({"on_row": print}, "on_row= is for frames"),
@@ -212,7 +222,7 @@ def test_no_option_of_a_frame_is_forgotten(tmp_path: Path, source: Path) -> None
     """Every option of `enrich` is taken or refused with a reason; an unknown one is a TypeError."""
     known = {field.name for field in dataclasses.fields(pf._call.Call)}
     text = pf.enrich_parquet.__doc__ or ""
-    refused = {"dedupe", "on_row", "group_id", "dtype_backend"}
+    refused = {"on_row", "group_id", "dtype_backend"}
     assert {name for name in known if f"``{name}``" not in text} == refused
     with pytest.raises(TypeError, match="no option 'proccessor'; did you mean 'processor'"):
         pf.enrich_parquet(source, tmp_path / "out.parquet", {}, proccessor="lite")

@@ -1,5 +1,6 @@
 """Checkpoints that are damaged, old, in use, or belong to other rows: nothing is paid twice."""
 
+import json
 import os
 import shutil
 import signal
@@ -20,11 +21,13 @@ from parallel_frames.simulator import Simulator, faults
 
 Enrich = Callable[..., pf.EnrichedParquet]
 CALL = """
+import json
 import sys
 import parallel_frames as pf
 
 client = pf.Client(api_key="key", base_url=sys.argv[3], max_per_minute=None)
-pf.enrich_parquet(sys.argv[1], sys.argv[2], {"name": str, "length": int}, client=client, progress=False)
+options = json.loads(sys.argv[4])
+pf.enrich_parquet(sys.argv[1], sys.argv[2], {"name": str, "length": int}, client=client, progress=False, **options)
 """
 
 
@@ -34,10 +37,10 @@ def write(path: Path, numbers: range) -> Path:
     return path
 
 
-def begin(source: Path, target: Path, sim: Simulator) -> subprocess.Popen[bytes]:
+def begin(source: Path, target: Path, sim: Simulator, **options: Any) -> subprocess.Popen[bytes]:
     """Begin a call in another process."""
     environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed)}
-    command = [sys.executable, "-c", CALL, str(source), str(target), sim.url]
+    command = [sys.executable, "-c", CALL, str(source), str(target), sim.url, json.dumps(options)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
 
 
@@ -101,6 +104,92 @@ def test_two_calls_on_one_checkpoint_are_one_too_many(tmp_path: Path, sim: Simul
     assert sim.counts.runs == 50
 
 
+@pytest.mark.parametrize("moment", ["in mid-POST", "while runs are under way"])
+@pytest.mark.parametrize("options", [{}, {"dialect": "seed", "seed_echo_metadata": False}], ids=["published", "seed"])
+def test_equal_rows_kept_apart_survive_a_kill(
+    tmp_path: Path, enrich: Enrich, files: SimpleNamespace, moment: str, options: dict[str, Any]
+) -> None:
+    """dedupe=False, then SIGKILL: every row has one run, and the same call finds each by its own key."""
+    source = tmp_path / "in.parquet"
+    names = [f"company {n % 40}" for n in range(120)]
+    pq.write_table(pa.table({"company": names}), source, row_group_size=50)
+    with Simulator(files.answer, latency=(20, 60), max_per_minute=None, speed=20, **options) as sim:
+        if moment == "in mid-POST":
+            sim.add_faults(faults.slow(60_000, on="add_runs", when="after"))
+        child = begin(source, tmp_path / "out.parquet", sim, dedupe=False)
+        most = 0 if moment == "in mid-POST" else 119
+        sim.wait_until(lambda counts: counts.runs > most, timeout=60)
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        sim.clear_faults()
+        sim.speed = files.SPEED
+        done = enrich(source, tmp_path / "out.parquet", client={"base_url": sim.url}, dedupe=False)
+        assert (done.counts, sim.counts.runs, sim.counts.duplicates) == ({"completed": 120}, 120, 0)
+        assert right(tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("dedupe", [True, False])
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_restored_checkpoint_finds_runs_by_their_input_alone(
+    tmp_path: Path, enrich: Enrich, files: SimpleNamespace, dedupe: bool, ids: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that echoes no metadata, and an older copy of the checkpoint: what was sent since is not paid again."""
+    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 50)
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"company": [f"company {n % 90}" for n in range(120)]}), source, row_group_size=50)
+    runs = 90 if dedupe else 120
+    options = {"dialect": "seed", "seed_echo_metadata": False, "seed_answer_ids": ids}
+    with Simulator(files.answer, latency=(5, 20), max_per_minute=None, speed=files.SPEED, **options) as sim:
+        call: dict[str, Any] = {"client": {"base_url": sim.url}, "checkpoint": tmp_path / "ck", "dedupe": dedupe}
+        enrich(source, None, wait=False, **call)
+        assert sim.counts.runs == runs
+        (header,) = (tmp_path / "ck").rglob("header.json")
+        for name in ("receipts", "outcomes"):
+            for path in sorted((header.parent / name).glob("*.parquet"))[1:]:
+                path.unlink()
+        done = enrich(source, tmp_path / "out.parquet", **call)
+        assert (done.counts, sim.counts.runs) == ({"completed": 120}, runs)
+        assert right(tmp_path / "out.parquet")
+
+
+def test_runs_that_could_be_anybodys_stop_a_file_as_they_stop_a_frame(
+    tmp_path: Path, enrich: Enrich, files: SimpleNamespace
+) -> None:
+    """Where not even the input is echoed nothing can be decided: nothing is sent, and the call can be resumed."""
+    source = write(tmp_path / "in.parquet", range(30))
+    options = {"dialect": "seed", "seed_echo_metadata": False, "seed_echo_input": False}
+    with Simulator(files.answer, latency=(5, 20), max_per_minute=None, speed=1000.0, **options) as sim:
+        call: dict[str, Any] = {"client": {"base_url": sim.url, "clock_speed": 1000.0}, "checkpoint": tmp_path / "ck"}
+        enrich(source, None, wait=False, **call)
+        for path in [*(tmp_path / "ck").rglob("receipts/*.parquet"), *(tmp_path / "ck").rglob("outcomes/*.parquet")]:
+            path.unlink()
+        with pytest.raises(pf.errors.UndecidedError, match="could be anybody's"):
+            enrich(source, tmp_path / "out.parquet", **call)
+        assert sim.counts.runs == 30
+
+
+def test_a_frame_and_a_file_keep_equal_rows_apart_by_the_same_keys(
+    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of the equal rows a row is counts over batches, and counts the rows that are not asked about."""
+    monkeypatch.setattr("parallel_frames._parquet._source.BATCH_ROWS", 7)
+    df = pd.DataFrame({"company": [f"company {n % 4}" for n in range(50)]})
+    df.to_parquet(tmp_path / "in.parquet")
+    client = pf.Client(api_key="key", base_url=sim.url, clock_speed=files.SPEED)
+    call: dict[str, Any] = {"dedupe": False, "checkpoint": tmp_path / "ck"}
+    df.parallel.enrich(files.SCHEMA, client=client, progress=False, where=df.index >= 40, **call)
+    assert sim.counts.runs == 10
+    plan = pf.plan_parquet(tmp_path / "in.parquet", files.SCHEMA, client=client, **call)
+    assert (plan.answered, plan.to_send, plan.duplicates) == (10, 40, 0)
+    done = enrich(tmp_path / "in.parquet", tmp_path / "some.parquet", where=lambda df: df.index % 3 == 0, **call)
+    assert (done.counts, sim.counts.runs) == ({"completed": 17}, 10 + 14)
+    enrich(tmp_path / "in.parquet", tmp_path / "out.parquet", **call)
+    assert right(tmp_path / "out.parquet")
+    out = df.parallel.enrich(files.SCHEMA, client=client, progress=False, **call)
+    assert set(out["parallel_status"]) == {"completed"}
+    files.assert_paid_once(sim, runs=50)
+
+
 def test_a_checkpoint_that_moved_goes_on_elsewhere(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace
 ) -> None:
@@ -145,10 +234,7 @@ def test_a_refresh_that_is_killed_goes_on(
     """Rows that the killed refresh asked already are not asked a third time."""
     source = write(tmp_path / "in.parquet", range(1_500))
     enrich(source, tmp_path / "out.parquet")
-    code = CALL.replace("progress=False", "progress=False, refresh=True, overwrite=True")
-    environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed)}
-    command = [sys.executable, "-c", code, str(source), str(tmp_path / "out.parquet"), sim.url]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    child = begin(source, tmp_path / "out.parquet", sim, refresh=True, overwrite=True)
     sim.wait_until(lambda counts: counts.runs > 1_500, timeout=60)
     child.send_signal(signal.SIGKILL)
     child.communicate()

@@ -19,7 +19,7 @@ WILD: Final = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Address:
     """A path in a file system.
 
     Attributes
@@ -70,7 +70,7 @@ def _fits(parts: list[str], marks: list[str]) -> bool:
     return bool(parts) and fnmatch.fnmatchcase(parts[0], marks[0]) and _fits(parts[1:], marks[1:])
 
 
-def find_place(address: str | os.PathLike[str], *, what: str) -> Place:
+def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
     """Return where an address points.
 
     Raises
@@ -78,15 +78,15 @@ def find_place(address: str | os.PathLike[str], *, what: str) -> Place:
     InputError
         No file system of that name is known here.
     """
-    text = str(address)
+    text = str(given)
     if not text:
         raise InputError(f"{what} is empty; name a file, a directory or an address.")
     scheme, found, rest = text.partition("://")
     if not found:
         path = Path(text).expanduser().absolute()
-        return Place(pafs.LocalFileSystem(), str(path), text, is_local=True)
+        return Address(pafs.LocalFileSystem(), str(path), text, is_local=True)
     if scheme == "file":
-        return Place(pafs.LocalFileSystem(), rest, text, is_local=True)
+        return Address(pafs.LocalFileSystem(), rest, text, is_local=True)
     if "@" in rest.partition("/")[0]:
         raise InputError(f"{what} holds a user name or a secret; leave it to the environment, as {scheme} does.")
     try:
@@ -98,7 +98,7 @@ def find_place(address: str | os.PathLike[str], *, what: str) -> Place:
             system, inner = _by_fsspec(scheme, text)
     except (OSError, ValueError) as error:
         raise InputError(f"{what}={text!r} cannot be reached: {error}.") from error
-    return Place(system, inner, text, is_local=False)
+    return Address(system, inner, text, is_local=False)
 
 
 def _by_fsspec(scheme: str, text: str) -> tuple[Any, str]:

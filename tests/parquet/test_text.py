@@ -1,0 +1,193 @@
+"""CSV and JSON lines do not say their types: which type a column has, and which of its cells are missing."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames._cli._frames import read_frame
+from parallel_frames._parquet._source import open_source
+from parallel_frames.errors import InputError
+from parallel_frames.simulator import Simulator
+
+# What stands there; the type that is found; what is read.
+COLUMNS: dict[str, tuple[list[str], str, list[Any]]] = {
+    "text": (["a", "b"], "string", ["a", "b"]),
+    "Namibia": (["DE", "NA", ""], "string", ["DE", "NA", None]),
+    "Mr Null": (["null", "None", "nan", "x"], "string", ["null", "None", "nan", "x"]),
+    "nothing but Namibia": (["NA", "", "NA"], "string", ["NA", None, "NA"]),
+    "nothing": (["", "", ""], "null", [None, None, None]),
+    "whole numbers": (["1", " 2", "-3", "007"], "int64", [1, 2, -3, 7]),
+    "whole numbers with gaps": (["1", "", "NA", "nan", "null", "None", "N/A"], "int64", [1, *[None] * 6]),
+    "numbers": (["1", "2.5", ".5", "1.", "-1e3"], "double", [1.0, 2.5, 0.5, 1.0, -1000.0]),
+    "numbers with gaps": (["0.1", "NaN", "", "#N/A"], "double", [0.1, None, None, None]),
+    "booleans": (["true", "False", "TRUE"], "bool", [True, False, True]),
+    "booleans with gaps": (["", "NA", "false"], "bool", [None, None, False]),
+    "booleans and a number": (["true", "1"], "string", ["true", "1"]),
+    "numbers and a word": (["1", "NA", "x"], "string", ["1", "NA", "x"]),
+    "more than 63 bits": (["18446744073709551615", "1"], "uint64", [2**64 - 1, 1]),
+    "more than 64 bits": (["18446744073709551616", "1"], "string", ["18446744073709551616", "1"]),
+    "both signs and 64 bits": (["18446744073709551615", "-1"], "string", ["18446744073709551615", "-1"]),
+    "hexadecimal": (["0x1F", "0x20"], "string", ["0x1F", "0x20"]),
+    "telephones": (["+49123", "+49124"], "string", ["+49123", "+49124"]),
+    "dates": (["2024-01-02", "NA"], "string", ["2024-01-02", "NA"]),
+    "times": (["12:30", ""], "string", ["12:30", None]),
+    "infinity": (["inf", "1.5"], "string", ["inf", "1.5"]),
+    "other digits": (["\u0661", "1"], "string", ["\u0661", "1"]),
+}
+
+
+def as_csv(cells: list[str], *, delimiter: str = ",") -> str:
+    """Return a table whose second column has these cells."""
+    return "\n".join([f"row{delimiter}cell", *[f"r{at}{delimiter}{cell}" for at, cell in enumerate(cells)]]) + "\n"
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+def test_a_csv_columns_type_and_gaps(tmp_path: Path, what: str) -> None:
+    """Only the empty cell is missing in text; among numbers or booleans the usual words are, too."""
+    cells, type_, expected = COLUMNS[what]
+    for name, delimiter in (("rows.csv", ","), ("rows.tsv", "\t")):
+        (tmp_path / name).write_text(as_csv(cells, delimiter=delimiter))
+        table = open_source(tmp_path / name).table()
+        assert (str(table.schema.field("cell").type), table.column("cell").to_pylist()) == (type_, expected)
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+@pytest.mark.parametrize("turn", ["early", "late"])
+def test_a_column_is_the_same_in_every_part_of_a_large_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, turn: str
+) -> None:
+    """The cell that decides may be the first or the last of many blocks, or stand in another file."""
+    monkeypatch.setattr("parallel_frames._parquet._csv.BLOCK_BYTES", 256)
+    cells, type_, expected = COLUMNS[what]
+    cells, expected = (cells, expected) if turn == "early" else (cells[::-1], expected[::-1])
+    many, values = [cells[0]] * 100 + cells, [expected[0]] * 100 + expected
+    (tmp_path / "rows.csv").write_text(as_csv(many))
+    table = open_source(tmp_path / "rows.csv").table()
+    assert (str(table.schema.field("cell").type), table.column("cell").to_pylist()) == (type_, values)
+    (tmp_path / "parts").mkdir()
+    for at, part in enumerate((many[:50], many[50:])):
+        (tmp_path / "parts" / f"{at}.csv.gz").write_bytes(gzip.compress(as_csv(part).encode()))
+    parts = open_source(tmp_path / "parts").table()
+    assert (parts.schema, parts.column("cell")) == (table.schema, table.column("cell"))
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv"])
+def test_the_command_line_reads_into_memory_what_it_reads_from_file_to_file(
+    tmp_path: Path, what: str, name: str
+) -> None:
+    """Gaps are gaps and texts are texts in both, and a whole number beside a gap stays whole."""
+    cells, _, expected = COLUMNS[what]
+    (tmp_path / name).write_text(as_csv(cells, delimiter="\t" if name == "rows.tsv" else ","))
+    found = read_frame(str(tmp_path / name))["cell"].astype(object)
+    assert [None if gap else cell for cell, gap in zip(found, found.isna(), strict=True)] == expected
+
+
+def test_namibia_is_asked_about_whichever_way_its_row_goes(
+    tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], files: Any
+) -> None:
+    """A file and the frame of the command line send ``NA``, and share the run."""
+    (tmp_path / "rows.csv").write_text("company,code,size\nDe Beers,NA,1\nSiemens,DE,NA\nNobody,,2\n")
+    enrich(tmp_path / "rows.csv", tmp_path / "out.parquet", checkpoint=tmp_path / "ck")
+    sent = [{"company": "De Beers", "code": "NA", "size": 1}, {"company": "Siemens", "code": "DE"}]
+    assert [run.input for run in sim.runs()] == [*sent, {"company": "Nobody", "size": 2}]
+    frame = read_frame(str(tmp_path / "rows.csv"))
+    client = pf.Client(api_key="key", base_url=sim.url, clock_speed=files.SPEED)
+    frame.parallel.enrich(files.SCHEMA, client=client, checkpoint=tmp_path / "ck", progress=False)
+    files.assert_paid_once(sim, runs=3)
+    assert pd.read_parquet(tmp_path / "out.parquet")["code"].tolist()[:2] == ["NA", "DE"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_the_folders_alone_may_be_asked_for(tmp_path: Path, kind: str) -> None:
+    """A partition's column has a cell for every row, also where nothing else is read."""
+    for year in (2023, 2024):
+        part = tmp_path / f"year={year}"
+        part.mkdir()
+        (part / f"rows.{kind}").write_text('{"n": 1}\n{"n": 2}\n' if kind == "jsonl" else "n\n1\n2\n")
+    found = [batch.to_pydict() for _, batch in open_source(tmp_path).batches(["year"])]
+    assert found == [{"year": [2023, 2023]}, {"year": [2024, 2024]}]
+
+
+# JSON
+
+LINES: dict[str, tuple[list[Any], str, list[Any]]] = {
+    "whole numbers and others": ([1, 2.5, None], "double", [1.0, 2.5, None]),
+    "others and whole numbers": ([2.5, 1], "double", [2.5, 1.0]),
+    "null and objects": ([None, {"a": 1}], "struct<a: int64>", [None, {"a": 1}]),
+    "objects with other fields": (
+        [{"a": 1}, {"b": "x"}, {"a": 1.5}],
+        "struct<a: double, b: string>",
+        [{"a": 1.0, "b": None}, {"a": None, "b": "x"}, {"a": 1.5, "b": None}],
+    ),
+    "null and lists": ([None, [], [1], [1.5]], "list<item: double>", [None, [], [1.0], [1.5]]),
+    "words for nothing": (["NA", "null", None, ""], "string", ["NA", "null", None, ""]),
+    "dates and texts": (["2024-01-02", "soon"], "string", ["2024-01-02", "soon"]),
+}
+CLASHES: dict[str, tuple[list[Any], str]] = {
+    "a number and text": ([1, None, "1a"], "The field 'cell' is a number in {} 1 of {} and text in {} 3 of {}"),
+    "text and an object": (["x", {"a": 1}], "'cell' is text in {} 1 of {} and an object in {} 2 of {}"),
+    "an object and a list": ([{"a": 1}, [1]], "'cell' is an object in {} 1 of {} and a list in {} 2 of {}"),
+    "a truth and a number": ([True, 1], "'cell' is true or false in {} 1 of {} and a number in {} 2 of {}"),
+    "something within": ([{"a": 1}, {"a": "x"}], r"'cell\.a' is a number in {} 1 of {} and text in {} 2 of {}"),
+    "members of a list": ([[1], [None, "x"]], r"'cell\[\]' is a number in {} 1 of {} and text in {} 2 of {}"),
+}
+
+
+@pytest.mark.parametrize("what", LINES)
+@pytest.mark.parametrize("block", [64, 2**20])
+def test_a_json_fields_type_holds_for_all_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, block: int
+) -> None:
+    """Numbers widen and null is of any type, within a block and beyond it, in lines and in arrays."""
+    monkeypatch.setattr("parallel_frames._parquet._json.BLOCK_BYTES", block)
+    cells, type_, expected = LINES[what]
+    rows = [{"row": f"row number {at}", "cell": cell} for at, cell in enumerate(cells)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    for name in ("rows.jsonl", "rows.json"):
+        table = open_source(tmp_path / name).table()
+        assert (str(table.schema.field("cell").type), table.column("cell").to_pylist()) == (type_, expected)
+
+
+@pytest.mark.parametrize("what", CLASHES)
+@pytest.mark.parametrize("block", [64, 2**20])
+def test_a_json_field_of_two_kinds_is_refused_with_both_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sim: Simulator, enrich: Callable[..., Any], what: str, block: int
+) -> None:
+    """The field, both kinds and both lines are named before anything is sent, and what to do."""
+    monkeypatch.setattr("parallel_frames._parquet._json.BLOCK_BYTES", block)
+    cells, words = CLASHES[what]
+    rows = [{"company": f"company {at}", "cell": cell} for at, cell in enumerate(cells)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    for name, unit in (("rows.jsonl", "line"), ("rows.json", "row")):
+        where = rf".*{name}".replace(".json", r"\.json")
+        with pytest.raises(InputError, match=words.format(unit, where, unit, where)) as caught:
+            enrich(tmp_path / name, tmp_path / "out.parquet")
+        assert "Nothing was sent. Write it in one way in every row" in str(caught.value)
+    assert sim.counts.posts == 0
+
+
+def test_lines_are_counted_over_empty_ones_and_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line's number is the one that an editor shows, in the file it stands in."""
+    monkeypatch.setattr("parallel_frames._parquet._json.BLOCK_BYTES", 50)
+    (tmp_path / "a.jsonl").write_text("\n\n" + '{"n": 1}\r\n\n' * 20)
+    (tmp_path / "b.jsonl").write_text('{"n": null}\n' * 9 + "\n \n" + '{"n": "x"}\n')
+    with pytest.raises(InputError, match=r"a number in line 3 of .*a\.jsonl and text in line 12 of .*b\.jsonl"):
+        open_source(tmp_path / "*.jsonl")
+    (tmp_path / "b.jsonl").write_text('{"n": 2}\n\n[3]\n')
+    with pytest.raises(InputError, match=r"Line 3 of .*b\.jsonl is no object"):
+        open_source(tmp_path / "*.jsonl")
+
+
+def test_mixed_fields_of_json_stay_as_they_are_in_memory(tmp_path: Path) -> None:
+    """A frame's cells may be of several kinds: the command line sends each as it stands."""
+    (tmp_path / "rows.jsonl").write_text('{"cell": 1}\n{"cell": "1a"}\n{"cell": {"a": 1.5}}\n{"cell": null}\n')
+    assert read_frame(str(tmp_path / "rows.jsonl"))["cell"].tolist() == [1, "1a", {"a": 1.5}, None]

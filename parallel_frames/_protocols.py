@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from parallel_frames._model import (
         DialectName,
@@ -67,6 +68,10 @@ class Service(Protocol):
 
     async def group_status(self, group_id: str) -> GroupStatus:
         """Return the counts of a group."""
+        ...
+
+    def turn_to_stream(self, *, useless: int) -> AbstractAsyncContextManager[Callable[[], None]]:
+        """Wait for a turn to hear events, after so many without news; the block may be broken off for others."""
         ...
 
     def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Event, None]:

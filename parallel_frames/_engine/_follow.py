@@ -1,6 +1,7 @@
 """Hearing how runs end: a group's event stream, reconnected at its cursor, and the outputs that did not come with it.
 
-The end of a stream proves nothing, and neither does its silence: when it told nothing new, the group is asked.
+The end of a stream proves nothing, and neither does its silence: when it told nothing new, the group is asked. Where
+there are more groups than may be heard at a time, they take turns, and silent ones come last.
 """
 
 from __future__ import annotations
@@ -35,20 +36,26 @@ def is_awaited(books: Books, group_id: str) -> bool:
     return any(run in books.waiting for run in awaited.values())
 
 
-async def follow_group(group_id: str, *, books: Books, service: Service, clock: Clock) -> None:
-    """Hear a group's events until cancelled."""
+async def follow_group(group_id: str, *, books: Books, service: Service, clock: Clock, is_new: bool) -> None:
+    """Hear a group's events until cancelled; a new group's come first."""
     cursor = books.track(group_id).durable
     backoff = Backoff(first=0.2)
     quiet = 0
+    useless = int(not is_new)
     while True:
         while not is_awaited(books, group_id):
             await books.news()
         heard = False
         try:
-            async with aclosing(service.stream_events(group_id, last_event_id=cursor)) as events:
+            async with (
+                service.turn_to_stream(useless=useless) as use,
+                aclosing(service.stream_events(group_id, last_event_id=cursor)) as events,
+            ):
                 async for event in events:
                     cursor = event.event_id or cursor
-                    heard |= books.take_event(group_id, event)
+                    if books.take_event(group_id, event):
+                        heard = True
+                        use()
                     if isinstance(event, OtherEvent) and event.type == "error":
                         logger.warning("group %s: the stream reports %s", group_id, event.message)
         except RejectedError:
@@ -58,7 +65,7 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
             continue
         except (UnavailableError, RateLimitError) as error:
             logger.debug("group %s: %s", group_id, error)
-        quiet = 0 if heard else quiet + 1
+        quiet, useless = (0, 0) if heard else (quiet + 1, useless + 1)
         if quiet and is_awaited(books, group_id):
             await ask_group(group_id, books=books, service=service, clock=clock)
             await clock.sleep(backoff.wait(quiet - 1))

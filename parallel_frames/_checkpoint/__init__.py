@@ -28,12 +28,19 @@ from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._lock import held
 from parallel_frames._checkpoint._memory import MemoryStore
 from parallel_frames._checkpoint._places import Place, check_path, place_of
-from parallel_frames._checkpoint._recall import CURSORS, Peek, Remembered, peek_folder, read_intent, read_stale
+from parallel_frames._checkpoint._recall import (
+    Peek,
+    Remembered,
+    cursors_of,
+    peek_folder,
+    read_intent,
+    read_stale,
+    replaced_by,
+)
 from parallel_frames._checkpoint._store import DirectoryStore
 from parallel_frames._checkpoint._writer import is_being_written
 
 __all__ = [
-    "CURSORS",
     "Checkpoint",
     "DirectoryStore",
     "MemoryStore",
@@ -45,6 +52,7 @@ __all__ = [
     "check_path",
     "choose_folder",
     "compact_job",
+    "cursors_of",
     "held",
     "in_thread",
     "is_being_written",
@@ -59,4 +67,5 @@ __all__ = [
     "read_part",
     "read_stale",
     "remove_job",
+    "replaced_by",
 ]

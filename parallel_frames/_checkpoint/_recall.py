@@ -19,6 +19,8 @@ from parallel_frames._checkpoint._tables import (
 from parallel_frames.errors import CheckpointCorruptError, CheckpointError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from parallel_frames._checkpoint._places import Place
     from parallel_frames._model import Intent, Outcome, Receipt
 
@@ -107,15 +109,25 @@ def _recall_outcomes(place: Place, *, repair: bool) -> tuple[list[Outcome], dict
             if repair:
                 set_aside(path, reason=f"it has the columns {table.column_names}")
             continue
-        about = table.schema.metadata or {}
-        cursors |= json.loads(about.get(CURSORS, b"{}"))
-        replaced |= set(json.loads(about.get(REPLACES, b"[]")))
+        cursors |= cursors_of(table)
+        replaced |= replaced_by(table)
         for outcome in outcomes_of(table):
             outcomes[outcome.key, outcome.attempt, outcome.run_id] = outcome
     for number, _, path in parts:  # a compaction that died before it tidied up
         if repair and number in replaced:
             path.remove()
     return list(outcomes.values()), cursors
+
+
+def cursors_of(table: pa.Table) -> dict[str, str]:
+    """Return the cursors of the streams that an outcomes part covers."""
+    cursors: dict[str, str] = json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
+    return cursors
+
+
+def replaced_by(table: pa.Table) -> set[int]:
+    """Return the numbers of the parts that a part holds whole: a compaction put them together."""
+    return set(json.loads((table.schema.metadata or {}).get(REPLACES, b"[]")))
 
 
 def read_stale(folder: Place) -> dict[str, int] | None:

@@ -17,7 +17,7 @@ from parallel_frames._checkpoint._files import (
     write_part,
     write_table,
 )
-from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, read_stale, recall_folder
+from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, cursors_of, read_stale, recall_folder
 from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, stale_table, table_of
 from parallel_frames._model import Receipt
 
@@ -49,6 +49,7 @@ class DirectoryStore:
             guarded(place, place.make_folder)
         self._written = sum(1 for _ in list_parts(self._outcomes))
         self._unproven: list[str] = []
+        self._lost: list[str] = []
         self._next = {place: itertools.count(_last_number(place) + 1) for place in (self._receipts, self._outcomes)}
 
     @property
@@ -85,6 +86,11 @@ class DirectoryStore:
         """Return all that is stored, setting aside what cannot be read."""
         return recall_folder(self.folder, repair=True)
 
+    def take_lost(self) -> list[str]:
+        """Return, once, the outcome parts that turned out damaged when they were put together, and were set aside."""
+        lost, self._lost = self._lost, []
+        return lost
+
     # Writing
 
     async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
@@ -98,6 +104,11 @@ class DirectoryStore:
         self._writer.check()
         with whole_file(self.folder / "header.json", exclusive=False) as sink:
             sink.write((json.dumps(self.header, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def keep_header(self) -> None:
+        """Write the header of a job that has a group; one that was refused before it had any leaves no job behind."""
+        if self.header["groups"]:
+            self.write_header()
 
     def unfinished_refresh(self) -> dict[str, int] | None:
         """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
@@ -121,7 +132,7 @@ class DirectoryStore:
         """Write into the header that the answers are a simulator's."""
         if simulated and not self.header.get("simulated"):
             self.header["simulated"] = True
-            self.write_header()
+            self.keep_header()
 
     async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:
         """Make a batch's intent durable and return its number.
@@ -204,12 +215,17 @@ class DirectoryStore:
 
     def _put_together(self, parts: Sequence[tuple[int, Place]]) -> None:
         found = read_parts([path for _, path in parts], repair=True)
-        tables = [table for table in found if table is not None]
+        tables = []
+        for (_, path), table in zip(parts, found, strict=True):
+            if table is None:
+                self._lost.append(path.name)
+            else:
+                tables.append(table)
         if not tables:
             return
         cursors: dict[str, str] = {}
         for table in tables:
-            cursors |= json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
+            cursors |= cursors_of(table)
         whole = pa.concat_tables([table.select(OUTCOME_SCHEMA.names).cast(OUTCOME_SCHEMA) for table in tables])
         replaces = [number for number, _ in parts]
         self._write_outcomes(self._take_number(self._outcomes), whole, cursors=cursors, replaces=replaces)

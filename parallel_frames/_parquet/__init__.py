@@ -111,7 +111,8 @@ def enrich_parquet(
     provenance : bool, default False
         Add ``parallel_run_id``, ``parallel_group_id`` and ``parallel_answered_at`` to each row.
     older_than : str, float or timedelta, optional
-        Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds.
+        Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds. Where that failed, the row
+        counts as old as the failure.
     rows_per_file : int, default 1,000,000
         The size of a part.
     wait : bool, default True

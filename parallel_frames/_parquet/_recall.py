@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint import CURSORS, list_parts, read_intent, read_part
+from parallel_frames._checkpoint import cursors_of, list_parts, read_intent, read_part, replaced_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Intent
     from parallel_frames._parquet._index import Index
 
-OUTCOME_COLUMNS: Final = ["key", "attempt", "status", "group_id", "run_id", "modified_at"]
+OUTCOME_COLUMNS: Final = ["key", "attempt", "status", "group_id", "run_id", "modified_at", "created_at"]
 RECEIPT_COLUMNS: Final = ["key", "attempt", "group_id", "run_id"]
 
 
@@ -40,9 +39,19 @@ def recall_into(index: Index, folder: Place, *, repair: bool) -> Recalled:
     index.forget_checkpoint()
     cursors: dict[str, str] = {}
     intents = _recall_receipts(index, folder / "receipts", repair=repair)
-    for number, table in outcome_parts(folder, columns=OUTCOME_COLUMNS, repair=repair):
+    there: dict[int, Place] = {}
+    for number, path, table in _outcome_parts(folder / "outcomes", repair=repair):
+        replaced = replaced_by(table) & there.keys()  # a compaction that died before it tidied up
+        if replaced and repair and read_part(path) is None:  # what it replaces is all there is
+            continue
+        index.forget_parts(replaced)
+        for old in sorted(replaced):
+            gone = there.pop(old)
+            if repair:
+                gone.remove()
+        there[number] = path
         index.add_outcomes(number, table.to_pydict())
-        cursors |= json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
+        cursors |= cursors_of(table)
     for intent in intents:
         if intent.runs:
             index.add_intent(intent.group_id, intent.runs)
@@ -65,13 +74,12 @@ def _recall_receipts(index: Index, place: Place, *, repair: bool) -> list[Intent
     return list(intents.values())
 
 
-def outcome_parts(folder: Place, *, columns: list[str], repair: bool = False) -> Iterator[tuple[int, pa.Table]]:
-    """Yield number and table of each part that holds outcomes."""
-    place = folder / "outcomes"
+def _outcome_parts(place: Place, *, repair: bool) -> Iterator[tuple[int, Place, pa.Table]]:
+    """Yield number, place and table of each part that holds outcomes, the oldest first."""
     for number, _, path in list_parts(place):
-        table = read_part(path, repair=repair, columns=columns)
-        if table is not None and table.column_names == columns:
-            yield number, table
+        table = read_part(path, repair=repair, columns=OUTCOME_COLUMNS)
+        if table is not None and table.column_names == OUTCOME_COLUMNS:
+            yield number, path, table
 
 
 def stale_table_of(pairs: Iterator[tuple[str, int]], *, at_once: int = 100_000) -> pa.Table:

@@ -10,7 +10,7 @@ from parallel_frames._parquet._job import afford
 from parallel_frames._parquet._look import look_at_groups, settle_unreadable
 from parallel_frames._parquet._manifest import time_of
 from parallel_frames._parquet._recall import Recalled
-from parallel_frames._parquet._windows import WINDOW_RUNS, Windows
+from parallel_frames._parquet._windows import Windows, window_size
 from parallel_frames._progress import ask as ask_somebody
 from parallel_frames._progress import showing
 from parallel_frames._telling import Ahead, announcement, counted
@@ -53,6 +53,11 @@ def _begin(job: Job, store: DirectoryStore, progress: Progress) -> Counts:
         progress.warn(f"schema: {finding}")
     if price.per_run is None:
         progress.warn(f"processor {job.call.processor!r} is not in the price table of {price.as_of}.")
+    if timeless := job.agenda.count_timeless():
+        progress.warn(
+            f"older_than=: {counted(timeless, 'answer')} without a time, because the service sent none; they are not "
+            "asked again. refresh=True asks every row again."
+        )
     counts = job.count()
     progress.line(_announce(job, counts, checkpoint=str(store.folder)))
     afford(job, counts)
@@ -103,7 +108,7 @@ async def _look_and_run(job: Job, store: DirectoryStore, windows: Windows, *, se
         doubtful = {run.key for intent in intents for run in intent.runs}
         windows.rows_of.update({key: rows for key, _, rows in runs})
         old.append((group_id, plan_open(job.asked, runs, inputs=doubtful), intents))
-    new = read_work(job.asked, job.agenda, at_once=WINDOW_RUNS)
+    new = read_work(job.asked, job.agenda, at_once=window_size(job.bytes_per_run))
     await windows.run(old, new, cursors=recalled.cursors)
 
 

@@ -22,7 +22,7 @@ from parallel_frames._checkpoint._directory import (
     choose_folder,
     open_store,
 )
-from parallel_frames._checkpoint._files import in_thread, list_parts, read_part
+from parallel_frames._checkpoint._files import in_thread, list_parts, read_part, read_patiently
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._lock import held
@@ -32,6 +32,7 @@ from parallel_frames._checkpoint._recall import (
     Peek,
     Remembered,
     cursors_of,
+    intents_first,
     peek_folder,
     read_intent,
     read_stale,
@@ -55,6 +56,7 @@ __all__ = [
     "cursors_of",
     "held",
     "in_thread",
+    "intents_first",
     "is_being_written",
     "job_folders",
     "last_used",
@@ -65,6 +67,7 @@ __all__ = [
     "read_header",
     "read_intent",
     "read_part",
+    "read_patiently",
     "read_stale",
     "remove_job",
     "replaced_by",

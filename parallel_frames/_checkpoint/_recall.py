@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, set_aside
+from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, read_patiently, set_aside
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._tables import (
     OUTCOME_SCHEMA,
@@ -16,7 +16,7 @@ from parallel_frames._checkpoint._tables import (
     receipts_of,
     stale_of,
 )
-from parallel_frames.errors import CheckpointCorruptError, CheckpointError
+from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 CURSORS: Final = b"parallel_frames.cursors"
 REPLACES: Final = b"parallel_frames.replaces"
-PEEKS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +52,14 @@ def peek_folder(folder: Place) -> Peek | None:
     header = read_header(folder)
     if header is None:
         return None
-    for attempt in range(PEEKS):
-        try:
-            return Peek(header, recall_folder(folder, repair=False), read_stale(folder))
-        except CheckpointError as error:
-            gone = isinstance(error.__cause__, FileNotFoundError)  # its writer compacted it just now
-            if not gone or attempt == PEEKS - 1:
-                raise
-    return None
+    return read_patiently(lambda: Peek(header, recall_folder(folder, repair=False), read_stale(folder)))
 
 
 def recall_folder(folder: Place, *, repair: bool) -> Remembered:
     """Return all that is stored; `repair` sets aside what cannot be read, and needs the folder's lock."""
     receipts: list[Receipt] = []
     intents: dict[int, Intent] = {}
-    parts = list(list_parts(folder / "receipts"))
+    parts = intents_first(folder / "receipts")
     tables = read_parts([path for _, _, path in parts], repair=False)
     for (number, is_intent, path), read in zip(parts, tables, strict=True):
         # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
@@ -86,6 +78,11 @@ def recall_folder(folder: Place, *, repair: bool) -> Remembered:
         receipts += receipts_of(table)
     outcomes, cursors = _recall_outcomes(folder / "outcomes", repair=repair)
     return Remembered(receipts, list(intents.values()), outcomes, cursors)
+
+
+def intents_first(place: Place) -> list[tuple[int, bool, Place]]:
+    """Return the parts of receipts, intents first: at work, they are gone in a moment."""
+    return sorted(list_parts(place), key=lambda part: not part[1])
 
 
 def read_intent(number: int, path: Place) -> Intent:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint import cursors_of, list_parts, read_intent, read_part, replaced_by
+from parallel_frames._checkpoint import cursors_of, intents_first, list_parts, read_intent, read_part, replaced_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def recall_into(index: Index, folder: Place, *, repair: bool) -> Recalled:
 
 def _recall_receipts(index: Index, place: Place, *, repair: bool) -> list[Intent]:
     intents: dict[int, Intent] = {}
-    for number, is_intent, path in list_parts(place):
+    for number, is_intent, path in intents_first(place):
         if is_intent:
             intents[number] = read_intent(number, path)
             continue

@@ -38,7 +38,7 @@ class Observer(Protocol):
         ...
 
     def sent(self, runs: int) -> None:
-        """Take note that so many more runs are paid for."""
+        """Take note that so many more runs are paid for; fewer, where it turns out that some never were."""
         ...
 
     def finished(self, outcome: Outcome, *, waiting: int) -> None:

@@ -82,12 +82,13 @@ async def _go(job: Job, store: DirectoryStore, progress: Progress, counts: Count
                 client=client,
                 pacer=pacer,
                 progress=progress,
-                rows_of=_tell_progress(job, progress, counts),
+                rows_of={},
                 max_in_flight=job.call.max_in_flight,
                 timeout=job.call.timeout,
                 until_sent=not wait,
             )
             try:
+                _tell_progress(job, windows, counts)
                 await _look_and_run(job, store, windows, sends=counts.to_send > 0)
             finally:
                 job.simulated |= session.simulated
@@ -100,6 +101,7 @@ async def _look_and_run(job: Job, store: DirectoryStore, windows: Windows, *, se
         if await _look(job, store, windows, recalled, sends=sends):
             job.recall(store.folder, repair=False)
             recalled = job.recalled or recalled
+        _tell_progress(job, windows, job.count())
         afford(job, job.count())
     job.agenda.plan_work()
     old = []
@@ -125,21 +127,19 @@ async def _look(job: Job, store: DirectoryStore, windows: Windows, recalled: Rec
     return found
 
 
-def _tell_progress(job: Job, progress: Progress, counts: Counts) -> dict[str, int]:
-    """Tell the progress what there is to do; return where it looks up how many rows share a run."""
-    rows_of: dict[str, int] = {}
+def _tell_progress(job: Job, windows: Windows, counts: Counts) -> None:
+    """Tell the progress what there is to do, as far as it is known."""
     per_run = job.asked.price.per_run
-    progress.begin(
+    windows.progress.begin(
         rows=counts.rows_answered + counts.rows_open,
         answered=counts.rows_answered,
         failed=0,
         in_flight=counts.awaited,
-        rows_of=rows_of,
+        rows_of=windows.rows_of,
         per_run=None if per_run is None else float(per_run),
         spent=None if per_run is None else float(per_run * counts.sent),
         url_of=job.destination.client.url_of,
     )
-    return rows_of
 
 
 def _safety(job: Job, store: DirectoryStore) -> Safety | None:
@@ -165,6 +165,9 @@ def send_and_wait(job: Job, store: DirectoryStore, *, wait: bool) -> None:
             if (safety := _safety(job, store)) is not None:
                 progress.line(f"Stopped: {safety}")
             raise
-    job.recall(store.folder, repair=False)
+        job.asks_again = False
+        job.recall(store.folder, repair=False)
+        if not wait and not job.count().to_send:
+            progress.leave_as("sent")
     if job.call.refresh and job.agenda.is_refreshed():
         store.end_refresh(dict(job.index.stale_attempts(of_others=True)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -423,3 +424,33 @@ def test_it_works_inside_a_running_event_loop(tmp_path: Path, sim: Simulator, en
 
     assert asyncio.run(cell()).counts == {"completed": 20}
     assert right(read(tmp_path / "out.parquet"))
+
+
+def test_what_is_told_is_true_to_the_end(
+    tmp_path: Path, sim: Simulator, files: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that only sends ends as sent, one that waited with nothing in flight; adopted runs are in the price."""
+    source, client = write(tmp_path / "in.parquet", *range(3)), _client(sim)
+    sim.add_faults(faults.stick_runs())
+    done = pf.enrich_parquet(
+        source, None, files.SCHEMA, client=client, checkpoint=tmp_path / "c", wait=False, progress=True
+    )
+    assert re.search(r"sent: +0%.*3 in flight · \$0\.03", capsys.readouterr().err)
+    for part in (Path(done.checkpoint) / "receipts").glob("*.parquet"):
+        part.unlink()
+    pf.enrich_parquet(
+        source,
+        tmp_path / "o.parquet",
+        files.SCHEMA,
+        client=client,
+        checkpoint=tmp_path / "c",
+        timeout=200,
+        progress=True,
+    )
+    assert re.search(r"stopped: +0%.*3 in flight · \$0\.03", capsys.readouterr().err)
+    sim.clear_faults()
+    with pf.offline(files.answer, latency=0):
+        pf.enrich_parquet(source, tmp_path / "new.parquet", files.SCHEMA, progress=True)
+    end = capsys.readouterr().err.split("\r")[-1]
+    assert "enriched: 100%" in end
+    assert "in flight" not in end

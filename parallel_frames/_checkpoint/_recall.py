@@ -19,6 +19,8 @@ from parallel_frames._checkpoint._tables import (
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
 
     from parallel_frames._checkpoint._places import Place
@@ -57,8 +59,9 @@ def peek_folder(folder: Place) -> Peek | None:
 
 def recall_folder(folder: Place, *, repair: bool) -> Remembered:
     """Return all that is stored; `repair` sets aside what cannot be read, and needs the folder's lock."""
-    receipts: list[Receipt] = []
+    receipts: dict[tuple[str, int, str], Receipt] = {}
     intents: dict[int, Intent] = {}
+    replaced: set[int] = set()
     parts = intents_first(folder / "receipts")
     tables = read_parts([path for _, _, path in parts], repair=False)
     for (number, is_intent, path), read in zip(parts, tables, strict=True):
@@ -75,9 +78,12 @@ def recall_folder(folder: Place, *, repair: bool) -> Remembered:
             continue
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
             (path.parent / f"{number:06d}.intent.parquet").remove()
-        receipts += receipts_of(table)
+        replaced |= replaced_by(table)
+        receipts |= {(receipt.key, receipt.attempt, receipt.run_id): receipt for receipt in receipts_of(table)}
+    if repair:
+        _remove_replaced(parts, replaced)
     outcomes, cursors = _recall_outcomes(folder / "outcomes", repair=repair)
-    return Remembered(receipts, list(intents.values()), outcomes, cursors)
+    return Remembered(list(receipts.values()), list(intents.values()), outcomes, cursors)
 
 
 def intents_first(place: Place) -> list[tuple[int, bool, Place]]:
@@ -110,10 +116,16 @@ def _recall_outcomes(place: Place, *, repair: bool) -> tuple[list[Outcome], dict
         replaced |= replaced_by(table)
         for outcome in outcomes_of(table):
             outcomes[outcome.key, outcome.attempt, outcome.run_id] = outcome
-    for number, _, path in parts:  # a compaction that died before it tidied up
-        if repair and number in replaced:
-            path.remove()
+    if repair:
+        _remove_replaced(parts, replaced)
     return list(outcomes.values()), cursors
+
+
+def _remove_replaced(parts: Iterable[tuple[int, bool, Place]], replaced: set[int]) -> None:
+    """Remove what a compaction put together and died before it removed; parts that replace it were read whole."""
+    for number, is_intent, path in parts:
+        if number in replaced and not is_intent:
+            path.remove()
 
 
 def cursors_of(table: pa.Table) -> dict[str, str]:

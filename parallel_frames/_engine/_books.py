@@ -134,7 +134,7 @@ class Books:
         return True
 
     def note_found(self, run: RunId, *, run_id: str, group_id: str) -> None:
-        """Take note that the service has a run; one of no open batch is told, and its receipt written at the next flush."""
+        """Take note that the service has a run; one of no open batch is told, its receipt written at a flush."""
         receipt = self.ledger.find(run, run_id=run_id, group_id=group_id)
         if receipt is not None:
             self._found.append(receipt)

@@ -6,7 +6,7 @@ import pytest
 
 from parallel_frames._client._turns import Turns
 
-PATIENCE = 0.02
+PATIENCE = 0.3
 
 
 def test_a_turn_of_no_use_gives_way_and_one_of_use_stays() -> None:
@@ -16,8 +16,8 @@ def test_a_turn_of_no_use_gives_way_and_one_of_use_stays() -> None:
     async def take(turns: Turns, name: str, *, useful: bool, seconds: float) -> None:
         async with turns.turn(useless=0) as use:
             told.append(name)
-            for _ in range(int(seconds / PATIENCE * 4)):
-                await asyncio.sleep(PATIENCE / 4)
+            for _ in range(int(seconds / PATIENCE * 10)):
+                await asyncio.sleep(PATIENCE / 10)
                 if useful:
                     use()
             told.append(f"{name} ended")
@@ -25,10 +25,10 @@ def test_a_turn_of_no_use_gives_way_and_one_of_use_stays() -> None:
     async def work() -> None:
         turns = Turns(2, patience=PATIENCE)
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-            tasks.create_task(take(turns, "useful", useful=True, seconds=0.5))
-            tasks.create_task(take(turns, "silent", useful=False, seconds=5.0))
+            tasks.create_task(take(turns, "useful", useful=True, seconds=2.0))
+            tasks.create_task(take(turns, "silent", useful=False, seconds=9.0))
             await asyncio.sleep(0)
-            tasks.create_task(take(turns, "waiting", useful=True, seconds=0.01))
+            tasks.create_task(take(turns, "waiting", useful=True, seconds=0.03))
 
     asyncio.run(work())
     assert told == ["useful", "silent", "waiting", "waiting ended", "useful ended"]

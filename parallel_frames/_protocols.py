@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from parallel_frames._model import (
         DialectName,
@@ -37,7 +38,7 @@ class Observer(Protocol):
         ...
 
     def sent(self, runs: int) -> None:
-        """Take note that so many more runs are paid for."""
+        """Take note that so many more runs are paid for; fewer, where it turns out that some never were."""
         ...
 
     def finished(self, outcome: Outcome, *, waiting: int) -> None:
@@ -67,6 +68,10 @@ class Service(Protocol):
 
     async def group_status(self, group_id: str) -> GroupStatus:
         """Return the counts of a group."""
+        ...
+
+    def turn_to_stream(self, *, useless: int) -> AbstractAsyncContextManager[Callable[[], None]]:
+        """Wait for a turn to hear events, after so many without news; the block may be broken off for others."""
         ...
 
     def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Iterator[Event], None]:

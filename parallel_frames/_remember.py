@@ -203,7 +203,7 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
             store.begin_refresh(stale)
         ledger.mark_stale(stale)
     note_call(store, plan, rows=plan.rows)
-    store.write_header()
+    store.keep_header()
     unreadable = tuple(intent.number for intent in remembered.intents if not intent.runs)
     return Memory(store, ledger, remembered.cursors, unreadable, stale)
 

@@ -22,18 +22,26 @@ from parallel_frames._checkpoint._directory import (
     choose_folder,
     open_store,
 )
-from parallel_frames._checkpoint._files import in_thread, list_parts, read_part
+from parallel_frames._checkpoint._files import in_thread, list_parts, read_part, read_patiently
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._lock import held
 from parallel_frames._checkpoint._memory import MemoryStore
 from parallel_frames._checkpoint._places import Place, check_path, place_of
-from parallel_frames._checkpoint._recall import CURSORS, Peek, Remembered, peek_folder, read_intent, read_stale
+from parallel_frames._checkpoint._recall import (
+    Peek,
+    Remembered,
+    cursors_of,
+    intents_first,
+    peek_folder,
+    read_intent,
+    read_stale,
+    replaced_by,
+)
 from parallel_frames._checkpoint._store import DirectoryStore
 from parallel_frames._checkpoint._writer import is_being_written
 
 __all__ = [
-    "CURSORS",
     "Checkpoint",
     "DirectoryStore",
     "MemoryStore",
@@ -45,8 +53,10 @@ __all__ = [
     "check_path",
     "choose_folder",
     "compact_job",
+    "cursors_of",
     "held",
     "in_thread",
+    "intents_first",
     "is_being_written",
     "job_folders",
     "last_used",
@@ -57,6 +67,8 @@ __all__ = [
     "read_header",
     "read_intent",
     "read_part",
+    "read_patiently",
     "read_stale",
     "remove_job",
+    "replaced_by",
 ]

@@ -61,7 +61,7 @@ def last_used(folder: Place) -> float | None:
 
 
 def compact_job(folder: Place) -> tuple[int, int]:
-    """Put a job's small outcome parts together and return how many parts there were, and are."""
+    """Put a job's small parts together and return how many there were, and are: of outcomes, and of receipts."""
     with alone_in(folder) as writer:
         store = DirectoryStore(folder, header=read_header(folder) or {}, writer=writer)
         before = _count_parts(folder)
@@ -70,7 +70,7 @@ def compact_job(folder: Place) -> tuple[int, int]:
 
 
 def _count_parts(folder: Place) -> int:
-    return sum(1 for _ in list_parts(folder / "outcomes"))
+    return sum(not is_intent for name in ("outcomes", "receipts") for _, is_intent, _ in list_parts(folder / name))
 
 
 def remove_job(folder: Place) -> None:

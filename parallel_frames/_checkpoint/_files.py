@@ -29,6 +29,7 @@ logger = logging.getLogger("parallel_frames")
 T = TypeVar("T")
 AT_ONCE: Final = 8  # from a store, where each is a round trip
 LOCALLY: Final = 2
+READINGS: Final = 5
 PART_NAME: Final = re.compile(r"(\d{6,})(\.intent)?\.parquet")
 
 
@@ -77,11 +78,23 @@ def read_part(
     try:
         return pq.read_table(place.source(), columns=columns, page_checksum_verification=True, partitioning=None)  # pyright: ignore[reportArgumentType] - its stub forgets None
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the file may be sound: too many open, not ours
-            raise CheckpointError(f"{place} could not be read ({error.strerror}).", path=place) from error
+        # The file may be sound: gone to another one, too many open, not ours. (Arrow's own have no number.)
+        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno is not None):
+            raise CheckpointError(f"{place} could not be read ({error.strerror or error}).", path=place) from error
         if repair:
             set_aside(place, reason=str(error).partition("\n")[0][:200] or type(error).__name__)
         return None
+
+
+def read_patiently(read: Callable[[], T]) -> T:
+    """Return what is read without the lock; once more where a part went meanwhile, put together with others."""
+    for _ in range(READINGS - 1):
+        try:
+            return read()
+        except CheckpointError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+    return read()
 
 
 def read_parts(places: Sequence[Place], *, repair: bool) -> Iterator[pa.Table | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from parallel_frames._checkpoint._care import bytes_of, job_folders
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts
+from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, read_patiently
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._places import LocalPlace, place_of
 from parallel_frames._checkpoint._writer import CARD, read_card, unlock
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    import pyarrow as pa
 
     from parallel_frames._checkpoint._places import Place
 
@@ -134,7 +135,7 @@ class Checkpoint:
 
         frames = []
         for folder in self._folders():
-            parts = read_parts([path for _, _, path in list_parts(folder / "outcomes")], repair=False)
+            parts = _outcome_parts(folder / "outcomes")
             frames += [part.to_pandas().assign(job=self._name(folder)) for part in parts if part is not None]
         if not frames:
             return pd.DataFrame()
@@ -161,8 +162,7 @@ class Checkpoint:
             {"job": self._name(folder), "file": f"{place}/{path.name}"}
             for folder in self._folders()
             for place in ("receipts", "outcomes")
-            for _, _, path in list_parts(folder / place)
-            if read_part(path, repair=False) is None
+            for path in _damaged(folder / place)
         ]
         return pd.DataFrame(damaged, columns=["job", "file"])
 
@@ -194,3 +194,11 @@ class Checkpoint:
                  "created_at": header.get("created_at"), "bytes": bytes_of(folder)}
             )  # fmt: skip
         return pd.DataFrame(lines)
+
+
+def _outcome_parts(place: Place) -> list[pa.Table | None]:
+    return read_patiently(lambda: list(read_parts([path for _, _, path in list_parts(place)], repair=False)))
+
+
+def _damaged(place: Place) -> list[Place]:
+    return read_patiently(lambda: [path for _, _, path in list_parts(place) if read_part(path, repair=False) is None])

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, set_aside
+from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, read_patiently, set_aside
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._tables import (
     OUTCOME_SCHEMA,
@@ -16,15 +16,18 @@ from parallel_frames._checkpoint._tables import (
     receipts_of,
     stale_of,
 )
-from parallel_frames.errors import CheckpointCorruptError, CheckpointError
+from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
+
     from parallel_frames._checkpoint._places import Place
     from parallel_frames._model import Intent, Outcome, Receipt
 
 CURSORS: Final = b"parallel_frames.cursors"
 REPLACES: Final = b"parallel_frames.replaces"
-PEEKS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +54,15 @@ def peek_folder(folder: Place) -> Peek | None:
     header = read_header(folder)
     if header is None:
         return None
-    for attempt in range(PEEKS):
-        try:
-            return Peek(header, recall_folder(folder, repair=False), read_stale(folder))
-        except CheckpointError as error:
-            gone = isinstance(error.__cause__, FileNotFoundError)  # its writer compacted it just now
-            if not gone or attempt == PEEKS - 1:
-                raise
-    return None
+    return read_patiently(lambda: Peek(header, recall_folder(folder, repair=False), read_stale(folder)))
 
 
 def recall_folder(folder: Place, *, repair: bool) -> Remembered:
     """Return all that is stored; `repair` sets aside what cannot be read, and needs the folder's lock."""
-    receipts: list[Receipt] = []
+    receipts: dict[tuple[str, int, str], Receipt] = {}
     intents: dict[int, Intent] = {}
-    parts = list(list_parts(folder / "receipts"))
+    replaced: set[int] = set()
+    parts = intents_first(folder / "receipts")
     tables = read_parts([path for _, _, path in parts], repair=False)
     for (number, is_intent, path), read in zip(parts, tables, strict=True):
         # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
@@ -81,9 +78,17 @@ def recall_folder(folder: Place, *, repair: bool) -> Remembered:
             continue
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
             (path.parent / f"{number:06d}.intent.parquet").remove()
-        receipts += receipts_of(table)
+        replaced |= replaced_by(table)
+        receipts |= {(receipt.key, receipt.attempt, receipt.run_id): receipt for receipt in receipts_of(table)}
+    if repair:
+        _remove_replaced(parts, replaced)
     outcomes, cursors = _recall_outcomes(folder / "outcomes", repair=repair)
-    return Remembered(receipts, list(intents.values()), outcomes, cursors)
+    return Remembered(list(receipts.values()), list(intents.values()), outcomes, cursors)
+
+
+def intents_first(place: Place) -> list[tuple[int, bool, Place]]:
+    """Return the parts of receipts, intents first: at work, they are gone in a moment."""
+    return sorted(list_parts(place), key=lambda part: not part[1])
 
 
 def read_intent(number: int, path: Place) -> Intent:
@@ -107,16 +112,32 @@ def _recall_outcomes(place: Place, *, repair: bool) -> tuple[list[Outcome], dict
             if repair:
                 set_aside(path, reason=f"it has the columns {table.column_names}")
             continue
-        about = table.schema.metadata or {}
-        cursors |= json.loads(about.get(CURSORS, b"{}"))
-        replaced |= set(json.loads(about.get(REPLACES, b"[]")))
+        cursors |= cursors_of(table)
+        replaced |= replaced_by(table)
         outcomes += outcomes_of(table)
-    if left := [path for number, _, path in parts if number in replaced]:  # a compaction died before it tidied up
+    if replaced.intersection(number for number, _, _ in parts):  # a compaction died before it tidied up
         outcomes = list({(each.key, each.attempt, each.run_id): each for each in outcomes}.values())
         if repair:
-            for path in left:
-                path.remove()
+            _remove_replaced(parts, replaced)
     return outcomes, cursors
+
+
+def _remove_replaced(parts: Iterable[tuple[int, bool, Place]], replaced: set[int]) -> None:
+    """Remove what a compaction put together and died before it removed; parts that replace it were read whole."""
+    for number, is_intent, path in parts:
+        if number in replaced and not is_intent:
+            path.remove()
+
+
+def cursors_of(table: pa.Table) -> dict[str, str]:
+    """Return the cursors of the streams that an outcomes part covers."""
+    cursors: dict[str, str] = json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
+    return cursors
+
+
+def replaced_by(table: pa.Table) -> set[int]:
+    """Return the numbers of the parts that a part holds whole: a compaction put them together."""
+    return set(json.loads((table.schema.metadata or {}).get(REPLACES, b"[]")))
 
 
 def read_stale(folder: Place) -> dict[str, int] | None:

@@ -17,7 +17,7 @@ from parallel_frames._checkpoint._files import (
     write_part,
     write_table,
 )
-from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, read_stale, recall_folder
+from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, cursors_of, read_stale, recall_folder
 from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, stale_table, table_of
 from parallel_frames._model import Receipt
 
@@ -49,6 +49,7 @@ class DirectoryStore:
             guarded(place, place.make_folder)
         self._written = sum(1 for _ in list_parts(self._outcomes))
         self._unproven: list[str] = []
+        self._lost: list[str] = []
         self._next = {place: itertools.count(_last_number(place) + 1) for place in (self._receipts, self._outcomes)}
 
     @property
@@ -85,6 +86,11 @@ class DirectoryStore:
         """Return all that is stored, setting aside what cannot be read."""
         return recall_folder(self.folder, repair=True)
 
+    def take_lost(self) -> list[str]:
+        """Return, once, the outcome parts that turned out damaged when they were put together, and were set aside."""
+        lost, self._lost = self._lost, []
+        return lost
+
     # Writing
 
     async def add_group(self, group_id: str, *, dialect: DialectName) -> None:
@@ -98,6 +104,11 @@ class DirectoryStore:
         self._writer.check()
         with whole_file(self.folder / "header.json", exclusive=False) as sink:
             sink.write((json.dumps(self.header, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def keep_header(self) -> None:
+        """Write the header of a job that has a group; one that was refused before it had any leaves no job behind."""
+        if self.header["groups"]:
+            self.write_header()
 
     def unfinished_refresh(self) -> dict[str, int] | None:
         """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
@@ -121,7 +132,7 @@ class DirectoryStore:
         """Write into the header that the answers are a simulator's."""
         if simulated and not self.header.get("simulated"):
             self.header["simulated"] = True
-            self.write_header()
+            self.keep_header()
 
     async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:
         """Make a batch's intent durable and return its number.
@@ -161,32 +172,34 @@ class DirectoryStore:
 
     async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
         """Make outcomes and the cursors that they cover durable, in one file."""
-        number = self._take_number(self._outcomes)
-        await in_thread(
-            lambda: self._write_outcomes(number, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors, replaces=())
-        )
+        path = self._outcomes / f"{self._take_number(self._outcomes):06d}.parquet"
+        await in_thread(lambda: self._write(path, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors))
 
-    def _write_outcomes(
-        self, number: int, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int]
-    ) -> None:
+    def _write(self, path: Place, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int] = ()) -> None:
         self._writer.refuse_if_lost()
         about = {CURSORS: json.dumps(dict(cursors)).encode(), REPLACES: json.dumps(list(replaces)).encode()}
-        write_part(self._outcomes / f"{number:06d}.parquet", table.replace_schema_metadata(about))
+        write_part(path, table.replace_schema_metadata(about))
 
     async def tidy(self) -> None:
-        """Compact the outcomes, once there are many small parts."""
+        """Compact, once there are many small parts."""
         self._written += 1
         if self._written > COMPACT_ABOVE:
             self._written = 0
             await in_thread(self.compact)
 
     def compact(self, *, above: int = COMPACT_ABOVE) -> None:
-        """Write many small outcome parts, if more than `above`, as larger ones that say which they replace.
+        """Write many small parts of outcomes, or of receipts, if more than `above`, as larger ones that name them.
 
-        Dying in between leaves both: readers keep one outcome per run, and the next `recall` removes the rest. What is
-        put together at a time is bounded, so that it fits memory.
+        Dying in between leaves both: readers keep one of each run, and the next `recall` removes the rest. What is put
+        together at a time is bounded, so that it fits memory.
         """
-        sized = [(number, path, path.size()) for number, _, path in list_parts(self._outcomes)]
+        self._compact(self._outcomes, OUTCOME_SCHEMA, above=above)
+        self._compact(self._receipts, RECEIPT_SCHEMA, above=above)
+
+    def _compact(self, place: Place, schema: pa.Schema, *, above: int) -> None:
+        parts = list(list_parts(place))
+        open_batches = {number for number, is_intent, _ in parts if is_intent}  # a receipt wins by its number
+        sized = [(number, path, path.size()) for number, _, path in parts if number not in open_batches]
         small = [each for each in sized if each[2] < SMALL_PART]
         if len(small) <= above:
             return
@@ -197,25 +210,27 @@ class DirectoryStore:
             some.append((number, path))
             size += length
             if size >= LARGE_PART:
-                self._put_together(some)
+                self._put_together(place, schema, some)
                 some, size = [], 0
         if len(some) > 1:
-            self._put_together(some)
+            self._put_together(place, schema, some)
 
-    def _put_together(self, parts: Sequence[tuple[int, Place]]) -> None:
-        found = read_parts([path for _, path in parts], repair=True)
+    def _put_together(self, place: Place, schema: pa.Schema, parts: Sequence[tuple[int, Place]]) -> None:
+        found = list(read_parts([path for _, path in parts], repair=True))
         tables = [table for table in found if table is not None]
+        if place is self._outcomes:
+            self._lost += [path.name for (_, path), table in zip(parts, found, strict=True) if table is None]
         if not tables:
             return
         cursors: dict[str, str] = {}
         for table in tables:
-            cursors |= json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
-        whole = pa.concat_tables([table.select(OUTCOME_SCHEMA.names).cast(OUTCOME_SCHEMA) for table in tables])
-        replaces = [number for number, _ in parts]
-        self._write_outcomes(self._take_number(self._outcomes), whole, cursors=cursors, replaces=replaces)
-        for _, path in parts:
-            path.remove()
-        self._outcomes.sync()
+            cursors |= cursors_of(table)
+        whole = pa.concat_tables([table.select(schema.names).cast(schema) for table in tables])
+        path = place / f"{self._take_number(place):06d}.parquet"
+        self._write(path, whole, cursors=cursors, replaces=[number for number, _ in parts])
+        for _, old in parts:
+            old.remove()
+        place.sync()
 
     def _take_number(self, place: Place) -> int:
         return next(self._next[place])  # in one step: compaction takes its number in a thread

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from parallel_frames import _dialects as dialects
-from parallel_frames._client._session import Session
+from parallel_frames._client._session import STREAMS, Session
 from parallel_frames._pace import Clock, Pacer, shared_pacer
 from parallel_frames.errors import ConfigurationError
 
@@ -155,7 +155,7 @@ class Client:
             base_url=self.base_url,
             headers={"x-api-key": self.api_key or "", "user-agent": "parallel_frames"},
             timeout=httpx.Timeout(real, connect=min(real, 20.0)),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            limits=httpx.Limits(max_connections=2 * STREAMS, max_keepalive_connections=16),
             follow_redirects=False,  # a redirect must neither repeat a POST nor carry the key elsewhere
             trust_env=not loopback,  # a proxy is not asked for what is on this machine
         )

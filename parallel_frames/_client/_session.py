@@ -11,6 +11,7 @@ import httpx
 
 from parallel_frames import _dialects as dialects
 from parallel_frames._client._answers import bounded_body, error_of, retry_after, unreachable
+from parallel_frames._client._turns import Turns
 from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._pace import Backoff
 from parallel_frames._sse import EventDecoder, EventTooLargeError
@@ -23,6 +24,7 @@ from parallel_frames.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from parallel_frames._client._account import Client
     from parallel_frames._model import DialectName, Event, GroupStatus, Job, Json, OutgoingRun, Posted
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger("parallel_frames")
 
+STREAMS: Final = 16  # of the connections, so that there are some left to send and to ask by
+PATIENCE: Final = 5.0
+LEAST_PATIENCE: Final = 1.0  # of the wall: a stream has to come about
 EXCERPT_LIMIT: Final = 64 * 2**10
 TORN_TRIES: Final = 2
 LEAST_KEY: Final = 8  # what is shorter is no secret, but a word
@@ -56,6 +61,7 @@ class Session:
         self._dialect = dialect
         key = (client.api_key or "").encode()
         self._key = key if len(key) >= LEAST_KEY else b""
+        self._streams = Turns(STREAMS, patience=max(client.clock.real(PATIENCE), LEAST_PATIENCE))
         self.simulated = False
 
     @property
@@ -161,6 +167,13 @@ class Session:
             if error.status in (404, 408):  # it failed, still runs, or the dialect has no such path
                 return None
             raise
+
+    def turn_to_stream(self, *, useless: int) -> AbstractAsyncContextManager[Callable[[], None]]:
+        """Wait for a turn to hear a group's events: many groups share few connections.
+
+        The block is broken off where nothing is heard and others wait. It is given a function to call at news.
+        """
+        return self._streams.turn(useless=useless)
 
     async def stream_events(
         self, group_id: str, *, last_event_id: str | None, include_input: bool = False

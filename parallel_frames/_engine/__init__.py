@@ -88,10 +88,10 @@ class Engine:
             books.track(group_id).durable = cursor
         followers: dict[str, asyncio.Task[None]] = {}
 
-        def follow(group_id: str) -> None:
+        def follow(group_id: str, *, is_new: bool = True) -> None:
             self.observer.opened(group_id)
             followers[group_id] = asyncio.create_task(
-                follow_group(group_id, books=books, service=self.service, clock=self.clock)
+                follow_group(group_id, books=books, service=self.service, clock=self.clock, is_new=is_new)
             )
 
         submitter = Submitter(
@@ -124,7 +124,7 @@ class Engine:
             await books.flush()
         return books
 
-    async def _work(self, books: Books, submitter: Submitter, follow: Callable[[str], None]) -> None:
+    async def _work(self, books: Books, submitter: Submitter, follow: Callable[..., None]) -> None:
         """Look first, then send and wait."""
         self._plan_work(books, submitter)
         if not books.waiting:
@@ -145,7 +145,7 @@ class Engine:
             for intent in self.ledger.intents.values():
                 submitter.reopen(intent)
             for group_id in self.store.groups:
-                follow(group_id)
+                follow(group_id, is_new=False)
         if self.afford is not None:
             self.afford([entry for entry, _ in submitter.queue])
         await submitter.run()

@@ -137,10 +137,11 @@ class Books:
         return True
 
     def note_found(self, run: RunId, *, run_id: str, group_id: str) -> None:
-        """Take note that the service has a run; a receipt that no batch will write is written at the next flush."""
+        """Take note that the service has a run; one of no open batch is told, its receipt written at a flush."""
         receipt = self.ledger.find(run, run_id=run_id, group_id=group_id)
         if receipt is not None:
             self._found.append(receipt)
+            self.observer.sent(1)
 
     def release_held(self, group_id: str) -> None:
         """Look at held events again, now that a batch is decided."""

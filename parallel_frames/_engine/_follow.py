@@ -1,6 +1,7 @@
 """Hearing how runs end: a group's event stream, reconnected at its cursor, and the outputs that did not come with it.
 
-The end of a stream proves nothing, and neither does its silence: when it told nothing new, the group is asked.
+The end of a stream proves nothing, and neither does its silence: when it told nothing new, the group is asked. Where
+there are more groups than may be heard at a time, they take turns, and silent ones come last.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from parallel_frames._pace import Backoff
 from parallel_frames.errors import ProtocolError, RateLimitError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from parallel_frames._engine._books import Books
+    from parallel_frames._model import Event
     from parallel_frames._pace import Clock
     from parallel_frames._protocols import Service
 
@@ -35,23 +39,27 @@ def is_awaited(books: Books, group_id: str) -> bool:
     return any(run in books.waiting for run in awaited.values())
 
 
-async def follow_group(group_id: str, *, books: Books, service: Service, clock: Clock) -> None:
-    """Hear a group's events until cancelled."""
+async def follow_group(group_id: str, *, books: Books, service: Service, clock: Clock, is_new: bool) -> None:
+    """Hear a group's events until cancelled; a new group's come first."""
     cursor = books.track(group_id).durable
     backoff = Backoff(first=0.2)
     quiet = 0
+    useless = int(not is_new)
     while True:
         while not is_awaited(books, group_id):
             await books.news()
         heard = False
         try:
-            async with aclosing(service.stream_events(group_id, last_event_id=cursor)) as bursts:
+            async with (
+                service.turn_to_stream(useless=useless) as use,
+                aclosing(service.stream_events(group_id, last_event_id=cursor)) as bursts,
+            ):
                 async for burst in bursts:
-                    for event in burst:
-                        cursor = event.event_id or cursor
-                        heard |= books.take_event(group_id, event)
-                        if isinstance(event, OtherEvent) and event.type == "error":
-                            logger.warning("group %s: the stream reports %s", group_id, event.message)
+                    reached, news = _take(burst, group_id, books=books)
+                    cursor = reached or cursor
+                    if news:
+                        heard = True
+                        use()
         except RejectedError:
             if cursor is None:
                 raise
@@ -59,10 +67,21 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
             continue
         except (UnavailableError, RateLimitError) as error:
             logger.debug("group %s: %s", group_id, error)
-        quiet = 0 if heard else quiet + 1
+        quiet, useless = (0, 0) if heard else (quiet + 1, useless + 1)
         if quiet and is_awaited(books, group_id):
             await ask_group(group_id, books=books, service=service, clock=clock)
             await clock.sleep(backoff.wait(quiet - 1))
+
+
+def _take(events: Iterable[Event], group_id: str, *, books: Books) -> tuple[str | None, bool]:
+    """Take events, and return the cursor after them and whether they told anything new."""
+    cursor, heard = None, False
+    for event in events:
+        cursor = event.event_id or cursor
+        heard |= books.take_event(group_id, event)
+        if isinstance(event, OtherEvent) and event.type == "error":
+            logger.warning("group %s: the stream reports %s", group_id, event.message)
+    return cursor, heard
 
 
 async def ask_group(group_id: str, *, books: Books, service: Service, clock: Clock) -> None:

@@ -53,6 +53,7 @@ class Undecided:
     reason: str
     next_look: float
     looks: int = 0
+    is_counted: bool = False  # whether its runs were taken as sent before it was known
 
 
 class Submitter:
@@ -98,7 +99,7 @@ class Submitter:
     def reopen(self, intent: Intent) -> None:
         """Take up a batch that a dead process left open; its settle time begins anew."""
         now = self._clock.now()
-        self.undecided.append(Undecided(intent, now, "the process that sent it ended", now))
+        self.undecided.append(Undecided(intent, now, "the process that sent it ended", now, is_counted=True))
 
     async def run(self) -> None:
         """Send everything in the queue, and decide every batch that matters to this call."""
@@ -292,7 +293,7 @@ class Submitter:
                 self._note_created()
             receipts = list(self.books.ledger.found[number].values())
             await self.books.end_batch(each.intent, receipts=receipts)
-            self.books.observer.sent(len(receipts))
+            self.books.observer.sent(len(receipts) - len(each.intent.runs) * each.is_counted)
             self._requeue(missing)
             if missing:
                 self._note_absent(each, len(missing))

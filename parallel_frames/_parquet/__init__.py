@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._checkpoint import read_header
+from parallel_frames._checkpoint import read_header, read_patiently, read_stale
 from parallel_frames._parquet._address import find_address
 from parallel_frames._parquet._finish import raise_for_failures, write_target
 from parallel_frames._parquet._job import afford, folder_of, opened, prepared, refuse_strangers
@@ -115,7 +115,8 @@ def enrich_parquet(
     provenance : bool, default False
         Add ``parallel_run_id``, ``parallel_group_id`` and ``parallel_answered_at`` to each row.
     older_than : str, float or timedelta, optional
-        Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds.
+        Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds. Where that failed, the row
+        counts as old as the failure.
     rows_per_file : int, default 1,000,000
         The size of a part.
     wait : bool, default True
@@ -236,10 +237,10 @@ def plan_parquet(
     with prepared(source, target, schema, options, older_than=older_than, for_sending=False) as job:
         folder = folder_of(job)
         header = read_header(folder) or {}
-        job.recall(folder, repair=False)
+        read_patiently(lambda: job.recall(folder, repair=False))
         refuse_strangers(job, folder, header)
         if job.call.refresh:
-            job.index.begin_refresh(())
+            job.index.begin_refresh((read_stale(folder) or {}).items())
         return _preview(job, header, checkpoint=str(folder))
 
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from parallel_frames._parquet._index import Index
 
 NEVER: Final = -(2**62)
-# Each distinct input with what is known of it. What a refresh found, and what is too old, is asked again.
+# Each distinct input with what is known of it. What a refresh found, and what is too old, is asked again; an old answer
+# whose asking again failed is as old as that attempt, and asked once more only where failures are tried again.
 SEEN: Final = "runs r left join known k on k.key = r.key left join stale s on s.key = r.key"
 STALE: Final = """(k.status is not null
-    and (coalesce(s.attempt = k.newest, 0) or (k.answered is not null and coalesce(k.at < :stale_at, 0))))"""
+    and (coalesce(s.attempt = k.newest, 0) or
+        (k.answered is not null and coalesce(k.tried < :stale_at, 0) and (k.status = 0 or :retry_failed))))"""
 TO_SEND: Final = f"""(k.key is null or {STALE}
     or (k.status is not null and k.answered is null and :retry_failed))"""
 
@@ -132,6 +134,11 @@ class Agenda:
             keys=index.one("select count(*) from known"),
             since=since,
         )
+
+    def count_timeless(self) -> int:
+        """Return how many answers have no time, so that nobody can tell whether they are too old."""
+        timeless = self.index.one(f"select count(*) from {SEEN} where k.answered is not null and k.tried is null")
+        return 0 if self.stale_at == NEVER else int(timeless)
 
     def plan_work(self) -> None:
         """Put down what is to be sent, in the order of the rows."""

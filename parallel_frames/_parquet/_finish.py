@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from parallel_frames._parquet._gather import Gathered
 from parallel_frames._parquet._manifest import make_manifest, write_manifest
+from parallel_frames._parquet._send import send_and_wait
 from parallel_frames._parquet._target import whole_target
 from parallel_frames._parquet._types import target_schema
 from parallel_frames._parquet._write import added_types, told_of, write_rows
-from parallel_frames.errors import EnrichmentError
+from parallel_frames.errors import CheckpointCorruptError, EnrichmentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from parallel_frames._parquet._address import Address
     from parallel_frames._parquet._job import Job
 
+GATHERINGS: Final = 3
+
 
 def write_target(
     job: Job, store: DirectoryStore, address: Address, *, provenance: bool, rows_per_file: int
@@ -28,7 +31,6 @@ def write_target(
     """Write the target and its manifest; return the asked rows by status, and where the manifest is."""
     asked = job.asked
     types = added_types(asked, provenance=provenance)
-    counts = job.count()
     told = {
         "job": asked.job.hash,
         "processor": job.call.processor,
@@ -37,17 +39,41 @@ def write_target(
         "rows": {},
         "simulated": job.simulated,
     }
-    schema = target_schema(asked.source.schema, types, rows=counts.rows, attrs=told_of(asked, told, made=types))
+    schema = target_schema(asked.source.schema, types, rows=job.index.rows, attrs=told_of(asked, told, made=types))
     with ExitStack() as stack:
         spilt = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parallel_frames-")))
-        basis = bool(asked.layout.evidence or asked.layout.basis)
-        answers = Gathered(job.index, store.folder, place=spilt, basis=basis)
+        answers = _gather(job, store, place=spilt)
         with whole_target(address, schema, rows_per_file=rows_per_file) as writer:
             statuses = write_rows(asked, job.index, answers, writer, schema)
     manifest = make_manifest(
-        asked, job.index, counts, statuses=statuses, checkpoint=str(store.folder), simulated=job.simulated
+        asked, job.index, job.count(), statuses=statuses, checkpoint=str(store.folder), simulated=job.simulated
     )
     return dict(statuses), write_manifest(address, manifest)
+
+
+def _gather(job: Job, store: DirectoryStore, *, place: Path) -> Gathered:
+    """Return every row's answer; what a damaged part held is fetched from the service, where it was paid for.
+
+    Raises
+    ------
+    CheckpointCorruptError
+        Parts are damaged as fast as they are written.
+    """
+    basis = bool(job.asked.layout.evidence or job.asked.layout.basis)
+    for _ in range(GATHERINGS):
+        answers = Gathered(job.index, store.folder, place=place, basis=basis)
+        lost = [*answers.lost, *store.take_lost()]
+        if not lost:
+            return answers
+        job.recall(store.folder, repair=True)
+        job.asks_again = False
+        send_and_wait(job, store, wait=True)
+    raise CheckpointCorruptError(
+        f"{store.folder} holds damaged answers again each time they were fetched, the last time in outcomes/{lost[0]}. "
+        "The target is as it was, and nothing was paid for twice. Check the disk, and run the same call again: it "
+        "fetches them for free.",
+        path=store.folder,
+    )
 
 
 def raise_for_failures(job: Job, statuses: Mapping[str, int], *, target: str) -> None:

@@ -40,6 +40,11 @@ class Gathered:
         An empty folder for what does not fit memory.
     basis : bool
         Whether evidence is wanted; it is most of an answer.
+
+    Attributes
+    ----------
+    lost : list of str
+        Parts that turned out damaged: they were set aside, and nothing of them is gathered.
     """
 
     def __init__(self, index: Index, folder: Folder, *, place: Path, basis: bool) -> None:
@@ -51,11 +56,14 @@ class Gathered:
         self._numbers = itertools.count()
         self._bucket = -1
         self._answers: dict[int, Outcome] = {}
+        self.lost: list[str] = []
         part, table = -1, None
         for number, lines in index.answers_by_part():
             if number != part:
                 path = folder / "outcomes" / f"{number:06d}.parquet"
-                part, table = number, read_part(path, repair=False, columns=self._columns)
+                part, table = number, read_part(path, columns=self._columns)
+                if table is None:
+                    self.lost.append(path.name)
             if table is not None:
                 self._take(table, lines)
 

@@ -117,8 +117,16 @@ class Index:
             for table in ("outcomes", "receipts", "intents"):
                 db.execute(f"delete from {table}")
 
+    def forget_parts(self, parts: Iterable[int]) -> None:
+        """Forget the outcomes of these parts: another part holds them."""
+        with self._writing() as db:
+            db.executemany("delete from outcomes where part = ?", ((part,) for part in parts))
+
     def add_outcomes(self, part: int, columns: dict[str, list[Any]]) -> None:
-        """Take the outcomes of a part: ``key, attempt, status, group_id, run_id, modified_at``."""
+        """Take the outcomes of a part: ``key, attempt, status, group_id, run_id, modified_at, created_at``.
+
+        Where a service does not say when a run ended, it counts as old as the run.
+        """
         groups = {name: self._group(name) for name in set(columns["group_id"])}
         lines = zip(
             map(bytes.fromhex, columns["key"]),
@@ -126,7 +134,9 @@ class Index:
             map(STATUS_CODES.__getitem__, columns["status"]),
             map(groups.__getitem__, columns["group_id"]),
             columns["run_id"],
-            _microseconds(columns["modified_at"]),
+            _microseconds(
+                [end or start for end, start in zip(columns["modified_at"], columns["created_at"], strict=True)]
+            ),
             range(len(columns["key"])),
             strict=True,
         )
@@ -197,7 +207,8 @@ class Index:
         """Return what each group answered of this source: runs by status, and from when to when, in microseconds."""
         found = self._db.execute(
             """select g.name, count(*), sum(o.status = 0), sum(o.status > 0), min(o.at), max(o.at)
-            from outcomes o join groups g on g.number = o.grp join runs r on r.key = o.key
+            from (select key, attempt, grp, min(status) as status, at from outcomes group by key, attempt, grp) o
+            join groups g on g.number = o.grp join runs r on r.key = o.key
             group by g.name order by g.number"""
         )
         names = ("group_id", "runs", "completed", "failed", "first", "last")

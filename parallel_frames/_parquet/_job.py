@@ -20,7 +20,7 @@ from parallel_frames._parquet._rows import scan_rows
 from parallel_frames._parquet._source import open_source
 from parallel_frames._parquet._write import check_added
 from parallel_frames._prices import check_cost
-from parallel_frames._remember import job_folder, note_call, trip_on_strangers
+from parallel_frames._remember import SAMPLES, job_folder, note_call, trip_on_strangers
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,11 @@ class Job:
     Attributes
     ----------
     first : Plan or None
-        The first batch that has runs, for what is told of a job.
+        A few runs, the first ones, for what is told of a job.
+    bytes_per_run : float
+        The size of what a run sends, about.
+    asks_again : bool
+        Whether failed and old answers are asked again, as the call wants; it does so once.
     """
 
     asked: Asked
@@ -63,7 +67,9 @@ class Job:
     first: Plan | None
     stale_at: int = NEVER
     recalled: Recalled | None = None
+    bytes_per_run: float = 0.0
     simulated: bool = False
+    asks_again: bool = True
 
     @property
     def call(self) -> Call:
@@ -74,7 +80,10 @@ class Job:
     def agenda(self) -> Agenda:
         """What the options make of what is known."""
         return Agenda(
-            index=self.index, limit=self.call.limit, retry_failed=self.call.retry_failed, stale_at=self.stale_at
+            index=self.index,
+            limit=self.call.limit,
+            retry_failed=self.call.retry_failed and self.asks_again,
+            stale_at=self.stale_at if self.asks_again else NEVER,
         )
 
     def count(self) -> Counts:
@@ -112,9 +121,20 @@ def prepared(
         tempfile.TemporaryDirectory(prefix="parallel_frames-") as folder,
         closing(Index(Path(folder) / "index.sqlite")) as index,
     ):
-        job = Job(asked, index, destination, scan_rows(asked, index))
+        job = _scanned(asked, index, destination)
         job.stale_at = NEVER if age is None else int((time.time() - age) * 10**6)
         yield job
+
+
+def _scanned(asked: Asked, index: Index, destination: Destination) -> Job:
+    """Return the job once its source is read; of its first batch only what is told of a job stays in memory."""
+    first = scan_rows(asked, index)
+    if first is None:
+        return Job(asked, index, destination, None)
+    few = slice(SAMPLES)
+    told = replace(first, keys=first.keys[few], inputs=first.inputs[few], positions=first.positions[few])
+    size = sum(map(len, first.inputs)) / len(first.inputs)
+    return Job(asked, index, destination, told, bytes_per_run=size)
 
 
 def folder_of(job: Job) -> Folder:
@@ -159,6 +179,6 @@ def opened(job: Job) -> Iterator[DirectoryStore]:
             store.begin_refresh(stale_table_of(job.index.stale_attempts()))
         if job.first is not None:
             note_call(store, job.first, rows=job.index.rows)
-        store.write_header()
+        store.keep_header()
         job.simulated = bool(store.header.get("simulated")) or job.destination.block is not None
         yield store

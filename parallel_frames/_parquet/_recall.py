@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint import CURSORS, list_parts, read_intent, read_part
+from parallel_frames._checkpoint import cursors_of, intents_first, list_parts, read_intent, read_part, replaced_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from parallel_frames._checkpoint import Place
     from parallel_frames._model import Intent
     from parallel_frames._parquet._index import Index
 
-OUTCOME_COLUMNS: Final = ["key", "attempt", "status", "group_id", "run_id", "modified_at"]
+OUTCOME_COLUMNS: Final = ["key", "attempt", "status", "group_id", "run_id", "modified_at", "created_at"]
 RECEIPT_COLUMNS: Final = ["key", "attempt", "group_id", "run_id"]
 
 
@@ -40,9 +39,11 @@ def recall_into(index: Index, folder: Place, *, repair: bool) -> Recalled:
     index.forget_checkpoint()
     cursors: dict[str, str] = {}
     intents = _recall_receipts(index, folder / "receipts", repair=repair)
-    for number, table in outcome_parts(folder, columns=OUTCOME_COLUMNS, repair=repair):
+    outcomes = [(number, path) for number, _, path in list_parts(folder / "outcomes")]
+    for number, table, replaced in _read_parts(outcomes, columns=OUTCOME_COLUMNS, repair=repair):
+        index.forget_parts(replaced)
         index.add_outcomes(number, table.to_pydict())
-        cursors |= json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
+        cursors |= cursors_of(table)
     for intent in intents:
         if intent.runs:
             index.add_intent(intent.group_id, intent.runs)
@@ -51,27 +52,38 @@ def recall_into(index: Index, folder: Place, *, repair: bool) -> Recalled:
 
 
 def _recall_receipts(index: Index, place: Place, *, repair: bool) -> list[Intent]:
-    intents: dict[int, Intent] = {}
-    for number, is_intent, path in list_parts(place):
-        if is_intent:
-            intents[number] = read_intent(number, path)
-            continue
-        table = read_part(path, repair=repair, columns=RECEIPT_COLUMNS)
-        if table is None or table.column_names != RECEIPT_COLUMNS:
-            continue
+    parts = intents_first(place)
+    intents = {number: read_intent(number, path) for number, is_intent, path in parts if is_intent}
+    receipts = [(number, path) for number, is_intent, path in parts if not is_intent]
+    for number, table, _ in _read_parts(receipts, columns=RECEIPT_COLUMNS, repair=repair):
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
             (place / f"{number:06d}.intent.parquet").remove()
         index.add_receipts(table.to_pydict())
     return list(intents.values())
 
 
-def outcome_parts(folder: Place, *, columns: list[str], repair: bool = False) -> Iterator[tuple[int, pa.Table]]:
-    """Yield number and table of each part that holds outcomes."""
-    place = folder / "outcomes"
-    for number, _, path in list_parts(place):
+def _read_parts(
+    parts: Iterable[tuple[int, Place]], *, columns: list[str], repair: bool
+) -> Iterator[tuple[int, pa.Table, set[int]]]:
+    """Yield number and table of each part, the oldest first, and which of those before it it holds whole.
+
+    These are what a compaction put together and died before it removed. They go, once what replaces them is known to
+    be sound.
+    """
+    there: dict[int, Place] = {}
+    for number, path in parts:
         table = read_part(path, repair=repair, columns=columns)
-        if table is not None and table.column_names == columns:
-            yield number, table
+        if table is None or table.column_names != columns:
+            continue
+        replaced = replaced_by(table) & there.keys()
+        if replaced and repair and read_part(path) is None:
+            continue
+        for old in replaced:
+            gone = there.pop(old)
+            if repair:
+                gone.remove()
+        there[number] = path
+        yield number, table, replaced
 
 
 def stale_table_of(pairs: Iterator[tuple[str, int]], *, at_once: int = 100_000) -> pa.Table:

@@ -11,7 +11,7 @@ from parallel_frames._parquet._manifest import time_of
 from parallel_frames._parquet._recall import Recalled
 from parallel_frames._parquet._rows import no_rows, plan_open, read_work
 from parallel_frames._parquet._seek import ByInput
-from parallel_frames._parquet._windows import WINDOW_RUNS, Windows
+from parallel_frames._parquet._windows import Windows, window_size
 from parallel_frames._progress import ask as ask_somebody
 from parallel_frames._progress import showing
 from parallel_frames._telling import Ahead, announcement, counted
@@ -54,6 +54,11 @@ def _begin(job: Job, store: DirectoryStore, progress: Progress) -> Counts:
         progress.warn(f"schema: {finding}")
     if price.per_run is None:
         progress.warn(f"processor {job.call.processor!r} is not in the price table of {price.as_of}.")
+    if timeless := job.agenda.count_timeless():
+        progress.warn(
+            f"older_than=: {counted(timeless, 'answer')} without a time, because the service sent none; they are not "
+            "asked again. refresh=True asks every row again."
+        )
     counts = job.count()
     progress.line(_announce(job, counts, checkpoint=str(store.folder)))
     afford(job, counts)
@@ -78,12 +83,13 @@ async def _go(job: Job, store: DirectoryStore, progress: Progress, counts: Count
                 client=client,
                 pacer=pacer,
                 progress=progress,
-                rows_of=_tell_progress(job, progress, counts),
+                rows_of={},
                 max_in_flight=job.call.max_in_flight,
                 timeout=job.call.timeout,
                 until_sent=not wait,
             )
             try:
+                _tell_progress(job, windows, counts)
                 await _look_and_run(job, store, windows, sends=counts.to_send > 0)
             finally:
                 job.simulated |= session.simulated
@@ -96,6 +102,7 @@ async def _look_and_run(job: Job, store: DirectoryStore, windows: Windows, *, se
         if await _look(job, store, windows, recalled, sends=sends):
             job.recall(store.folder, repair=False)
             recalled = job.recalled or recalled
+        _tell_progress(job, windows, job.count())
         afford(job, job.count())
     job.agenda.plan_work()
     old = []
@@ -104,7 +111,7 @@ async def _look_and_run(job: Job, store: DirectoryStore, windows: Windows, *, se
         doubtful = {run.key for intent in intents for run in intent.runs}
         windows.rows_of.update({key: rows for key, _, rows in runs})
         old.append((group_id, plan_open(job.asked, job.index, runs, inputs=doubtful), intents))
-    new = read_work(job.asked, job.agenda, at_once=WINDOW_RUNS)
+    new = read_work(job.asked, job.agenda, at_once=window_size(job.bytes_per_run))
     await windows.run(old, new, cursors=recalled.cursors)
 
 
@@ -125,21 +132,19 @@ async def _look(job: Job, store: DirectoryStore, windows: Windows, recalled: Rec
     return found
 
 
-def _tell_progress(job: Job, progress: Progress, counts: Counts) -> dict[str, int]:
-    """Tell the progress what there is to do; return where it looks up how many rows share a run."""
-    rows_of: dict[str, int] = {}
+def _tell_progress(job: Job, windows: Windows, counts: Counts) -> None:
+    """Tell the progress what there is to do, as far as it is known."""
     per_run = job.asked.price.per_run
-    progress.begin(
+    windows.progress.begin(
         rows=counts.rows_answered + counts.rows_open,
         answered=counts.rows_answered,
         failed=0,
         in_flight=counts.awaited,
-        rows_of=rows_of,
+        rows_of=windows.rows_of,
         per_run=None if per_run is None else float(per_run),
         spent=None if per_run is None else float(per_run * counts.sent),
         url_of=job.destination.client.url_of,
     )
-    return rows_of
 
 
 def _safety(job: Job, store: DirectoryStore) -> Safety | None:
@@ -165,6 +170,9 @@ def send_and_wait(job: Job, store: DirectoryStore, *, wait: bool) -> None:
             if (safety := _safety(job, store)) is not None:
                 progress.line(f"Stopped: {safety}")
             raise
-    job.recall(store.folder, repair=False)
+        job.asks_again = False
+        job.recall(store.folder, repair=False)
+        if not wait and not job.count().to_send:
+            progress.leave_as("sent")
     if job.call.refresh and job.agenda.is_refreshed():
         store.end_refresh(dict(job.index.stale_attempts(of_others=True)))

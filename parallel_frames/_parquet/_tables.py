@@ -37,9 +37,9 @@ insert into ended select key, attempt, min(status), at, part, offset from outcom
     group by key, attempt order by key, attempt;
 create table answered(key blob primary key, attempt int, at int, part int, offset int) without rowid;
 insert into answered select key, max(attempt), at, part, offset from ended where status = 0 group by key order by key;
-create table known(key blob primary key, newest int, status int, answered int, at int, part int, offset int)
+create table known(key blob primary key, newest int, status int, tried int, answered int, at int, part int, offset int)
     without rowid;
-insert into known select n.key, n.attempt, e.status, a.attempt,
+insert into known select n.key, n.attempt, e.status, e.at, a.attempt,
     coalesce(a.at, e.at), coalesce(a.part, e.part), coalesce(a.offset, e.offset)
 from newest n left join ended e on e.key = n.key and e.attempt = n.attempt left join answered a on a.key = n.key
 order by n.key;

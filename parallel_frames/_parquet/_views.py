@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._checkpoint import DirectoryStore
     from parallel_frames._model import DialectName, Outcome, Receipt, RunId
@@ -14,13 +14,27 @@ if TYPE_CHECKING:
 
 
 class WindowStore:
-    """The job's store as one window sees it: with its own groups only."""
+    """The job's store as one window sees it: with its own groups only.
 
-    def __init__(self, store: DirectoryStore, *, turns: asyncio.Lock, groups: Sequence[str] = ()) -> None:
+    Parameters
+    ----------
+    on_receipts : callable
+        Told of receipts once they are durable.
+    """
+
+    def __init__(
+        self,
+        store: DirectoryStore,
+        *,
+        turns: asyncio.Lock,
+        groups: Sequence[str] = (),
+        on_receipts: Callable[[Sequence[Receipt]], None] = lambda _: None,
+    ) -> None:
         self.groups = list(groups)
         self.has_written = False
         self._store = store
         self._turns = turns
+        self._on_receipts = on_receipts
 
     @property
     def location(self) -> str | None:
@@ -49,6 +63,7 @@ class WindowStore:
         """Pass it on."""
         self.has_written = True
         await self._store.write_receipt(number, receipts=receipts)
+        self._on_receipts(receipts)
 
     async def drop_intent(self, number: int) -> None:
         """Pass it on."""

@@ -10,7 +10,7 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from parallel_frames._engine import Engine
 from parallel_frames._parquet._ledgers import ledger_for_work, ledger_of_group
@@ -18,18 +18,25 @@ from parallel_frames._parquet._views import Watching, WindowStore
 from parallel_frames._plan import group_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
     from parallel_frames._checkpoint import DirectoryStore
     from parallel_frames._client import Client, Session
     from parallel_frames._ledger import Ledger
-    from parallel_frames._model import Intent, Plan
+    from parallel_frames._model import Intent, Plan, Receipt
     from parallel_frames._parquet._agenda import Work
     from parallel_frames._parquet._index import Index
     from parallel_frames._progress import Progress
 
 WINDOW_RUNS: Final = 10_000
-MOST_OPEN: Final = 120_000  # runs of windows that still wait; each costs about 2 KB
+LEAST_RUNS: Final = 100
+WINDOW_BYTES: Final = 32 * 2**20  # of what its runs send
+MOST_OPEN: Final = 120_000  # runs of windows that still wait; each costs about 2 KB, whatever it sent
+
+
+def window_size(bytes_per_run: float) -> int:
+    """Return how many runs a window has: its inputs are in memory until they are sent."""
+    return int(min(WINDOW_RUNS, max(LEAST_RUNS, WINDOW_BYTES / max(1.0, bytes_per_run))))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +115,7 @@ class Windows:
         engine = Engine(
             plan=plan,
             ledger=ledger,
-            store=WindowStore(self.store, turns=self._turns, groups=groups),
+            store=WindowStore(self.store, turns=self._turns, groups=groups, on_receipts=_forgetting_inputs(plan)),
             service=self.service,
             pacer=self.pacer,
             clock=self.client.clock,
@@ -142,6 +149,19 @@ class Windows:
 
     def _left(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - self.client.clock.now())
+
+
+def _forgetting_inputs(plan: Plan) -> Callable[[Sequence[Receipt]], None]:
+    """Return what lets go of an input once its run has a receipt: nothing is sent again, or looked for by it, then."""
+    inputs = cast("list[bytes]", plan.inputs)
+    entries = {key: entry for entry, key in enumerate(plan.keys)}
+
+    def forget(receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            if (entry := entries.get(receipt.key)) is not None:
+                inputs[entry] = b""
+
+    return forget
 
 
 async def _ahead(windows: Iterator[tuple[Plan, list[Work]]]) -> AsyncGenerator[tuple[Plan, list[Work]]]:

@@ -41,17 +41,23 @@ class Tally:
     per_run: float | None = None
     spent: float | None = None
     _told: set[str] = field(default_factory=set)
+    _early: int = 0  # runs that ended before it was told that they were sent
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
     def send(self, runs: int) -> None:
-        """Take note that so many more runs are paid for."""
-        self.in_flight += runs
+        """Take note that so many more runs are paid for, or were not after all."""
+        early = min(self._early, max(0, runs))
+        self._early -= early
+        self.in_flight = max(0, self.in_flight + runs - early)
         if self.spent is not None and self.per_run is not None:
             self.spent += runs * self.per_run
 
     def finish(self, outcome: Outcome, *, now: float) -> int:
         """Take note of an outcome, and return how many rows it adds to those that are done."""
-        self.in_flight = max(0, self.in_flight - 1)
+        if self.in_flight:
+            self.in_flight -= 1
+        else:
+            self._early += 1
         if outcome.key in self._told:
             return 0
         self._told.add(outcome.key)

@@ -216,6 +216,32 @@ def test_compaction_keeps_every_outcome_and_survives_dying_in_between(tmp_path: 
     assert [path.name for path in (folder / "outcomes").glob("*.parquet")] == ["000071.parquet"]
 
 
+def test_receipts_are_put_together_and_survive_dying_in_between(tmp_path: Path) -> None:
+    """A long job has thousands: they become few, but for one whose intent is still there; each run has one receipt."""
+    folder = tmp_path / "job"
+    receipts = folder / "receipts"
+    with open_store(folder, JOB, host=HOST) as store:
+        for number in range(70):
+            run = RunId(f"{number:032x}", 0)
+            batch = asyncio.run(store.write_intent("tgrp_1", runs=[run], rows=[number]))
+            intent = (receipts / f"{batch:06d}.intent.parquet").read_bytes()
+            receipt = Receipt(run.key, 0, f"run_{number}", "tgrp_1", number)
+            asyncio.run(store.write_receipt(batch, receipts=[receipt]))
+        (receipts / "000070.intent.parquet").write_bytes(intent)  # died before it went
+        kept = {path.name: path.read_bytes() for path in receipts.glob("*.parquet")}
+        store.compact()
+        names = ["000070.intent.parquet", "000070.parquet", "000071.parquet"]
+        assert sorted(path.name for path in receipts.glob("*.parquet")) == names
+        for name, data in kept.items():
+            (receipts / name).write_bytes(data)
+    with open_store(folder, JOB, host=HOST) as store:
+        held = store.recall()
+        assert asyncio.run(store.write_intent("tgrp_1", runs=[RunId("f" * 32, 0)], rows=[0])) == 72
+    assert sorted(receipt.row for receipt in held.receipts) == list(range(70))
+    assert held.intents == []
+    assert sorted(path.name for path in receipts.glob("0*[0-9].parquet")) == names[1:]
+
+
 def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> None:
     """What a refresh found is what it is to ask anew, whatever it made since."""
     folder = tmp_path / "job"

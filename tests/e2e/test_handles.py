@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames.errors import CostError, InputError
+from parallel_frames.errors import CheckpointError, CostError, InputError, UnavailableError
 from parallel_frames.simulator import Failure, Simulator, faults
 
 
@@ -234,6 +234,25 @@ def test_max_cost_refuses_before_the_first_request(df, tmp_path):
         assert (caught.value.runs, caught.value.cost, caught.value.max_cost) == (20, 0.2, 0.1)
         df.parallel.enrich(SCHEMA, max_cost=0.2, **QUIET)
         assert sim.counts.runs == 20
+
+
+@pytest.mark.parametrize("why", ["the price", "the host"])
+def test_a_call_that_bought_nothing_leaves_no_job(df, tmp_path, why):
+    """Refused, or stopped before the service was reached: the corrected call is not told of another job's answers."""
+    nowhere = pf.Client(api_key="key", base_url="http://127.0.0.1:9", clock_speed=1000.0)
+    with pf.offline(number, latency=0) as sim:
+        with pytest.raises(CostError if why == "the price" else UnavailableError):
+            df.parallel.enrich(
+                {"wrong": str},
+                checkpoint=tmp_path / "c",
+                progress=False,
+                **({"max_cost": 0.01} if why == "the price" else {"client": nowhere}),
+            )
+        with pytest.raises(CheckpointError, match="no checkpoint"):
+            pf.Checkpoint(tmp_path / "c")
+        out = df.parallel.enrich(SCHEMA, checkpoint=tmp_path / "c", progress=False)
+        assert (sim.counts.runs, out["parallel_status"].unique().tolist()) == (20, ["completed"])
+    assert len(pf.Checkpoint(tmp_path / "c").summary()) == 1
 
 
 def test_max_cost_holds_across_a_resume(df):

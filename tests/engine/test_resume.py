@@ -281,7 +281,7 @@ def test_credit_that_runs_out_waits_for_what_is_in_flight(tmp_path: Path) -> Non
 def test_credit_that_is_gone_stops_with_what_is_safe_and_goes_on_after_a_top_up(tmp_path: Path) -> None:
     """Out of credit with nothing in flight is a resumable error; topping up and calling again completes."""
     with Simulator(answer, latency=1, speed=SPEED, credit=0.10, price=0.01, reserve=1.0) as sim:
-        with pytest.raises(CreditError, match=r"too little credit.*\n10 of 30 rows are answered.*Run the same call"):
+        with pytest.raises(CreditError, match=r"too little credit.*\n10 of 30 rows are answered.*Run the same again"):
             enrich(sim, frame(*range(30)), tmp_path)
         assert pf.last().status() == {"completed": 10, "not_sent": 20}
         sim.top_up(1.0)

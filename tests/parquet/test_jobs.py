@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +39,7 @@ def test_equal_rows_anywhere_in_the_source_share_one_run(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Duplicates in other batches, files and windows are not paid again, and each row has its answer."""
-    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 40)
+    monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_RUNS", 40)
     monkeypatch.setattr("parallel_frames._parquet._source.BATCH_ROWS", 64)
     monkeypatch.setattr("parallel_frames._parquet._gather.BUCKET_ROWS", 37)
     monkeypatch.setattr("parallel_frames._parquet._gather.BUFFER_BYTES", 2_000)
@@ -57,7 +58,7 @@ def test_windows_do_not_wait_for_each_others_answers(
     tmp_path: Path, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rate limit is used throughout: the last window is sent before the first one has an answer."""
-    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 50)
+    monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_RUNS", 50)
     write(tmp_path / "in.parquet", *range(250))
     with Simulator(files.answer, latency=400.0, max_per_minute=60, speed=200.0) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=200.0, max_per_minute=60)
@@ -76,7 +77,7 @@ def test_only_so_many_runs_wait_at_once(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows stop opening when memory is used up, `max_in_flight` holds across windows, and all is answered."""
-    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 20)
+    monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_RUNS", 20)
     monkeypatch.setattr("parallel_frames._parquet._windows.MOST_OPEN", 40)
     enrich(write(tmp_path / "in.parquet", *range(130)), tmp_path / "out.parquet", max_in_flight=30)
     assert right(read(tmp_path / "out.parquet"))
@@ -112,7 +113,7 @@ def test_a_timeout_leaves_rows_pending_and_the_same_call_completes_them(
     tmp_path: Path, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was sent is pending, what was not is not_sent; nothing is paid again."""
-    monkeypatch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 50)
+    monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_RUNS", 50)
     source = write(tmp_path / "in.parquet", *range(200))
     with Simulator(files.answer, latency=200.0, max_per_minute=60, speed=100.0) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=60)
@@ -223,13 +224,14 @@ def test_a_refresh_asks_every_row_once_more(
     assert len(sim.runs()) == 3000
 
 
-def _age(checkpoint: str, *, keys: int, moment: str) -> None:
-    """Make the first answers of a checkpoint older."""
+def _age(checkpoint: str, *, keys: int, moment: str | None, columns: tuple[str, ...] = ("modified_at",)) -> None:
+    """Make the first answers of a checkpoint older, or have no time."""
     for path in sorted((Path(checkpoint) / "outcomes").glob("*.parquet")):
         table = pq.read_table(path)
-        times = [moment if at < keys else told for at, told in enumerate(table.column("modified_at").to_pylist())]
-        place = table.column_names.index("modified_at")
-        table = table.set_column(place, table.schema.field(place), pa.array(times, table.schema.field(place).type))
+        for name in columns:
+            times = [moment if at < keys else told for at, told in enumerate(table.column(name).to_pylist())]
+            place = table.column_names.index(name)
+            table = table.set_column(place, table.schema.field(place), pa.array(times, table.schema.field(place).type))
         pq.write_table(table, path)
 
 
@@ -245,6 +247,46 @@ def test_old_answers_are_asked_again(tmp_path: Path, sim: Simulator, enrich: Enr
         assert (done.counts, len(sim.runs())) == ({"completed": 10}, 14)
     assert set(files.paid(sim).values()) == {1}
     assert right(read(tmp_path / "out.parquet"))
+
+
+@pytest.mark.parametrize("retry_failed", [True, False])
+def test_an_old_answer_whose_asking_again_failed_is_not_paid_at_every_call(
+    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, *, retry_failed: bool
+) -> None:
+    """A failure of today is not old, whatever the answer before it; an old failure is retried where failures are."""
+    source, target = write(tmp_path / "in.parquet", 0, 1), tmp_path / "out.parquet"
+    done = enrich(source, target)
+    _age(done.checkpoint, keys=9, moment="2020-01-01T00:00:00Z")
+    sim.add_faults(faults.fail_runs())
+    for _ in range(3):
+        done = enrich(source, target, overwrite=True, older_than="1d", retry_failed=retry_failed)
+        assert (len(sim.runs()), done.counts) == (4, {"completed": 2})
+    _age(done.checkpoint, keys=9, moment="2020-02-01T00:00:00Z")
+    plan = pf.plan_parquet(
+        source, files.SCHEMA, target=target, client=_client(sim), older_than="1d", retry_failed=retry_failed
+    )
+    assert plan.to_send == (2 if retry_failed else 0)
+
+
+@pytest.mark.parametrize("times", ["created_at", "none"])
+def test_answers_without_a_time_of_their_end(
+    tmp_path: Path,
+    sim: Simulator,
+    enrich: Enrich,
+    files: SimpleNamespace,
+    caplog: pytest.LogCaptureFixture,
+    times: str,
+) -> None:
+    """The run's beginning stands for it; without that nothing is paid, and it is said why."""
+    source, target = write(tmp_path / "in.parquet", *range(3)), tmp_path / "out.parquet"
+    done = enrich(source, target)
+    _age(done.checkpoint, keys=9, moment=None)
+    _age(done.checkpoint, keys=9, moment="2020-01-01T00:00:00Z" if times != "none" else None, columns=("created_at",))
+    with caplog.at_level("WARNING", "parallel_frames"):
+        enrich(source, target, overwrite=True, older_than="1d")
+    assert len(sim.runs()) == (3 if times == "none" else 6)
+    assert ("3 answers without a time" in caplog.text) == (times == "none")
+    assert set(files.paid(sim).values()) == {1}
 
 
 def test_an_old_answer_stays_where_asking_again_fails(
@@ -339,7 +381,7 @@ def test_both_dialects_are_spoken(tmp_path: Path, files: SimpleNamespace, dialec
     with Simulator(files.answer, latency=(1, 60), speed=100.0, dialect=dialect, max_per_minute=None) as sim:
         options: dict[str, Any] = {"client": _client(sim), "progress": False, "metadata": {"id": "company"}}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("parallel_frames._parquet._send.WINDOW_RUNS", 50)
+            patch.setattr("parallel_frames._parquet._windows.WINDOW_RUNS", 50)
             pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, timeout=20, **options)
             pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, overwrite=True, **options)
         assert right(read(tmp_path / "out.parquet"))
@@ -382,3 +424,33 @@ def test_it_works_inside_a_running_event_loop(tmp_path: Path, sim: Simulator, en
 
     assert asyncio.run(cell()).counts == {"completed": 20}
     assert right(read(tmp_path / "out.parquet"))
+
+
+def test_what_is_told_is_true_to_the_end(
+    tmp_path: Path, sim: Simulator, files: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that only sends ends as sent, one that waited with nothing in flight; adopted runs are in the price."""
+    source, client = write(tmp_path / "in.parquet", *range(3)), _client(sim)
+    sim.add_faults(faults.stick_runs())
+    done = pf.enrich_parquet(
+        source, None, files.SCHEMA, client=client, checkpoint=tmp_path / "c", wait=False, progress=True
+    )
+    assert re.search(r"sent: +0%.*3 in flight · \$0\.03", capsys.readouterr().err)
+    for part in (Path(done.checkpoint) / "receipts").glob("*.parquet"):
+        part.unlink()
+    pf.enrich_parquet(
+        source,
+        tmp_path / "o.parquet",
+        files.SCHEMA,
+        client=client,
+        checkpoint=tmp_path / "c",
+        timeout=200,
+        progress=True,
+    )
+    assert re.search(r"stopped: +0%.*3 in flight · \$0\.03", capsys.readouterr().err)
+    sim.clear_faults()
+    with pf.offline(files.answer, latency=0):
+        pf.enrich_parquet(source, tmp_path / "new.parquet", files.SCHEMA, progress=True)
+    end = capsys.readouterr().err.split("\r")[-1]
+    assert "enriched: 100%" in end
+    assert "in flight" not in end

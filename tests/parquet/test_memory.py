@@ -1,15 +1,21 @@
 """Memory is bounded whatever the number of rows."""
 
+import gc
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from parallel_frames.simulator import Simulator
+import parallel_frames as pf
+from parallel_frames._model import Plan
+from parallel_frames.simulator import Simulator, faults
 
 MEASURE = """
 import resource, sys
@@ -45,3 +51,31 @@ def test_four_times_the_rows_need_no_more_memory(tmp_path: Path) -> None:
             assert pq.read_metadata(tmp_path / f"{rows}" / "part-00000.parquet").num_rows == rows
         assert sim.counts.runs == 600
     assert peaks[240_000] - peaks[60_000] < 60, peaks
+
+
+def _held() -> int:
+    """Return the bytes of all inputs that any plan of this process holds."""
+    return sum(len(sent) for each in gc.get_objects() if type(each) is Plan for sent in each.inputs)
+
+
+def test_what_was_sent_is_not_held_until_it_is_answered(
+    tmp_path: Path, sim: Simulator, enrich: Callable[..., pf.EnrichedParquet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten megabytes of inputs go out in windows, and no answer comes: next to nothing of them stays in memory."""
+    monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_BYTES", 2**20)
+    companies = [f"company {n} " + "x" * 16_000 for n in range(600)]
+    pq.write_table(pa.table({"company": companies}), tmp_path / "in.parquet")
+    sim.add_faults(faults.stick_runs())
+    held = []
+
+    def watch() -> None:
+        sim.wait_until(lambda counts: counts.runs == 600, timeout=60)
+        time.sleep(1.0)  # the last receipts
+        held.append(_held())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    done = enrich(tmp_path / "in.parquet", tmp_path / "out.parquet", timeout=2000)
+    watching.join()
+    assert (done.counts, len(done.group_ids)) == ({"pending": 600}, 6)
+    assert held[0] < 200_000

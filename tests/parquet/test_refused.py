@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -243,3 +244,18 @@ def test_a_manifest_beside_a_target_tells_no_secret(tmp_path: Path, source: Path
     done = enrich(source, tmp_path / "out.parquet", client={"api_key": "sk-secret-123"})
     assert json.loads(Path(done.manifest).read_text())["rows"] == 3
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"sk-secret-123" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("why", ["the price", "the host"])
+def test_a_call_that_bought_nothing_is_not_in_the_way_of_the_corrected_one(
+    tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], files: SimpleNamespace, why: str
+) -> None:
+    """It leaves no job in the checkpoint: there are no answers that could be missed."""
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    files.rows(*range(5)).to_parquet(source)
+    wrong: dict[str, Any] = {"max_cost": 0.01} if why == "the price" else {"client": {"base_url": "http://127.0.0.1:9"}}
+    with pytest.raises((pf.errors.CostError, pf.errors.UnavailableError)):
+        enrich(source, target, {"wrong": str}, **wrong)
+    assert enrich(source, target).counts == {"completed": 5}
+    assert sim.counts.runs == 5
+    assert len(pf.Checkpoint(f"{target}.ckpt").summary()) == 1

@@ -84,6 +84,18 @@ def test_a_resume_begins_where_it_was():
     assert "2 failed · 3 in flight · $0.90" in screen.getvalue()
 
 
+def test_a_run_that_ends_before_its_sending_is_told_is_not_in_flight():
+    """Events may come before the answer to the POST that made them; what turns out never sent is taken back."""
+    tally = Tally(rows=4, rows_of=dict.fromkeys("abcd", 1), per_run=0.01, spent=0.0)
+    tally.finish(outcome("a"), now=0.0)
+    tally.finish(outcome("b"), now=0.0)
+    tally.send(4)
+    assert (tally.in_flight, tally.spent) == (2, 0.04)
+    tally.send(-1)
+    tally.finish(outcome("c"), now=0.0)
+    assert (tally.in_flight, tally.done, round(tally.spent or 0, 2)) == (0, 3, 0.03)
+
+
 def test_a_pipe_gets_lines_and_no_bar(capsys, caplog):
     """Where nobody looks there is no bar, and a short job prints nothing but its lines."""
     with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(None) as progress:

@@ -19,7 +19,8 @@ from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._lint import field_count_finding
 from parallel_frames._merge import make_layout
 from parallel_frames._model import Plan
-from parallel_frames._parquet._types import check_existing, output_types, provenance_types
+from parallel_frames._parquet._frames import frame_of, take
+from parallel_frames._parquet._types import at_risk, check_existing, check_values, output_types, provenance_types
 from parallel_frames._plan import Inferred, make_job, make_options, make_plan
 from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema
@@ -56,6 +57,8 @@ class Asked:
         The source's columns and attrs, and no rows.
     columns : tuple of str
         What has to be read to know a row's run.
+    provenance : bool
+        Whether each row is to tell which run answered it.
     """
 
     source: Source
@@ -67,6 +70,7 @@ class Asked:
     price: Price
     stub: pd.DataFrame
     columns: tuple[str, ...]
+    provenance: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -75,7 +79,7 @@ class Asked:
         return (*self.schema.findings, *([count] if count else []))
 
 
-def ask(source: Source, schema: object, call: Call) -> Asked:
+def ask(source: Source, schema: object, call: Call, *, provenance: bool = False) -> Asked:
     """Decide a job.
 
     Raises
@@ -84,6 +88,7 @@ def ask(source: Source, schema: object, call: Call) -> Asked:
         The schema, a column or an option is wrong, or an option makes no sense for what is not in memory.
     """
     _refuse_in_memory_only(call)
+    _refuse_unions(source)
     stub = frame_of(source.schema.empty_table(), 0)
     stub.attrs = _attrs_of(source.schema)
     parsed = parse_schema(schema)
@@ -111,6 +116,7 @@ def ask(source: Source, schema: object, call: Call) -> Asked:
         price=price_of(call.processor),
         stub=stub,
         columns=_columns_of(source, selection, call, layout),
+        provenance=provenance,
     )
 
 
@@ -124,6 +130,15 @@ def _refuse_in_memory_only(call: Call) -> None:
         raise InputError("checkpoint=None is for frames: what is larger than memory needs a checkpoint.")
     if call.where is not None and not isinstance(call.where, str) and not callable(call.where):
         raise InputError("where= is 'missing', 'failed' or a function of a batch; a mask is for frames.")
+
+
+def _refuse_unions(source: Source) -> None:
+    for each in source.schema:
+        if pa.types.is_union(each.type):
+            raise InputError(
+                f"{source.shown} has {each.name!r} as {each.type}, which neither pandas nor Parquet can hold. Nothing "
+                "was sent. Leave the column out, or give it another type."
+            )
 
 
 def _columns_of(source: Source, selection: Selection, call: Call, layout: Layout) -> tuple[str, ...]:
@@ -161,13 +176,6 @@ def index_columns(schema: pa.Schema) -> list[str]:
     return [name for name in told if isinstance(name, str) and name in schema.names]
 
 
-def frame_of(batch: pa.RecordBatch | pa.Table, start: int) -> pd.DataFrame:
-    """Return a batch as a frame of Arrow's own types, its rows named by their number."""
-    frame: pd.DataFrame = batch.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
-    frame.index = pd.RangeIndex(start, start + len(frame))
-    return frame
-
-
 # Rows as runs
 
 
@@ -178,8 +186,11 @@ def _plan_rows(asked: Asked, df: pd.DataFrame, **options: Any) -> Plan:
 def scan_rows(asked: Asked, index: Index) -> Plan | None:
     """Read the whole source once and put each row's key into the index; return the first batch with runs."""
     first: Plan | None = None
-    for start, batch in asked.source.batches(asked.columns):
-        df = frame_of(batch, start)
+    schema = asked.source.schema
+    types = output_types(asked.schema, asked.layout) | (provenance_types(asked.call.prefix) if asked.provenance else {})
+    for start, batch in asked.source.batches([*asked.columns, *at_risk(schema, types)]):
+        check_values(batch, types, start=start, shown=asked.source.shown)
+        df = frame_of(batch.select(list(asked.columns)), start)
         plan = _plan_rows(asked, df, chosen=choose_rows(df, asked.call.where, layout=asked.layout))
         if first is None and plan.keys:
             first = replace(plan, positions=[start + at for at in plan.positions])
@@ -214,7 +225,7 @@ def _read_inputs(asked: Asked, wanted: dict[int, str]) -> dict[int, bytes]:
     for start, batch in asked.source.batches(asked.columns):
         here = [row for row in sorted(wanted) if start <= row < start + batch.num_rows]
         if here:
-            df = frame_of(pa.table(batch).take([row - start for row in here]), 0)
+            df = frame_of(take(batch, [row - start for row in here]), 0)
             plan = _plan_rows(asked, df)
             if list(plan.keys) != [wanted[row] for row in here]:
                 raise _changed(asked)
@@ -253,7 +264,7 @@ def read_work(asked: Asked, agenda: Agenda, *, at_once: int) -> Iterator[tuple[P
             if len(works) + len(part) > at_once and works:
                 yield _join(plans), works
                 plans, works = [], []
-            df = frame_of(pa.table(batch).take([each.row - start for each in part]), 0)
+            df = frame_of(take(batch, [each.row - start for each in part]), 0)
             df.index = pd.Index([each.row for each in part])
             plans.append(_same_plan(asked, df, part))
             works += part

@@ -27,7 +27,7 @@ def write_target(
 ) -> tuple[dict[str, int], str]:
     """Write the target and its manifest; return the asked rows by status, and where the manifest is."""
     asked = job.asked
-    types = added_types(asked, provenance=provenance)
+    types = added_types(asked)
     counts = job.count()
     told = {
         "job": asked.job.hash,
@@ -37,7 +37,7 @@ def write_target(
         "rows": {},
         "simulated": job.simulated,
     }
-    schema = target_schema(asked.source.schema, types, rows=counts.rows, attrs=told_of(asked, told, made=types))
+    schema = target_schema(asked.source, types, rows=counts.rows, attrs=told_of(asked, told, made=types))
     with ExitStack() as stack:
         spilt = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parallel_frames-")))
         basis = bool(asked.layout.evidence or asked.layout.basis)

@@ -104,8 +104,8 @@ def prepared(
     if target is not None and "checkpoint" not in options:
         call = replace(call, checkpoint=f"{str(target).rstrip('/')}.ckpt")
     opened = source if hasattr(source, "batches") else open_source(source)
-    asked = ask(opened, schema, call)
-    check_added(asked, provenance=provenance)
+    asked = ask(opened, schema, call, provenance=provenance)
+    check_added(asked)
     destination = choose_destination(call.client, for_sending=for_sending)
     with (
         tempfile.TemporaryDirectory(prefix="parallel_frames-") as folder,

@@ -113,6 +113,7 @@ class TargetWriter:
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._rows = 0
+        self._bytes = 0
         self._written = 0
         self.files: list[Path] = []
 
@@ -120,11 +121,13 @@ class TargetWriter:
         """Take the next rows."""
         while batch.num_rows:
             room = batch.num_rows if self._rows_per_file is None else self._rows_per_file - self._written - self._rows
-            self._waiting.append(batch.slice(0, room))
-            self._rows += min(room, batch.num_rows)
+            taken = batch.slice(0, room)
+            self._waiting.append(taken)
+            self._rows += taken.num_rows
+            self._bytes += taken.nbytes
             batch = batch.slice(room)
             full = self._rows_per_file is not None and self._written + self._rows >= self._rows_per_file
-            if full or self._rows >= GROUP_ROWS or sum(each.nbytes for each in self._waiting) >= GROUP_BYTES:
+            if full or self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
                 self._write_group()
             if full:
                 self._end_file()
@@ -137,7 +140,7 @@ class TargetWriter:
         table = pa.concat_tables(self._waiting) if self._waiting else self._schema.empty_table()
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._written += self._rows
-        self._waiting, self._rows = [], 0
+        self._waiting, self._rows, self._bytes = [], 0, 0
 
     def _end_file(self) -> None:
         if self._writer is not None:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parallel_frames._parquet._gather import Gathered
-from parallel_frames._parquet._manifest import make_manifest, write_manifest
-from parallel_frames._parquet._target import whole_target
+from parallel_frames._parquet._manifest import make_manifest, text_of
+from parallel_frames._parquet._publish import whole_target
+from parallel_frames._parquet._recall import outcome_parts
+from parallel_frames._parquet._temporary import temporary_folder
 from parallel_frames._parquet._types import target_schema
 from parallel_frames._parquet._write import added_types, told_of, write_rows
+from parallel_frames._telling import counted
 from parallel_frames.errors import EnrichmentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from parallel_frames._checkpoint import DirectoryStore
+    from parallel_frames._checkpoint import Place as Folder
     from parallel_frames._parquet._address import Address
     from parallel_frames._parquet._job import Job
 
 
 def write_target(
-    job: Job, store: DirectoryStore, address: Address, *, provenance: bool, rows_per_file: int
+    job: Job, store: DirectoryStore, address: Address, *, overwrite: bool, rows_per_file: int
 ) -> tuple[dict[str, int], str]:
     """Write the target and its manifest; return the asked rows by status, and where the manifest is."""
     asked = job.asked
@@ -38,16 +39,24 @@ def write_target(
         "simulated": job.simulated,
     }
     schema = target_schema(asked.source, types, rows=counts.rows, attrs=told_of(asked, told, made=types))
-    with ExitStack() as stack:
-        spilt = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parallel_frames-")))
+    with temporary_folder() as spilt:
         basis = bool(asked.layout.evidence or asked.layout.basis)
         answers = Gathered(job.index, store.folder, place=spilt, basis=basis)
-        with whole_target(address, schema, rows_per_file=rows_per_file) as writer:
+        with whole_target(address, schema, rows_per_file=rows_per_file, overwrite=overwrite) as writer:
             statuses = write_rows(asked, job.index, answers, writer, schema)
-    manifest = make_manifest(
-        asked, job.index, counts, statuses=statuses, checkpoint=str(store.folder), simulated=job.simulated
-    )
-    return dict(statuses), write_manifest(address, manifest)
+            manifest = make_manifest(
+                asked, job.index, counts, statuses=statuses, checkpoint=str(store.folder), simulated=job.simulated
+            )
+            writer.manifest = text_of(manifest)
+    return dict(statuses), f"{address.shown.rstrip('/')}.manifest.json"
+
+
+def told_of_stored(folders: Sequence[Folder]) -> str:
+    """Return what is safe where the index, which knows more, can no longer be asked."""
+    if not folders:
+        return "Nothing was sent."
+    count = sum(table.num_rows for _, table in outcome_parts(folders[0], columns=["key"]))
+    return f"{counted(count, 'answer')} {'is' if count == 1 else 'are'} safe in {folders[0]}."
 
 
 def raise_for_failures(job: Job, statuses: Mapping[str, int], *, target: str) -> None:

@@ -111,10 +111,10 @@ class FileToFile:
     def check(self) -> None:
         """Refuse a target that is there already or cannot be, before anything is read or asked."""
         from parallel_frames._parquet._address import find_address
-        from parallel_frames._parquet._target import check_target
+        from parallel_frames._parquet._publish import place_for
 
         source = find_address(self._asked.source, what="source")
-        check_target(str(self._asked.target), source, overwrite=self._asked.overwrite)
+        place_for(str(self._asked.target), source, overwrite=self._asked.overwrite)
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""

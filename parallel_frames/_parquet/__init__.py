@@ -2,10 +2,11 @@
 
 `enrich_parquet` does for a file what `enrich` does for a frame, with the same keys, the same checkpoint and the same
 rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_columns`, `_text`, `_csv`,
-`_json`), what is asked of it (`_ask`, `_rows`), what is known of its rows (`_index`, with `_tables`, filled by
-`_recall`), what is to be done about them (`_agenda`), the network (`_look` with `_seek`, `_windows`; `_ledgers`,
-`_views`), answers in the order of the rows (`_gather`), and writing (`_types`, `_write`, `_target`, `_manifest`).
-`_job`, `_send` and `_finish` put them together.
+`_json`, `_batches`, `_frames`), what is asked of it (`_ask`, `_rows`), what is known of its rows (`_index`, with
+`_tables`, filled by `_recall`), what is to be done about them (`_agenda`), the network (`_look` with `_seek`,
+`_windows`; `_ledgers`, `_views`), answers in the order of the rows (`_gather`), writing (`_types`, `_write`, `_target`,
+`_manifest`), putting that in its place (`_publish`), and where things lie meanwhile (`_temporary`). `_job`, `_send` and
+`_finish` put them together.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._checkpoint import read_header, read_patiently, read_stale
 from parallel_frames._parquet._address import find_address
-from parallel_frames._parquet._finish import raise_for_failures, write_target
+from parallel_frames._parquet._finish import raise_for_failures, told_of_stored, write_target
 from parallel_frames._parquet._job import afford, folder_of, opened, prepared, refuse_strangers
+from parallel_frames._parquet._publish import place_for, probe
 from parallel_frames._parquet._rows import read_work
 from parallel_frames._parquet._send import send_and_wait
 from parallel_frames._parquet._source import open_source
-from parallel_frames._parquet._target import check_target, prepare_target
+from parallel_frames._parquet._temporary import told_if_full
 from parallel_frames._preview import EnrichmentPlan, dialect_of, first_body
 from parallel_frames._prices import expected_seconds
 from parallel_frames.errors import InputError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from parallel_frames._call import EnrichOptions
+    from parallel_frames._checkpoint import Place
     from parallel_frames._parquet._job import Job
 
 ROWS_PER_FILE: Final = 1_000_000
@@ -146,10 +149,10 @@ def enrich_parquet(
 
     Notes
     -----
-    Rows keep their order, and columns their Arrow types and metadata. New columns have the Arrow type that the
-    schema says, in every part, and pandas reads them as nullable dtypes. Equal rows share one run across the whole
-    source, unless ``dedupe=False``. ``<target>.manifest.json`` tells what came from which group, when, at what price,
-    with which schema.
+    Rows keep their order, and columns their Arrow types and metadata; dictionaries have indices of 32 bits. New columns
+    have the Arrow type that the schema says, in every part, and pandas reads them as nullable dtypes. Equal rows share
+    one run across the whole source, unless ``dedupe=False``. ``<target>.manifest.json`` tells what came from which
+    group, when, at what price, with which schema.
 
     Examples
     --------
@@ -176,29 +179,32 @@ def enrich_parquet(
         raise InputError(f"rows_per_file={rows_per_file!r} is no number of rows.")
     address = None
     if target is not None:
-        address = check_target(target, find_address(source, what="source"), overwrite=overwrite)
+        address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
     found = open_source(source)
-    if address is not None:
-        prepare_target(address)
     preparing = prepared(found, target, schema, options, older_than=older_than, provenance=provenance, for_sending=True)
-    with preparing as job, opened(job) as store:
-        send_and_wait(job, store, wait=wait)
-        statuses: dict[str, int] = {}
-        manifest = None
-        if wait and address is not None:
-            statuses, manifest = write_target(job, store, address, provenance=provenance, rows_per_file=rows_per_file)
-            raise_for_failures(job, statuses, target=address.shown)
-        cost = job.asked.price.of(job.count().sent)
-        return EnrichedParquet(
-            target=address.shown if wait and address is not None else None,
-            rows=job.index.rows,
-            counts=statuses,
-            cost=None if cost is None else float(cost),
-            group_ids=tuple(store.groups),
-            checkpoint=str(store.folder),
-            manifest=manifest,
-            simulated=job.simulated,
-        )
+    stored: list[Place] = []
+    with told_if_full(lambda: told_of_stored(stored)), preparing as job:
+        if address is not None:
+            probe(address)
+        with opened(job) as store:
+            stored.append(store.folder)
+            send_and_wait(job, store, wait=wait)
+            statuses: dict[str, int] = {}
+            manifest = None
+            if wait and address is not None:
+                statuses, manifest = write_target(job, store, address, overwrite=overwrite, rows_per_file=rows_per_file)
+                raise_for_failures(job, statuses, target=address.shown)
+            cost = job.asked.price.of(job.count().sent)
+            return EnrichedParquet(
+                target=address.shown if wait and address is not None else None,
+                rows=job.index.rows,
+                counts=statuses,
+                cost=None if cost is None else float(cost),
+                group_ids=tuple(store.groups),
+                checkpoint=str(store.folder),
+                manifest=manifest,
+                simulated=job.simulated,
+            )
 
 
 def plan_parquet(

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import fnmatch
+import os
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import pyarrow.fs as pafs
 
 from parallel_frames.errors import InputError
 
-if TYPE_CHECKING:
-    import os
-
 ARROWS_OWN: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs", "file"})
 WILD: Final = frozenset("*?[")
+SAFE: Final = "%/:?&=#@+,;!$'()~"  # what an address may hold as it is; a space, among others, it may not
+SAME: Final = {"gcs": "gs", "abfss": "abfs", "s3a": "s3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place to be compared with others, without asking anybody; the path has no slash at its ends."""
+
+    scheme: str
+    path: str
+
+    def holds(self, other: Spot) -> bool:
+        """Return whether the other is this place, or below it."""
+        return self.scheme == other.scheme and f"{other.path}/".startswith(f"{self.path}/" if self.path else "")
+
+
+def spot_of(text: str) -> Spot:
+    """Return the place that a path or an address names."""
+    scheme, found, rest = text.partition("://")
+    if not found or scheme == "file":
+        return Spot("", os.path.realpath(_path_of(rest) if found else Path(text).expanduser()).strip("/"))
+    return Spot(SAME.get(scheme, scheme), posixpath.normpath(rest.strip("/")))
+
+
+def _path_of(rest: str) -> Path:
+    """Return the path behind ``file://``, as it is or as `Path.as_uri` spells it."""
+    return Path(rest) if Path(rest).exists() else Path(unquote(rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +69,36 @@ class Address:
         """The path on this machine."""
         return Path(self.path)
 
+    @property
+    def spot(self) -> Spot:
+        """The place, to be compared with others."""
+        return spot_of(self.path if self.is_local else self.shown)
+
     def info(self) -> Any:
-        """Return what the file system knows of it: type, size, time."""
-        return self.system.get_file_info(self.path)
+        """Return what the file system knows of it: type, size, time.
+
+        Raises
+        ------
+        InputError
+            The host does not answer, or the account may not look.
+        """
+        return self._asked(self.path)
+
+    def infos_below(self, base: str) -> list[Any]:
+        """Return what the file system knows of everything below a directory, if there is one.
+
+        Raises
+        ------
+        InputError
+            As `info`.
+        """
+        return list(self._asked(pafs.FileSelector(base, recursive=True, allow_not_found=True)))
+
+    def _asked(self, what: Any) -> Any:
+        try:
+            return self.system.get_file_info(what)
+        except OSError as error:
+            raise InputError(f"{self.shown!r} cannot be reached: {error}.") from error
 
     @property
     def exists(self) -> bool:
@@ -86,13 +140,13 @@ def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
         path = Path(text).expanduser().absolute()
         return Address(pafs.LocalFileSystem(), str(path), text, is_local=True)
     if scheme == "file":
-        return Address(pafs.LocalFileSystem(), rest, text, is_local=True)
+        return Address(pafs.LocalFileSystem(), str(_path_of(rest)), text, is_local=True)
     if "@" in rest.partition("/")[0]:
         raise InputError(f"{what} holds a user name or a secret; leave it to the environment, as {scheme} does.")
     try:
         if scheme in ARROWS_OWN:
             wild = min((text.index(mark) for mark in WILD if mark in text), default=len(text))
-            system, found_path = pafs.FileSystem.from_uri(text[:wild])
+            system, found_path = pafs.FileSystem.from_uri(quote(text[:wild], safe=SAFE))
             inner = rest if wild < len(text) else found_path
         else:
             system, inner = _by_fsspec(scheme, text)

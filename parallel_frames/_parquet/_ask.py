@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
+import pyarrow as pa
 
 from parallel_frames._decide import fill_in
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._lint import field_count_finding
 from parallel_frames._merge import make_layout
+from parallel_frames._parquet._frames import frame_of
 from parallel_frames._parquet._types import check_existing, output_types, provenance_types
 from parallel_frames._plan import Inferred, make_job, make_options
 from parallel_frames._prices import price_of
@@ -22,7 +23,7 @@ from parallel_frames.errors import InputError, UnknownColumnError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    import pyarrow as pa
+    import pandas as pd
 
     from parallel_frames._call import Call
     from parallel_frames._inputs import Selection
@@ -49,6 +50,8 @@ class Asked:
         The source's columns and attrs, and no rows.
     columns : tuple of str
         What has to be read to know a row's run.
+    provenance : bool
+        Whether each row is to tell which run answered it.
     """
 
     source: Source
@@ -60,6 +63,7 @@ class Asked:
     price: Price
     stub: pd.DataFrame
     columns: tuple[str, ...]
+    provenance: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -68,7 +72,7 @@ class Asked:
         return (*self.schema.findings, *([count] if count else []))
 
 
-def ask(source: Source, schema: object, call: Call) -> Asked:
+def ask(source: Source, schema: object, call: Call, *, provenance: bool = False) -> Asked:
     """Decide a job.
 
     Raises
@@ -77,6 +81,7 @@ def ask(source: Source, schema: object, call: Call) -> Asked:
         The schema, a column or an option is wrong, or an option makes no sense for what is not in memory.
     """
     _refuse_in_memory_only(call)
+    _refuse_unions(source)
     stub = frame_of(source.schema.empty_table(), 0)
     stub.attrs = _attrs_of(source.schema)
     parsed = parse_schema(schema)
@@ -104,6 +109,7 @@ def ask(source: Source, schema: object, call: Call) -> Asked:
         price=price_of(call.processor),
         stub=stub,
         columns=_columns_of(source, selection, call, layout),
+        provenance=provenance,
     )
 
 
@@ -115,6 +121,15 @@ def _refuse_in_memory_only(call: Call) -> None:
         raise InputError("checkpoint=None is for frames: what is larger than memory needs a checkpoint.")
     if call.where is not None and not isinstance(call.where, str) and not callable(call.where):
         raise InputError("where= is 'missing', 'failed' or a function of a batch; a mask is for frames.")
+
+
+def _refuse_unions(source: Source) -> None:
+    for each in source.schema:
+        if pa.types.is_union(each.type):
+            raise InputError(
+                f"{source.shown} has {each.name!r} as {each.type}, which neither pandas nor Parquet can hold. Nothing "
+                "was sent. Leave the column out, or give it another type."
+            )
 
 
 def _columns_of(source: Source, selection: Selection, call: Call, layout: Layout) -> tuple[str, ...]:
@@ -150,10 +165,3 @@ def index_columns(schema: pa.Schema) -> list[str]:
     """Return the columns that pandas would read as the index: no part of what a row sends."""
     told = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     return [name for name in told if isinstance(name, str) and name in schema.names]
-
-
-def frame_of(batch: pa.RecordBatch | pa.Table, start: int) -> pd.DataFrame:
-    """Return a batch as a frame of Arrow's own types, its rows named by their number."""
-    frame: pd.DataFrame = batch.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
-    frame.index = pd.RangeIndex(start, start + len(frame))
-    return frame

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._parquet._gather import Gathered
-from parallel_frames._parquet._manifest import make_manifest, write_manifest
+from parallel_frames._parquet._manifest import make_manifest, text_of
+from parallel_frames._parquet._publish import whole_target
+from parallel_frames._parquet._recall import count_outcomes
 from parallel_frames._parquet._send import send_and_wait
-from parallel_frames._parquet._target import whole_target
+from parallel_frames._parquet._temporary import temporary_folder
 from parallel_frames._parquet._types import target_schema
 from parallel_frames._parquet._write import added_types, told_of, write_rows
+from parallel_frames._telling import counted
 from parallel_frames.errors import CheckpointCorruptError, EnrichmentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from parallel_frames._checkpoint import DirectoryStore
+    from parallel_frames._checkpoint import Place as Folder
     from parallel_frames._parquet._address import Address
     from parallel_frames._parquet._job import Job
 
@@ -26,11 +28,11 @@ GATHERINGS: Final = 3
 
 
 def write_target(
-    job: Job, store: DirectoryStore, address: Address, *, provenance: bool, rows_per_file: int
+    job: Job, store: DirectoryStore, address: Address, *, overwrite: bool, rows_per_file: int
 ) -> tuple[dict[str, int], str]:
     """Write the target and its manifest; return the asked rows by status, and where the manifest is."""
     asked = job.asked
-    types = added_types(asked, provenance=provenance)
+    types = added_types(asked)
     told = {
         "job": asked.job.hash,
         "processor": job.call.processor,
@@ -39,16 +41,24 @@ def write_target(
         "rows": {},
         "simulated": job.simulated,
     }
-    schema = target_schema(asked.source.schema, types, rows=job.index.rows, attrs=told_of(asked, told, made=types))
-    with ExitStack() as stack:
-        spilt = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parallel_frames-")))
+    schema = target_schema(asked.source, types, rows=job.index.rows, attrs=told_of(asked, told, made=types))
+    with temporary_folder() as spilt:
         answers = _gather(job, store, place=spilt)
-        with whole_target(address, schema, rows_per_file=rows_per_file) as writer:
+        with whole_target(address, schema, rows_per_file=rows_per_file, overwrite=overwrite) as writer:
             statuses = write_rows(asked, job.index, answers, writer, schema)
-    manifest = make_manifest(
-        asked, job.index, job.count(), statuses=statuses, checkpoint=str(store.folder), simulated=job.simulated
-    )
-    return dict(statuses), write_manifest(address, manifest)
+            manifest = make_manifest(
+                asked, job.index, job.count(), statuses=statuses, checkpoint=str(store.folder), simulated=job.simulated
+            )
+            writer.manifest = text_of(manifest)
+    return dict(statuses), f"{address.shown.rstrip('/')}.manifest.json"
+
+
+def told_of_stored(folders: Sequence[Folder]) -> str:
+    """Return what is safe where the index, which knows more, can no longer be asked."""
+    if not folders:
+        return "Nothing was sent."
+    count = count_outcomes(folders[0])
+    return f"{counted(count, 'answer')} {'is' if count == 1 else 'are'} safe in {folders[0]}."
 
 
 def _gather(job: Job, store: DirectoryStore, *, place: Path) -> Gathered:

@@ -6,6 +6,7 @@ bucket of its row, and buckets that fill memory go to disk. Then a bucket holds 
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,10 @@ COLUMNS: Final = [
     "key", "attempt", "run_id", "group_id", "status", "output", "output_type", "basis", "error", "created_at",
     "modified_at",
 ]  # fmt: skip
+
+
+def _row(answer: tuple[int, Outcome]) -> int:
+    return answer[0]
 
 
 class Gathered:
@@ -55,7 +60,7 @@ class Gathered:
         self._files: defaultdict[int, list[Path]] = defaultdict(list)
         self._numbers = itertools.count()
         self._bucket = -1
-        self._answers: dict[int, Outcome] = {}
+        self._answers: list[tuple[int, Outcome]] = []
         self.lost: list[str] = []
         part, table = -1, None
         for number, lines in index.answers_by_part():
@@ -93,8 +98,9 @@ class Gathered:
         found: dict[int, Outcome] = {}
         for bucket in range(start // BUCKET_ROWS, max(start, end - 1) // BUCKET_ROWS + 1):
             if bucket != self._bucket:
-                self._bucket, self._answers = bucket, dict(self._read(bucket))
-            found.update({row: answer for row, answer in self._answers.items() if start <= row < end})
+                self._bucket, self._answers = bucket, sorted(self._read(bucket), key=_row)
+            first, after = (bisect.bisect_left(self._answers, row, key=_row) for row in (start, end))
+            found.update(self._answers[first:after])
         return found
 
     def _read(self, bucket: int) -> Iterator[tuple[int, Outcome]]:

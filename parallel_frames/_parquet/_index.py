@@ -8,7 +8,7 @@ checkpoint and the source; it is made anew for every call. Its memory is SQLite'
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -58,7 +58,12 @@ class Index:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         self._db.execute("begin")
-        yield self._db
+        try:
+            yield self._db
+        except BaseException:
+            with suppress(sqlite3.Error):  # without a journal there is no way back: what was read is read anew
+                self._db.execute("commit")
+            raise
         self._db.execute("commit")
 
     # Rows

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._call import make_call, seconds
 from parallel_frames._checkpoint import open_store
 from parallel_frames._offline import choose_destination
+from parallel_frames._parquet._address import find_address
 from parallel_frames._parquet._agenda import NEVER, Agenda, Counts
 from parallel_frames._parquet._ask import Asked, ask
 from parallel_frames._parquet._index import Index
 from parallel_frames._parquet._recall import Recalled, recall_into, stale_table_of
 from parallel_frames._parquet._rows import scan_rows
 from parallel_frames._parquet._source import open_source
+from parallel_frames._parquet._target import check_checkpoint
+from parallel_frames._parquet._temporary import temporary_folder
 from parallel_frames._parquet._write import check_added
 from parallel_frames._prices import check_cost
 from parallel_frames._remember import SAMPLES, job_folder, note_call, trip_on_strangers
@@ -114,13 +115,14 @@ def prepared(
     if target is not None and "checkpoint" not in options:
         call = replace(call, checkpoint=f"{str(target).rstrip('/')}.ckpt")
     opened = source if hasattr(source, "batches") else open_source(source)
-    asked = ask(opened, schema, call)
-    check_added(asked, provenance=provenance)
+    asked = ask(opened, schema, call, provenance=provenance)
+    check_added(asked)
     destination = choose_destination(call.client, for_sending=for_sending)
-    with (
-        tempfile.TemporaryDirectory(prefix="parallel_frames-") as folder,
-        closing(Index(Path(folder) / "index.sqlite")) as index,
-    ):
+    if call.checkpoint != "auto":
+        check_checkpoint(
+            call.checkpoint, opened.address, None if target is None else find_address(target, what="target")
+        )
+    with temporary_folder() as folder, closing(Index(folder / "index.sqlite")) as index:
         job = _scanned(asked, index, destination)
         job.stale_at = NEVER if age is None else int((time.time() - age) * 10**6)
         yield job

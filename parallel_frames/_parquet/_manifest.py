@@ -61,20 +61,29 @@ def time_of(moment: int | None, *, per_second: int = 10**6) -> str | None:
     return datetime.fromtimestamp(moment / per_second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def write_manifest(address: Address, manifest: Mapping[str, Any]) -> str:
-    """Write the manifest beside a target, whole, and return where it is."""
-    path = f"{address.path.rstrip('/')}.manifest.json"
-    text = json.dumps(manifest, indent=2, ensure_ascii=False).encode()
+def text_of(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest as it is written."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False).encode()
+
+
+def manifest_of(address: Address) -> str:
+    """Return the path of a target's manifest."""
+    return f"{address.path.rstrip('/')}.manifest.json"
+
+
+def write_manifest(address: Address, text: bytes) -> None:
+    """Write the manifest of a target in an object store.
+
+    Raises
+    ------
+    TargetError
+        The store does not take it.
+    """
+    path = manifest_of(address)
     try:
-        if address.is_local:
-            hidden = address.local.with_name(f".{address.local.name}.manifest.tmp")
-            hidden.write_bytes(text)
-            hidden.replace(path)
-        else:
-            with address.system.open_output_stream(path) as stream:
-                stream.write(text)
+        with address.system.open_output_stream(path) as stream:
+            stream.write(text)
     except OSError as error:
         raise TargetError(
             f"The target is written, but its manifest {path} is not ({error.strerror or error}).", path=path
         ) from error
-    return f"{address.shown.rstrip('/')}.manifest.json"

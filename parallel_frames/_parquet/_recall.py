@@ -86,6 +86,12 @@ def _read_parts(
         yield number, table, replaced
 
 
+def count_outcomes(folder: Place) -> int:
+    """Return how many outcomes are stored, without an index."""
+    parts = ((number, path) for number, _, path in list_parts(folder / "outcomes"))
+    return sum(table.num_rows for _, table, _ in _read_parts(parts, columns=["key"], repair=False))
+
+
 def stale_table_of(pairs: Iterator[tuple[str, int]], *, at_once: int = 100_000) -> pa.Table:
     """Return marked attempts as the table that a checkpoint keeps of an unfinished refresh."""
     schema = pa.schema([("key", pa.string()), ("attempt", pa.int32())])

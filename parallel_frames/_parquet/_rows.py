@@ -11,17 +11,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow as pa
 
 from parallel_frames._choose import choose_rows
 from parallel_frames._inputs import make_keys, render_inputs
 from parallel_frames._model import Plan
-from parallel_frames._parquet._ask import frame_of
+from parallel_frames._parquet._frames import frame_of, take
+from parallel_frames._parquet._types import at_risk, check_values, output_types, provenance_types
 from parallel_frames._plan import make_plan
 from parallel_frames.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from parallel_frames._parquet._agenda import Agenda, Work
     from parallel_frames._parquet._ask import Asked
@@ -51,7 +53,7 @@ def _plan_again(asked: Asked, index: Index, batch: pa.RecordBatch, start: int, k
     SourceError
         One of them sends something else now.
     """
-    df = frame_of(pa.table(batch).take([row - start for row in known]), 0)
+    df = frame_of(take(batch, [row - start for row in known]), 0)
     df.index = pd.Index(list(known))
     plan = _plan_rows(asked, df, occurrences=lambda _: index.occurrences_of(known))
     if list(plan.keys) != list(known.values()):
@@ -62,8 +64,10 @@ def _plan_again(asked: Asked, index: Index, batch: pa.RecordBatch, start: int, k
 def scan_rows(asked: Asked, index: Index) -> Plan | None:
     """Read the whole source once and put each row's key into the index; return the first batch with runs."""
     first: Plan | None = None
-    for start, batch in asked.source.batches(asked.columns):
-        df = frame_of(batch, start)
+    types = output_types(asked.schema, asked.layout) | (provenance_types(asked.call.prefix) if asked.provenance else {})
+    for start, batch in asked.source.batches([*asked.columns, *at_risk(asked.source.schema, types)]):
+        check_values(batch, types, start=start, shown=asked.source.shown)
+        df = frame_of(batch.select(list(asked.columns)), start)
         chosen = choose_rows(df, asked.call.where, layout=asked.layout)
         plan = _plan_rows(asked, df, occurrences=partial(index.count_equals, start), chosen=chosen)
         if first is None and plan.keys:
@@ -111,7 +115,7 @@ def check_same(asked: Asked, index: Index, batch: pa.RecordBatch, start: int, kn
     A file may change without a change of its size and time; an answer must not land beside another row.
     """
     if known:
-        df = frame_of(pa.table(batch).select(asked.columns).take([row - start for row in known]), 0)
+        df = frame_of(take(batch.select(list(asked.columns)), [row - start for row in known]), 0)
         rendered = render_inputs(df, asked.selection)
         numbers = None if asked.call.dedupe else index.occurrences_of(known)
         keys = make_keys(rendered.canonical, asked.job.hash, dedupe=asked.call.dedupe, occurrences=numbers)

@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
 from parallel_frames._parquet._address import WILD, Address, find_address, matches
+from parallel_frames._parquet._batches import even, rows_at_once
 from parallel_frames._parquet._columns import check_columns
 from parallel_frames._parquet._csv import open_csv
 from parallel_frames._parquet._json import open_json_lines, read_json_arrays
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-BATCH_ROWS: Final = 10_000
+MANIFEST: Final = ".manifest.json"  # what stands beside a target
 FORMATS: Final = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -84,14 +85,14 @@ class Source:
         """
         names = list(self.schema.names if columns is None else dict.fromkeys(columns))
         start = 0
-        for batch in self._read(names):
+        for batch in even(self._read(names)):
             yield start, batch
             start += batch.num_rows
         self.check_unchanged()
 
     def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         if isinstance(self._dataset, pa.Table):  # an array of JSON objects is read whole
-            yield from self._dataset.select(names).to_batches(max_chunksize=BATCH_ROWS)
+            yield from self._dataset.select(names).to_batches()
             return
         try:
             if isinstance(self._dataset, TextFiles):
@@ -101,7 +102,7 @@ class Source:
                 yield from fragment.to_batches(
                     schema=self._dataset.schema,
                     columns=names,
-                    batch_size=BATCH_ROWS,
+                    batch_size=rows_at_once(fragment),
                     batch_readahead=1,
                     fragment_readahead=1,
                     fragment_scan_options=_scan_options(self.format),
@@ -169,11 +170,10 @@ def _find_files(address: Address) -> list[str]:
 
 
 def _list_below(address: Address, base: str) -> list[str]:
-    """Return the readable files below a directory; hidden ones and those that begin with _ are not data."""
-    selector = pafs.FileSelector(base or ".", recursive=True, allow_not_found=True)
-    found = [info.path for info in address.system.get_file_info(selector) if info.type == pafs.FileType.File]
+    """Return the readable files below a directory; hidden ones, those that begin with _ and manifests are no data."""
+    found = [info.path for info in address.infos_below(base or ".") if info.type == pafs.FileType.File]
     visible = [path for path in found if not any(p[:1] in "._" for p in path[len(base) :].split("/") if p)]
-    return [path for path in visible if _ending(path) in FORMATS]
+    return [path for path in visible if _ending(path) in FORMATS and not path.endswith(MANIFEST)]
 
 
 def _ending(path: str) -> str:

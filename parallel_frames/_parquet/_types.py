@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 
     from parallel_frames._merge import Layout
     from parallel_frames._model import Json, Schema
+    from parallel_frames._parquet._source import Source
 
 PANDAS: Final = b"pandas"
 NULLABLE: Final = {"int64": "Int64", "double": "Float64", "bool": "boolean"}
+TEXT_LABELS: Final = {
+    "name": None,
+    "field_name": None,
+    "pandas_type": "unicode",
+    "numpy_type": "object",
+    "metadata": {"encoding": "UTF-8"},
+}
 PROVENANCE: Final = {
     "run_id": pa.string(),
     "group_id": pa.string(),
@@ -56,58 +64,127 @@ def check_existing(schema: pa.Schema, types: Mapping[str, pa.DataType], *, shown
     """Refuse where the source has a column of an output's name whose values the output's type cannot hold."""
     for name, type_ in types.items():
         if name in schema.names and not _holds(type_, schema.field(name).type):
-            raise InputError(
-                f"{shown} has {name!r} as {schema.field(name).type}, and the answers to it are {type_}: one column "
-                f"cannot hold both. Nothing was sent. Say prefix='...' or if_exists='suffix' for a column of its own, "
-                "or give the schema the column's type."
+            raise _misfit(shown, name, schema.field(name).type, type_, "one column cannot hold both")
+
+
+def check_values(batch: pa.RecordBatch, types: Mapping[str, pa.DataType], *, start: int, shown: str) -> None:
+    """Refuse where a value of such a column is none of the output's type, though their types go together.
+
+    Raises
+    ------
+    InputError
+        A number is too large or too exact, or a time is.
+    """
+    for name in at_risk(batch.schema, types):
+        column = batch.column(name)
+        try:
+            as_type(column, types[name])
+        except pa.ArrowException as error:
+            rows = (
+                f"one of the rows {start:,} to {start + batch.num_rows - 1:,} holds what is no {types[name]} ({error})"
             )
+            raise _misfit(shown, name, column.type, types[name], rows) from error
+
+
+def _misfit(shown: str, name: str, old: pa.DataType, new: pa.DataType, why: str) -> InputError:
+    return InputError(
+        f"{shown} has {name!r} as {old}, and the answers to it are {new}: {why}. Nothing was sent. Say prefix='...' or "
+        "if_exists='suffix' for a column of its own, or give the schema the column's type."
+    )
+
+
+def at_risk(schema: pa.Schema, types: Mapping[str, pa.DataType]) -> list[str]:
+    """Return the source's columns that take another type in the target."""
+    return [name for name, type_ in types.items() if name in schema.names and not schema.field(name).type.equals(type_)]
+
+
+def as_type(array: Any, type_: pa.DataType) -> Any:
+    """Return a column in another type; it raises where a value would change."""
+    if array.type.equals(type_):
+        return array
+    if pa.types.is_dictionary(array.type) and not pa.types.is_dictionary(type_):
+        array = array.cast(array.type.value_type)
+    return array.cast(type_)
 
 
 def _holds(new: pa.DataType, old: pa.DataType) -> bool:
-    """Return whether every value of the old type is one of the new type."""
+    """Return whether values of the old type can be values of the new type."""
     if pa.types.is_dictionary(old):
         old = old.value_type
     if new.equals(old) or pa.types.is_null(old):
         return True
+    if _is_list(new) and _is_list(old):
+        return _holds(new.value_type, old.value_type)
+    if pa.types.is_struct(new) and pa.types.is_struct(old):
+        names = [field.name for field in new] == [field.name for field in old]
+        return names and all(_holds(one.type, other.type) for one, other in zip(new, old, strict=True))
     same = (
         (pa.types.is_integer, pa.types.is_integer),
         (pa.types.is_floating, lambda t: pa.types.is_floating(t) or pa.types.is_integer(t)),
         (_is_text, _is_text),
         (pa.types.is_date, pa.types.is_date),
         (pa.types.is_timestamp, pa.types.is_timestamp),
-        (pa.types.is_nested, pa.types.is_nested),
     )
     return any(of_new(new) and of_old(old) for of_new, of_old in same)
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_))
 
 
 def _is_text(type_: pa.DataType) -> bool:
     return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
 
 
-def target_schema(source: pa.Schema, types: Mapping[str, pa.DataType], *, rows: int, attrs: Mapping[str, Json]) -> Any:
+def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int, attrs: Mapping[str, Json]) -> Any:
     """Return the schema of the target: the source's fields and metadata, with the new columns in both."""
-    fields = {field.name: field for field in source}
+    fields = {field.name: field.with_type(widened(field.type)) for field in source.schema}
     fields |= {
         name: pa.field(name, type_, metadata=fields[name].metadata if name in fields else None)
         for name, type_ in types.items()
     }
-    metadata = dict(source.metadata or {})
-    metadata[PANDAS] = json.dumps(_pandas_words(metadata.get(PANDAS), types, rows=rows)).encode()
+    metadata = dict(source.schema.metadata or {})
+    words = _pandas_words(metadata.get(PANDAS), types, rows=rows, is_one=len(source.files) == 1)
+    metadata[PANDAS] = json.dumps(words).encode()
     metadata[b"PANDAS_ATTRS"] = json.dumps(attrs).encode()
     return pa.schema(list(fields.values()), metadata=metadata)
 
 
-def _pandas_words(told: bytes | None, types: Mapping[str, pa.DataType], *, rows: int) -> dict[str, Json]:
+def widened(type_: pa.DataType) -> pa.DataType:
+    """Return a type whose dictionaries have room for the values of all files together, at every depth."""
+    if pa.types.is_dictionary(type_):
+        return pa.dictionary(pa.int32(), type_.value_type, ordered=type_.ordered)
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        make = pa.list_ if pa.types.is_list(type_) else pa.large_list
+        return make(type_.value_field.with_type(widened(type_.value_type)))
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(widened(field.type)) for field in type_])
+    return type_
+
+
+def _pandas_words(told: bytes | None, types: Mapping[str, pa.DataType], *, rows: int, is_one: bool) -> dict[str, Json]:
     """Return what pandas says of the columns, with a line for each new one and the right number of rows."""
     words: dict[str, Json] = json.loads(told) if told else {"index_columns": [], "column_indexes": [], "columns": []}
     words["index_columns"] = [
-        {**each, "start": 0, "stop": rows, "step": 1} if isinstance(each, dict) else each
+        each if not isinstance(each, dict) or (is_one and _length(each) == rows)
+        else {**each, "start": 0, "stop": rows, "step": 1}
         for each in words.get("index_columns", [])
-    ]
+    ]  # fmt: skip
+    labels = words.get("column_indexes", [])
+    if len(labels) > 1 or any(each.get("pandas_type") not in ("unicode", "string", "empty") for each in labels):
+        words["column_indexes"] = [TEXT_LABELS]  # the new columns' labels are texts
     kept = [each for each in words.get("columns", []) if each.get("field_name", each.get("name")) not in types]
     words["columns"] = kept + [_pandas_line(name, type_) for name, type_ in types.items()]
     words.setdefault("pandas_version", pd.__version__)
     return words
+
+
+def _length(told: Mapping[str, Any]) -> int | None:
+    """Return how many rows a RangeIndex has in pandas' words."""
+    try:
+        return len(range(told["start"], told["stop"], told["step"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _pandas_line(name: str, type_: pa.DataType) -> dict[str, Json]:

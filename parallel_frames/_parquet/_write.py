@@ -13,9 +13,16 @@ import pyarrow.parquet as pq
 
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
-from parallel_frames._parquet._ask import frame_of
+from parallel_frames._parquet._frames import frame_of
 from parallel_frames._parquet._rows import changed, check_same
-from parallel_frames._parquet._types import PROVENANCE, check_existing, output_types, provenance_types
+from parallel_frames._parquet._types import (
+    PROVENANCE,
+    as_type,
+    check_existing,
+    output_types,
+    provenance_types,
+    widened,
+)
 from parallel_frames._telling import tell_of_enrichment
 from parallel_frames.errors import InputError
 
@@ -29,15 +36,15 @@ if TYPE_CHECKING:
     from parallel_frames._parquet._target import TargetWriter
 
 
-def added_types(asked: Asked, *, provenance: bool) -> dict[str, pa.DataType]:
+def added_types(asked: Asked) -> dict[str, pa.DataType]:
     """Return name and type of every column that the target has beyond, or instead of, the source's."""
     types = output_types(asked.schema, asked.layout)
-    if provenance:
+    if asked.provenance:
         types |= provenance_types(asked.call.prefix)
     return types
 
 
-def check_added(asked: Asked, *, provenance: bool) -> None:
+def check_added(asked: Asked) -> None:
     """Refuse, before anything is sent, what could not be written afterwards.
 
     Raises
@@ -46,7 +53,13 @@ def check_added(asked: Asked, *, provenance: bool) -> None:
         A column is there already, or one of the source is of a type that Parquet does not have.
     """
     source = asked.source
-    types = added_types(asked, provenance=provenance)
+    types = added_types(asked)
+    provenance = provenance_types(asked.call.prefix) if asked.provenance else {}
+    if twice := [name for name in provenance if name in set(map(str, asked.layout.all))]:
+        raise InputError(
+            f"provenance=True adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot hold "
+            "both. Nothing was sent. Rename the field, or leave provenance out."
+        )
     taken = [name for name in types if name in source.schema.names and name not in asked.layout.all]
     if taken and asked.call.if_exists not in ("fill", "overwrite"):
         raise InputError(
@@ -54,14 +67,26 @@ def check_added(asked: Asked, *, provenance: bool) -> None:
             "names, or if_exists='overwrite' or 'fill'."
         )
     check_existing(source.schema, types, shown=source.shown)
-    for name in source.schema.names:
+    for field in source.schema:
         try:
-            pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([source.schema.field(name)])).close()
+            _rehearse(pa.field(field.name, widened(field.type)))
         except pa.ArrowException as error:
             raise InputError(
-                f"{source.shown} has {name!r} as {source.schema.field(name).type}, which Parquet cannot hold. Nothing "
-                "was sent. Leave the column out, or give it another type."
+                f"{source.shown} has {field.name!r} as {field.type}, which Parquet cannot hold. Nothing was sent. "
+                "Leave the column out, or give it another type."
             ) from error
+
+
+def _rehearse(field: pa.Field) -> None:
+    """Write a column of no rows and one of a row, and read both again."""
+    for rows in (0, 1):
+        stream = pa.BufferOutputStream()
+        table = pa.table([pa.nulls(rows, field.type)], schema=pa.schema([field]))
+        with pq.ParquetWriter(stream, table.schema) as writer:
+            writer.write_table(table)
+        pq.read_table(stream.getvalue())
+    if pa.types.is_fixed_size_list(field.type) and field.type.list_size == 0:
+        raise pa.ArrowNotImplementedError("lists of no values cannot be read again")
 
 
 def write_rows(asked: Asked, index: Index, answers: Gathered, writer: TargetWriter, schema: pa.Schema) -> Counter[str]:
@@ -72,7 +97,7 @@ def write_rows(asked: Asked, index: Index, answers: Gathered, writer: TargetWrit
     SourceError
         The rows are not what they were when they were asked about.
     """
-    types = added_types(asked, provenance=any(name.endswith("parallel_answered_at") for name in schema.names))
+    types = added_types(asked)
     counts: Counter[str] = Counter()
     rows = 0
     for start, batch in asked.source.batches():
@@ -82,7 +107,7 @@ def write_rows(asked: Asked, index: Index, answers: Gathered, writer: TargetWrit
         made, statuses = _new_columns(asked, index, start=start, batch=batch, known=known, types=types)
         columns |= made
         counts.update(statuses)
-        writer.write(pa.table([columns[name] for name in schema.names], schema=schema))
+        writer.write(pa.table([as_type(columns[field.name], field.type) for field in schema], schema=schema))
     if rows != index.rows:
         raise changed(asked)
     return counts
@@ -123,7 +148,9 @@ def _new_columns(
         layout=asked.layout,
         dtype_backend="pyarrow",
     )
-    made = {str(label): _as(pa.Array.from_pandas(merged.frame[label]), types[str(label)]) for label in asked.layout.all}
+    made = {
+        str(label): as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)]) for label in asked.layout.all
+    }
     return made | _provenance(asked, types, batch, row_runs, outcomes), merged.counts
 
 
@@ -132,15 +159,7 @@ def _existing(batch: pa.RecordBatch, start: int, types: Mapping[str, pa.DataType
     names = [name for name in batch.schema.names if name in types]
     if not names:
         return pd.DataFrame(index=pd.RangeIndex(start, start + batch.num_rows))
-    return frame_of(pa.table({name: _as(batch.column(name), types[name]) for name in names}), start)
-
-
-def _as(array: Any, type_: pa.DataType) -> Any:
-    if array.type.equals(type_):
-        return array
-    if pa.types.is_dictionary(array.type):
-        array = pc.cast(array, array.type.value_type)
-    return array.cast(type_)
+    return frame_of(pa.table({name: as_type(batch.column(name), types[name]) for name in names}), start)
 
 
 def _provenance(
@@ -152,7 +171,7 @@ def _provenance(
 ) -> dict[str, Any]:
     """Return which run of which group answered each row, and when; rows without an answer keep what they had."""
     prefix = f"{asked.call.prefix}parallel_"
-    if f"{prefix}run_id" not in types:
+    if not asked.provenance:
         return {}
     table = [*outcomes, None]
     of_rows = [table[entry] if entry >= 0 else None for entry in row_runs.tolist()]
@@ -165,7 +184,7 @@ def _provenance(
         f"{prefix}group_id": pa.array([each.group_id if each else None for each in of_rows], pa.string()),
         f"{prefix}answered_at": pa.Array.from_pandas(times.dt.as_unit("us")).cast(PROVENANCE["answered_at"]),
     }
-    had = {name: _as(batch.column(name), types[name]) for name in made if name in batch.schema.names}
+    had = {name: as_type(batch.column(name), types[name]) for name in made if name in batch.schema.names}
     return made | {name: pc.call_function("coalesce", [made[name], old]) for name, old in had.items()}
 
 

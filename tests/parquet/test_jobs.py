@@ -40,7 +40,7 @@ def test_equal_rows_anywhere_in_the_source_share_one_run(
 ) -> None:
     """Duplicates in other batches, files and windows are not paid again, and each row has its answer."""
     monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_RUNS", 40)
-    monkeypatch.setattr("parallel_frames._parquet._source.BATCH_ROWS", 64)
+    monkeypatch.setattr("parallel_frames._parquet._batches.BATCH_ROWS", 64)
     monkeypatch.setattr("parallel_frames._parquet._gather.BUCKET_ROWS", 37)
     monkeypatch.setattr("parallel_frames._parquet._gather.BUFFER_BYTES", 2_000)
     (tmp_path / "in").mkdir()
@@ -152,7 +152,7 @@ def test_where_asks_some_rows_and_fills_or_replaces(
     tmp_path: Path, sim: Simulator, enrich: Enrich, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Missing, failed, or what a function of a batch says; rows that are not asked keep what they have."""
-    monkeypatch.setattr("parallel_frames._parquet._source.BATCH_ROWS", 2)
+    monkeypatch.setattr("parallel_frames._parquet._batches.BATCH_ROWS", 2)
     source = tmp_path / "in.parquet"
     table = pa.table({
         "company": ["a", "b", "c", "d", "e"],

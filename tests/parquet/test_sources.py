@@ -273,21 +273,86 @@ def test_everything_of_a_job_may_be_in_an_object_store(
 
 
 @pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
-def test_an_object_store_that_fails_leaves_the_answers_safe(
-    store: Any, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]
-) -> None:
+def test_an_object_store_that_fails_leaves_the_answers_safe(store: Any, tmp_path: Path, files: Any) -> None:
     """A store that is gone when the target is to be written is a TargetError; elsewhere nothing is paid again."""
 
-    def where(df: pd.DataFrame) -> Any:
+    def answer(sent: dict[str, Any]) -> Any:
         store.stop()
-        return df["company"].notna()
+        return files.answer(sent)
 
     source = _write(tmp_path, "parquet")
-    with pytest.raises(pf.errors.TargetError, match=r"s3://lake/lost\.parquet could not be written"):
-        enrich(source, "s3://lake/lost.parquet", checkpoint=tmp_path / "ck", where=where)
-    assert sim.counts.runs == 50
-    enrich(source, tmp_path / "out.parquet", checkpoint=tmp_path / "ck")
-    assert sim.counts.runs == 50
+    with Simulator(answer, latency=0, max_per_minute=None, speed=files.SPEED) as sim:
+        client = pf.Client(api_key="key", base_url=sim.url, clock_speed=files.SPEED, max_per_minute=None)
+        options: dict[str, Any] = {"checkpoint": tmp_path / "ck", "client": client, "progress": False}
+        with pytest.raises(pf.errors.TargetError, match=r"s3://lake/lost\.parquet could not be written") as caught:
+            pf.enrich_parquet(source, "s3://lake/lost.parquet", files.SCHEMA, **options)
+        assert "room" not in str(caught.value)
+        assert sim.counts.runs == 50
+        pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, **options)
+        assert sim.counts.runs == 50
+
+
+@pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
+def test_a_place_in_an_object_store_that_cannot_be_written_is_refused_before_anything_is_sent(
+    store: Any, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]
+) -> None:
+    """No bucket, and a checkpoint that the target would delete."""
+    source = _write(tmp_path, "parquet")
+    for target in ("s3://nowhere/out.parquet", "s3://nowhere/out"):
+        with pytest.raises(pf.errors.InputError, match="cannot be written"):
+            enrich(source, target, checkpoint=tmp_path / "ck")
+    for scheme, place in (("s3", "lake"), ("memory", tmp_path.name)):
+        for checkpoint in ("out/ck", "out", "out/"):
+            with pytest.raises(pf.errors.InputError, match="are one inside the other"):
+                enrich(source, f"{scheme}://{place}/out", checkpoint=f"{scheme}://{place}/{checkpoint}")
+    assert sim.counts.posts == 0
+    system, _ = pafs.FileSystem.from_uri("s3://lake/")
+    assert enrich(source, "s3://lake/probed.parquet", checkpoint=tmp_path / "ck").rows == 60
+    names = {info.base_name for info in system.get_file_info(pafs.FileSelector("lake")) if "probe" in info.base_name}
+    assert names == {"probed.parquet", "probed.parquet.manifest.json"}
+
+
+@pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
+def test_names_with_spaces_are_names(store: Any, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]) -> None:
+    """In an object store, in a pattern, and as `Path.as_uri` spells them."""
+    system, _ = pafs.FileSystem.from_uri("s3://lake/")
+    pq.write_table(table(), "lake/my rows/one file.parquet", filesystem=system)
+    for source in ("s3://lake/my rows/one file.parquet", "s3://lake/my rows/one *.parquet", "s3://lake/my rows"):
+        done = enrich(source, "s3://lake/my out.parquet", checkpoint=tmp_path / "ck", overwrite=True)
+        assert done.rows == 60
+    assert pq.read_table("lake/my out.parquet", filesystem=system).num_rows == 60
+    local = tmp_path / "one file.parquet"
+    pq.write_table(table(), local)
+    assert enrich(local.as_uri(), (tmp_path / "an out.parquet").as_uri(), checkpoint=tmp_path / "ck").rows == 60
+    assert (tmp_path / "an out.parquet").exists()
+
+
+@pytest.mark.filterwarnings("default:datetime.datetime.utcnow:DeprecationWarning")
+def test_what_came_into_a_directory_of_an_object_store_meanwhile_is_not_deleted(
+    store: Any, tmp_path: Path, files: Any
+) -> None:
+    """Only parts of a target are ever replaced."""
+    system, _ = pafs.FileSystem.from_uri("s3://lake/")
+
+    def answer(sent: dict[str, Any]) -> Any:
+        with system.open_output_stream("lake/out/thesis.docx") as stream:
+            stream.write(b"ten years of work")
+        return files.answer(sent)
+
+    source = _write(tmp_path, "parquet")
+    with Simulator(answer, latency=0, max_per_minute=None, speed=files.SPEED) as sim:
+        client = pf.Client(api_key="key", base_url=sim.url, clock_speed=files.SPEED, max_per_minute=None)
+        options: dict[str, Any] = {"checkpoint": tmp_path / "ck", "client": client, "progress": False}
+        with pytest.raises(pf.errors.TargetError, match=r"holds lake/out/thesis\.docx by now"):
+            pf.enrich_parquet(source, "s3://lake/out", files.SCHEMA, overwrite=True, **options)
+    with system.open_input_stream("lake/out/thesis.docx") as stream:
+        assert stream.read() == b"ten years of work"
+
+
+def test_a_host_that_does_not_answer_is_named(tmp_path: Path, enrich: Callable[..., Any]) -> None:
+    """A refused connection is no traceback of another library."""
+    with pytest.raises(pf.errors.InputError, match=r"rows\.csv' cannot be reached"):
+        enrich("http://127.0.0.1:9/rows.csv", tmp_path / "out.parquet")
 
 
 def test_the_address_of_a_file_and_of_memory_are_places(tmp_path: Path, enrich: Callable[..., Any]) -> None:

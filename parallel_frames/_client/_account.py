@@ -169,7 +169,7 @@ class Client:
 
 @cache
 def _certificates(_file: str | None, _directory: str | None, /, *, trust_env: bool) -> SSLContext:
-    """Return whom to trust: read once, since it takes longer than a small enrichment, and anew where another is named."""
+    """Return whom to trust; read once, since that takes longer than a small enrichment, and anew for another file."""
     return httpx.create_ssl_context(trust_env=trust_env)
 
 

@@ -89,7 +89,7 @@ class Tally:
             told.append(f"{duration_text((self.rows - self.done) / rate * 60.0)} left")
         if self.failed:
             told.append(f"{self.failed:,} failed")
-        if self.in_flight:
+        if self.in_flight and self.done < self.rows:  # an answer may be here before its batch was told of
             told.append(f"{self.in_flight:,} in flight")
         if rate is not None:
             told.append(f"{rate:,.0f}/min")

@@ -142,6 +142,7 @@ class Import(NamedTuple):
 def imports_of(path: Path, *, package: str, room: str) -> list[Import]:
     """Return a file's imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    told = path.relative_to(ROOT.parent).as_posix() if path.is_relative_to(ROOT) else path.name
     found: list[Import] = []
 
     def visit(node: ast.AST, *, typing_only: bool, inside: bool) -> None:
@@ -153,11 +154,12 @@ def imports_of(path: Path, *, package: str, room: str) -> list[Import]:
             names = [f"{whole}.{alias.name}" for alias in node.names]
         else:
             names = []
-        told = path.relative_to(ROOT.parent).as_posix() if path.is_relative_to(ROOT) else path.name
         found.extend(Import(room, told, getattr(node, "lineno", 0), name, typing_only, inside) for name in names)
         guarded = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         deeper = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                continue  # no statement is in an expression
             visit(child, typing_only=typing_only or (guarded and child is not node), inside=deeper)
 
     visit(tree, typing_only=False, inside=False)

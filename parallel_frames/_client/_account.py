@@ -7,6 +7,7 @@ import math
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from ssl import SSLContext
 
     from parallel_frames._model import DialectName
 
@@ -26,6 +28,7 @@ LIVE_URL: Final = "https://api.parallel.ai"
 KEY_VARIABLE: Final = "PARALLEL_API_KEY"
 URL_VARIABLE: Final = "PARALLEL_BASE_URL"
 LIVE_PAGES: Final = "https://platform.parallel.ai/view/task-run-group"
+CERTIFICATE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -158,9 +161,16 @@ class Client:
             limits=httpx.Limits(max_connections=2 * STREAMS, max_keepalive_connections=16),
             follow_redirects=False,  # a redirect must neither repeat a POST nor carry the key elsewhere
             trust_env=not loopback,  # a proxy is not asked for what is on this machine
+            verify=_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES), trust_env=not loopback),
         )
         async with http:
             yield Session(http, client=self, dialect=dialects.DIALECTS[named] if named else None)
+
+
+@cache
+def _certificates(_file: str | None, _directory: str | None, /, *, trust_env: bool) -> SSLContext:
+    """Return whom to trust; read once, since that takes longer than a small enrichment, and anew for another file."""
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _check_address(url: str, *, allow_http: bool) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -37,8 +38,8 @@ FILES = CODE.replace(
 pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
 
 
-def in_terminal(code, *, answer=None, columns=80, signals=False):
-    """Run code with a terminal of its own, and return what stood on it."""
+def in_terminal(code, *, answers=(), columns=80):
+    """Run code with a terminal of its own, answer what it asks (None: with Ctrl-C), and return what stood on it."""
     import fcntl
     import struct
     import termios
@@ -50,7 +51,7 @@ def in_terminal(code, *, answer=None, columns=80, signals=False):
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
     )  # fmt: skip
     os.close(follower)
-    shown, asked = b"", False
+    shown, left = b"", list(answers)
     try:
         while True:
             try:
@@ -60,10 +61,10 @@ def in_terminal(code, *, answer=None, columns=80, signals=False):
             if not part:
                 break
             shown += part
-            if b"[y/N]" in shown and not asked:
-                asked = True
+            if left and shown.count(b"[y/N]") > len(answers) - len(left):
+                answer = left.pop(0)
                 time.sleep(0.2)
-                if signals:
+                if answer is None:
                     process.send_signal(signal.SIGINT)
                 else:
                     os.write(leader, answer)
@@ -74,9 +75,9 @@ def in_terminal(code, *, answer=None, columns=80, signals=False):
     return shown.decode(errors="replace")
 
 
-@pytest.mark.parametrize("columns", [80, 50])
+@pytest.mark.parametrize("columns", [80, 60, 45])
 def test_a_terminal_shows_how_far_it_is(columns):
-    """The announcement is broken to the width, the bar fits it, and ends whole."""
+    """The announcement is broken to the width; the bar fits it, its figures whole or left out, and ends whole."""
     shown = in_terminal(CODE.replace("CONFIRM", ""), columns=columns)
     before = shown.partition("enriching")[0]
     assert max(map(len, before.replace("\r", "").splitlines())) <= max(columns, 80)  # a path is not cut
@@ -86,30 +87,6 @@ def test_a_terminal_shows_how_far_it_is(columns):
     assert "60/60 rows" in bars[-1]
     assert "enriched" in bars[-1]
     assert "ROWS 60" in shown
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED"), (b"\n", "DECLINED"), (b"\x04", "DECLINED")]
-)
-def test_a_terminal_is_asked_before_anything_is_paid(answer, told):
-    """Yes goes on; no, nothing and the end of the input pay nothing."""
-    shown = in_terminal(CODE.replace("CONFIRM", "confirm=True, progress=False"), answer=answer)
-    assert "Send 60 runs ($0.60)? [y/N]" in shown
-    assert told in shown
-    assert f"PAID {60 if answer == b'y' + bytes([10]) else 0}" in shown
-
-
-def test_ctrl_c_is_an_answer_too():
-    """Interrupting the question stops the call at once, and nothing was paid."""
-    shown = in_terminal(CODE.replace("CONFIRM", "confirm=True, progress=False"), signals=True)
-    assert "INTERRUPTED" in shown
-    assert "PAID 0" in shown
-
-
-@pytest.mark.parametrize("columns", [45, 60, 70])
-def test_a_narrow_terminal_shows_whole_figures(columns):
-    """What does not fit is left out from the end; no figure is cut."""
-    shown = in_terminal(CODE.replace("CONFIRM", ""), columns=columns)
     figures = [line.partition("/60 rows")[2].strip() for line in shown.split("\r") if "/60 rows" in line]
     parts = [
         part for figure in figures for part in re.sub(r"\s*\n.*", "", figure, flags=re.DOTALL)[2:].split(" · ") if part
@@ -117,6 +94,17 @@ def test_a_narrow_terminal_shows_whole_figures(columns):
     assert parts
     whole = re.compile(r"~?<?[\d,.]+ (s|min|h) left|[\d,]+ (failed|in flight)|[\d,]+/min|\$[\d,.]+")
     assert [part for part in parts if not whole.fullmatch(re.sub(r"\x1b.*", "", part))] == []
+
+
+def test_a_terminal_is_asked_before_anything_is_paid():
+    """No, nothing, Ctrl-C and the end of the input pay nothing, at once; yes goes on."""
+    answers = [b"n\n", b"\n", None, b"\x04", b"y\n"]
+    asking = textwrap.indent(CODE.replace("CONFIRM", "confirm=True, progress=False"), "    ")
+    shown = in_terminal(f"for _ in range({len(answers)}):\n{asking}", answers=answers)
+    assert shown.count("Send 60 runs ($0.60)? [y/N]") == len(answers)
+    told = re.findall(r"(DECLINED|INTERRUPTED|ROWS 60)(?s:.*?)(PAID \d+)", shown)
+    declined = ("DECLINED", "PAID 0")
+    assert told == [declined, declined, ("INTERRUPTED", "PAID 0"), declined, ("ROWS 60", "PAID 60")]
 
 
 def test_a_bar_is_written_as_the_stream_can():

@@ -100,10 +100,10 @@ def test_killed_anywhere_it_pays_once_and_writes_the_target_whole(
         place.mkdir()
         own = place / source.name
         own.write_bytes(source.read_bytes())
-        target = place / ("out" if turn % 2 else "out.parquet")
+        target = place / ("out" if (turn + by) % 2 else "out.parquet")
         with Simulator(files.answer, latency=(1.0, 60.0), max_per_minute=None, speed=SPEED, dialect=api) as sim:
             arguments = [str(own), str(target), sim.url, api, "700"]
-            for _ in range(60):
+            for _ in range(min(60, KILLS // 2 - kills)):
                 if run_killed(arguments, after=rng.choice([0.1, 0.3, 1.0, 2.0]) * rng.random() + 0.1, by=by):
                     break
                 kills += 1

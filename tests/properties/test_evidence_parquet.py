@@ -55,7 +55,7 @@ def frames(bases, backend):
 
 
 @pytest.mark.parametrize(("backend", "options"), TRIPS)
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(bases=BASES)
 def test_the_same_questions_get_the_same_answers(backend, options, bases):
     """Citations, confidences and doubts are the same before and after the file, in either form and family."""
@@ -67,7 +67,7 @@ def test_the_same_questions_get_the_same_answers(backend, options, bases):
 
 
 @pytest.mark.parametrize(("backend", "options"), TRIPS)
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(bases=BASES)
 def test_entries_can_be_merged_after_the_file(backend, options, bases):
     """A cell that comes back from a file has the very entries that went in."""

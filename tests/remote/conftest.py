@@ -6,6 +6,7 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import boto3
 import pytest
@@ -25,12 +26,11 @@ def no_fault(_method: str, _path: str) -> None:
 class Store:
     """An S3 server with one bucket; `fault` says of a request: None, "refuse" (500), or "lose" (done, but 500)."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Any) -> None:
         self.fault: Fault = no_fault
-        self._moto = ThreadedMotoServer(port=0, verbose=False)
-        self._moto.start()
-        host, port = self._moto.get_host_and_port()
-        reset = http.client.HTTPConnection(host, port)  # what it holds is shared by all servers of this process
+        self.client = client
+        host, port = client.meta.endpoint_url.removeprefix("http://").split(":")
+        reset = http.client.HTTPConnection(host, port)  # what other tests left there
         reset.request("POST", "/moto-api/reset")
         reset.getresponse().read()
         reset.close()
@@ -83,13 +83,6 @@ class Store:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_MAX_ATTEMPTS": "2",
         }
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=f"http://{host}:{port}",
-            aws_access_key_id="id",
-            aws_secret_access_key=SECRET,
-            region_name="us-east-1",
-        )
         self.client.create_bucket(Bucket="bucket")
 
     def names(self) -> list[str]:
@@ -113,17 +106,33 @@ class Store:
         self.fault = no_fault
 
     def close(self) -> None:
-        """Stop both servers."""
+        """Stop the proxy."""
         self._proxy.shutdown()
         self._proxy.server_close()
-        self.client.close()
-        self._moto.stop()
+
+
+@pytest.fixture(scope="session")
+def _client() -> Iterator[Any]:
+    """Run one server for all tests, and give a client of it; both take longer to begin than a test."""
+    moto = ThreadedMotoServer(port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        aws_access_key_id="id",
+        aws_secret_access_key=SECRET,
+        region_name="us-east-1",
+    )
+    yield client
+    client.close()
+    moto.stop()
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Give an S3 server that the environment leads to."""
-    store = Store()
+def s3(_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Give an empty S3 server that the environment leads to."""
+    store = Store(_client)
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

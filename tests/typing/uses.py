@@ -196,7 +196,7 @@ def failures() -> str:
     try:
         pf.enrich(df, "x", on_error="raise")
     except EnrichmentError as error:
-        assert_type(error.frame, pd.DataFrame | None)
+        assert_type(error.frame, pd.DataFrame)
     except ServiceError as error:
         assert_type(error.status, int | None)
     except ParallelFramesError as error:

@@ -143,6 +143,16 @@ def test_a_run_counts_once_however_often_it_ends():
     assert (tally.done, tally.in_flight) == (5, 0)
 
 
+def test_nothing_is_in_flight_once_all_is_done():
+    """Answers that overtake the acknowledgement of their batch leave no runs that never end."""
+    tally = Tally(rows=2, rows_of={"a": 1, "b": 1})
+    tally.finish(outcome("a"), now=0.0)
+    tally.send(2)
+    assert tally.text(0.0) == "1 of 2 rows · 2 in flight"
+    tally.finish(outcome("b"), now=0.0)
+    assert tally.text(0.0) == "2 of 2 rows"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "unknown-8", None])
 def test_text_is_shown_as_the_stream_can(encoding):
     """What an encoding lacks is written plainly."""

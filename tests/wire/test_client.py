@@ -52,6 +52,18 @@ async def test_the_key_of_the_environment_is_used(wire, monkeypatch):
         assert server.seen[0].path == "/v1/tasks/groups/tgrp_1"
 
 
+async def test_certificates_named_later_are_the_ones_that_count(tmp_path, monkeypatch):
+    """Whom to trust is read once for all sessions, and anew when the environment names another file."""
+    client = pf.Client(api_key="any", base_url="https://service.invalid")
+    for _ in range(2):
+        async with client.session():
+            pass
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
+    with pytest.raises(FileNotFoundError):
+        async with client.session():
+            pass
+
+
 async def test_arguments_come_before_the_environment(wire, monkeypatch):
     """A key and an address that are given are the ones that count."""
     monkeypatch.setenv("PARALLEL_API_KEY", "key-of-the-environment")

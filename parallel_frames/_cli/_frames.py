@@ -102,7 +102,7 @@ def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
     text = text.removeprefix(b"\xef\xbb\xbf")
     if kind == "json":
         try:
-            found = orjson.loads(text)
+            found = _loaded(text)
         except ValueError as error:
             raise ValueError(_told(error)) from None
         if not isinstance(found, list):
@@ -112,12 +112,21 @@ def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
         for number, line in enumerate(text.split(b"\n"), start=1):
             if line.strip():
                 try:
-                    found.append(orjson.loads(line))
+                    found.append(_loaded(line))
                 except ValueError as error:
                     raise ValueError(f"line {number}: {_told(error)}") from None
     for number, each in enumerate(found, start=1):
         if not isinstance(each, dict):
             raise ValueError(f"row {number} is no object")  # noqa: TRY004
+    return found
+
+
+def _loaded(text: bytes) -> Any:
+    from parallel_frames._parquet._json import TOO_LONG, keeps_digits
+
+    found = orjson.loads(text)
+    if not keeps_digits(text):
+        raise ValueError(f"it holds {TOO_LONG}; write it as text, in quotes")
     return found
 
 

@@ -6,6 +6,8 @@ field that is text in one row and a number or an object in another is refused, w
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from parallel_frames._parquet._address import Address
 
 BLOCK_BYTES: Final = 4 * 2**20
+LONG_DIGITS: Final = re.compile(rb"\d{19}")
+TOO_LONG: Final = "a whole number of more than 64 bits, whose last digits would be lost"
 KINDS: Final = {
     str: "text", bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list",
 }  # fmt: skip
@@ -59,8 +63,15 @@ class LinesReader:
     def fields(self, path: str) -> Iterator[pa.Schema]:
         """Yield what each block has, in the types that it shows there."""
         for block in self.blocks(path):
+            if LONG_DIGITS.search(block):
+                self._check_digits(path)
             if block.strip():
                 yield pa.schema([field.with_type(_told(field.type)) for field in _parsed(block, None).schema])
+
+    def _check_digits(self, path: str) -> None:
+        """Refuse a file with whole numbers that Arrow would read as floats."""
+        for _ in self.objects(path):
+            pass
 
     def objects(self, path: str) -> Iterator[tuple[str, Any]]:
         """Yield each line's object, and what it is called."""
@@ -111,9 +122,25 @@ def _told(type_: pa.DataType) -> pa.DataType:
 
 def _loaded(text: bytes, *, what: str, hint: str = "") -> Any:
     try:
-        return orjson.loads(text)
+        told = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InputError(f"{what} is no JSON ({error}). Nothing was sent.{hint}") from None
+    if not keeps_digits(text):
+        raise InputError(f"{what} holds {TOO_LONG}. Nothing was sent. Write it as text, in quotes.")
+    return told
+
+
+def keeps_digits(text: bytes) -> bool:
+    """Return whether every whole number in a JSON text fits into 64 bits; a longer one is read as a float."""
+    return not LONG_DIGITS.search(text) or _is_exact(json.loads(text))
+
+
+def _is_exact(value: Any) -> bool:
+    """Return whether every whole number in a value fits into 64 bits."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(map(_is_exact, inner))
 
 
 # Arrays

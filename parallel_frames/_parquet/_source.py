@@ -18,7 +18,7 @@ from parallel_frames._parquet._batches import even, rows_at_once
 from parallel_frames._parquet._columns import check_columns
 from parallel_frames._parquet._csv import open_csv
 from parallel_frames._parquet._json import open_json_lines, read_json_arrays
-from parallel_frames._parquet._text import TextFiles
+from parallel_frames._parquet._text import TextFiles, hive_of
 from parallel_frames.errors import InputError, SourceError
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _open(address: Address, paths: list[str], format_: str) -> Any:
     if format_ == "json":
         return read_json_arrays(address, paths)
     base = _base_of(address, paths)
-    partitioning = pads.partitioning(flavor="hive") if any("=" in path[len(base) :] for path in paths) else None
+    partitioning = hive_of([path[len(base) :] for path in paths])
     options: dict[str, Any] = {"filesystem": address.system, "partitioning": partitioning, "partition_base_dir": base}
     if format_ in ("csv", "tsv"):
         return open_csv(address, paths, delimiter="\t" if format_ == "tsv" else ",", options=options)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # What an address says of a file beyond its rows: the folders such as ``year=2024`` that it lies in.
 Partitions = dict[str, dict[str, Any]]
+NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Reader(Protocol):
@@ -47,6 +49,33 @@ class TextFiles:
                     for field in whole
                 ]
                 yield from pa.table(columns, schema=whole).to_batches()
+
+
+def hive_of(paths: Sequence[str]) -> pads.Partitioning | None:
+    """Return how folders such as ``year=2024`` are read, by all of these paths; None where there are none.
+
+    A name is a column of integers where every value is written as an integer is, and text otherwise: ``01`` is not 1.
+    """
+    values: dict[str, set[str]] = {}
+    for path in paths:
+        for folder in path.split("/")[:-1]:
+            name, mark, value = folder.partition("=")
+            if mark and name:
+                values.setdefault(unquote(name), set()).add(unquote(value))
+    if not values:
+        return None
+    return pads.partitioning(
+        pa.schema([(name, pa.int64() if _are_integers(said) else pa.string()) for name, said in values.items()]),
+        flavor="hive",
+    )
+
+
+def _are_integers(said: Iterable[str]) -> bool:
+    """Return whether every text is the one way in which an integer of 64 bits is written."""
+    return all(
+        text == NO_VALUE or (text.removeprefix("-").isdecimal() and len(text) < 19 and str(int(text)) == text)
+        for text in said
+    )
 
 
 def with_partitions(reader: Reader, schema: pa.Schema, found: Mapping[str, Mapping[str, Any]]) -> TextFiles:

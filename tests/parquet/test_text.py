@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import parallel_frames as pf
@@ -191,3 +193,41 @@ def test_mixed_fields_of_json_stay_as_they_are_in_memory(tmp_path: Path) -> None
     """A frame's cells may be of several kinds: the command line sends each as it stands."""
     (tmp_path / "rows.jsonl").write_text('{"cell": 1}\n{"cell": "1a"}\n{"cell": {"a": 1.5}}\n{"cell": null}\n')
     assert read_frame(str(tmp_path / "rows.jsonl"))["cell"].tolist() == [1, "1a", {"a": 1.5}, None]
+
+
+def test_folders_are_integers_only_where_they_are_written_so(
+    tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]
+) -> None:
+    """``zip=01`` and ``zip=1`` are two inputs, and ``year=2024`` is a number."""
+    for code in ("01", "1"):
+        (tmp_path / "in" / f"zip={code}" / "year=2024").mkdir(parents=True)
+        rows = pa.table({"company": ["same"]})
+        pq.write_table(rows, tmp_path / "in" / f"zip={code}" / "year=2024" / "rows.parquet")
+    enrich(tmp_path / "in", tmp_path / "out.parquet")
+    sent = sorted((run.input for run in sim.runs()), key=lambda each: each["zip"])
+    assert sent == [{"company": "same", "zip": code, "year": 2024} for code in ("01", "1")]
+    assert pq.read_table(tmp_path / "out.parquet")["zip"].to_pylist() == ["01", "1"]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+@pytest.mark.parametrize("number", ["12345678901234567891", "-9223372036854775809", "99999999999999999999991"])
+def test_digits_of_json_are_not_lost(
+    tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], name: str, number: str
+) -> None:
+    """A number that 64 bits cannot hold would become another one, and two rows one: it is refused, with its place."""
+    rows = ['{"company": "a", "id": 1}', f'{{"company": "b", "more": {{"id": [{number}]}}}}']
+    (tmp_path / name).write_text("\n".join(rows) if name.endswith("l") else f"[{','.join(rows)}]")
+    with pytest.raises(InputError, match=r"(line 2 of )?.*rows.json.*more than 64 bits.*Nothing was sent.*in quotes"):
+        enrich(tmp_path / name, tmp_path / "out.parquet")
+    with pytest.raises(InputError, match="more than 64 bits"):
+        read_frame(str(tmp_path / name))
+    assert sim.counts.runs == 0
+
+
+def test_long_numbers_that_fit_travel_whole(tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]) -> None:
+    """Nineteen digits alone are no reason to refuse; nor are those within a text or a float."""
+    (tmp_path / "rows.jsonl").write_text(
+        '{"company": "12345678901234567891", "id": 9223372036854775807, "x": 0.1234567890123456789}\n'
+    )
+    enrich(tmp_path / "rows.jsonl", tmp_path / "out.parquet")
+    assert sim.runs()[0].input["id"] == 9223372036854775807

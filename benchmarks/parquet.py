@@ -51,8 +51,8 @@ def rss() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
-def child(source: str, target: str, url: str) -> None:
-    """Enrich one file, twice, and print what it took."""
+def child(source: str, target: str, url: str, passes: str) -> None:
+    """Enrich one file, once or twice, and print what it took."""
     import pyarrow.dataset  # noqa: F401 - part of the base, as httpx is
 
     import parallel_frames as pf
@@ -70,7 +70,7 @@ def child(source: str, target: str, url: str) -> None:
     client = pf.Client(api_key="not-a-real-key", base_url=url, max_per_minute=None)
     schema = {"founded": (int, "year of foundation"), "ceo": "full name of the CEO"}
     told = {}
-    for name in ("first", "again"):
+    for name in passes.split():
         began, cpu, peak = time.perf_counter(), time.process_time(), rss()
         pf.enrich_parquet(
             source, target, schema, inputs=["company", "country"], client=client, overwrite=True, progress=False
@@ -89,13 +89,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 400_000])
     parser.add_argument("--distinct", type=float, default=1.0, help="share of distinct inputs (default: 1)")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds of a run (default: 0)")
+    parser.add_argument("--no-again", action="store_true", help="leave the second pass out")
     parser.add_argument("--json", action="store_true", help="for machines")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         child(*asked.child)
         return
     records = []
+    passes = "first" if asked.no_again else "first again"
     if not asked.json:
         print(f"{'rows':>10} {'pass':>6} {'seconds':>8} {'cpu s':>7} {'µs a row':>9} {'peak MB':>8}")
     for rows in asked.rows:
@@ -104,7 +106,7 @@ def main() -> None:
             make_source(source, rows, asked.distinct)
             with lean(latency=asked.latency) as url:
                 done = subprocess.run(
-                    [sys.executable, __file__, "--child", str(source), str(Path(name) / "out.parquet"), url],
+                    [sys.executable, __file__, "--child", str(source), str(Path(name) / "out.parquet"), url, passes],
                     check=True, capture_output=True, text=True,
                 )  # fmt: skip
         for name, told in json.loads(done.stdout).items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ._messages import dump
 from ._runs import TERMINAL, Counts, Run, SeenRequest, SimulatedRun
 from ._service import Draft, Service
 
@@ -154,7 +155,7 @@ class Controls:
         body: dict[str, Any] = {"input": input if isinstance(input, str) else dict(input), "processor": processor}
         if metadata is not None:
             body["metadata"] = dict(metadata)
-        canonical = orjson.dumps(body["input"], option=orjson.OPT_SORT_KEYS)
+        canonical = dump(body["input"], option=orjson.OPT_SORT_KEYS)
         spec = group.spec or (group.runs[0].spec if group.runs else service.spec(None))
         with service.lock:
             (run,) = service.create_runs([Draft(body, spec, processor, canonical)], group=group, foreign=True)

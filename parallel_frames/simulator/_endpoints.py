@@ -103,7 +103,7 @@ def _draft_runs(
     for position, run in enumerate(runs):
         own = run.get("task_spec")
         spec = default if own is None else service.spec(own)
-        canonical = orjson.dumps(run["input"], option=orjson.OPT_SORT_KEYS)
+        canonical = dump(run["input"], option=orjson.OPT_SORT_KEYS)
         problems += check_size(spec, canonical, "inputs", position)
         drafts.append(Draft(run, spec, run.get("processor") or (group.processor if group else ""), canonical))
     exchange.refuse_problems(problems)

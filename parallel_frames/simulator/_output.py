@@ -11,6 +11,7 @@ import orjson
 
 from ._answers import Answer
 from ._basis import build_basis
+from ._messages import dump
 from ._spec import AUTO_SCHEMA
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def build_output(
     if spec.kind == "text" or isinstance(content, str):
         text = content if isinstance(content, str) else orjson.dumps(content).decode()
         basis = build_basis(text, told, draw=draw, elements=elements)
-        return orjson.dumps({"type": "text", "content": text, "basis": basis})
+        return dump({"type": "text", "content": text, "basis": basis}, option=0)
     raw = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
     output: dict[str, Any] = {
         "type": "json",
@@ -53,4 +54,4 @@ def build_output(
     if spec.kind == "auto":
         made_up = content.keys() == AUTO_SCHEMA["properties"].keys()  # type: ignore[attr-defined]
         output["output_schema"] = AUTO_SCHEMA if made_up else guess_schema(content)
-    return orjson.dumps(output)
+    return dump(output, option=0)

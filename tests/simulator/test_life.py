@@ -37,7 +37,7 @@ def test_a_stopped_simulator_leaves_nothing_behind():
 
 
 def test_connections_made_while_it_stops_are_closed_too():
-    """However many knock at that moment, none of their sockets is left open on its side (a warning, and so an error)."""
+    """However many knock at that moment, none of their sockets is left open: that would be a warning, an error here."""
     for _ in range(5):
         sim, knocked = Simulator().start(), []
         host, port = sim.url.removeprefix("http://").split(":")

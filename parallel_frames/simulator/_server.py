@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -48,6 +49,7 @@ class _Uvicorn(uvicorn.Server):
         await self.leave.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._stop_accepting()
         for server in self.servers:
             server.close()
         for sock in sockets or []:
@@ -61,6 +63,15 @@ class _Uvicorn(uvicorn.Server):
         await asyncio.gather(*unfinished, return_exceptions=True)
         for server in self.servers:
             await server.wait_closed()
+
+    async def _stop_accepting(self) -> None:
+        """Let what was accepted become connections; a server that is closed before leaves their sockets open."""
+        with suppress(NotImplementedError):  # on Windows a loop has no readers
+            for server in self.servers:
+                for sock in server.sockets:
+                    asyncio.get_running_loop().remove_reader(sock.fileno())
+        for _ in range(4):
+            await asyncio.sleep(0)
 
 
 def _reset(transport: Any) -> None:

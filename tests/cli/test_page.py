@@ -35,6 +35,7 @@ def sessions(text):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the page shows a POSIX shell")
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("text", [PAGE, README], ids=["page", "README"])
 def test_the_commands_print_what_is_shown(monkeypatch, place, text):
     """Each command runs in its turn, against the simulator, and shows what stands below it."""

@@ -104,7 +104,7 @@ def test_machines_are_told_what_was_done(run, job, place):
         for words in (("compact", "c.ckpt"), ("unlock", "c.ckpt"), ("export", "c.ckpt", "o.jsonl"))
     }
     assert told == {
-        "compact": [{"path": told["compact"][0]["path"], "parts_before": 3, "parts": 1}],
+        "compact": [{"path": told["compact"][0]["path"], "parts_before": 6, "parts": 2}],
         "unlock": {"path": "c.ckpt", "is_locked": False},
         "export": {"path": "o.jsonl", "outcomes": 3},
     }

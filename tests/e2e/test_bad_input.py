@@ -296,7 +296,7 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
         safety = caught.value.safety
         assert (safety.rows, safety.sent) == (6, sim.counts.runs)
         assert f"{safety.answered} of 6 rows are answered" in str(caught.value)
-        assert "Run the same call again" in str(caught.value)
+        assert "Run the same again" in str(caught.value)
         assert str(tmp_path) in str(caught.value)
         sim.top_up(1.0)
         out = pd.concat([df, df + "2", df + "3"]).parallel.enrich(SCHEMA, checkpoint=tmp_path)
@@ -319,7 +319,7 @@ def test_a_service_that_never_takes_a_batch_is_an_error_in_the_end(df, tmp_path)
         with pytest.raises(UnavailableError, match="502") as caught:
             df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
         assert "0 of 2 rows are answered" in str(caught.value)
-        assert "Run the same call again" in str(caught.value)
+        assert "Run the same again" in str(caught.value)
         sim.clear_faults()
         assert df.parallel.enrich(SCHEMA, checkpoint=tmp_path)["parallel_status"].eq("completed").all()
     assert (sim.counts.runs, sim.counts.duplicates) == (2, 0)

@@ -69,7 +69,7 @@ def test_the_limit_that_a_cost_error_names_is_affordable(tmp_path):
         df.parallel.enrich(SCHEMA, where=[False, False, False, False, True], **options)
         with pytest.raises(CostError) as caught:
             df.parallel.enrich(SCHEMA, max_cost=0.03, **options)
-        assert "Run the same call again" not in str(caught.value)
+        assert "Run the same again" not in str(caught.value)
         limit = int(re.search(r"limit=(\d+)", str(caught.value))[1])
         df.parallel.enrich(SCHEMA, max_cost=0.03, limit=limit, **options)
         assert sim.counts.runs == 3

@@ -43,7 +43,7 @@ def test_a_full_disk_stops_the_call_and_room_lets_it_go_on(small_disk: Path) -> 
     ballast.write_bytes(b"x" * 300_000)
     with Simulator(answer, latency=(1, 200), speed=SPEED, max_per_minute=None) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=SPEED, max_per_minute=None)
-        with pytest.raises(CheckpointError, match=r"(?s)No space left.*make room.*Run the same call again"):
+        with pytest.raises(CheckpointError, match=r"(?s)No space left.*make room.*Run the same again"):
             df.parallel.enrich(schema, client=client, checkpoint=small_disk / "ck", progress=False)
         assert sim.counts.runs == 600
         ballast.unlink()

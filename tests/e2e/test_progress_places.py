@@ -162,7 +162,7 @@ def test_a_file_is_enriched_in_silence_where_progress_is_false(own_directory):
 @pytest.mark.parametrize(("answer", "told"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED")])
 def test_a_terminal_is_asked_before_a_file_is_paid_for(own_directory, answer, told):
     """Yes goes on; no pays nothing and writes nothing."""
-    shown = in_terminal(FILES.replace("CONFIRM", "confirm=True, progress=False"), answer=answer)
+    shown = in_terminal(FILES.replace("CONFIRM", "confirm=True, progress=False"), answers=[answer])
     assert "Send 60 runs ($0.60)? [y/N]" in shown
     assert told in shown
     assert f"PAID {60 if told == 'ROWS 60' else 0}" in shown

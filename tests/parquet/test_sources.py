@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import httpx
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -213,11 +214,12 @@ def test_json_lines_may_bring_fields_and_wider_numbers_late(
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give an S3 server on this machine, with the bucket `lake`."""
+    """Give an S3 server on this machine, with nothing but the empty bucket `lake`."""
     server_of = pytest.importorskip("moto.server")
     server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False)  # all servers of a process hold the same
     for name, value in {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "testing",

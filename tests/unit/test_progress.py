@@ -148,7 +148,7 @@ def test_nothing_is_in_flight_once_all_is_done():
     tally = Tally(rows=2, rows_of={"a": 1, "b": 1})
     tally.finish(outcome("a"), now=0.0)
     tally.send(2)
-    assert tally.text(0.0) == "1 of 2 rows · 2 in flight"
+    assert tally.text(0.0) == "1 of 2 rows · 1 in flight"
     tally.finish(outcome("b"), now=0.0)
     assert tally.text(0.0) == "2 of 2 rows"
 

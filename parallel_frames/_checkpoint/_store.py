@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COMPACT_ABOVE: Final = 64
 SMALL_PART: Final = 2 * 2**20
-LARGE_PART: Final = 8 * 2**20  # as Parquet; several times that in memory
+LARGE_TABLE: Final = 64 * 2**20  # in memory: answers that are alike take a hundredth of that as Parquet
 
 
 class DirectoryStore:
@@ -48,6 +48,7 @@ class DirectoryStore:
         for place in (self._receipts, self._outcomes):
             guarded(place, place.make_folder)
         self._written = sum(1 for _ in list_parts(self._outcomes))
+        self._large: set[str] = set()  # parts that are put together already, however small they are as Parquet
         self._unproven: list[str] = []
         self._lost: list[str] = []
         self._next = {place: itertools.count(_last_number(place) + 1) for place in (self._receipts, self._outcomes)}
@@ -200,37 +201,37 @@ class DirectoryStore:
         parts = list(list_parts(place))
         open_batches = {number for number, is_intent, _ in parts if is_intent}  # a receipt wins by its number
         sized = [(number, path, path.size()) for number, _, path in parts if number not in open_batches]
-        small = [each for each in sized if each[2] < SMALL_PART]
+        small = [(number, path) for number, path, size in sized if size < SMALL_PART and str(path) not in self._large]
         if len(small) <= above:
             return
         self._writer.check()
-        some: list[tuple[int, Place]] = []
-        size = 0
-        for number, path, length in small:
-            some.append((number, path))
-            size += length
-            if size >= LARGE_PART:
-                self._put_together(place, schema, some)
-                some, size = [], 0
-        if len(some) > 1:
+        some: dict[int, pa.Table] = {}
+        for (number, path), table in zip(small, read_parts([path for _, path in small], repair=True), strict=True):
+            if table is not None:
+                some[number] = table
+            elif place is self._outcomes:
+                self._lost.append(path.name)
+            if sum(each.nbytes for each in some.values()) >= LARGE_TABLE:
+                self._large.add(self._put_together(place, schema, some))
+                some = {}
+        if some:
             self._put_together(place, schema, some)
 
-    def _put_together(self, place: Place, schema: pa.Schema, parts: Sequence[tuple[int, Place]]) -> None:
-        found = list(read_parts([path for _, path in parts], repair=True))
-        tables = [table for table in found if table is not None]
-        if place is self._outcomes:
-            self._lost += [path.name for (_, path), table in zip(parts, found, strict=True) if table is None]
-        if not tables:
-            return
+    def _put_together(self, place: Place, schema: pa.Schema, parts: Mapping[int, pa.Table]) -> str:
+        """Write parts as one, remove them, and return where it is."""
+        tables = list(parts.values())
+        if len(parts) == 1:
+            return str(place / f"{next(iter(parts)):06d}.parquet")
         cursors: dict[str, str] = {}
         for table in tables:
             cursors |= cursors_of(table)
         whole = pa.concat_tables([table.select(schema.names).cast(schema) for table in tables])
         path = place / f"{self._take_number(place):06d}.parquet"
-        self._write(path, whole, cursors=cursors, replaces=[number for number, _ in parts])
-        for _, old in parts:
-            old.remove()
+        self._write(path, whole, cursors=cursors, replaces=list(parts))
+        for number in parts:
+            (place / f"{number:06d}.parquet").remove()
         place.sync()
+        return str(path)
 
     def _take_number(self, place: Place) -> int:
         return next(self._next[place])  # in one step: compaction takes its number in a thread

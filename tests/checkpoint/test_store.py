@@ -198,6 +198,26 @@ def test_another_hosts_answers_are_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_put_together_at_a_time_is_bounded_by_its_size_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that are alike are tiny as Parquet: parts of them stay readable, and are not written again and again."""
+    monkeypatch.setattr("parallel_frames._checkpoint._store.LARGE_TABLE", 20_000)
+    parts = tmp_path / "job" / "outcomes"
+    with open_store(tmp_path / "job", JOB, host=HOST) as store:
+        for number in range(70):
+            asyncio.run(store.write_outcomes([outcome(number, basis="x" * 1000)], cursors={}))
+        store.compact()
+        sizes = {path.name: len(pd.read_parquet(path)) for path in parts.glob("*.parquet")}
+        assert sum(sizes.values()) == 70
+        assert 3 <= len(sizes) <= 6
+        assert max(sizes.values()) * 1000 <= 21_000
+        full = {name for name, rows in sizes.items() if rows == max(sizes.values())}
+        store.compact(above=1)
+        assert full <= {path.name for path in parts.glob("*.parquet")}
+        assert len(store.recall().outcomes) == 70
+
+
 def test_compaction_keeps_every_outcome_and_survives_dying_in_between(tmp_path: Path) -> None:
     """Many small parts become one; leftovers of a compaction that died are removed, and nothing is counted twice."""
     folder = tmp_path / "job"

@@ -64,9 +64,10 @@ def handing_over(sink: str = "The standard output") -> Iterator[None]:
 def settle_streams() -> None:
     """Drop what cannot be written: Python would try once more at its end, and decide the exit code by it."""
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:
             _abandon(stream)
 

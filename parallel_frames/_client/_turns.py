@@ -46,7 +46,7 @@ class Turns:
         await self._take(useless)
         loop = asyncio.get_running_loop()
         used = False
-        timer: asyncio.TimerHandle
+        limit = asyncio.timeout(None)
 
         def use() -> None:
             nonlocal used
@@ -60,9 +60,9 @@ class Turns:
                 used = False
                 timer = loop.call_later(self._patience, look)
 
+        timer = loop.call_later(self._patience, look)
         try:
-            async with asyncio.timeout(None) as limit:
-                timer = loop.call_later(self._patience, look)
+            async with limit:
                 yield use
         except TimeoutError:
             if not limit.expired():

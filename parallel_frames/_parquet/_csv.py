@@ -9,6 +9,8 @@ The rule, wherever rows come from CSV:
   numbers of more digits than 64 bits hold.
 """
 
+# pyright: reportAttributeAccessIssue=false - Arrow makes its functions when it is imported
+
 from __future__ import annotations
 
 from contextlib import contextmanager

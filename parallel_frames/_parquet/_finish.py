@@ -70,6 +70,7 @@ def _gather(job: Job, store: DirectoryStore, *, place: Path) -> Gathered:
         Parts are damaged as fast as they are written.
     """
     basis = bool(job.asked.layout.evidence or job.asked.layout.basis)
+    lost: list[str] = []
     for _ in range(GATHERINGS):
         answers = Gathered(job.index, store.folder, place=place, basis=basis)
         lost = [*answers.lost, *store.take_lost()]

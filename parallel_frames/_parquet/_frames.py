@@ -1,5 +1,7 @@
 """A batch as pandas sees it: Arrow's own types, and what is unknown is null."""
 
+# pyright: reportAttributeAccessIssue=false - Arrow makes its functions when it is imported
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final

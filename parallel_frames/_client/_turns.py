@@ -47,6 +47,7 @@ class Turns:
         loop = asyncio.get_running_loop()
         used = False
         limit = asyncio.timeout(None)
+        timer: asyncio.TimerHandle | None = None
 
         def use() -> None:
             nonlocal used

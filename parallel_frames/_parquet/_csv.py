@@ -9,7 +9,8 @@ The rule, wherever rows come from CSV:
   numbers of more digits than 64 bits hold.
 """
 
-# pyright: reportAttributeAccessIssue=false - Arrow makes its functions when it is imported
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

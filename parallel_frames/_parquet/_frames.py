@@ -1,6 +1,7 @@
 """A batch as pandas sees it: Arrow's own types, and what is unknown is null."""
 
-# pyright: reportAttributeAccessIssue=false - Arrow makes its functions when it is imported
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

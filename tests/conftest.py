@@ -39,3 +39,7 @@ def _nothing_of_the_users(tmp_path_factory):
 def pytest_report_header():
     """Say which copy of the package is tested: the installed one or the checkout."""
     return f"parallel_frames {parallel_frames.__version__} from {os.path.dirname(parallel_frames.__file__)}"  # noqa: PTH120
+
+
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup, as in the background
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

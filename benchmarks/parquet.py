@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
+from clients.common import rss, watching
 from serving import lean
 
 COLUMNS = 10
@@ -46,11 +45,6 @@ def make_source(path: Path, rows: int, distinct: float) -> None:
         writer.close()
 
 
-def rss() -> float:
-    """Return this process's memory in MB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
 def child(source: str, target: str, url: str, passes: str) -> None:
     """Enrich one file, once or twice, and print what it took."""
     import pyarrow.dataset  # noqa: F401 - part of the base, as httpx is
@@ -58,28 +52,22 @@ def child(source: str, target: str, url: str, passes: str) -> None:
     import parallel_frames as pf
     from parallel_frames import _client, _parquet  # noqa: F401
 
-    base = peak = rss()
-
-    def watch() -> None:
-        nonlocal peak
-        while True:
-            peak = max(peak, rss())
-            time.sleep(0.02)
-
-    threading.Thread(target=watch, daemon=True).start()
+    base = rss()
     client = pf.Client(api_key="not-a-real-key", base_url=url, max_per_minute=None)
     schema = {"founded": (int, "year of foundation"), "ceo": "full name of the CEO"}
     told = {}
     for name in passes.split():
-        began, cpu, peak = time.perf_counter(), time.process_time(), rss()
-        pf.enrich_parquet(
-            source, target, schema, inputs=["company", "country"], client=client, overwrite=True, progress=False
-        )
-        told[name] = {
-            "seconds": round(time.perf_counter() - began, 2),
-            "cpu": round(time.process_time() - cpu, 2),
-            "peak_mb": round(peak - base),
-        }
+        above = rss() - base
+        with watching() as peak:
+            began, cpu = time.perf_counter(), time.process_time()
+            pf.enrich_parquet(
+                source, target, schema, inputs=["company", "country"], client=client, overwrite=True, progress=False
+            )
+            told[name] = {
+                "seconds": round(time.perf_counter() - began, 2),
+                "cpu": round(time.process_time() - cpu, 2),
+                "peak_mb": round(above + peak()),
+            }
     print(json.dumps(told))
 
 

@@ -15,9 +15,7 @@ import random
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
-from clients.common import columns, rss
+from clients.common import columns, watching
 
 from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import open_store
@@ -58,27 +56,6 @@ BASIS = orjson.dumps(
         for name in SCHEMA
     ]
 ).decode()
-
-
-@contextmanager
-def peak() -> Iterator[Callable[[], float]]:
-    """Give how far this process's memory grew inside, in MB."""
-    gc.collect()
-    base = highest = rss()
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal highest
-        while not done.wait(0.01):
-            highest = max(highest, rss())
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield lambda: highest - base
-    finally:
-        done.set()
-        thread.join()
 
 
 def job_of() -> tuple[Schema, Job]:
@@ -173,7 +150,8 @@ def merge(rows: int = 1_000_000) -> dict[str, float]:
 
     told: dict[str, float] = {}
     for name, way in (("plain", plain), ("ours", ours)) * 2:
-        with peak() as most:
+        gc.collect()
+        with watching(every=0.01) as most:
             seconds, result = timed(way)
         del result
         told[f"seconds, {name}"] = min(seconds, told.get(f"seconds, {name}", seconds))

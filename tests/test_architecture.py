@@ -21,6 +21,7 @@ FLOORS = {
     "data": 0,
     "_html": 0,
     "_bulk": 0,
+    "_formats": 0,
     "_model": 1,
     "_protocols": 2,
     "_schema": 3,
@@ -61,7 +62,7 @@ FLOORS = {
     "__main__": 16,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_bridge", "_background", "_sse", "data", "_html", "_bulk"}
+ALONE = {"simulator", "errors", "_bridge", "_background", "_sse", "data", "_html", "_bulk", "_formats"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_offline", "simulator"), ("_handle", "_bridge"), ("_schema", "data"), ("parallel_frames", "data")}
 
@@ -76,6 +77,7 @@ THIRD_PARTIES = {
     "_plan": {"numpy", "pandas", "orjson"},
     "_merge": {"numpy", "pandas", "orjson"},
     "_bulk": set(),
+    "_formats": set(),
     "_ledger": set(),
     "_dialects": {"orjson"},
     "_sse": set(),

@@ -9,16 +9,16 @@ but the standard library, because each of these programs runs in an environment 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FIELDS = {"founded": "integer", "ceo": "string", "revenue": "number"}
 OUTPUT_SCHEMA = {
@@ -55,26 +55,34 @@ def rss() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
+@contextmanager
+def watching(*, every: float = 0.02) -> Iterator[Callable[[], float]]:
+    """Give the most memory that this process has had inside, in MB above what it had before."""
+    base = highest = rss()
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not done.wait(every):
+            highest = max(highest, rss())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield lambda: max(highest, rss()) - base
+    finally:
+        done.set()
+        thread.join()
+
+
 def measure(enrich: Callable[[Any], int], prepare: Callable[..., Any]) -> None:
     """Measure ``enrich(prepare(rows, turn=...))``, which returns how many answers it has."""
     rows = int(sys.argv[2])
     enrich(prepare(10, turn="warm"))
     work = prepare(rows, turn="run")
-    base = peak = rss()
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.02):
-            peak = max(peak, rss())
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    if rows > 1000:  # below, it would be what is measured
-        watcher.start()
-    wall, cpu = time.perf_counter(), time.process_time()
-    answered = enrich(work)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    done.set()
-    peak = max(peak, rss())
-    told = {"answered": answered, "wall": wall, "cpu": cpu, "peak": peak - base, "pid": os.getpid()}
+    with watching(every=0.02 if rows > 1000 else 3600) as peak:  # below, it would be what is measured
+        wall, cpu = time.perf_counter(), time.process_time()
+        answered = enrich(work)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        told = {"answered": answered, "wall": wall, "cpu": cpu, "peak": peak()}
     print(json.dumps(told), flush=True)

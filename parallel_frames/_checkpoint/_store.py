@@ -206,14 +206,16 @@ class DirectoryStore:
             return
         self._writer.check()
         some: dict[int, pa.Table] = {}
+        size = 0
         for (number, path), table in zip(small, read_parts([path for _, path in small], repair=True), strict=True):
             if table is not None:
                 some[number] = table
+                size += table.nbytes
             elif place is self._outcomes:
                 self._lost.append(path.name)
-            if sum(each.nbytes for each in some.values()) >= LARGE_TABLE:
+            if size >= LARGE_TABLE:
                 self._large.add(self._put_together(place, schema, some))
-                some = {}
+                some, size = {}, 0
         if some:
             self._put_together(place, schema, some)
 

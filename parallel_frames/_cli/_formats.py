@@ -6,43 +6,26 @@ import csv
 import gzip
 from collections import Counter
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final
 
+from parallel_frames._formats import FORMATS, ZIPPED, format_at, is_zipped
 from parallel_frames.errors import InputError
 
-Format = Literal["parquet", "csv", "tsv", "feather", "json", "jsonl"]
+if TYPE_CHECKING:
+    from parallel_frames._formats import Format
+
 PIPE: Final = "-"
-EXTENSIONS: Final[dict[str, Format]] = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".feather": "feather",
-    ".arrow": "feather",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-ZIPPED: Final = (".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")
 
 
 def format_of(name: str) -> Format:
     """Return the format that a file's name means; a pipe holds JSON lines."""
-    if name == PIPE:
-        return "jsonl"
-    known = EXTENSIONS.get(Path(name.removesuffix(".gz") if is_zipped(name) else name).suffix.lower())
+    known = "jsonl" if name == PIPE else format_at(Path(name).name)
     if known is None:
-        known_ones = ", ".join(EXTENSIONS)
         raise InputError(
-            f"{name}: the extension says the format, and there are {known_ones}, as sources {', '.join(ZIPPED)} too, "
-            "or - for pipes."
+            f"{name}: the extension says the format, and there are {', '.join(FORMATS)}, as sources "
+            f"{', '.join(ZIPPED)} too, or - for pipes."
         )
     return known
-
-
-def is_zipped(name: str) -> bool:
-    """Return whether a file is one that is compressed."""
-    return name.lower().endswith(ZIPPED)
 
 
 def is_address(name: str) -> bool:
@@ -53,7 +36,7 @@ def is_address(name: str) -> bool:
 def check_heads(path: str) -> None:
     """Refuse a CSV file whose heads do not tell its columns apart, or whose first row has more fields than heads.
 
-    pandas would rename the one, and take the first fields of the other for an index: other data would be paid for.
+    Both would be refused later, by a reader that tells neither the line nor the names.
     """
     delimiter = "\t" if format_of(path) == "tsv" else ","
     opened = gzip.open if is_zipped(path) else open

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from parallel_frames._cli._exits import StoppedError
-from parallel_frames._cli._formats import PIPE, check_heads, format_of, is_address, is_zipped
+from parallel_frames._cli._formats import PIPE, check_heads, format_of, is_address
 from parallel_frames._cli._speech import handing_over
+from parallel_frames._formats import is_zipped
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from parallel_frames._cli._formats import Format
+    from parallel_frames._formats import Format
 
 _writes = itertools.count()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from parallel_frames._parquet._address import MANIFEST
 from parallel_frames._parquet._gather import Gathered
 from parallel_frames._parquet._manifest import make_manifest, text_of
 from parallel_frames._parquet._publish import whole_target
@@ -50,7 +51,7 @@ def write_target(
                 asked, job.index, job.count(), statuses=statuses, checkpoint=str(store.folder), simulated=job.simulated
             )
             writer.manifest = text_of(manifest)
-    return dict(statuses), f"{address.shown.rstrip('/')}.manifest.json"
+    return dict(statuses), f"{address.shown.rstrip('/')}{MANIFEST}"
 
 
 def told_of_stored(folders: Sequence[Folder]) -> str:

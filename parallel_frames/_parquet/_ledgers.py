@@ -18,10 +18,10 @@ def ledger_of_group(index: Index, group_id: str) -> Ledger:
     """Return what is known of one group."""
     ledger = Ledger(keeps_answers=False)
     receipts, outcomes = index.runs_of_group(group_id)
-    for key, attempt, run_id, status in outcomes:
-        ledger.add_outcome(Outcome(key, attempt, run_id, group_id, status))
-    for key, attempt, run_id in receipts:
-        ledger.add_receipt(Receipt(key, attempt, run_id, group_id))
+    ledger.recall(
+        outcomes=(Outcome(key, attempt, run_id, group_id, status) for key, attempt, run_id, status in outcomes),
+        receipts=(Receipt(key, attempt, run_id, group_id) for key, attempt, run_id in receipts),
+    )
     return ledger
 
 

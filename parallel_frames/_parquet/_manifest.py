@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from parallel_frames._parquet._address import MANIFEST
 from parallel_frames.errors import TargetError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def text_of(manifest: Mapping[str, Any]) -> bytes:
 
 def manifest_of(address: Address) -> str:
     """Return the path of a target's manifest."""
-    return f"{address.path.rstrip('/')}.manifest.json"
+    return f"{address.path.rstrip('/')}{MANIFEST}"
 
 
 def write_manifest(address: Address, text: bytes) -> None:

@@ -102,8 +102,9 @@ async def _look_and_run(job: Job, store: DirectoryStore, windows: Windows, *, se
         if await _look(job, store, windows, recalled, sends=sends):
             job.recall(store.folder, repair=False)
             recalled = job.recalled or recalled
-        _tell_progress(job, windows, job.count())
-        afford(job, job.count())
+        counts = job.count()
+        _tell_progress(job, windows, counts)
+        afford(job, counts)
     job.agenda.plan_work()
     old = []
     for group_id, runs in job.agenda.open_groups():

@@ -7,13 +7,14 @@ they were first looked at. It refuses to know what a row sends.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
-from parallel_frames._parquet._address import WILD, Address, find_address, matches
+from parallel_frames._formats import FORMATS, format_at
+from parallel_frames._parquet._address import MANIFEST, WILD, Address, find_address, matches
 from parallel_frames._parquet._batches import even, rows_at_once
 from parallel_frames._parquet._columns import check_columns
 from parallel_frames._parquet._csv import open_csv
@@ -24,19 +25,6 @@ from parallel_frames.errors import InputError, SourceError
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
-
-MANIFEST: Final = ".manifest.json"  # what stands beside a target
-FORMATS: Final = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".feather": "feather",
-    ".arrow": "feather",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +161,11 @@ def _list_below(address: Address, base: str) -> list[str]:
     """Return the readable files below a directory; hidden ones, those that begin with _ and manifests are no data."""
     found = [info.path for info in address.infos_below(base or ".") if info.type == pafs.FileType.File]
     visible = [path for path in found if not any(p[:1] in "._" for p in path[len(base) :].split("/") if p)]
-    return [path for path in visible if _ending(path) in FORMATS and not path.endswith(MANIFEST)]
-
-
-def _ending(path: str) -> str:
-    name = path.rpartition("/")[2].lower()
-    name = name.removesuffix(".gz") if name.endswith((".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")) else name
-    return f".{name.rpartition('.')[2]}" if "." in name else ""
+    return [path for path in visible if format_at(path) and not path.endswith(MANIFEST)]
 
 
 def _format_of(paths: Sequence[str], *, shown: str) -> str:
-    formats = {FORMATS.get(_ending(path), "") for path in paths}
+    formats = {format_at(path) or "" for path in paths}
     if formats == {""}:
         raise InputError(f"source={shown!r}: its format is told by its ending, one of {', '.join(FORMATS)}.")
     if len(formats) > 1:

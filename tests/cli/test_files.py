@@ -8,8 +8,6 @@ import json
 import pandas as pd
 import pytest
 
-from parallel_frames._cli._formats import EXTENSIONS
-from parallel_frames._parquet._source import FORMATS
 from parallel_frames.simulator import Simulator
 
 from .conftest import point_at, size
@@ -92,11 +90,6 @@ def test_a_source_is_read_on_both_ways(run, pointed, place, name, target):
         frame.to_csv(name, sep="\t", index=False)
     done = run("plan", name, target, *SIZE, "--json")
     assert json.loads(done.stdout)["payload"]["inputs"][0]["input"] == {"company": "Acme", "n": 1}
-
-
-def test_both_ways_know_the_same_endings():
-    """One list of formats, in two rooms."""
-    assert EXTENSIONS == FORMATS
 
 
 @pytest.mark.parametrize("target", ["out.tsv", "out.pq"])

@@ -1,0 +1,31 @@
+"""Which format a file has, by the ending of its name: one list, for files in memory and for files of any size."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Format = Literal["parquet", "csv", "tsv", "feather", "json", "jsonl"]
+FORMATS: Final[dict[str, Format]] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+ZIPPED: Final = (".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")  # what is read compressed, too
+
+
+def format_at(path: str) -> Format | None:
+    """Return the format of a file, compressed or not; None for an ending that is none of them."""
+    name = path.rpartition("/")[2].lower()
+    name = name.removesuffix(".gz") if is_zipped(name) else name
+    return FORMATS.get(f".{name.rpartition('.')[2]}") if "." in name else None
+
+
+def is_zipped(path: str) -> bool:
+    """Return whether a file is one that is compressed."""
+    return path.lower().endswith(ZIPPED)

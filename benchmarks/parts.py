@@ -33,7 +33,7 @@ from parallel_frames._checkpoint import open_store
 from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, table_of
 from parallel_frames._dialects import PUBLISHED
 from parallel_frames._inputs import select_inputs
-from parallel_frames._ledger import Ledger
+from parallel_frames._ledger import Answers
 from parallel_frames._merge import make_layout, merge_outcomes
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
 from parallel_frames._plan import make_job, make_options, make_plan
@@ -144,7 +144,7 @@ def merge(rows: int = 1_000_000) -> dict[str, float]:
     def ours() -> pd.DataFrame:
         layout = make_layout(df, schema, prefix="", status=True, if_exists="error")
         return merge_outcomes(
-            df, plan, schema, outcomes=outcomes, is_sent=lambda _: True, layout=layout,
+            df, plan, schema, answers=Answers(outcomes), is_sent=lambda _: True, layout=layout,
             dtype_backend="numpy_nullable",
         ).frame  # fmt: skip
 
@@ -224,9 +224,7 @@ def resume(folder: str, job: Job, keys: list[str]) -> float:
     gc.collect()
     began = time.perf_counter()
     with open_store(folder, job, host="bench") as store, collector_at_rest():
-        remembered = store.recall()
-        ledger = Ledger()
-        ledger.recall(outcomes=remembered.outcomes, receipts=remembered.receipts)
+        ledger = store.recall().ledger()
     seconds = time.perf_counter() - began
     assert len(ledger.needs(keys, retry_failed=True).answered) == len(keys)
     return seconds

@@ -149,7 +149,7 @@ class Arrivals:
 
     def tell_of(self, keys: Sequence[str]) -> None:
         """Tell of every row of these keys."""
-        for row in self._maker.rows_of([outcome for key in keys if (outcome := self._ledger.answer(key)) is not None]):
+        for row in self._maker.rows_of([known for known in self._ledger.answers(keys).outcomes() if known is not None]):
             try:
                 self._tell(row)
             except (KeyboardInterrupt, SystemExit):

@@ -16,7 +16,6 @@ from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import (
     DirectoryStore,
     MemoryStore,
-    Remembered,
     auto_root,
     choose_folder,
     in_thread,
@@ -140,7 +139,7 @@ def glimpse_memory(call: Call, plan: Plan, *, host: str, root: Path | None, pric
     peek = peek_folder(folder)
     if peek is None:
         return Glimpse(Ledger(), folder)
-    ledger = _ledger_of(peek.remembered)
+    ledger = peek.remembered.ledger()
     _refuse_strangers(folder, peek.header, call, plan, ledger, price=price)
     if call.refresh:
         ledger.mark_stale(_stale_attempts(ledger, plan, peek.stale or {}))
@@ -185,15 +184,8 @@ def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> M
     """Read the store into a ledger, and stop where it hardly knows these rows."""
     with collector_at_rest():
         remembered = store.recall()
-        ledger = _ledger_of(remembered)
-    store.take_groups(
-        known=[
-            *(receipt.group_id for receipt in remembered.receipts),
-            *(outcome.group_id for outcome in remembered.outcomes),
-            *(intent.group_id for intent in remembered.intents),
-        ],
-        named=call.group_ids,
-    )
+        ledger = remembered.ledger()
+    store.take_groups(known=remembered.groups, named=call.group_ids)
     _refuse_strangers(store.folder, store.header, call, plan, ledger, price=price)
     stale: dict[str, int] = {}
     if call.refresh:
@@ -215,15 +207,6 @@ def _stale_attempts(ledger: Ledger, plan: Plan, unfinished: Mapping[str, int]) -
     """
     finished = ledger.finished_attempts(plan.keys)
     return {**{key: finished.get(key, UNANSWERED) for key in plan.keys}, **unfinished}
-
-
-def _ledger_of(remembered: Remembered) -> Ledger:
-    ledger = Ledger()
-    ledger.recall(outcomes=remembered.outcomes, receipts=remembered.receipts)
-    for intent in remembered.intents:
-        if intent.runs:
-            ledger.open_intent(intent)
-    return ledger
 
 
 def _refuse_strangers(

@@ -9,6 +9,7 @@ import re
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._evidence import BASIS_COLUMN, evidence_of, name_of
@@ -17,13 +18,13 @@ from parallel_frames._prices import duration_text, expected_seconds
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Hashable, Mapping
 
     import pandas as pd
 
-    from parallel_frames._ledger import Needs
+    from parallel_frames._ledger import Answers, Needs
     from parallel_frames._merge import Layout
-    from parallel_frames._model import Json, Outcome, Plan
+    from parallel_frames._model import Json, Plan
     from parallel_frames._prices import Price
 
 ATTRS: Final = "parallel"
@@ -72,13 +73,16 @@ def announce(
     limit: int | None,
     price: Price,
     max_per_minute: int | None,
-    answer: Callable[[str], Outcome | None],
+    answers: Answers,
     checkpoint: str | None,
     simulated: bool,
 ) -> str:
-    """Return the line that is said before anything is sent: what it will do, cost and take."""
-    known = [answer(plan.keys[entry]) for entry in needs.answered]
-    dates = [outcome.modified_at for outcome in known if outcome and outcome.modified_at]
+    """Return the line that is said before anything is sent: what it will do, cost and take.
+
+    `answers` is what stands for those that are answered.
+    """
+    failures = answers.others().values()
+    told = chain(*(times for _, times in answers.completed("modified_at")), (each.modified_at for each in failures))
     ahead = Ahead(
         rows=plan.rows,
         chosen=plan.chosen,
@@ -86,9 +90,9 @@ def announce(
         runs=len(plan.keys),
         to_send=len(needs.to_send),
         answered=len(needs.answered),
-        failed=sum(outcome is not None and outcome.status != "completed" for outcome in known),
+        failed=len(failures),
         awaited=len(needs.awaited),
-        since=min(dates, default=None),
+        since=min(filter(None, told), default=None),
         limit=limit,
         sent=plan.sent,
     )

@@ -78,7 +78,7 @@ THIRD_PARTIES = {
     "_merge": {"numpy", "pandas", "orjson"},
     "_bulk": set(),
     "_formats": set(),
-    "_ledger": set(),
+    "_ledger": {"numpy", "pyarrow"},
     "_dialects": {"orjson"},
     "_sse": set(),
     "_pace": set(),

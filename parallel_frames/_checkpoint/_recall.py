@@ -6,22 +6,24 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, read_patiently, set_aside
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._tables import (
-    OUTCOME_SCHEMA,
-    RECEIPT_SCHEMA,
-    intent_of,
-    outcomes_of,
-    receipts_of,
-    stale_of,
+import pyarrow as pa
+
+from parallel_frames._checkpoint._files import (
+    list_parts,
+    parse_part,
+    read_part,
+    read_parts,
+    read_patiently,
+    read_stored,
+    set_aside,
 )
+from parallel_frames._checkpoint._header import read_header
+from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, intent_of, stale_of
+from parallel_frames._ledger import Archive, Ledger, receipts_of
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pyarrow as pa
 
     from parallel_frames._checkpoint._places import Place
     from parallel_frames._model import Intent, Outcome, Receipt
@@ -32,12 +34,42 @@ REPLACES: Final = b"parallel_frames.replaces"
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Everything a checkpoint holds of a job."""
+    """Everything a checkpoint holds of a job; `paid` are its receipts as a table."""
 
-    receipts: list[Receipt] = field(default_factory=list)
+    archive: Archive = field(default_factory=Archive)
+    paid: pa.Table = field(default_factory=RECEIPT_SCHEMA.empty_table)
     intents: list[Intent] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes, as they are stored."""
+        return list(self.archive)
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """The receipts, as they are stored."""
+        return receipts_of(self.paid)
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups that anything here belongs to."""
+        told = [
+            *self.paid.column("group_id").unique().to_pylist(),
+            *self.archive.groups,
+            *(outcome.group_id for outcome in self.archive.rest),
+            *(intent.group_id for intent in self.intents),
+        ]
+        return list(dict.fromkeys(told))
+
+    def ledger(self) -> Ledger:
+        """Return a ledger that knows all of it, but for intents that cannot be read."""
+        ledger = Ledger()
+        ledger.recall_archive(self.archive, receipts_of(self.archive.without_outcome(self.paid)))
+        for intent in self.intents:
+            if intent.runs:
+                ledger.open_intent(intent)
+        return ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +91,7 @@ def peek_folder(folder: Place) -> Peek | None:
 
 def recall_folder(folder: Place, *, repair: bool) -> Remembered:
     """Return all that is stored; `repair` sets aside what cannot be read, and needs the folder's lock."""
-    receipts: dict[tuple[str, int, str], Receipt] = {}
+    receipts: dict[int, pa.Table] = {}
     intents: dict[int, Intent] = {}
     replaced: set[int] = set()
     parts = intents_first(folder / "receipts")
@@ -79,11 +111,13 @@ def recall_folder(folder: Place, *, repair: bool) -> Remembered:
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
             (path.parent / f"{number:06d}.intent.parquet").remove()
         replaced |= replaced_by(table)
-        receipts |= {(receipt.key, receipt.attempt, receipt.run_id): receipt for receipt in receipts_of(table)}
+        receipts[number] = table.select(RECEIPT_SCHEMA.names)
     if repair:
         _remove_replaced(parts, replaced)
-    outcomes, cursors = _recall_outcomes(folder / "outcomes", repair=repair)
-    return Remembered(list(receipts.values()), list(intents.values()), outcomes, cursors)
+    kept = [table for number, table in receipts.items() if number not in replaced]
+    paid = pa.concat_tables([RECEIPT_SCHEMA.empty_table(), *kept])
+    archive, cursors = _recall_outcomes(folder / "outcomes", repair=repair)
+    return Remembered(archive, paid, list(intents.values()), cursors)
 
 
 def intents_first(place: Place) -> list[tuple[int, bool, Place]]:
@@ -99,27 +133,33 @@ def read_intent(number: int, path: Place) -> Intent:
     return intent_of(number, table)
 
 
-def _recall_outcomes(place: Place, *, repair: bool) -> tuple[list[Outcome], dict[str, str]]:
-    outcomes: list[Outcome] = []
+def _recall_outcomes(place: Place, *, repair: bool) -> tuple[Archive, dict[str, str]]:
+    archive, stored = Archive(), dict[int, bytes]()
     cursors: dict[str, str] = {}
     parts = list(list_parts(place))
     replaced: set[int] = set()
-    tables = read_parts([path for _, _, path in parts], repair=repair)
-    for (_, _, path), table in zip(parts, tables, strict=True):
-        if table is None:
+    every = read_parts([path for _, _, path in parts], repair=repair, read=read_stored)
+    for (number, _, path), part in zip(parts, every, strict=True):
+        if part is None:
             continue
+        table = part.table
         if not set(OUTCOME_SCHEMA.names) <= set(table.column_names):
             if repair:
                 set_aside(path, reason=f"it has the columns {table.column_names}")
             continue
         cursors |= cursors_of(table)
         replaced |= replaced_by(table)
-        outcomes += outcomes_of(table)
-    if replaced.intersection(number for number, _, _ in parts):  # a compaction died before it tidied up
-        outcomes = list({(each.key, each.attempt, each.run_id): each for each in outcomes}.values())
-        if repair:
-            _remove_replaced(parts, replaced)
-    return outcomes, cursors
+        stored[number] = part.data
+        archive.add(*part)  # while the next ones are read
+    if not replaced.isdisjoint(stored):  # a compaction died before it tidied up
+        archive = Archive()
+        for number, data in stored.items():
+            if number not in replaced:
+                archive.add(*parse_part(data))
+    archive.settle()
+    if repair:
+        _remove_replaced(parts, replaced)
+    return archive, cursors
 
 
 def _remove_replaced(parts: Iterable[tuple[int, bool, Place]], replaced: set[int]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from parallel_frames._model import Intent, Outcome, Receipt, RunId
+from parallel_frames._model import Intent, Outcome, RunId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,17 +31,6 @@ def table_of(nouns: Iterable[Any], schema: pa.Schema) -> pa.Table:
     nouns = list(nouns)
     columns = [pa.array([getattr(noun, name) for noun in nouns], schema.field(name).type) for name in schema.names]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def receipts_of(table: pa.Table) -> list[Receipt]:
-    """Return the receipts of a part."""
-    columns = [table.column(name).to_pylist() for name in ("key", "attempt", "run_id", "group_id", "row")]
-    return list(map(Receipt, *columns))
-
-
-def outcomes_of(table: pa.Table) -> list[Outcome]:
-    """Return the outcomes of a part."""
-    return list(map(Outcome, *(table.column(name).to_pylist() for name in OUTCOME_SCHEMA.names)))
 
 
 def intent_of(number: int, table: pa.Table | None) -> Intent:

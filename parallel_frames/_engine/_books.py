@@ -106,7 +106,7 @@ class Books:
                 track.add(event.event_id)
             return False
         self.note_found(run, run_id=event.run_id, group_id=group_id)
-        known = run in self.ledger.outcomes
+        known = self.ledger.has_outcome(run)
         news = self.take_run(group_id, event, run)
         lacks_output = event.run_id in self.to_hydrate
         track.add(event.event_id, blocked_by=event.run_id if lacks_output else None)
@@ -117,7 +117,7 @@ class Books:
         outcome = read_outcome(event, run, group_id=group_id)
         if outcome is not None:
             return self.take_outcome(outcome)
-        if event.status in TERMINAL and run not in self.ledger.outcomes and event.run_id not in self.given_up:
+        if event.status in TERMINAL and not self.ledger.has_outcome(run) and event.run_id not in self.given_up:
             self.to_hydrate[event.run_id] = group_id
             self.notify()
         return False

@@ -88,7 +88,7 @@ async def ask_group(group_id: str, *, books: Books, service: Service, clock: Clo
     """Ask a group for outcomes its stream did not tell; its counts say whether that is worth a listing."""
     ledger = books.ledger
     awaited = len(ledger.awaited[group_id])
-    known = len(ledger.acknowledged[group_id]) - awaited + list(books.given_up.values()).count(group_id)
+    known = ledger.count_acknowledged(group_id) - awaited + list(books.given_up.values()).count(group_id)
     try:
         counts = (await service.group_status(group_id)).counts
         ended = sum(counts.get(word, 0) for word in TERMINAL) if counts else known + 1

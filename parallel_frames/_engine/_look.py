@@ -65,7 +65,7 @@ async def look_at_group(
     `seek` recognises a run of ours by its input alone, where the service holds no metadata of it at all. Returns the
     look, which says whether absence may be concluded.
     """
-    acknowledged = set(books.ledger.acknowledged[group_id])
+    acknowledged = books.ledger.acknowledged(group_id)
     status = await _read_status(service, group_id)
     listed: set[str] = set()
     unlinked: set[str] = set()

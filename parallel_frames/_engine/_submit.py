@@ -88,7 +88,7 @@ class Submitter:
         self._group_metadata = group_metadata
         self._on_group = on_group
         self._batch_limit = BATCH_LIMIT
-        self._linked = any(books.ledger.acknowledged.values())
+        self._linked = bool(books.ledger.groups)
         self._order_proven = False
         self._absences = 0
         self._unreachable = 0

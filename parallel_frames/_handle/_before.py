@@ -36,7 +36,7 @@ def announce_call(course: Course, client: Client, memory: Memory, progress: Prog
         limit=decided.call.limit,
         price=decided.price,
         max_per_minute=client.max_per_minute,
-        answer=memory.ledger.answer,
+        answers=memory.ledger.answers([course.plan.keys[entry] for entry in needs.answered]),
         checkpoint=memory.location,
         simulated=course.destination is not None and course.destination.block is not None,
     )
@@ -79,7 +79,7 @@ def _begin_progress(course: Course, progress: Progress, client: Client, needs: N
     rows_of = maker.count_rows()
     keys, per_run = course.plan.keys, course.decided.price.per_run
     answered = [keys[entry] for entry in needs.answered]
-    bad = [key for key in answered if (known := course.outcome(key)) and known.status != "completed"]
+    bad = [] if course.ledger is None else [each.key for each in course.ledger.answers(answered).others().values()]
     open_keys = [keys[entry] for entry in (*needs.awaited, *(entry for entry, _ in needs.to_send))]
     done = sum(rows_of[key] for key in answered)
     progress.begin(

@@ -10,12 +10,14 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from parallel_frames._arriving import RowMaker, telling
 from parallel_frames._checkpoint import in_thread
 from parallel_frames._engine import Engine
 from parallel_frames._handle._before import afford, announce_call, watching
+from parallel_frames._ledger import Ledger
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._offline import choose_destination
 from parallel_frames._plan import group_metadata
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from parallel_frames._call import Call
     from parallel_frames._client import Client
     from parallel_frames._decide import Decided
-    from parallel_frames._ledger import Ledger, Needs
+    from parallel_frames._ledger import Answers, Needs
     from parallel_frames._merge import Layout, Merged
     from parallel_frames._model import Outcome, Plan
     from parallel_frames._offline import Destination
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 Until: TypeAlias = Literal["answered", "sent", "looked"]
 LOOK_SECONDS: Final = 20.0
+TIMES: Final = ("created_at", "modified_at")
 
 
 class Course:
@@ -80,9 +83,13 @@ class Course:
 
     # What is known
 
-    def outcome(self, key: str) -> Outcome | None:
-        """Return what stands for a key so far."""
-        return None if self.ledger is None else self.ledger.answer(key)
+    def answers(self) -> Answers:
+        """Return what stands for each run of the plan so far."""
+        return (self.ledger or Ledger()).answers(self.plan.keys)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return the outcomes that there are so far."""
+        return [known for known in self.answers().outcomes() if known is not None]
 
     def needs(self) -> Needs | None:
         """Return what is left to do; None before the first run."""
@@ -91,10 +98,21 @@ class Course:
         keys = self.plan.keys[: self.decided.call.limit]
         return self.ledger.needs(keys, retry_failed=self.decided.call.retry_failed and not self.has_begun)
 
+    def times(self) -> list[tuple[str | None, str | None, str]]:
+        """Return when each ended run began and ended, and its status."""
+        answers = self.answers()
+        began, ended = (chain.from_iterable(v for _, v in answers.completed(name)) for name in TIMES)
+        told = [(first, last, "completed") for first, last in zip(began, ended, strict=True)]
+        return told + [(each.created_at, each.modified_at, each.status) for each in answers.others().values()]
+
     def known_rows(self) -> Iterator[Row]:
         """Yield the rows that have an outcome."""
         maker = RowMaker(self.decided.df, self.plan, self.decided.schema)
-        return maker.rows_of([known for key in self.plan.keys if (known := self.outcome(key)) is not None])
+        return maker.rows_of(self.outcomes())
+
+    def count_ended(self) -> int:
+        """Return how many runs of the plan have an outcome."""
+        return 0 if self.ledger is None else sum(map(self.ledger.has_answer, self.plan.keys))
 
     def count_sent(self) -> int:
         """Return how many runs were sent for these rows, in this call and before."""
@@ -105,12 +123,12 @@ class Course:
 
     def safety(self, *, is_refused: bool = False) -> Safety | None:
         """Return what is safe; None while nothing was sent. A call that is refused would ask some rows again."""
-        sent = self.count_sent()
+        sent, ledger = self.count_sent(), self.ledger or Ledger()
         if not self.group_ids and sent == 0:
             return None
         needs = self.needs() if is_refused else None
         again = {entry for entry, _ in needs.to_send} if needs is not None else set()
-        answered = [entry not in again and self.outcome(key) is not None for entry, key in enumerate(self.plan.keys)]
+        answered = [entry not in again and ledger.has_answer(key) for entry, key in enumerate(self.plan.keys)]
         rows = sum(answered[entry] for entry in self.plan.row_runs.tolist() if entry >= 0)
         return Safety(rows, self.plan.rows, sent, self.group_ids, self.checkpoint, is_refused)
 
@@ -121,7 +139,7 @@ class Course:
             self.decided.df,
             self.plan,
             self.decided.schema,
-            outcomes=[self.outcome(key) for key in self.plan.keys],
+            answers=self.answers(),
             is_sent=lambda key: ledger is not None and ledger.newest(key) is not None,
             layout=layout or self.decided.layout,
             dtype_backend=self.decided.call.dtype_backend,

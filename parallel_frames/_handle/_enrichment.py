@@ -61,7 +61,7 @@ class Enrichment:
         where = f" · checkpoint {self.checkpoint}" if self.checkpoint else ""
         groups = ", ".join(self.group_ids) or "no group"
         plan = self._course.plan
-        done = sum(self._course.outcome(key) is not None for key in plan.keys)
+        done = self._course.count_ended()
         return f"<Enrichment of {plan.rows} rows: {done} of {len(plan.keys)} runs finished · {groups}{where}>"
 
     def _repr_html_(self) -> str:
@@ -316,7 +316,6 @@ class Enrichment:
         from parallel_frames._report import RunFacts
 
         course = self._course
-        known = [outcome for key in course.plan.keys if (outcome := course.outcome(key)) is not None]
         return RunFacts(
             processor=course.decided.call.processor,
             rows=course.plan.chosen,
@@ -328,7 +327,7 @@ class Enrichment:
             url=self.url,
             checkpoint=self.checkpoint,
             simulated=course.simulated,
-            times=[(outcome.created_at, outcome.modified_at, outcome.status) for outcome in known],
+            times=course.times(),
             sends=course.plan.sent,
             not_asked=course.plan.rows - course.plan.chosen,
         )

@@ -18,14 +18,15 @@ import orjson
 import pandas as pd
 
 from parallel_frames._columns import convert_values, dtype_of, typed_column
-from parallel_frames._merge._answers import Answers, read_answers
+from parallel_frames._ledger import Answers
+from parallel_frames._merge._answers import Contents, read_answers
 from parallel_frames._merge._cells import is_missing, keep_old, take
 from parallel_frames._merge._grounds import Placing, place_evidence
 from parallel_frames._merge._layout import ERROR_COLUMN, STATUS_COLUMN, Layout, make_layout
 from parallel_frames._model import OUTSIDE, STATUSES, Column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from parallel_frames._model import Outcome, Plan, Schema
 
@@ -63,7 +64,7 @@ def merge_outcomes(
     plan: Plan,
     schema: Schema,
     *,
-    outcomes: Sequence[Outcome | None],
+    answers: Answers,
     is_sent: Callable[[str], bool],
     layout: Layout,
     dtype_backend: Literal["numpy_nullable", "pyarrow"],
@@ -72,20 +73,20 @@ def merge_outcomes(
 
     Parameters
     ----------
-    outcomes : sequence of (Outcome or None)
-        One per distinct run of the plan.
+    answers : Answers
+        What stands for each distinct run of the plan.
     is_sent : callable
         Whether the run of a key may exist: it tells pending from not sent.
     """
-    answers = read_answers(outcomes, schema, make=partial(typed_column, dtype_backend=dtype_backend))
-    per_row = _through(answers.place, plan.row_runs)
+    contents = read_answers(answers, schema, make=partial(typed_column, dtype_backend=dtype_backend))
+    per_row = _through(contents.place, plan.row_runs)
     existing = set(df.columns)
     arrays: dict[Hashable, Any] = {}
-    invalid = np.zeros(answers.count + 1, dtype=bool)
-    invalid[[*answers.problems]] = True
+    invalid = np.zeros(contents.count + 1, dtype=bool)
+    invalid[[*contents.problems]] = True
     placed: list[np.ndarray[Any, Any]] = []  # for each output the rows whose cell is this call's
-    for label, series, broken in zip(layout.outputs, answers.columns, answers.broken, strict=True):
-        lacking = np.zeros(answers.count + 1, dtype=bool)
+    for label, series, broken in zip(layout.outputs, contents.columns, contents.broken, strict=True):
+        lacking = np.zeros(contents.count + 1, dtype=bool)
         lacking[[*broken, -1]] = True  # the last one is for -1: no answer
         new = ~lacking[per_row]
         if label in existing:  # only a completed outcome replaces a value
@@ -94,17 +95,16 @@ def merge_outcomes(
         arrays[label] = keep_old(df[label], cells, where=new) if label in existing else cells
         placed.append(new)
     if layout.evidence or layout.basis is not None:
-        known = zip(outcomes, answers.place, strict=True)
-        bases = [outcome.basis for outcome, at in known if outcome is not None and at >= 0]
         placing = Placing(df, schema, layout, per_row, placed)
-        arrays |= place_evidence(placing, bases, dtype_backend=dtype_backend)
-    of_runs = _statuses(plan, outcomes, answers, is_sent=is_sent)
+        arrays |= place_evidence(placing, lambda: _bases(answers, contents), dtype_backend=dtype_backend)
+    others = answers.others()
+    of_runs = _statuses(plan, contents, others, is_sent=is_sent)
     of_rows, kept = _row_statuses(df, plan, of_runs, layout=layout)
     if layout.status is not None:
         arrays[layout.status] = pd.Categorical.from_codes(of_rows, categories=pd.Index(STATUSES))
     if layout.error is not None:
         old = df[layout.error] if layout.error in existing else None
-        told = _row_errors(old, _errors(outcomes, answers, of_runs), kept, plan)
+        told = _row_errors(old, _errors(contents, others), kept, plan)
         arrays[layout.error] = pd.array(told, dtype=dtype_of(TEXT, dtype_backend))
     asked = np.bincount(of_rows[plan.row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
     ordered = {label: arrays[label] for label in layout.all}
@@ -121,20 +121,33 @@ class Judged(NamedTuple):
 
 def judge_answers(outcomes: Sequence[Outcome], schema: Schema) -> list[Judged]:
     """Return what each outcome comes to, in Python values: the same verdicts as in the frame."""
-    answers = read_answers(outcomes, schema, make=partial(convert_values, dtype_backend="numpy_nullable"))
+    make = partial(convert_values, dtype_backend="numpy_nullable")
+    contents = read_answers(Answers(outcomes), schema, make=make)
     judged = []
-    for outcome, at in zip(outcomes, answers.place, strict=True):
+    for outcome, at in zip(outcomes, contents.place.tolist(), strict=True):
         cells = [None if at < 0 or at in broken else column[at]
-                 for column, broken in zip(answers.columns, answers.broken, strict=True)]  # fmt: skip
+                 for column, broken in zip(contents.columns, contents.broken, strict=True)]  # fmt: skip
         values = dict(zip([column.name for column in schema.columns], cells, strict=True))
-        status = "invalid" if at in answers.problems else outcome.status
-        judged.append(Judged(status, values, _error(outcome, at, answers.problems)))
+        told = contents.problems.get(at)
+        judged.append(
+            Judged("invalid", values, "; ".join(told)) if told else Judged(outcome.status, values, _error(outcome))
+        )
     return judged
 
 
-def _through(place: Sequence[int], row_runs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _bases(answers: Answers, contents: Contents) -> Iterator[str | None]:
+    """Yield the raw basis of each answer, in the order in which answers were read."""
+    for entries, bases in answers.completed("basis"):
+        for place, basis in zip(contents.place[entries].tolist(), bases, strict=True):
+            if place >= 0:
+                yield basis
+
+
+def _through(
+    place: np.ndarray[Any, np.dtype[np.int64]], row_runs: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return for each row its place among the answers, or -1."""
-    table = np.array([*place, -1], dtype=np.int64)
+    table = np.append(place, -1)
     return np.asarray(table[np.maximum(row_runs, -1)], dtype=np.int64)  # -1 as an index is the last entry
 
 
@@ -142,12 +155,13 @@ def _through(place: Sequence[int], row_runs: np.ndarray[Any, Any]) -> np.ndarray
 
 
 def _statuses(
-    plan: Plan, outcomes: Sequence[Outcome | None], answers: Answers, *, is_sent: Callable[[str], bool]
+    plan: Plan, contents: Contents, others: Mapping[int, Outcome], *, is_sent: Callable[[str], bool]
 ) -> Codes:
     """Return each run's status as its place in `STATUSES`."""
-    codes = np.array([-1 if outcome is None else CODES[outcome.status] for outcome in outcomes], dtype=np.int8)
-    places = np.array(answers.place, dtype=np.int64)
-    codes[np.isin(places, [*answers.problems])] = CODES["invalid"]
+    codes = np.where(contents.completed, CODES["completed"], -1).astype(np.int8)
+    codes[np.isin(contents.place, [*contents.problems])] = CODES["invalid"]
+    for entry, outcome in others.items():
+        codes[entry] = CODES[outcome.status]
     for entry in np.flatnonzero(codes < 0).tolist():
         codes[entry] = CODES["pending" if is_sent(plan.keys[entry]) else "not_sent"]
     return codes
@@ -165,11 +179,13 @@ def _row_statuses(df: pd.DataFrame, plan: Plan, of_runs: Codes, *, layout: Layou
     return np.where(kept, before, now), kept
 
 
-def _errors(outcomes: Sequence[Outcome | None], answers: Answers, of_runs: Codes) -> list[str | None]:
+def _errors(contents: Contents, others: Mapping[int, Outcome]) -> list[str | None]:
     """Return each run's error, and two more: those of a row without a run."""
-    errors: list[str | None] = [None] * (len(outcomes) + 2)
-    for entry in np.flatnonzero(of_runs != CODES["completed"]).tolist():
-        errors[entry] = _error(outcomes[entry], answers.place[entry], answers.problems)
+    errors: list[str | None] = [None] * (len(contents.place) + 2)
+    for entry in np.flatnonzero(np.isin(contents.place, [*contents.problems])).tolist():
+        errors[entry] = "; ".join(contents.problems[contents.place[entry]])
+    for entry, outcome in others.items():
+        errors[entry] = _error(outcome)
     return errors
 
 
@@ -183,11 +199,8 @@ def _row_errors(old: pd.Series[Any] | None, errors: Sequence[str | None], kept: 
     return told
 
 
-def _error(outcome: Outcome | None, at: int, problems: Mapping[int, list[str]]) -> str | None:
-    if outcome is None:
-        return None
-    if at in problems:
-        return "; ".join(problems[at])
+def _error(outcome: Outcome) -> str | None:
+    """Return why a run has no answer; None where it has."""
     if outcome.status == "completed":
         return None
     try:

@@ -1,4 +1,4 @@
-"""Outcomes → the cells of their answers, and what is wrong with each: its shape, its fields, what the model says.
+"""Answers → their cells, and what is wrong with each: its shape, its fields, what the model says.
 
 A slice at a time, so that few answers at once are Python objects.
 """
@@ -6,9 +6,10 @@ A slice at a time, so that few answers at once are Python objects.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import chain, count
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import orjson
 import pandas as pd
 
@@ -18,25 +19,25 @@ from parallel_frames._schema import compile_model_check, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from parallel_frames._model import Column, Json, Outcome, Schema
+    from parallel_frames._ledger import Answers
+    from parallel_frames._model import Column, Json, Schema
 
 
 Make: TypeAlias = "Callable[[Column, Sequence[Json]], tuple[Sequence[Any] | pd.Series[Any], dict[int, str]]]"
 
 
-SLICE: Final = 10_000
-
-
 @dataclass(slots=True)
-class Answers:
-    """The completed outcomes of a plan, one entry per answer.
+class Contents:
+    """What the completed outcomes of a plan say, one entry per answer.
 
     Attributes
     ----------
     count : int
         How many there are.
-    place : list of int
+    place : numpy.ndarray of int64
         For each entry of the plan its answer, or -1.
+    completed : numpy.ndarray of bool
+        For each entry of the plan whether its run completed.
     problems : dict of int to list of str
         What is wrong with an answer; one that is fine is not in it.
     columns : list of pandas.Series, or of lists
@@ -46,65 +47,68 @@ class Answers:
     """
 
     count: int
-    place: list[int]
+    place: np.ndarray[Any, np.dtype[np.int64]]
+    completed: np.ndarray[Any, np.dtype[np.bool_]]
     problems: dict[int, list[str]] = field(default_factory=dict)
     columns: list[Any] = field(default_factory=list)
     broken: list[set[int]] = field(default_factory=list)
 
 
-def read_answers(outcomes: Sequence[Outcome | None], schema: Schema, *, make: Make) -> Answers:
-    """Parse and judge answers, one outcome or None per distinct run; `make` turns a column's values into cells."""
-    starts = range(0, len(outcomes), SLICE) or [0]
-    parts = [_read_slice(outcomes[start : start + SLICE], schema, make=make) for start in starts]
-    if len(parts) == 1:
-        return parts[0]
-    whole = Answers(0, [], broken=[set() for _ in schema.columns])
-    for part in parts:
-        before = whole.count
-        whole.place += [at if at < 0 else at + before for at in part.place]
-        whole.problems |= {at + before: problems for at, problems in part.problems.items()}
+def read_answers(answers: Answers, schema: Schema, *, make: Make) -> Contents:
+    """Parse and judge answers; `make` turns a column's values into cells."""
+    whole = Contents(0, np.full(len(answers), -1), np.zeros(len(answers), bool), broken=[set() for _ in schema.columns])
+    slices: list[list[Any]] = []  # of each the cells by column
+    for entries, texts in answers.completed("output"):
+        there = np.fromiter((text is not None for text in texts), bool, len(texts))
+        part = _read_slice([orjson.loads(text) for text in texts if text is not None], schema, make=make)
+        whole.completed[entries] = True
+        whole.place[entries[there]] = np.arange(whole.count, whole.count + part.count)
+        whole.problems |= {at + whole.count: problems for at, problems in part.problems.items()}
         for broken, more in zip(whole.broken, part.broken, strict=True):
-            broken.update(at + before for at in more)
+            broken.update(at + whole.count for at in more)
         whole.count += part.count
+        slices.append(part.columns)
+    slices = slices or [_read_slice([], schema, make=make).columns]
     for column in range(len(schema.columns)):
-        whole.columns.append(_joined([part.columns[column] for part in parts]))
-        for part in parts:
-            part.columns[column] = None  # the cells are there twice for one column at a time only
+        whole.columns.append(_joined([cells[column] for cells in slices]))
+        for cells in slices:
+            cells[column] = None  # the cells are there twice for one column at a time only
     return whole
 
 
 def _joined(parts: Sequence[Any]) -> Any:
     """Return the cells of consecutive slices as those of one."""
+    if len(parts) == 1:
+        return parts[0]
     if isinstance(parts[0], pd.Series):
         return pd.concat(parts, ignore_index=True)
     return list(chain.from_iterable(parts))
 
 
-def _read_slice(outcomes: Sequence[Outcome | None], schema: Schema, *, make: Make) -> Answers:
-    contents, place = _parse(outcomes)
-    answers = Answers(len(contents), place)
+@dataclass(slots=True)
+class _Part:
+    """What some answers say, as in `Contents`."""
+
+    count: int
+    problems: dict[int, list[str]] = field(default_factory=dict)
+    columns: list[Any] = field(default_factory=list)
+    broken: list[set[int]] = field(default_factory=list)
+
+
+def _read_slice(contents: list[Json], schema: Schema, *, make: Make) -> _Part:
+    part = _Part(len(contents))
     shapeless = _not_objects(contents, form=schema.form)
-    answers.problems |= {at: [problem] for at, problem in shapeless.items()}
+    part.problems |= {at: [problem] for at, problem in shapeless.items()}
     for column in schema.columns:
         values = _values(contents, column.name, form=schema.form)
         cells, problems = make(column, values)
         for at, problem in problems.items():
-            answers.problems.setdefault(at, []).append(f"{column.name}: {problem}")
-        answers.columns.append(cells)
-        answers.broken.append({*problems, *shapeless})
+            part.problems.setdefault(at, []).append(f"{column.name}: {problem}")
+        part.columns.append(cells)
+        part.broken.append({*problems, *shapeless})
     if schema.model is not None and contents:
-        _ask_model(answers, contents, schema, make=make)
-    return answers
-
-
-def _parse(outcomes: Sequence[Outcome | None]) -> tuple[list[Json], list[int]]:
-    """Return the answers that there are, and for each outcome which one is its, or -1."""
-    told = [None if outcome is None or outcome.status != "completed" else outcome.output for outcome in outcomes]
-    texts = [text for text in told if text is not None]
-    if len(texts) == len(told):
-        return list(map(orjson.loads, texts)), list(range(len(told)))
-    numbers = count()
-    return list(map(orjson.loads, texts)), [-1 if text is None else next(numbers) for text in told]
+        _ask_model(part, contents, schema, make=make)
+    return part
 
 
 def _values(contents: Sequence[Json], name: str, *, form: str) -> list[Json]:
@@ -127,13 +131,13 @@ def _not_objects(contents: Sequence[Json], *, form: str) -> dict[int, str]:
     }
 
 
-def _ask_model(answers: Answers, contents: list[Json], schema: Schema, *, make: Make) -> None:
+def _ask_model(part: _Part, contents: list[Json], schema: Schema, *, make: Make) -> None:
     """Let the user's own model judge the answers that fit the schema, and take what its validators make of them."""
     judge = compile_model_check(schema.model)
     changed: set[str] = set()
     refused: dict[int, dict[str, str]] = {}
     for at, content in enumerate(contents):
-        if at in answers.problems:
+        if at in part.problems:
             continue
         verdict = judge(content)
         changed |= {name for name in verdict.content if verdict.content[name] != content.get(name)}
@@ -141,17 +145,17 @@ def _ask_model(answers: Answers, contents: list[Json], schema: Schema, *, make: 
         refused[at] = dict(verdict.problems)
         told = [f"{name}: {problem}" for name, problem in verdict.problems.items()]
         if told or verdict.whole:
-            answers.problems[at] = [*told, *([verdict.whole] if verdict.whole else [])]
+            part.problems[at] = [*told, *([verdict.whole] if verdict.whole else [])]
     for number, column in enumerate(schema.columns):
         lost = {at for at, problems in refused.items() if column.name in problems}
         if not lost and column.name not in changed:
             continue
         values = _values(contents, column.name, form=schema.form)
-        for at in lost | answers.broken[number]:
+        for at in lost | part.broken[number]:
             values[at] = NO_ANSWER
         cells, problems = make(column, values)
         for at, problem in problems.items():
             said = f"{column.name}: the model's own validator makes of it what does not fit: {problem}"
-            answers.problems.setdefault(at, []).append(said)
-        answers.columns[number] = cells
-        answers.broken[number] |= lost | problems.keys()
+            part.problems.setdefault(at, []).append(said)
+        part.columns[number] = cells
+        part.broken[number] |= lost | problems.keys()

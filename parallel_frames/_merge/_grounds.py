@@ -12,7 +12,7 @@ from parallel_frames._evidence import PARTS, cells_of, evidence_columns, evidenc
 from parallel_frames._merge._cells import blank, keep_old, take
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from parallel_frames._columns import Backend
     from parallel_frames._evidence import Entry
@@ -44,13 +44,15 @@ class Placing:
         return [column.name for column in self.schema.columns]
 
 
-def place_evidence(placing: Placing, bases: Sequence[str | None], *, dtype_backend: Backend) -> dict[Hashable, Any]:
-    """Return the cells of the evidence's columns; `bases` has the raw basis of each answer."""
+def place_evidence(
+    placing: Placing, bases: Callable[[], Iterable[str | None]], *, dtype_backend: Backend
+) -> dict[Hashable, Any]:
+    """Return the cells of the evidence's columns; `bases` gives the raw basis of each answer."""
     arrays: dict[Hashable, Any] = {}
     if placing.layout.evidence:
-        arrays |= _in_columns(placing, map(read_basis, bases), dtype_backend)
+        arrays |= _in_columns(placing, map(read_basis, bases()), dtype_backend)
     if placing.layout.basis is not None:
-        series = evidence_struct(_in_one(placing, [*map(read_basis, bases)]), dtype_backend=dtype_backend)
+        series = evidence_struct(_in_one(placing, [*map(read_basis, bases())]), dtype_backend=dtype_backend)
         arrays[placing.layout.basis] = take(series, np.arange(len(placing.df)))
     return arrays
 

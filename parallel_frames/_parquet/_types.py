@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 import pyarrow as pa
 
+from parallel_frames._ledger import Answers
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._model import Job, Options, Plan
 from parallel_frames.errors import InputError
@@ -47,7 +48,7 @@ def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:
         pd.DataFrame(index=pd.RangeIndex(0)),
         nothing,
         schema,
-        outcomes=[],
+        answers=Answers([]),
         is_sent=lambda _: False,
         layout=layout,
         dtype_backend="pyarrow",

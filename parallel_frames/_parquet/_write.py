@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from parallel_frames._ledger import Answers
 from parallel_frames._merge import merge_outcomes
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._parquet._frames import frame_of
@@ -143,7 +144,7 @@ def _new_columns(
         _existing(batch, start, types),
         plan,
         asked.schema,
-        outcomes=outcomes,
+        answers=Answers(outcomes),
         is_sent=sent.__contains__,
         layout=asked.layout,
         dtype_backend="pyarrow",

@@ -39,7 +39,7 @@ def test_any_order_and_repetition_of_outcomes_gives_the_same_frame(names, labels
     for outcome in arriving:
         ledger.add_outcome(outcome)
     merged = merge_outcomes(
-        df, plan, SCHEMA, outcomes=[ledger.answer(key) for key in plan.keys], is_sent=lambda _: True,
+        df, plan, SCHEMA, answers=ledger.answers(plan.keys), is_sent=lambda _: True,
         layout=make_layout(df, SCHEMA, prefix="", status=True, if_exists="error"), dtype_backend=backend,
     )  # fmt: skip
     out = merged.frame

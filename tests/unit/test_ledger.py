@@ -1,10 +1,14 @@
 """The ledger: what is known of each (key, attempt), and what follows from it."""
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel_frames._ledger import Ledger, judge_look, read_identity
+from parallel_frames._checkpoint._files import parse_part, write_table
+from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
+from parallel_frames._ledger import Archive, Ledger, judge_look, read_identity, receipts_of
 from parallel_frames._model import GroupStatus, Intent, Outcome, Receipt, RunEvent, RunId
 
 KEY = "0" * 31 + "a"
@@ -203,13 +207,70 @@ def test_absence_is_concluded_from_whole_listings_only(
 )
 def test_recalling_is_being_told_one_by_one(outcomes, receipts) -> None:
     """What a checkpoint holds means the same in bulk, whatever stands in it, twice or in any order."""
-    told = [Outcome(key, attempt, run_id, GROUP, status) for key, attempt, status, run_id in outcomes]
-    paid = [Receipt(key, attempt, run_id, GROUP) for key, attempt, run_id in receipts]
-    bulk, single = Ledger(), Ledger()
-    bulk.recall(outcomes=told, receipts=paid)
+    group_of = {"run_1": GROUP, "run_2": GROUP, "run_3": "tgrp_2", "run_4": "tgrp_2", "run_5": "tgrp_2"}
+    told = [
+        Outcome(key, attempt, f"{run_id}{key[-1]}", group_of[run_id], status, output=f'"{at}"', basis="[]")
+        for at, (key, attempt, status, run_id) in enumerate(outcomes)
+    ]
+    paid = [Receipt(key, attempt, f"{run_id}{key[-1]}", group_of[run_id]) for key, attempt, run_id in receipts]
+    single = Ledger()
     for outcome in told:
         single.add_outcome(outcome)
     for receipt in paid:
         single.add_receipt(receipt)
-    single.awaited = {group: runs for group, runs in single.awaited.items() if runs}
-    assert vars(bulk) == vars(single)
+    bulk = Ledger()
+    bulk.recall(outcomes=told, receipts=paid)
+    archived = Ledger()
+    archive = archive_of(told[:3], told[3:])
+    archived.recall_archive(archive, receipts_of(archive.without_outcome(table_of(paid, RECEIPT_SCHEMA))))
+    assert list(archive) == told
+    assert seen(bulk) == seen(single)
+    assert seen(archived) == seen(single)
+    for ledger in (single, bulk, archived):  # and whatever is told afterwards
+        ledger.mark_stale({KEY: 0})
+        ledger.open_intent(Intent(1, GROUP, (RunId(KEY, 1), RunId("c" * 32, 0)), (0, 1)))
+        ledger.add_receipt(Receipt(KEY, 1, "run_9a", GROUP))
+        ledger.add_outcome(Outcome(OTHER, 0, "run_8b", GROUP, "completed", output='"late"'))
+        ledger.close_intent(1)
+    assert seen(bulk) == seen(single)
+    assert seen(archived) == seen(single)
+
+
+def archive_of(*parts: list[Outcome]) -> Archive:
+    """Return the archive of these parts of a checkpoint."""
+    archive = Archive()
+    for outcomes in parts:
+        data = io.BytesIO()
+        write_table(data, table_of(outcomes, OUTCOME_SCHEMA))
+        archive.add(*parse_part(data.getvalue()))
+    archive.settle()
+    return archive
+
+
+def seen(ledger: Ledger) -> dict[str, object]:
+    """Return all that can be asked of a ledger."""
+    keys, run_ids = [KEY, OTHER, "c" * 32], [f"run_{number}{key}" for key in "ab" for number in range(10)]
+    runs = [RunId(key, attempt) for key in keys for attempt in range(4)]
+    answers = ledger.answers(keys)
+    completed = [(entries.tolist(), texts) for entries, texts in answers.completed("output")]
+    return {
+        "newest": [ledger.newest(key) for key in keys],
+        "ended": [ledger.has_outcome(run) for run in runs],
+        "paid": [ledger.is_paid(run) for run in runs],
+        "answers": [ledger.answer(key) for key in keys],
+        "in bulk": answers.outcomes(),
+        "has": [ledger.has_answer(key) for key in keys],
+        "completed": {entry: text for entries, texts in completed for entry, text in zip(entries, texts, strict=True)},
+        "others": answers.others(),
+        "stale": [ledger.is_stale(key) for key in keys],
+        "finished": ledger.finished_attempts(keys),
+        "needs": [ledger.needs(keys, retry_failed=retry) for retry in (False, True)],
+        "runs": [ledger.identify(RunEvent(run_id, "completed")) for run_id in run_ids],
+        "acknowledged": [ledger.acknowledged(group) for group in ("tgrp_2", GROUP)],
+        "counts": [ledger.count_acknowledged(group) for group in ("tgrp_2", GROUP)],
+        "groups": sorted(ledger.groups),
+        "awaited": {group: runs for group, runs in ledger.awaited.items() if runs},
+        "found": [ledger.find(run, run_id=run_id, group_id=GROUP) is None for run in runs for run_id in run_ids
+                  if ledger.identify(RunEvent(run_id, "completed"))],
+        "keys": ledger.keys,
+    }  # fmt: skip

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from parallel_frames._inputs import select_inputs
+from parallel_frames._ledger import Answers
 from parallel_frames._merge import make_layout, merge_outcomes
 from parallel_frames._model import Outcome
 from parallel_frames._plan import make_job, make_options, make_plan
@@ -32,7 +33,7 @@ def merge(df, outcomes, *, schema=TYPES, sent=(), if_exists="error", status=True
     ]
     layout = make_layout(df, parsed, prefix=prefix, status=status, if_exists=if_exists)
     return merge_outcomes(
-        df, plan, parsed, outcomes=found, is_sent=lambda key: plan.keys.index(key) in sent, layout=layout,
+        df, plan, parsed, answers=Answers(found), is_sent=lambda key: plan.keys.index(key) in sent, layout=layout,
         dtype_backend=backend,
     )  # fmt: skip
 

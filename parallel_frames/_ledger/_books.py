@@ -1,13 +1,4 @@
-"""What is known of every run, and the rules of paying once, as decisions on that knowledge.
-
-Pure bookkeeping: no clock, no file, no network. It is told of intents, receipts, listings and outcomes, and says
-what is answered, what is awaited, what may be sent, and whether an ambiguous batch is present, absent, or has to
-wait. Whoever acts on it makes things durable in the order of `Store`.
-
-A run's identity is (key, attempt). *Present* is what was found by run id, by the key and attempt in a run's
-metadata, or, where a service echoes no metadata, by its input. *Absent* is never concluded from an event, a count
-or a partial listing: only from a whole listing taken after the settle time.
-"""
+"""The books of one job: what is known of every (key, attempt), kept as things are told, one at a time or in bulk."""
 
 from __future__ import annotations
 
@@ -15,14 +6,17 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from parallel_frames._ledger._answers import Answers
+from parallel_frames._ledger._archive import Archive
+from parallel_frames._ledger._look import read_identity
 from parallel_frames._model import Outcome, Receipt, RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from parallel_frames._model import GroupStatus, Intent, RunEvent
-
-HEX = frozenset("0123456789abcdef")
+    from parallel_frames._model import Intent, RunEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +38,6 @@ class Needs:
     to_send: list[tuple[int, int]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One whole reading of a group: its count, then its list.
-
-    Attributes
-    ----------
-    run_ids : collection of str
-        Every run that was listed.
-    flaw : str or None
-        Why nothing may be concluded from what is *not* in it; None if something may.
-    """
-
-    run_ids: Collection[str]
-    flaw: str | None
-
-
-def judge_look(status: GroupStatus, run_ids: Collection[str], acknowledged: Iterable[str]) -> Look:
-    """Return the look with its flaw: a listing or a count that lags, or that was cut short, proves no absence."""
-    owed = set(acknowledged)
-    if status.runs < len(owed):
-        return Look(run_ids, f"the group counts {status.runs} runs where {len(owed)} were acknowledged")
-    if len(run_ids) < status.runs:
-        return Look(run_ids, f"the list holds {len(run_ids)} of {status.runs} runs")
-    if lacking := owed.difference(run_ids):
-        return Look(run_ids, f"the list lacks {len(lacking)} runs that were acknowledged")
-    return Look(run_ids, None)
-
-
 class Ledger:
     """The state of every (key, attempt) of one job.
 
@@ -83,10 +49,11 @@ class Ledger:
 
     def __init__(self, *, keeps_answers: bool = True) -> None:
         self._keeps_answers = keeps_answers
-        self.outcomes: dict[RunId, Outcome] = {}
+        self._archive = Archive()
+        self._outcomes: dict[RunId, Outcome] = {}
         self.intents: dict[int, Intent] = {}
         self.found: dict[int, dict[RunId, Receipt]] = {}
-        self.acknowledged: defaultdict[str, set[str]] = defaultdict(set)
+        self._acknowledged: defaultdict[str, set[str]] = defaultdict(set)
         self.awaited: defaultdict[str, dict[str, RunId]] = defaultdict(dict)
         self._run_ids: dict[str, RunId] = {}
         self._paid: set[RunId] = set()
@@ -102,9 +69,9 @@ class Ledger:
         run = RunId(receipt.key, receipt.attempt)
         self._run_ids[receipt.run_id] = run
         self._paid.add(run)
-        self.acknowledged[receipt.group_id].add(receipt.run_id)
+        self._acknowledged[receipt.group_id].add(receipt.run_id)
         self._raise_newest(run)
-        if run not in self.outcomes:
+        if not self.has_outcome(run):
             self.awaited[receipt.group_id][receipt.run_id] = run
 
     def add_outcome(self, outcome: Outcome) -> bool:
@@ -114,13 +81,15 @@ class Ledger:
         """
         run = outcome.id
         self.awaited[outcome.group_id].pop(outcome.run_id, None)
-        known = self.outcomes.get(run)
+        known = self._outcomes.get(run)
         if known is not None and (known.status == "completed" or outcome.status != "completed"):
             return False
-        self.outcomes[run] = outcome if self._keeps_answers else outcome.without_answer()
+        if self._is_archived(run):
+            return False
+        self._outcomes[run] = outcome if self._keeps_answers else outcome.without_answer()
         self._run_ids[outcome.run_id] = run
         self._paid.add(run)
-        self.acknowledged[outcome.group_id].add(outcome.run_id)
+        self._acknowledged[outcome.group_id].add(outcome.run_id)
         self._raise_newest(run)
         if outcome.status == "completed":
             self._answered[run.key] = max(run.attempt, self._answered.get(run.key, 0))
@@ -131,7 +100,7 @@ class Ledger:
 
         It is their work in one loop, for a million at a time; nothing may have been told before.
         """
-        known, run_ids, newest, answered = self.outcomes, self._run_ids, self._newest, self._answered
+        known, run_ids, newest, answered = self._outcomes, self._run_ids, self._newest, self._answered
         for outcome in outcomes:
             key, attempt, run_id = outcome.key, outcome.attempt, outcome.run_id
             run = RunId(key, attempt)
@@ -140,7 +109,7 @@ class Ledger:
                 continue
             known[run] = outcome if self._keeps_answers else outcome.without_answer()
             run_ids[run_id] = run
-            self.acknowledged[outcome.group_id].add(run_id)
+            self._acknowledged[outcome.group_id].add(run_id)
             if attempt > newest.get(key, -1):
                 newest[key] = attempt
             if completed and attempt >= answered.get(key, 0):
@@ -150,9 +119,21 @@ class Ledger:
             if run_ids.get(receipt.run_id) != (receipt.key, receipt.attempt):
                 self.add_receipt(receipt)
 
+    def recall_archive(self, archive: Archive, receipts: Iterable[Receipt]) -> None:
+        """Take note of all that a checkpoint holds, before anything else was told.
+
+        `receipts` are those that are not of an archived answer.
+        """
+        self._archive = archive
+        for outcome in archive.rest:
+            self.add_outcome(outcome)
+        for receipt in receipts:
+            if self._run_ids.get(receipt.run_id) != (receipt.key, receipt.attempt):
+                self.add_receipt(receipt)
+
     def note_ended(self, run: RunId, status: str) -> None:
         """Take note that an attempt ended, wherever its outcome is stored."""
-        self.outcomes[run] = Outcome(run.key, run.attempt, "", "", status)
+        self._outcomes[run] = Outcome(run.key, run.attempt, "", "", status)
         self._paid.add(run)
         self._raise_newest(run)
 
@@ -178,12 +159,12 @@ class Ledger:
 
     def acknowledge(self, group_id: str, run_ids: Iterable[str]) -> None:
         """Take note of ids the service gave, before it is known whose they are: the group must show them."""
-        self.acknowledged[group_id].update(run_ids)
+        self._acknowledged[group_id].update(run_ids)
 
     def finished_attempts(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the newest attempt of each of these keys that has an outcome; one under way is not stale."""
-        newest = {key: attempt for key in keys if (attempt := self._newest.get(key)) is not None}
-        return {key: attempt for key, attempt in newest.items() if RunId(key, attempt) in self.outcomes}
+        newest = {key: attempt for key in keys if (attempt := self.newest(key)) is not None}
+        return {key: attempt for key, attempt in newest.items() if self.has_outcome(RunId(key, attempt))}
 
     def mark_stale(self, attempts: Mapping[str, int]) -> None:
         """Ask each key anew whose newest attempt is still the one given (``refresh=True``)."""
@@ -200,11 +181,12 @@ class Ledger:
 
         Metadata comes first: it travelled with the run, while an id was matched to it by its place in an answer.
         """
-        return read_identity(event.metadata) or self._run_ids.get(event.run_id)
+        told = read_identity(event.metadata) or self._run_ids.get(event.run_id)
+        return told or self._archive.identify(event.run_id)
 
     def find(self, run: RunId, *, run_id: str, group_id: str) -> Receipt | None:
         """Take note that the service has a run; return a receipt to be written unless an open batch will write it."""
-        if run_id in self._run_ids:
+        if run_id in self._run_ids or self._archive.holds(run, run_id=run_id) or self._archive.identify(run_id):
             return None
         receipt = Receipt(run.key, run.attempt, run_id, group_id)
         number = self._open.get(run)
@@ -217,16 +199,23 @@ class Ledger:
 
     def is_stale(self, key: str) -> bool:
         """Return whether a refresh has yet to ask this key."""
-        return key in self._stale and self._stale[key] == self._newest.get(key)
+        return key in self._stale and self._stale[key] == self.newest(key)
 
     def is_paid(self, run: RunId) -> bool:
         """Return whether a run has a receipt or an outcome."""
-        return run in self._paid
+        return run in self._paid or self._is_archived(run)
+
+    def has_outcome(self, run: RunId) -> bool:
+        """Return whether a run has ended."""
+        return run in self._outcomes or self._is_archived(run)
+
+    def _is_archived(self, run: RunId) -> bool:
+        return run.attempt == 0 and run.key in self._archive
 
     def missing(self, number: int) -> list[RunId]:
         """Return the runs of an open batch that nothing is known of so far."""
         found = self.found[number]
-        return [run for run in self.intents[number].runs if run not in found and run not in self._paid]
+        return [run for run in self.intents[number].runs if run not in found and not self.is_paid(run)]
 
     def is_open(self, group_id: str) -> bool:
         """Return whether a batch of this group is not yet decided."""
@@ -239,31 +228,49 @@ class Ledger:
     def group_size(self, group_id: str) -> int:
         """Return how many runs a group has, or may have, from us."""
         undecided = sum(len(i.runs) for i in self.intents.values() if i.group_id == group_id)
-        return len(self.acknowledged[group_id]) + undecided
+        return self.count_acknowledged(group_id) + undecided
+
+    def count_acknowledged(self, group_id: str) -> int:
+        """Return how many runs of a group the service has acknowledged."""
+        return len(self.acknowledged(group_id) if self._archive.count(group_id) else self._acknowledged[group_id])
+
+    def acknowledged(self, group_id: str) -> set[str]:
+        """Return the ids of the runs of a group that the service has acknowledged: it must show them."""
+        return self._acknowledged[group_id] | self._archive.run_ids(group_id)
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of which any run was acknowledged."""
+        told = (group for group, run_ids in self._acknowledged.items() if run_ids)
+        return list(dict.fromkeys([*self._archive.groups, *told]))
 
     def newest(self, key: str) -> int | None:
         """Return a key's newest attempt, whatever became of it; None if nothing is known of the key."""
-        return self._newest.get(key)
+        newest = self._newest.get(key)
+        return 0 if newest is None and key in self._archive else newest
 
     @property
     def keys(self) -> int:
         """How many keys anything is known of."""
-        return len(self._newest)
+        return len(self._archive) + sum(key not in self._archive for key in self._newest)
 
     def needs(self, keys: Sequence[str], *, retry_failed: bool) -> Needs:
         """Return what is left to do for these keys."""
         needs = Needs()
+        archive, stale = self._archive, self._stale
         for entry, key in enumerate(keys):
-            newest = self._newest.get(key)
+            if key in archive and key not in stale and key not in self._newest:
+                needs.answered.append(entry)
+                continue
+            newest = self.newest(key)
             if newest is None:
                 needs.to_send.append((entry, 0))
                 continue
-            outcome = self.outcomes.get(RunId(key, newest))
-            if outcome is None:
+            if not self.has_outcome(RunId(key, newest)):
                 needs.awaited.append(entry)
             elif self.is_stale(key):
                 needs.to_send.append((entry, newest + 1))
-            elif key in self._answered or not retry_failed:
+            elif key in self._answered or key in archive or not retry_failed:
                 needs.answered.append(entry)
             else:
                 needs.to_send.append((entry, newest + 1))
@@ -271,16 +278,24 @@ class Ledger:
 
     def answer(self, key: str) -> Outcome | None:
         """Return a key's outcome: the newest answer, or else the newest attempt's failure; None if it is pending."""
+        if key in self._answered or key not in self._archive:
+            return self._in_books(key)
+        return self.answers([key]).outcomes()[0]
+
+    def has_answer(self, key: str) -> bool:
+        """Return whether `answer` would return an outcome."""
+        return key in self._archive or self._in_books(key) is not None
+
+    def answers(self, keys: Sequence[str]) -> Answers:
+        """Return what stands for each of many keys."""
+        places = np.full(len(keys), -1)
+        if len(self._archive):
+            archived = self._archive.places
+            found = (-1 if key in self._answered else archived.get(key, -1) for key in keys)
+            places = np.fromiter(found, np.int64, len(keys))
+        told = [self._in_books(key) if place < 0 else None for key, place in zip(keys, places.tolist(), strict=True)]
+        return Answers(told, archive=self._archive, places=places)
+
+    def _in_books(self, key: str) -> Outcome | None:
         attempt = self._answered.get(key, self._newest.get(key))
-        return None if attempt is None else self.outcomes.get(RunId(key, attempt))
-
-
-def read_identity(metadata: Mapping[str, object] | None) -> RunId | None:
-    """Return the identity that a run's metadata carries, if it is one of ours."""
-    if not metadata:
-        return None
-    key, attempt = metadata.get("key"), metadata.get("attempt")
-    if not isinstance(key, str) or len(key) != 32 or not HEX.issuperset(key):
-        return None
-    text = str(attempt)
-    return RunId(key, int(text)) if text.isdecimal() and len(text) < 7 else None
+        return None if attempt is None else self._outcomes.get(RunId(key, attempt))

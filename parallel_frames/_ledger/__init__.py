@@ -1,0 +1,30 @@
+"""What is known of every run, and the rules of paying once, as decisions on that knowledge.
+
+Pure bookkeeping: no clock, no file, no network. It is told of intents, receipts, listings and outcomes, and says
+what is answered, what is awaited, what may be sent, and whether an ambiguous batch is present, absent, or has to
+wait. Whoever acts on it makes things durable in the order of `Store`.
+
+A run's identity is (key, attempt). *Present* is what was found by run id, by the key and attempt in a run's
+metadata, or, where a service echoes no metadata, by its input. *Absent* is never concluded from an event, a count
+or a partial listing: only from a whole listing taken after the settle time.
+
+`_books` is told; `_archive` keeps what a checkpoint usually holds, by the million; `_look` says whose a run is and what
+a look at a group proves.
+"""
+
+from parallel_frames._ledger._answers import Answers
+from parallel_frames._ledger._archive import Archive, outcomes_of, receipts_of
+from parallel_frames._ledger._books import Ledger, Needs
+from parallel_frames._ledger._look import Look, judge_look, read_identity
+
+__all__ = [
+    "Answers",
+    "Archive",
+    "Ledger",
+    "Look",
+    "Needs",
+    "judge_look",
+    "outcomes_of",
+    "read_identity",
+    "receipts_of",
+]

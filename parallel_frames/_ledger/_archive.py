@@ -1,0 +1,191 @@
+"""Answers by the million, kept as the Parquet they are stored as: found by key, made into an `Outcome` when asked for.
+
+What a checkpoint usually holds of a key is one answer to its first attempt. As Python objects a million of those take
+longer to make than their files take to read, and gigabytes; here they take their files' own bytes, which are a tenth
+of what is in them, and one dictionary. Whatever is less usual is handed out as objects, for the ledger's own books.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from parallel_frames._model import Outcome, Receipt, RunId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Rows: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+Mask: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
+
+OUTCOME_NAMES: Final = tuple(column.name for column in fields(Outcome))
+RECEIPT_NAMES: Final = tuple(column.name for column in fields(Receipt))
+PIECE: Final = 10_000
+
+
+def outcomes_of(table: pa.Table) -> list[Outcome]:
+    """Return the outcomes of a table."""
+    return list(map(Outcome, *(table.column(name).to_pylist() for name in OUTCOME_NAMES)))
+
+
+def receipts_of(table: pa.Table) -> list[Receipt]:
+    """Return the receipts of a table."""
+    return list(map(Receipt, *(table.column(name).to_pylist() for name in RECEIPT_NAMES)))
+
+
+def equal(left: Any, right: Any) -> Mask:
+    """Return where two columns, or a column and a value, are equal."""
+    return np.array(pc.call_function("equal", [left, right]).fill_null(False))  # noqa: FBT003 - Arrow's own
+
+
+@dataclass(slots=True)
+class Block:
+    """One stored part: its bytes, and of each row who it is and whether it is archived."""
+
+    data: bytes
+    start: int
+    run_ids: pa.ChunkedArray
+    group_ids: pa.ChunkedArray
+    held: Mask
+
+    def read(self, names: Sequence[str] = OUTCOME_NAMES) -> pa.Table:
+        """Return columns of the part."""
+        return pq.read_table(pa.BufferReader(self.data), columns=list(names))
+
+    def of_held(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the cells of the rows that are archived."""
+        return column if self.held.all() else column.filter(pa.array(self.held))
+
+
+class Archive:
+    """What is stored of a job's outcomes, of which the answers to first attempts stay as they are stored.
+
+    A key is archived where one completed run of its first attempt is all that is stored of its outcomes. Each takes
+    what it takes as Parquet, and about 250 bytes to be found by.
+
+    Attributes
+    ----------
+    rest : list of Outcome
+        What is not archived, in the order in which it is stored.
+    """
+
+    def __init__(self) -> None:
+        self.rest: list[Outcome] = []
+        self._blocks: list[Block] = []
+        self._starts: list[int] = []
+        self._places: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+        self._by_run_id: dict[str, str] | None = None
+
+    def add(self, table: pa.Table, data: bytes) -> None:
+        """Take one more part, as a table and as the bytes it was read from; `settle` comes after the last one."""
+        start = self._blocks[-1].start + len(self._blocks[-1].held) if self._blocks else 0
+        held = equal(table.column("status"), "completed") & equal(table.column("attempt"), 0)
+        block = Block(data, start, table.column("run_id"), table.column("group_id"), held)
+        places = np.flatnonzero(held) + start
+        self._places.update(zip(block.of_held(table.column("key")).to_pylist(), places.tolist(), strict=True))
+        self._blocks.append(block)
+        self._starts.append(start)
+
+    def settle(self) -> None:
+        """Give up what is not the only outcome of its key, and make `rest`."""
+        answers = sum(np.count_nonzero(block.held) for block in self._blocks)
+        if len(self._places) < answers or not all(block.held.all() for block in self._blocks):
+            keys = [block.read(["key"]).column("key").to_pylist() for block in self._blocks]
+            times = Counter(chain.from_iterable(keys))
+            for block, told in zip(self._blocks, keys, strict=True):
+                block.held &= np.fromiter((times[key] == 1 for key in told), bool, len(told))
+                self.rest += outcomes_of(block.read().filter(pa.array(~block.held)))
+            self._places = {key: place for key, place in self._places.items() if times[key] == 1}
+        for block in self._blocks:
+            for group in block.of_held(block.group_ids).value_counts().to_pylist():
+                self._counts[group["values"]] += group["counts"]
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Yield every stored outcome, archived or not."""
+        for block in self._blocks:
+            yield from outcomes_of(block.read())
+
+    # What is archived
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Where the answer of each archived key is, for `read`; nobody changes it."""
+        return self._places
+
+    def __len__(self) -> int:
+        """How many keys are archived."""
+        return len(self._places)
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a key is archived: its first attempt has completed."""
+        return key in self._places
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups that archived answers came from."""
+        return list(self._counts)
+
+    def count(self, group_id: str) -> int:
+        """Return how many archived answers came from a group."""
+        return self._counts[group_id]
+
+    def run_ids(self, group_id: str) -> set[str]:
+        """Return the ids of a group's runs that are archived."""
+        told: set[str] = set()
+        for block in self._blocks if self._counts[group_id] else ():
+            ours = equal(block.group_ids, group_id) & block.held
+            told.update(block.run_ids.filter(pa.array(ours)).to_pylist())
+        return told
+
+    def holds(self, run: RunId, *, run_id: str) -> bool:
+        """Return whether a run is archived under this id."""
+        place = self._places.get(run.key) if run.attempt == 0 else None
+        if place is None:
+            return False
+        block = self._blocks[bisect_right(self._starts, place) - 1]
+        return bool(block.run_ids[place - block.start].as_py() == run_id)
+
+    def identify(self, run_id: str) -> RunId | None:
+        """Return the archived run that has an id."""
+        if self._by_run_id is None:
+            self._by_run_id = {}
+            for block in self._blocks:
+                keys, run_ids = block.read(["key"]).column("key"), block.run_ids
+                held = zip(block.of_held(run_ids).to_pylist(), block.of_held(keys).to_pylist(), strict=True)
+                self._by_run_id.update(held)
+        key = self._by_run_id.get(run_id)
+        return None if key is None else RunId(key, 0)
+
+    def read(self, places: Rows, names: Sequence[str] = OUTCOME_NAMES) -> Iterator[tuple[Rows, pa.Table]]:
+        """Yield the answers at these places, a piece at a time in the order in which they are stored.
+
+        Each piece says which of the places its rows are.
+        """
+        order = np.argsort(places, kind="stable")
+        sorted_places = places[order]
+        bounds = [*np.searchsorted(sorted_places, self._starts).tolist(), len(places)]
+        for at, block in enumerate(self._blocks):
+            if bounds[at] == bounds[at + 1]:
+                continue
+            part = block.read(names)
+            for first in range(bounds[at], bounds[at + 1], PIECE):
+                piece = slice(first, min(first + PIECE, bounds[at + 1]))
+                yield order[piece], part.take(pa.array(sorted_places[piece] - block.start))
+
+    def without_outcome(self, receipts: pa.Table) -> pa.Table:
+        """Return the receipts that are not of an archived answer, the same run under the same id."""
+        if not self._places or not len(receipts):
+            return receipts
+        run_ids = pa.chunked_array([chunk for block in self._blocks for chunk in block.run_ids.chunks])
+        places = pa.array(map(self._places.get, receipts.column("key").to_pylist()), pa.int64())
+        same = equal(run_ids.combine_chunks().take(places), receipts.column("run_id"))
+        return receipts.filter(pa.array(~(same & equal(receipts.column("attempt"), 0))))

@@ -30,10 +30,9 @@ from clients.common import columns, watching
 
 from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import open_store
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, table_of
 from parallel_frames._dialects import PUBLISHED
 from parallel_frames._inputs import select_inputs
-from parallel_frames._ledger import Answers
+from parallel_frames._ledger import OUTCOME_SCHEMA, Answers, table_of
 from parallel_frames._merge import make_layout, merge_outcomes
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
 from parallel_frames._plan import make_job, make_options, make_plan

@@ -246,7 +246,7 @@ def test_a_room_knows_only_its_third_parties(room):
 
 SEAMS = {
     "httpx": {"_client"},
-    "pyarrow.parquet": {"_checkpoint", "_parquet"},
+    "pyarrow.parquet": {"_checkpoint", "_ledger", "_parquet"},
     "pyarrow.fs": {"_checkpoint", "_parquet"},
     "pyarrow.dataset": {"_parquet"},
     "sqlite3": {"_parquet"},

@@ -18,8 +18,8 @@ from parallel_frames._checkpoint._files import (
     set_aside,
 )
 from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, intent_of, stale_of
-from parallel_frames._ledger import Archive, Ledger, receipts_of
+from parallel_frames._checkpoint._tables import intent_of, stale_of
+from parallel_frames._ledger import OUTCOME_SCHEMA, RECEIPT_SCHEMA, Archive, Ledger, receipts_of
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from parallel_frames._checkpoint._files import (
     write_table,
 )
 from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, cursors_of, read_stale, recall_folder
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, stale_table, table_of
+from parallel_frames._checkpoint._tables import stale_table
+from parallel_frames._ledger import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
 from parallel_frames._model import Receipt
 
 if TYPE_CHECKING:

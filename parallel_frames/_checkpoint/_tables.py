@@ -1,36 +1,15 @@
-"""Nouns as Arrow tables and back: the columns of a checkpoint's parts."""
+"""What only a checkpoint keeps, as Arrow tables and back: batches in doubt, and what a refresh is to ask anew."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from parallel_frames._model import Intent, Outcome, RunId
+from parallel_frames._model import Intent, RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-RECEIPT_SCHEMA: Final = pa.schema(
-    [
-        ("key", pa.string()),
-        ("attempt", pa.int32()),
-        ("row", pa.int64()),
-        ("run_id", pa.string()),
-        ("group_id", pa.string()),
-    ]
-)
-OUTCOME_SCHEMA: Final = pa.schema(
-    [(f.name, pa.int32() if f.name == "attempt" else pa.string()) for f in fields(Outcome)]
-)
-
-
-def table_of(nouns: Iterable[Any], schema: pa.Schema) -> pa.Table:
-    """Return frozen nouns as a table, a column at a time."""
-    nouns = list(nouns)
-    columns = [pa.array([getattr(noun, name) for noun in nouns], schema.field(name).type) for name in schema.names]
-    return pa.Table.from_arrays(columns, schema=schema)
+    from collections.abc import Mapping
 
 
 def intent_of(number: int, table: pa.Table | None) -> Intent:

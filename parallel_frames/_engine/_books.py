@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from parallel_frames._dialects import read_outcome
+from parallel_frames._ledger import encode
 from parallel_frames._model import TERMINAL, Intent, RunEvent
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from parallel_frames._ledger import Ledger
     from parallel_frames._model import Event, Outcome, Plan, Receipt, RunId
     from parallel_frames._protocols import Observer, Store
+
+PACK: Final = 20_000  # answers at a time are put away as Parquet: a tenth of what they take as objects
 
 
 @dataclass(slots=True)
@@ -205,6 +208,9 @@ class Books:
             if outcomes or cursors != before:
                 await self.store.write_outcomes(outcomes, cursors=cursors)
                 del self._buffer[: len(outcomes)]
+            if loose := self.ledger.take_loose(PACK):
+                table, data = await asyncio.to_thread(encode, loose)
+                self.ledger.archive(loose, table, data)
 
     @property
     def is_dirty(self) -> bool:

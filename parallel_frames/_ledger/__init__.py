@@ -8,23 +8,27 @@ A run's identity is (key, attempt). *Present* is what was found by run id, by th
 metadata, or, where a service echoes no metadata, by its input. *Absent* is never concluded from an event, a count
 or a partial listing: only from a whole listing taken after the settle time.
 
-`_books` is told; `_archive` keeps what a checkpoint usually holds, by the million; `_look` says whose a run is and what
-a look at a group proves.
+`_books` is told; `_archive` keeps what most of it comes to, an answer to a first attempt, by the million; `_look` says
+whose a run is and what a look at a group proves.
 """
 
 from parallel_frames._ledger._answers import Answers
-from parallel_frames._ledger._archive import Archive, outcomes_of, receipts_of
+from parallel_frames._ledger._archive import Archive, encode
 from parallel_frames._ledger._books import Ledger, Needs
 from parallel_frames._ledger._look import Look, judge_look, read_identity
+from parallel_frames._ledger._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, receipts_of, table_of
 
 __all__ = [
+    "OUTCOME_SCHEMA",
+    "RECEIPT_SCHEMA",
     "Answers",
     "Archive",
     "Ledger",
     "Look",
     "Needs",
+    "encode",
     "judge_look",
-    "outcomes_of",
     "read_identity",
     "receipts_of",
+    "table_of",
 ]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from parallel_frames._ledger._archive import Archive, outcomes_of
+from parallel_frames._ledger._archive import Archive
+from parallel_frames._ledger._tables import outcomes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,15 +1,15 @@
 """Answers by the million, kept as the Parquet they are stored as: found by key, made into an `Outcome` when asked for.
 
-What a checkpoint usually holds of a key is one answer to its first attempt. As Python objects a million of those take
-longer to make than their files take to read, and gigabytes; here they take their files' own bytes, which are a tenth
-of what is in them, and one dictionary. Whatever is less usual is handed out as objects, for the ledger's own books.
+What is usually known of a key is one answer to its first attempt. As Python objects a million of those take gigabytes,
+and longer to make than their files take to read; here they take their files' own bytes, which are a tenth of what is
+in them, and one dictionary. Whatever is less usual is kept as objects, in the ledger's own books.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from parallel_frames._model import Outcome, Receipt, RunId
+from parallel_frames._ledger._tables import OUTCOME_SCHEMA, outcomes_of, table_of
+from parallel_frames._model import Outcome, RunId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,19 +27,15 @@ if TYPE_CHECKING:
 Rows: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 Mask: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 
-OUTCOME_NAMES: Final = tuple(column.name for column in fields(Outcome))
-RECEIPT_NAMES: Final = tuple(column.name for column in fields(Receipt))
 PIECE: Final = 10_000
 
 
-def outcomes_of(table: pa.Table) -> list[Outcome]:
-    """Return the outcomes of a table."""
-    return list(map(Outcome, *(table.column(name).to_pylist() for name in OUTCOME_NAMES)))
-
-
-def receipts_of(table: pa.Table) -> list[Receipt]:
-    """Return the receipts of a table."""
-    return list(map(Receipt, *(table.column(name).to_pylist() for name in RECEIPT_NAMES)))
+def encode(outcomes: Sequence[Outcome]) -> tuple[pa.Table, bytes]:
+    """Return outcomes as a part, for `Archive.append`: as a table, and as Parquet."""
+    table = table_of(outcomes, OUTCOME_SCHEMA)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return table, sink.getvalue().to_pybytes()
 
 
 def equal(left: Any, right: Any) -> Mask:
@@ -48,7 +45,7 @@ def equal(left: Any, right: Any) -> Mask:
 
 @dataclass(slots=True)
 class Block:
-    """One stored part: its bytes, and of each row who it is and whether it is archived."""
+    """One part: its bytes, and of each row who it is and whether it is archived."""
 
     data: bytes
     start: int
@@ -56,7 +53,7 @@ class Block:
     group_ids: pa.ChunkedArray
     held: Mask
 
-    def read(self, names: Sequence[str] = OUTCOME_NAMES) -> pa.Table:
+    def read(self, names: Sequence[str] = OUTCOME_SCHEMA.names) -> pa.Table:
         """Return columns of the part."""
         return pq.read_table(pa.BufferReader(self.data), columns=list(names))
 
@@ -66,15 +63,16 @@ class Block:
 
 
 class Archive:
-    """What is stored of a job's outcomes, of which the answers to first attempts stay as they are stored.
+    """Answers to first attempts, kept as Parquet.
 
-    A key is archived where one completed run of its first attempt is all that is stored of its outcomes. Each takes
-    what it takes as Parquet, and about 250 bytes to be found by.
+    What a checkpoint stores is `add`ed part by part and `settle`d: a key is archived where one completed run of its
+    first attempt is all that is stored of its outcomes. What comes later is `append`ed. Each takes what it takes as
+    Parquet, and about 250 bytes to be found by.
 
     Attributes
     ----------
     rest : list of Outcome
-        What is not archived, in the order in which it is stored.
+        What is stored and not archived, in the order in which it is stored.
     """
 
     def __init__(self) -> None:
@@ -86,17 +84,26 @@ class Archive:
         self._by_run_id: dict[str, str] | None = None
 
     def add(self, table: pa.Table, data: bytes) -> None:
-        """Take one more part, as a table and as the bytes it was read from; `settle` comes after the last one."""
+        """Take one more stored part, as a table and as the bytes it was read from."""
+        self._add(table, data, equal(table.column("status"), "completed") & equal(table.column("attempt"), 0))
+
+    def append(self, table: pa.Table, data: bytes, *, held: Sequence[bool]) -> None:
+        """Take answers that are new; `held` says which of them are to be archived."""
+        self._add(table, data, np.array(held, dtype=bool))
+        self._count(self._blocks[-1])
+        if self._by_run_id is not None:
+            self._by_run_id |= self._ids_of(self._blocks[-1])
+
+    def _add(self, table: pa.Table, data: bytes, held: Mask) -> None:
         start = self._blocks[-1].start + len(self._blocks[-1].held) if self._blocks else 0
-        held = equal(table.column("status"), "completed") & equal(table.column("attempt"), 0)
         block = Block(data, start, table.column("run_id"), table.column("group_id"), held)
+        self._starts.append(start)
+        self._blocks.append(block)
         places = np.flatnonzero(held) + start
         self._places.update(zip(block.of_held(table.column("key")).to_pylist(), places.tolist(), strict=True))
-        self._blocks.append(block)
-        self._starts.append(start)
 
     def settle(self) -> None:
-        """Give up what is not the only outcome of its key, and make `rest`."""
+        """Give up what is not the only stored outcome of its key, and make `rest`."""
         answers = sum(np.count_nonzero(block.held) for block in self._blocks)
         if len(self._places) < answers or not all(block.held.all() for block in self._blocks):
             keys = [block.read(["key"]).column("key").to_pylist() for block in self._blocks]
@@ -106,8 +113,15 @@ class Archive:
                 self.rest += outcomes_of(block.read().filter(pa.array(~block.held)))
             self._places = {key: place for key, place in self._places.items() if times[key] == 1}
         for block in self._blocks:
-            for group in block.of_held(block.group_ids).value_counts().to_pylist():
-                self._counts[group["values"]] += group["counts"]
+            self._count(block)
+
+    def _count(self, block: Block) -> None:
+        for group in block.of_held(block.group_ids).value_counts().to_pylist():
+            self._counts[group["values"]] += group["counts"]
+
+    def _ids_of(self, block: Block) -> dict[str, str]:
+        keys, run_ids = block.read(["key"]).column("key"), block.run_ids
+        return dict(zip(block.of_held(run_ids).to_pylist(), block.of_held(keys).to_pylist(), strict=True))
 
     def __iter__(self) -> Iterator[Outcome]:
         """Yield every stored outcome, archived or not."""
@@ -159,13 +173,11 @@ class Archive:
         if self._by_run_id is None:
             self._by_run_id = {}
             for block in self._blocks:
-                keys, run_ids = block.read(["key"]).column("key"), block.run_ids
-                held = zip(block.of_held(run_ids).to_pylist(), block.of_held(keys).to_pylist(), strict=True)
-                self._by_run_id.update(held)
+                self._by_run_id |= self._ids_of(block)
         key = self._by_run_id.get(run_id)
         return None if key is None else RunId(key, 0)
 
-    def read(self, places: Rows, names: Sequence[str] = OUTCOME_NAMES) -> Iterator[tuple[Rows, pa.Table]]:
+    def read(self, places: Rows, names: Sequence[str] = OUTCOME_SCHEMA.names) -> Iterator[tuple[Rows, pa.Table]]:
         """Yield the answers at these places, a piece at a time in the order in which they are stored.
 
         Each piece says which of the places its rows are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ from parallel_frames._model import Outcome, Receipt, RunId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
 
     from parallel_frames._model import Intent, RunEvent
 
@@ -50,6 +53,7 @@ class Ledger:
     def __init__(self, *, keeps_answers: bool = True) -> None:
         self._keeps_answers = keeps_answers
         self._archive = Archive()
+        self._loose: list[Outcome] = []
         self._outcomes: dict[RunId, Outcome] = {}
         self.intents: dict[int, Intent] = {}
         self.found: dict[int, dict[RunId, Receipt]] = {}
@@ -69,7 +73,7 @@ class Ledger:
         run = RunId(receipt.key, receipt.attempt)
         self._run_ids[receipt.run_id] = run
         self._paid.add(run)
-        self._acknowledged[receipt.group_id].add(receipt.run_id)
+        self._acknowledge(run, run_id=receipt.run_id, group_id=receipt.group_id)
         self._raise_newest(run)
         if not self.has_outcome(run):
             self.awaited[receipt.group_id][receipt.run_id] = run
@@ -89,10 +93,12 @@ class Ledger:
         self._outcomes[run] = outcome if self._keeps_answers else outcome.without_answer()
         self._run_ids[outcome.run_id] = run
         self._paid.add(run)
-        self._acknowledged[outcome.group_id].add(outcome.run_id)
+        self._acknowledge(run, run_id=outcome.run_id, group_id=outcome.group_id)
         self._raise_newest(run)
         if outcome.status == "completed":
             self._answered[run.key] = max(run.attempt, self._answered.get(run.key, 0))
+            if run.attempt == 0 and self._keeps_answers:
+                self._loose.append(outcome)
         return True
 
     def recall(self, *, outcomes: Iterable[Outcome], receipts: Iterable[Receipt]) -> None:
@@ -170,6 +176,34 @@ class Ledger:
         """Ask each key anew whose newest attempt is still the one given (``refresh=True``)."""
         self._stale.update(attempts)
 
+    def take_loose(self, at_least: int) -> list[Outcome]:
+        """Return, once, the answers to first attempts that came since the last time; none while there are fewer."""
+        if len(self._loose) < at_least:
+            return []
+        loose, self._loose = self._loose, []
+        return loose
+
+    def archive(self, outcomes: Sequence[Outcome], table: pa.Table, data: bytes) -> None:
+        """Move answers that `take_loose` gave, and `encode` encoded, from the books into the archive.
+
+        One that is not alone any more, because its key is asked anew, stays where it is.
+        """
+        held = [self._newest.get(each.key) == 0 and self._outcomes.get(each.id) is each for each in outcomes]
+        self._archive.append(table, data, held=held)  # first: other threads may look meanwhile
+        for outcome in compress(outcomes, held):
+            run = outcome.id
+            del self._outcomes[run], self._newest[run.key], self._answered[run.key]
+            self._paid.discard(run)
+            self._run_ids.pop(outcome.run_id, None)
+            self._acknowledged[outcome.group_id].discard(outcome.run_id)
+
+    def _acknowledge(self, run: RunId, *, run_id: str, group_id: str) -> None:
+        """Take note that a group must show a run; the ids of archived answers are counted there."""
+        if self._archive.holds(RunId(run.key, 0), run_id=run_id):
+            self._acknowledged[group_id].discard(run_id)
+        else:
+            self._acknowledged[group_id].add(run_id)
+
     def _raise_newest(self, run: RunId) -> None:
         if run.attempt > self._newest.get(run.key, -1):
             self._newest[run.key] = run.attempt
@@ -186,7 +220,7 @@ class Ledger:
 
     def find(self, run: RunId, *, run_id: str, group_id: str) -> Receipt | None:
         """Take note that the service has a run; return a receipt to be written unless an open batch will write it."""
-        if run_id in self._run_ids or self._archive.holds(run, run_id=run_id) or self._archive.identify(run_id):
+        if run_id in self._run_ids or self._archive.holds(RunId(run.key, 0), run_id=run_id):
             return None
         receipt = Receipt(run.key, run.attempt, run_id, group_id)
         number = self._open.get(run)
@@ -232,7 +266,7 @@ class Ledger:
 
     def count_acknowledged(self, group_id: str) -> int:
         """Return how many runs of a group the service has acknowledged."""
-        return len(self.acknowledged(group_id) if self._archive.count(group_id) else self._acknowledged[group_id])
+        return len(self._acknowledged[group_id]) + self._archive.count(group_id)
 
     def acknowledged(self, group_id: str) -> set[str]:
         """Return the ids of the runs of a group that the service has acknowledged: it must show them."""
@@ -278,24 +312,27 @@ class Ledger:
 
     def answer(self, key: str) -> Outcome | None:
         """Return a key's outcome: the newest answer, or else the newest attempt's failure; None if it is pending."""
-        if key in self._answered or key not in self._archive:
-            return self._in_books(key)
         return self.answers([key]).outcomes()[0]
 
     def has_answer(self, key: str) -> bool:
         """Return whether `answer` would return an outcome."""
-        return key in self._archive or self._in_books(key) is not None
+        if key in self._answered or key in self._archive:
+            return True
+        return self._outcome(key, self._newest.get(key)) is not None
 
     def answers(self, keys: Sequence[str]) -> Answers:
-        """Return what stands for each of many keys."""
+        """Return what `answer` would of each of many keys."""
+        told: list[Outcome | None] = []
         places = np.full(len(keys), -1)
-        if len(self._archive):
-            archived = self._archive.places
-            found = (-1 if key in self._answered else archived.get(key, -1) for key in keys)
-            places = np.fromiter(found, np.int64, len(keys))
-        told = [self._in_books(key) if place < 0 else None for key, place in zip(keys, places.tolist(), strict=True)]
+        archived = self._archive.places
+        for entry, key in enumerate(keys):
+            known = self._outcome(key, self._answered.get(key))
+            if known is None and (place := archived.get(key)) is not None:
+                places[entry] = place
+            elif known is None:
+                known = self._outcome(key, self._newest.get(key))
+            told.append(known)
         return Answers(told, archive=self._archive, places=places)
 
-    def _in_books(self, key: str) -> Outcome | None:
-        attempt = self._answered.get(key, self._newest.get(key))
+    def _outcome(self, key: str, attempt: int | None) -> Outcome | None:
         return None if attempt is None else self._outcomes.get(RunId(key, attempt))

@@ -7,8 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_frames._checkpoint._files import parse_part, write_table
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
-from parallel_frames._ledger import Archive, Ledger, judge_look, read_identity, receipts_of
+from parallel_frames._ledger import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    Archive,
+    Ledger,
+    encode,
+    judge_look,
+    read_identity,
+    receipts_of,
+    table_of,
+)
 from parallel_frames._model import GroupStatus, Intent, Outcome, Receipt, RunEvent, RunId
 
 KEY = "0" * 31 + "a"
@@ -218,6 +227,12 @@ def test_recalling_is_being_told_one_by_one(outcomes, receipts) -> None:
         single.add_outcome(outcome)
     for receipt in paid:
         single.add_receipt(receipt)
+    packed = Ledger()
+    for outcome in told:
+        packed.add_outcome(outcome)
+        pack(packed, at_least=2)
+    for receipt in paid:
+        packed.add_receipt(receipt)
     bulk = Ledger()
     bulk.recall(outcomes=told, receipts=paid)
     archived = Ledger()
@@ -226,14 +241,25 @@ def test_recalling_is_being_told_one_by_one(outcomes, receipts) -> None:
     assert list(archive) == told
     assert seen(bulk) == seen(single)
     assert seen(archived) == seen(single)
-    for ledger in (single, bulk, archived):  # and whatever is told afterwards
+    assert seen(packed) == seen(single)
+    for ledger in (single, bulk, archived, packed):  # and whatever is told afterwards
         ledger.mark_stale({KEY: 0})
         ledger.open_intent(Intent(1, GROUP, (RunId(KEY, 1), RunId("c" * 32, 0)), (0, 1)))
         ledger.add_receipt(Receipt(KEY, 1, "run_9a", GROUP))
         ledger.add_outcome(Outcome(OTHER, 0, "run_8b", GROUP, "completed", output='"late"'))
+        ledger.acknowledge(GROUP, ["run_1a", "run_7b"])
+        ledger.add_receipt(Receipt(KEY, 2, "run_1a", GROUP))
         ledger.close_intent(1)
+    pack(archived, at_least=1)
     assert seen(bulk) == seen(single)
     assert seen(archived) == seen(single)
+    assert seen(packed) == seen(single)
+
+
+def pack(ledger: Ledger, *, at_least: int) -> None:
+    """Put away the answers that are in the books."""
+    if loose := ledger.take_loose(at_least):
+        ledger.archive(loose, *encode(loose))
 
 
 def archive_of(*parts: list[Outcome]) -> Archive:

@@ -105,9 +105,10 @@ def _told(problems: Sequence[object]) -> str:
 
 def _cell_converter(column: Column, dtype_backend: Backend) -> Converter:
     """Return what turns a value that fits its node into a cell."""
+    convert = converter(column.node)
     if dtype_backend == "numpy_nullable" and cell_kind(column.node) in ("array", "object", "json"):
-        return _kept
-    return converter(column.node)
+        return lambda value: _kept(value, convert)
+    return convert
 
 
 def converter(node: Mapping[str, Json]) -> Converter:
@@ -191,9 +192,10 @@ def _check_integers(value: Json) -> None:
             _check_integers(part)
 
 
-def _kept(value: Json) -> Json:
-    """Return a value as it is, once it is known that it can be stored."""
+def _kept(value: Json, convert: Converter) -> Json:
+    """Return a value as it is, once it is known that it can be stored, and that the other family would hold it too."""
     _json_text(value)
+    convert(value)
     return value
 
 

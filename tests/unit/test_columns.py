@@ -259,6 +259,13 @@ def test_one_bad_value_changes_nothing_for_the_others(type_: Any, values: list[A
     assert list(slow.problems) == [2]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("number", [2**63, 9.3e18])
+def test_a_whole_number_beyond_64_bits_is_a_problem_at_any_depth(number: Any, backend: Any) -> None:
+    """Whatever form JSON wrote it in, and in both families: no file could hold it."""
+    assert column(list[int], [[1], [1, number]], backend).problems.keys() == {1}
+
+
 TYPES = [row[1] for row in DTYPES]
 JSON = st.recursive(
     st.none()

@@ -243,9 +243,10 @@ class Session:
 
     def _read(self, chunk: bytes, decoder: EventDecoder, *, group_id: str) -> Iterator[Event]:
         """Yield the events that a chunk completes, each parsed only when it is wanted, so that few are in memory."""
+        key, read_event = self._key, dialects.read_event
         try:
             for data in decoder.feed(chunk):
-                yield dialects.read_event(self._without_key(data))
+                yield read_event(data.replace(key, HIDDEN) if key else data)
         except EventTooLargeError as error:
             raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
 
@@ -348,5 +349,6 @@ class Session:
 
 
 def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Return a body's bytes as they come; what is not compressed needs no layer that would inflate it."""
-    return response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
+    """Return a body's bytes as they come; what is not compressed needs no layer that would inflate or cut it anew."""
+    stream, is_compressed = response.stream, "content-encoding" in response.headers
+    return aiter(stream) if isinstance(stream, httpx.AsyncByteStream) and not is_compressed else response.aiter_bytes()

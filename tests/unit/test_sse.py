@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 
@@ -86,6 +87,58 @@ def test_no_event_without_data(lines):
 def test_other_fields_within_an_event_say_nothing():
     """Type, id, retry and comments around the data leave only the data."""
     assert decode(b"event: message\nid: 1\n: hm\ndata: a\nretry: 5\nunknown\ndata: b\n\n") == [b"a\nb"]
+
+
+ODD_EVENTS = {
+    b"data: a": b"a",
+    b"data:a": b"a",
+    b"data:  a": b" a",
+    b"data: ": b"",
+    b"data:": b"",
+    b"data": b"",
+    b"": b"",
+    b": hm": b"",
+    b"event: message": b"",
+    b"id: 1\ndata: a": b"a",
+    b"data: a\nid: 1": b"a",
+    b"data: a\ndata: b": b"a\nb",
+    b"data: a\rdata: b": b"a\nb",
+    b"data: a\r\ndata: b": b"a\nb",
+    b"data: a\r": b"a",
+    b"\ndata: a": b"a",
+    b" data: a": b"",
+    b"\xef\xbb\xbfdata: a": b"",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_EVENTS)
+@pytest.mark.parametrize("together", [[3], [1, 2], [2, 1], [1, 1, 1]], ids=str)
+def test_an_odd_event_among_usual_ones_is_read_all_the_same(odd, together):
+    """Whole events in chunks of their own, or several in one, are what they are byte by byte."""
+    parts = iter([b"data: before\n\n", odd + b"\n\n", b"data: after\n\n"])
+    chunks = [b"".join(itertools.islice(parts, number)) for number in together]
+    expected = [event for event in (b"before", ODD_EVENTS[odd], b"after") if event]
+    start = b"data: start\n\n"  # after which a stream has no mark before it any more
+    assert decode(start, *chunks) == [b"start", *expected]
+    assert decode(*(bytes([byte]) for byte in b"".join(chunks))) == expected
+
+
+def test_a_chunk_that_looks_like_an_event_may_be_the_rest_of_one():
+    """What a chunk looks like counts only where an event begins."""
+    assert decode(b"data: a\n\n", b"data: b", b"data: c\n\n") == [b"a", b"bdata: c"]
+    assert decode(b"data: a\n\n", b"data: b\n", b"data: c\n\n") == [b"a", b"b\nc"]
+    assert decode(b"data: a\n\n", b"data: b\r", b"\ndata: c\n\n") == [b"a", b"b\nc"]
+    assert decode(b"data: a\n\n", b": hm", b"data: c\n\ndata: d\n\n") == [b"a", b"d"]
+
+
+def test_the_bound_is_the_same_for_a_usual_event():
+    """A line and its end as long as the bound are read, also in a chunk of their own, and one byte more is not."""
+    first, fits = b"data: a\n\n", b"data: " + b"x" * 13
+    for decoded in (decode(first, fits + b"\n\n", max_bytes=20), decode(first, fits, b"\n\n", max_bytes=20)):
+        assert decoded == [b"a", b"x" * 13]
+    for chunks in ([fits + b"x\n\n"], [fits, b"x\n\n"], [fits + b"x", b"\n\n"]):
+        with pytest.raises(EventTooLargeError):
+            decode(first, *chunks, max_bytes=20)
 
 
 def test_an_event_that_is_not_ended_is_not_handed_out():

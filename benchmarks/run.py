@@ -92,8 +92,8 @@ def _ratio(told: dict[str, float], over: str, under: str) -> float:
     return find(over) / find(under)
 
 
-def full(environments: Path, *, turns: int) -> dict[str, Any]:
-    """Return every figure."""
+def full(environments: Path, results: Path, *, turns: int) -> None:
+    """Measure every figure, and keep each as soon as it is known."""
     steps: dict[str, Callable[[], Any]] = {
         "rows": lambda: rows.measure([10, 1_000, 10_000, 100_000], [0.2, 0.0], turns=turns, environments=environments),
         "million": lambda: rows.measure(
@@ -116,8 +116,8 @@ def full(environments: Path, *, turns: int) -> dict[str, Any]:
     told: dict[str, Any] = {"machine": machine()}
     for name, step in steps.items():
         told[name] = step()
+        results.write_text(json.dumps(told, indent=1) + "\n")
         print(f"{name}: done", file=sys.stderr)
-    return told
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def main() -> None:
         raise SystemExit(1 if quick() else 0)
     results = HERE / "results.json"
     if not asked.report:
-        results.write_text(json.dumps(full(asked.environments, turns=asked.turns), indent=1) + "\n")
+        full(asked.environments, results, turns=asked.turns)
     import report
 
     report.write(json.loads(results.read_text()))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Event, Outcome, Plan, Receipt, RunId
     from parallel_frames._protocols import Observer, Store
 
-PACK: Final = 20_000  # answers at a time are put away as Parquet: a tenth of what they take as objects
+PACK: Final = 32 * 2**20  # bytes of answers at a time are put away as Parquet, which takes a tenth of that
 
 
 @dataclass(slots=True)

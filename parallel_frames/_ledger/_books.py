@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from parallel_frames._model import Intent, RunEvent
+
+WEIGHT: Final = 1000  # bytes of an outcome in the books, beside what it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Ledger:
         self._keeps_answers = keeps_answers
         self._archive = Archive()
         self._loose: list[Outcome] = []
+        self._weight = 0
         self._outcomes: dict[RunId, Outcome] = {}
         self.intents: dict[int, Intent] = {}
         self.found: dict[int, dict[RunId, Receipt]] = {}
@@ -99,6 +102,7 @@ class Ledger:
             self._answered[run.key] = max(run.attempt, self._answered.get(run.key, 0))
             if run.attempt == 0 and self._keeps_answers:
                 self._loose.append(outcome)
+                self._weight += WEIGHT + len(outcome.output or "") + len(outcome.basis or "")
         return True
 
     def recall(self, *, outcomes: Iterable[Outcome], receipts: Iterable[Receipt]) -> None:
@@ -177,10 +181,13 @@ class Ledger:
         self._stale.update(attempts)
 
     def take_loose(self, at_least: int) -> list[Outcome]:
-        """Return, once, the answers to first attempts that came since the last time; none while there are fewer."""
-        if len(self._loose) < at_least:
+        """Return, once, the answers to first attempts that came since the last time.
+
+        None while they take less than so many bytes of memory: what they say, and `WEIGHT` for each of them.
+        """
+        if self._weight < at_least:
             return []
-        loose, self._loose = self._loose, []
+        loose, self._loose, self._weight = self._loose, [], 0
         return loose
 
     def archive(self, outcomes: Sequence[Outcome], table: pa.Table, data: bytes) -> None:

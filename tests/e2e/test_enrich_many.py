@@ -6,9 +6,10 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._engine._books import PACK
+from parallel_frames._ledger import WEIGHT
 from parallel_frames.simulator import Failure
 
-ROWS = 2 * PACK + 3_000
+ROWS = PACK // WEIGHT + 1_000
 SCHEMA = {"double": int, "word": str}
 
 

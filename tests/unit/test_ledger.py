@@ -10,6 +10,7 @@ from parallel_frames._checkpoint._files import parse_part, write_table
 from parallel_frames._ledger import (
     OUTCOME_SCHEMA,
     RECEIPT_SCHEMA,
+    WEIGHT,
     Archive,
     Ledger,
     encode,
@@ -230,7 +231,7 @@ def test_recalling_is_being_told_one_by_one(outcomes, receipts) -> None:
     packed = Ledger()
     for outcome in told:
         packed.add_outcome(outcome)
-        pack(packed, at_least=2)
+        pack(packed, at_least=2 * WEIGHT)
     for receipt in paid:
         packed.add_receipt(receipt)
     bulk = Ledger()
@@ -297,6 +298,6 @@ def seen(ledger: Ledger) -> dict[str, object]:
         "groups": sorted(ledger.groups),
         "awaited": {group: runs for group, runs in ledger.awaited.items() if runs},
         "found": [ledger.find(run, run_id=run_id, group_id=GROUP) is None for run in runs for run_id in run_ids
-                  if ledger.identify(RunEvent(run_id, "completed"))],
+                  if (known := ledger.identify(RunEvent(run_id, "completed"))) and known.key == run.key],
         "keys": ledger.keys,
     }  # fmt: skip

@@ -24,7 +24,7 @@ import timing
 from serving import HERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 PACKAGES = ("parallel-frames", "pandas", "pyarrow", "httpx", "orjson", "parallel-web", "httpx-sse")
 
@@ -92,8 +92,8 @@ def _ratio(told: dict[str, float], over: str, under: str) -> float:
     return find(over) / find(under)
 
 
-def full(environments: Path, results: Path, *, turns: int) -> None:
-    """Measure every figure, and keep each as soon as it is known."""
+def full(environments: Path, results: Path, *, turns: int, only: Sequence[str]) -> None:
+    """Measure every figure, or only some, and keep each as soon as it is known."""
     steps: dict[str, Callable[[], Any]] = {
         "rows": lambda: rows.measure([10, 1_000, 10_000, 100_000], [0.2, 0.0], turns=turns, environments=environments),
         "million": lambda: rows.measure(
@@ -105,7 +105,7 @@ def full(environments: Path, results: Path, *, turns: int) -> None:
                 check=True, stdout=subprocess.PIPE,
             ).stdout
         ),
-        "stream": lambda: stream.measure(events=20_000, turns=max(turns, 9)),  # short, and the noisiest
+        "stream": lambda: stream.measure(events=20_000, turns=max(turns, 15)),  # short, and the noisiest
         "payloads": lambda: part("payloads", 200_000),
         "merge": lambda: part("merge", 1_000_000),
         "checkpoint": lambda: part("checkpoint", 1_000_000),
@@ -113,9 +113,10 @@ def full(environments: Path, results: Path, *, turns: int) -> None:
         "schedule": timing.schedules,
         "imports": timing.imports,
     }  # fmt: skip
-    told: dict[str, Any] = {"machine": machine()}
-    for name, step in steps.items():
-        told[name] = step()
+    told: dict[str, Any] = json.loads(results.read_text()) if only else {}
+    told["machine"] = machine()
+    for name in only or steps:
+        told[name] = steps[name]()
         results.write_text(json.dumps(told, indent=1) + "\n")
         print(f"{name}: done", file=sys.stderr)
 
@@ -125,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="ratios only, against the bounds that CI keeps")
     parser.add_argument("--turns", type=int, default=5, help="how often each figure is measured (default: 5)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="STEP", help="measure these again, keep the others")
     parser.add_argument("--report", action="store_true", help="only write the tables and plots of results.json again")
     parser.add_argument(
         "--environments", type=Path, default=HERE / ".venvs", help="where the vendor's clients live (default: .venvs)"
@@ -134,7 +136,7 @@ def main() -> None:
         raise SystemExit(1 if quick() else 0)
     results = HERE / "results.json"
     if not asked.report:
-        full(asked.environments, results, turns=asked.turns)
+        full(asked.environments, results, turns=asked.turns, only=asked.only)
     import report
 
     report.write(json.loads(results.read_text()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -65,9 +65,9 @@ class Block:
 class Archive:
     """Answers to first attempts, kept as Parquet.
 
-    What a checkpoint stores is `add`ed part by part and `settle`d: a key is archived where one completed run of its
-    first attempt is all that is stored of its outcomes. What comes later is `append`ed. Each takes what it takes as
-    Parquet, and about 250 bytes to be found by.
+    What a checkpoint stores is `add`ed part by part and `settle`d: a key is archived where its first attempt has one
+    outcome, a completed one. What comes later is `append`ed. Each takes what it takes as Parquet, and about 250 bytes
+    to be found by.
 
     Attributes
     ----------
@@ -103,17 +103,25 @@ class Archive:
         self._places.update(zip(block.of_held(table.column("key")).to_pylist(), places.tolist(), strict=True))
 
     def settle(self) -> None:
-        """Give up what is not the only stored outcome of its key, and make `rest`."""
+        """Make `rest`: the rows that are not archived, and both rows of a key where one attempt has two outcomes."""
         answers = sum(np.count_nonzero(block.held) for block in self._blocks)
-        if len(self._places) < answers or not all(block.held.all() for block in self._blocks):
-            keys = [block.read(["key"]).column("key").to_pylist() for block in self._blocks]
-            times = Counter(chain.from_iterable(keys))
-            for block, told in zip(self._blocks, keys, strict=True):
-                block.held &= np.fromiter((times[key] == 1 for key in told), bool, len(told))
-                self.rest += outcomes_of(block.read().filter(pa.array(~block.held)))
-            self._places = {key: place for key, place in self._places.items() if times[key] == 1}
+        self.rest = self._read_rest()
+        if len(self._places) < answers or any(each.attempt == 0 and each.key in self._places for each in self.rest):
+            self._keep_only_single()
+            self.rest = self._read_rest()
         for block in self._blocks:
             self._count(block)
+
+    def _read_rest(self) -> list[Outcome]:
+        told = (block.read().filter(pa.array(~block.held)) for block in self._blocks if not block.held.all())
+        return list(chain.from_iterable(map(outcomes_of, told)))
+
+    def _keep_only_single(self) -> None:
+        keys = [block.read(["key"]).column("key").to_pylist() for block in self._blocks]
+        times = Counter(chain.from_iterable(keys))
+        for block, told in zip(self._blocks, keys, strict=True):
+            block.held &= np.fromiter((times[key] == 1 for key in told), bool, len(told))
+        self._places = {key: place for key, place in self._places.items() if times[key] == 1}
 
     def _count(self, block: Block) -> None:
         for group in block.of_held(block.group_ids).value_counts().to_pylist():
@@ -185,12 +193,12 @@ class Archive:
         order = np.argsort(places, kind="stable")
         sorted_places = places[order]
         bounds = [*np.searchsorted(sorted_places, self._starts).tolist(), len(places)]
-        for at, block in enumerate(self._blocks):
-            if bounds[at] == bounds[at + 1]:
+        for block, (first, end) in zip(self._blocks, pairwise(bounds), strict=False):  # others may append meanwhile
+            if first == end:
                 continue
             part = block.read(names)
-            for first in range(bounds[at], bounds[at + 1], PIECE):
-                piece = slice(first, min(first + PIECE, bounds[at + 1]))
+            for start in range(first, end, PIECE):
+                piece = slice(start, min(start + PIECE, end))
                 yield order[piece], part.take(pa.array(sorted_places[piece] - block.start))
 
     def without_outcome(self, receipts: pa.Table) -> pa.Table:

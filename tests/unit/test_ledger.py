@@ -292,7 +292,8 @@ def seen(ledger: Ledger) -> dict[str, object]:
         "stale": [ledger.is_stale(key) for key in keys],
         "finished": ledger.finished_attempts(keys),
         "needs": [ledger.needs(keys, retry_failed=retry) for retry in (False, True)],
-        "runs": [known.key if (known := ledger.identify(RunEvent(run_id, "completed"))) else None for run_id in run_ids],
+        "runs": [known and known.key for run_id in run_ids
+                 for known in [ledger.identify(RunEvent(run_id, "completed"))]],
         "acknowledged": [ledger.acknowledged(group) for group in ("tgrp_2", GROUP)],
         "counts": [ledger.count_acknowledged(group) for group in ("tgrp_2", GROUP)],
         "groups": sorted(ledger.groups),

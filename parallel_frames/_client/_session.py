@@ -11,6 +11,7 @@ import httpx
 
 from parallel_frames import _dialects as dialects
 from parallel_frames._client._answers import bounded_body, error_of, retry_after, unreachable
+from parallel_frames._client._secret import Secret
 from parallel_frames._client._turns import Turns
 from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._pace import Backoff
@@ -37,8 +38,6 @@ PATIENCE: Final = 5.0
 LEAST_PATIENCE: Final = 1.0  # of the wall: a stream has to come about
 EXCERPT_LIMIT: Final = 64 * 2**10
 TORN_TRIES: Final = 2
-LEAST_KEY: Final = 8  # what is shorter is no secret, but a word
-HIDDEN: Final = b"[the API key]"
 NOTHING_SENT: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -59,8 +58,7 @@ class Session:
         self._client = client
         self._clock = client.clock
         self._dialect = dialect
-        key = (client.api_key or "").encode()
-        self._key = key if len(key) >= LEAST_KEY else b""
+        self._secret = Secret(client.api_key)
         self._streams = Turns(STREAMS, patience=max(client.clock.real(PATIENCE), LEAST_PATIENCE))
         self.simulated = False
 
@@ -202,7 +200,7 @@ class Session:
         async with self._streaming(path, params=params, group_id=group_id) as response:
             if "json" in response.headers.get("content-type", "").lower():
                 try:
-                    for run in dialects.read_listing(self._without_key(await bounded_body(response))):
+                    for run in dialects.read_listing(self._secret.hide(await bounded_body(response))):
                         yield run
                 except dialects.UnreadableError as error:
                     raise ProtocolError(f"The list of runs: {error}.", group_id=group_id) from error
@@ -243,10 +241,10 @@ class Session:
 
     def _read(self, chunk: bytes, decoder: EventDecoder, *, group_id: str) -> Iterator[Event]:
         """Yield the events that a chunk completes, each parsed only when it is wanted, so that few are in memory."""
-        key, read_event = self._key, dialects.read_event
+        hide, telltale, read_event = self._secret.hide, self._secret.telltale(chunk), dialects.read_event
         try:
             for data in decoder.feed(chunk):
-                yield read_event(data.replace(key, HIDDEN) if key else data)
+                yield read_event(hide(data) if telltale in data else data)
         except EventTooLargeError as error:
             raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
 
@@ -316,7 +314,7 @@ class Session:
         """Return a body that has to come within a request's time."""
         try:
             async with asyncio.timeout(self._client.real_timeout):
-                return self._without_key(await bounded_body(response))
+                return self._secret.hide(await bounded_body(response))
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer came, but not its end") from error
 
@@ -332,11 +330,7 @@ class Session:
                         break
         except (TimeoutError, httpx.HTTPError) as error:
             logger.debug("an error's text did not come whole (%s)", type(error).__name__)
-        return self._without_key(b"".join(parts))
-
-    def _without_key(self, body: bytes) -> bytes:
-        """Return what came as it may be quoted and stored: some servers and proxies repeat what they were sent."""
-        return body.replace(self._key, HIDDEN) if self._key else body
+        return self._secret.hide(b"".join(parts))
 
     def _note(self, response: httpx.Response) -> None:
         if SIMULATOR_HEADER in response.headers:

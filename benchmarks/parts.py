@@ -21,10 +21,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from clients.common import columns, watching
@@ -32,8 +32,9 @@ from clients.common import columns, watching
 from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import open_store
 from parallel_frames._dialects import PUBLISHED
+from parallel_frames._engine._books import PACK
 from parallel_frames._inputs import select_inputs
-from parallel_frames._ledger import OUTCOME_SCHEMA, Answers, table_of
+from parallel_frames._ledger import OUTCOME_SCHEMA, Ledger, encode, table_of
 from parallel_frames._merge import make_layout, merge_outcomes
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
 from parallel_frames._plan import make_job, make_options, make_plan
@@ -121,42 +122,68 @@ def outcome_of(key: str, number: int) -> Outcome:
 
 
 def merge(rows: int = 1_000_000) -> dict[str, float]:
-    """Merge outcomes that came in any order, against plain Arrow building of the same three columns, in order too."""
-    schema, job = job_of()
+    """Merge outcomes that came in any order, each with its key, against Arrow building the same three columns of them.
+
+    In turns, each in a fresh process: memory that one of them has given back would be the other's for nothing.
+    """
+    ways = {"plain": "merge_plainly", "ours": "merge_ours"}
+    taken = [{name: in_fresh_process(way, rows) for name, way in ways.items()} for _ in range(3)]
+    return {
+        f"{what}, {name}": statistics.median(each[name][place] for each in taken)
+        for name in ways
+        for place, what in enumerate(("seconds", "peak MB"))
+    }
+
+
+def arriving(rows: int) -> tuple[pd.DataFrame, Any, list[tuple[str, str]]]:
+    """Return a frame, its plan, and the key and the answer of each row in the order in which they come."""
     df = pd.DataFrame({"company": [f"Company {n}" for n in range(rows)]})
-    plan = make_plan(df, job, selection=select_inputs(df, None))
-    texts = ['{"founded":%d,"ceo":"value %d","revenue":%d.25}' % (n, n, n) for n in range(rows)]
-    outcomes = [
-        Outcome(key, 0, "trun", "tgrp", "completed", output=text, output_type="json")
-        for key, text in zip(plan.keys, texts, strict=True)
-    ]
-    arrived = np.array(random.Random(0).sample(range(rows), rows))
+    plan = make_plan(df, job_of()[1], selection=select_inputs(df, None))
+    order = random.Random(0).sample(range(rows), rows)
+    return df, plan, [(plan.keys[n], '{"founded":%d,"ceo":"value %d","revenue":%d.25}' % (n, n, n)) for n in order]
 
-    def plain() -> pa.Table:
-        batches = []
-        for start in range(0, rows, 10_000):
-            parsed = [orjson.loads(texts[at]) for at in arrived[start : start + 10_000].tolist()]
-            batches.append(pa.RecordBatch.from_pylist(parsed))
-        place = np.empty(rows, dtype=np.int64)
-        place[arrived] = np.arange(rows)
-        return pa.Table.from_batches(batches).take(pa.array(place)).to_pandas()
 
-    def ours() -> pd.DataFrame:
+def weighed(call: Callable[[], Any]) -> tuple[float, float]:
+    """Return the seconds of CPU that a call takes, and the memory it adds at most, its result included, in MB."""
+    gc.collect()
+    with watching() as most:
+        seconds, _ = timed(call)
+        return seconds, most()
+
+
+def merge_plainly(rows: int) -> tuple[float, float]:
+    """Return what Arrow takes: parse, build, find each key, take."""
+    _, plan, told = arriving(rows)
+
+    def build() -> pd.DataFrame:
+        batches = [
+            pa.RecordBatch.from_pylist([orjson.loads(text) for _, text in told[start : start + 10_000]])
+            for start in range(0, rows, 10_000)
+        ]
+        places = pc.index_in(pa.array(plan.keys), pa.array([key for key, _ in told]))
+        return pa.Table.from_batches(batches).take(places).to_pandas()
+
+    return weighed(build)
+
+
+def merge_ours(rows: int) -> tuple[float, float]:
+    """Return what the merge at the end of a job takes: its answers are put away as they come, and found by key."""
+    schema = job_of()[0]
+    df, plan, told = arriving(rows)
+    ledger = Ledger()
+    for number, (key, text) in enumerate(told):
+        ledger.add_outcome(Outcome(key, 0, f"trun_{number}", "tgrp", "completed", output=text, output_type="json"))
+        if loose := ledger.take_loose(PACK):
+            ledger.archive(loose, *encode(loose))
+
+    def build() -> pd.DataFrame:
         layout = make_layout(df, schema, prefix="", status=True, if_exists="error")
         return merge_outcomes(
-            df, plan, schema, answers=Answers(outcomes), is_sent=lambda _: True, layout=layout,
+            df, plan, schema, answers=ledger.answers(plan.keys), is_sent=lambda _: True, layout=layout,
             dtype_backend="numpy_nullable",
         ).frame  # fmt: skip
 
-    told: dict[str, float] = {}
-    for name, way in (("plain", plain), ("ours", ours)) * 2:
-        gc.collect()
-        with watching(every=0.01) as most:
-            seconds, result = timed(way)
-        del result
-        told[f"seconds, {name}"] = min(seconds, told.get(f"seconds, {name}", seconds))
-        told[f"peak MB, {name}"] = max(most(), told.get(f"peak MB, {name}", 0.0))
-    return told
+    return weighed(build)
 
 
 def checkpoint(rows: int = 200_000) -> dict[str, float]:
@@ -177,15 +204,15 @@ def checkpoint(rows: int = 200_000) -> dict[str, float]:
         told["tidy, ms, mean"] = statistics.mean(each["tidy"] for each in taken)
         told["plain Parquet file of as many, ms, median"] = statistics.median(write_plainly(Path(folder)))
         ways = {"resume, s": "resume", "plain dataset read, s": "read_plainly"}
-        taken_up = [{name: in_fresh_process(way, folder, rows) for name, way in ways.items()} for _ in range(5)]
+        taken_up = [{name: in_fresh_process(way, rows, folder) for name, way in ways.items()} for _ in range(5)]
         told |= {name: statistics.median(each[name] for each in taken_up) for name in ways}
     return told
 
 
-def in_fresh_process(name: str, folder: str, rows: int) -> float:
+def in_fresh_process(name: str, rows: int, *arguments: str) -> Any:
     """Return what another function of this module measures, in a process of its own."""
-    command = [sys.executable, __file__, name, str(rows), folder]
-    return float(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    command = [sys.executable, __file__, name, str(rows), *arguments]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 async def fill(store: Any, keys: list[str]) -> list[dict[str, float]]:

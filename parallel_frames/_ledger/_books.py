@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, repeat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -329,17 +329,18 @@ class Ledger:
 
     def answers(self, keys: Sequence[str]) -> Answers:
         """Return what `answer` would of each of many keys."""
-        told: list[Outcome | None] = []
-        places = np.full(len(keys), -1)
-        archived = self._archive.places
-        for entry, key in enumerate(keys):
-            known = self._outcome(key, self._answered.get(key))
-            if known is None and (place := archived.get(key)) is not None:
-                places[entry] = place
-            elif known is None:
-                known = self._outcome(key, self._newest.get(key))
-            told.append(known)
-        return Answers(told, archive=self._archive, places=places)
+        archived, answered = self._archive.places, self._answered
+        places = list(map(archived.get, keys, repeat(-1)))
+        told: list[Outcome | None] = [None] * len(keys)
+        for entry, (key, place) in enumerate(zip(keys, places, strict=True)):
+            if place >= 0 and key not in answered:
+                continue
+            told[entry] = known = self._outcome(key, answered.get(key))
+            # It may have been put away since the first look.
+            places[entry] = -1 if known is not None else archived.get(key, -1)
+            if known is None and places[entry] < 0:
+                told[entry] = self._outcome(key, self._newest.get(key))
+        return Answers(told, archive=self._archive, places=np.array(places, dtype=np.int64))
 
     def _outcome(self, key: str, attempt: int | None) -> Outcome | None:
         return None if attempt is None else self._outcomes.get(RunId(key, attempt))

@@ -9,6 +9,7 @@ around the same cells.
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -17,6 +18,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from parallel_frames._bulk import collector_at_rest
 from parallel_frames._columns import convert_values, dtype_of, typed_column
 from parallel_frames._ledger import Answers
 from parallel_frames._merge._answers import Contents, read_answers
@@ -78,7 +80,9 @@ def merge_outcomes(
     is_sent : callable
         Whether the run of a key may exist: it tells pending from not sent.
     """
-    contents = read_answers(answers, schema, make=partial(typed_column, dtype_backend=dtype_backend))
+    # A user's own model may leave cyclic garbage behind.
+    with nullcontext() if schema.model is not None else collector_at_rest():
+        contents = read_answers(answers, schema, make=partial(typed_column, dtype_backend=dtype_backend))
     per_row = _through(contents.place, plan.row_runs)
     existing = set(df.columns)
     arrays: dict[Hashable, Any] = {}

@@ -40,7 +40,8 @@ def encode_table(table: pa.Table) -> bytes:
     """Return a table as Parquet."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def equal(left: Any, right: Any) -> Mask:

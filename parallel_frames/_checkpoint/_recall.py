@@ -19,7 +19,7 @@ from parallel_frames._checkpoint._files import (
 )
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._tables import intent_of, stale_of
-from parallel_frames._ledger import OUTCOME_SCHEMA, RECEIPT_SCHEMA, Archive, Ledger, receipts_of
+from parallel_frames._ledger import OUTCOME_SCHEMA, RECEIPT_SCHEMA, Archive, Ledger, encode_table, receipts_of
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
@@ -99,19 +99,18 @@ def recall_folder(folder: Place, *, repair: bool) -> Remembered:
     for (number, is_intent, path), read in zip(parts, tables, strict=True):
         # A damaged intent stays until its batch counts as decided; anything else damaged is set aside.
         table = read_part(path) if read is None and repair and not is_intent else read
-        if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
-            if repair and not is_intent:
-                set_aside(path, reason=f"it has the columns {table.column_names}")
-            table = None
+        ours = None if table is None else _fitted(table, RECEIPT_SCHEMA)
+        if table is not None and ours is None and repair and not is_intent:
+            set_aside(path, reason=f"it has {_described(table)}")
         if is_intent:
-            intents[number] = intent_of(number, table)
+            intents[number] = intent_of(number, ours)
             continue
-        if table is None:
+        if table is None or ours is None:
             continue
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
             (path.parent / f"{number:06d}.intent.parquet").remove()
         replaced |= replaced_by(table)
-        receipts[number] = table.select(RECEIPT_SCHEMA.names)
+        receipts[number] = ours
     if repair:
         _remove_replaced(parts, replaced)
     kept = [table for number, table in receipts.items() if number not in replaced]
@@ -128,9 +127,7 @@ def intents_first(place: Place) -> list[tuple[int, bool, Place]]:
 def read_intent(number: int, path: Place) -> Intent:
     """Return a batch in doubt; one whose file cannot be read is an intent of nobody knows which runs."""
     table = read_part(path, repair=False)
-    if table is not None and not set(RECEIPT_SCHEMA.names) <= set(table.column_names):
-        table = None
-    return intent_of(number, table)
+    return intent_of(number, None if table is None else _fitted(table, RECEIPT_SCHEMA))
 
 
 def _recall_outcomes(place: Place, *, repair: bool) -> tuple[Archive, dict[str, str]]:
@@ -142,15 +139,15 @@ def _recall_outcomes(place: Place, *, repair: bool) -> tuple[Archive, dict[str, 
     for (number, _, path), part in zip(parts, every, strict=True):
         if part is None:
             continue
-        table = part.table
-        if not set(OUTCOME_SCHEMA.names) <= set(table.column_names):
+        table = _fitted(part.table, OUTCOME_SCHEMA)
+        if table is None:
             if repair:
-                set_aside(path, reason=f"it has the columns {table.column_names}")
+                set_aside(path, reason=f"it has {_described(part.table)}")
             continue
-        cursors |= cursors_of(table)
-        replaced |= replaced_by(table)
-        stored[number] = part.data
-        archive.add(*part)  # while the next ones are read
+        cursors |= cursors_of(part.table)
+        replaced |= replaced_by(part.table)
+        stored[number] = part.data if table is part.table else encode_table(table)
+        archive.add(table, stored[number])  # while the next ones are read
     if not replaced.isdisjoint(stored):  # a compaction died before it tidied up
         archive = Archive()
         for number, data in stored.items():
@@ -160,6 +157,22 @@ def _recall_outcomes(place: Place, *, repair: bool) -> tuple[Archive, dict[str, 
     if repair:
         _remove_replaced(parts, replaced)
     return archive, cursors
+
+
+def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
+    """Return a part in the types in which it is stored, whoever wrote it anew; None where it is another table."""
+    if table.schema.equals(schema):
+        return table
+    if not set(schema.names) <= set(table.column_names):
+        return None
+    try:
+        return table.select(schema.names).cast(schema)
+    except pa.ArrowException:
+        return None
+
+
+def _described(table: pa.Table) -> str:
+    return "the columns " + ", ".join(f"{field.name} ({field.type})" for field in table.schema)
 
 
 def _remove_replaced(parts: Iterable[tuple[int, bool, Place]], replaced: set[int]) -> None:

@@ -13,7 +13,7 @@ whose a run is and what a look at a group proves.
 """
 
 from parallel_frames._ledger._answers import Answers
-from parallel_frames._ledger._archive import Archive, encode
+from parallel_frames._ledger._archive import Archive, encode, encode_table
 from parallel_frames._ledger._books import WEIGHT, Ledger, Needs
 from parallel_frames._ledger._look import Look, judge_look, read_identity
 from parallel_frames._ledger._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, receipts_of, table_of
@@ -28,6 +28,7 @@ __all__ = [
     "Look",
     "Needs",
     "encode",
+    "encode_table",
     "judge_look",
     "read_identity",
     "receipts_of",

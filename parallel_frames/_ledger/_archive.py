@@ -33,9 +33,15 @@ PIECE: Final = 10_000
 def encode(outcomes: Sequence[Outcome]) -> tuple[pa.Table, bytes]:
     """Return outcomes as a part, for `Archive.append`: as a table, and as Parquet."""
     table = table_of(outcomes, OUTCOME_SCHEMA)
+    return table, encode_table(table)
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """Return a table as Parquet."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    return table, sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def equal(left: Any, right: Any) -> Mask:

@@ -169,7 +169,8 @@ class Ledger:
 
     def acknowledge(self, group_id: str, run_ids: Iterable[str]) -> None:
         """Take note of ids the service gave, before it is known whose they are: the group must show them."""
-        self._acknowledged[group_id].update(run_ids)
+        told = (run_id for run_id in run_ids if self._archive.identify(run_id) is None)  # those are counted there
+        self._acknowledged[group_id].update(told)
 
     def finished_attempts(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the newest attempt of each of these keys that has an outcome; one under way is not stale."""

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import parallel_frames as pf
@@ -108,6 +110,49 @@ def test_a_damaged_part_is_set_aside_and_the_rest_is_read(
         asyncio.run(store.write_outcomes([outcome(5)], cursors={}))
         assert not part.exists(), "a number is never used again"
     assert len(list((folder / "outcomes").glob(".damaged-*"))) == 1
+
+
+REWRITTEN = {
+    "by pandas": lambda table: pa.Table.from_pandas(table.to_pandas()),
+    "large": lambda table: table.cast(pa.schema([(f.name, LARGE.get(f.type, f.type)) for f in table.schema])),
+    "as categories": lambda table: pa.Table.from_pandas(table.to_pandas().astype({"run_id": "category"})),
+    "other columns": lambda table: table.select(table.column_names[::-1]).append_column("seen", [[1] * len(table)]),
+}
+LARGE = {pa.string(): pa.large_string(), pa.int32(): pa.int64()}
+
+
+@pytest.mark.parametrize("rewrite", REWRITTEN)
+def test_a_part_that_was_written_anew_is_read_all_the_same(tmp_path: Path, rewrite: str) -> None:
+    """What pandas or others make of a plain Parquet file says the same, in other types and an order of its own."""
+    folder = tmp_path / "job"
+    write(folder, 1)
+    write(folder, 2, 3)
+    paid = [[Receipt(f"{number:032x}", 0, f"run_{number}", "tgrp_1", number)] for number in (1, 4)]
+    with open_store(folder, JOB, host=HOST) as store:
+        for receipts in paid:
+            asyncio.run(store.write_receipt(None, receipts=receipts))
+    for path in (folder / "receipts" / "000001.parquet", folder / "outcomes" / "000002.parquet"):
+        pq.write_table(REWRITTEN[rewrite](pq.ParquetFile(path).read()), path)
+    with open_store(folder, JOB, host=HOST) as store:
+        held = store.recall()
+    assert held.receipts == [receipt for receipts in paid for receipt in receipts]
+    assert held.outcomes == [outcome(1), outcome(2), outcome(3)]
+    ledger = held.ledger()
+    assert ledger.answers([f"{number:032x}" for number in (3, 1)]).outcomes() == [outcome(3), outcome(1)]
+    assert ledger.awaited["tgrp_1"] == {"run_4": RunId(f"{4:032x}", 0)}
+
+
+def test_a_part_of_other_types_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A table that has the names of our columns and other things in them is foreign, and no stack trace."""
+    folder = tmp_path / "job"
+    write(folder, 1)
+    write(folder, 2)
+    part = folder / "outcomes" / "000001.parquet"
+    pd.read_parquet(part).assign(attempt="first").to_parquet(part)
+    with open_store(folder, JOB, host=HOST) as store:
+        assert store.recall().outcomes == [outcome(2)]
+    assert "it has the columns key (" in caplog.text
+    assert not part.exists()
 
 
 def test_an_unreadable_intent_is_an_intent_of_nobody_knows_which_runs(tmp_path: Path) -> None:

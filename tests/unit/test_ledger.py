@@ -257,6 +257,16 @@ def test_recalling_is_being_told_one_by_one(outcomes, receipts) -> None:
     assert seen(packed) == seen(single)
 
 
+def test_an_id_that_comes_after_its_answer_was_put_away_is_counted_once() -> None:
+    """A POST may be answered after its runs have ended: a group counted too large would not be asked for the rest."""
+    ledger = Ledger()
+    ledger.add_outcome(Outcome(KEY, 0, "run_1", GROUP, "completed", output='"a"'))
+    pack(ledger, at_least=1)
+    ledger.acknowledge(GROUP, ["run_1", "run_2"])
+    assert ledger.acknowledged(GROUP) == {"run_1", "run_2"}
+    assert ledger.count_acknowledged(GROUP) == 2
+
+
 def pack(ledger: Ledger, *, at_least: int) -> None:
     """Put away the answers that are in the books."""
     if loose := ledger.take_loose(at_least):

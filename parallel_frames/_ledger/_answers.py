@@ -10,7 +10,7 @@ from parallel_frames._ledger._archive import Archive
 from parallel_frames._ledger._tables import outcomes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from parallel_frames._model import Outcome
 
@@ -24,45 +24,54 @@ class Answers:
 
     Parameters
     ----------
-    told : sequence of (Outcome or None)
-        For each key its outcome; None where there is none, or where it is archived.
+    told : mapping of int to Outcome
+        Outcomes by their entries.
+    size : int
+        How many entries there are.
     archive : Archive, optional
     places : numpy.ndarray of int64, optional
-        For each key where its answer is in the archive, or -1.
+        For each entry where its answer is in the archive, or -1.
     """
 
     def __init__(
-        self, told: Sequence[Outcome | None], *, archive: Archive | None = None, places: Entries | None = None
+        self, told: Mapping[int, Outcome], size: int, *, archive: Archive | None = None, places: Entries | None = None
     ) -> None:
         self._told = told
+        self._size = size
         self._archive = archive or Archive()
         self._entries = np.flatnonzero(places >= 0) if places is not None else np.empty(0, np.int64)
         self._places = places[self._entries] if places is not None else self._entries
 
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome | None]) -> Answers:
+        """Return these outcomes, one for each entry or None, as answers."""
+        return cls({at: known for at, known in enumerate(outcomes) if known is not None}, len(outcomes))
+
     def __len__(self) -> int:
-        """How many keys there are."""
-        return len(self._told)
+        """How many entries there are."""
+        return self._size
 
     def completed(self, name: str) -> Iterator[tuple[Entries, list[Any]]]:
-        """Yield one attribute of the completed outcomes, at most `SLICE` at a time, and which entries they are.
+        """Yield one attribute of the completed outcomes, some at a time, and which entries they are.
 
-        The order is the archive's own and then that of the entries; it is the same for every attribute.
+        The order is the archive's own and then that of the others; it is the same for every attribute.
         """
         for at, table in self._archive.read(self._places, [name]) if len(self._places) else ():
             yield self._entries[at], table.column(name).to_pylist()
-        for start in range(0, len(self._told), SLICE):
-            told = self._told[start : start + SLICE]
-            ours = [at for at, known in enumerate(told) if known is not None and known.status == "completed"]
-            if ours:
-                yield np.array(ours) + start, [getattr(told[at], name) for at in ours]
+        ours = [entry for entry, known in self._told.items() if known.status == "completed"]
+        for start in range(0, len(ours), SLICE):
+            entries = ours[start : start + SLICE]
+            yield np.array(entries), [getattr(self._told[entry], name) for entry in entries]
 
     def others(self) -> dict[int, Outcome]:
         """Return the outcomes that are not completed, by their entries."""
-        return {at: known for at, known in enumerate(self._told) if known is not None and known.status != "completed"}
+        return {entry: known for entry, known in self._told.items() if known.status != "completed"}
 
     def outcomes(self) -> list[Outcome | None]:
         """Return all of them as objects."""
-        told = list(self._told)
+        told: list[Outcome | None] = [None] * self._size
+        for entry, known in self._told.items():
+            told[entry] = known
         for at, table in self._archive.read(self._places) if len(self._places) else ():
             for entry, outcome in zip(self._entries[at].tolist(), outcomes_of(table), strict=True):
                 told[entry] = outcome

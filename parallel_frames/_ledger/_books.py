@@ -330,18 +330,22 @@ class Ledger:
 
     def answers(self, keys: Sequence[str]) -> Answers:
         """Return what `answer` would of each of many keys."""
-        archived, answered = self._archive.places, self._answered
-        places = list(map(archived.get, keys, repeat(-1)))
-        told: list[Outcome | None] = [None] * len(keys)
-        for entry, (key, place) in enumerate(zip(keys, places, strict=True)):
-            if place >= 0 and key not in answered:
-                continue
-            told[entry] = known = self._outcome(key, answered.get(key))
+        archived = self._archive.places
+        places = np.fromiter(map(archived.get, keys, repeat(-1)), np.int64, len(keys))
+        entries = np.flatnonzero(places < 0).tolist()
+        if again := {key for key in self._answered if key in archived}:  # a later attempt stands for these
+            entries += [entry for entry, key in enumerate(keys) if key in again]
+        told: dict[int, Outcome] = {}
+        for entry in entries:
+            key = keys[entry]
+            known = self._outcome(key, self._answered.get(key))
             # It may have been put away since the first look.
             places[entry] = -1 if known is not None else archived.get(key, -1)
             if known is None and places[entry] < 0:
-                told[entry] = self._outcome(key, self._newest.get(key))
-        return Answers(told, archive=self._archive, places=np.array(places, dtype=np.int64))
+                known = self._outcome(key, self._newest.get(key))
+            if known is not None:
+                told[entry] = known
+        return Answers(told, len(keys), archive=self._archive, places=places)
 
     def _outcome(self, key: str, attempt: int | None) -> Outcome | None:
         return None if attempt is None else self._outcomes.get(RunId(key, attempt))

@@ -126,7 +126,7 @@ class Judged(NamedTuple):
 def judge_answers(outcomes: Sequence[Outcome], schema: Schema) -> list[Judged]:
     """Return what each outcome comes to, in Python values: the same verdicts as in the frame."""
     make = partial(convert_values, dtype_backend="numpy_nullable")
-    contents = read_answers(Answers(outcomes), schema, make=make)
+    contents = read_answers(Answers.of(outcomes), schema, make=make)
     judged = []
     for outcome, at in zip(outcomes, contents.place.tolist(), strict=True):
         cells = [None if at < 0 or at in broken else column[at]

@@ -59,8 +59,8 @@ def read_answers(answers: Answers, schema: Schema, *, make: Make) -> Contents:
     whole = Contents(0, np.full(len(answers), -1), np.zeros(len(answers), bool), broken=[set() for _ in schema.columns])
     slices: list[list[Any]] = []  # of each the cells by column
     for entries, texts in answers.completed("output"):
-        there = np.fromiter((text is not None for text in texts), bool, len(texts))
-        part = _read_slice([orjson.loads(text) for text in texts if text is not None], schema, make=make)
+        there = np.fromiter(map(bool, texts), bool, len(texts))
+        part = _read_slice(list(map(orjson.loads, filter(None, texts))), schema, make=make)
         whole.completed[entries] = True
         whole.place[entries[there]] = np.arange(whole.count, whole.count + part.count)
         whole.problems |= {at + whole.count: problems for at, problems in part.problems.items()}

@@ -48,7 +48,7 @@ def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:
         pd.DataFrame(index=pd.RangeIndex(0)),
         nothing,
         schema,
-        answers=Answers([]),
+        answers=Answers.of([]),
         is_sent=lambda _: False,
         layout=layout,
         dtype_backend="pyarrow",

@@ -144,7 +144,7 @@ def _new_columns(
         _existing(batch, start, types),
         plan,
         asked.schema,
-        answers=Answers(outcomes),
+        answers=Answers.of(outcomes),
         is_sent=sent.__contains__,
         layout=asked.layout,
         dtype_backend="pyarrow",

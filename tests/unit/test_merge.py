@@ -33,7 +33,7 @@ def merge(df, outcomes, *, schema=TYPES, sent=(), if_exists="error", status=True
     ]
     layout = make_layout(df, parsed, prefix=prefix, status=status, if_exists=if_exists)
     return merge_outcomes(
-        df, plan, parsed, answers=Answers(found), is_sent=lambda key: plan.keys.index(key) in sent, layout=layout,
+        df, plan, parsed, answers=Answers.of(found), is_sent=lambda key: plan.keys.index(key) in sent, layout=layout,
         dtype_backend=backend,
     )  # fmt: skip
 

@@ -333,7 +333,7 @@ class Ledger:
         archived = self._archive.places
         places = np.fromiter(map(archived.get, keys, repeat(-1)), np.int64, len(keys))
         entries = np.flatnonzero(places < 0).tolist()
-        if again := {key for key in self._answered if key in archived}:  # a later attempt stands for these
+        if again := self._answered.keys() & archived.keys():  # a later attempt stands for these; in one go, for threads
             entries += [entry for entry, key in enumerate(keys) if key in again]
         told: dict[int, Outcome] = {}
         for entry in entries:

@@ -1,6 +1,8 @@
 """The ledger: what is known of each (key, attempt), and what follows from it."""
 
 import io
+import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -312,3 +314,24 @@ def seen(ledger: Ledger) -> dict[str, object]:
                   if (known := ledger.identify(RunEvent(run_id, "completed"))) and known.key == run.key],
         "keys": ledger.keys,
     }  # fmt: skip
+
+
+def test_answers_may_be_looked_at_while_others_come_in() -> None:
+    """A handle is looked at from one thread while its enrichment goes on in another."""
+    ledger, keys, before = Ledger(), [f"{number:032x}" for number in range(30_000)], sys.getswitchinterval()
+    ledger.add_outcome(outcome(keys[0]))
+    pack(ledger, at_least=1)
+
+    def come_in() -> None:
+        for number, key in enumerate(keys):
+            ledger.add_outcome(outcome(key, run_id=f"run_{number}"))
+
+    coming = threading.Thread(target=come_in)
+    sys.setswitchinterval(1e-6)
+    try:
+        coming.start()
+        while coming.is_alive():
+            assert ledger.answers(keys[:1]).outcomes() == [outcome(keys[0])]
+    finally:
+        sys.setswitchinterval(before)
+        coming.join()

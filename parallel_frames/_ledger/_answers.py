@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parallel_frames._ledger._archive import Archive
+from parallel_frames._ledger._archive import PIECE, Archive
 from parallel_frames._ledger._tables import outcomes_of
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from parallel_frames._model import Outcome
 
     Entries = np.ndarray[Any, np.dtype[np.int64]]
-
-SLICE: Final = 10_000
 
 
 class Answers:
@@ -59,8 +57,8 @@ class Answers:
         for at, table in self._archive.read(self._places, [name]) if len(self._places) else ():
             yield self._entries[at], table.column(name).to_pylist()
         ours = [entry for entry, known in self._told.items() if known.status == "completed"]
-        for start in range(0, len(ours), SLICE):
-            entries = ours[start : start + SLICE]
+        for start in range(0, len(ours), PIECE):
+            entries = ours[start : start + PIECE]
             yield np.array(entries), [getattr(self._told[entry], name) for entry in entries]
 
     def others(self) -> dict[int, Outcome]:

@@ -174,9 +174,9 @@ class Archive:
             told.update(block.run_ids.filter(pa.array(ours)).to_pylist())
         return told
 
-    def holds(self, run: RunId, *, run_id: str) -> bool:
-        """Return whether a run is archived under this id."""
-        place = self._places.get(run.key) if run.attempt == 0 else None
+    def holds(self, key: str, *, run_id: str) -> bool:
+        """Return whether a key's answer is archived under this id."""
+        place = self._places.get(key)
         if place is None:
             return False
         block = self._blocks[bisect_right(self._starts, place) - 1]

@@ -125,9 +125,7 @@ class Ledger:
             if completed and attempt >= answered.get(key, 0):
                 answered[key] = attempt
         self._paid.update(known)
-        for receipt in receipts:
-            if run_ids.get(receipt.run_id) != (receipt.key, receipt.attempt):
-                self.add_receipt(receipt)
+        self._recall_receipts(receipts)
 
     def recall_archive(self, archive: Archive, receipts: Iterable[Receipt]) -> None:
         """Take note of all that a checkpoint holds, before anything else was told.
@@ -137,6 +135,9 @@ class Ledger:
         self._archive = archive
         for outcome in archive.rest:
             self.add_outcome(outcome)
+        self._recall_receipts(receipts)
+
+    def _recall_receipts(self, receipts: Iterable[Receipt]) -> None:
         for receipt in receipts:
             if self._run_ids.get(receipt.run_id) != (receipt.key, receipt.attempt):
                 self.add_receipt(receipt)
@@ -207,7 +208,7 @@ class Ledger:
 
     def _acknowledge(self, run: RunId, *, run_id: str, group_id: str) -> None:
         """Take note that a group must show a run; the ids of archived answers are counted there."""
-        if self._archive.holds(RunId(run.key, 0), run_id=run_id):
+        if self._archive.holds(run.key, run_id=run_id):
             self._acknowledged[group_id].discard(run_id)
         else:
             self._acknowledged[group_id].add(run_id)
@@ -228,7 +229,7 @@ class Ledger:
 
     def find(self, run: RunId, *, run_id: str, group_id: str) -> Receipt | None:
         """Take note that the service has a run; return a receipt to be written unless an open batch will write it."""
-        if run_id in self._run_ids or self._archive.holds(RunId(run.key, 0), run_id=run_id):
+        if run_id in self._run_ids or self._archive.holds(run.key, run_id=run_id):
             return None
         receipt = Receipt(run.key, run.attempt, run_id, group_id)
         number = self._open.get(run)

@@ -50,7 +50,7 @@ def child(source: str, target: str, url: str, passes: str) -> None:
     import pyarrow.dataset  # noqa: F401 - part of the base, as httpx is
 
     import parallel_frames as pf
-    from parallel_frames import _client, _parquet  # noqa: F401
+    from parallel_frames import _service as _client  # noqa: F401
 
     base = rss()
     client = pf.Client(api_key="not-a-real-key", base_url=url, max_per_minute=None)

@@ -31,14 +31,14 @@ from clients.common import columns, watching
 
 from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import open_store
-from parallel_frames._dialects import PUBLISHED
+from parallel_frames._columns import make_layout, merge_outcomes
 from parallel_frames._engine._books import PACK
 from parallel_frames._inputs import select_inputs
-from parallel_frames._ledger import OUTCOME_SCHEMA, Ledger, encode, table_of
-from parallel_frames._merge import make_layout, merge_outcomes
+from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
-from parallel_frames._plan import make_job, make_options, make_plan
 from parallel_frames._schema import parse_schema
+from parallel_frames._service import PUBLISHED
+from parallel_frames._state import OUTCOME_SCHEMA, Ledger, encode, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

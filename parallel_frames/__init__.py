@@ -27,16 +27,16 @@ from parallel_frames.accessor import (
 )
 
 if _TYPE_CHECKING:
-    from parallel_frames._arriving import Row
     from parallel_frames._checkpoint import Checkpoint
-    from parallel_frames._client import Client
-    from parallel_frames._evidence import citations, confidence, low_confidence
-    from parallel_frames._handle import Enrichment, last
-    from parallel_frames._lint import lint
-    from parallel_frames._offline import offline
-    from parallel_frames._parquet import EnrichedParquet, enrich_parquet, plan_parquet
-    from parallel_frames._preview import EnrichmentPlan
-    from parallel_frames._report import Report
+    from parallel_frames._columns import citations, confidence, low_confidence
+    from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
+    from parallel_frames._job._arriving import Row
+    from parallel_frames._job._enrichment import Enrichment, last
+    from parallel_frames._job._lint import lint
+    from parallel_frames._job._offline import offline
+    from parallel_frames._job._preview import EnrichmentPlan
+    from parallel_frames._service import Client
+    from parallel_frames._ui import Report
 
 __version__ = _version("parallel-frames")
 __all__ = [
@@ -67,20 +67,20 @@ __all__ = [
 
 _LAZY = {
     "Checkpoint": "_checkpoint",
-    "Client": "_client",
-    "EnrichedParquet": "_parquet",
-    "Enrichment": "_handle",
-    "EnrichmentPlan": "_preview",
-    "Report": "_report",
-    "Row": "_arriving",
-    "citations": "_evidence",
-    "confidence": "_evidence",
-    "enrich_parquet": "_parquet",
-    "last": "_handle",
-    "lint": "_lint",
-    "low_confidence": "_evidence",
-    "offline": "_offline",
-    "plan_parquet": "_parquet",
+    "Client": "_service",
+    "EnrichedParquet": "_files",
+    "Enrichment": "_job._enrichment",
+    "EnrichmentPlan": "_job._preview",
+    "Report": "_ui",
+    "Row": "_job._arriving",
+    "citations": "_columns",
+    "confidence": "_columns",
+    "enrich_parquet": "_files",
+    "last": "_job._enrichment",
+    "lint": "_job._lint",
+    "low_confidence": "_columns",
+    "offline": "_job._offline",
+    "plan_parquet": "_files",
 }
 
 

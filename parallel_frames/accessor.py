@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from parallel_frames._bridge import run_from_anywhere
-from parallel_frames._call import Call, EnrichOptions, FrameOptions, make_call
+from parallel_frames._job._call import Call, EnrichOptions, FrameOptions, make_call
+from parallel_frames._runtime import run_from_anywhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from typing import Unpack
 
-    from parallel_frames._evidence import Confidence
-    from parallel_frames._handle import Enrichment
-    from parallel_frames._preview import EnrichmentPlan
-    from parallel_frames._report import Report
+    from parallel_frames._columns import Confidence
+    from parallel_frames._job._enrichment import Enrichment
+    from parallel_frames._job._preview import EnrichmentPlan
+    from parallel_frames._ui import Report
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -186,7 +186,7 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
 
 
 def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
-    from parallel_frames._handle import Enrichment
+    from parallel_frames._job._enrichment import Enrichment
 
     return Enrichment(df, schema, make_call(options))
 
@@ -239,7 +239,7 @@ def collect(
     >>> again["founded"].tolist()
     [1949]
     """
-    from parallel_frames._collect import collect_groups
+    from parallel_frames._job._collect import collect_groups
 
     if unknown := options.keys() - FrameOptions.__optional_keys__:
         raise TypeError(f"collect() has no {', '.join(sorted(unknown))}: it sends nothing and only reads a group")
@@ -280,8 +280,8 @@ def plan(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> 
     >>> plan.to_send, plan.duplicates, plan.cost
     (2, 1, 0.05)
     """
-    from parallel_frames._decide import decide
-    from parallel_frames._preview import preview
+    from parallel_frames._job._decide import decide
+    from parallel_frames._job._preview import preview
 
     return preview(decide(df, schema, make_call(options)))
 
@@ -348,7 +348,7 @@ def report(df: pd.DataFrame) -> Report:
     >>> out.parallel.report().counts
     {'completed': 2}
     """
-    from parallel_frames._report import report_of_frame
+    from parallel_frames._ui import report_of_frame
 
     return report_of_frame(df)
 
@@ -420,7 +420,7 @@ class ParallelAccessor:
            row    field  citation
         0    0  founded         0
         """
-        from parallel_frames._evidence import citations
+        from parallel_frames._columns import citations
 
         return citations(self._df)
 
@@ -437,7 +437,7 @@ class ParallelAccessor:
         >>> out.parallel.confidence()["founded"].tolist()
         ['medium']
         """
-        from parallel_frames._evidence import confidence
+        from parallel_frames._columns import confidence
 
         return confidence(self._df, elements=elements)
 
@@ -456,7 +456,7 @@ class ParallelAccessor:
         >>> out.parallel.low_confidence().tolist(), out.parallel.low_confidence(at_most="medium").tolist()
         ([False], [True])
         """
-        from parallel_frames._evidence import low_confidence
+        from parallel_frames._columns import low_confidence
 
         return low_confidence(self._df, fields=fields, at_most=at_most)
 

@@ -61,7 +61,7 @@ class Checkpoint:
             raise CheckpointError(f"There is no checkpoint in {place}.", path=place)
 
     def _repr_html_(self) -> str:
-        from parallel_frames._html import render
+        from parallel_frames._ui._html import render
 
         lines = self.summary()
         return render(

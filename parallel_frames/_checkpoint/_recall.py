@@ -19,7 +19,7 @@ from parallel_frames._checkpoint._files import (
 )
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._tables import intent_of, stale_of
-from parallel_frames._ledger import OUTCOME_SCHEMA, RECEIPT_SCHEMA, Archive, Ledger, encode_table, receipts_of
+from parallel_frames._state import OUTCOME_SCHEMA, RECEIPT_SCHEMA, Archive, Ledger, encode_table, receipts_of
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:

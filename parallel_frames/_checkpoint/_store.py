@@ -19,8 +19,8 @@ from parallel_frames._checkpoint._files import (
 )
 from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, cursors_of, read_stale, recall_folder
 from parallel_frames._checkpoint._tables import stale_table
-from parallel_frames._ledger import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
 from parallel_frames._model import Receipt
+from parallel_frames._state import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -105,7 +105,7 @@ def submit_command(source: str, target: str | None, **said: Any) -> None:
     nothing twice.
     """
     from parallel_frames._cli._way import choose_way
-    from parallel_frames._offline import choose_destination
+    from parallel_frames._job._offline import choose_destination
 
     asked = _asked(source, target, said)
     need_output()
@@ -165,7 +165,7 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
 
 def _agree(plan: EnrichmentPlan) -> None:
     """Make sure that somebody wants to pay for what is to be sent."""
-    from parallel_frames._telling import counted
+    from parallel_frames._job._telling import counted
     from parallel_frames.errors import DeclinedError
 
     if not plan.to_send:
@@ -186,7 +186,7 @@ def _costs(cost: float | None) -> str:
 
 
 def _tell_done(done: Done, *, as_json: bool) -> None:
-    from parallel_frames._telling import counted
+    from parallel_frames._job._telling import counted
 
     if as_json:
         _show_done(done)

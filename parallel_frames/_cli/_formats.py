@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._formats import FORMATS, ZIPPED, format_at, is_zipped
+from parallel_frames._files._formats import FORMATS, ZIPPED, format_at, is_zipped
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from parallel_frames._formats import Format
+    from parallel_frames._files._formats import Format
 
 PIPE: Final = "-"
 

@@ -15,7 +15,7 @@ import orjson
 from parallel_frames._cli._exits import StoppedError
 from parallel_frames._cli._formats import PIPE, check_heads, format_of, is_address
 from parallel_frames._cli._speech import handing_over
-from parallel_frames._formats import is_zipped
+from parallel_frames._files._formats import is_zipped
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from parallel_frames._formats import Format
+    from parallel_frames._files._formats import Format
 
 _writes = itertools.count()
 
@@ -88,7 +88,7 @@ def _read_csv(source: str) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    from parallel_frames._parquet._source import open_source
+    from parallel_frames._files._source import open_source
 
     table = open_source(source).table()
     nullable = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -123,7 +123,7 @@ def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
 
 
 def _loaded(text: bytes) -> Any:
-    from parallel_frames._parquet._json import TOO_LONG, keeps_digits
+    from parallel_frames._files._json import TOO_LONG, keeps_digits
 
     found = orjson.loads(text)
     if not keeps_digits(text):

@@ -12,17 +12,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._cli._lines import is_whole
+from parallel_frames._clock import Backoff
 from parallel_frames._engine import list_patiently
+from parallel_frames._job._telling import counted
 from parallel_frames._model import TERMINAL, OtherEvent, RunEvent
-from parallel_frames._pace import Backoff
-from parallel_frames._telling import counted
 from parallel_frames.errors import RateLimitError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parallel_frames._cli._lines import Lines
-    from parallel_frames._client import Client, Session
+    from parallel_frames._service import Client, Session
 
 AT_ONCE: Final = 8
 FEW: Final = 64

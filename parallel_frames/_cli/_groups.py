@@ -11,14 +11,14 @@ from parallel_frames._cli._options import DURATION, JSON, SERVICE, client_of, ex
 from parallel_frames._cli._speech import say, show, show_json
 
 if TYPE_CHECKING:
-    from parallel_frames._client import Client
     from parallel_frames._model import GroupStatus
+    from parallel_frames._service import Client
 
 GROUP = click.argument("group_id")
 
 
 def _client(said: dict[str, Any]) -> Client:
-    from parallel_frames._offline import choose_destination
+    from parallel_frames._job._offline import choose_destination
 
     return choose_destination(client_of(said)).client
 
@@ -33,8 +33,8 @@ def _client(said: dict[str, Any]) -> Client:
 @with_options(*SERVICE, JSON)
 def status_command(group_id: str, *, watch: bool, every: float, json: bool, **said: Any) -> None:
     """Say how a group stands: its runs by status, its address, its metadata."""
-    from parallel_frames._bridge import run_from_anywhere
-    from parallel_frames._telling import counted
+    from parallel_frames._job._telling import counted
+    from parallel_frames._runtime import run_from_anywhere
 
     client = _client(said)
 
@@ -89,10 +89,10 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
     A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. Stopped at any moment,
     the same command goes on after the last whole line of its file.
     """
-    from parallel_frames._bridge import run_from_anywhere
     from parallel_frames._cli._gather import gather_runs
     from parallel_frames._cli._lines import open_lines
-    from parallel_frames._telling import counted
+    from parallel_frames._job._telling import counted
+    from parallel_frames._runtime import run_from_anywhere
 
     if last_event_id is not None and not follow:
         raise click.UsageError("--last-event-id is a place in the stream that --follow reads; say --follow too.")

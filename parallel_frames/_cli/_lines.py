@@ -17,8 +17,8 @@ import orjson
 
 from parallel_frames._cli._formats import PIPE
 from parallel_frames._cli._speech import handing_over, need_output
-from parallel_frames._dialects import read_outcome
 from parallel_frames._model import TERMINAL, RunId
+from parallel_frames._service import read_outcome
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:

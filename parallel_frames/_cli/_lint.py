@@ -23,7 +23,7 @@ from parallel_frames._cli._speech import say, show, show_json
 @with_options(*SCHEMA, PROCESSOR, JSON)
 def lint_command(schema: str | None, column: tuple[tuple[str, Any], ...], processor: str, *, json: bool) -> Exit:
     """Say what the service would refuse a schema for, and what you may regret. Exit code 1 where there are errors."""
-    from parallel_frames._lint import lint
+    from parallel_frames._job._lint import lint
 
     findings = lint(read_schema(schema, column), processor=processor)
     if json:

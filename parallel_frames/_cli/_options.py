@@ -12,7 +12,7 @@ from parallel_frames._cli._values import Value, dict_of, read_column, read_durat
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from parallel_frames._client import Client
+    from parallel_frames._service import Client
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -105,7 +105,7 @@ def client_of(said: Mapping[str, Any], *, for_sending: bool = True) -> Client | 
     given = {name: value for name, value in asked.items() if value is not None}
     if not given:
         return None
-    from parallel_frames._client import Client
+    from parallel_frames._service import Client
 
     if not for_sending:
         given["api_key"] = os.environ.get("PARALLEL_API_KEY") or "none"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Tell the person something, on the error stream; where it cannot be heard, nothing depends on it."""
-    from parallel_frames._progress import readable
+    from parallel_frames._ui import readable
 
     try:
         click.echo(readable(text, encoding=getattr(sys.stderr, "encoding", None)), err=True)
@@ -28,7 +28,7 @@ def say(text: str) -> None:
 
 def show(text: str) -> None:
     """Print what was asked for."""
-    from parallel_frames._progress import readable
+    from parallel_frames._ui import readable
 
     need_output()
     with handing_over():
@@ -98,6 +98,6 @@ def is_terminal() -> bool:
 
 def ask(question: str) -> bool:
     """Ask the person, and return whether the answer is yes; Ctrl-D is none."""
-    from parallel_frames._progress import ask as ask_person
+    from parallel_frames._ui import ask as ask_person
 
     return ask_person(question)

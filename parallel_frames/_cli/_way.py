@@ -110,8 +110,8 @@ class FileToFile:
 
     def check(self) -> None:
         """Refuse a target that is there already or cannot be, before anything is read or asked."""
-        from parallel_frames._parquet._address import find_address
-        from parallel_frames._parquet._publish import place_for
+        from parallel_frames._files._address import find_address
+        from parallel_frames._files._publish import place_for
 
         source = find_address(self._asked.source, what="source")
         place_for(str(self._asked.target), source, overwrite=self._asked.overwrite)
@@ -125,7 +125,7 @@ class FileToFile:
 
     def enrich(self) -> Done:
         """Do it, and write the target."""
-        from parallel_frames._parquet import ROWS_PER_FILE
+        from parallel_frames._files import ROWS_PER_FILE
 
         asked = self._asked
         done = pf.enrich_parquet(

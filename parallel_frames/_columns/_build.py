@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from ._dtypes import ARROW_TYPES, arrow_type, cell_kind, dtype_of
+from parallel_frames._columns._dtypes import ARROW_TYPES, arrow_type, cell_kind, dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from parallel_frames._columns._dtypes import Backend
     from parallel_frames._model import Column
-
-    from ._dtypes import Backend
 
 
 def build_series(column: Column, cells: Sequence[Any], dtype_backend: Backend) -> pd.Series:

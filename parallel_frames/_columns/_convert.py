@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
+from parallel_frames._columns._dtypes import cell_kind
 from parallel_frames._schema import compile_check, parse_date, parse_datetime, shown, split_null
-
-from ._dtypes import cell_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from parallel_frames._columns._dtypes import Backend
     from parallel_frames._model import Column, Json
-
-    from ._dtypes import Backend
 
 Converter: TypeAlias = "Callable[[Any], Any]"
 

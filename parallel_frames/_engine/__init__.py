@@ -20,10 +20,10 @@ from parallel_frames._model import RunId
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from parallel_frames._ledger import Ledger
+    from parallel_frames._clock import Clock, Pacer
+    from parallel_frames._engine._protocols import Observer, Service, Store
     from parallel_frames._model import Json, Plan
-    from parallel_frames._pace import Clock, Pacer
-    from parallel_frames._protocols import Observer, Service, Store
+    from parallel_frames._state import Ledger
 
 __all__ = ["Books", "Engine", "list_patiently", "look_until_whole"]
 

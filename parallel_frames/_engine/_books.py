@@ -12,16 +12,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._dialects import read_outcome
-from parallel_frames._ledger import encode
 from parallel_frames._model import TERMINAL, Intent, RunEvent
+from parallel_frames._service import read_outcome
+from parallel_frames._state import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from parallel_frames._ledger import Ledger
+    from parallel_frames._engine._protocols import Observer, Store
     from parallel_frames._model import Event, Outcome, Plan, Receipt, RunId
-    from parallel_frames._protocols import Observer, Store
+    from parallel_frames._state import Ledger
 
 PACK: Final = 32 * 2**20  # bytes of answers at a time are put away as Parquet, which takes a tenth of that
 

@@ -12,18 +12,18 @@ from collections import Counter
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import look_at_group
 from parallel_frames._model import TERMINAL, OtherEvent
-from parallel_frames._pace import Backoff
 from parallel_frames.errors import ProtocolError, RateLimitError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from parallel_frames._clock import Clock
     from parallel_frames._engine._books import Books
+    from parallel_frames._engine._protocols import Service
     from parallel_frames._model import Event
-    from parallel_frames._pace import Clock
-    from parallel_frames._protocols import Service
 
 logger = logging.getLogger("parallel_frames")
 

@@ -6,19 +6,19 @@ from collections import defaultdict
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._dialects import possible_inputs
+from parallel_frames._clock import Backoff
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
-from parallel_frames._ledger import Look, judge_look, read_identity
-from parallel_frames._pace import Backoff
+from parallel_frames._service import possible_inputs
+from parallel_frames._state import Look, judge_look, read_identity
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from parallel_frames._clock import Clock
     from parallel_frames._engine._books import Books
+    from parallel_frames._engine._protocols import Service
     from parallel_frames._model import GroupStatus, RunEvent, RunId
-    from parallel_frames._pace import Clock
-    from parallel_frames._protocols import Service
 
     Seek = Callable[[RunEvent], RunId | None]
 

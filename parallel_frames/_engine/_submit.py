@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import UNLINKED, look_at_group, seek_among
-from parallel_frames._ledger import Look
 from parallel_frames._model import (
     BATCH_LIMIT,
     GROUP_LIMIT,
@@ -24,16 +24,16 @@ from parallel_frames._model import (
     Refused,
     RunId,
 )
-from parallel_frames._pace import Backoff
+from parallel_frames._state import Look
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from parallel_frames._clock import Clock, Pacer
     from parallel_frames._engine._books import Books
+    from parallel_frames._engine._protocols import Service
     from parallel_frames._model import Intent, Json, Posted
-    from parallel_frames._pace import Clock, Pacer
-    from parallel_frames._protocols import Service
 
 FIRST_UNPROVEN_BATCH: Final = 5
 LOOKS_AFTER_SETTLING: Final = 8

@@ -15,7 +15,7 @@ import weakref
 import httpx
 import pytest
 
-from parallel_frames._bridge import run_from_anywhere
+from parallel_frames._runtime import run_from_anywhere
 
 CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("CALLER", default="nobody")
 HERE = ["script", "thread"]  # callers in whose thread no loop runs

@@ -6,7 +6,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._engine._books import PACK
-from parallel_frames._ledger import WEIGHT
+from parallel_frames._state import WEIGHT
 from parallel_frames.simulator import Failure
 
 ROWS = PACK // WEIGHT + 1_000

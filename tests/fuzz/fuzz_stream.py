@@ -15,10 +15,10 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["parallel_frames._sse", "parallel_frames._dialects"]):
-    from parallel_frames._dialects import UnreadableError, read_event, read_listing, read_outcome, read_status
+with atheris.instrument_imports(include=["parallel_frames._service"]):
     from parallel_frames._model import RunEvent, RunId
-    from parallel_frames._sse import EventDecoder, EventTooLargeError
+    from parallel_frames._service import UnreadableError, read_event, read_listing, read_outcome, read_status
+    from parallel_frames._service._sse import EventDecoder, EventTooLargeError
 
 RUN = RunId("0" * 32, 0)
 

@@ -7,7 +7,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from parallel_frames._parquet._source import open_source
+from parallel_frames._files._source import open_source
 
 
 def test_small_row_groups_are_read_together(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_small_row_groups_are_read_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format_", ["parquet", "feather"])
 def test_batches_of_large_rows_have_few_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str) -> None:
     """Bytes bound a batch as rows do."""
-    monkeypatch.setattr("parallel_frames._parquet._batches.BATCH_BYTES", 2**20)
+    monkeypatch.setattr("parallel_frames._files._batches.BATCH_BYTES", 2**20)
     table = pa.table({"n": range(300), "text": [f"{n:06d}" * 2_000 for n in range(300)]})
     write = pq.write_table if format_ == "parquet" else feather.write_feather
     write(table, tmp_path / f"in.{format_}")

@@ -19,7 +19,7 @@ from parallel_frames.simulator import Simulator, faults
 
 MEASURE = """
 import resource, sys
-import pandas, pyarrow.dataset, pyarrow.parquet, parallel_frames as pf, parallel_frames._parquet, httpx
+import pandas, pyarrow.dataset, pyarrow.parquet, parallel_frames as pf, parallel_frames._files, httpx
 
 client = pf.Client(api_key="key", base_url=sys.argv[3], max_per_minute=None)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -62,7 +62,7 @@ def test_what_was_sent_is_not_held_until_it_is_answered(
     tmp_path: Path, sim: Simulator, enrich: Callable[..., pf.EnrichedParquet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten megabytes of inputs go out in windows, and no answer comes: next to nothing of them stays in memory."""
-    monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_BYTES", 2**20)
+    monkeypatch.setattr("parallel_frames._files._windows.WINDOW_BYTES", 2**20)
     companies = [f"company {n} " + "x" * 16_000 for n in range(600)]
     pq.write_table(pa.table({"company": companies}), tmp_path / "in.parquet")
     sim.add_faults(faults.stick_runs())

@@ -134,7 +134,7 @@ def test_a_restored_checkpoint_finds_runs_by_their_input_alone(
     tmp_path: Path, enrich: Enrich, files: SimpleNamespace, dedupe: bool, ids: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that echoes no metadata, and an older copy of the checkpoint: what was sent since is not paid again."""
-    monkeypatch.setattr("parallel_frames._parquet._windows.WINDOW_RUNS", 50)
+    monkeypatch.setattr("parallel_frames._files._windows.WINDOW_RUNS", 50)
     source = tmp_path / "in.parquet"
     pq.write_table(pa.table({"company": [f"company {n % 90}" for n in range(120)]}), source, row_group_size=50)
     runs = 90 if dedupe else 120
@@ -172,7 +172,7 @@ def test_a_frame_and_a_file_keep_equal_rows_apart_by_the_same_keys(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which of the equal rows a row is counts over batches, and counts the rows that are not asked about."""
-    monkeypatch.setattr("parallel_frames._parquet._batches.BATCH_ROWS", 7)
+    monkeypatch.setattr("parallel_frames._files._batches.BATCH_ROWS", 7)
     df = pd.DataFrame({"company": [f"company {n % 4}" for n in range(50)]})
     df.to_parquet(tmp_path / "in.parquet")
     client = pf.Client(api_key="key", base_url=sim.url, clock_speed=files.SPEED)

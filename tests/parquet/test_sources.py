@@ -173,7 +173,7 @@ def test_a_csv_column_that_becomes_text_or_a_float_further_down_is_so_from_its_f
     tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Types hold for the whole file, however late they show; and a column may begin with nulls."""
-    monkeypatch.setattr("parallel_frames._parquet._csv.BLOCK_BYTES", 512)
+    monkeypatch.setattr("parallel_frames._files._csv.BLOCK_BYTES", 512)
     early = [f"company {n},{n},{n},{n}," for n in range(200)]
     late = ["company 200,zero,1.5,,7", "company 201,,2,3,", "company 202,x,,,8"]
     (tmp_path / "rows.csv").write_text("\n".join(["company,text,float,gaps,late", *early, *late]) + "\n")
@@ -198,7 +198,7 @@ def test_json_lines_may_bring_fields_and_wider_numbers_late(
     tmp_path: Path, enrich: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A field that the first lines lack is a column, and nothing of it is lost."""
-    monkeypatch.setattr("parallel_frames._parquet._json.BLOCK_BYTES", 512)
+    monkeypatch.setattr("parallel_frames._files._json.BLOCK_BYTES", 512)
     lines: list[dict[str, Any]] = [{"company": f"company {n}", "size": n} for n in range(100)]
     lines += [{"company": "late", "size": 1.5, "when": "2024-05-06", "tags": ["a"], "nothing": None}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))

@@ -13,7 +13,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._cli._frames import read_frame
-from parallel_frames._parquet._source import open_source
+from parallel_frames._files._source import open_source
 from parallel_frames.errors import InputError
 from parallel_frames.simulator import Simulator
 
@@ -65,7 +65,7 @@ def test_a_column_is_the_same_in_every_part_of_a_large_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, turn: str
 ) -> None:
     """The cell that decides may be the first or the last of many blocks, or stand in another file."""
-    monkeypatch.setattr("parallel_frames._parquet._csv.BLOCK_BYTES", 256)
+    monkeypatch.setattr("parallel_frames._files._csv.BLOCK_BYTES", 256)
     cells, type_, expected = COLUMNS[what]
     cells, expected = (cells, expected) if turn == "early" else (cells[::-1], expected[::-1])
     many, values = [cells[0]] * 100 + cells, [expected[0]] * 100 + expected
@@ -148,7 +148,7 @@ def test_a_json_fields_type_holds_for_all_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, block: int
 ) -> None:
     """Numbers widen and null is of any type, within a block and beyond it, in lines and in arrays."""
-    monkeypatch.setattr("parallel_frames._parquet._json.BLOCK_BYTES", block)
+    monkeypatch.setattr("parallel_frames._files._json.BLOCK_BYTES", block)
     cells, type_, expected = LINES[what]
     rows = [{"row": f"row number {at}", "cell": cell} for at, cell in enumerate(cells)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -164,7 +164,7 @@ def test_a_json_field_of_two_kinds_is_refused_with_both_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sim: Simulator, enrich: Callable[..., Any], what: str, block: int
 ) -> None:
     """The field, both kinds and both lines are named before anything is sent, and what to do."""
-    monkeypatch.setattr("parallel_frames._parquet._json.BLOCK_BYTES", block)
+    monkeypatch.setattr("parallel_frames._files._json.BLOCK_BYTES", block)
     cells, words = CLASHES[what]
     rows = [{"company": f"company {at}", "cell": cell} for at, cell in enumerate(cells)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -179,7 +179,7 @@ def test_a_json_field_of_two_kinds_is_refused_with_both_places(
 
 def test_lines_are_counted_over_empty_ones_and_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line's number is the one that an editor shows, in the file it stands in."""
-    monkeypatch.setattr("parallel_frames._parquet._json.BLOCK_BYTES", 50)
+    monkeypatch.setattr("parallel_frames._files._json.BLOCK_BYTES", 50)
     (tmp_path / "a.jsonl").write_text("\n\n" + '{"n": 1}\r\n\n' * 20)
     (tmp_path / "b.jsonl").write_text('{"n": null}\n' * 9 + "\n \n" + '{"n": "x"}\n')
     with pytest.raises(InputError, match=r"a number in line 3 of .*a\.jsonl and text in line 12 of .*b\.jsonl"):

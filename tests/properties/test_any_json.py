@@ -8,7 +8,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel_frames._dialects import (
+from parallel_frames._model import GroupStatus, OtherEvent, RunEvent, RunId
+from parallel_frames._service import (
     DIALECTS,
     UnreadableError,
     read_event,
@@ -18,7 +19,6 @@ from parallel_frames._dialects import (
     read_run_ids,
     read_status,
 )
-from parallel_frames._model import GroupStatus, OtherEvent, RunEvent, RunId
 
 RUN = RunId("0" * 32, 0)
 WORDS = st.sampled_from(

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic.dataclasses import dataclass as validated_dataclass
 
-from parallel_frames._lint import lint
+from parallel_frames._job._lint import lint
 from parallel_frames._schema import compile_check, parse_schema
 from parallel_frames.errors import SchemaError
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallel_frames._evidence import (
+from parallel_frames._columns import (
     BASIS_COLUMN,
     cells_of,
     citations,

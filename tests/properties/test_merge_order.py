@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parallel_frames as pf
+from parallel_frames._columns import make_layout, merge_outcomes
 from parallel_frames._inputs import select_inputs
-from parallel_frames._ledger import Ledger
-from parallel_frames._merge import make_layout, merge_outcomes
+from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome
-from parallel_frames._plan import make_job, make_options, make_plan
 from parallel_frames._schema import parse_schema
+from parallel_frames._state import Ledger
 
 SCHEMA = parse_schema({"echo": str, "tags": list[str]})
 NAMES = st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=12)

@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parallel_frames._sse import EventDecoder, EventTooLargeError
+from parallel_frames._service._sse import EventDecoder, EventTooLargeError
 
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 VALUES = st.one_of(

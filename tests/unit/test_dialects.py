@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from parallel_frames._dialects import (
+from parallel_frames._model import GroupStatus, Job, Options, OtherEvent, OutgoingRun, RunEvent, RunId
+from parallel_frames._service import (
     DIALECTS,
     PUBLISHED,
     PUBLISHED_V1BETA,
@@ -27,7 +28,6 @@ from parallel_frames._dialects import (
     read_status,
     seed_spec,
 )
-from parallel_frames._model import GroupStatus, Job, Options, OtherEvent, OutgoingRun, RunEvent, RunId
 
 SCHEMA = {
     "type": "object",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel_frames._evidence import (
+from parallel_frames._columns import (
     BASIS_COLUMN,
     citations,
     confidence,

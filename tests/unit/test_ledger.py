@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_frames._checkpoint._files import parse_part, write_table
-from parallel_frames._ledger import (
+from parallel_frames._model import GroupStatus, Intent, Outcome, Receipt, RunEvent, RunId
+from parallel_frames._state import (
     OUTCOME_SCHEMA,
     RECEIPT_SCHEMA,
     WEIGHT,
@@ -21,7 +22,6 @@ from parallel_frames._ledger import (
     receipts_of,
     table_of,
 )
-from parallel_frames._model import GroupStatus, Intent, Outcome, Receipt, RunEvent, RunId
 
 KEY = "0" * 31 + "a"
 OTHER = "0" * 31 + "b"

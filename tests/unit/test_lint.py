@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from parallel_frames._lint import Findings, field_count_finding, lint
+from parallel_frames._job._lint import Findings, field_count_finding, lint
 from parallel_frames._model import Finding
 from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema

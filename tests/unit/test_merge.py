@@ -10,12 +10,12 @@ import orjson
 import pandas as pd
 import pytest
 
+from parallel_frames._columns import make_layout, merge_outcomes
 from parallel_frames._inputs import select_inputs
-from parallel_frames._ledger import Answers
-from parallel_frames._merge import make_layout, merge_outcomes
+from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome
-from parallel_frames._plan import make_job, make_options, make_plan
 from parallel_frames._schema import parse_schema
+from parallel_frames._state import Answers
 from parallel_frames.errors import InputError
 
 TYPES = {"text": str, "n": int, "tags": list[str], "day": dt.date}

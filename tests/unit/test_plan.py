@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from parallel_frames._inputs import select_inputs
-from parallel_frames._plan import group_metadata, make_job, make_options, make_plan
+from parallel_frames._job._plan import group_metadata, make_job, make_options, make_plan
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, SchemaError, UnknownColumnError
 

@@ -12,8 +12,8 @@ from contextlib import redirect_stderr
 import pytest
 
 from parallel_frames._model import Outcome
-from parallel_frames._progress import Progress, Tally, showing
-from parallel_frames._progress._screen import readable, wrapped
+from parallel_frames._ui import Progress, Tally, showing
+from parallel_frames._ui._screen import readable, wrapped
 from parallel_frames.errors import InputError
 
 
@@ -171,7 +171,7 @@ def test_a_long_line_breaks_between_its_parts():
 
 def test_a_question_needs_somebody_to_answer():
     """Without a terminal and without a notebook it is an error that says what to do in a script."""
-    from parallel_frames._progress import ask
+    from parallel_frames._ui import ask
 
     with pytest.raises(InputError, match=r"confirm=True.*max_cost="):
         ask("Send 3 runs ($0.03)?")
@@ -214,7 +214,7 @@ def test_bars_of_the_users_own_are_left_as_they_are():
 
 def test_a_long_silence_is_broken_now_and_then(capsys, monkeypatch):
     """A line says how far it is although no run ends, and none comes after the end."""
-    monkeypatch.setattr("parallel_frames._progress.LINE_EVERY", 0.02)
+    monkeypatch.setattr("parallel_frames._ui._progress.LINE_EVERY", 0.02)
 
     async def wait():
         with showing(None) as progress:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames._html import render, web_address
-from parallel_frames._report._times import BOTTOM, LEFT, RIGHT, draw_timeline
-from parallel_frames._report._words import share_text, shorten
+from parallel_frames._ui._html import render, web_address
+from parallel_frames._ui._times import BOTTOM, LEFT, RIGHT, draw_timeline
+from parallel_frames._ui._words import share_text, shorten
 from parallel_frames.errors import InputError
 from parallel_frames.simulator import Answer, Failure
 

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parallel_frames._client._secret import HIDDEN, Secret
+from parallel_frames._service._secret import HIDDEN, Secret
 
 
 @given(

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from parallel_frames._sse import EventDecoder, EventTooLargeError
+from parallel_frames._service._sse import EventDecoder, EventTooLargeError
 
 
 def decode(*chunks: bytes, **options: int) -> list[bytes]:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from parallel_frames._client._turns import Turns
+from parallel_frames._service._turns import Turns
 
 PATIENCE = 0.3
 

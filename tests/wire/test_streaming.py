@@ -9,8 +9,8 @@ from contextlib import aclosing
 
 import pytest
 
-from parallel_frames._dialects import possible_inputs
 from parallel_frames._model import OtherEvent, RunEvent
+from parallel_frames._service import possible_inputs
 from parallel_frames.errors import (
     AuthenticationError,
     ProtocolError,

@@ -1,0 +1,119 @@
+"""Answers, brought from the order in which they arrived into the order of the rows, in bounded memory.
+
+The index says which row takes which answer from which part. Parts are read once, in order; each answer goes into the
+bucket of its row, and buckets that fill memory go to disk. Then a bucket holds all answers of consecutive rows.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+from pyarrow import feather
+
+from parallel_frames._checkpoint import read_part
+from parallel_frames._model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from parallel_frames._checkpoint import Place as Folder
+    from parallel_frames._files._index import Index
+
+BUCKET_ROWS: Final = 20_000
+BUFFER_BYTES: Final = 48 * 2**20
+COLUMNS: Final = [
+    "key", "attempt", "run_id", "group_id", "status", "output", "output_type", "basis", "error", "created_at",
+    "modified_at",
+]  # fmt: skip
+
+
+def _row(answer: tuple[int, Outcome]) -> int:
+    return answer[0]
+
+
+class Gathered:
+    """Every row's answer, in the order of the rows.
+
+    Parameters
+    ----------
+    place : Path
+        An empty folder for what does not fit memory.
+    basis : bool
+        Whether evidence is wanted; it is most of an answer.
+
+    Attributes
+    ----------
+    lost : list of str
+        Parts that turned out damaged: they were set aside, and nothing of them is gathered.
+    """
+
+    def __init__(self, index: Index, folder: Folder, *, place: Path, basis: bool) -> None:
+        self._place = place
+        self._columns = [name for name in COLUMNS if basis or name != "basis"]
+        self._buffers: defaultdict[int, list[pa.Table]] = defaultdict(list)
+        self._bytes = 0
+        self._files: defaultdict[int, list[Path]] = defaultdict(list)
+        self._numbers = itertools.count()
+        self._bucket = -1
+        self._answers: list[tuple[int, Outcome]] = []
+        self.lost: list[str] = []
+        part, table = -1, None
+        for number, lines in index.answers_by_part():
+            if number != part:
+                path = folder / "outcomes" / f"{number:06d}.parquet"
+                part, table = number, read_part(path, columns=self._columns)
+                if table is None:
+                    self.lost.append(path.name)
+            if table is not None:
+                self._take(table, lines)
+
+    def _take(self, table: pa.Table, lines: list[tuple[int, int]]) -> None:
+        """Put the answers of some rows into their buckets."""
+        of_buckets: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        for offset, row in lines:
+            of_buckets[row // BUCKET_ROWS].append((offset, row))
+        for bucket, taken in of_buckets.items():
+            offsets, rows = zip(*taken, strict=True)
+            found = table.take(pa.array(offsets, pa.int64())).append_column("row", pa.array(rows, pa.int64()))
+            self._buffers[bucket].append(found)
+            self._bytes += found.nbytes
+        if self._bytes > BUFFER_BYTES:
+            self._spill()
+
+    def _spill(self) -> None:
+        for bucket, tables in self._buffers.items():
+            path = self._place / f"{bucket}-{next(self._numbers)}.arrow"
+            feather.write_feather(pa.concat_tables(tables), path, compression="lz4")
+            self._files[bucket].append(path)
+        self._buffers.clear()
+        self._bytes = 0
+
+    def between(self, start: int, end: int) -> dict[int, Outcome]:
+        """Return the answers of the rows from `start` up to `end`; to be asked in the order of the rows."""
+        found: dict[int, Outcome] = {}
+        for bucket in range(start // BUCKET_ROWS, max(start, end - 1) // BUCKET_ROWS + 1):
+            if bucket != self._bucket:
+                self._bucket, self._answers = bucket, sorted(self._read(bucket), key=_row)
+            first, after = (bisect.bisect_left(self._answers, row, key=_row) for row in (start, end))
+            found.update(self._answers[first:after])
+        return found
+
+    def _read(self, bucket: int) -> Iterator[tuple[int, Outcome]]:
+        spilt = [feather.read_table(path, memory_map=False) for path in self._files.pop(bucket, [])]
+        for table in [*spilt, *self._buffers.pop(bucket, [])]:
+            columns = {name: table.column(name).to_pylist() for name in table.column_names}
+            rows = columns.pop("row")
+            nothing = [None] * len(rows)
+            told = [columns.get(name, nothing) for name in COLUMNS]
+            for row, key, attempt, run_id, group_id, status, output, kind, basis, error, created, modified in zip(
+                rows, *told, strict=True
+            ):
+                yield row, Outcome(
+                    key, attempt, run_id, group_id, status, output, kind, basis, error,
+                    created_at=created, modified_at=modified,
+                )  # fmt: skip

@@ -1,0 +1,269 @@
+"""Putting a target into its place: whole or not at all, and never over what is somebody else's.
+
+What is written waits in a hidden folder beside a local target, so that a rename is all that is left to do; a process
+that dies there leaves the folder, and the next call puts back, or finishes, what it was about.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from parallel_frames._checkpoint import held
+from parallel_frames._files._address import find_address
+from parallel_frames._files._manifest import manifest_of, write_manifest
+from parallel_frames._files._target import PART, TargetWriter, check_target, foreign_in, is_file
+from parallel_frames._files._temporary import FULL, temporary_folder
+from parallel_frames.errors import InputError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from parallel_frames._files._address import Address
+
+BEFORE: Final = "before"  # what a directory target was, until the new one is in its place
+MANIFEST: Final = "manifest.json"
+
+
+def place_for(target: str | os.PathLike[str], source: Address, *, overwrite: bool) -> Address:
+    """Return where the target is to be, once what a dead process left there is tidied.
+
+    Raises
+    ------
+    InputError
+        Something is there already, or it is the source.
+    """
+    address = find_address(target, what="target")
+    if address.is_local:
+        _tidy(address.local)
+    check_target(address, source, overwrite=overwrite)
+    return address
+
+
+def probe(address: Address) -> None:
+    """Write beside the target, under every name that will be needed, and take it away again.
+
+    Raises
+    ------
+    InputError
+        Nothing can be written there.
+    """
+    try:
+        if address.is_local:
+            address.local.parent.mkdir(parents=True, exist_ok=True)
+            with _workplace(address):
+                manifest = Path(manifest_of(address))
+                if not manifest.exists():
+                    manifest.touch(exist_ok=False)
+                    manifest.unlink()
+            return
+        name = f"{manifest_of(address)}.probe"
+        with address.system.open_output_stream(name) as stream:
+            stream.write(b"{}")
+        with suppress(OSError):  # who may write and not delete can write a target
+            address.system.delete_file(name)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"target={address.shown!r} cannot be written ({_reason(error)}). Nothing was sent.") from error
+
+
+@contextmanager
+def whole_target(address: Address, schema: pa.Schema, *, rows_per_file: int, overwrite: bool) -> Iterator[TargetWriter]:
+    """Give a writer; what was written becomes the target once the block has ended well, and otherwise nothing does.
+
+    The writer's `manifest` goes beside the target.
+
+    Raises
+    ------
+    TargetError
+        The disk is full, the object store does not take it, or somebody else has put something there. The target is
+        as it was.
+    """
+    single = is_file(address)
+    try:
+        with _workplace(address) as folder:
+            writer = TargetWriter(folder, schema, rows_per_file=None if single else rows_per_file)
+            try:
+                yield writer
+                writer.close()
+            finally:
+                writer.abandon()
+            _refuse_strangers(address, overwrite=overwrite)
+            if address.is_local:
+                _put_local(address, folder, writer, overwrite=overwrite)
+            else:
+                _put_remote(address, writer)
+    except (OSError, pa.ArrowException) as error:
+        advice = "Make room" if getattr(error, "errno", None) in FULL else "Once that is mended"
+        raise TargetError(
+            f"{address.shown} could not be written ({_reason(error)}). It is as it was before, and every answer is in "
+            f"the checkpoint. {advice}{' and' if advice == 'Make room' else ','} run the same call again; nothing is "
+            "paid twice.",
+            path=address.shown,
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def _refuse_strangers(address: Address, *, overwrite: bool) -> None:
+    """Refuse, right before the target is replaced, what somebody has put there since the call began."""
+    try:
+        exists, foreign = address.exists, foreign_in(address)
+    except InputError as error:
+        raise OSError(str(error).rstrip(".")) from error
+    if exists and not overwrite:
+        raise _appeared(address)
+    if foreign:
+        raise TargetError(
+            f"{address.shown} holds {foreign} by now, which is no part of a target, and would be deleted. It is as it "
+            "was, and every answer is in the checkpoint: move the file away, and run the same call again; nothing is "
+            "paid twice.",
+            path=address.shown,
+        )
+
+
+def _appeared(address: Address) -> TargetError:
+    return TargetError(
+        f"{address.shown} was made by somebody else while the call ran, and was left as it is. Every answer is in the "
+        "checkpoint: move that file away, or say overwrite=True to replace it, and run the same call again; nothing "
+        "is paid twice.",
+        path=address.shown,
+    )
+
+
+@contextmanager
+def _workplace(address: Address) -> Iterator[Path]:
+    """Give a hidden folder beside a local target; else a temporary one."""
+    if not address.is_local:
+        with temporary_folder() as folder:
+            yield folder
+        return
+    target = address.local
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    with held(folder / "lock"):
+        try:
+            yield folder
+        finally:
+            _leave(folder, target)
+    shutil.rmtree(folder, ignore_errors=True)  # where a file that is held cannot be removed
+
+
+def _leave(folder: Path, target: Path) -> None:
+    """Remove a workplace, after what it was about to do is undone or finished."""
+    before, manifest = folder / BEFORE, folder / MANIFEST
+    if before.exists() and not target.exists():
+        before.rename(target)
+    elif manifest.exists() and not _unpublished(folder):
+        manifest.replace(f"{target}.{MANIFEST}")
+    if before.is_dir():
+        _empty(before, target)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unpublished(folder: Path) -> bool:
+    return (folder / "whole").exists() or any(path.stat().st_nlink == 1 for path in folder.glob("part-*"))
+
+
+def _empty(before: Path, target: Path) -> None:
+    """Delete the parts of a replaced target, and nothing else: what came into it in between stays."""
+    for path in sorted(before.iterdir()):
+        if PART.match(path.name) and path.is_file():
+            path.unlink()
+        elif not (target / path.name).exists():
+            path.rename(target / path.name)
+
+
+def _tidy(target: Path) -> None:
+    """Remove what processes that died left beside a target; put back, or finish, what one of them was about."""
+    if not target.parent.is_dir():
+        return
+    for folder in target.parent.iterdir():
+        if not (folder.name.startswith(f".{target.name}.") and folder.suffix == ".tmp" and folder.is_dir()):
+            continue
+        with held(folder / "lock") as is_dead, suppress(OSError):
+            if is_dead:
+                _leave(folder, target)
+
+
+def _put_local(address: Address, folder: Path, writer: TargetWriter, *, overwrite: bool) -> None:
+    target = address.local
+    manifest = folder / MANIFEST
+    if writer.manifest is not None:
+        manifest.write_bytes(writer.manifest)
+    for path in [*writer.files, *([manifest] if writer.manifest is not None else [])]:
+        with path.open("rb+") as handle:
+            os.fsync(handle.fileno())
+    try:
+        if is_file(address):
+            _put_file(writer.files[0], target, overwrite=overwrite)
+        else:
+            _put_directory(folder, writer.files, target, overwrite=overwrite)
+    except OSError as error:
+        if not overwrite and target.exists():
+            raise _appeared(address) from error
+        raise
+    with suppress(FileNotFoundError):
+        manifest.replace(manifest_of(address))
+    if os.name != "nt":
+        handle_of = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle_of)
+        finally:
+            os.close(handle_of)
+
+
+def _put_file(path: Path, target: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        path.replace(target)
+        return
+    try:
+        os.link(path, target)  # unlike a rename, it replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links; it was looked at a moment ago
+        path.replace(target)
+    else:
+        path.unlink()
+
+
+def _put_directory(folder: Path, files: list[Path], target: Path, *, overwrite: bool) -> None:
+    new, before = folder / "whole", folder / BEFORE
+    new.mkdir()
+    for path in files:
+        path.rename(new / path.name)
+    try:
+        if overwrite and target.exists():
+            target.rename(before)
+        new.rename(target)  # over a directory that holds anything it fails
+    except BaseException:  # Ctrl-C, too, leaves one of the two
+        if before.exists() and not target.exists():
+            before.rename(target)
+        raise
+
+
+def _put_remote(address: Address, writer: TargetWriter) -> None:
+    """Put whole objects; an object store shows one only once all of it has come. The manifest is the last."""
+    system: Any = address.system
+    base = address.path.rstrip("/")
+    here = pafs.LocalFileSystem()
+    if is_file(address):
+        pafs.copy_files(str(writer.files[0]), base, source_filesystem=here, destination_filesystem=system)
+    else:
+        system.create_dir(base, recursive=True)
+        for path in writer.files:
+            pafs.copy_files(str(path), f"{base}/{path.name}", source_filesystem=here, destination_filesystem=system)
+        wanted = {path.name for path in writer.files}
+        for info in system.get_file_info(pafs.FileSelector(base)):
+            is_old = PART.match(info.base_name) and info.base_name not in wanted
+            if is_old and info.type == pafs.FileType.File:
+                system.delete_file(info.path)
+    if writer.manifest is not None:
+        write_manifest(address, writer.manifest)

@@ -1,0 +1,210 @@
+"""The source: whatever Arrow can read, as batches of rows in one fixed order, with one schema, in bounded memory.
+
+It owns which files there are and in which order, that they have one schema, and that they have not changed since
+they were first looked at. It refuses to know what a row sends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+
+from parallel_frames._files._address import MANIFEST, WILD, Address, find_address, matches
+from parallel_frames._files._batches import even, rows_at_once
+from parallel_frames._files._columns import check_columns
+from parallel_frames._files._csv import open_csv
+from parallel_frames._files._formats import FORMATS, format_at
+from parallel_frames._files._json import open_json_lines, read_json_arrays
+from parallel_frames._files._text import TextFiles, hive_of
+from parallel_frames.errors import InputError, SourceError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """One file as it was when it was first looked at."""
+
+    path: str
+    size: int
+    modified: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened source.
+
+    Attributes
+    ----------
+    shown : str
+        The address as it was given.
+    format : str
+    schema : pyarrow.Schema
+        Of every batch, hive partitions included, with the files' own metadata.
+    files : tuple of FileFacts
+        In the order in which their rows stand.
+    """
+
+    address: Address
+    shown: str
+    format: str
+    schema: pa.Schema
+    files: tuple[FileFacts, ...]
+    _dataset: Any = field(repr=False)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each batch with the number of its first row.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Only these. Default: all.
+
+        Raises
+        ------
+        SourceError
+            A file cannot be read, or is not what it was.
+        """
+        names = list(self.schema.names if columns is None else dict.fromkeys(columns))
+        start = 0
+        for batch in even(self._read(names)):
+            yield start, batch
+            start += batch.num_rows
+        self.check_unchanged()
+
+    def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        if isinstance(self._dataset, pa.Table):  # an array of JSON objects is read whole
+            yield from self._dataset.select(names).to_batches()
+            return
+        try:
+            if isinstance(self._dataset, TextFiles):
+                yield from self._dataset.read(names)
+                return
+            for fragment in self._dataset.get_fragments():
+                yield from fragment.to_batches(
+                    schema=self._dataset.schema,
+                    columns=names,
+                    batch_size=rows_at_once(fragment),
+                    batch_readahead=1,
+                    fragment_readahead=1,
+                    fragment_scan_options=_scan_options(self.format),
+                    use_threads=False,
+                )
+        except (pa.ArrowException, OSError) as error:
+            self.check_unchanged()
+            raise SourceError(f"{self.shown} cannot be read: {_first_line(error)}.", path=self.shown) from error
+
+    def table(self) -> pa.Table:
+        """Return all rows at once; for what is known to fit memory."""
+        return pa.Table.from_batches([batch for _, batch in self.batches()], schema=self.schema)
+
+    def check_unchanged(self) -> None:
+        """Raise where a file is not the one that was first looked at."""
+        now = _facts(self.address, [each.path for each in self.files])
+        for before, after in zip(self.files, now, strict=True):
+            if before != after:
+                raise SourceError(
+                    f"{before.path} changed while it was read: {before.size:,} bytes before, {after.size:,} now. "
+                    "Answers could land beside other rows, so nothing was written to the target. What was answered is "
+                    "kept in the checkpoint: run the same call again, and only inputs that are new are paid.",
+                    path=before.path,
+                )
+
+
+def _scan_options(format_: str) -> Any:
+    if format_ != "parquet":
+        return None
+    return pads.ParquetFragmentScanOptions(use_buffered_stream=True, buffer_size=2**20, pre_buffer=False)
+
+
+def open_source(source: str | os.PathLike[str]) -> Source:
+    """Open a file, a directory, a glob or an address.
+
+    Raises
+    ------
+    InputError
+        There is nothing, nothing readable, or there are files of different schemas.
+    """
+    address = find_address(source, what="source")
+    paths = _find_files(address)
+    format_ = _format_of(paths, shown=address.shown)
+    facts = tuple(_facts(address, paths))
+    try:
+        dataset = _open(address, paths, format_)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+        raise InputError(f"source={address.shown!r} cannot be read as {format_}: {_first_line(error)}.") from error
+    return Source(address, address.shown, format_, dataset.schema, facts, dataset)
+
+
+def _find_files(address: Address) -> list[str]:
+    """Return the files of an address, in the order of their names."""
+    if address.is_pattern:
+        found = _list_below(address, _before_wild(address.path))
+        paths = [path for path in found if matches(path, address.path)]
+    else:
+        kind = address.info().type
+        paths = [address.path] if kind == pafs.FileType.File else _list_below(address, address.path)
+        if kind == pafs.FileType.NotFound:
+            raise InputError(f"source={address.shown!r} does not exist.")
+    if not paths:
+        raise InputError(f"source={address.shown!r} holds no file that can be read ({', '.join(FORMATS)}).")
+    return sorted(paths)
+
+
+def _list_below(address: Address, base: str) -> list[str]:
+    """Return the readable files below a directory; hidden ones, those that begin with _ and manifests are no data."""
+    found = [info.path for info in address.infos_below(base or ".") if info.type == pafs.FileType.File]
+    visible = [path for path in found if not any(p[:1] in "._" for p in path[len(base) :].split("/") if p)]
+    return [path for path in visible if format_at(path) and not path.endswith(MANIFEST)]
+
+
+def _format_of(paths: Sequence[str], *, shown: str) -> str:
+    formats = {format_at(path) or "" for path in paths}
+    if formats == {""}:
+        raise InputError(f"source={shown!r}: its format is told by its ending, one of {', '.join(FORMATS)}.")
+    if len(formats) > 1:
+        raise InputError(f"source={shown!r} holds files of several formats ({', '.join(sorted(formats))}); name one.")
+    return formats.pop()
+
+
+def _facts(address: Address, paths: Sequence[str]) -> list[FileFacts]:
+    infos = address.system.get_file_info(list(paths))
+    return [FileFacts(info.path, int(info.size or 0), getattr(info, "mtime_ns", None)) for info in infos]
+
+
+def _open(address: Address, paths: list[str], format_: str) -> Any:
+    if format_ == "json":
+        return read_json_arrays(address, paths)
+    base = _base_of(address, paths)
+    partitioning = hive_of([path[len(base) :] for path in paths])
+    options: dict[str, Any] = {"filesystem": address.system, "partitioning": partitioning, "partition_base_dir": base}
+    if format_ in ("csv", "tsv"):
+        return open_csv(address, paths, delimiter="\t" if format_ == "tsv" else ",", options=options)
+    if format_ == "jsonl":
+        return open_json_lines(address, paths, options=options)
+    kind = pads.ParquetFileFormat() if format_ == "parquet" else pads.IpcFileFormat()
+    check_columns([(paths[0], kind.inspect(paths[0], address.system))])  # a dataset would refuse it in Arrow's words
+    dataset = pads.dataset(paths, format=kind, **options)
+    check_columns((fragment.path, fragment.physical_schema) for fragment in dataset.get_fragments())
+    return dataset
+
+
+def _base_of(address: Address, paths: Sequence[str]) -> str:
+    """Return the folder below which folders such as ``year=2024`` are partitions: the named one."""
+    if paths == [address.path]:
+        return address.path.rpartition("/")[0]
+    return _before_wild(address.path) if address.is_pattern else address.path.rstrip("/")
+
+
+def _before_wild(path: str) -> str:
+    return path[: min(path.index(mark) for mark in WILD if mark in path)].rpartition("/")[0]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

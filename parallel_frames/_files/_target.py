@@ -1,0 +1,180 @@
+"""The target: where it may be, and its Parquet, in one file or in parts of bounded size."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from parallel_frames._files._address import matches, spot_of
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from parallel_frames._files._address import Address, Spot
+
+GROUP_ROWS: Final = 100_000
+GROUP_BYTES: Final = 32 * 2**20
+FILE_ENDINGS: Final = (".parquet", ".pq")
+PART_FILES: Final = ("part-00000.parquet",)
+JOB_FILES: Final = ("job/header.json", "job/outcomes/000001.parquet")
+PART: Final = re.compile(r"part-\d{5,}\.parquet$")
+
+
+def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
+    """Refuse a target that cannot be, as far as can be told by looking.
+
+    Raises
+    ------
+    InputError
+        Something is there already, or it is the source.
+    """
+    ending = address.path.rstrip("/").rpartition("/")[2].rpartition(".")
+    if ending[0] and f".{ending[2]}".lower() not in FILE_ENDINGS and ending[2].lower() in {
+        "csv", "tsv", "json", "jsonl", "ndjson", "feather", "arrow", "xlsx",
+    }:  # fmt: skip
+        raise InputError(
+            f"target={address.shown!r}: the target is Parquet: a file that ends in .parquet, or a directory for parts."
+        )
+    if _overlaps(address.spot, source, with_files=PART_FILES):
+        raise InputError(f"target={address.shown!r} is the source, inside it or around it; name another.")
+    if address.is_local and address.local.is_symlink():
+        raise InputError(
+            f"target={address.shown!r} is a symbolic link, which would be replaced by a file. Nothing was sent. Name "
+            f"what it points to: {os.path.realpath(address.path)!r}."
+        )
+    if address.exists and not overwrite:
+        raise InputError(
+            f"target={address.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
+            "name another."
+        )
+    kind = address.info().type
+    if kind == pafs.FileType.Directory and is_file(address):
+        raise InputError(f"target={address.shown!r} is a directory; name a file that is not there.")
+    if kind == pafs.FileType.File and not is_file(address):
+        raise InputError(
+            f"target={address.shown!r} is a file, and a target whose name does not end in .parquet is a directory of "
+            "parts. Nothing was sent. Name another."
+        )
+    if foreign := foreign_in(address):
+        raise InputError(
+            f"target={address.shown!r} holds {foreign}, which is no part of a target, and would be deleted. "
+            "Nothing was sent. Name another."
+        )
+
+
+def check_checkpoint(checkpoint: str | os.PathLike[str], source: Address, target: Address | None) -> None:
+    """Refuse a checkpoint that a target would replace, or that the next call would read as rows.
+
+    Raises
+    ------
+    InputError
+        They overlap.
+    """
+    spot = spot_of(str(checkpoint))
+    if target is not None and (spot.holds(target.spot) or target.spot.holds(spot)):
+        raise InputError(
+            f"checkpoint={str(checkpoint)!r} and target={target.shown!r} are one inside the other. Nothing was sent. "
+            f"Name a checkpoint of its own, or leave it out: it is {target.shown.rstrip('/')}.ckpt then."
+        )
+    if _overlaps(spot, source, with_files=JOB_FILES):
+        raise InputError(
+            f"checkpoint={str(checkpoint)!r} is the source, inside it or around it. Nothing was sent. Name a "
+            "checkpoint of its own: the next call would read it as rows."
+        )
+
+
+def _overlaps(spot: Spot, source: Address, *, with_files: tuple[str, ...]) -> bool:
+    """Return whether one of them holds the other, or the source's pattern would find what is written there."""
+    if not source.is_pattern:
+        return spot.holds(source.spot) or source.spot.holds(spot)
+    names = ("", *(f"/{name}" for name in with_files))
+    return spot.scheme == source.spot.scheme and any(matches(f"{spot.path}{each}", source.spot.path) for each in names)
+
+
+def foreign_in(address: Address) -> str | None:
+    """Return what a target's directory holds beside parts of a target; None where there is nothing of the kind."""
+    if address.info().type != pafs.FileType.Directory:
+        return None
+    base = address.path.rstrip("/")
+    found = address.infos_below(base or "/")
+    parts = {info.path for info in found if info.type == pafs.FileType.File and PART.match(info.base_name)}
+    foreign = [info.path for info in found if info.path not in parts or info.path.rpartition("/")[0] != base]
+    return foreign[0] if foreign else None
+
+
+def is_file(address: Address) -> bool:
+    """Return whether the target is one file; otherwise it is a directory of parts."""
+    return address.path.lower().endswith(FILE_ENDINGS)
+
+
+class TargetWriter:
+    """Writes batches as Parquet, with row groups and files of bounded size.
+
+    Attributes
+    ----------
+    files : list of Path
+        What is written.
+    manifest : bytes or None
+        What is to stand beside the target.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, *, rows_per_file: int | None) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._rows_per_file = rows_per_file
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        self._bytes = 0
+        self._written = 0
+        self.files: list[Path] = []
+        self.manifest: bytes | None = None
+
+    def write(self, batch: pa.Table) -> None:
+        """Take the next rows."""
+        while batch.num_rows:
+            room = batch.num_rows if self._rows_per_file is None else self._rows_per_file - self._written - self._rows
+            taken = batch.slice(0, room)
+            self._waiting.append(taken)
+            self._rows += taken.num_rows
+            self._bytes += taken.nbytes
+            batch = batch.slice(room)
+            full = self._rows_per_file is not None and self._written + self._rows >= self._rows_per_file
+            if full or self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+                self._write_group()
+            if full:
+                self._end_file()
+
+    def _write_group(self) -> None:
+        if self._writer is None:
+            path = self._folder / f"part-{len(self.files):05d}.parquet"
+            self.files.append(path)
+            self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", write_page_checksum=True)
+        table = pa.concat_tables(self._waiting) if self._waiting else self._schema.empty_table()
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._written += self._rows
+        self._waiting, self._rows, self._bytes = [], 0, 0
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._written = None, 0
+
+    def close(self) -> None:
+        """Write what is left; a source without rows gives a file without rows."""
+        if self._waiting or not self.files:
+            self._write_group()
+        self._end_file()
+
+    def abandon(self) -> None:
+        """Let go of a file that will not be finished."""
+        if self._writer is not None:
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()

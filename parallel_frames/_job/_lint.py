@@ -1,0 +1,165 @@
+"""`lint`: everything there is to say of a schema before a run is paid for, errors and warnings alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from parallel_frames._model import Finding
+from parallel_frames._prices import price_of
+from parallel_frames._schema import find_problems, length_finding, parse_schema
+from parallel_frames.errors import InputError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from parallel_frames._inputs import Selection
+    from parallel_frames._model import Json, Schema
+    from parallel_frames._prices import Price
+
+
+class Findings(tuple[Finding, ...]):
+    """What `lint` found: a tuple of findings, errors first, that a notebook shows as a table.
+
+    Each has ``severity`` (``"error"`` or ``"warning"``), ``rule``, ``path`` and ``message``.
+    """
+
+    __slots__ = ()
+
+    @property
+    def errors(self) -> Findings:
+        """Those that the service would refuse the schema for."""
+        return Findings(finding for finding in self if finding.severity == "error")
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no findings"
+        return "\n".join(f"{finding.severity:<7}  {finding}" for finding in self)
+
+    def _repr_html_(self) -> str:
+        from parallel_frames._ui._html import render
+
+        return render("findings.html", findings=self)
+
+
+def lint(schema: object, *, processor: str = "base", input_schema: object = None) -> Findings:
+    """Say everything there is to say of a schema, without sending anything.
+
+    Parameters
+    ----------
+    schema : as for `enrich`
+        What is to be found out.
+    processor : str, default "base"
+        The processor it is meant for: each is recommended for so many fields.
+    input_schema : as schema, optional
+        What describes the input. ``"infer"`` is read off a frame, so there is nothing to say of it here.
+
+    Returns
+    -------
+    Findings
+        Errors first: what `enrich` would refuse, also what is no schema at all. Then warnings. Empty when there is
+        nothing to say.
+
+    Raises
+    ------
+    InputError
+        The processor is no name.
+
+    Examples
+    --------
+    >>> import parallel_frames as pf
+    >>> for finding in pf.lint({"ceo": "full name of the CEO", "sources": list[str]}):
+    ...     print(finding.severity, finding.rule, finding.path)
+    warning basis_name properties.sources
+    >>> pf.lint({f"field_{n}": int for n in range(101)}).errors[0].rule
+    'properties'
+    """
+    if not isinstance(processor, str) or not processor.strip():
+        raise InputError(f"processor={processor!r} is not a name such as 'base' or 'core'.")
+    price = price_of(processor)
+    asked = _problems(schema)
+    given = _of_the_input(input_schema)
+    found = [*asked, *given]
+    if not _errors(asked):
+        parsed = parse_schema(schema)
+        found += [_length_together(parsed, input_schema)] if not _errors(given) else []
+        found.append(field_count_finding(parsed, price))
+    if price.per_run is None:
+        message = f"processor {processor!r} is not in the price table of {price.as_of}: its price is not known"
+        found.append(Finding("warning", "price", "processor", message))
+    told = [finding for finding in found if finding is not None]
+    return Findings(sorted(told, key=lambda finding: finding.severity != "error"))
+
+
+def _problems(schema: object) -> list[Finding | None]:
+    """Return what there is to say of a schema; what is none has an error that says so."""
+    try:
+        return list(find_problems(schema))
+    except SchemaError as error:
+        return [Finding("error", "schema", "root", " ".join(str(error).split()))]
+
+
+def _errors(found: list[Finding | None]) -> bool:
+    return any(finding is not None and finding.severity == "error" for finding in found)
+
+
+def _is_described(input_schema: object) -> bool:
+    return input_schema is not None and not (isinstance(input_schema, str) and input_schema == "infer")
+
+
+def _of_the_input(input_schema: object) -> list[Finding | None]:
+    """Return what would keep the input's schema from being sent; what makes better answers is no concern of it."""
+    if not _is_described(input_schema):
+        return []
+    errors = [finding for finding in _problems(input_schema) if finding is not None and finding.severity == "error"]
+    if not errors and parse_schema(input_schema).form == "auto":
+        errors = [Finding("error", "input_schema", "root", "'auto' describes nothing; say what a row's input holds")]
+    return [replace(finding, path=f"input_schema.{finding.path}".removesuffix(".root")) for finding in errors]
+
+
+def _length_together(schema: Schema, input_schema: object) -> Finding | None:
+    """Return an error where a schema and the input's, each short enough, are too long together."""
+    if not _is_described(input_schema):
+        return None
+    spec = {"output_schema": schema.wire, "input_schema": parse_schema(input_schema).wire}
+    return length_finding(spec, whose="schema and input_schema together make")
+
+
+def field_count_finding(schema: Schema, price: Price) -> Finding | None:
+    """Return a warning where a schema asks for more fields, nested ones counted, than its processor is meant for."""
+    fields = sum(_fields_of(column.node) for column in schema.columns)
+    if schema.form != "json" or price.fields is None or fields <= price.fields:
+        return None
+    message = (
+        f"{fields} fields, and {price.processor!r} is recommended for about {price.fields}: expect weaker answers, or "
+        "choose a larger processor"
+    )
+    return Finding("warning", "field_count", "root", message)
+
+
+def input_finding(described: Schema, selection: Selection) -> Finding | None:
+    """Return a warning where what describes the input is not what a row sends."""
+    if (described.form == "json") != (selection.form == "object"):
+        form = {"object": "an object", "cell": "the bare cell of a column", "template": "a text"}[selection.form]
+        message = f"it describes {'an object' if described.form == 'json' else 'a text'}, and a row sends {form}"
+        return Finding("warning", "input_schema", "input_schema", message)
+    names = {column.name for column in described.columns}
+    if described.form != "json" or names == set(selection.names):
+        return None
+    strange, lacking = sorted(names.difference(selection.names)), sorted(set(selection.names) - names)
+    told = [
+        f"{what} {', '.join(map(repr, which))}"
+        for what, which in (("it describes", strange), ("it does not describe", lacking))
+        if which
+    ]
+    message = f"{' and '.join(told)}, and a row sends {', '.join(map(repr, selection.names))}"
+    return Finding("warning", "input_schema", "input_schema", message)
+
+
+def _fields_of(node: Mapping[str, Json]) -> int:
+    """Return how many things a node asks for: an object as many as its properties, a list as many as an element."""
+    if "anyOf" in node:
+        return max(_fields_of(branch) for branch in node["anyOf"])
+    if "properties" in node:
+        return sum(_fields_of(child) for child in node["properties"].values())
+    return _fields_of(node["items"]) if "items" in node else 1

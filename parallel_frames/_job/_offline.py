@@ -1,0 +1,137 @@
+"""`offline()`: every enrichment in the block goes to a simulator of the service on this machine, without a key."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from parallel_frames._service import Client
+    from parallel_frames.simulator import Simulator
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """What an offline block replaces: the client, the service's name, and where checkpoints go by default."""
+
+    client: Client
+    root: Path
+    host: str = "simulator"
+
+
+# Of the whole process and not of a context: a thread started in the block must not go to the live service and pay.
+_blocks: Final[list[Offline]] = []
+
+
+def current_offline() -> Offline | None:
+    """Return the innermost offline block of this process."""
+    return _blocks[-1] if _blocks else None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a call's runs go.
+
+    Attributes
+    ----------
+    client : Client
+    host : str
+        What a checkpoint remembers of it.
+    root : pathlib.Path or None
+        Where checkpoints go that are not named; None for the user's cache directory.
+    block : Offline or None
+        The offline block it belongs to.
+    """
+
+    client: Client
+    host: str
+    root: Path | None = None
+    block: Offline | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was a simulator whose block has ended."""
+        return self.block is not None and self.block not in _blocks
+
+
+def choose_destination(client: Client | None, *, for_sending: bool = True) -> Destination:
+    """Return where a call goes: the client it names, the offline block it stands in, or the live service.
+
+    Raises
+    ------
+    InputError
+        `client` is none.
+    ConfigurationError
+        There is no key, and something is to be sent.
+    """
+    from parallel_frames._service import Client
+
+    if client is None and (block := current_offline()) is not None:
+        return Destination(block.client, block.host, block.root, block)
+    if client is not None and not isinstance(client, Client):
+        raise InputError(f"client={client!r} is not a parallel_frames.Client.")
+    if client is None:
+        client = Client() if for_sending else Client.without_key()
+    return Destination(client, client.host)
+
+
+@contextmanager
+def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
+    """Run every enrichment of this process against the simulator while the block lasts: free, and labelled simulated.
+
+    Parameters
+    ----------
+    answers : callable, mapping, DataFrame or None
+        What the simulator answers; None makes answers up from the schema, of the right types, always the same for
+        the same input.
+    **options
+        Further options of `parallel_frames.simulator.Simulator`, such as ``latency=`` or ``faults=``.
+
+    Yields
+    ------
+    Simulator
+        To look at what was asked of it: ``sim.counts``, ``sim.runs()``.
+
+    Notes
+    -----
+    Checkpoints that are not named go to a temporary folder that ends with the block. Needs the extra
+    ``parallel-frames[simulator]``.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex", "Acme"]})
+    >>> with pf.offline(answers=lambda sent: {"founded": len(sent["company"])}, latency=0) as sim:
+    ...     out = df.parallel.enrich({"founded": int}, processor="lite")
+    >>> out["founded"].tolist()
+    [4, 6, 4]
+    >>> sim.counts.runs
+    2
+    """
+    from parallel_frames._service import Client
+    from parallel_frames.simulator import Simulator
+
+    speed = float(options.get("speed", 1.0))
+    with (
+        Simulator(answers, **options) as sim,
+        tempfile.TemporaryDirectory(prefix="parallel_frames-") as root,
+    ):
+        client = Client(
+            api_key=options.get("api_key") or "offline",
+            base_url=sim.url,
+            max_per_minute=options.get("max_per_minute", 2000),
+            clock_speed=speed,
+        )
+        block = Offline(client, Path(root))
+        _blocks.append(block)
+        try:
+            yield sim
+        finally:
+            _blocks.remove(block)

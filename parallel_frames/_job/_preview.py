@@ -1,0 +1,175 @@
+"""What a call would do, as a value: rows, runs, price, time, and the first thing it would send. It sends nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from parallel_frames._job._offline import choose_destination
+from parallel_frames._job._remember import glimpse_memory
+from parallel_frames._model import OutgoingRun
+from parallel_frames._prices import check_cost, expected_seconds
+from parallel_frames._service import DIALECTS, PUBLISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from parallel_frames._job._decide import Decided
+    from parallel_frames._model import Finding, Json, Plan
+
+HIDDEN = "•••"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrichmentPlan:
+    """What an enrichment would do and cost; `parallel_frames.plan` makes it.
+
+    Attributes
+    ----------
+    rows, chosen : int
+        Rows of the frame, and those that ``where=`` picks.
+    skipped : int
+        Chosen rows with nothing to send.
+    runs : int
+        Distinct inputs of the chosen rows.
+    duplicates : int
+        Rows that share another row's run.
+    answered, awaited : int
+        Runs that the checkpoint has the answer of, and that are under way.
+    left_out : int
+        Runs beyond ``limit=``.
+    to_send : int
+        Runs that would be sent now, and paid.
+    processor : str
+    price_per_run, cost : float or None
+        US dollars, of one run and of those to send; None where the price is not known.
+    prices_as_of : str
+        The date of the price table.
+    spent : float or None
+        US dollars that these rows' runs have cost before, as far as the checkpoint knows.
+    seconds : float or None
+        About how long it would take, from the rate limit and a run's usual time.
+    max_per_minute : int or None
+        The rate limit it would keep.
+    sends : tuple of str
+        The names the service would see.
+    findings : tuple of Finding
+        What there is to say of the schema.
+    checkpoint : str or None
+        The folder it would write.
+    simulated : bool
+        Whether it would go to a simulator.
+    method_path : str
+        The request that would send the runs.
+    payload : dict or None
+        The body of the first such request, with only its first run; None when nothing would be sent. Headers of MCP
+        servers and the secret of a webhook are not shown.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex", "Acme"]})
+    >>> plan = df.parallel.plan({"ceo": "full name of the CEO"}, processor="pro", checkpoint=None)
+    >>> plan.runs, plan.duplicates, plan.cost, plan.sends
+    (2, 1, 0.2, ('company',))
+    >>> plan.payload["inputs"][0]["input"]
+    {'company': 'Acme'}
+    """
+
+    rows: int
+    chosen: int
+    skipped: int
+    runs: int
+    duplicates: int
+    answered: int
+    awaited: int
+    left_out: int
+    to_send: int
+    processor: str
+    price_per_run: float | None
+    cost: float | None
+    prices_as_of: str
+    spent: float | None
+    seconds: float | None
+    max_per_minute: int | None
+    sends: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    checkpoint: str | None
+    simulated: bool
+    method_path: str
+    payload: dict[str, Json] | None = field(repr=False)
+
+    def __repr__(self) -> str:
+        from parallel_frames._ui import plan_text
+
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        from parallel_frames._ui import plan_html
+
+        return plan_html(self)
+
+
+def preview(decided: Decided) -> EnrichmentPlan:
+    """Return what a call would do, and raise what it would raise; it reads the checkpoint and changes nothing."""
+    call, plan, price = decided.call, decided.plan, decided.price
+    place = choose_destination(call.client, for_sending=False)
+    seen = glimpse_memory(call, plan, host=place.host, root=place.root, price=price)
+    keys = plan.keys[: call.limit]
+    needs = seen.ledger.needs(keys, retry_failed=call.retry_failed)
+    to_send = len(needs.to_send)
+    newest = (seen.ledger.newest(key) for key in plan.keys)
+    sent = sum(attempt + 1 for attempt in newest if attempt is not None)
+    entries = [entry for entry, _ in needs.to_send]
+    check_cost(price, entries, sent=sent, max_cost=call.max_cost, may_limit=not call.group_ids)
+    dialect = dialect_of(seen.header, place.client.api)
+    cost, per_run, spent = price.of(to_send), price.per_run, price.of(sent)
+    return EnrichmentPlan(
+        rows=plan.rows,
+        chosen=plan.chosen,
+        skipped=plan.skipped,
+        runs=len(plan.keys),
+        duplicates=plan.chosen - plan.skipped - len(plan.keys),
+        answered=len(needs.answered),
+        awaited=len(needs.awaited),
+        left_out=len(plan.keys) - len(keys),
+        to_send=to_send,
+        processor=call.processor,
+        price_per_run=None if per_run is None else float(per_run),
+        cost=None if cost is None else float(cost),
+        prices_as_of=price.as_of,
+        spent=None if spent is None else float(spent),
+        seconds=expected_seconds(price, runs=to_send, max_per_minute=place.client.max_per_minute) if to_send else 0.0,
+        max_per_minute=place.client.max_per_minute,
+        sends=plan.sent,
+        findings=decided.findings,
+        checkpoint=None if seen.folder is None else str(seen.folder),
+        simulated=place.block is not None,
+        method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
+        payload=first_body(plan, seen.header, dialect, needs.to_send[0]) if to_send else None,
+    )
+
+
+def dialect_of(header: Mapping[str, Any], api: str) -> Any:
+    """Return the dialect that a job's runs would be sent in."""
+    return DIALECTS[header.get("dialect") or (PUBLISHED.name if api == "auto" else api)]
+
+
+def first_body(plan: Plan, header: Mapping[str, Any], dialect: Any, first: tuple[int, int]) -> dict[str, Json]:
+    """Return the first batch's body with one run, and without what must not be shown."""
+    entry, attempt = first
+    job = plan.job
+    if "spec" in header:
+        job = replace(job, spec=header["spec"])
+    run = OutgoingRun(plan.inputs[entry], plan.metadata_of(entry, attempt))
+    body: dict[str, Json] = orjson.loads(dialect.runs_body(job, runs=[run]))
+    for sent in body.get("inputs") or body["runs"]:
+        for server in sent.get("mcp_servers") or ():
+            server["headers"] = dict.fromkeys(server.get("headers") or (), HIDDEN)
+        if "webhook" in sent:
+            sent["webhook"] = {
+                name: told if name == "event_types" else HIDDEN for name, told in sent["webhook"].items()
+            }
+    return body

@@ -1,0 +1,251 @@
+"""What a person sees while an enrichment runs: a line before the first run is sent, a bar, and news.
+
+In a terminal and in a notebook there is a bar; where the output is piped into a file or a log, a line now and then
+instead. With ``progress=False`` all of it goes to the log only. Nothing here may break an enrichment, or make it
+wait: a screen that cannot be written is not written any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import contextmanager, suppress
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, Final
+
+from parallel_frames._ui._ask import ask
+from parallel_frames._ui._screen import (
+    SEPARATOR,
+    bar_class,
+    bar_file,
+    bar_width,
+    in_notebook,
+    in_terminal,
+    print_line,
+    readable,
+)
+from parallel_frames._ui._tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from parallel_frames._model import Outcome
+
+__all__ = ["Progress", "Tally", "ask", "readable", "showing"]
+
+logger = logging.getLogger("parallel_frames")
+
+DRAW_EVERY: Final = 0.2
+LINE_EVERY: Final = 60.0
+WORKING: Final = "enriching"
+FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rows{postfix}"
+LEAST_BAR: Final = len(": 100%|██████|  rows")
+
+
+class Progress:
+    """Tells of one enrichment; the engine's observer."""
+
+    def __init__(self, *, lines: bool, bar: bool) -> None:
+        self._lines = lines
+        self._shows_bar = bar
+        self._bar: Any = None
+        self._tally = Tally(rows=0)
+        self._url_of: Callable[[str], str] | None = None
+        self._groups: set[str] = set()
+        self._drawn = self._lined = time.monotonic()
+        self._left_as: str | None = None  # the word for an end with rows left; None before anything is awaited
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Lines
+
+    def line(self, text: str) -> None:
+        """Say one line, whatever else is on the screen."""
+        logger.info("%s", text)
+        self._print(text)
+
+    def warn(self, text: str) -> None:
+        """Say one line that asks for attention."""
+        logger.warning("%s", text)
+        self._print(f"Warning: {text}")
+
+    def _print(self, text: str) -> None:
+        if self._lines:
+            self._safely(lambda: print_line(text))
+
+    # Numbers
+
+    def begin(
+        self,
+        *,
+        rows: int,
+        answered: int,
+        failed: int,
+        in_flight: int,
+        rows_of: Mapping[str, int],
+        per_run: float | None,
+        spent: float | None,
+        url_of: Callable[[str], str],
+    ) -> None:
+        """Take note of what there is to do, before anything is done.
+
+        Parameters
+        ----------
+        rows, answered, failed : int
+            Rows that have an outcome in the end, those that have one already, and of these the failed ones.
+        in_flight : int
+            Runs that were sent before and are awaited.
+        rows_of : mapping of str to int
+            How many rows share the run of a key.
+        per_run, spent : float or None
+            US dollars of one run, and of what was sent for these rows before.
+        url_of : callable
+            Returns where a group can be looked at.
+        """
+        self._url_of = url_of
+        self._tally = Tally(
+            rows=rows, done=answered, failed=failed, in_flight=in_flight, rows_of=rows_of, per_run=per_run, spent=spent
+        )
+
+    def started(self, *, rows: int, waiting: int) -> None:
+        """Begin: so many runs are waited for."""
+        logger.info("%d rows, waiting for %d runs", rows, waiting)
+        self._tally.sample(time.monotonic())
+        self._left_as = "stopped"
+        with suppress(RuntimeError):  # nothing runs that could be silent for long
+            self._tell_later(asyncio.get_running_loop())
+        if self._shows_bar:
+            self._safely(self._open_bar)
+
+    def _open_bar(self) -> None:
+        self._bar = bar_class()(
+            total=self._tally.rows,
+            initial=self._tally.done,
+            unit="row",
+            desc=WORKING,
+            file=bar_file(),
+            leave=True,
+            dynamic_ncols=True,
+            bar_format=FORMAT,
+        )
+
+    def opened(self, group_id: str) -> None:
+        """Say where a group can be looked at, once."""
+        if group_id in self._groups or self._url_of is None:
+            return
+        self._groups.add(group_id)
+        self.line(f"group {self._url_of(group_id)}")
+
+    def sent(self, runs: int) -> None:
+        """Take note that so many more runs are paid for."""
+        self._tally.send(runs)
+        self._draw()
+
+    def finished(self, outcome: Outcome, *, waiting: int) -> None:  # noqa: ARG002 - the engine's count is of runs
+        """Take note that a run has an outcome."""
+        now = time.monotonic()
+        rows = self._tally.finish(outcome, now=now)
+        if self._bar is not None and rows:
+            self._safely(lambda: self._bar.update(rows))
+        self._draw()
+        self._tell_now_and_then(now)
+
+    def _tell_now_and_then(self, now: float) -> None:
+        if now - self._lined >= LINE_EVERY:
+            self._lined = now
+            self._tell(self._tally.text(now))
+
+    def _tell_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell how far it is also where no run ends for long."""
+
+        def tell() -> None:
+            self._draw()
+            self._tell_now_and_then(time.monotonic())
+            self._tell_later(loop)
+
+        due = max(self._lined + LINE_EVERY - time.monotonic(), LINE_EVERY / 10)
+        self._timer = loop.call_later(due, tell)
+
+    def _tell(self, text: str) -> None:
+        """Say how far it is where no bar does."""
+        logger.info("%s", text)
+        if not self._shows_bar:
+            self._print(text)
+
+    def said(self, message: str) -> None:
+        """Tell that something worth a line happened."""
+        logger.info("%s", message)
+        if self._bar is not None:
+            room = bar_width(self._bar) - LEAST_BAR - 2 * len(str(self._tally.rows)) - 1
+            told = shorten(message, max(len(WORKING), min(60, room)), placeholder=" …")
+            self._safely(lambda: self._bar.set_description_str(self._readable(told)))
+            self._drawn = time.monotonic() + 1.0  # it stands for a moment at least
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop keys that no further outcome will come for, so that a job of any size is told of in bounded memory."""
+        self._tally.forget(keys)
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        if self._bar is None or now - self._drawn < DRAW_EVERY:
+            return
+        self._drawn = now
+        self._safely(lambda: self._describe(WORKING, now))
+
+    def _describe(self, what: str, now: float) -> None:
+        self._bar.set_description_str(what, refresh=False)
+        rows = f"{self._tally.done}/{self._tally.rows}"
+        room = bar_width(self._bar) - LEAST_BAR - len(what) - len(rows) - len(", ")
+        parts = self._tally.parts(now)
+        while parts and len(SEPARATOR.join(parts)) > room:  # what matters least stands last
+            parts.pop()
+        self._bar.set_postfix_str(self._readable(SEPARATOR.join(parts)))
+
+    def _readable(self, text: str) -> str:
+        return readable(text, encoding=getattr(bar_file(), "encoding", None))
+
+    # The end
+
+    def leave_as(self, word: str) -> None:
+        """End with this word where rows are left, rather than as stopped."""
+        if self._left_as is not None:
+            self._left_as = word
+
+    def _last_word(self) -> str:
+        return "enriched" if self._tally.done >= self._tally.rows else self._left_as or "stopped"
+
+    def tell_end(self) -> None:
+        """Say how far it came, unless nothing was awaited."""
+        if self._left_as is not None:
+            self._tell(f"{self._last_word()}: {self._tally.text(time.monotonic())}")
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._bar is not None:
+            self._safely(lambda: self._describe(self._last_word(), time.monotonic()))
+        if self._bar is not None:
+            self._safely(self._bar.close)
+        self._bar = self._left_as = self._timer = None
+        self._lines = False
+
+    def _safely(self, show: Callable[[], object]) -> None:
+        """Show something; a screen that fails is left alone from then on."""
+        try:
+            show()
+        except Exception as error:  # noqa: BLE001 - a screen must not cost what was paid for
+            logger.debug("progress cannot be shown: %s: %s", type(error).__name__, error)
+            self._bar, self._lines, self._shows_bar = None, False, False
+
+
+@contextmanager
+def showing(progress: bool | None) -> Iterator[Progress]:  # noqa: FBT001 - the user's own option
+    """Give a progress that is closed in the end; None shows a bar where a person looks."""
+    bar = progress if progress is not None else in_notebook() or in_terminal()
+    teller = Progress(lines=progress is not False, bar=bar)  # what is paid is said, also where nobody looks
+    try:
+        yield teller
+        teller.tell_end()
+    finally:
+        teller.close()

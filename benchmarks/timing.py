@@ -22,7 +22,7 @@ import parallel_frames as pf
 from parallel_frames.simulator import Simulator
 
 if TYPE_CHECKING:
-    from parallel_frames._job._arriving import Row
+    from parallel_frames._job._rows import Row
 
 PER_MINUTE = 2000
 WINDOWS = ("sliding", "fixed", "bucket")

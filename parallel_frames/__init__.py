@@ -30,8 +30,8 @@ if _TYPE_CHECKING:
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._columns import citations, confidence, low_confidence
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
-    from parallel_frames._job._arriving import Row
-    from parallel_frames._job._enrichment import Enrichment, last
+    from parallel_frames._job._rows import Row
+    from parallel_frames._job._handle import Enrichment, last
     from parallel_frames._job._lint import lint
     from parallel_frames._job._offline import offline
     from parallel_frames._job._preview import EnrichmentPlan
@@ -69,14 +69,14 @@ _LAZY = {
     "Checkpoint": "_checkpoint",
     "Client": "_service",
     "EnrichedParquet": "_files",
-    "Enrichment": "_job._enrichment",
+    "Enrichment": "_job._handle",
     "EnrichmentPlan": "_job._preview",
     "Report": "_ui",
-    "Row": "_job._arriving",
+    "Row": "_job._rows",
     "citations": "_columns",
     "confidence": "_columns",
     "enrich_parquet": "_files",
-    "last": "_job._enrichment",
+    "last": "_job._handle",
     "lint": "_job._lint",
     "low_confidence": "_columns",
     "offline": "_job._offline",

@@ -287,10 +287,6 @@ class Outcome:
         """The identity of the run it is the outcome of."""
         return RunId(self.key, self.attempt)
 
-    def without_answer(self) -> Outcome:
-        """Return what became of the run, without what it said."""
-        return Outcome(self.key, self.attempt, self.run_id, self.group_id, self.status, modified_at=self.modified_at)
-
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
@@ -362,7 +358,23 @@ Posted: TypeAlias = Accepted | Refused | Ambiguous
 
 @dataclass(slots=True)
 class OutgoingRun:
-    """One run of a batch as it is about to be sent."""
+    """One run that is to be sent.
+
+    Attributes
+    ----------
+    input : bytes
+        The JSON of the input as it is sent.
+    metadata : mapping
+        What the run says of itself: whose it is, and what the user adds.
+    id : RunId
+    row : int
+        The first row with this input.
+    rows : int
+        How many rows share it.
+    """
 
     input: bytes
     metadata: Mapping[str, Json]
+    id: RunId = RunId("", 0)
+    row: int = -1
+    rows: int = 1

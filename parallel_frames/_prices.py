@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from parallel_frames.errors import CostError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,21 @@ def price_of(processor: str) -> Price:
 
 
 def check_cost(
-    price: Price, entries: Sequence[int], *, sent: int, max_cost: Decimal | None, may_limit: bool = True
+    price: Price,
+    runs: int,
+    *,
+    sent: int,
+    max_cost: Decimal | None,
+    limit_for: Callable[[int], int] | None = None,
 ) -> None:
     """Refuse runs that come to more than allowed, together with those sent before.
 
     Parameters
     ----------
-    entries : sequence of int
-        The places in the plan of what is to be sent.
-    may_limit : bool, default True
-        Whether ``limit=`` is a way out.
+    runs, sent : int
+        Runs that are about to be sent, and those sent before for the same rows.
+    limit_for : callable, optional
+        Returns the ``limit=`` with which only so many runs would be sent, where that is a way out.
 
     Raises
     ------
@@ -89,17 +94,17 @@ def check_cost(
     InputError
         The price is not known.
     """
-    if max_cost is None or not entries:
+    if max_cost is None or not runs:
         return
     if price.per_run is None:
         raise InputError(
             f"max_cost={max_cost:g} cannot be kept: the price of processor {price.processor!r} is not known (the table "
-            f"is of {price.as_of}). Nothing was sent. Say limit= to bound the runs."
+            f"is of {price.as_of}). Nothing was sent. Pass limit= to bound the runs."
         )
-    if price.per_run * (sent + len(entries)) > max_cost:
-        left = int(max_cost / price.per_run) - sent
-        limit = sorted(entries)[left] if may_limit and left > 0 else None  # all before it, answered ones too
-        raise CostError(runs=len(entries), sent=sent, per_run=price.per_run, max_cost=max_cost, limit=limit)
+    if price.per_run * (sent + runs) > max_cost:
+        affordable = int(max_cost / price.per_run) - sent
+        limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
+        raise CostError(runs=runs, sent=sent, per_run=price.per_run, max_cost=max_cost, limit=limit)
 
 
 def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from parallel_frames._job._call import Call, EnrichOptions, FrameOptions, make_call
+from parallel_frames._job._options import Call, EnrichOptions, FrameOptions, make_call
 from parallel_frames._runtime import run_from_anywhere
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from parallel_frames._columns import Confidence
-    from parallel_frames._job._enrichment import Enrichment
+    from parallel_frames._job._handle import Enrichment
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._ui import Report
 
@@ -165,7 +165,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     0    Acme     1949       completed
     1  Globex     1989       completed
     """
-    return run_from_anywhere(_prepare(df, schema, options)._run)
+    frame: pd.DataFrame = run_from_anywhere(_prepare(df, schema, options)._run)
+    return frame
 
 
 @_shows(EnrichOptions.__optional_keys__)
@@ -182,13 +183,14 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
     >>> out["founded"].tolist()
     [1949]
     """
-    return await _prepare(df, schema, options)._run()
+    frame: pd.DataFrame = await _prepare(df, schema, options)._run()
+    return frame
 
 
 def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
-    from parallel_frames._job._enrichment import Enrichment
+    from parallel_frames._job._handle import frame_enrichment
 
-    return Enrichment(df, schema, make_call(options))
+    return frame_enrichment(df, schema, make_call(options))
 
 
 @_shows(FrameOptions.__optional_keys__)
@@ -280,10 +282,10 @@ def plan(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> 
     >>> plan.to_send, plan.duplicates, plan.cost
     (2, 1, 0.05)
     """
-    from parallel_frames._job._decide import decide
+    from parallel_frames._job._handle import frame_source
     from parallel_frames._job._preview import preview
 
-    return preview(decide(df, schema, make_call(options)))
+    return preview(frame_source(df, schema, make_call(options)))
 
 
 @_shows(EnrichOptions.__optional_keys__)

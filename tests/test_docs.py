@@ -26,7 +26,7 @@ import pytest
 import parallel_frames
 from parallel_frames import errors
 from parallel_frames.__main__ import main
-from parallel_frames._job._call import Call
+from parallel_frames._job._options import Call
 from parallel_frames.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames import errors
-from parallel_frames._job._call import Call, EnrichOptions, FrameOptions
+from parallel_frames._job._options import Call, EnrichOptions, FrameOptions
 
 OPTIONS = {field.name: field.default for field in dataclasses.fields(Call)}
 ENRICHING = [pf.enrich, pf.aenrich, pd.DataFrame.parallel.enrich, pd.DataFrame.parallel.aenrich]

@@ -20,55 +20,46 @@ from parallel_frames._checkpoint._directory import (
     auto_home,
     auto_root,
     choose_folder,
+    memory_store,
     open_store,
 )
 from parallel_frames._checkpoint._files import in_thread, list_parts, read_part, read_patiently
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
 from parallel_frames._checkpoint._lock import held
-from parallel_frames._checkpoint._memory import MemoryStore
 from parallel_frames._checkpoint._places import Place, check_path, place_of
-from parallel_frames._checkpoint._recall import (
-    Peek,
-    Remembered,
-    cursors_of,
-    intents_first,
-    peek_folder,
-    read_intent,
-    read_stale,
-    replaced_by,
-)
-from parallel_frames._checkpoint._store import DirectoryStore
+from parallel_frames._checkpoint._recall import Recalled, Records, read_stale, recall_folder
+from parallel_frames._checkpoint._store import JobStore
+from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
 from parallel_frames._checkpoint._writer import is_being_written
 
 __all__ = [
+    "OUTCOME_SCHEMA",
+    "RECEIPT_SCHEMA",
     "Checkpoint",
-    "DirectoryStore",
-    "MemoryStore",
-    "Peek",
+    "JobStore",
     "Place",
-    "Remembered",
+    "Recalled",
+    "Records",
     "auto_home",
     "auto_root",
     "check_path",
     "choose_folder",
     "compact_job",
-    "cursors_of",
     "held",
     "in_thread",
-    "intents_first",
     "is_being_written",
     "job_folders",
     "last_used",
     "list_parts",
+    "memory_store",
     "open_store",
-    "peek_folder",
     "place_of",
     "read_header",
-    "read_intent",
     "read_part",
     "read_patiently",
     "read_stale",
+    "recall_folder",
     "remove_job",
-    "replaced_by",
+    "table_of",
 ]

@@ -13,7 +13,7 @@ from parallel_frames._checkpoint._directory import alone_in
 from parallel_frames._checkpoint._files import guarded, list_parts
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._places import LocalPlace, place_of
-from parallel_frames._checkpoint._store import DirectoryStore
+from parallel_frames._checkpoint._store import JobStore
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def last_used(folder: Place) -> float | None:
 def compact_job(folder: Place) -> tuple[int, int]:
     """Put a job's small parts together and return how many there were, and are: of outcomes, and of receipts."""
     with alone_in(folder) as writer:
-        store = DirectoryStore(folder, header=read_header(folder) or {}, writer=writer)
+        store = JobStore(folder, header=read_header(folder) or {}, writer=writer)
         before = _count_parts(folder)
         store.compact(above=1)
         return before, _count_parts(folder)

@@ -12,9 +12,9 @@ import platformdirs
 
 from parallel_frames._checkpoint._files import guarded, list_parts, read_part, set_aside
 from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import place_of
-from parallel_frames._checkpoint._store import DirectoryStore
-from parallel_frames._checkpoint._writer import written_by_us
+from parallel_frames._checkpoint._places import MemoryPlace, place_of
+from parallel_frames._checkpoint._store import JobStore
+from parallel_frames._checkpoint._writer import SoleWriter, written_by_us
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError
 
 if TYPE_CHECKING:
@@ -94,26 +94,35 @@ def _open_header(folder: Place, job: Job, *, host: str) -> dict[str, Any]:
             path=folder,
         )
     if header is None:
-        from importlib.metadata import version
-
-        header = {
-            "format": FORMAT,
-            "library": version("parallel-frames"),
-            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "job": dict(job.identity),
-            "job_hash": job.hash,
-            "host": host,
-            "dialect": None,
-            "groups": _groups_in_parts(folder),
-            "spec": dict(job.spec),
-            "last_call": None,
-        }
+        header = _new_header(job, host=host, groups=_groups_in_parts(folder))
     if header["host"] != host:
         raise CheckpointMismatchError(
             f"{folder} holds answers of {header['host']}, and this call goes to {host}. Name another checkpoint.",
             path=folder,
         )
     return header
+
+
+def _new_header(job: Job, *, host: str, groups: list[str]) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {
+        "format": FORMAT,
+        "library": version("parallel-frames"),
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "job": dict(job.identity),
+        "job_hash": job.hash,
+        "host": host,
+        "dialect": None,
+        "groups": groups,
+        "spec": dict(job.spec),
+        "last_call": None,
+    }
+
+
+def memory_store(job: Job, *, host: str) -> JobStore:
+    """Return a store that ends with this process: the rules of paying once hold within it."""
+    return JobStore(MemoryPlace("/job"), header=_new_header(job, host=host, groups=[]), writer=SoleWriter())
 
 
 def _groups_in_parts(folder: Place) -> list[str]:
@@ -147,7 +156,7 @@ def alone_in(folder: Place) -> Iterator[Writer]:
 
 
 @contextlib.contextmanager
-def open_store(folder: str | os.PathLike[str] | Place, job: Job, *, host: str) -> Iterator[DirectoryStore]:
+def open_store(folder: str | os.PathLike[str] | Place, job: Job, *, host: str) -> Iterator[JobStore]:
     """Open a job's folder for writing, as its only writer.
 
     Raises
@@ -162,4 +171,4 @@ def open_store(folder: str | os.PathLike[str] | Place, job: Job, *, host: str) -
     place = place_of(folder)
     guarded(place, place.make_folder)
     with alone_in(place) as writer:
-        yield DirectoryStore(place, header=_open_header(place, job, host=host), writer=writer)
+        yield JobStore(place, header=_open_header(place, job, host=host), writer=writer)

@@ -9,7 +9,7 @@ import re
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,29 +70,12 @@ def write_table(sink: BinaryIO, table: pa.Table) -> None:
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
 
 
-class Stored(NamedTuple):
-    """A part as a table, and the bytes it was read from."""
-
-    table: pa.Table
-    data: bytes
-
-
 def read_part(
     path: str | os.PathLike[str] | Place, *, repair: bool = True, columns: list[str] | None = None
 ) -> pa.Table | None:
     """Return a part's table, or None for a torn, truncated, empty or foreign file, which `repair` sets aside."""
     place = place_of(path)
     return _read_if_sound(place, lambda: _read_table(place.source(), columns), repair=repair)
-
-
-def read_stored(place: Place, *, repair: bool) -> Stored | None:
-    """Return a part's table with its bytes, as `read_part` does its table."""
-    return _read_if_sound(place, lambda: parse_part(place.read()), repair=repair)
-
-
-def parse_part(data: bytes) -> Stored:
-    """Return the part that is in these bytes, every page of it checked."""
-    return Stored(_read_table(pa.BufferReader(data), None), data)
 
 
 def _read_table(source: Any, columns: list[str] | None) -> pa.Table:
@@ -122,15 +105,13 @@ def read_patiently(read: Callable[[], T]) -> T:
     return read()
 
 
-def read_parts(
-    places: Sequence[Place], *, repair: bool, read: Callable[..., T | None] = read_part
-) -> Iterator[T | None]:
-    """Yield what `read` makes of each part in their order, or None; some are read ahead, and no more than some."""
+def read_parts(places: Sequence[Place], *, repair: bool, columns: list[str] | None = None) -> Iterator[pa.Table | None]:
+    """Yield the table of each part in their order, or None; some are read ahead, and no more than some."""
     ahead = LOCALLY if all(isinstance(place, LocalPlace) for place in places) else AT_ONCE
     with ThreadPoolExecutor(ahead) as pool:
-        coming: deque[Future[T | None]] = deque()
+        coming: deque[Future[pa.Table | None]] = deque()
         for place in places:
-            coming.append(pool.submit(read, place, repair=repair))
+            coming.append(pool.submit(read_part, place, repair=repair, columns=columns))
             if len(coming) > ahead:
                 yield coming.popleft().result()
         while coming:

@@ -7,10 +7,12 @@ is told from a path; object stores are `_objects`'. Nothing here knows what the 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -174,6 +176,78 @@ class LocalPlace:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlace:
+    """A place in the memory of this process: where a job is kept that has no checkpoint."""
+
+    path: str = ""
+    _files: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def parent(self) -> MemoryPlace:
+        return MemoryPlace(self.path.rpartition("/")[0], self._files)
+
+    def __truediv__(self, name: str) -> MemoryPlace:
+        return MemoryPlace(f"{self.path}/{name}", self._files)
+
+    def __str__(self) -> str:
+        return f"memory{self.path}"
+
+    def exists(self) -> bool:
+        return self.path in self._files
+
+    def is_dir(self) -> bool:
+        return bool(self.children())
+
+    def children(self) -> list[Place]:
+        names = {
+            path[len(self.path) + 1 :].partition("/")[0]
+            for path in list(self._files)
+            if path.startswith(f"{self.path}/")
+        }
+        return [self / name for name in sorted(names)]
+
+    def size(self) -> int:
+        return len(self._files[self.path])
+
+    def read(self) -> bytes:
+        try:
+            return self._files[self.path]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from None
+
+    def source(self) -> Any:
+        import pyarrow as pa
+
+        return pa.BufferReader(self.read())
+
+    @contextlib.contextmanager
+    def written(self, *, exclusive: bool) -> Iterator[BinaryIO]:
+        sink = io.BytesIO()
+        yield sink
+        if exclusive and self.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
+        self._files[self.path] = sink.getvalue()
+
+    def remove(self) -> bool:
+        return self._files.pop(self.path, None) is not None
+
+    def rename(self, name: str) -> MemoryPlace:
+        target = self.parent / name
+        self._files[target.path] = self._files.pop(self.path)
+        return target
+
+    def make_folder(self) -> None:
+        """Do nothing: a folder is there as soon as anything is in it."""
+
+    def sync(self) -> None:
+        """Do nothing: memory is as durable as this process."""
 
 
 def _name_exclusively(hidden: Path, path: Path) -> None:

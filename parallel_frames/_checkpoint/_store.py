@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 
@@ -12,35 +12,37 @@ from parallel_frames._checkpoint._files import (
     guarded,
     in_thread,
     list_parts,
+    read_part,
     read_parts,
     whole_file,
     write_part,
     write_table,
 )
-from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Remembered, cursors_of, read_stale, recall_folder
-from parallel_frames._checkpoint._tables import stale_table
+from parallel_frames._checkpoint._places import MemoryPlace
+from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Recalled, Records, cursors_of, recall_folder
+from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, STALE_SCHEMA, table_of
 from parallel_frames._model import Receipt
-from parallel_frames._state import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from parallel_frames._checkpoint._places import Place
-    from parallel_frames._checkpoint._writer import Writer
+    from parallel_frames._checkpoint._writer import SoleWriter, Writer
     from parallel_frames._model import DialectName, Json, Outcome, RunId
 
 COMPACT_ABOVE: Final = 64
 SMALL_PART: Final = 2 * 2**20
+Moves: TypeAlias = dict[int, tuple[int, int]]  # of each part its new one, and the place of its first outcome there
 LARGE_TABLE: Final = 64 * 2**20  # in memory: answers that are alike take a hundredth of that as Parquet
 
 
-class DirectoryStore:
+class JobStore:
     """One job's folder, open for writing. `open_store` makes it and holds its lock.
 
     Files are written off the event loop; the numbers of parts are given out on it.
     """
 
-    def __init__(self, folder: Place, *, header: dict[str, Json], writer: Writer) -> None:
+    def __init__(self, folder: Place, *, header: dict[str, Json], writer: Writer | SoleWriter) -> None:
         self.folder = folder
         self._writer = writer
         self.header = header
@@ -51,13 +53,17 @@ class DirectoryStore:
         self._written = sum(1 for _ in list_parts(self._outcomes))
         self._large: set[str] = set()  # parts that are put together already, however small they are as Parquet
         self._unproven: list[str] = []
-        self._lost: list[str] = []
         self._next = {place: itertools.count(_last_number(place) + 1) for place in (self._receipts, self._outcomes)}
 
     @property
     def location(self) -> str | None:
-        """The folder that holds the jobs."""
-        return str(self.folder.parent)
+        """The job's folder; None in memory."""
+        return None if isinstance(self.folder, MemoryPlace) else str(self.folder)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether what is stored came from a simulator."""
+        return bool(self.header.get("simulated"))
 
     @property
     def groups(self) -> list[str]:
@@ -84,14 +90,14 @@ class DirectoryStore:
 
     # Reading
 
-    def recall(self) -> Remembered:
-        """Return all that is stored, setting aside what cannot be read."""
-        return recall_folder(self.folder, repair=True)
+    def recall(self, records: Records) -> Recalled:
+        """Read all that is stored into `records`, setting aside what cannot be read."""
+        return recall_folder(self.folder, records, repair=True)
 
-    def take_lost(self) -> list[str]:
-        """Return, once, the outcome parts that turned out damaged when they were put together, and were set aside."""
-        lost, self._lost = self._lost, []
-        return lost
+    def read_outcomes(self, part: int, columns: Sequence[str]) -> pa.Table | None:
+        """Return columns of a part of outcomes; None where the part is damaged, and was set aside, or is gone."""
+        path = self._outcomes / f"{part:06d}.parquet"
+        return read_part(path, columns=list(columns)) if path.exists() else None
 
     # Writing
 
@@ -112,18 +118,17 @@ class DirectoryStore:
         if self.header["groups"]:
             self.write_header()
 
-    def unfinished_refresh(self) -> dict[str, int] | None:
-        """Return the attempts that a refresh found and was to ask anew when it broke off; None if none did."""
-        return read_stale(self.folder)
-
-    def begin_refresh(self, stale: Mapping[str, int] | pa.Table) -> None:
-        """Remember what a refresh is to ask anew until `end_refresh`: killed, it goes on where it stopped."""
+    def begin_refresh(self, marked: Iterable[tuple[str, int]]) -> None:
+        """Remember what a refresh asks again until `end_refresh`: killed, it resumes where it stopped."""
         self._writer.check()
+        pairs = list(marked)
+        columns = [[key for key, _ in pairs], [attempt for _, attempt in pairs]]
+        table = pa.table(columns, schema=STALE_SCHEMA)
         with whole_file(self.folder / "refresh.parquet", exclusive=False) as sink:
-            write_table(sink, stale if isinstance(stale, pa.Table) else stale_table(stale))
+            write_table(sink, table)
 
-    def end_refresh(self, left: Mapping[str, int]) -> None:
-        """Take note that a refresh is over, but for what is left to ask anew."""
+    def end_refresh(self, left: Sequence[tuple[str, int]]) -> None:
+        """Record that a refresh is over, but for what is left to ask again."""
         if left:
             self.begin_refresh(left)
         else:
@@ -172,67 +177,74 @@ class DirectoryStore:
 
         await in_thread(lambda: guarded(path, drop))
 
-    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
-        """Make outcomes and the cursors that they cover durable, in one file."""
-        path = self._outcomes / f"{self._take_number(self._outcomes):06d}.parquet"
+    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> int:
+        """Make outcomes and the cursors that they cover durable, in one file, and return its number."""
+        number = self._take_number(self._outcomes)
+        path = self._outcomes / f"{number:06d}.parquet"
         await in_thread(lambda: self._write(path, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors))
+        return number
 
     def _write(self, path: Place, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int] = ()) -> None:
         self._writer.refuse_if_lost()
         about = {CURSORS: json.dumps(dict(cursors)).encode(), REPLACES: json.dumps(list(replaces)).encode()}
         write_part(path, table.replace_schema_metadata(about))
 
-    async def tidy(self) -> None:
-        """Compact, once there are many small parts."""
+    async def tidy(self) -> Moves:
+        """Compact, once there are many small parts; return what was moved where."""
         self._written += 1
-        if self._written > COMPACT_ABOVE:
-            self._written = 0
-            await in_thread(self.compact)
+        if self._written <= COMPACT_ABOVE:
+            return {}
+        self._written = 0
+        return await in_thread(self.compact)
 
-    def compact(self, *, above: int = COMPACT_ABOVE) -> None:
+    def compact(self, *, above: int = COMPACT_ABOVE) -> Moves:
         """Write many small parts of outcomes, or of receipts, if more than `above`, as larger ones that name them.
 
         Dying in between leaves both: readers keep one of each run, and the next `recall` removes the rest. What is put
-        together at a time is bounded, so that it fits memory.
+        together at a time is bounded, so that it fits memory. Returned are the moved parts of outcomes.
         """
-        self._compact(self._outcomes, OUTCOME_SCHEMA, above=above)
+        moves = self._compact(self._outcomes, OUTCOME_SCHEMA, above=above)
         self._compact(self._receipts, RECEIPT_SCHEMA, above=above)
+        return moves
 
-    def _compact(self, place: Place, schema: pa.Schema, *, above: int) -> None:
+    def _compact(self, place: Place, schema: pa.Schema, *, above: int) -> Moves:
         parts = list(list_parts(place))
         open_batches = {number for number, is_intent, _ in parts if is_intent}  # a receipt wins by its number
         sized = [(number, path, path.size()) for number, _, path in parts if number not in open_batches]
         small = [(number, path) for number, path, size in sized if size < SMALL_PART and str(path) not in self._large]
         if len(small) <= above:
-            return
+            return {}
         self._writer.check()
-        some: dict[int, pa.Table] = {}
+        moves: Moves = {}
+        tables: dict[int, pa.Table] = {}
         size = 0
-        for (number, path), table in zip(small, read_parts([path for _, path in small], repair=True), strict=True):
+        for (number, _), table in zip(small, read_parts([path for _, path in small], repair=True), strict=True):
             if table is not None:
-                some[number] = table
+                tables[number] = table
                 size += table.nbytes
-            elif place is self._outcomes:
-                self._lost.append(path.name)
             if size >= LARGE_TABLE:
-                self._large.add(self._put_together(place, schema, some))
-                some, size = {}, 0
-        if some:
-            self._put_together(place, schema, some)
+                self._large.add(self._put_together(place, schema, tables, moves))
+                tables, size = {}, 0
+        if tables:
+            self._put_together(place, schema, tables, moves)
+        return moves
 
-    def _put_together(self, place: Place, schema: pa.Schema, parts: Mapping[int, pa.Table]) -> str:
-        """Write parts as one, remove them, and return where it is."""
-        tables = list(parts.values())
+    def _put_together(self, place: Place, schema: pa.Schema, parts: Mapping[int, pa.Table], moves: Moves) -> str:
+        """Write parts as one, remove them, add where each went to `moves`, and return the path of the whole."""
         if len(parts) == 1:
             return str(place / f"{next(iter(parts)):06d}.parquet")
         cursors: dict[str, str] = {}
-        for table in tables:
+        for table in parts.values():
             cursors |= cursors_of(table)
-        whole = pa.concat_tables([table.select(schema.names).cast(schema) for table in tables])
-        path = place / f"{self._take_number(place):06d}.parquet"
+        whole = pa.concat_tables([table.select(schema.names).cast(schema) for table in parts.values()])
+        number = self._take_number(place)
+        path = place / f"{number:06d}.parquet"
         self._write(path, whole, cursors=cursors, replaces=list(parts))
-        for number in parts:
-            (place / f"{number:06d}.parquet").remove()
+        base = 0
+        for old, table in parts.items():
+            moves[old] = (number, base)
+            base += table.num_rows
+            (place / f"{old:06d}.parquet").remove()
         place.sync()
         return str(path)
 

@@ -100,6 +100,16 @@ class Writer:
                     write_card(self._card, {**self._told, "beat": time.time()}, exclusive=False)
 
 
+class SoleWriter:
+    """The right to write what no other process can reach."""
+
+    def check(self) -> None:
+        """Do nothing."""
+
+    def refuse_if_lost(self) -> None:
+        """Do nothing."""
+
+
 def read_card(card: Place) -> dict[str, Any] | None:
     """Return what a card tells; None where there is none, nothing where it cannot be read."""
     try:

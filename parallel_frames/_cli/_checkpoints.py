@@ -150,7 +150,7 @@ def verify_command(path: str | None, *, json: bool) -> Exit:
 def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Put many small files together."""
     from parallel_frames._checkpoint import compact_job
-    from parallel_frames._job._telling import counted
+    from parallel_frames._job._attrs import counted
 
     told = []
     for folder in _jobs(path, [] if job is None else [job]):
@@ -214,7 +214,7 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
 def _remove(going: Sequence[Place], *, yes: bool) -> set[str]:
     """Remove jobs, unless somebody says no; return which."""
     from parallel_frames._checkpoint import remove_job
-    from parallel_frames._job._telling import counted
+    from parallel_frames._job._attrs import counted
 
     if not going:
         say("There is nothing to remove.")
@@ -232,7 +232,7 @@ def _remove(going: Sequence[Place], *, yes: bool) -> set[str]:
 
 def _loss(each: dict[str, Any]) -> str:
     """Return what would be lost with a job."""
-    from parallel_frames._job._telling import counted
+    from parallel_frames._job._attrs import counted
     from parallel_frames._prices import price_of
 
     answers = sum(each["outcomes"].values())
@@ -256,7 +256,7 @@ def export_command(path: str, out: str, job: str | None, *, overwrite: bool, jso
     """
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._frames import check_target, write_frame
-    from parallel_frames._job._telling import counted
+    from parallel_frames._job._attrs import counted
 
     if json and out == PIPE:
         raise click.UsageError("--json and the outcomes would both go to the standard output; name a file.")

@@ -1,34 +1,37 @@
 """One enrichment's network side: submit ∥ stream ∥ look ∥ hydrate, until every key has an outcome.
 
-It is given a service and a store by their protocols, and knows neither HTTP nor Parquet nor pandas. What may be
-concluded is the ledger's to say; when something is durable is the store's.
+It is fed: it reads runs from an iterator as the pacer permits, keeps its state per group, and forgets a group once
+every run in it is answered and durable. It is given a service, a store and an index by their protocols, and knows
+neither HTTP nor Parquet nor pandas. What may be concluded is for the rules to say; when something is durable, for the
+store.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from parallel_frames._engine._books import Books
 from parallel_frames._engine._follow import follow_group, hydrate
-from parallel_frames._engine._look import list_patiently, look_until_whole, seek_among
+from parallel_frames._engine._look import list_patiently, look_until_whole
+from parallel_frames._engine._state import EngineState, columns_of
 from parallel_frames._engine._submit import Submitter
-from parallel_frames._model import RunId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._clock import Clock, Pacer
-    from parallel_frames._engine._protocols import Observer, Service, Store
-    from parallel_frames._model import Json, Plan
-    from parallel_frames._state import Ledger
+    from parallel_frames._engine._protocols import Observer, RunFeed, Service, Store
+    from parallel_frames._model import Intent, Job, Json
+    from parallel_frames._state import GroupState, Index
 
-__all__ = ["Books", "Engine", "list_patiently", "look_until_whole"]
+__all__ = ["Engine", "columns_of", "list_patiently"]
 
 FLUSH_EVERY: Final = 0.5
 GRACE: Final = 5.0
+BEAT: Final = 0.2
+WHOLESALE: Final = 10  # a listing brings outputs where more runs are awaited than that, and than a tenth of the group
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,25 +40,22 @@ class Engine:
 
     Attributes
     ----------
-    retry_failed : bool
-        Whether keys whose newest attempt failed are tried again.
-    unreadable_intents : tuple of int
-        Numbers of intents of which nobody knows what they meant to send: all sending waits for the settle time.
-    limit : int or None
-        Only the first so many inputs of the plan are sent or awaited.
+    feed : RunFeed
+        Where the runs to be sent come from.
+    intents : sequence of Intent
+        Batches that a dead process left open; those without runs could not be read.
+    cursors : mapping of str to str
+        How far each group's events are stored.
     until : str
         ``"answered"``: every key has an outcome; ``"sent"``: nothing is left to send, and no batch is undecided;
         ``"looked"``: each group was looked at once, and nothing is sent.
-    afford : callable or None
-        Told how many runs are about to be sent, once that is certain; raises where they are too many.
-    on_sent : callable
-        Called once nothing is left to send.
-    in_flight_elsewhere : callable or None
-        Returns how many runs of this job other engines have in flight; they count for `max_in_flight`.
+    check_budget : callable or None
+        Gets how many runs are about to be sent, once that is certain; raises where they are too many.
     """
 
-    plan: Plan
-    ledger: Ledger
+    job: Job
+    feed: RunFeed
+    index: Index
     store: Store
     service: Service
     pacer: Pacer
@@ -63,16 +63,13 @@ class Engine:
     settle_time: float
     observer: Observer
     group_metadata: Mapping[str, Json]
-    cursors: Mapping[str, str]
-    retry_failed: bool = True
+    intents: Sequence[Intent] = ()
+    cursors: Mapping[str, str] = field(default_factory=dict)
     max_in_flight: int | None = None
-    unreadable_intents: tuple[int, ...] = ()
-    limit: int | None = None
     until: Literal["answered", "sent", "looked"] = "answered"
-    afford: Callable[[Sequence[int]], None] | None = None
-    on_sent: Callable[[], None] = lambda: None
-    in_flight_elsewhere: Callable[[], int] | None = None
+    check_budget: Callable[[int], None] | None = None
     _submitter: Submitter | None = None
+    _followers: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _halted: bool = False
 
     def halt(self) -> None:
@@ -81,152 +78,156 @@ class Engine:
         if self._submitter is not None:
             self._submitter.halt()
 
-    async def run(self, *, timeout: float | None) -> Books:  # noqa: ASYNC109 - a deadline that leaves rows pending
+    async def run(self, *, timeout: float | None) -> None:  # noqa: ASYNC109 - a deadline that leaves rows pending
         """Run until every key has an outcome, or `timeout` seconds of the clock have passed."""
-        books = Books(self.plan, ledger=self.ledger, store=self.store, observer=self.observer)
-        for group_id, cursor in self.cursors.items():
-            books.track(group_id).durable = cursor
-        followers: dict[str, asyncio.Task[None]] = {}
+        state = EngineState(index=self.index, store=self.store, observer=self.observer)
+        work = asyncio.create_task(self._work(state))
+        side = [
+            asyncio.create_task(hydrate(state=state, service=self.service, clock=self.clock)),
+            asyncio.create_task(self._flush_often(state)),
+        ]
+        try:
+            await self._until_done(work, side, timeout=timeout)
+        finally:
+            tasks = [work, *side, *self._followers.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._followers.clear()
+            await state.flush()
 
-        def follow(group_id: str, *, is_new: bool = True) -> None:
-            self.observer.opened(group_id)
-            followers[group_id] = asyncio.create_task(
-                follow_group(group_id, books=books, service=self.service, clock=self.clock, is_new=is_new)
-            )
+    async def _work(self, state: EngineState) -> None:
+        """Look first, then send and wait."""
+        if self.until == "looked":
+            await self._look_at_groups(state, to_send=0)
+            while state.to_hydrate:
+                await state.news()
+            return
+        to_send = self._plan()
+        if self.store.groups:
+            is_whole = False
+            while not is_whole:  # what it finds may have to be tried again, and that needs a whole look
+                is_whole = await self._look_first(state, to_send=to_send)
+                await state.flush()  # a failure is durable before its retry's intent
+                to_send = self._plan()
+                is_whole = is_whole or not to_send
+        if self.check_budget is not None:
+            self.check_budget(to_send)
+        await self._send(state, to_send=to_send)
+        while state.is_waiting and self.until == "answered":
+            await state.news()
 
-        submitter = Submitter(
-            books,
+    def _plan(self) -> int:
+        """Return how many runs are to be sent, as the index knows it now."""
+        return 0 if self._halted else self.feed.plan()
+
+    async def _send(self, state: EngineState, *, to_send: int) -> None:
+        self._submitter = submitter = Submitter(
+            state,
+            job=self.job,
+            feed=self.feed,
             service=self.service,
             pacer=self.pacer,
             clock=self.clock,
             settle_time=self.settle_time,
-            retry_failed=self.retry_failed,
             max_in_flight=self.max_in_flight,
-            in_flight_elsewhere=self.in_flight_elsewhere,
             group_metadata=self.group_metadata,
-            on_group=follow,
+            on_group=lambda group: self._follow(group, state),
         )
-        self._submitter = submitter
         if self._halted:
             submitter.halt()
-        work = asyncio.create_task(self._work(books, submitter, follow))
-        side = [
-            asyncio.create_task(hydrate(books=books, service=self.service, clock=self.clock)),
-            asyncio.create_task(self._flush_often(books)),
-        ]
-        try:
-            await self._until_done(work, side, followers, timeout=timeout, submitter=submitter)
-        finally:
-            tasks = [work, *side, *followers.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await books.flush()
-        return books
-
-    async def _work(self, books: Books, submitter: Submitter, follow: Callable[..., None]) -> None:
-        """Look first, then send and wait."""
-        self._plan_work(books, submitter)
-        if not books.waiting:
-            return
-        self.observer.started(rows=self.plan.rows, waiting=len(books.waiting))
-        if self.until == "looked":
-            await self._look_at_groups(books, submitter)
-            while books.to_hydrate:
-                await books.news()
-            return
-        if self.store.groups:
-            whole = False
-            while not whole:  # what it finds may have to be tried again, and that needs a whole look
-                whole = await self._look_first(books, submitter)
-                await books.flush()  # a failure is durable before its retry's intent
-                self._plan_work(books, submitter)
-                whole = whole or not submitter.queue
-            for intent in self.ledger.intents.values():
-                submitter.reopen(intent)
-            for group_id in self.store.groups:
-                follow(group_id, is_new=False)
-        if self.afford is not None:
-            self.afford([entry for entry, _ in submitter.queue])
+        for group in list(state.groups.values()):
+            for intent in self.intents:
+                if intent.runs and intent.group_id == group.group_id:
+                    submitter.reopen(group, intent)
+            self._follow(group, state)
+        if to_send:
+            submitter.begin(self.feed.read())
         await submitter.run()
-        self.on_sent()
-        while books.waiting and self.until == "answered":
-            await books.news()
 
-    def _plan_work(self, books: Books, submitter: Submitter) -> None:
-        """Fill the queue and the set of runs waited for from what the ledger knows."""
-        keys = self.plan.keys[: self.limit]
-        needs = self.ledger.needs(keys, retry_failed=self.retry_failed)
-        to_send = [] if self._halted or self.until == "looked" else needs.to_send
-        submitter.queue.clear()
-        submitter.queue.extend(to_send)
-        books.waiting.clear()
-        books.waiting.update(RunId(keys[entry], attempt) for entry, attempt in to_send)
-        books.waiting.update(RunId(keys[entry], self.ledger.newest(keys[entry]) or 0) for entry in needs.awaited)
+    def _follow(self, group: GroupState, state: EngineState) -> None:
+        """Take a group's events from now on."""
+        if group.group_id not in self._followers:
+            self.observer.opened(group.group_id)
+            follower = follow_group(group, state=state, service=self.service, clock=self.clock)
+            self._followers[group.group_id] = asyncio.create_task(follower)
 
-    async def _look_first(self, books: Books, submitter: Submitter) -> bool:
+    async def _look_first(self, state: EngineState, *, to_send: int) -> bool:
         """List each known group and adopt from it, before anything is sent; return whether the lists were whole."""
-        if self.unreadable_intents and submitter.queue:
+        unreadable = [intent.number for intent in self.intents if not intent.runs]
+        if unreadable and to_send:
             self.observer.said(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
             await self.clock.sleep(self.settle_time)
-        whole = await self._look_at_groups(books, submitter)
+        is_whole = await self._look_at_groups(state, to_send=to_send)
         await self.store.prove_groups(dialect=self.service.dialect)
-        if submitter.queue:
-            for number in self.unreadable_intents:
+        if to_send:
+            for number in unreadable:
                 await self.store.drop_intent(number)
-        return whole
+        return is_whole
 
-    async def _look_at_groups(self, books: Books, submitter: Submitter) -> bool:
-        whole = True
+    async def _look_at_groups(self, state: EngineState, *, to_send: int) -> bool:
+        """Look at each group, and keep those in which there is something to wait for or to decide."""
+        is_whole = True
+        in_doubt = {run.key: run.attempt for intent in self.intents for run in intent.runs}
+        # In the seed dialect a run that was lost may be known by its input alone, whichever batch it was in.
+        anything = self.service.dialect == "seed" and bool(to_send)
+        recognise = self.feed.recognise(in_doubt, or_to_send=anything) if in_doubt or anything else None
         for group_id in self.store.groups:
-            awaited = len(self.ledger.awaited[group_id])
-            wholesale = awaited > max(10, self.ledger.group_size(group_id) // 10)
-            opened = {run for i in self.ledger.intents.values() if i.group_id == group_id for run in i.runs}
-            unknown = {run for run in books.waiting - opened if not self.ledger.is_paid(run)}
-            unknown = unknown if self.service.dialect == "seed" else set()
+            group = state.load_group(group_id, cursor=self.cursors.get(group_id))
+            for intent in self.intents:
+                if intent.runs and intent.group_id == group_id:
+                    group.open_intent(intent)
+            awaited = len(group.awaited)
             look = await look_until_whole(
                 self.service,
-                books,
-                group_id,
+                state,
+                group,
                 clock=self.clock,
-                include_output=wholesale,
-                seek=seek_among(books, opened | unknown),
-                sends=len(submitter.queue),
+                include_output=awaited > max(WHOLESALE, group.size // 10),
+                recognise=recognise,
+                to_send=to_send,
             )
-            whole = whole and look.flaw is None
-        return whole
+            is_whole = is_whole and look.flaw is None
+            await state.flush()
+            group.waiting = self.index.waiting(group_id)
+            state.forget_settled(filling=self.store.groups[-1])
+        return is_whole
 
     async def _until_done(
         self,
         work: asyncio.Task[None],
         side: list[asyncio.Task[None]],
-        followers: Mapping[str, asyncio.Task[None]],
         *,
         timeout: float | None,  # noqa: ASYNC109 - as above
-        submitter: Submitter,
     ) -> None:
         """Return when the work is done or the time is up; raise what any part of it raised."""
         deadline = None if timeout is None else self.clock.now() + timeout
         while True:
-            for task in (work, *side, *followers.values()):
+            tasks = {work, *side, *self._followers.values()}
+            for task in tasks:
                 if task.done():
                     task.result()
             if work.done():
                 return
             left = None if deadline is None else max(0.0, self.clock.real(deadline - self.clock.now()))
             if left == 0.0:
-                submitter.stopping = True  # a POST in flight gets a moment for its answer
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(GRACE):
-                        await submitter.idle()
+                if self._submitter is not None:
+                    self._submitter.stopping = True  # a POST in flight gets a moment for its answer
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(GRACE):
+                            await self._submitter.idle()
                 return
-            beat = 0.2 if left is None else min(left, 0.2)
-            tasks = {work, *side, *followers.values()}
+            beat = BEAT if left is None else min(left, BEAT)
             await asyncio.wait(tasks, timeout=beat, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _flush_often(self, books: Books) -> None:
+    async def _flush_often(self, state: EngineState) -> None:
         while True:
             await asyncio.sleep(FLUSH_EVERY)
-            if books.is_dirty:
-                await books.flush()
-                await self.store.tidy()
+            if state.is_dirty:
+                await state.flush()
+                await state.tidy()
+            if self._submitter is not None:
+                filling = self._submitter.filling
+                for group_id in state.forget_settled(filling=filling.group_id if filling else None):
+                    if (follower := self._followers.pop(group_id, None)) is not None:
+                        follower.cancel()

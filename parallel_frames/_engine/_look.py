@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from parallel_frames._clock import Backoff
-from parallel_frames._inputs import canonical_of_json, canonical_of_sent
-from parallel_frames._service import possible_inputs
+from parallel_frames._model import RunEvent, RunId
 from parallel_frames._state import Look, judge_look, read_identity
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from parallel_frames._clock import Clock
-    from parallel_frames._engine._books import Books
     from parallel_frames._engine._protocols import Service
-    from parallel_frames._model import GroupStatus, RunEvent, RunId
+    from parallel_frames._engine._state import EngineState
+    from parallel_frames._model import GroupStatus
+    from parallel_frames._state import GroupState
 
-    Seek = Callable[[RunEvent], RunId | None]
-
+Recognise: TypeAlias = Callable[[RunEvent], RunId | None]
 
 UNLINKED: Final = "it holds runs without metadata and without an input that was sent: they could be anybody's"
+CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
 
 async def list_patiently(
@@ -53,20 +51,21 @@ async def list_patiently(
 
 async def look_at_group(
     service: Service,
-    books: Books,
-    group_id: str,
+    state: EngineState,
+    group: GroupState,
     *,
     clock: Clock,
     include_output: bool,
-    seek: Seek | None = None,
+    recognise: Recognise | None = None,
 ) -> Look:
-    """Read a group's count and then its whole list, and adopt every run of ours that stands in it.
+    """Read a group's count and then its whole list, and adopt every run of ours in it.
 
-    `seek` recognises a run of ours by its input alone, where the service holds no metadata of it at all. Returns the
-    look, which says whether absence may be concluded.
+    `recognise` identifies a run of ours by its input alone, where the service holds no metadata of it at all. Returns
+    the look, which says whether absence may be concluded.
     """
-    acknowledged = books.ledger.acknowledged(group_id)
-    status = await _read_status(service, group_id)
+    # In this order: runs that are acknowledged or counted before the listing begins must be in it.
+    acknowledged = set(group.acknowledged)
+    status = await _read_status(service, group.group_id)
     listed: set[str] = set()
     unlinked: set[str] = set()
     echoes = False
@@ -75,37 +74,42 @@ async def look_at_group(
         nonlocal echoes
         listed.add(event.run_id)
         echoes = echoes or read_identity(event.metadata) is not None
-        run = books.ledger.identify(event)
+        run = group.identify(event)
         if run is None and not event.metadata:
-            run = None if seek is None else seek(event)
+            run = None if recognise is None else recognise(event)
             if run is None and (event.input is None or service.dialect == "seed"):
                 unlinked.add(event.run_id)  # it may be any run that was ever sent
         if run is not None:
-            books.note_found(run, run_id=event.run_id, group_id=group_id)
-            books.take_run(group_id, event, run)
+            state.note_found(group, run, run_id=event.run_id)
+            state.take_run(group, event, run)
 
     await list_patiently(
-        service, group_id, take=take, clock=clock, include_input=seek is not None, include_output=include_output
+        service,
+        group.group_id,
+        take=take,
+        clock=clock,
+        include_input=recognise is not None,
+        include_output=include_output,
     )
     if status is None:
         return Look(listed, "its counts cannot be read")
     look = judge_look(status, listed, acknowledged)
-    if look.flaw is None and unlinked and seek is not None and not echoes:
+    if look.flaw is None and unlinked and recognise is not None and not echoes:
         return Look(listed, UNLINKED)
     return look
 
 
 async def look_until_whole(
     service: Service,
-    books: Books,
-    group_id: str,
+    state: EngineState,
+    group: GroupState,
     *,
     clock: Clock,
     include_output: bool,
-    seek: Seek | None = None,
-    sends: int,
+    recognise: Recognise | None,
+    to_send: int,
 ) -> Look:
-    """Look at a group, and again where so many runs are to be sent and what is absent cannot be told yet.
+    """Look at a group, and again where so many runs are to be sent and what is absent cannot be concluded yet.
 
     Raises
     ------
@@ -115,37 +119,21 @@ async def look_until_whole(
     backoff = Backoff()
     attempt = 0
     while True:
-        look = await look_at_group(service, books, group_id, clock=clock, include_output=include_output, seek=seek)
-        if look.flaw is None or not sends:
+        look = await look_at_group(
+            service, state, group, clock=clock, include_output=include_output, recognise=recognise
+        )
+        if look.flaw is None or not to_send:
             return look
         if attempt == backoff.tries:
-            raise UndecidedError(group_id=group_id, runs=sends, reason=look.flaw)
-        books.observer.said(f"group {group_id} cannot be read whole yet: {look.flaw}")
+            raise UndecidedError(group_id=group.group_id, runs=to_send, reason=look.flaw)
+        state.observer.said(f"group {group.group_id} cannot be read whole yet: {look.flaw}")
         await clock.sleep(backoff.wait(attempt))
         attempt += 1
 
 
 async def _read_status(service: Service, group_id: str) -> GroupStatus | None:
-    """Return a group's counts; None where the service writes them in a way nobody documented."""
+    """Return a group's counts; None where the service writes them in a way that is not documented."""
     try:
         return await service.group_status(group_id)
     except ProtocolError:
         return None
-
-
-def seek_among(books: Books, runs: Iterable[RunId]) -> Seek | None:
-    """Return what recognises, each once, these runs of rows of this call's frame; None where there are none."""
-    wanted = {run.key: run for run in runs}
-    sought: defaultdict[bytes, list[RunId]] = defaultdict(list)
-    if wanted:
-        for entry, key in enumerate(books.plan.keys):
-            if key in wanted:
-                sought[canonical_of_sent(books.plan.inputs[entry])].append(wanted[key])
-
-    def seek(event: RunEvent) -> RunId | None:
-        for sent in possible_inputs(event):
-            if same := sought.get(canonical_of_json(sent)):
-                return same.pop(0)
-        return None
-
-    return seek if sought else None

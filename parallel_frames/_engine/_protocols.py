@@ -1,6 +1,7 @@
-"""What the engine asks of a service, of a store and of whoever watches: the seams between its floor and those around.
+"""What the engine asks of a service, a store, a feed and an observer: the seams between its floor and those around.
 
-Nothing here does anything. The client keeps `Service`, the checkpoint keeps `Store`, the progress keeps `Observer`.
+Nothing here does anything. The session implements `Service`, a job's store `Store`, the sources of rows `RunFeed`, and
+progress and row callbacks `Observer`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from parallel_frames._model import (
         DialectName,
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Who is told how an enrichment goes; none of its methods may fail or wait."""
-
-    def started(self, *, rows: int, waiting: int) -> None:
-        """Begin: so many runs are waited for."""
-        ...
+    """What watches an enrichment; none of its methods may fail or wait."""
 
     def opened(self, group_id: str) -> None:
         """Take note that runs go to a group, or that it is gone on with."""
@@ -41,8 +37,8 @@ class Observer(Protocol):
         """Take note that so many more runs are paid for; fewer, where it turns out that some never were."""
         ...
 
-    def finished(self, outcome: Outcome, *, waiting: int) -> None:
-        """Take note that a run has an outcome; so many are still waited for."""
+    def finished(self, outcome: Outcome, *, rows: int) -> None:
+        """Take note that a run has an outcome, which answers so many rows."""
         ...
 
     def said(self, message: str) -> None:
@@ -70,10 +66,6 @@ class Service(Protocol):
         """Return the counts of a group."""
         ...
 
-    def turn_to_stream(self, *, useless: int) -> AbstractAsyncContextManager[Callable[[], None]]:
-        """Wait for a turn to hear events, after so many without news; the block may be broken off for others."""
-        ...
-
     def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Iterator[Event], None]:
         """Yield the events that came together, to be read before the next ones, until the stream ends.
 
@@ -91,15 +83,10 @@ class Service(Protocol):
 
 
 class Store(Protocol):
-    """What the engine asks of a place that remembers: a directory of Parquet, or the memory of this process.
+    """Where a job is stored: a folder of Parquet, or the memory of this process.
 
     Methods that write return only once what they wrote would survive this process.
     """
-
-    @property
-    def location(self) -> str | None:
-        """Where it is, for messages; None in memory."""
-        ...
 
     @property
     def groups(self) -> Sequence[str]:
@@ -126,10 +113,34 @@ class Store(Protocol):
         """Forget a batch of which it is proven that nothing of it was created."""
         ...
 
-    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> None:
-        """Make outcomes and the cursors that they cover durable, in one file."""
+    async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> int:
+        """Make outcomes and the cursors that they cover durable, in one part, and return its number."""
         ...
 
-    async def tidy(self) -> None:
-        """Put small parts together, once there are many."""
+    async def tidy(self) -> Mapping[int, tuple[int, int]]:
+        """Put small parts together, once there are many; return where the outcomes of each are now."""
+        ...
+
+
+class RunFeed(Protocol):
+    """Where the runs of a call come from: its rows, as far as they need a run."""
+
+    def plan(self) -> int:
+        """Decide what is to be sent, as things are known now, and return how many runs that is."""
+        ...
+
+    def read(self) -> Iterator[list[OutgoingRun]]:
+        """Yield what the last `plan` decided, in the order of the rows, some at a time; runs in a thread."""
+        ...
+
+    def find(self, keys: Sequence[str]) -> list[OutgoingRun]:
+        """Return what is to be sent now of these inputs, after a batch of theirs was not created; runs in a thread."""
+        ...
+
+    def recognise(self, wanted: Mapping[str, int], *, or_to_send: bool = False) -> Callable[[RunEvent], RunId | None]:
+        """Return what identifies, each once, runs by their input alone.
+
+        `wanted` maps the keys of runs that may be recognised to their attempts; with `or_to_send`, so may every run
+        that the last `plan` decided to send.
+        """
         ...

@@ -13,116 +13,148 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
-from parallel_frames._engine._look import UNLINKED, look_at_group, seek_among
-from parallel_frames._model import (
-    BATCH_LIMIT,
-    GROUP_LIMIT,
-    Accepted,
-    Ambiguous,
-    OutgoingRun,
-    Receipt,
-    Refused,
-    RunId,
-)
-from parallel_frames._state import Look
-from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
+from parallel_frames._engine._look import CANNOT_BE_READ, UNLINKED, look_at_group
+from parallel_frames._model import BATCH_LIMIT, GROUP_LIMIT, Accepted, Ambiguous, Receipt, Refused
+from parallel_frames._state import GroupState, Look, judge_batch
+from parallel_frames.errors import ProtocolError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from parallel_frames._clock import Clock, Pacer
-    from parallel_frames._engine._books import Books
-    from parallel_frames._engine._protocols import Service
-    from parallel_frames._model import Intent, Json, Posted
+    from parallel_frames._engine._protocols import RunFeed, Service
+    from parallel_frames._engine._state import EngineState
+    from parallel_frames._model import Intent, Job, Json, OutgoingRun, Posted, RunId
 
 FIRST_UNPROVEN_BATCH: Final = 5
-LOOKS_AFTER_SETTLING: Final = 8
 LONG_WAIT: Final = 5.0
 ABSENCES: Final = 3
 CREDIT_PAUSE: Final = 1.0
 NEWS_AT_LEAST: Final = 1.0  # of the wall: a batch that is undecided may be due
-CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
 
 @dataclass(slots=True)
 class Undecided:
     """A batch that may or may not have been created."""
 
+    group: GroupState
     intent: Intent
     since: float
     reason: str
     next_look: float
     looks: int = 0
-    is_counted: bool = False  # whether its runs were taken as sent before it was known
+    is_counted: bool = False  # whether its runs were counted as sent before it was known
 
 
 class Submitter:
-    """The loop that sends one enrichment's runs."""
+    """The loop that sends one enrichment's runs.
+
+    Attributes
+    ----------
+    queue : deque of OutgoingRun
+        What is read from the feed and not sent yet; at least a batch, while the feed has more.
+    filling : GroupState or None
+        The group that the next batch goes to.
+    """
 
     def __init__(
         self,
-        books: Books,
+        state: EngineState,
         *,
+        job: Job,
+        feed: RunFeed,
         service: Service,
         pacer: Pacer,
         clock: Clock,
         settle_time: float,
-        retry_failed: bool,
         max_in_flight: int | None,
-        in_flight_elsewhere: Callable[[], int] | None = None,
         group_metadata: Mapping[str, Json],
-        on_group: Callable[[str], None],
+        on_group: Callable[[GroupState], None],
     ) -> None:
-        self.books = books
-        self.queue: deque[tuple[int, int]] = deque()
+        self.state = state
+        self.queue: deque[OutgoingRun] = deque()
         self.undecided: list[Undecided] = []
+        self.filling: GroupState | None = None
         self.stopping = False
         self.halted = asyncio.Event()
+        self._job = job
+        self._feed = feed
         self._service = service
         self._pacer = pacer
         self._clock = clock
         self._settle_time = settle_time
-        self._retry_failed = retry_failed
         self._max_in_flight = max_in_flight
-        self._in_flight_elsewhere = in_flight_elsewhere or (lambda: 0)
         self._group_metadata = group_metadata
         self._on_group = on_group
+        self._unread: Iterator[list[OutgoingRun]] | None = None
+        self._reading: asyncio.Future[list[OutgoingRun] | None] | None = None
         self._batch_limit = BATCH_LIMIT
-        self._linked = bool(books.ledger.groups)
+        self._linked = any(group.acknowledged for group in state.groups.values())
         self._order_proven = False
         self._absences = 0
         self._unreachable = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._entries = {key: entry for entry, key in enumerate(books.plan.keys)}
 
-    def reopen(self, intent: Intent) -> None:
-        """Take up a batch that a dead process left open; its settle time begins anew."""
+    def begin(self, runs: Iterator[list[OutgoingRun]]) -> None:
+        """Send these runs, read in a thread while others are sent."""
+        self._unread = runs
+        self._read_ahead()
+
+    def reopen(self, group: GroupState, intent: Intent) -> None:
+        """Take up a batch that a dead process left open; its settle time begins again."""
         now = self._clock.now()
-        self.undecided.append(Undecided(intent, now, "the process that sent it ended", now, is_counted=True))
+        self.undecided.append(Undecided(group, intent, now, "the process that sent it ended", now, is_counted=True))
 
     async def run(self) -> None:
-        """Send everything in the queue, and decide every batch that matters to this call."""
-        while not self.stopping and (self.queue or self._has_relevant()):
-            if self.halted.is_set():
-                self._drop_queue()
-            await self._look_where_due()
-            if self.queue and self._may_send():
-                await self._send_next()
-            elif self.undecided:
-                await self._wait_for_look()
+        """Send everything, and decide every batch that matters to this call."""
+        try:
+            while not self.stopping:
+                await self._fill_queue()
+                if self.halted.is_set():
+                    await self._drop_queue()
+                if not self.queue and not self._has_relevant():
+                    return
+                await self._look_where_due()
+                if self.queue and self._may_send():
+                    await self._send_next()
+                elif self.undecided:
+                    await self._wait_for_look()
+        finally:
+            await self._stop_reading()
 
     def halt(self) -> None:
         """Send nothing more; batches that are under way are still decided."""
         self.halted.set()
-        self.books.notify()
+        self.state.notify()
 
-    def _drop_queue(self) -> None:
-        """Wait no longer for what will not be sent."""
-        keys = self.books.plan.keys
-        self.books.waiting.difference_update(RunId(keys[entry], attempt) for entry, attempt in self.queue)
+    # The feed
+
+    def _read_ahead(self) -> None:
+        runs = self._unread
+        if runs is not None:
+            self._reading = asyncio.ensure_future(asyncio.to_thread(next, runs, None))
+
+    async def _fill_queue(self) -> None:
+        """Have a whole batch in the queue, while the feed has more."""
+        while self._reading is not None and len(self.queue) < self._batch_limit and not self.halted.is_set():
+            runs = await asyncio.shield(self._reading)  # a thread that reads is waited for, also when cancelled
+            self._reading = None
+            if runs is not None:
+                self.queue.extend(runs)
+                self._read_ahead()
+
+    async def _stop_reading(self) -> None:
+        reading, self._reading, self._unread = self._reading, None, None
+        if reading is not None:
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # the call ends for another reason
+
+    async def _drop_queue(self) -> None:
+        await self._stop_reading()
         self.queue.clear()
-        self.books.notify()
+        self.state.notify()
 
     def _may_send(self) -> bool:
         """Return whether a further batch may go out while some are undecided; until runs can be linked, none may."""
@@ -132,32 +164,32 @@ class Submitter:
         return self._service.dialect != "seed" or self._linked
 
     def _has_relevant(self) -> bool:
-        return any(run in self.books.waiting for each in self.undecided for run in each.intent.runs)
+        return any(run in batch.group.waiting for batch in self.undecided for run in batch.intent.runs)
 
     # Sending
 
     async def _send_next(self) -> None:
         if not self._wanted():
-            await self.books.news(timeout=NEWS_AT_LEAST)
+            await self.state.news(timeout=NEWS_AT_LEAST)
             return
-        group_id = await self._open_group()  # opening the first one tells the dialect, and so how much is wanted
-        wanted = min(self._wanted(), GROUP_LIMIT - self.books.ledger.group_size(group_id))
+        group = await self._open_group()  # opening the first one finds out the dialect, and so how much is wanted
+        wanted = min(self._wanted(), GROUP_LIMIT - group.size)
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
             if wait > LONG_WAIT:
-                self.books.observer.said(f"waiting {wait:.0f} s for the rate limit")
-            due = min((each.next_look for each in self.undecided), default=float("inf"))
+                self.state.observer.said(f"waiting {wait:.0f} s for the rate limit")
+            due = min((undecided.next_look for undecided in self.undecided), default=float("inf"))
             await self._sleep(min(wait, max(due - self._clock.now(), 0.01)))
             return
         batch = [self.queue.popleft() for _ in range(granted)]
         created = granted
         self._idle.clear()
         try:
-            posted, intent = await self._post(group_id, batch)
+            posted, intent = await self._post(group, batch)
             created = 0 if isinstance(posted, Refused) else granted
         finally:
             self._pacer.finish(granted, created=created, now=self._clock.now())
-        await self._settle_answer(posted, intent, batch)
+        await self._settle_answer(posted, group, intent, batch)
         self._idle.set()
 
     async def _sleep(self, seconds: float) -> None:
@@ -173,54 +205,57 @@ class Submitter:
             wanted = min(wanted, FIRST_UNPROVEN_BATCH)
         if self._max_in_flight is None:
             return wanted
-        room = self._max_in_flight - self.books.ledger.in_flight() - self._in_flight_elsewhere()
+        room = self._max_in_flight - self.state.in_flight
         return min(wanted, room) if room >= min(wanted, max(1, self._max_in_flight // 4)) else 0
 
     async def idle(self) -> None:
         """Return when no POST is in flight and the last one's answer is durable."""
         await self._idle.wait()
 
-    async def _open_group(self) -> str:
+    async def _open_group(self) -> GroupState:
         """Return the group that the next batch goes to; a new one is durable before anything is sent to it."""
-        groups = self.books.store.groups
-        if groups and self.books.ledger.group_size(groups[-1]) < GROUP_LIMIT:
-            return groups[-1]
-        group_id = await self._service.create_group(self.books.plan.job, metadata=self._group_metadata)
+        if self.filling is None and self.state.store.groups:
+            newest = self.state.store.groups[-1]
+            self.filling = self.state.groups.get(newest) or self.state.load_group(newest)
+            self._on_group(self.filling)
+        if self.filling is not None and self.filling.size < GROUP_LIMIT:
+            return self.filling
+        group_id = await self._service.create_group(self._job, metadata=self._group_metadata)
         dialect = self._service.dialect
         if dialect is None:
             raise ProtocolError("The service opened a group in no known dialect.", group_id=group_id)
-        await self.books.store.add_group(group_id, dialect=dialect)
-        self._on_group(group_id)
-        return group_id
+        await self.state.store.add_group(group_id, dialect=dialect)
+        self.filling = self.state.load_group(group_id)
+        self._on_group(self.filling)
+        return self.filling
 
-    async def _post(self, group_id: str, batch: Sequence[tuple[int, int]]) -> tuple[Posted, Intent]:
+    async def _post(self, group: GroupState, batch: Sequence[OutgoingRun]) -> tuple[Posted, Intent]:
         """Make the intent durable, then send the batch, once."""
-        plan = self.books.plan
-        runs = [RunId(plan.keys[entry], attempt) for entry, attempt in batch]
-        outgoing = [OutgoingRun(plan.inputs[entry], plan.metadata_of(entry, attempt)) for entry, attempt in batch]
-        intent = await self.books.begin_batch(group_id, runs=runs, rows=[plan.positions[entry] for entry, _ in batch])
-        return await self._service.add_runs(group_id, job=plan.job, runs=outgoing), intent
+        intent = await self.state.begin_batch(group, batch)
+        return await self._service.add_runs(group.group_id, job=self._job, runs=batch), intent
 
-    async def _settle_answer(self, posted: Posted, intent: Intent, batch: Sequence[tuple[int, int]]) -> None:
+    async def _settle_answer(
+        self, posted: Posted, group: GroupState, intent: Intent, batch: Sequence[OutgoingRun]
+    ) -> None:
         if isinstance(posted, Accepted):
-            posted = await self._match_ids(posted, intent)
+            posted = await self._match_ids(posted, group, intent)
         if isinstance(posted, Accepted):
             self._note_created()
             receipts = [
-                Receipt(run.key, run.attempt, run_id, intent.group_id, row)
+                Receipt(run.key, run.attempt, run_id, group.group_id, row)
                 for run, run_id, row in zip(intent.runs, posted.run_ids, intent.rows, strict=True)
             ]
-            await self.books.end_batch(intent, receipts=receipts)
-            self.books.observer.sent(len(receipts))
+            await self.state.end_batch(group, intent, receipts=receipts)
+            self.state.observer.sent(len(receipts))
         elif isinstance(posted, Ambiguous):
             now = self._clock.now()
-            self.undecided.append(Undecided(intent, now, posted.reason, now))
-            self.books.observer.said(
+            self.undecided.append(Undecided(group, intent, now, posted.reason, now))
+            self.state.observer.said(
                 f"whether {len(intent.runs)} runs were created is not known ({posted.reason}): looking"
             )
         else:
             self.queue.extendleft(reversed(batch))
-            await self.books.drop_batch(intent)
+            await self.state.drop_batch(group, intent)
             await self._after_refusal(posted, len(batch))
 
     def _note_created(self) -> None:
@@ -229,19 +264,16 @@ class Submitter:
         self._absences = self._unreachable = 0
         self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
 
-    async def _match_ids(self, accepted: Accepted, intent: Intent) -> Accepted | Ambiguous:
-        """Return the ids in the order of the runs; where that order is not documented, the group's list tells it."""
+    async def _match_ids(self, accepted: Accepted, group: GroupState, intent: Intent) -> Accepted | Ambiguous:
+        """Return the ids in the order of the runs; where that order is not documented, the group's list proves it."""
         if self._order_proven or self._service.dialect != "seed":
             return accepted
-        self.books.ledger.acknowledge(intent.group_id, accepted.run_ids)
+        group.acknowledge(accepted.run_ids)
         claimed = dict(zip(intent.runs, accepted.run_ids, strict=True))
         flaw: str | None = None
         for attempt in range(Backoff().tries):
-            try:
-                flaw = (await self._look_for(intent.group_id, intent.runs)).flaw
-            except CANNOT_BE_READ as error:
-                flaw = str(error)
-            found = {run: receipt.run_id for run, receipt in self.books.ledger.found[intent.number].items()}
+            flaw = (await self._look(group, intent.runs)).flaw
+            found = {run: receipt.run_id for run, receipt in group.found[intent.number].items()}
             agrees = all(claimed[run] == run_id for run, run_id in found.items())
             # Nothing found in a whole list: metadata and inputs are not echoed, and the order is all there is.
             if agrees and (found or flaw is None or flaw == UNLINKED):
@@ -250,19 +282,19 @@ class Submitter:
             if len(found) == len(claimed):
                 return Accepted([found[run] for run in intent.runs])
             await self._clock.sleep(Backoff().wait(attempt))
-        return Ambiguous(f"whose ids they are cannot be told: {flaw}")
+        return Ambiguous(f"whose ids they are cannot be known: {flaw}")
 
     async def _after_refusal(self, refused: Refused, size: int) -> None:
         """Wait where waiting helps; raise where it does not."""
         if refused.status == 429:
             self._batch_limit = max(1, size // 2)  # the limit may be lower than one batch
             self._pacer.refuse(refused.retry_after, now=self._clock.now())
-        elif refused.status == 402 and (self.books.ledger.in_flight() or size > 1):
+        elif refused.status == 402 and (self.state.in_flight or size > 1):
             self._batch_limit = max(1, size // 2)  # perhaps fewer still fit the credit
-            if self.books.ledger.in_flight():
-                self.books.observer.said("out of credit: waiting for runs in flight to finish")
+            if self.state.in_flight:
+                self.state.observer.said("out of credit: waiting for runs in flight to finish")
                 await self._clock.sleep(CREDIT_PAUSE)
-                await self.books.news(timeout=self._clock.real(30.0))
+                await self.state.news(timeout=self._clock.real(30.0))
         elif refused.status is None and self._unreachable < Backoff().tries:
             self._unreachable += 1
             await self._clock.sleep(Backoff().wait(self._unreachable - 1))
@@ -272,73 +304,71 @@ class Submitter:
     # Looking
 
     async def _look_where_due(self) -> None:
-        for each in list(self.undecided):
-            if each.next_look <= self._clock.now() or not self.books.ledger.missing(each.intent.number):
-                await self._decide(each)
+        for batch in list(self.undecided):
+            if batch.next_look <= self._clock.now() or not batch.group.missing(batch.intent.number):
+                await self._decide(batch)
 
     async def _wait_for_look(self) -> None:
-        due = min(each.next_look for each in self.undecided)
-        await self.books.news(timeout=max(self._clock.real(due - self._clock.now()), 0.001))
+        due = min(batch.next_look for batch in self.undecided)
+        await self.state.news(timeout=max(self._clock.real(due - self._clock.now()), 0.001))
 
-    async def _decide(self, each: Undecided) -> None:
+    async def _decide(self, batch: Undecided) -> None:
         """Look at the group: adopt what is there, and send again only what is proven absent."""
-        number, group_id = each.intent.number, each.intent.group_id
-        began = self._clock.now()
-        look = await self._look(each, self.books.ledger.missing(number))
-        missing = self.books.ledger.missing(number)
-        waited = began - each.since
-        if not missing or (look.flaw is None and waited >= self._settle_time):
-            self.undecided.remove(each)
-            if len(missing) < len(each.intent.runs):
-                self._note_created()
-            receipts = list(self.books.ledger.found[number].values())
-            await self.books.end_batch(each.intent, receipts=receipts)
-            self.books.observer.sent(len(receipts) - len(each.intent.runs) * each.is_counted)
-            self._requeue(missing)
-            if missing:
-                self._note_absent(each, len(missing))
-            else:
-                self.books.observer.said(f"all {len(each.intent.runs)} runs were found")
+        group, number = batch.group, batch.intent.number
+        waited = self._clock.now() - batch.since  # until the look begins: what it lacks had at least this long
+        look = await self._look(group, group.missing(number))
+        missing = group.missing(number)
+        verdict = judge_batch(
+            missing=len(missing), flaw=look.flaw, waited=waited, settle_time=self._settle_time, looks=batch.looks + 1
+        )
+        if verdict in ("present", "absent"):
+            await self._close(batch, missing)
             return
-        each.looks += 1
-        if waited > self._settle_time and each.looks > LOOKS_AFTER_SETTLING:
-            raise UndecidedError(group_id=group_id, runs=len(missing), reason=look.flaw or each.reason)
+        if verdict == "undecidable":
+            raise UndecidedError(group_id=group.group_id, runs=len(missing), reason=look.flaw or batch.reason)
+        batch.looks += 1
         left = self._settle_time - waited
         pause = min(max(1.0, waited), left) if left > 0 else 5.0
-        each.next_look = self._clock.now() + pause
-        self.books.observer.said(f"{len(missing)} runs undecided; {max(left, 0):.0f} s until they count as not created")
+        batch.next_look = self._clock.now() + pause
+        self.state.observer.said(f"{len(missing)} runs undecided; {max(left, 0):.0f} s until they count as not created")
 
-    def _note_absent(self, each: Undecided, missing: int) -> None:
-        """Go on with smaller batches; a service that never creates what is sent gets no further tries."""
+    async def _close(self, batch: Undecided, missing: Sequence[RunId]) -> None:
+        """End a decided batch, and queue again those of its runs that were not created."""
+        self.undecided.remove(batch)
+        if len(missing) < len(batch.intent.runs):
+            self._note_created()
+        receipts = list(batch.group.found[batch.intent.number].values())
+        await self.state.end_batch(batch.group, batch.intent, receipts=receipts)
+        self.state.observer.sent(len(receipts) - len(batch.intent.runs) * batch.is_counted)
+        if not missing:
+            self.state.observer.said(f"all {len(batch.intent.runs)} runs were found")
+            return
+        # What their inputs need is decided again: the rows may not be asked about, or a failure not be tried again.
+        again = [run.key for run in missing if batch.group.waiting.pop(run, None) is not None]
+        if not self.halted.is_set():
+            self.queue.extendleft(reversed(await asyncio.to_thread(self._feed.find, again)))
+        self.state.notify()
+        self._note_absent(batch, len(missing))
+
+    def _note_absent(self, batch: Undecided, missing: int) -> None:
+        """Resume with smaller batches; a service that never creates what is sent gets no further tries."""
         self._absences += 1
         self._batch_limit = max(1, self._batch_limit // 2)
         if self._absences > ABSENCES:
             raise UnavailableError(
-                f"The service did not create {missing} runs, {self._absences} times in a row ({each.reason}).",
-                group_id=each.intent.group_id,
+                f"The service did not create {missing} runs, {self._absences} times in a row ({batch.reason}).",
+                group_id=batch.group.group_id,
             )
-        self.books.observer.said(f"{missing} runs were not created: sending them again")
+        self.state.observer.said(f"{missing} runs were not created: sending them again")
 
-    def _requeue(self, absent: Sequence[RunId]) -> None:
-        """Ask the ledger again what the keys of runs need that were not created after all."""
-        keys = [run.key for run in absent if run in self.books.waiting]
-        self.books.waiting.difference_update(absent)
-        for at, attempt in self.books.ledger.needs(keys, retry_failed=self._retry_failed).to_send:
-            self.books.waiting.add(RunId(keys[at], attempt))
-            self.queue.appendleft((self._entries[keys[at]], attempt))
-        self.books.notify()
-
-    async def _look(self, each: Undecided, missing: Sequence[RunId]) -> Look:
-        """Look once; a service that cannot be read now proves nothing."""
-        if not missing:
+    async def _look(self, group: GroupState, runs: Sequence[RunId]) -> Look:
+        """Look once for these runs; a service that cannot be read now proves nothing."""
+        if not runs:
             return Look((), None)
+        recognise = self._feed.recognise({run.key: run.attempt for run in runs})
         try:
-            return await self._look_for(each.intent.group_id, missing)
+            return await look_at_group(
+                self._service, self.state, group, clock=self._clock, include_output=False, recognise=recognise
+            )
         except CANNOT_BE_READ as error:
             return Look((), str(error))
-
-    async def _look_for(self, group_id: str, runs: Sequence[RunId]) -> Look:
-        seek = seek_among(self.books, runs)
-        return await look_at_group(
-            self._service, self.books, group_id, clock=self._clock, include_output=False, seek=seek
-        )

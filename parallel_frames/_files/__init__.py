@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._checkpoint import Place
     from parallel_frames._files._job import Job
-    from parallel_frames._job._call import EnrichOptions
+    from parallel_frames._job._options import EnrichOptions
 
 ROWS_PER_FILE: Final = 1_000_000
 

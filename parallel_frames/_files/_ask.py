@@ -12,10 +12,10 @@ from parallel_frames._columns import make_layout
 from parallel_frames._files._frames import frame_of
 from parallel_frames._files._types import check_existing, output_types, provenance_types
 from parallel_frames._inputs import infer_input_schema, select_inputs
-from parallel_frames._job._decide import fill_in
+from parallel_frames._job._prepare import fill_in
 from parallel_frames._job._lint import field_count_finding
 from parallel_frames._job._plan import Inferred, make_job, make_options
-from parallel_frames._job._telling import made_columns
+from parallel_frames._job._attrs import made_columns
 from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, UnknownColumnError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from parallel_frames._columns import Layout
     from parallel_frames._files._source import Source
     from parallel_frames._inputs import Selection
-    from parallel_frames._job._call import Call
+    from parallel_frames._job._options import Call
     from parallel_frames._model import Finding, Job, Schema
     from parallel_frames._prices import Price
 

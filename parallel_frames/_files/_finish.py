@@ -13,7 +13,7 @@ from parallel_frames._files._send import send_and_wait
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._types import target_schema
 from parallel_frames._files._write import added_types, told_of, write_rows
-from parallel_frames._job._telling import counted
+from parallel_frames._job._attrs import counted
 from parallel_frames.errors import CheckpointCorruptError, EnrichmentError
 
 if TYPE_CHECKING:

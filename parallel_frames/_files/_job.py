@@ -18,9 +18,9 @@ from parallel_frames._files._source import open_source
 from parallel_frames._files._target import check_checkpoint
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._write import check_added
-from parallel_frames._job._call import make_call, seconds
+from parallel_frames._job._options import make_call, seconds
 from parallel_frames._job._offline import choose_destination
-from parallel_frames._job._remember import SAMPLES, job_folder, note_call, trip_on_strangers
+from parallel_frames._job._checkpoints import SAMPLES, job_folder, note_call, trip_on_strangers
 from parallel_frames._prices import check_cost
 from parallel_frames.errors import InputError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._checkpoint import DirectoryStore
     from parallel_frames._checkpoint import Place as Folder
-    from parallel_frames._job._call import Call
+    from parallel_frames._job._options import Call
     from parallel_frames._job._offline import Destination
     from parallel_frames._model import Plan
 

@@ -15,7 +15,7 @@ import pandas as pd
 from parallel_frames._files._frames import frame_of, take
 from parallel_frames._files._types import at_risk, check_values, output_types, provenance_types
 from parallel_frames._inputs import make_keys, render_inputs
-from parallel_frames._job._choose import choose_rows
+from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._job._plan import make_plan
 from parallel_frames._model import Plan
 from parallel_frames.errors import SourceError

@@ -11,7 +11,7 @@ from parallel_frames._files._recall import Recalled
 from parallel_frames._files._rows import no_rows, plan_open, read_work
 from parallel_frames._files._seek import ByInput
 from parallel_frames._files._windows import Windows, window_size
-from parallel_frames._job._telling import Ahead, announcement, counted
+from parallel_frames._job._attrs import Ahead, announcement, counted
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._ui import ask as ask_somebody
 from parallel_frames._ui import showing

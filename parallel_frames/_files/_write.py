@@ -15,7 +15,7 @@ from parallel_frames._columns import merge_outcomes
 from parallel_frames._files._frames import frame_of
 from parallel_frames._files._rows import changed, check_same
 from parallel_frames._files._types import PROVENANCE, as_type, check_existing, output_types, provenance_types, widened
-from parallel_frames._job._telling import tell_of_enrichment
+from parallel_frames._job._attrs import tell_of_enrichment
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._state import Answers
 from parallel_frames.errors import InputError

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._engine import list_patiently
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
-from parallel_frames._job._enrichment import Enrichment
+from parallel_frames._job._handle import frame_enrichment
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._model import Receipt, RunId
 from parallel_frames._service import possible_inputs, read_outcome
-from parallel_frames._state import Ledger, read_identity
+from parallel_frames._state import read_identity
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from parallel_frames._job._call import Call
-    from parallel_frames._model import Plan, RunEvent
+    from parallel_frames._job._handle import Enrichment
+    from parallel_frames._job._options import Call
+    from parallel_frames._model import Outcome, Plan, RunEvent
     from parallel_frames._service import Session
 
 logger = logging.getLogger("parallel_frames")
@@ -35,46 +36,50 @@ WAYS: Final[tuple[str, ...]] = ("key", "input", "row", "unmatched")
 async def collect_groups(
     df: pd.DataFrame, group_id: str | Sequence[str], schema: object, call: Call, *, processor: str | None
 ) -> pd.DataFrame:
-    """Return the frame with what the groups hold for its rows, and say how runs were matched to rows."""
+    """Return the frame with what the groups hold for its rows, and record how runs were matched to rows."""
     group_ids = replace(call, group_id=group_id).group_ids
     if not group_ids:
         raise InputError(f"group_id={group_id!r} names no group.")
-    client = choose_destination(call.client).client
-    named = processor
-    ledger = Ledger()
-    matched: Counter[str] = Counter(dict.fromkeys(WAYS, 0))
+    destination = choose_destination(call.client)
+    client = destination.client
+    counts: Counter[str] = Counter(dict.fromkeys(WAYS, 0))
+    receipts: list[Receipt] = []
+    outcomes: dict[RunId, Outcome] = {}
     enrichment: Enrichment | None = None
     simulated = False
-    for each in dict.fromkeys(group_ids):
+    for group in dict.fromkeys(group_ids):
         async with client.session() as session:
-            status = await session.find_group(each)
+            status = await session.find_group(group)
             if enrichment is None:
-                named = str(named or status.metadata.get("processor") or call.processor)
-                enrichment = Enrichment(df, schema, replace(call, processor=named, checkpoint=None))
+                processor = str(processor or status.metadata.get("processor") or call.processor)
+                enrichment = frame_enrichment(df, schema, replace(call, processor=processor, checkpoint=None))
             events: dict[str, RunEvent] = {}
 
             def take(event: RunEvent, events: dict[str, RunEvent] = events) -> None:
                 events[event.run_id] = event
 
-            await list_patiently(session, each, take=take, clock=client.clock, include_input=True, include_output=True)
+            await list_patiently(session, group, take=take, clock=client.clock, include_input=True, include_output=True)
             found = match_runs(list(events.values()), enrichment.plan)
             done = (run_id for run_id in found.runs if events[run_id].status == "completed")
             lacking = [run_id for run_id in done if events[run_id].output is None]
             events |= await _fetch(session, lacking)
             simulated |= session.simulated
-        _learn(ledger, found.runs, events, group_id=each)
-        matched.update(found.counts)
-    told = ", ".join(f"{matched[way]:,} by {way}" for way in WAYS[:3])
-    logger.info("%s: runs matched %s; %d belong to no row", ", ".join(group_ids), told, matched["unmatched"])
-    if matched["row"]:
+        _learn(receipts, outcomes, found.runs, events, group_id=group)
+        counts.update(found.counts)
+    in_words = ", ".join(f"{counts[way]:,} by {way}" for way in WAYS[:3])
+    logger.info("%s: runs matched %s; %d belong to no row", ", ".join(group_ids), in_words, counts["unmatched"])
+    if counts["row"]:
         logger.warning(
             "%d runs were matched by the row number in their metadata alone: right only if the frame's rows stand in "
             "the order in which they were sent.",
-            matched["row"],
+            counts["row"],
         )
     if enrichment is None:
         raise InputError(f"group_id={group_id!r} names no group.")
-    return enrichment._adopt(ledger, group_ids=tuple(group_ids), simulated=simulated, matched=matched)
+    return await enrichment._adopt(
+        receipts, list(outcomes.values()), destination=destination, group_ids=group_ids, matched=counts,
+        simulated=simulated,
+    )  # fmt: skip
 
 
 async def _fetch(session: Session, run_ids: Sequence[str]) -> dict[str, RunEvent]:
@@ -89,8 +94,15 @@ async def _fetch(session: Session, run_ids: Sequence[str]) -> dict[str, RunEvent
     return {event.run_id: event for event in fetched if event is not None}
 
 
-def _learn(ledger: Ledger, runs: dict[str, RunId], events: dict[str, RunEvent], *, group_id: str) -> None:
-    """Put what matched into the ledger; of several runs of one input the newest answer counts."""
+def _learn(
+    receipts: list[Receipt],
+    outcomes: dict[RunId, Outcome],
+    runs: dict[str, RunId],
+    events: dict[str, RunEvent],
+    *,
+    group_id: str,
+) -> None:
+    """Add what matched; of several runs of one input the newest answer counts."""
 
     def rank(run_id: str) -> tuple[bool, str, str]:
         event = events[run_id]
@@ -98,10 +110,11 @@ def _learn(ledger: Ledger, runs: dict[str, RunId], events: dict[str, RunEvent], 
 
     for run_id in sorted(runs, key=rank, reverse=True):
         run, event = runs[run_id], events[run_id]
-        ledger.add_receipt(Receipt(run.key, run.attempt, run_id, group_id))
+        receipts.append(Receipt(run.key, run.attempt, run_id, group_id))
         outcome = read_outcome(event, run, group_id=group_id)
-        if outcome is not None:
-            ledger.add_outcome(outcome)
+        known = outcomes.get(run)
+        if outcome is not None and (known is None or (known.status != "completed" and outcome.status == "completed")):
+            outcomes[run] = outcome
 
 
 class Matched:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._offline import choose_destination
-from parallel_frames._job._remember import glimpse_memory
-from parallel_frames._model import OutgoingRun
+from parallel_frames._job._runner import JobRunner
 from parallel_frames._prices import check_cost, expected_seconds
 from parallel_frames._service import DIALECTS, PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from parallel_frames._job._decide import Decided
-    from parallel_frames._model import Finding, Json, Plan
+    from parallel_frames._job._source import RowSource
+    from parallel_frames._model import Finding, Job, Json, OutgoingRun
 
 HIDDEN = "•••"
 
@@ -112,64 +112,58 @@ class EnrichmentPlan:
         return plan_html(self)
 
 
-def preview(decided: Decided) -> EnrichmentPlan:
+def preview(source: RowSource) -> EnrichmentPlan:
     """Return what a call would do, and raise what it would raise; it reads the checkpoint and changes nothing."""
-    call, plan, price = decided.call, decided.plan, decided.price
-    place = choose_destination(call.client, for_sending=False)
-    seen = glimpse_memory(call, plan, host=place.host, root=place.root, price=price)
-    keys = plan.keys[: call.limit]
-    needs = seen.ledger.needs(keys, retry_failed=call.retry_failed)
-    to_send = len(needs.to_send)
-    newest = (seen.ledger.newest(key) for key in plan.keys)
-    sent = sum(attempt + 1 for attempt in newest if attempt is not None)
-    entries = [entry for entry, _ in needs.to_send]
-    check_cost(price, entries, sent=sent, max_cost=call.max_cost, may_limit=not call.group_ids)
-    dialect = dialect_of(seen.header, place.client.api)
-    cost, per_run, spent = price.of(to_send), price.per_run, price.of(sent)
+    prepared = source.prepared
+    call, price = prepared.call, prepared.price
+    destination = choose_destination(call.client, for_sending=False)
+    runner = JobRunner(source)
+    runner.scan()
+    found = preview_checkpoint(source, runner.index, destination)
+    status = runner.status()
+    limit_for = None if call.group_ids else runner.index.limit_for
+    check_cost(price, status.to_send, sent=status.sent, max_cost=call.max_cost, limit_for=limit_for)
+    client = destination.client
+    dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
+    cost, per_run, spent = price.of(status.to_send), price.per_run, price.of(status.sent)
+    seconds = expected_seconds(price, runs=status.to_send, max_per_minute=client.max_per_minute)
+    first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
-        rows=plan.rows,
-        chosen=plan.chosen,
-        skipped=plan.skipped,
-        runs=len(plan.keys),
-        duplicates=plan.chosen - plan.skipped - len(plan.keys),
-        answered=len(needs.answered),
-        awaited=len(needs.awaited),
-        left_out=len(plan.keys) - len(keys),
-        to_send=to_send,
+        rows=status.rows,
+        chosen=status.chosen,
+        skipped=status.skipped,
+        runs=status.runs,
+        duplicates=status.chosen - status.skipped - status.runs,
+        answered=status.answered,
+        awaited=status.awaited,
+        left_out=status.left_out,
+        to_send=status.to_send,
         processor=call.processor,
         price_per_run=None if per_run is None else float(per_run),
         cost=None if cost is None else float(cost),
         prices_as_of=price.as_of,
         spent=None if spent is None else float(spent),
-        seconds=expected_seconds(price, runs=to_send, max_per_minute=place.client.max_per_minute) if to_send else 0.0,
-        max_per_minute=place.client.max_per_minute,
-        sends=plan.sent,
-        findings=decided.findings,
-        checkpoint=None if seen.folder is None else str(seen.folder),
-        simulated=place.block is not None,
+        seconds=seconds if status.to_send else 0.0,
+        max_per_minute=client.max_per_minute,
+        sends=prepared.selection.names,
+        findings=prepared.findings,
+        checkpoint=None if found.folder is None else str(found.folder),
+        simulated=destination.block is not None,
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
-        payload=first_body(plan, seen.header, dialect, needs.to_send[0]) if to_send else None,
+        payload=None if first is None else _first_body(prepared.job, first, found.header, dialect),
     )
 
 
-def dialect_of(header: Mapping[str, Any], api: str) -> Any:
-    """Return the dialect that a job's runs would be sent in."""
-    return DIALECTS[header.get("dialect") or (PUBLISHED.name if api == "auto" else api)]
-
-
-def first_body(plan: Plan, header: Mapping[str, Any], dialect: Any, first: tuple[int, int]) -> dict[str, Json]:
+def _first_body(job: Job, run: OutgoingRun, header: Mapping[str, Any], dialect: Any) -> dict[str, Json]:
     """Return the first batch's body with one run, and without what must not be shown."""
-    entry, attempt = first
-    job = plan.job
     if "spec" in header:
         job = replace(job, spec=header["spec"])
-    run = OutgoingRun(plan.inputs[entry], plan.metadata_of(entry, attempt))
     body: dict[str, Json] = orjson.loads(dialect.runs_body(job, runs=[run]))
     for sent in body.get("inputs") or body["runs"]:
         for server in sent.get("mcp_servers") or ():
             server["headers"] = dict.fromkeys(server.get("headers") or (), HIDDEN)
         if "webhook" in sent:
             sent["webhook"] = {
-                name: told if name == "event_types" else HIDDEN for name, told in sent["webhook"].items()
+                name: value if name == "event_types" else HIDDEN for name, value in sent["webhook"].items()
             }
     return body

@@ -15,7 +15,7 @@ import httpx
 
 from parallel_frames import _service as dialects
 from parallel_frames._clock import Clock, Pacer, shared_pacer
-from parallel_frames._service._session import STREAMS, Session
+from parallel_frames._service._session import Session
 from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Client:
             base_url=self.base_url,
             headers={"x-api-key": self.api_key or "", "user-agent": "parallel_frames"},
             timeout=httpx.Timeout(real, connect=min(real, 20.0)),
-            limits=httpx.Limits(max_connections=2 * STREAMS, max_keepalive_connections=16),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
             follow_redirects=False,  # a redirect must neither repeat a POST nor carry the key elsewhere
             trust_env=not loopback,  # a proxy is not asked for what is on this machine
             verify=_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES), trust_env=not loopback),

@@ -1,36 +1,37 @@
-"""What is known of every run, and the rules of paying once, as decisions on that knowledge.
+"""What is known of every row, run and group of a job, and the rules of paying once on that knowledge.
 
-Pure bookkeeping: no clock, no file, no network. It is told of intents, receipts, listings and outcomes, and says
-what is answered, what is awaited, what may be sent, and whether an ambiguous batch is present, absent, or has to
-wait. Whoever acts on it makes things durable in the order of `Store`.
-
-A run's identity is (key, attempt). *Present* is what was found by run id, by the key and attempt in a run's
-metadata, or, where a service echoes no metadata, by its input. *Absent* is never concluded from an event, a count
-or a partial listing: only from a whole listing taken after the settle time.
-
-`_books` is told; `_archive` keeps what most of it comes to, an answer to a first attempt, by the million; `_look` says
-whose a run is and what a look at a group proves.
+`Index` knows all of a job, whatever its size; `GroupState` knows one group while the engine works with it. Neither
+decides anything: `next_step`, `judge_look` and `judge_batch` do, as pure functions. Answers are in the store.
 """
 
 from parallel_frames._state._answers import Answers
-from parallel_frames._state._archive import Archive, encode, encode_table
-from parallel_frames._state._books import WEIGHT, Ledger, Needs
-from parallel_frames._state._look import Look, judge_look, read_identity
-from parallel_frames._state._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, receipts_of, table_of
+from parallel_frames._state._group import GroupState
+from parallel_frames._state._index import Index, JobStatus, Step
+from parallel_frames._state._rules import (
+    ANSWERED,
+    AWAITED,
+    NEVER,
+    STATUS_NAMES,
+    Look,
+    judge_batch,
+    judge_look,
+    next_step,
+    read_identity,
+)
 
 __all__ = [
-    "OUTCOME_SCHEMA",
-    "RECEIPT_SCHEMA",
-    "WEIGHT",
+    "ANSWERED",
+    "AWAITED",
+    "NEVER",
+    "STATUS_NAMES",
     "Answers",
-    "Archive",
-    "Ledger",
+    "GroupState",
+    "Index",
+    "JobStatus",
     "Look",
-    "Needs",
-    "encode",
-    "encode_table",
+    "Step",
+    "judge_batch",
     "judge_look",
+    "next_step",
     "read_identity",
-    "receipts_of",
-    "table_of",
 ]

@@ -28,7 +28,7 @@ from parallel_frames._ui._screen import (
 from parallel_frames._ui._tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from parallel_frames._model import Outcome
 
@@ -82,7 +82,6 @@ class Progress:
         answered: int,
         failed: int,
         in_flight: int,
-        rows_of: Mapping[str, int],
         per_run: float | None,
         spent: float | None,
         url_of: Callable[[str], str],
@@ -95,17 +94,13 @@ class Progress:
             Rows that have an outcome in the end, those that have one already, and of these the failed ones.
         in_flight : int
             Runs that were sent before and are awaited.
-        rows_of : mapping of str to int
-            How many rows share the run of a key.
         per_run, spent : float or None
             US dollars of one run, and of what was sent for these rows before.
         url_of : callable
             Returns where a group can be looked at.
         """
         self._url_of = url_of
-        self._tally = Tally(
-            rows=rows, done=answered, failed=failed, in_flight=in_flight, rows_of=rows_of, per_run=per_run, spent=spent
-        )
+        self._tally = Tally(rows=rows, done=answered, failed=failed, in_flight=in_flight, per_run=per_run, spent=spent)
 
     def started(self, *, rows: int, waiting: int) -> None:
         """Begin: so many runs are waited for."""
@@ -141,10 +136,10 @@ class Progress:
         self._tally.send(runs)
         self._draw()
 
-    def finished(self, outcome: Outcome, *, waiting: int) -> None:  # noqa: ARG002 - the engine's count is of runs
-        """Take note that a run has an outcome."""
+    def finished(self, outcome: Outcome, *, rows: int) -> None:
+        """Take note that a run has an outcome, which answers so many rows."""
         now = time.monotonic()
-        rows = self._tally.finish(outcome, now=now)
+        self._tally.finish(outcome, rows=rows, now=now)
         if self._bar is not None and rows:
             self._safely(lambda: self._bar.update(rows))
         self._draw()
@@ -180,10 +175,6 @@ class Progress:
             told = shorten(message, max(len(WORKING), min(60, room)), placeholder=" …")
             self._safely(lambda: self._bar.set_description_str(self._readable(told)))
             self._drawn = time.monotonic() + 1.0  # it stands for a moment at least
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop keys that no further outcome will come for, so that a job of any size is told of in bounded memory."""
-        self._tally.forget(keys)
 
     def _draw(self) -> None:
         now = time.monotonic()

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Final
 from parallel_frames._prices import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from parallel_frames._model import Outcome
 
 RECENT_SECONDS: Final = 60.0
@@ -27,8 +25,6 @@ class Tally:
         Rows that get an outcome in this call, those that have one, and of these the ones that did not complete.
     in_flight : int
         Runs sent and not finished.
-    rows_of : mapping of str to int
-        How many rows share the run of a key.
     per_run, spent : float or None
         US dollars of one run, and of all so far; None where the price is not known.
     """
@@ -37,10 +33,8 @@ class Tally:
     done: int = 0
     failed: int = 0
     in_flight: int = 0
-    rows_of: Mapping[str, int] = field(default_factory=dict)
     per_run: float | None = None
     spent: float | None = None
-    _told: set[str] = field(default_factory=set)
     _early: int = 0  # runs that ended before it was told that they were sent
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -52,25 +46,16 @@ class Tally:
         if self.spent is not None and self.per_run is not None:
             self.spent += runs * self.per_run
 
-    def finish(self, outcome: Outcome, *, now: float) -> int:
-        """Take note of an outcome, and return how many rows it adds to those that are done."""
+    def finish(self, outcome: Outcome, *, rows: int, now: float) -> None:
+        """Take note of an outcome, which answers so many rows."""
         if self.in_flight:
             self.in_flight -= 1
         else:
             self._early += 1
-        if outcome.key in self._told:
-            return 0
-        self._told.add(outcome.key)
-        rows = self.rows_of.get(outcome.key, 0)
         self.sample(now)
         self.done += rows
         if outcome.status != "completed":
             self.failed += rows
-        return rows
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop keys that no further outcome will come for."""
-        self._told.difference_update(keys)
 
     def sample(self, now: float) -> None:
         """Remember how far it was at this moment, for the rate; no more than one minute back."""

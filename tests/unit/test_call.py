@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parallel_frames._job._call import Call, EnrichOptions, FrameOptions, make_call, seconds
+from parallel_frames._job._options import Call, EnrichOptions, FrameOptions, make_call, seconds
 from parallel_frames.errors import InputError
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from parallel_frames._job._arriving import Row
+    from parallel_frames._job._rows import Row
     from parallel_frames._model import Json
     from parallel_frames._service import Client
 
@@ -33,6 +33,7 @@ IfExists = Literal["error", "fill", "overwrite", "suffix"]
 Basis = Literal["none", "columns", "struct"]
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 OnError = Literal["keep", "raise"]
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 CHOICES: Final = ("missing", "failed")
 
 
@@ -65,6 +66,7 @@ class EnrichOptions(FrameOptions, total=False):
     checkpoint: str | os.PathLike[str] | None
     on_mismatch: OnMismatch
     refresh: bool
+    older_than: float | str | timedelta | None
     retry_failed: bool
     on_error: OnError
     max_cost: float | Decimal | None
@@ -89,6 +91,7 @@ class Call:
     checkpoint: Any = "auto"
     on_mismatch: OnMismatch = "error"
     refresh: bool = False
+    older_than: Any = None
     retry_failed: bool = True
     dedupe: bool = True
     basis: Basis = "none"
@@ -130,6 +133,7 @@ class Call:
         self._check_counts()
         self._check_together()
         object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
+        object.__setattr__(self, "older_than", age(self.older_than, name="older_than"))
         object.__setattr__(self, "max_cost", dollars(self.max_cost, name="max_cost"))
         if "://" in str(self.checkpoint):
             from parallel_frames._checkpoint import check_path
@@ -163,6 +167,8 @@ class Call:
 
     def _check_together(self) -> None:
         """Refuse options that contradict each other, and say which two."""
+        if self.refresh and self.older_than is not None:
+            raise InputError("refresh=True asks every row again and older_than= only old answers: pass one of them.")
         if self.refresh and self.group_id is not None:
             raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
         named = self.where if isinstance(self.where, str) else None
@@ -223,6 +229,17 @@ def seconds(value: float | timedelta | None, *, name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value) or value < 0:
         raise InputError(f"{name}={value!r} is no time: expected seconds, a timedelta, or None.")
     return None if math.isinf(value) else float(value)
+
+
+def age(value: float | str | timedelta | None, *, name: str) -> float | None:
+    """Return an age such as ``"30d"`` in seconds; a number is seconds already."""
+    if isinstance(value, str):
+        number, unit = value.strip()[:-1], value.strip()[-1:].lower()
+        try:
+            value = float(number) * UNITS[unit]
+        except (KeyError, ValueError):
+            raise InputError(f"{name}={value!r} must be an age such as '30d', '12h' or '2w', or seconds.") from None
+    return seconds(value, name=name)
 
 
 def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:

@@ -1,29 +1,38 @@
-"""What a person may ask of one enrichment: how it stands, its rows, its cost, its evidence; and to go on or to stop."""
+"""`Enrichment`, the handle of one enrichment, and the last one of this process.
+
+What a person may ask of an enrichment is here: how it stands, its rows, its cost, its evidence; and to resume or to
+stop. How it runs is the runner's.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
 
 from parallel_frames._columns import make_layout
+from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._background import working
-from parallel_frames._job._course import Course
-from parallel_frames._job._decide import decide
-from parallel_frames._model import OUTSIDE
-from parallel_frames.errors import CheckpointError, ConfigurationError, ServiceError
+from parallel_frames._job._prepare import prepare
+from parallel_frames._job._runner import JobRunner
+from parallel_frames._job._source import FrameSource, copied
+from parallel_frames._model import STATUSES
+from parallel_frames.errors import CheckpointError, ConfigurationError, EnrichmentError, InputError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    import pandas as pd
-
     from parallel_frames._columns import Layout
-    from parallel_frames._job._arriving import Row
-    from parallel_frames._job._call import Call
-    from parallel_frames._model import Plan
-    from parallel_frames._state import Ledger
+    from parallel_frames._job._offline import Destination
+    from parallel_frames._job._options import Call
+    from parallel_frames._job._rows import Row
+    from parallel_frames._job._runner import Results
+    from parallel_frames._job._source import Piece
+    from parallel_frames._model import Outcome, Plan, Receipt
     from parallel_frames._ui import Report, RunFacts
 
 logger = logging.getLogger("parallel_frames")
@@ -54,46 +63,49 @@ class Enrichment:
     [(0, 1949), (1, 1989)]
     """
 
-    def __init__(self, df: pd.DataFrame, schema: object, call: Call) -> None:
-        self._course = Course(decide(df, schema, call))
+    def __init__(self, runner: JobRunner, *, deliver: Callable[[Results], Any] | None = None) -> None:
+        self._runner = runner
+        self._deliver = deliver or self._deliver_frame
 
     def __repr__(self) -> str:
         where = f" · checkpoint {self.checkpoint}" if self.checkpoint else ""
         groups = ", ".join(self.group_ids) or "no group"
-        plan = self._course.plan
-        done = self._course.count_ended()
-        return f"<Enrichment of {plan.rows} rows: {done} of {len(plan.keys)} runs finished · {groups}{where}>"
+        status = self._runner.status()
+        done = status.runs - status.to_send - status.awaited - status.left_out
+        return f"<Enrichment of {status.rows} rows: {done} of {status.runs} runs finished · {groups}{where}>"
 
     def _repr_html_(self) -> str:
         from parallel_frames._ui import enrichment_html
 
-        return enrichment_html(facts=self._facts(), counts=dict(self._course.merge().counts))
+        return enrichment_html(facts=self._facts(), counts=self._counts())
 
     @property
     def group_ids(self) -> tuple[str, ...]:
         """The groups its runs are in, oldest first."""
-        return self._course.group_ids
+        return self._runner.group_ids
 
     @property
     def checkpoint(self) -> str | None:
         """The job's folder; None without a checkpoint."""
-        return self._course.checkpoint
+        return self._runner.checkpoint
 
     @property
     def plan(self) -> Plan:
-        """The distinct runs its rows mean."""
-        return self._course.plan
+        """The distinct runs its rows mean; of a frame only, since a file's are never in memory at once."""
+        if not isinstance(self._runner.source, FrameSource):
+            raise InputError("The runs of a file are not held in memory; pf.plan_parquet() counts and prices them.")
+        return self._runner.source.plan
 
     @property
     def url(self) -> str | None:
         """Where its newest group can be looked at; None before there is one."""
-        place = self._course.destination
-        return place.client.url_of(self.group_ids[-1]) if place is not None and self.group_ids else None
+        destination = self._runner.destination
+        return destination.client.url_of(self.group_ids[-1]) if destination is not None and self.group_ids else None
 
     @property
     def cost(self) -> float | None:
-        """US dollars of the runs that were sent for this frame's rows; None where the price is not known."""
-        dollars = self._course.decided.price.of(self._course.count_sent())
+        """US dollars of the runs that were sent for these rows; None where the price is not known."""
+        dollars = self._runner.prepared.price.of(self._runner.status().sent)
         return None if dollars is None else float(dollars)
 
     # Looking
@@ -113,7 +125,7 @@ class Enrichment:
         {'pending': 2}
         """
         self._catch_up()
-        return dict(self._course.merge().counts)
+        return self._counts()
 
     def partial(self) -> pd.DataFrame:
         """Return the frame with what is known so far; everything else is missing, and says why in its status.
@@ -130,7 +142,7 @@ class Enrichment:
         ['pending', 'pending']
         """
         self._catch_up()
-        return self._course.frame(self._course.merge())
+        return self._frame(self._runner.prepared.layout)[0]
 
     def errors(self) -> pd.DataFrame:
         """Return the rows that were asked and did not get a whole answer, with their status and error.
@@ -148,10 +160,11 @@ class Enrichment:
         """
         self._catch_up()
         layout = self._layout_with_status()
-        frame = self._course.merge(layout).frame
-        asked = self._course.plan.row_runs != OUTSIDE
-        bad: pd.DataFrame = frame[asked & ~frame[layout.status].isin(["completed", "skipped"]).to_numpy()]
-        return bad
+        bad = [
+            piece.frame[piece.asked & ~piece.frame[layout.status].isin(["completed", "skipped"]).to_numpy()]
+            for piece in self._pieces(layout)
+        ]
+        return bad[0] if len(bad) == 1 else pd.concat(bad)
 
     def report(self) -> Report:
         """Return what became of its rows: by status, failures by cause, confidence, cost and time.
@@ -172,29 +185,28 @@ class Enrichment:
 
         self._catch_up()
         layout = self._layout_with_status()
-        merged = self._course.merge(layout)
+        frame, asked = self._frame(layout)
         return make_report(
-            self._course.frame(merged),
+            frame,
             outputs=layout.outputs,
             status=layout.status,
             error=layout.error,
-            asked=self._course.plan.row_runs != OUTSIDE,
+            asked=asked,
             facts=self._facts(),
         )
 
     def __iter__(self) -> Iterator[Row]:
-        """Go on with it, and yield each row as its run ends."""
-        needs = self._course.needs()
-        if needs is not None and not (needs.to_send or needs.awaited):
-            yield from self._course.known_rows()
+        """Resume it, and yield each row as its run ends."""
+        if self._runner.is_finished:
+            yield from self._runner.known_rows()
             return
-        arriving: AbstractContextManager[Iterator[Row]] = working(lambda give: self._course.go(tell=give))
+        arriving: AbstractContextManager[Iterator[Row]] = working(lambda give: self._runner.run(on_row=give))
         with arriving as rows:
             yield from rows
 
-    # Going on
+    # Resuming and stopping
 
-    def result(self) -> pd.DataFrame:
+    def result(self) -> Any:
         """Wait until every row has its outcome and return the frame, as `enrich` would have.
 
         Examples
@@ -212,11 +224,10 @@ class Enrichment:
 
         return run_from_anywhere(self._finish)
 
-    async def _finish(self) -> pd.DataFrame:
-        needs = self._course.needs()
-        if needs is None or needs.to_send or needs.awaited:
-            await self._course.go()
-        return self._course.finish()
+    async def _finish(self) -> Any:
+        if self._runner.is_finished and self._deliver == self._deliver_frame:  # no need of the checkpoint's lock
+            return self._deliver(self._runner.results())
+        return await self._runner.run(deliver=self._deliver)
 
     def stop_sending(self) -> None:
         """Send nothing more, from any thread; what was sent goes on and is awaited.
@@ -233,9 +244,9 @@ class Enrichment:
         >>> sorted(set(out["parallel_status"]))
         ['completed', 'not_sent']
         """
-        self._course.stop_sending()
+        self._runner.stop_sending()
 
-    def resume(self) -> pd.DataFrame:
+    def resume(self) -> Any:
         """Run the same call again: what is missing is sent, what is under way awaited, what failed tried again.
 
         Examples
@@ -251,86 +262,149 @@ class Enrichment:
         """
         from parallel_frames._runtime import run_from_anywhere
 
-        course = self._course
-        place = course.destination
-        call = replace(course.decided.call, refresh=course.refreshing)
-        again = Enrichment(course.decided.df, course.decided.raw_schema, call)
-        again._course.memory, again._course.destination = course.memory, place
-        return run_from_anywhere(again._run)
+        return run_from_anywhere(self._again()._run)
+
+    def _again(self) -> Enrichment:
+        """Return a handle of the same call, made again."""
+        runner = JobRunner(self._runner.source)
+        runner.memory, runner.destination = self._runner.memory, self._runner.destination
+        runner.refreshing = self._runner.refreshing
+        is_frame = self._deliver == self._deliver_frame
+        return Enrichment(runner, deliver=None if is_frame else self._deliver)
 
     # For the functions of this package
 
-    async def _run(self) -> pd.DataFrame:
-        """Bring it to its end and return the frame."""
+    async def _run(self) -> Any:
+        """Bring it to its end and return the result."""
         self._be_last()
-        await self._course.go()
-        return self._course.finish()
+        return await self._runner.run(deliver=self._deliver)
 
     async def _send(self) -> Enrichment:
         """Send everything that is to be sent, and return itself."""
         self._be_last()
-        await self._course.go("sent")
+        await self._runner.run("sent")
         return self
 
-    def _adopt(
-        self, ledger: Ledger, *, group_ids: tuple[str, ...], simulated: bool, matched: Mapping[str, int]
+    async def _adopt(
+        self,
+        receipts: Sequence[Receipt],
+        outcomes: Sequence[Outcome],
+        *,
+        destination: Destination,
+        group_ids: Sequence[str],
+        matched: Mapping[str, int],
+        simulated: bool,
     ) -> pd.DataFrame:
-        """Return the frame with outcomes that were learnt elsewhere."""
-        course = self._course
-        course.ledger, course.group_ids, course.simulated, course.matched = ledger, group_ids, simulated, matched
-        return course.frame(course.merge())
+        """Return the frame with outcomes that were collected rather than sent for."""
+        runner = self._runner
+        await runner.adopt(receipts, outcomes, destination=destination)
+        runner.group_ids, runner.matched, runner.simulated = tuple(group_ids), matched, simulated
+        frame: pd.DataFrame = self._deliver(runner.results())
+        return frame
 
     def _be_last(self) -> None:
         global _last  # noqa: PLW0603 - one per process, by design
         _last = self
 
+    def _deliver_frame(self, results: Results) -> pd.DataFrame:
+        """Return the enriched frame, or raise it where failures are to raise."""
+        (piece,) = self._runner.source.pieces(results, self._runner.prepared.layout)
+        frame = self._with_attrs(piece.frame, piece.counts)
+        if problems := failures(piece.counts, on_error=self._runner.prepared.call.on_error):
+            raise EnrichmentError(
+                f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
+                "Run the same call again to try failed rows again.",
+                frame=frame,
+            )
+        return frame
+
+    def _pieces(self, layout: Layout) -> Iterator[Piece]:
+        return self._runner.source.pieces(self._runner.results(), layout)
+
+    def _counts(self) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for piece in self._pieces(self._runner.prepared.layout):
+            counts.update(piece.counts)
+        return {word: counts[word] for word in STATUSES if counts[word]}
+
+    def _frame(self, layout: Layout) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+        """Return all rows with what is known of them so far, and which were asked about."""
+        pieces = list(self._pieces(layout))
+        counts = sum((Counter(piece.counts) for piece in pieces), Counter[str]())
+        frame = pieces[0].frame if len(pieces) == 1 else pd.concat([piece.frame for piece in pieces])
+        return self._with_attrs(frame, counts), np.concatenate([piece.asked for piece in pieces])
+
+    def _with_attrs(self, frame: pd.DataFrame, counts: Mapping[str, int]) -> pd.DataFrame:
+        prepared = self._runner.prepared
+        return write_attrs(frame, prepared.frame, layout=prepared.layout, facts=self._runner.facts(counts))
+
     def _catch_up(self) -> None:
         """Look at the groups where runs are under way; a service that cannot be reached now is no error here."""
         from parallel_frames._runtime import run_from_anywhere
 
-        course = self._course
-        needs = course.needs()
-        gone = course.destination is None or course.destination.is_gone
-        if course.is_running or needs is None or not needs.awaited or gone:
+        runner = self._runner
+        gone = runner.destination is None or runner.destination.is_gone
+        if gone or runner.is_running or not runner.has_store or not runner.status().awaited:
             return
         try:
-            run_from_anywhere(lambda: course.go("looked"))
+            run_from_anywhere(lambda: runner.run("looked"))
         except (ServiceError, CheckpointError, ConfigurationError) as error:
             logger.warning("What became of the runs under way cannot be seen now: %s", error)
 
     def _layout_with_status(self) -> Layout:
-        decided = self._course.decided
-        if decided.layout.status is not None:
-            return decided.layout
-        if_exists = "overwrite" if decided.call.if_exists == "error" else decided.call.if_exists
+        prepared = self._runner.prepared
+        if prepared.layout.status is not None:
+            return prepared.layout
+        call = prepared.call
+        if_exists = "overwrite" if call.if_exists == "error" else call.if_exists
         return make_layout(
-            decided.df,
-            decided.schema,
-            prefix=decided.call.prefix,
-            status=True,
-            if_exists=if_exists,
-            basis=decided.call.basis,
+            prepared.frame, prepared.schema, prefix=call.prefix, status=True, if_exists=if_exists, basis=call.basis
         )
 
     def _facts(self) -> RunFacts:
         from parallel_frames._ui import RunFacts
 
-        course = self._course
+        runner, prepared = self._runner, self._runner.prepared
+        status = runner.status()
         return RunFacts(
-            processor=course.decided.call.processor,
-            rows=course.plan.chosen,
-            runs=len(course.plan.keys),
-            sent=course.count_sent(),
+            processor=prepared.call.processor,
+            rows=status.chosen,
+            runs=status.runs,
+            sent=status.sent,
             cost=self.cost,
-            prices_as_of=course.decided.price.as_of,
+            prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
             url=self.url,
             checkpoint=self.checkpoint,
-            simulated=course.simulated,
-            times=course.times(),
-            sends=course.plan.sent,
-            not_asked=course.plan.rows - course.plan.chosen,
+            simulated=runner.simulated,
+            times=runner.results().times(),
+            sends=prepared.selection.names,
+            not_asked=status.rows - status.chosen,
         )
+
+
+def failures(counts: Mapping[str, int], *, on_error: str) -> str | None:
+    """Return the rows that are to raise, in words; None where none is."""
+    bad = [f"{counts[word]} {word}" for word in ("failed", "cancelled", "invalid") if counts.get(word)]
+    return ", ".join(bad) if bad and on_error == "raise" else None
+
+
+def frame_enrichment(df: pd.DataFrame, schema: object, call: Call) -> Enrichment:
+    """Return the handle of a frame's enrichment, before it runs.
+
+    Raises
+    ------
+    InputError
+        Something about the frame, the schema or an option is wrong; the message names it.
+    """
+    return Enrichment(JobRunner(frame_source(df, schema, call)))
+
+
+def frame_source(df: pd.DataFrame, schema: object, call: Call) -> FrameSource:
+    """Return a frame's rows with the call prepared for them."""
+    if not isinstance(df, pd.DataFrame):
+        raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.")
+    return FrameSource(prepare(copied(df), schema, call))
 
 
 _last: Enrichment | None = None

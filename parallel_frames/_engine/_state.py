@@ -1,0 +1,233 @@
+"""What the engine's loops share: the groups at work, what is to be stored, and the store and index kept in step.
+
+Events come in here and change the state at once; outcomes become durable when they are flushed, together with the
+cursor that covers them. The cursor never passes an event that is not an outcome yet: one whose output is still to
+be fetched, or whose run may be ours once an open batch is decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from parallel_frames._model import TERMINAL, Intent, RunEvent
+from parallel_frames._service import read_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from parallel_frames._engine._protocols import Observer, Store
+    from parallel_frames._model import Event, Outcome, OutgoingRun, Receipt, RunId
+    from parallel_frames._state import GroupState, Index
+
+
+class EngineState:
+    """The state of one enrichment while its engine runs.
+
+    Attributes
+    ----------
+    groups : dict of str to GroupState
+        The groups with something left to wait for or to decide, and the one that is being filled.
+    to_hydrate : dict of str to str
+        Runs that completed and whose output is to be fetched, with their groups.
+    given_up : dict of str to str
+        Runs whose output cannot be had now.
+    """
+
+    def __init__(self, *, index: Index, store: Store, observer: Observer) -> None:
+        self.index = index
+        self.store = store
+        self.observer = observer
+        self.groups: dict[str, GroupState] = {}
+        self.to_hydrate: dict[str, str] = {}
+        self.given_up: dict[str, str] = {}
+        self._buffer: list[Outcome] = []
+        self._found: list[Receipt] = []
+        self._news: asyncio.Event | None = None  # made by the first who waits
+        self._flushing = asyncio.Lock()
+
+    # Waiting for news
+
+    def notify(self) -> None:
+        """Wake whoever waits for news."""
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+    async def news(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - real seconds; late is no error
+        """Return when something changed, or after that many of the wall's seconds."""
+        if self._news is None:
+            self._news = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    # Groups
+
+    def load_group(self, group_id: str, *, cursor: str | None = None) -> GroupState:
+        """Take up a group with what the index knows of it."""
+        self.groups[group_id] = self.index.group_state(group_id, cursor=cursor)
+        return self.groups[group_id]
+
+    def forget_settled(self, *, filling: str | None) -> list[str]:
+        """Drop the groups whose runs are all answered and durable, but for the one that is being filled."""
+        busy = {outcome.group_id for outcome in self._buffer} | {receipt.group_id for receipt in self._found}
+        settled = [g for g, state in self.groups.items() if state.is_settled and g not in busy and g != filling]
+        for group_id in settled:
+            del self.groups[group_id]
+        return settled
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this call waits for any run."""
+        return any(group.waiting for group in self.groups.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs are paid for, or may be, and not finished."""
+        return sum(group.in_flight for group in self.groups.values())
+
+    # Events
+
+    def take_event(self, group: GroupState, event: Event) -> bool:
+        """Take an event of a group's stream; return whether it said something new of a run of ours."""
+        if not isinstance(event, RunEvent):
+            group.cursor.add(event.event_id)
+            return False
+        run = group.identify(event)
+        if run is None:
+            if group.intents:  # its receipt may still be under way
+                group.cursor.add(event.event_id, blocked_by=event.run_id)
+                group.held[event.run_id] = event
+            else:
+                group.cursor.add(event.event_id)
+            return False
+        self.note_found(group, run, run_id=event.run_id)
+        known = group.has_outcome(run)
+        is_new = self.take_run(group, event, run)
+        lacks_output = event.run_id in self.to_hydrate
+        group.cursor.add(event.event_id, blocked_by=event.run_id if lacks_output else None)
+        return is_new or (lacks_output and not known)
+
+    def take_run(self, group: GroupState, event: RunEvent, run: RunId) -> bool:
+        """Take what the service says of one of our runs: an outcome, or that its output has to be fetched."""
+        outcome = read_outcome(event, run, group_id=group.group_id)
+        if outcome is not None:
+            return self._take_outcome(group, outcome)
+        if event.status in TERMINAL and not group.has_outcome(run) and event.run_id not in self.given_up:
+            self.to_hydrate[event.run_id] = group.group_id
+            self.notify()
+        return False
+
+    def _take_outcome(self, group: GroupState, outcome: Outcome) -> bool:
+        self.to_hydrate.pop(outcome.run_id, None)
+        group.cursor.release(outcome.run_id)
+        if not group.add_outcome(outcome):
+            return False
+        self._buffer.append(outcome)
+        rows = group.waiting.pop(outcome.id, None)
+        if rows is not None:
+            self.observer.finished(outcome, rows=rows)
+        self.notify()
+        return True
+
+    def note_found(self, group: GroupState, run: RunId, *, run_id: str) -> None:
+        """Record that the service has a run; a receipt for one of no open batch is written at the next flush."""
+        receipt = group.find(run, run_id=run_id)
+        if receipt is not None:
+            self._found.append(receipt)
+            self.observer.sent(1)
+
+    def _release_held(self, group: GroupState) -> None:
+        """Look at held events again, now that a batch is decided."""
+        held, group.held = group.held, {}
+        for run_id, event in held.items():
+            run = group.identify(event)
+            if run is not None:
+                self.take_run(group, event, run)
+            elif group.intents:
+                group.held[run_id] = event
+                continue
+            if run_id not in self.to_hydrate:
+                group.cursor.release(run_id)
+
+    def give_up(self, run_id: str) -> None:
+        """Leave a run pending: its output cannot be had now."""
+        group_id = self.to_hydrate.pop(run_id)
+        self.given_up[run_id] = group_id
+        group = self.groups[group_id]
+        run = group.awaited.get(run_id)
+        if run is not None:
+            group.waiting.pop(run, None)
+        self.notify()
+
+    # Batches
+
+    async def begin_batch(self, group: GroupState, runs: Sequence[OutgoingRun]) -> Intent:
+        """Make a batch's intent durable."""
+        ids, rows = [run.id for run in runs], [run.row for run in runs]
+        number = await self.store.write_intent(group.group_id, runs=ids, rows=rows)
+        intent = Intent(number, group.group_id, tuple(ids), tuple(rows))
+        group.open_intent(intent)
+        group.waiting |= {run.id: run.rows for run in runs}
+        self.index.add_intent(number, group.group_id, ids)
+        return intent
+
+    async def end_batch(self, group: GroupState, intent: Intent, *, receipts: Sequence[Receipt]) -> None:
+        """Make a decided batch's receipts durable, and let its intent go."""
+        for receipt in receipts:
+            group.add_receipt(receipt)
+        group.close_intent(intent.number)
+        self._release_held(group)
+        self.notify()
+        self.index.add_receipts(receipts)
+        self.index.drop_intent(intent.number)
+        await self.store.write_receipt(intent.number, receipts=receipts)
+
+    async def drop_batch(self, group: GroupState, intent: Intent) -> None:
+        """Forget a batch of which nothing was created."""
+        group.close_intent(intent.number)
+        for run in intent.runs:
+            group.waiting.pop(run, None)
+        self._release_held(group)
+        self.index.drop_intent(intent.number)
+        await self.store.drop_intent(intent.number)
+
+    # Durability
+
+    async def flush(self) -> None:
+        """Make everything known so far durable; several callers take turns, and cancelling one tears nothing."""
+        await asyncio.shield(asyncio.ensure_future(self._flush()))
+
+    async def _flush(self) -> None:
+        async with self._flushing:
+            found, outcomes = list(self._found), list(self._buffer)
+            groups = list(self.groups.values())
+            before = {group.group_id: group.cursor.durable for group in groups if group.cursor.durable is not None}
+            cursors = {group.group_id: at for group in groups if (at := group.cursor.advance()) is not None}
+            if found:
+                await self.store.write_receipt(None, receipts=found)
+                self.index.add_receipts(found)
+                del self._found[: len(found)]
+            if outcomes or cursors != before:
+                part = await self.store.write_outcomes(outcomes, cursors=cursors)
+                self.index.add_outcomes(part, columns_of(outcomes))
+                del self._buffer[: len(outcomes)]
+
+    async def tidy(self) -> None:
+        """Compact the store where it has many small parts, and tell the index what was moved."""
+        async with self._flushing:
+            self.index.move_parts(await self.store.tidy())
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something is known that would not survive this process."""
+        return bool(self._buffer or self._found)
+
+
+def columns_of(outcomes: Sequence[Outcome]) -> Mapping[str, list[str | int | None]]:
+    """Return the states of outcomes by column, as the index takes them."""
+    names = ("key", "attempt", "status", "group_id", "run_id", "modified_at", "created_at")
+    return {name: [getattr(outcome, name) for outcome in outcomes] for name in names}

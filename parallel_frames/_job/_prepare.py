@@ -1,0 +1,128 @@
+"""What is decided about one call before its rows are read: what is asked, what a row sends, where answers go.
+
+There is one such value and one function that makes it, whatever the rows are in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from parallel_frames._columns import Layout, make_layout
+from parallel_frames._inputs import infer_input_schema, select_inputs
+from parallel_frames._job._attrs import made_columns
+from parallel_frames._job._lint import field_count_finding, input_finding
+from parallel_frames._job._plan import Inferred, make_job, make_options
+from parallel_frames._prices import Price, price_of
+from parallel_frames._schema import parse_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    import pandas as pd
+
+    from parallel_frames._inputs import Selection
+    from parallel_frames._job._options import Call
+    from parallel_frames._model import Finding, Job, Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCall:
+    """One call, prepared.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        The columns and attrs of the source; its rows too, where the source is a frame.
+    raw_schema : object
+        The schema as it was given.
+    findings : tuple of Finding
+        What there is to say of the schema, the processor and the inputs together.
+    """
+
+    frame: pd.DataFrame
+    raw_schema: object
+    call: Call
+    schema: Schema
+    layout: Layout
+    selection: Selection
+    job: Job
+    price: Price
+    findings: tuple[Finding, ...]
+
+
+def prepare(
+    frame: pd.DataFrame,
+    schema: object,
+    call: Call,
+    *,
+    sample: Callable[[Sequence[Hashable]], pd.DataFrame] | None = None,
+    hidden: Sequence[Hashable] = (),
+) -> PreparedCall:
+    """Return the call prepared.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The columns and attrs of the source, whether or not with its rows.
+    sample : callable, optional
+        Returns some rows of these columns, where `frame` has none.
+    hidden : sequence of labels
+        Columns that are not sent unless ``inputs`` names them.
+
+    Raises
+    ------
+    InputError
+        Something about the columns, the schema or an option is wrong; the message names it.
+    """
+    parsed = parse_schema(schema)
+    call = apply_defaults(call)
+    layout = make_layout(
+        frame, parsed, prefix=call.prefix, status=call.status, if_exists=call.if_exists, basis=call.basis
+    )
+    exclude = [*made_columns(frame, layout), *hidden] if call.inputs is None else []
+    selection = select_inputs(frame, call.inputs, exclude=exclude)
+    rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
+    job = make_job(
+        parsed,
+        input_schema=_input_schema(rows, selection, call.input_schema),
+        processor=call.processor,
+        options=make_options(call.options),
+    )
+    price = price_of(call.processor)
+    found = (field_count_finding(parsed, price), _input_finding(rows, selection, call.input_schema))
+    return PreparedCall(
+        frame=frame,
+        raw_schema=schema,
+        call=call,
+        schema=parsed,
+        layout=layout,
+        selection=selection,
+        job=job,
+        price=price,
+        findings=(*parsed.findings, *(finding for finding in found if finding is not None)),
+    )
+
+
+def apply_defaults(call: Call) -> Call:
+    """Return the call with what it implies: to complete rows is to fill, and to fill asks where something lacks."""
+    if isinstance(call.where, str) and call.if_exists == "error":
+        return replace(call, if_exists="fill")
+    if call.where is None and call.if_exists == "fill":
+        return replace(call, where="missing")
+    return call
+
+
+def _input_finding(rows: pd.DataFrame, selection: Selection, given: Any) -> Finding | None:
+    """Return what there is to say where an input schema has other names, or another form, than what is sent."""
+    if given is None or (isinstance(given, str) and given == "infer"):
+        return None
+    may_be_any = selection.form == "cell" and infer_input_schema(rows, selection) is None
+    return None if may_be_any else input_finding(parse_schema(given), selection)
+
+
+def _input_schema(rows: pd.DataFrame, selection: Selection, given: Any) -> Any:
+    if not (isinstance(given, str) and given == "infer"):
+        return given
+    wire = infer_input_schema(rows, selection)
+    return None if wire is None else Inferred(wire, selection.names)

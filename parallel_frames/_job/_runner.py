@@ -1,0 +1,444 @@
+"""`JobRunner`: one job from an open checkpoint to its answers, the same for frames and files.
+
+It puts the floors together: open the store, recall, check that the rows are the ones it knows, announce, ask, check the
+budget, run the engine, and say what is safe when it stops. What the rows are in and where the answers go is for the
+source to know; what a person may ask, for the handle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
+
+import numpy as np
+
+from parallel_frames._checkpoint import in_thread, memory_store
+from parallel_frames._engine import Engine, columns_of
+from parallel_frames._job._checkpoints import OpenCheckpoint, opened_checkpoint
+from parallel_frames._job._offline import choose_destination
+from parallel_frames._job._plan import group_metadata
+from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
+from parallel_frames._job._source import IndexedFeed
+from parallel_frames._job._summary import announcement, counted
+from parallel_frames._prices import check_cost
+from parallel_frames._state import ANSWERED, NEVER, Answers, Index
+from parallel_frames._ui import ask, showing
+from parallel_frames.errors import (
+    CheckpointCorruptError,
+    CostError,
+    DeclinedError,
+    InputError,
+    ParallelFramesError,
+    Safety,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from parallel_frames._checkpoint import JobStore
+    from parallel_frames._engine._protocols import Observer
+    from parallel_frames._job._offline import Destination
+    from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._rows import Row
+    from parallel_frames._job._source import RowSource
+    from parallel_frames._model import Job, Json, Outcome, Receipt
+    from parallel_frames._service import Client
+    from parallel_frames._state import JobStatus
+    from parallel_frames._ui import Progress
+
+T = TypeVar("T")
+Until: TypeAlias = Literal["answered", "sent", "looked"]
+LOOK_SECONDS: Final = 20.0
+TRIES: Final = 3  # of reading answers, where parts turn out damaged
+AT_ONCE: Final = 1_000
+
+
+class Results:
+    """What a job's store holds for its rows, read when it is asked for.
+
+    Attributes
+    ----------
+    index : Index
+    lost : set of int
+        Parts that turned out damaged while answers were read: their rows seem to have no answer.
+    """
+
+    def __init__(self, index: Index, store: JobStore | None) -> None:
+        self.index = index
+        self.lost: set[int] = set()
+        self._store = store
+
+    def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
+        """Return columns of a part of the outcomes; None where it is damaged."""
+        table = None if self._store is None or part in self.lost else self._store.read_outcomes(part, columns)
+        if table is None:
+            self.lost.add(part)
+        return table
+
+    def by_input(self) -> tuple[Answers, Sequence[bool], Sequence[bool]]:
+        """Return each input's outcome, whether it was ever sent, and whether nothing is left to do for it."""
+        table = np.array(self.index.answers(), dtype=np.int64).reshape(-1, 5)
+        return Answers(self.read, table[:, :3]), (table[:, 3] > 0).tolist(), (table[:, 4] == ANSWERED).tolist()
+
+    def outcomes(self, *, only_done: bool = False) -> Iterator[list[Outcome]]:
+        """Yield the outcomes that there are, some at a time; `only_done`: but for those that are asked again."""
+        answers, _, done = self.by_input()
+        found = (outcome for entry, outcome in answers.outcomes() if done[entry] or not only_done)
+        while batch := list(islice(found, AT_ONCE)):
+            yield batch
+
+    def times(self) -> list[tuple[str | None, str | None, str]]:
+        """Return when each ended run began and ended, and its status."""
+        answers, _, _ = self.by_input()
+        completed = [
+            (began, ended, "completed")
+            for _, (began_at, ended_at) in answers.completed("created_at", "modified_at")
+            for began, ended in zip(began_at, ended_at, strict=True)
+        ]
+        others = answers.others().values()
+        return completed + [(outcome.created_at, outcome.modified_at, outcome.status) for outcome in others]
+
+
+class JobRunner:
+    """The state of one job, before, while and after it runs.
+
+    Attributes
+    ----------
+    source : RowSource
+    index : Index
+        What is known of each row and run; of the rows only, before the first run.
+    group_ids : tuple of str
+    checkpoint : str or None
+        The job's folder; None without a checkpoint.
+    destination : Destination or None
+        Where it goes; None before the first run.
+    simulated : bool
+        Whether any answer is a simulator's.
+    matched : mapping of str to int, or None
+        How runs were matched to rows, where they were collected rather than sent.
+    is_running : bool
+    has_begun : bool
+        Whether everything was sent once: what failed since is not tried again by resuming.
+    halted : bool
+        Whether nothing more is to be sent.
+    refreshing : bool
+        Whether rows are left that a refresh is to ask again.
+    """
+
+    def __init__(self, source: RowSource) -> None:
+        self.source = source
+        self.index = Index()
+        self.group_ids: tuple[str, ...] = ()
+        self.checkpoint: str | None = None
+        self.destination: Destination | None = None
+        self.memory: JobStore | None = None
+        self.simulated = False
+        self.matched: Mapping[str, int] | None = None
+        self.is_running = False
+        self.has_begun = False
+        self.halted = False
+        self.refreshing = source.prepared.call.refresh
+        self._store: JobStore | None = None
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_scanned = False
+
+    @property
+    def prepared(self) -> PreparedCall:
+        """The call."""
+        return self.source.prepared
+
+    @property
+    def job(self) -> Job:
+        """The job, with the task spec that its first call froze: later words must not change an answer."""
+        job = self.prepared.job
+        return job if self._store is None else replace(job, spec=self._store.header["spec"])
+
+    # What is known
+
+    def scan(self) -> None:
+        """Read the rows into the index, once."""
+        if not self._is_scanned:
+            self.source.scan(self.index)
+            self._is_scanned = True
+        self._configure()
+
+    def _configure(self) -> None:
+        call = self.prepared.call
+        # What failed or grew old since everything was sent is for another call to ask again.
+        stale_before = NEVER if call.older_than is None else int((time.time() - call.older_than) * 10**6)
+        self.index.configure(
+            retry_failed=call.retry_failed and not self.has_begun,
+            stale_before=NEVER if self.has_begun else stale_before,
+            limit=call.limit,
+        )
+
+    def status(self) -> JobStatus:
+        """Return what is left to do, in numbers."""
+        self.scan()
+        return self.index.plan()
+
+    def results(self) -> Results:
+        """Return what is known of the answers, to be read from the store."""
+        self.scan()
+        return Results(self.index, self._store)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether it ever ran."""
+        return self._store is not None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it ran and nothing is left to send or to wait for."""
+        if self._store is None:
+            return False
+        status = self.status()
+        return not (status.to_send or status.awaited)
+
+    def known_rows(self) -> Iterator[Row]:
+        """Yield the rows that have an outcome."""
+        builder = RowBuilder(self.source, self.index)
+        for outcomes in self.results().outcomes():
+            yield from builder.rows_of(outcomes)
+
+    def safety(self, *, is_refused: bool = False) -> Safety | None:
+        """Return what is safe; None while nothing was sent. A call that is refused would ask some rows again."""
+        if self._store is None:
+            return None
+        if not is_refused:
+            self.index.configure(retry_failed=False, limit=None)
+        status = self.index.plan()
+        self._configure()
+        if not self.group_ids and status.sent == 0:
+            return None
+        return Safety(status.rows_answered, status.rows, status.sent, self.group_ids, self.checkpoint, is_refused)
+
+    def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:
+        """Return what attrs say of the job; `counts` are its rows by status."""
+        return {
+            "job": self.prepared.job.hash,
+            "processor": self.prepared.call.processor,
+            "group_ids": list(self.group_ids),
+            "checkpoint": self.checkpoint,
+            "rows": dict(counts),
+            "simulated": self.simulated,
+            **({} if self.matched is None else {"matched": dict(self.matched)}),
+        }
+
+    # Running
+
+    def stop_sending(self) -> None:
+        """Send nothing more; may be called from any thread, and before it runs."""
+        self.halted = True
+        engine, loop = self._engine, self._loop
+        if engine is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(engine.halt)
+
+    async def run(
+        self,
+        until: Until = "answered",
+        *,
+        on_row: Callable[[Row], object] | None = None,
+        deliver: Callable[[Results], T] | None = None,
+    ) -> T | None:
+        """Run until everything is answered, or sent, or the groups were looked at once.
+
+        `deliver` reads the answers, in a thread and while the checkpoint is still ours; what it returns is returned.
+
+        Raises
+        ------
+        CheckpointCorruptError
+            Parts of the checkpoint turn out damaged however often their answers are fetched.
+        """
+        if self.is_running:
+            raise InputError("This enrichment is running already: wait for it, or iterate over it.")
+        call = self.prepared.call
+        destination = self.destination = self.destination or choose_destination(call.client)
+        if destination.is_gone:
+            raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
+        self.is_running = True
+        try:
+            with showing(False if until == "looked" else call.progress) as progress:
+                await in_thread(self.scan)
+                if not self.index.plan().runs:
+                    return None if deliver is None else deliver(self.results())
+                async with opened_checkpoint(
+                    self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
+                ) as opened:
+                    self._take_store(opened.store, destination)
+                    await self._run(opened, destination.client, progress, until, on_row)
+                    if deliver is None:
+                        return None
+                    for _ in range(TRIES):
+                        results = self.results()
+                        delivered = await in_thread(partial(deliver, results))
+                        if not results.lost:
+                            return delivered
+                        for part in results.lost:
+                            self.index.drop_part(part)
+                        await self._run(opened, destination.client, progress, until, on_row)
+                    raise CheckpointCorruptError(
+                        f"{self.checkpoint} holds damaged answers again each time they were fetched. Nothing was paid "
+                        "for twice. Check the disk, and run the same call again: it fetches them for free.",
+                        path=self.checkpoint,
+                    )
+        finally:
+            self.is_running = False
+
+    async def adopt(
+        self, receipts: Sequence[Receipt], outcomes: Sequence[Outcome], *, destination: Destination
+    ) -> None:
+        """Take what was collected rather than sent for, into a store in memory."""
+        self.scan()
+        store = memory_store(self.prepared.job, host=destination.host)
+        self.index.add_receipts(receipts)
+        if outcomes:
+            part = await store.write_outcomes(outcomes, cursors={})
+            self.index.add_outcomes(part, columns_of(outcomes))
+        self._take_store(store, destination)
+
+    def _take_store(self, store: JobStore, destination: Destination) -> None:
+        self._store, self.checkpoint = store, store.location
+        self.memory = store if store.location is None else None
+        self.simulated = store.simulated or destination.block is not None
+        self.group_ids = tuple(store.groups)
+
+    async def _run(
+        self,
+        opened: OpenCheckpoint,
+        client: Client,
+        progress: Progress,
+        until: Until,
+        on_row: Callable[[Row], object] | None,
+    ) -> None:
+        try:
+            status = self.index.plan()
+            if until != "looked":
+                self._announce(status, client, progress)
+            callback = combine_callbacks(on_row, self.prepared.call.on_row)
+            with self._observed(status, client, progress, callback) as observer:
+                if status.to_send or status.awaited:
+                    progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
+                    await self._run_engine(opened, client, observer, until)
+            if until == "looked" or (until == "sent" and not self.index.plan().to_send):
+                progress.leave_as(until)
+            if self.refreshing and self.index.is_refreshed():
+                self.refreshing = False
+                await in_thread(lambda: opened.store.end_refresh(self.index.marked_attempts(of_others=True)))
+        except ParallelFramesError as error:
+            self.group_ids = tuple(opened.store.groups)
+            error.safety = self.safety(is_refused=isinstance(error, CostError))
+            raise
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self.group_ids = tuple(opened.store.groups)
+            if until != "looked" and (safety := self.safety()) is not None:
+                progress.line(f"Stopped: {safety}")
+            raise
+        finally:
+            self.group_ids = tuple(opened.store.groups)
+
+    async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
+        store, call = opened.store, self.prepared.call
+        with client.pacer.joined(client.max_per_minute) as pacer:
+            async with client.session(dialect=store.dialect) as session:
+                engine = Engine(
+                    job=self.job,
+                    feed=IndexedFeed(self.source, self.index),
+                    index=self.index,
+                    store=store,
+                    service=session,
+                    pacer=pacer,
+                    clock=client.clock,
+                    settle_time=client.settle_time,
+                    observer=observer,
+                    group_metadata=group_metadata(self.job, library=version("parallel-frames")),
+                    intents=opened.recalled.intents,
+                    cursors=opened.recalled.cursors,
+                    max_in_flight=call.max_in_flight,
+                    until=until,
+                    check_budget=self._check_budget,
+                )
+                self._loop, self._engine = asyncio.get_running_loop(), engine
+                if self.halted:
+                    engine.halt()
+                try:
+                    await engine.run(timeout=LOOK_SECONDS if until == "looked" else call.timeout)
+                    if until != "looked":
+                        self.has_begun = True
+                        self._configure()
+                finally:
+                    self._engine = self._loop = None
+                    self.simulated |= session.simulated
+                    await in_thread(lambda: store.note_simulated(self.simulated))
+
+    # Before and while it runs
+
+    def _announce(self, status: JobStatus, client: Client, progress: Progress) -> None:
+        """Say what will be sent, and make sure that it may be."""
+        prepared, price = self.prepared, self.prepared.price
+        if not self.has_begun:
+            for finding in prepared.findings:
+                progress.warn(f"schema: {finding}")
+            if price.per_run is None:
+                progress.warn(f"processor {prepared.call.processor!r} is not in the price table of {price.as_of}.")
+            if prepared.call.older_than is not None and (undated := self.index.count_undated()):
+                progress.warn(
+                    f"older_than=: {counted(undated, 'answer')} without a time, because the service sent none; they "
+                    "are not asked again. refresh=True asks every row again."
+                )
+        progress.line(
+            announcement(
+                prepared,
+                status,
+                max_per_minute=client.max_per_minute,
+                checkpoint=self.checkpoint,
+                simulated=self.destination is not None and self.destination.block is not None,
+            )
+        )
+        runs = 0 if self.halted else status.to_send
+        self._check_budget(runs)
+        asks = prepared.call.confirm and runs and not self.has_begun
+        if asks and not ask(f"Send {counted(runs, 'run')} ({price.text(runs)})?"):
+            raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
+
+    def _check_budget(self, runs: int) -> None:
+        """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
+        call = self.prepared.call
+        limit_for = None if call.group_ids else self.index.limit_for
+        sent = self.index.status().sent
+        check_cost(self.prepared.price, runs, sent=sent, max_cost=call.max_cost, limit_for=limit_for)
+
+    @contextmanager
+    def _observed(
+        self, status: JobStatus, client: Client, progress: Progress, on_row: Callable[[Row], object] | None
+    ) -> Iterator[Observer]:
+        """Give the engine's observer, which hands over rows too where a function takes them."""
+        per_run = self.prepared.price.per_run
+        progress.begin(
+            rows=status.rows_answered + status.rows_open,
+            answered=status.rows_answered,
+            failed=status.rows_failed,
+            in_flight=status.awaited,
+            per_run=None if per_run is None else float(per_run),
+            spent=None if per_run is None else float(per_run * status.sent),
+            url_of=client.url_of,
+        )
+        if on_row is None:
+            yield progress
+            return
+        observer = RowObserver(progress, builder=RowBuilder(self.source, self.index), on_row=on_row)
+        try:
+            for outcomes in self.results().outcomes(only_done=True):
+                observer.hand_over(outcomes)
+            yield observer
+        finally:
+            observer.close()

@@ -1,0 +1,200 @@
+"""Where the rows of a job come from, and the feed that the engine reads runs from: the same for every end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from parallel_frames._columns import PANDAS_3, merge_outcomes
+from parallel_frames._inputs import canonical_of_json, make_key
+from parallel_frames._job._plan import make_plan
+from parallel_frames._job._row_filter import choose_rows
+from parallel_frames._model import OUTSIDE, OutgoingRun, RunId
+from parallel_frames._service import possible_inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    import pandas as pd
+
+    from parallel_frames._columns import Layout
+    from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._runner import Results
+    from parallel_frames._model import Plan, RunEvent
+    from parallel_frames._state import Index, Step
+
+ROWS_AT_ONCE: Final = 10_000
+SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
+
+
+class Piece(NamedTuple):
+    """Consecutive rows with their new columns, the asked ones of them by status, and which were asked about."""
+
+    frame: pd.DataFrame
+    counts: Mapping[str, int]
+    asked: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class RowSource(Protocol):
+    """The rows of one job, wherever they are."""
+
+    @property
+    def prepared(self) -> PreparedCall:
+        """The call."""
+        ...
+
+    @property
+    def first_runs(self) -> Sequence[OutgoingRun]:
+        """A few runs, the first ones: what the checkpoint's header remembers of a call. Known after `scan`."""
+        ...
+
+    def scan(self, index: Index) -> None:
+        """Read all rows once, and put the key of each into the index."""
+        ...
+
+    def read(self, index: Index) -> Iterator[list[OutgoingRun]]:
+        """Yield what the index planned to send, in the order of the rows, some at a time."""
+        ...
+
+    def find(self, index: Index, steps: Sequence[Step]) -> list[OutgoingRun]:
+        """Return the runs of these steps."""
+        ...
+
+    def label(self, row: int) -> Hashable:
+        """Return the index label of a row."""
+        ...
+
+    def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
+        """Yield all rows with their new columns, some at a time."""
+        ...
+
+
+class FrameSource:
+    """The rows of a DataFrame, whose inputs are rendered once and kept.
+
+    Parameters
+    ----------
+    prepared : PreparedCall
+        Its frame holds the rows.
+    """
+
+    def __init__(self, prepared: PreparedCall) -> None:
+        call = prepared.call
+        self.prepared = prepared
+        self.plan: Plan = make_plan(
+            prepared.frame,
+            prepared.job,
+            selection=prepared.selection,
+            chosen=choose_rows(prepared.frame, call.where, layout=prepared.layout),
+            dedupe=call.dedupe,
+            metadata=call.metadata,
+        )
+        self.first_runs = [outgoing_run(self.plan, entry) for entry in range(min(SAMPLES, len(self.plan.keys)))]
+        self._entries: dict[int, int] | None = None
+
+    def scan(self, index: Index) -> None:
+        """Put the key of each row into the index."""
+        index.add_rows(0, self.plan.keys, self.plan.row_runs.tolist())
+        index.end_rows()
+
+    def read(self, index: Index) -> Iterator[list[OutgoingRun]]:
+        """Yield what the index planned to send."""
+        for start in range(0, index.last_step() + 1, ROWS_AT_ONCE):
+            if steps := index.steps_between(start, start + ROWS_AT_ONCE):
+                yield self.find(index, steps)
+
+    def find(self, index: Index, steps: Sequence[Step]) -> list[OutgoingRun]:  # noqa: ARG002 - a file's source asks it
+        """Return the runs of these steps."""
+        if self._entries is None:
+            self._entries = {row: entry for entry, row in enumerate(self.plan.positions)}
+        return [outgoing_run(self.plan, self._entries[step.row], step) for step in steps]
+
+    def label(self, row: int) -> Hashable:
+        """Return the index label of a row."""
+        label: Hashable = self.prepared.frame.index[row]
+        return label
+
+    def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
+        """Yield the frame with its new columns, as one piece."""
+        answers, sent, _ = results.by_input()
+        keys = {key for key, was_sent in zip(self.plan.keys, sent, strict=True) if was_sent} if sent else set()
+        merged = merge_outcomes(
+            self.prepared.frame,
+            self.plan,
+            self.prepared.schema,
+            answers=answers,
+            is_sent=keys.__contains__,
+            layout=layout,
+            dtype_backend=self.prepared.call.dtype_backend,
+        )
+        yield Piece(merged.frame, merged.counts, self.plan.row_runs != OUTSIDE)
+
+
+def copied(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame as it is now: what the caller does to it meanwhile moves no row."""
+    return df.copy(deep=not PANDAS_3)  # pandas 3 copies on write
+
+
+def outgoing_run(plan: Plan, entry: int, step: Step | None = None) -> OutgoingRun:
+    """Return an entry of a plan as a run: of the attempt and for the rows that a step says."""
+    attempt = 0 if step is None else step.attempt
+    return OutgoingRun(
+        plan.inputs[entry],
+        plan.metadata_of(entry, attempt),
+        RunId(plan.keys[entry], attempt),
+        plan.positions[entry],
+        1 if step is None else step.rows,
+    )
+
+
+class IndexedFeed:
+    """The engine's `RunFeed`: the index says what is to be sent, the source what that is."""
+
+    def __init__(self, source: RowSource, index: Index) -> None:
+        self._source = source
+        self._index = index
+
+    def plan(self) -> int:
+        """Decide what is to be sent, and return how many runs that is."""
+        return self._index.plan().to_send
+
+    def read(self) -> Iterator[list[OutgoingRun]]:
+        """Yield what the last `plan` decided."""
+        return self._source.read(self._index)
+
+    def find(self, keys: Sequence[str]) -> list[OutgoingRun]:
+        """Return what is to be sent now of these inputs."""
+        steps = self._index.steps_of(keys)
+        return self._source.find(self._index, steps) if steps else []
+
+    def recognise(self, wanted: Mapping[str, int], *, or_to_send: bool = False) -> Callable[[RunEvent], RunId | None]:
+        """Return what identifies, each once, runs by the input that the service echoes."""
+        prepared = self._source.prepared
+        claimed: set[str] = set()
+        seen: dict[str, int] = {}  # of equal rows that are kept apart: how many were looked at
+
+        def attempt_of(key: str) -> int | None:
+            if key in wanted:
+                return wanted[key]
+            steps = self._index.steps_of([key]) if or_to_send else []
+            return steps[0].attempt if steps else None
+
+        def keys_of(canonical: bytes) -> Iterator[str]:
+            shared = key = make_key(canonical, prepared.job.hash)
+            if prepared.call.dedupe:
+                yield shared
+                return
+            while self._index.has_key(key := make_key(canonical, prepared.job.hash, occurrence=seen.get(shared, 0))):
+                seen[shared] = seen.get(shared, 0) + 1
+                yield key
+
+        def recognise(event: RunEvent) -> RunId | None:
+            for sent in possible_inputs(event):
+                for key in keys_of(canonical_of_json(sent)):
+                    attempt = attempt_of(key)
+                    if attempt is not None and key not in claimed:
+                        claimed.add(key)
+                        return RunId(key, attempt)
+            return None
+
+        return recognise

@@ -1,0 +1,541 @@
+"""What is known of every row and every run of one job, in an SQLite database that ends with the call.
+
+It knows which inputs of the source are distinct, what the checkpoint holds of each, and in which part of the store an
+answer lies. It holds no answers and no rules: `next_step` says what an input needs, and SQL calls that function. Its
+memory is SQLite's cache, whatever the number of rows; what does not fit goes to a temporary file that SQLite itself
+deletes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+
+from parallel_frames._model import Receipt, RunId
+from parallel_frames._state._group import GroupState
+from parallel_frames._state._rules import ANSWERED, AWAITED, NEVER, STATUS_CODES, STATUS_NAMES, next_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CACHE_KIB: Final = 32 * 1024
+CHUNK: Final = 20_000
+
+# `rows`: the asked rows of the source, with a null key where there is nothing to send. `shared`: with dedupe=False,
+# how many rows before each had its input. `outcomes`, `receipts`, `intents`, `stale`: the checkpoint, without texts.
+TABLES: Final = """
+create table rows(row integer primary key, key blob);
+create table shared(key blob primary key, rows int) without rowid;
+create table occurrences(row integer primary key, number int);
+create table groups(number integer primary key, name text unique);
+create table outcomes(key blob, attempt int, status int, grp int, run_id text, at int, part int, offset int);
+create table receipts(key blob, attempt int, grp int, run_id text);
+create table intents(number int, key blob, attempt int, grp int);
+create table stale(key blob primary key, attempt int) without rowid;
+create table runs(key blob primary key, row int, rows int) without rowid;
+create table newest(key blob primary key, attempt int) without rowid;
+create table ended(key blob, attempt int, status int, at int, part int, offset int, primary key (key, attempt))
+    without rowid;
+create table answered(key blob primary key, attempt int, at int, part int, offset int) without rowid;
+create table known(key blob primary key, newest int, status int, tried int, answered int, at int, part int, offset int)
+    without rowid;
+create table steps(row integer primary key, key blob, rows int, step int);
+"""
+# Each is filled in the order of its key, which is one sort and then appends.
+DISTINCT: Final = """
+delete from runs;
+insert into runs select key, min(row), count(*) from rows where key is not null group by key order by key;
+"""
+DERIVED: Final = """
+delete from newest; delete from ended; delete from answered; delete from known;
+insert into newest select key, max(attempt) from (
+    select key, attempt from outcomes union all select key, attempt from receipts
+    union all select key, attempt from intents
+) group by key order by key;
+insert into ended select key, attempt, min(status), at, part, offset from outcomes
+    group by key, attempt order by key, attempt;
+insert into answered select key, max(attempt), at, part, offset from ended where status = 0 group by key order by key;
+insert into known select n.key, n.attempt, e.status, e.at, a.attempt,
+    coalesce(a.at, e.at), coalesce(a.part, e.part), coalesce(a.offset, e.offset)
+from newest n left join ended e on e.key = n.key and e.attempt = n.attempt left join answered a on a.key = n.key
+order by n.key;
+"""
+BY_GROUP: Final = """
+create index if not exists outcomes_of_group on outcomes(grp);
+create index if not exists receipts_of_group on receipts(grp);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """What a source comes to, in numbers.
+
+    Attributes
+    ----------
+    rows, chosen, skipped : int
+        Rows of the source, those asked about, and of these the ones with nothing to send.
+    runs, left_out : int
+        Distinct inputs, and those beyond ``limit``.
+    answered, failed, awaited, to_send : int
+        Runs within the limit; `failed` are those of the answered ones that failed and are not asked again.
+    rows_answered, rows_failed, rows_open : int
+        Rows of the answered runs, of the failed ones among them, and of those that are awaited or to be sent.
+    sent : int
+        Runs that were ever sent for these rows.
+    known, keys : int
+        Runs of which the checkpoint knows anything, and everything it knows.
+    since : int or None
+        When the oldest of the answers came, in microseconds since 1970.
+    """
+
+    rows: int
+    chosen: int
+    skipped: int
+    runs: int
+    left_out: int
+    answered: int
+    failed: int
+    awaited: int
+    to_send: int
+    rows_answered: int
+    rows_failed: int
+    rows_open: int
+    sent: int
+    known: int
+    keys: int
+    since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A run that is to be sent: the first row with its input, its key and attempt, and how many rows share it."""
+
+    row: int
+    key: str
+    attempt: int
+    rows: int
+
+
+def locked(method: Callable[Concatenate[Index, P], T]) -> Callable[Concatenate[Index, P], T]:
+    """Let one thread at a time use the database: a handle may be asked while the enrichment runs."""
+
+    @wraps(method)
+    def alone(self: Index, /, *args: P.args, **options: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **options)
+
+    return alone
+
+
+class Index:
+    """The database of one call.
+
+    Attributes
+    ----------
+    rows, chosen, skipped : int
+        Rows of the source, those asked about, and of these the ones with nothing to send.
+    """
+
+    def __init__(self) -> None:
+        # The empty name is a private database that lives in the cache and, where that is full, in a temporary file.
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for setting in ("journal_mode=off", "synchronous=off", f"cache_size=-{CACHE_KIB}", "temp_store=file"):
+            self._db.execute(f"pragma {setting}")
+        self._db.executescript(TABLES)
+        self._lock = threading.RLock()
+        self._groups: dict[str, int] = {}
+        self._is_current = True  # whether the derived tables say what the others do
+        self._last_row = -1
+        self.rows = self.chosen = self.skipped = 0
+        self.configure()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            self._db.close()
+
+    def configure(self, *, retry_failed: bool = True, stale_before: int = NEVER, limit: int | None = None) -> None:
+        """Set what `plan` goes by: the options of `next_step`, and how many distinct inputs are looked at."""
+        with self._lock:
+            rule = partial(next_step, retry_failed=retry_failed, stale_before=stale_before)
+            self._db.create_function("next_step", 5, rule, deterministic=True)
+            found = (
+                None if limit is None else self._line("select row from runs order by row limit 1 offset ?", limit - 1)
+            )
+            self._last_row = self.rows if found is None else int(found[0])
+
+    def _line(self, query: str, *values: Any) -> Any:
+        return self._db.execute(query, values).fetchone()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("begin")
+            try:
+                yield self._db
+            except BaseException:
+                with suppress(sqlite3.Error):  # without a journal there is no way back: what was read is read again
+                    self._db.execute("commit")
+                raise
+            self._db.execute("commit")
+
+    # Rows of the source
+
+    def add_rows(self, start: int, keys: Sequence[str], row_runs: Sequence[int]) -> None:
+        """Add consecutive rows; `row_runs` holds each row's place in `keys`, -1 (nothing to send) or -2 (not asked)."""
+        blobs = [*map(bytes.fromhex, keys), None]
+        asked = [(row, blobs[entry]) for row, entry in enumerate(row_runs, start) if entry >= -1]
+        with self._writing() as db:
+            db.executemany("insert into rows values (?, ?)", asked)
+        self.rows += len(row_runs)
+        self.chosen += len(asked)
+        self.skipped += sum(entry == -1 for entry in row_runs)
+
+    def count_equals(self, start: int, keys: Sequence[str | None]) -> list[int]:
+        """Return how many rows before each have its key, in this batch or an earlier one, and keep it for later."""
+        query = "insert into shared values (?, 1) on conflict do update set rows = rows + 1 returning rows - 1"
+        with self._writing() as db:
+            numbers = [0 if key is None else db.execute(query, (bytes.fromhex(key),)).fetchone()[0] for key in keys]
+            db.executemany("insert into occurrences values (?, ?)", enumerate(numbers, start))
+        return numbers
+
+    @locked
+    def occurrences_of(self, rows: Iterable[int]) -> list[int]:
+        """Return what `count_equals` counted for these rows."""
+        return [self._line("select number from occurrences where row = ?", row)[0] for row in rows]
+
+    @locked
+    def end_rows(self) -> None:
+        """Group equal rows, once all are added."""
+        self._db.executescript(DISTINCT)
+        self._last_row = self.rows
+
+    @locked
+    def rows_of(self, keys: Iterable[str]) -> dict[str, list[int]]:
+        """Return the rows of each key that the source has."""
+        self._db.execute("create index if not exists rows_of_key on rows(key)")
+        query = "select row from rows where key = ? order by row"
+        found = {key: [row for (row,) in self._db.execute(query, (bytes.fromhex(key),))] for key in keys}
+        return {key: rows for key, rows in found.items() if rows}
+
+    @locked
+    def rows_between(self, start: int, end: int) -> list[tuple[int, str | None, bool]]:
+        """Return the asked rows from `start` up to `end`: number, key (None: nothing to send), and if it was sent."""
+        self._derive()
+        found = self._db.execute(
+            "select w.row, lower(hex(w.key)), k.newest is not null from rows w left join known k on k.key = w.key "
+            "where w.row >= ? and w.row < ? order by w.row",
+            (start, end),
+        )
+        return [(row, key or None, bool(sent)) for row, key, sent in found]
+
+    # What the checkpoint holds
+
+    @locked
+    def _group(self, name: str) -> int:
+        if name not in self._groups:
+            self._groups[name] = len(self._groups)
+            self._db.execute("insert into groups values (?, ?)", (self._groups[name], name))
+        return self._groups[name]
+
+    @property
+    def groups(self) -> list[str]:
+        """Every group that receipts, outcomes or intents name."""
+        return list(self._groups)
+
+    def add_outcomes(self, part: int, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Add the outcomes of a part of the store: ``key, attempt, status, group_id, run_id, modified_at, created_at``.
+
+        Where the service does not say when a run ended, the outcome counts as old as the run.
+        """
+        groups = {name: self._group(name) for name in set(columns["group_id"])}
+        lines = zip(
+            map(bytes.fromhex, columns["key"]),
+            columns["attempt"],
+            map(STATUS_CODES.__getitem__, columns["status"]),
+            map(groups.__getitem__, columns["group_id"]),
+            columns["run_id"],
+            map(microseconds, columns["modified_at"], columns["created_at"]),
+            [part] * len(columns["key"]),
+            range(len(columns["key"])),
+            strict=True,
+        )
+        self._insert("outcomes", 8, lines)
+
+    def add_receipts(self, receipts: Iterable[Receipt]) -> None:
+        """Add runs that are paid for."""
+        lines = ((bytes.fromhex(r.key), r.attempt, self._group(r.group_id), r.run_id) for r in receipts)
+        self._insert("receipts", 4, list(lines))
+
+    def add_intent(self, number: int, group_id: str, runs: Iterable[RunId]) -> None:
+        """Add a batch of which it is not known whether it was created."""
+        group = self._group(group_id)
+        self._insert("intents", 4, [(number, bytes.fromhex(run.key), run.attempt, group) for run in runs])
+
+    def drop_intent(self, number: int) -> None:
+        """Forget a batch that is decided."""
+        with self._lock:
+            self._db.execute("delete from intents where number = ?", (number,))
+            self._is_current = False
+
+    def _insert(self, table: str, width: int, lines: Iterable[tuple[Any, ...]]) -> None:
+        with self._writing() as db:
+            db.executemany(f"insert into {table} values ({', '.join('?' * width)})", lines)  # noqa: S608 - our own names
+            self._is_current = False
+
+    @locked
+    def move_parts(self, moves: Mapping[int, tuple[int, int]]) -> None:
+        """Record that parts were put together: of each its new part, and the place of its first outcome there."""
+        for old, (new, base) in moves.items():
+            self._db.execute("update outcomes set part = ?, offset = offset + ? where part = ?", (new, base, old))
+        self._is_current = False
+
+    def drop_part(self, part: int) -> None:
+        """Forget the outcomes of a part that cannot be read any more."""
+        with self._lock:
+            self._db.execute("delete from outcomes where part = ?", (part,))
+            self._is_current = False
+
+    def _derive(self) -> None:
+        if not self._is_current:
+            self._db.executescript(DERIVED)
+            self._is_current = True
+
+    @locked
+    def forget_checkpoint(self) -> None:
+        """Forget what the checkpoint holds, to read it again."""
+        for table in ("outcomes", "receipts", "intents", "stale", "steps"):
+            self._db.execute(f"delete from {table}")  # noqa: S608 - our own names
+        self._is_current = False
+
+    # A refresh
+
+    @locked
+    def begin_refresh(self, unfinished: Iterable[tuple[str, int]]) -> None:
+        """Mark the newest attempt of each input, but for what an unfinished refresh had marked.
+
+        An input without an answer is marked -1: once it has one, the refresh does not ask it a second time.
+        """
+        self._derive()
+        with self._writing() as db:
+            db.executemany("insert into stale values (?, ?)", ((bytes.fromhex(key), at) for key, at in unfinished))
+            db.execute(
+                "insert or ignore into stale select r.key, case when k.status is null then -1 else k.newest end "
+                "from runs r left join known k on k.key = r.key order by r.key"
+            )
+
+    @locked
+    def marked_attempts(self, *, of_others: bool = False) -> list[tuple[str, int]]:
+        """Return the marked attempts; `of_others`: only those of inputs that this source does not have."""
+        query = "select lower(hex(s.key)), s.attempt from stale s"
+        if of_others:
+            query += " left join runs r on r.key = s.key where r.key is null"
+        return self._db.execute(query).fetchall()
+
+    @locked
+    def is_refreshed(self) -> bool:
+        """Return whether every marked attempt of this source was asked again."""
+        self._derive()
+        left = self._line(
+            "select exists(select 1 from stale s join runs r on r.key = s.key join known k on k.key = s.key "
+            "where k.status is not null and s.attempt = k.newest)"
+        )
+        return not left[0]
+
+    # What is to be done
+
+    @locked
+    def plan(self) -> JobStatus:
+        """Decide for each input within the limit what it needs now, for `steps_between`, and return the numbers."""
+        self._derive()
+        self._db.execute("delete from steps")
+        self._db.execute(
+            """insert into steps
+            select r.row, r.key, r.rows, next_step(k.newest, k.status, k.answered, k.tried, s.attempt)
+            from runs r left join known k on k.key = r.key left join stale s on s.key = r.key
+            where r.row <= ? order by r.row""",
+            (self._last_row,),
+        )
+        return self.status()
+
+    @locked
+    def status(self) -> JobStatus:
+        """Return the numbers, going by the last `plan`."""
+        self._derive()
+        runs, sent, known, keys = self._line(
+            """select count(*), coalesce(sum(k.newest + 1), 0), count(k.key), (select count(*) from known)
+            from runs r left join known k on k.key = r.key"""
+        )
+        within, rows, to_send, awaited, rows_open, failed, rows_failed, since = self._line(
+            f"""select count(*), sum(s.rows), sum(s.step >= 0), sum(s.step = {AWAITED}),
+            sum(case when s.step != {ANSWERED} then s.rows end),
+            sum(s.step = {ANSWERED} and k.answered is null),
+            sum(case when s.step = {ANSWERED} and k.answered is null then s.rows end),
+            min(case when s.step = {ANSWERED} then k.at end)
+            from steps s left join known k on k.key = s.key"""  # noqa: S608 - numbers of this package
+        )
+        to_send, awaited, rows, rows_open = to_send or 0, awaited or 0, rows or 0, rows_open or 0
+        return JobStatus(
+            rows=self.rows,
+            chosen=self.chosen,
+            skipped=self.skipped,
+            runs=runs,
+            left_out=runs - within,
+            answered=within - to_send - awaited,
+            failed=failed or 0,
+            awaited=awaited,
+            to_send=to_send,
+            rows_answered=rows - rows_open,
+            rows_failed=rows_failed or 0,
+            rows_open=rows_open,
+            sent=sent,
+            known=known,
+            keys=keys,
+            since=since,
+        )
+
+    @locked
+    def steps_between(self, start: int, end: int) -> list[Step]:
+        """Return what is to be sent of the rows from `start` up to `end`, in their order."""
+        found = self._db.execute(
+            "select row, lower(hex(key)), step, rows from steps where row >= ? and row < ? and step >= 0 order by row",
+            (start, end),
+        )
+        return [Step(*line) for line in found]
+
+    @locked
+    def steps_of(self, keys: Iterable[str]) -> list[Step]:
+        """Return what is to be sent now of these inputs, in the order of their rows: the rule is asked again."""
+        self._derive()
+        query = """select r.row, lower(hex(r.key)),
+            next_step(k.newest, k.status, k.answered, k.tried, s.attempt), r.rows
+            from runs r left join known k on k.key = r.key left join stale s on s.key = r.key
+            where r.key = ? and r.row <= ?"""
+        found = (self._line(query, bytes.fromhex(key), self._last_row) for key in keys)
+        return sorted((Step(*line) for line in found if line is not None and line[2] >= 0), key=lambda step: step.row)
+
+    @locked
+    def last_step(self) -> int:
+        """Return the last row with something to send; -1 where there is none."""
+        return int(self._line("select coalesce(max(row), -1) from steps where step >= 0")[0])
+
+    @locked
+    def limit_for(self, runs: int) -> int:
+        """Return the ``limit`` with which only so many of the planned runs would be sent."""
+        query = """select count(*) from runs where row < (
+            select row from steps where step >= 0 order by row limit 1 offset ?)"""
+        return int(self._line(query, runs)[0])
+
+    @locked
+    def has_key(self, key: str) -> bool:
+        """Return whether the source has a row with this key."""
+        return self._line("select 1 from runs where key = ?", bytes.fromhex(key)) is not None
+
+    @locked
+    def count_undated(self) -> int:
+        """Return how many of the source's answers have no time, so that it cannot be known whether they are old."""
+        self._derive()
+        query = """select count(*) from runs r join known k on k.key = r.key
+            where k.answered is not null and k.tried is null"""
+        return int(self._line(query)[0])
+
+    # Groups
+
+    @locked
+    def group_state(self, group_id: str, *, cursor: str | None = None) -> GroupState:
+        """Return what is known of one group, without its open batches."""
+        self._db.executescript(BY_GROUP)
+        number, state = self._group(group_id), GroupState(group_id)
+        state.cursor.durable = cursor
+        outcomes = self._db.execute(
+            "select run_id, lower(hex(key)), attempt, status from outcomes where grp = ?", (number,)
+        )
+        for run_id, key, attempt, status in outcomes:
+            state.add_ended(RunId(key, attempt), run_id=run_id, status=STATUS_NAMES[status])
+        receipts = self._db.execute("select lower(hex(key)), attempt, run_id from receipts where grp = ?", (number,))
+        for key, attempt, run_id in receipts:
+            state.add_receipt(Receipt(key, attempt, run_id, group_id))
+        state.waiting = self.waiting(group_id)
+        return state
+
+    @locked
+    def waiting(self, group_id: str) -> dict[RunId, int]:
+        """Return the group's unfinished runs that answer rows within the limit, and how many rows share each."""
+        self._derive()
+        found = self._db.execute(
+            """select lower(hex(r.key)), k.newest, r.rows from (
+                select key, attempt from receipts where grp = :grp
+                union select key, attempt from intents where grp = :grp
+            ) t join known k on k.key = t.key and k.newest = t.attempt and k.status is null
+            join runs r on r.key = t.key where r.row <= :last""",
+            {"grp": self._group(group_id), "last": self._last_row},
+        )
+        return {RunId(key, attempt): rows for key, attempt, rows in found}
+
+    @locked
+    def summarise_groups(self) -> list[dict[str, Any]]:
+        """Return what each group answered of this source: runs by status, and from when to when, in microseconds."""
+        found = self._db.execute(
+            """select g.name, count(*), sum(o.status = 0), sum(o.status > 0), min(o.at), max(o.at)
+            from (select key, attempt, grp, min(status) as status, at from outcomes group by key, attempt, grp) o
+            join groups g on g.number = o.grp join runs r on r.key = o.key
+            group by g.name order by g.number"""
+        )
+        names = ("group_id", "runs", "completed", "failed", "first", "last")
+        return [dict(zip(names, line, strict=True)) for line in found]
+
+    # Answers
+
+    @locked
+    def answers(self) -> list[tuple[int, int, int, int, int]]:
+        """Return of each distinct input, in the order of first rows: part, offset, status code, if it was sent, step.
+
+        The first three are of the newest answer, or else of the newest attempt's failure; -1 without either. The step
+        is the last `plan`'s; `AWAITED` beyond the limit.
+        """
+        self._derive()
+        return self._db.execute(
+            """select coalesce(k.part, -1), coalesce(k.offset, -1),
+            case when k.answered is not null then 0 else coalesce(k.status, -1) end, k.newest is not null,
+            coalesce(s.step, -2)
+            from runs r left join known k on k.key = r.key left join steps s on s.row = r.row order by r.row"""
+        ).fetchall()
+
+    def answers_by_part(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Yield each part with the (offset, row) of answers that rows take from it, in order, so many at a time."""
+        with self._lock:
+            self._derive()
+            found = self._db.execute(
+                "select k.part, k.offset, w.row from rows w join known k on k.key = w.key "
+                "where k.part is not null order by k.part, k.offset"
+            )
+            part = -1
+            lines: list[tuple[int, int]] = []
+            for number, offset, row in found:
+                if number != part or len(lines) == CHUNK:
+                    if lines:
+                        yield part, lines
+                    part, lines = number, []
+                lines.append((offset, row))
+            if lines:
+                yield part, lines
+
+
+def microseconds(ended: str | None, began: str | None) -> int | None:
+    """Return the first of two ISO 8601 times that there is as microseconds since 1970; None for what is no time."""
+    text = ended or began
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 10**6)

@@ -30,11 +30,11 @@ if _TYPE_CHECKING:
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._columns import citations, confidence, low_confidence
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
-    from parallel_frames._job._rows import Row
     from parallel_frames._job._handle import Enrichment, last
     from parallel_frames._job._lint import lint
     from parallel_frames._job._offline import offline
     from parallel_frames._job._preview import EnrichmentPlan
+    from parallel_frames._job._rows import Row
     from parallel_frames._service import Client
     from parallel_frames._ui import Report
 

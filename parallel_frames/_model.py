@@ -375,6 +375,6 @@ class OutgoingRun:
 
     input: bytes
     metadata: Mapping[str, Json]
-    id: RunId = RunId("", 0)
+    id: RunId = RunId("", 0)  # noqa: RUF009 - a tuple cannot change
     row: int = -1
     rows: int = 1

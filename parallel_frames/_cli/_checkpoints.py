@@ -100,14 +100,20 @@ def _describe(folder: Place) -> dict[str, Any]:
     """Return what a job's folder holds, with what a removal would lose."""
     from collections import Counter
 
-    from parallel_frames._checkpoint import is_being_written, last_used, peek_folder
+    from parallel_frames._checkpoint import is_being_written, last_used, read_header, read_patiently, recall_folder
+    from parallel_frames._state import Index
 
-    peek = peek_folder(folder)
-    if peek is None:
+    header = read_header(folder)
+    if header is None:
         return {"path": str(folder)}
-    header, held = peek.header, peek.remembered
-    newest = {(outcome.key, outcome.attempt): outcome.status for outcome in held.outcomes}
-    known = {outcome.run_id for outcome in held.outcomes}
+    index = Index()
+
+    def recall() -> Any:
+        index.forget_checkpoint()
+        return recall_folder(folder, index, repair=False)
+
+    recalled = read_patiently(recall)
+    groups = [index.group_state(group) for group in index.groups]
     return {
         "path": str(folder),
         "processor": header["job"].get("processor"),
@@ -117,9 +123,9 @@ def _describe(folder: Place) -> dict[str, Any]:
         "created_at": header["created_at"],
         "used_at": _moment(last_used(folder)),
         "groups": header["groups"],
-        "outcomes": dict(Counter(newest.values())),
-        "under_way": sum(receipt.run_id not in known for receipt in held.receipts),
-        "undecided": sum(len(intent.runs) for intent in held.intents),
+        "outcomes": dict(sum((Counter(group.statuses.values()) for group in groups), Counter[str]())),
+        "under_way": sum(len(group.awaited) for group in groups),
+        "undecided": sum(len(intent.runs) for intent in recalled.intents),
         "is_written": is_being_written(folder),
         "job": header["job"],
     }
@@ -150,7 +156,7 @@ def verify_command(path: str | None, *, json: bool) -> Exit:
 def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Put many small files together."""
     from parallel_frames._checkpoint import compact_job
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
 
     told = []
     for folder in _jobs(path, [] if job is None else [job]):
@@ -214,7 +220,7 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
 def _remove(going: Sequence[Place], *, yes: bool) -> set[str]:
     """Remove jobs, unless somebody says no; return which."""
     from parallel_frames._checkpoint import remove_job
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
 
     if not going:
         say("There is nothing to remove.")
@@ -232,7 +238,7 @@ def _remove(going: Sequence[Place], *, yes: bool) -> set[str]:
 
 def _loss(each: dict[str, Any]) -> str:
     """Return what would be lost with a job."""
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
     from parallel_frames._prices import price_of
 
     answers = sum(each["outcomes"].values())
@@ -256,7 +262,7 @@ def export_command(path: str, out: str, job: str | None, *, overwrite: bool, jso
     """
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._frames import check_target, write_frame
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
 
     if json and out == PIPE:
         raise click.UsageError("--json and the outcomes would both go to the standard output; name a file.")

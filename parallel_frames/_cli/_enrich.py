@@ -165,7 +165,7 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
 
 def _agree(plan: EnrichmentPlan) -> None:
     """Make sure that somebody wants to pay for what is to be sent."""
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
     from parallel_frames.errors import DeclinedError
 
     if not plan.to_send:
@@ -186,7 +186,7 @@ def _costs(cost: float | None) -> str:
 
 
 def _tell_done(done: Done, *, as_json: bool) -> None:
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
 
     if as_json:
         _show_done(done)

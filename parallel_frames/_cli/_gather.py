@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from parallel_frames._cli._lines import is_whole
 from parallel_frames._clock import Backoff
 from parallel_frames._engine import list_patiently
-from parallel_frames._job._attrs import counted
+from parallel_frames._job._summary import counted
 from parallel_frames._model import TERMINAL, OtherEvent, RunEvent
 from parallel_frames.errors import RateLimitError, RejectedError, UnavailableError
 

@@ -33,7 +33,7 @@ def _client(said: dict[str, Any]) -> Client:
 @with_options(*SERVICE, JSON)
 def status_command(group_id: str, *, watch: bool, every: float, json: bool, **said: Any) -> None:
     """Say how a group stands: its runs by status, its address, its metadata."""
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
     from parallel_frames._runtime import run_from_anywhere
 
     client = _client(said)
@@ -91,7 +91,7 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
     """
     from parallel_frames._cli._gather import gather_runs
     from parallel_frames._cli._lines import open_lines
-    from parallel_frames._job._attrs import counted
+    from parallel_frames._job._summary import counted
     from parallel_frames._runtime import run_from_anywhere
 
     if last_event_id is not None and not follow:

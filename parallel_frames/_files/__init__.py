@@ -1,12 +1,8 @@
 """Parquet to Parquet: what does not fit memory, and jobs that run for days.
 
-`enrich_parquet` does for a file what `enrich` does for a frame, with the same keys, the same checkpoint and the same
-rules of paying once. Its rooms: where data lies (`_address`), reading it (`_source`, `_columns`, `_text`, `_csv`,
-`_json`, `_batches`, `_frames`), what is asked of it (`_ask`, `_rows`), what is known of its rows (`_index`, with
-`_tables`, filled by `_recall`), what is to be done about them (`_agenda`), the network (`_look` with `_seek`,
-`_windows`; `_ledgers`, `_views`), answers in the order of the rows (`_gather`), writing (`_types`, `_write`, `_target`,
-`_manifest`), putting that in its place (`_publish`), and where things lie meanwhile (`_temporary`). `_job`, `_send` and
-`_finish` put them together.
+A file is one more source and sink of the same job: the runner, the engine, the index and the store are those of frames.
+What is a file's own is here: reading rows in batches (`FileSource`), bringing answers into the order of the rows
+(`RowOrderReader`), and putting a target into its place, whole or not at all.
 """
 
 from __future__ import annotations
@@ -14,28 +10,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._checkpoint import read_header, read_patiently, read_stale
-from parallel_frames._files._address import find_address
-from parallel_frames._files._finish import raise_for_failures, told_of_stored, write_target
-from parallel_frames._files._job import afford, folder_of, opened, prepared, refuse_strangers
-from parallel_frames._files._publish import place_for, probe
-from parallel_frames._files._rows import read_work
-from parallel_frames._files._send import send_and_wait
+import pyarrow as pa
+
+from parallel_frames._files._address import MANIFEST, find_address
+from parallel_frames._files._manifest import make_manifest, text_of
+from parallel_frames._files._prepare import prepare_file
+from parallel_frames._files._publish import place_for, probe, whole_target
+from parallel_frames._files._rows import FileSource
 from parallel_frames._files._source import open_source
-from parallel_frames._files._temporary import told_if_full
-from parallel_frames._job._preview import EnrichmentPlan, dialect_of, first_body
-from parallel_frames._prices import expected_seconds
-from parallel_frames.errors import InputError
+from parallel_frames._files._target import check_checkpoint
+from parallel_frames._files._temporary import disk_full_as_target_error
+from parallel_frames._files._types import as_type, target_schema
+from parallel_frames._job._attrs import write_attrs
+from parallel_frames._job._checkpoints import job_folder
+from parallel_frames._job._handle import Enrichment, failures
+from parallel_frames._job._offline import choose_destination
+from parallel_frames._job._options import make_call
+from parallel_frames._job._preview import EnrichmentPlan, preview
+from parallel_frames._job._runner import JobRunner
+from parallel_frames._runtime import run_from_anywhere
+from parallel_frames.errors import EnrichmentError, InputError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
-    from datetime import timedelta
     from typing import Unpack
 
-    from parallel_frames._checkpoint import Place
-    from parallel_frames._files._job import Job
-    from parallel_frames._job._options import EnrichOptions
+    from parallel_frames._files._address import Address
+    from parallel_frames._files._prepare import PreparedFile
+    from parallel_frames._job._options import Call, EnrichOptions
+    from parallel_frames._job._runner import Results
 
 ROWS_PER_FILE: Final = 1_000_000
 
@@ -89,8 +93,6 @@ def enrich_parquet(
     schema: object,
     *,
     overwrite: bool = False,
-    provenance: bool = False,
-    older_than: float | str | timedelta | None = None,
     rows_per_file: int = ROWS_PER_FILE,
     wait: bool = True,
     **options: Unpack[EnrichOptions],
@@ -115,11 +117,6 @@ def enrich_parquet(
         What to find out.
     overwrite : bool, default False
         Replace a target that exists, once everything is written.
-    provenance : bool, default False
-        Add ``parallel_run_id``, ``parallel_group_id`` and ``parallel_answered_at`` to each row.
-    older_than : str, float or timedelta, optional
-        Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds. Where that failed, the row
-        counts as old as the failure.
     rows_per_file : int, default 1,000,000
         The size of a part.
     wait : bool, default True
@@ -127,9 +124,9 @@ def enrich_parquet(
     **options
         As for `enrich`: ``processor``, ``inputs``, ``input_schema``, ``where`` (``"missing"``, ``"failed"``, or a
         function that is given batches of rows), ``limit``, ``checkpoint`` (default: ``<target>.ckpt``),
-        ``on_mismatch``, ``refresh``, ``retry_failed``, ``dedupe``, ``basis``, ``status``, ``prefix``, ``if_exists``,
-        ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``, ``options``,
-        ``progress``, ``client``.
+        ``on_mismatch``, ``refresh``, ``older_than``, ``retry_failed``, ``dedupe``, ``basis``, ``status``, ``prefix``,
+        ``if_exists``, ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``, ``options``,
+        ``group_id``, ``provenance``, ``progress``, ``on_row``, ``client``.
 
     Returns
     -------
@@ -176,35 +173,102 @@ def enrich_parquet(
             "would not find it, and pay again."
         )
     if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
-        raise InputError(f"rows_per_file={rows_per_file!r} is no number of rows.")
+        raise InputError(f"rows_per_file={rows_per_file!r} must be a number of rows, 1 or more.")
     address = None
     if target is not None:
         address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
-    found = open_source(source)
-    preparing = prepared(found, target, schema, options, older_than=older_than, provenance=provenance, for_sending=True)
-    stored: list[Place] = []
-    with told_if_full(lambda: told_of_stored(stored)), preparing as job:
-        if address is not None:
-            probe(address)
-        with opened(job) as store:
-            stored.append(store.folder)
-            send_and_wait(job, store, wait=wait)
-            statuses: dict[str, int] = {}
-            manifest = None
-            if wait and address is not None:
-                statuses, manifest = write_target(job, store, address, overwrite=overwrite, rows_per_file=rows_per_file)
-                raise_for_failures(job, statuses, target=address.shown)
-            cost = job.asked.price.of(job.count().sent)
-            return EnrichedParquet(
-                target=address.shown if wait and address is not None else None,
-                rows=job.index.rows,
-                counts=statuses,
-                cost=None if cost is None else float(cost),
-                group_ids=tuple(store.groups),
-                checkpoint=str(store.folder),
-                manifest=manifest,
-                simulated=job.simulated,
+    runner, rows = _prepare(source, target, schema, options)
+    runner.destination = choose_destination(rows.prepared.call.client)
+    if address is not None:
+        probe(address)
+    job = _FileJob(runner, rows.file, address if wait else None, overwrite=overwrite, rows_per_file=rows_per_file)
+    enrichment = Enrichment(runner, deliver=job.deliver)
+    with disk_full_as_target_error(job.safe):
+        if wait:
+            done: EnrichedParquet = run_from_anywhere(enrichment._run)
+            return done
+        run_from_anywhere(enrichment._send)
+        return job.result({}, manifest=None)
+
+
+def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[JobRunner, FileSource]:
+    """Return a job whose source is opened: everything that can be decided before its rows are read."""
+    options = dict(options)
+    if target is not None:
+        options.setdefault("checkpoint", f"{str(target).rstrip('/')}.ckpt")
+    call: Call = make_call(options)
+    opened = open_source(source)
+    rows = FileSource(prepare_file(opened, schema, call))
+    if call.checkpoint != "auto":
+        place = None if target is None else find_address(target, what="target")
+        check_checkpoint(call.checkpoint, opened.address, place)
+    return JobRunner(rows), rows
+
+
+@dataclass(slots=True)
+class _FileJob:
+    """Where the answers of a file's job go."""
+
+    runner: JobRunner
+    file: PreparedFile
+    target: Address | None
+    overwrite: bool
+    rows_per_file: int
+
+    def deliver(self, results: Results) -> EnrichedParquet:
+        """Write the target and its manifest, and return what was written, or raise where failures are to raise."""
+        if self.target is None:
+            return self.result({}, manifest=None)
+        runner, file, prepared = self.runner, self.file, self.file.prepared
+        counts: dict[str, int] = {}
+        attrs: dict[Any, Any] = write_attrs(
+            prepared.frame.copy(), prepared.frame, layout=prepared.layout, facts=runner.facts({}), made=file.added
+        ).attrs
+        attrs = {str(name): value for name, value in attrs.items()}
+        schema = target_schema(file.source, file.added, rows=results.index.rows, attrs=attrs)
+        with whole_target(self.target, schema, rows_per_file=self.rows_per_file, overwrite=self.overwrite) as writer:
+            for _, table, statuses, _ in FileSource(file).tables(results, prepared.layout, file.added):
+                columns = [as_type(table.column(column.name), column.type) for column in schema]
+                writer.write(pa.table(columns, schema=schema))
+                for word, rows in statuses.items():
+                    counts[word] = counts.get(word, 0) + rows
+            manifest = make_manifest(
+                file, results.index, counts=counts, checkpoint=self.checkpoint, simulated=runner.simulated
             )
+            writer.manifest = text_of(manifest)
+        if problems := failures(counts, on_error=prepared.call.on_error):
+            raise EnrichmentError(
+                f"{problems} of {results.index.rows} rows; everything is stored, and {self.target.shown} is written. "
+                "Run the same call again to try failed rows again."
+            )
+        return self.result(counts, manifest=f"{self.target.shown.rstrip('/')}{MANIFEST}")
+
+    def result(self, counts: Mapping[str, int], *, manifest: str | None) -> EnrichedParquet:
+        """Return what was written."""
+        status = self.runner.status()
+        cost = self.file.prepared.price.of(status.sent)
+        return EnrichedParquet(
+            target=None if manifest is None or self.target is None else self.target.shown,
+            rows=status.rows,
+            counts=dict(counts),
+            cost=None if cost is None else float(cost),
+            group_ids=self.runner.group_ids,
+            checkpoint=self.checkpoint,
+            manifest=manifest,
+            simulated=self.runner.simulated,
+        )
+
+    @property
+    def checkpoint(self) -> str:
+        """The job's folder, whether or not it was opened."""
+        destination = self.runner.destination or choose_destination(self.file.prepared.call.client)
+        return self.runner.checkpoint or str(job_folder(self.file.prepared, destination, runs=0))
+
+    def safe(self) -> str:
+        """Return what is safe where the index, which knows more, can no longer be asked."""
+        if self.runner.checkpoint is None:
+            return "Nothing was sent."
+        return f"Every answer that came is safe in {self.runner.checkpoint}."
 
 
 def plan_parquet(
@@ -212,14 +276,13 @@ def plan_parquet(
     schema: object,
     *,
     target: str | os.PathLike[str] | None = None,
-    older_than: float | str | timedelta | None = None,
     **options: Unpack[EnrichOptions],
 ) -> EnrichmentPlan:
     """Say what `enrich_parquet` would do and cost with these arguments. It sends nothing, and needs no key.
 
     Parameters
     ----------
-    source, schema, target, older_than, **options
+    source, schema, target, **options
         As for `enrich_parquet`; `target` only says which checkpoint is looked at.
 
     Returns
@@ -240,45 +303,5 @@ def plan_parquet(
     >>> plan.runs, plan.duplicates, plan.cost
     (2, 1, 0.05)
     """
-    with prepared(source, target, schema, options, older_than=older_than, for_sending=False) as job:
-        folder = folder_of(job)
-        header = read_header(folder) or {}
-        read_patiently(lambda: job.recall(folder, repair=False))
-        refuse_strangers(job, folder, header)
-        if job.call.refresh:
-            job.index.begin_refresh((read_stale(folder) or {}).items())
-        return _preview(job, header, checkpoint=str(folder))
-
-
-def _preview(job: Job, header: Mapping[str, Any], *, checkpoint: str) -> EnrichmentPlan:
-    counts, price, client = job.count(), job.asked.price, job.destination.client
-    job.agenda.plan_work()
-    dialect = dialect_of(header, client.api)
-    first = next(read_work(job.asked, job.agenda, at_once=1), None)
-    cost, spent = price.of(counts.to_send), price.of(counts.sent)
-    seconds = expected_seconds(price, runs=counts.to_send, max_per_minute=client.max_per_minute)
-    afford(job, counts)
-    return EnrichmentPlan(
-        rows=counts.rows,
-        chosen=counts.chosen,
-        skipped=counts.skipped,
-        runs=counts.runs,
-        duplicates=counts.chosen - counts.skipped - counts.runs,
-        answered=counts.answered,
-        awaited=counts.awaited,
-        left_out=counts.left_out,
-        to_send=counts.to_send,
-        processor=job.call.processor,
-        price_per_run=None if price.per_run is None else float(price.per_run),
-        cost=None if cost is None else float(cost),
-        prices_as_of=price.as_of,
-        spent=None if spent is None else float(spent),
-        seconds=seconds if counts.to_send else 0.0,
-        max_per_minute=client.max_per_minute,
-        sends=job.asked.selection.names,
-        findings=job.asked.findings,
-        checkpoint=checkpoint,
-        simulated=job.destination.block is not None,
-        method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
-        payload=None if first is None else first_body(first[0], header, dialect, (0, first[1][0].attempt)),
-    )
+    _, rows = _prepare(source, target, schema, options)
+    return preview(rows)

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 from pyarrow import feather
 
-from parallel_frames._checkpoint import read_part
 from parallel_frames._model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from parallel_frames._checkpoint import Place as Folder
-    from parallel_frames._files._index import Index
+    from parallel_frames._state import Index
+    from parallel_frames._state._answers import ReadPart
 
 BUCKET_ROWS: Final = 20_000
 BUFFER_BYTES: Final = 48 * 2**20
@@ -36,24 +35,21 @@ def _row(answer: tuple[int, Outcome]) -> int:
     return answer[0]
 
 
-class Gathered:
+class RowOrderReader:
     """Every row's answer, in the order of the rows.
 
     Parameters
     ----------
-    place : Path
+    read : callable
+        Returns columns of a part of the store, or None where the part is damaged: its rows have no answer then.
+    folder : Path
         An empty folder for what does not fit memory.
     basis : bool
         Whether evidence is wanted; it is most of an answer.
-
-    Attributes
-    ----------
-    lost : list of str
-        Parts that turned out damaged: they were set aside, and nothing of them is gathered.
     """
 
-    def __init__(self, index: Index, folder: Folder, *, place: Path, basis: bool) -> None:
-        self._place = place
+    def __init__(self, index: Index, read: ReadPart, *, folder: Path, basis: bool) -> None:
+        self._folder = folder
         self._columns = [name for name in COLUMNS if basis or name != "basis"]
         self._buffers: defaultdict[int, list[pa.Table]] = defaultdict(list)
         self._bytes = 0
@@ -61,14 +57,10 @@ class Gathered:
         self._numbers = itertools.count()
         self._bucket = -1
         self._answers: list[tuple[int, Outcome]] = []
-        self.lost: list[str] = []
         part, table = -1, None
         for number, lines in index.answers_by_part():
             if number != part:
-                path = folder / "outcomes" / f"{number:06d}.parquet"
-                part, table = number, read_part(path, columns=self._columns)
-                if table is None:
-                    self.lost.append(path.name)
+                part, table = number, read(number, self._columns)
             if table is not None:
                 self._take(table, lines)
 
@@ -87,7 +79,7 @@ class Gathered:
 
     def _spill(self) -> None:
         for bucket, tables in self._buffers.items():
-            path = self._place / f"{bucket}-{next(self._numbers)}.arrow"
+            path = self._folder / f"{bucket}-{next(self._numbers)}.arrow"
             feather.write_feather(pa.concat_tables(tables), path, compression="lz4")
             self._files[bucket].append(path)
         self._buffers.clear()

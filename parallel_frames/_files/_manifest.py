@@ -1,4 +1,4 @@
-"""What stands beside a target: where its answers came from, when, at what price, to which question."""
+"""The manifest next to a target: where its answers came from, when, at what price, to which question."""
 
 from __future__ import annotations
 
@@ -8,48 +8,50 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from parallel_frames._files._address import MANIFEST
+from parallel_frames._job._summary import iso_time
 from parallel_frames.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from parallel_frames._files._address import Address
-    from parallel_frames._files._agenda import Counts
-    from parallel_frames._files._ask import Asked
-    from parallel_frames._files._index import Index
+    from parallel_frames._files._prepare import PreparedFile
     from parallel_frames._model import Json
+    from parallel_frames._state import Index
 
 
 def make_manifest(
-    asked: Asked, index: Index, counts: Counts, *, statuses: Mapping[str, int], checkpoint: str, simulated: bool
+    file: PreparedFile, index: Index, *, counts: Mapping[str, int], checkpoint: str, simulated: bool
 ) -> dict[str, Json]:
-    """Return the manifest, JSON-safe and without secrets."""
-    price = asked.price
-    cost = price.of(counts.sent)
+    """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status."""
+    source, prepared, status = file.source, file.prepared, index.plan()
+    price = prepared.price
+    cost = price.of(status.sent)
     return {
         "library": f"parallel_frames {version('parallel-frames')}",
         "written_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "simulated": simulated,
         "source": {
-            "address": asked.source.shown,
+            "address": source.shown,
             "files": [
-                {"path": each.path, "bytes": each.size, "modified_at": time_of(each.modified, per_second=10**9)}
-                for each in asked.source.files
+                {"path": facts.path, "bytes": facts.size, "modified_at": time_of(facts.modified, per_second=10**9)}
+                for facts in source.files
             ],
         },
-        "rows": counts.rows,
-        "rows_by_status": dict(statuses),
-        "sends": list(asked.selection.names),
-        "schema": dict(asked.schema.wire),
-        "processor": asked.call.processor,
-        "job": asked.job.hash,
-        "runs": counts.runs,
-        "runs_sent": counts.sent,
+        "rows": status.rows,
+        "rows_by_status": dict(counts),
+        "sends": list(prepared.selection.names),
+        "schema": dict(prepared.schema.wire),
+        "processor": prepared.call.processor,
+        "job": prepared.job.hash,
+        "runs": status.runs,
+        "runs_sent": status.sent,
         "price_per_run": None if price.per_run is None else float(price.per_run),
         "prices_as_of": price.as_of,
         "cost": None if cost is None else float(cost),
         "groups": [
-            {**group, "first": time_of(group["first"]), "last": time_of(group["last"])} for group in index.by_group()
+            {**group, "first": time_of(group["first"]), "last": time_of(group["last"])}
+            for group in index.summarise_groups()
         ],
         "checkpoint": checkpoint,
     }
@@ -57,9 +59,7 @@ def make_manifest(
 
 def time_of(moment: int | None, *, per_second: int = 10**6) -> str | None:
     """Return a moment that is counted since 1970 as ISO 8601."""
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment / per_second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else iso_time(moment, per_second=per_second)
 
 
 def text_of(manifest: Mapping[str, Any]) -> bytes:

@@ -1,175 +1,256 @@
-"""Rows as runs: the same keys as a frame's rows have, so that a frame's checkpoint serves a file and a file's a frame.
+"""The rows of a file as a `RowSource`, with the same keys as a frame's rows, so that each serves the other's checkpoint.
 
-The source is read once for the keys of all rows, and again, a part at a time, for what is to be sent; a row that sends
-something else by then stops the job.
+The source is read once for the keys of all rows, again, a batch at a time, for what is to be sent, and a last time to
+be written with its answers; a row that sends something else by then stops the job.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from parallel_frames._columns import merge_outcomes
 from parallel_frames._files._frames import frame_of, take
-from parallel_frames._files._types import at_risk, check_values, output_types, provenance_types
+from parallel_frames._files._gather import RowOrderReader
+from parallel_frames._files._temporary import temporary_folder
+from parallel_frames._files._types import PROVENANCE, as_type, at_risk, check_values, output_types
 from parallel_frames._inputs import make_keys, render_inputs
-from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._job._plan import make_plan
-from parallel_frames._model import Plan
+from parallel_frames._job._row_filter import choose_rows
+from parallel_frames._job._source import SAMPLES, Piece, outgoing_run
+from parallel_frames._model import OUTSIDE, SKIPPED, Plan
+from parallel_frames._state import Answers
 from parallel_frames.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import pyarrow as pa
+    from parallel_frames._columns import Layout, Merged
+    from parallel_frames._files._prepare import PreparedFile
+    from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._runner import Results
+    from parallel_frames._model import Outcome, OutgoingRun
+    from parallel_frames._state import Index, Step
 
-    from parallel_frames._files._agenda import Agenda, Work
-    from parallel_frames._files._ask import Asked
-    from parallel_frames._files._index import Index
+    RowRuns = np.ndarray[Any, np.dtype[np.int64]]
 
-
-def _plan_rows(
-    asked: Asked, df: pd.DataFrame, *, occurrences: Callable[[list[str | None]], list[int]], chosen: Any = None
-) -> Plan:
-    """Return the runs of some rows; `occurrences` tells by their shared keys which of the equal rows each is."""
-    return make_plan(
-        df,
-        asked.job,
-        selection=asked.selection,
-        chosen=chosen,
-        dedupe=asked.call.dedupe,
-        occurrences=lambda canonicals: occurrences(make_keys(canonicals, asked.job.hash)),
-        metadata=asked.call.metadata,
-    )
+FEW_ROWS: Final = 1_000
 
 
-def _plan_again(asked: Asked, index: Index, batch: pa.RecordBatch, start: int, known: Mapping[int, str]) -> Plan:
-    """Return the runs of some rows of a batch, which were planned before and have these keys.
+class FileSource:
+    """The rows of a file.
 
-    Raises
-    ------
-    SourceError
-        One of them sends something else now.
+    Attributes
+    ----------
+    file : PreparedFile
+    first_runs : list of OutgoingRun
+        A few runs, the first ones; known after `scan`.
     """
-    df = frame_of(take(batch, [row - start for row in known]), 0)
-    df.index = pd.Index(list(known))
-    plan = _plan_rows(asked, df, occurrences=lambda _: index.occurrences_of(known))
-    if list(plan.keys) != list(known.values()):
-        raise changed(asked)
-    return replace(plan, positions=list(known))
 
+    def __init__(self, file: PreparedFile) -> None:
+        self.file = file
+        self.first_runs: list[OutgoingRun] = []
 
-def scan_rows(asked: Asked, index: Index) -> Plan | None:
-    """Read the whole source once and put each row's key into the index; return the first batch with runs."""
-    first: Plan | None = None
-    types = output_types(asked.schema, asked.layout) | (provenance_types(asked.call.prefix) if asked.provenance else {})
-    for start, batch in asked.source.batches([*asked.columns, *at_risk(asked.source.schema, types)]):
-        check_values(batch, types, start=start, shown=asked.source.shown)
-        df = frame_of(batch.select(list(asked.columns)), start)
-        chosen = choose_rows(df, asked.call.where, layout=asked.layout)
-        plan = _plan_rows(asked, df, occurrences=partial(index.count_equals, start), chosen=chosen)
-        if first is None and plan.keys:
-            first = replace(plan, positions=[start + at for at in plan.positions])
-        index.add_rows(start, plan)
-    index.find_distinct()
-    return first
+    @property
+    def prepared(self) -> PreparedCall:
+        """The call."""
+        return self.file.prepared
 
+    def label(self, row: int) -> int:
+        """Return the number of a row, which is what a file has for an index."""
+        return row
 
-def no_rows(asked: Asked) -> Plan:
-    """Return the job's plan for no rows."""
-    return Plan(asked.job, [], [], [], [], None, pd.RangeIndex(0).to_numpy(dtype="int64"), asked.selection.names)
+    # Runs
 
+    def scan(self, index: Index) -> None:
+        """Read the whole source once, and put the key of each row into the index."""
+        source, added = self.file.source, self.file.added
+        for start, batch in source.batches([*self.file.columns, *at_risk(source.schema, added)]):
+            check_values(batch, added, start=start, shown=source.shown)
+            df = frame_of(batch.select(list(self.file.columns)), start)
+            chosen = choose_rows(df, self.prepared.call.where, layout=self.prepared.layout)
+            plan = self._plan(df, occurrences=partial(index.count_equals, start), chosen=chosen)
+            if not self.first_runs:
+                first = replace(plan, positions=[start + row for row in plan.positions])
+                self.first_runs = [outgoing_run(first, entry) for entry in range(min(SAMPLES, len(plan.keys)))]
+            index.add_rows(start, plan.keys, plan.row_runs.tolist())
+        index.end_rows()
 
-def plan_open(asked: Asked, index: Index, runs: Sequence[tuple[str, int, int]], *, inputs: set[str]) -> Plan:
-    """Return a plan of runs (key, first row, rows) that were sent before; `inputs` names those to be read again."""
-    wanted = {row: key for key, row, _ in runs if key in inputs}
-    sent = _read_inputs(asked, index, wanted) if wanted else {}
-    return replace(
-        no_rows(asked),
-        keys=[key for key, _, _ in runs],
-        inputs=[sent.get(row, b"") for _, row, _ in runs],
-        positions=[row for _, row, _ in runs],
-        labels=[str(row) for _, row, _ in runs],
-        metadata=None,
-        row_runs=pd.RangeIndex(len(runs)).to_numpy(dtype="int64"),
-    )
+    def read(self, index: Index) -> Iterator[list[OutgoingRun]]:
+        """Read the source again, and yield what the index planned to send, a batch at a time.
 
+        Raises
+        ------
+        SourceError
+            A row sends something else than when it was read first.
+        """
+        last = index.last_step()
+        for start, batch in self.file.source.batches(self.file.columns) if last >= 0 else ():
+            if start > last:
+                return
+            if steps := index.steps_between(start, start + batch.num_rows):
+                yield self._runs_of(index, batch, start, steps)
 
-def _read_inputs(asked: Asked, index: Index, wanted: Mapping[int, str]) -> dict[int, bytes]:
-    """Return what rows send, by their number."""
-    found: dict[int, bytes] = {}
-    for start, batch in asked.source.batches(asked.columns):
-        here = {row: wanted[row] for row in sorted(wanted) if start <= row < start + batch.num_rows}
-        if here:
-            found |= dict(zip(here, _plan_again(asked, index, batch, start, here).inputs, strict=True))
-        if start + batch.num_rows > max(wanted):
-            break
-    return found
+    def find(self, index: Index, steps: Sequence[Step]) -> list[OutgoingRun]:
+        """Read the source again up to the last of these steps, and return their runs."""
+        runs: list[OutgoingRun] = []
+        for start, batch in self.file.source.batches(self.file.columns):
+            here = [step for step in steps if start <= step.row < start + batch.num_rows]
+            if here:
+                runs += self._runs_of(index, batch, start, here)
+            if start + batch.num_rows > steps[-1].row:
+                break
+        return runs
 
+    def _plan(
+        self, df: pd.DataFrame, *, occurrences: Callable[[list[str | None]], list[int]], chosen: Any = None
+    ) -> Plan:
+        """Return the runs of some rows; `occurrences` says by their shared keys which of the equal rows each is."""
+        job, call = self.prepared.job, self.prepared.call
+        return make_plan(
+            df,
+            job,
+            selection=self.prepared.selection,
+            chosen=chosen,
+            dedupe=call.dedupe,
+            occurrences=lambda canonicals: occurrences(make_keys(canonicals, job.hash)),
+            metadata=call.metadata,
+        )
 
-def check_same(asked: Asked, index: Index, batch: pa.RecordBatch, start: int, known: Mapping[int, str | None]) -> None:
-    """Raise SourceError where a row of a batch does not send what it sent when the source was first read.
+    def _runs_of(self, index: Index, batch: pa.RecordBatch, start: int, steps: Sequence[Step]) -> list[OutgoingRun]:
+        """Return the runs of these steps, whose rows are in the batch."""
+        rows = [step.row for step in steps]
+        df = frame_of(take(batch, [row - start for row in rows]), 0)
+        df.index = pd.Index(rows)
+        plan = self._plan(df, occurrences=lambda _: index.occurrences_of(rows))
+        if list(plan.keys) != [step.key for step in steps]:
+            raise self._changed()
+        plan = replace(plan, positions=rows)
+        return [outgoing_run(plan, entry, step) for entry, step in enumerate(steps)]
 
-    A file may change without a change of its size and time; an answer must not land beside another row.
-    """
-    if known:
-        df = frame_of(take(batch.select(list(asked.columns)), [row - start for row in known]), 0)
-        rendered = render_inputs(df, asked.selection)
-        numbers = None if asked.call.dedupe else index.occurrences_of(known)
-        keys = make_keys(rendered.canonical, asked.job.hash, dedupe=asked.call.dedupe, occurrences=numbers)
+    def _check_same(self, index: Index, batch: pa.RecordBatch, start: int, known: Mapping[int, str | None]) -> None:
+        """Raise SourceError where a row of a batch does not send what it sent when the source was first read.
+
+        A file may change without a change of its size and time; an answer must not land on another row.
+        """
+        if not known:
+            return
+        df = frame_of(take(batch.select(list(self.file.columns)), [row - start for row in known]), 0)
+        rendered = render_inputs(df, self.prepared.selection)
+        dedupe = self.prepared.call.dedupe
+        numbers = None if dedupe else index.occurrences_of(known)
+        keys = make_keys(rendered.canonical, self.prepared.job.hash, dedupe=dedupe, occurrences=numbers)
         if keys != list(known.values()):
-            raise changed(asked)
+            raise self._changed()
 
+    def _changed(self) -> SourceError:
+        shown = self.file.source.shown
+        return SourceError(
+            f"{shown} changed while the job ran: its rows do not send what they sent when it began. Nothing was "
+            "written to the target. Run the same call again: what is answered is kept, and only inputs that are new "
+            "are paid.",
+            path=shown,
+        )
 
-def changed(asked: Asked) -> SourceError:
-    """Return the error for a source whose rows are not what they were."""
-    return SourceError(
-        f"{asked.source.shown} changed while the job ran: its rows do not send what they sent when it began. Nothing "
-        "was written to the target. Run the same call again: what is answered is kept, and only inputs that are new "
-        "are paid.",
-        path=asked.source.shown,
-    )
+    # Answers
 
+    def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
+        """Yield all rows with their new columns as frames, some at a time: for what is known to fit memory."""
+        types = output_types(self.prepared.schema, layout) | self.file.added
+        for start, table, counts, asked in self.tables(results, layout, types):
+            yield Piece(frame_of(table, start), counts, asked)
 
-def read_work(asked: Asked, agenda: Agenda, *, at_once: int) -> Iterator[tuple[Plan, list[Work]]]:
-    """Read the source again and yield what is to be sent, in its order, so many runs at a time.
+    def tables(
+        self, results: Results, layout: Layout, types: Mapping[str, pa.DataType]
+    ) -> Iterator[tuple[int, pa.Table, Mapping[str, int], np.ndarray[Any, np.dtype[np.bool_]]]]:
+        """Yield each batch of the source with its new columns, and its first row, its asked rows by status and mask.
 
-    Raises
-    ------
-    SourceError
-        A row sends something else than when it was read first.
-    """
-    last = agenda.last_work()
-    plans: list[Plan] = []
-    works: list[Work] = []
-    batches = asked.source.batches(asked.columns) if last >= 0 else iter(())
-    for start, batch in batches:
-        if start > last:
-            break
-        work = agenda.work_between(start, start + batch.num_rows)
-        for at in range(0, len(work), at_once):
-            part = work[at : at + at_once]
-            if len(works) + len(part) > at_once and works:
-                yield _join(plans), works
-                plans, works = [], []
-            plans.append(_plan_again(asked, agenda.index, batch, start, {each.row: each.key for each in part}))
-            works += part
-    if works:
-        yield _join(plans), works
+        Raises
+        ------
+        SourceError
+            The rows are not what they were when they were asked about.
+        """
+        index, rows = results.index, 0
+        with temporary_folder() as folder:
+            wants_basis = bool(layout.evidence or layout.basis)
+            answers = RowOrderReader(index, results.read, folder=folder, basis=wants_basis)
+            for start, batch in self.file.source.batches():
+                rows += batch.num_rows
+                known = answers.between(start, start + batch.num_rows)
+                columns = {name: batch.column(name) for name in batch.schema.names}
+                merged, row_runs, outcomes = self._merge(index, batch, start, known, layout=layout, types=types)
+                for label in layout.all:
+                    columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
+                if self.prepared.call.provenance:
+                    columns |= self._provenance(batch, row_runs, outcomes)
+                yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
+        if rows != index.rows:
+            raise self._changed()
 
+    def _merge(
+        self,
+        index: Index,
+        batch: pa.RecordBatch,
+        start: int,
+        known: Mapping[int, Outcome],
+        *,
+        layout: Layout,
+        types: Mapping[str, pa.DataType],
+    ) -> tuple[Merged, RowRuns, list[Outcome | None]]:
+        """Return a batch's new columns, which run each row has, and the runs' outcomes."""
+        asked = index.rows_between(start, start + batch.num_rows)
+        self._check_same(index, batch, start, {row: key for row, key, _ in asked})
+        keys = [key for _, key, _ in asked if key is not None]
+        outcomes = [known.get(row) for row, key, _ in asked if key is not None]
+        sent = {key for _, key, was_sent in asked if was_sent and key is not None}
+        row_runs = np.full(batch.num_rows, OUTSIDE, dtype=np.int64)
+        entry = 0
+        for row, key, _ in asked:
+            row_runs[row - start] = SKIPPED if key is None else entry
+            entry += key is not None
+        unused = [0] * len(keys)
+        plan = Plan(self.prepared.job, keys, [], unused, [None] * len(keys), None, row_runs, ())
+        existing = [name for name in batch.schema.names if name in types]
+        merged = merge_outcomes(
+            self._existing(batch, start, existing, types),
+            plan,
+            self.prepared.schema,
+            answers=Answers.of(outcomes),
+            is_sent=sent.__contains__,
+            layout=layout,
+            dtype_backend="pyarrow",
+        )
+        return merged, row_runs, outcomes
 
-def _join(plans: Sequence[Plan]) -> Plan:
-    if len(plans) == 1:
-        return plans[0]
-    keys = [key for plan in plans for key in plan.keys]
-    return replace(
-        plans[0],
-        keys=keys,
-        inputs=[sent for plan in plans for sent in plan.inputs],
-        positions=[row for plan in plans for row in plan.positions],
-        labels=[label for plan in plans for label in plan.labels],
-        metadata=None if plans[0].metadata is None else [each for plan in plans for each in plan.metadata or ()],
-        row_runs=pd.RangeIndex(len(keys)).to_numpy(dtype="int64"),
-    )
+    @staticmethod
+    def _existing(
+        batch: pa.RecordBatch, start: int, names: Sequence[str], types: Mapping[str, pa.DataType]
+    ) -> pd.DataFrame:
+        """Return the columns that answers are merged into, in the answers' own types."""
+        if not names:
+            return pd.DataFrame(index=pd.RangeIndex(start, start + batch.num_rows))
+        return frame_of(pa.table({name: as_type(batch.column(name), types[name]) for name in names}), start)
+
+    def _provenance(
+        self, batch: pa.RecordBatch, row_runs: RowRuns, outcomes: Sequence[Outcome | None]
+    ) -> dict[str, Any]:
+        """Return which run of which group answered each row, and when; rows without an answer keep what they had."""
+        prefix = f"{self.prepared.call.prefix}parallel_"
+        of_rows = [outcomes[entry] if entry >= 0 else None for entry in row_runs.tolist()]
+        times = pd.to_datetime(
+            pd.Series([outcome.modified_at if outcome else None for outcome in of_rows], dtype=object),
+            utc=True, errors="coerce", format="ISO8601",
+        )  # fmt: skip
+        made = {
+            f"{prefix}run_id": pa.array([outcome.run_id if outcome else None for outcome in of_rows], pa.string()),
+            f"{prefix}group_id": pa.array([outcome.group_id if outcome else None for outcome in of_rows], pa.string()),
+            f"{prefix}answered_at": pa.Array.from_pandas(times.dt.as_unit("us")).cast(PROVENANCE["answered_at"]),
+        }
+        had = {name: as_type(batch.column(name), self.file.added[name]) for name in made if name in batch.schema.names}
+        return made | {name: pc.call_function("coalesce", [made[name], old]) for name, old in had.items()}

@@ -51,7 +51,7 @@ def _sweep(place: Path) -> None:
 
 
 @contextmanager
-def told_if_full(safe: Callable[[], str]) -> Iterator[None]:
+def disk_full_as_target_error(safe: Callable[[], str]) -> Iterator[None]:
     """Have a full directory for temporary files named as such.
 
     Raises

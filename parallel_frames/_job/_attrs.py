@@ -14,7 +14,7 @@ from parallel_frames._columns import BASIS_COLUMN, ERROR_COLUMN, STATUS_COLUMN, 
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     import pandas as pd
 
@@ -26,7 +26,9 @@ REMEMBERED: Final = 10
 ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
 
 
-def write_attrs(out: pd.DataFrame, df: pd.DataFrame, *, layout: Layout, facts: Mapping[str, Json]) -> pd.DataFrame:
+def write_attrs(
+    out: pd.DataFrame, df: pd.DataFrame, *, layout: Layout, facts: Mapping[str, Json], made: Iterable[str] = ()
+) -> pd.DataFrame:
     """Write small, JSON-safe attrs into an enriched frame, after those that `df` had; return the frame."""
     before = df.attrs.get(ATTRS)
     before = deepcopy(before) if isinstance(before, dict) else {}
@@ -39,11 +41,11 @@ def write_attrs(out: pd.DataFrame, df: pd.DataFrame, *, layout: Layout, facts: M
         "status": None if layout.status is None else _json_label(layout.status),
         "simulated": simulated,
     }
-    made = [*before.get("made", []), *map(_json_label, layout.all)]
+    columns = [*before.get("made", []), *map(_json_label, layout.all), *made]
     out.attrs = deepcopy(df.attrs)
     out.attrs[ATTRS] = {
         "simulated": simulated,
-        "made": list(dict.fromkeys(map(str, made))),
+        "made": list(dict.fromkeys(map(str, columns))),
         "enrichments": [*before.get("enrichments", []), enrichment][-REMEMBERED:],
     }
     return out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,19 @@ if TYPE_CHECKING:
     from parallel_frames.simulator import Simulator
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Offline:
-    """What an offline block replaces: the client, the service's name, and where checkpoints go by default."""
+    """What an offline block replaces: the client, the service's name, and where checkpoints go by default.
+
+    The folder of its checkpoints goes with it, and so with the last handle that reads answers from there.
+    """
 
     client: Client
     root: Path
     host: str = "simulator"
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
 
 
 # Of the whole process and not of a context: a thread started in the block must not go to the live service and pay.
@@ -101,7 +109,7 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
 
     Notes
     -----
-    Checkpoints that are not named go to a temporary folder that ends with the block. Needs the extra
+    Checkpoints that are not named go to a temporary folder that is removed after the block. Needs the extra
     ``parallel-frames[simulator]``.
 
     Examples
@@ -119,17 +127,14 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
     from parallel_frames.simulator import Simulator
 
     speed = float(options.get("speed", 1.0))
-    with (
-        Simulator(answers, **options) as sim,
-        tempfile.TemporaryDirectory(prefix="parallel_frames-") as root,
-    ):
+    with Simulator(answers, **options) as sim:
         client = Client(
             api_key=options.get("api_key") or "offline",
             base_url=sim.url,
             max_per_minute=options.get("max_per_minute", 2000),
             clock_speed=speed,
         )
-        block = Offline(client, Path(root))
+        block = Offline(client, Path(tempfile.mkdtemp(prefix="parallel_frames-")))
         _blocks.append(block)
         try:
             yield sim

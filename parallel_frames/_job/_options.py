@@ -77,6 +77,7 @@ class EnrichOptions(FrameOptions, total=False):
     metadata: Mapping[str, Hashable] | None
     progress: bool | None
     on_row: Callable[[Row], object] | None
+    provenance: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class Call:
     retry_failed: bool = True
     dedupe: bool = True
     basis: Basis = "none"
+    provenance: bool = False
     status: bool = True
     prefix: str = ""
     if_exists: IfExists = "error"
@@ -122,7 +124,7 @@ class Call:
             if getattr(self, name) not in get_args(kind):
                 allowed = ", ".join(map(repr, get_args(kind)))
                 raise InputError(f"{name}={getattr(self, name)!r} is none of {allowed}.")
-        for name in ("refresh", "retry_failed", "dedupe", "status", "confirm"):
+        for name in ("refresh", "retry_failed", "dedupe", "provenance", "status", "confirm"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
         if self.progress is not None and not isinstance(self.progress, bool):

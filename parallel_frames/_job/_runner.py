@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -61,26 +61,31 @@ TRIES: Final = 3  # of reading answers, where parts turn out damaged
 AT_ONCE: Final = 1_000
 
 
+class DamagedPartError(CheckpointCorruptError):
+    """A part of the outcomes turned out damaged while answers were read."""
+
+
 class Results:
     """What a job's store holds for its rows, read when it is asked for.
 
-    Attributes
+    Parameters
     ----------
     index : Index
-    lost : set of int
-        Parts that turned out damaged while answers were read: their rows seem to have no answer.
+    store : JobStore or None
+    strict : bool, default False
+        Raise where a part is damaged; without it, its rows seem to have no answer.
     """
 
-    def __init__(self, index: Index, store: JobStore | None) -> None:
+    def __init__(self, index: Index, store: JobStore | None, *, strict: bool = False) -> None:
         self.index = index
-        self.lost: set[int] = set()
         self._store = store
+        self._strict = strict
 
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of the outcomes; None where it is damaged."""
-        table = None if self._store is None or part in self.lost else self._store.read_outcomes(part, columns)
-        if table is None:
-            self.lost.add(part)
+        table = None if self._store is None else self._store.read_outcomes(part, columns)
+        if table is None and self._strict:
+            raise DamagedPartError(f"part {part} of the outcomes is damaged", path=None)
         return table
 
     def by_input(self) -> tuple[Answers, Sequence[bool], Sequence[bool]]:
@@ -261,16 +266,15 @@ class JobRunner:
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")
-        call = self.prepared.call
-        destination = self.destination = self.destination or choose_destination(call.client)
-        if destination.is_gone:
-            raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
         self.is_running = True
         try:
-            with showing(False if until == "looked" else call.progress) as progress:
-                await in_thread(self.scan)
-                if not self.index.plan().runs:
-                    return None if deliver is None else deliver(self.results())
+            await in_thread(self.scan)
+            if not self.index.plan().runs:  # no need of a key, or of a checkpoint
+                return None if deliver is None else deliver(self.results())
+            destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
+            if destination.is_gone:
+                raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
+            with showing(False if until == "looked" else self.prepared.call.progress) as progress:
                 async with opened_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
@@ -279,12 +283,9 @@ class JobRunner:
                     if deliver is None:
                         return None
                     for _ in range(TRIES):
-                        results = self.results()
-                        delivered = await in_thread(partial(deliver, results))
-                        if not results.lost:
-                            return delivered
-                        for part in results.lost:
-                            self.index.drop_part(part)
+                        with suppress(DamagedPartError):
+                            return await in_thread(partial(deliver, Results(self.index, opened.store, strict=True)))
+                        await in_thread(partial(self._drop_damaged, opened.store))
                         await self._run(opened, destination.client, progress, until, on_row)
                     raise CheckpointCorruptError(
                         f"{self.checkpoint} holds damaged answers again each time they were fetched. Nothing was paid "
@@ -305,6 +306,12 @@ class JobRunner:
             part = await store.write_outcomes(outcomes, cursors={})
             self.index.add_outcomes(part, columns_of(outcomes))
         self._take_store(store, destination)
+
+    def _drop_damaged(self, store: JobStore) -> None:
+        """Forget the outcomes of damaged parts: what was in them is on the service, and is fetched again for free."""
+        for part in self.index.parts():
+            if store.read_outcomes(part, ["key", "output", "basis"]) is None:
+                self.index.drop_part(part)
 
     def _take_store(self, store: JobStore, destination: Destination) -> None:
         self._store, self.checkpoint = store, store.location

@@ -152,6 +152,11 @@ class GroupState:
         """Return whether a run has ended."""
         return run in self._ended
 
+    @property
+    def statuses(self) -> dict[RunId, str]:
+        """How each run ended that has."""
+        return dict(self._ended)
+
     def missing(self, number: int) -> list[RunId]:
         """Return the runs of an open batch of which nothing is known so far."""
         found = self.found[number]

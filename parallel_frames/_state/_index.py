@@ -298,6 +298,11 @@ class Index:
             self._db.execute("update outcomes set part = ?, offset = offset + ? where part = ?", (new, base, old))
         self._is_current = False
 
+    @locked
+    def parts(self) -> list[int]:
+        """Return the parts of the store in which outcomes lie."""
+        return [part for (part,) in self._db.execute("select distinct part from outcomes order by part")]
+
     def drop_part(self, part: int) -> None:
         """Forget the outcomes of a part that cannot be read any more."""
         with self._lock:

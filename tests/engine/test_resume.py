@@ -14,7 +14,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._checkpoint import open_store
 from parallel_frames._job._options import Call
-from parallel_frames._job._handle import Enrichment
+from parallel_frames._job._handle import frame_enrichment
 from parallel_frames._model import RunId
 from parallel_frames.errors import (
     AuthenticationError,
@@ -63,7 +63,7 @@ def job_folder(checkpoint: Path) -> Path:
 
 def write_intent(sim: Simulator, checkpoint: Path, df: pd.DataFrame, *, attempt: int = 0) -> None:
     """Leave what a process leaves that dies between an intent and its receipt."""
-    enrichment = Enrichment(df, SCHEMA, Call())
+    enrichment = frame_enrichment(df, SCHEMA, Call())
     folder = job_folder(checkpoint)
     with open_store(folder, enrichment.plan.job, host=sim.url.removeprefix("http://")) as store:
         runs = [RunId(key, attempt) for key in enrichment.plan.keys]

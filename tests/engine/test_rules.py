@@ -398,14 +398,14 @@ def test_two_old_undecided_batches_leave_the_event_loop_alive(engine, tmp_path: 
     """While earlier batches of other rows hold sending up, the loop runs, and the timeout ends the call."""
     from parallel_frames._checkpoint import open_store
     from parallel_frames._job._options import Call
-    from parallel_frames._job._handle import Enrichment
+    from parallel_frames._job._handle import frame_enrichment
     from parallel_frames._model import RunId
 
     with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
         engine.enrich(sim, engine.frame(1), tmp_path)
         (header,) = tmp_path.glob("*/header.json")
         for number in (2, 3):
-            plan = Enrichment(engine.frame(number), engine.SCHEMA, Call()).plan
+            plan = frame_enrichment(engine.frame(number), engine.SCHEMA, Call()).plan
             with open_store(header.parent, plan.job, host=sim.url.removeprefix("http://")) as store:
                 asyncio.run(store.write_intent(store.groups[-1], runs=[RunId(plan.keys[0], 0)], rows=[0]))
         cpu = time.process_time()
@@ -418,14 +418,14 @@ def test_a_retry_that_was_never_created_is_not_sent_by_a_call_that_does_not_retr
     """retry_failed=False sends no second attempt, also not one that an earlier call meant to send."""
     from parallel_frames._checkpoint import open_store
     from parallel_frames._job._options import Call
-    from parallel_frames._job._handle import Enrichment
+    from parallel_frames._job._handle import frame_enrichment
     from parallel_frames._model import RunId
 
     df = pd.DataFrame({"company": ["bad"]})
     with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
         engine.enrich(sim, df, tmp_path)
         (header,) = tmp_path.glob("*/header.json")
-        plan = Enrichment(df, engine.SCHEMA, Call()).plan
+        plan = frame_enrichment(df, engine.SCHEMA, Call()).plan
         with open_store(header.parent, plan.job, host=sim.url.removeprefix("http://")) as store:
             asyncio.run(store.write_intent(store.groups[-1], runs=[RunId(plan.keys[0], 1)], rows=[0]))
         out = engine.enrich(sim, df, tmp_path, retry_failed=False)

@@ -1,0 +1,160 @@
+"""A call prepared for a file: what of its columns is sent, which must be read for that, and what the target gains."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from parallel_frames._files._frames import frame_of
+from parallel_frames._files._types import check_existing, output_types, provenance_types, widened
+from parallel_frames._job._prepare import PreparedCall, prepare
+from parallel_frames.errors import InputError, UnknownColumnError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    import pandas as pd
+
+    from parallel_frames._files._source import Source
+    from parallel_frames._job._options import Call
+
+ATTRS: Final = b"PANDAS_ATTRS"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFile:
+    """A call prepared for a file.
+
+    Attributes
+    ----------
+    source : Source
+    prepared : PreparedCall
+        Its frame has the source's columns and attrs, and no rows.
+    columns : tuple of str
+        What has to be read to know a row's run.
+    added : dict of str to pyarrow.DataType
+        The columns that the target has beyond, or instead of, the source's.
+    """
+
+    source: Source
+    prepared: PreparedCall
+    columns: tuple[str, ...]
+    added: dict[str, pa.DataType]
+
+
+def prepare_file(source: Source, schema: object, call: Call) -> PreparedFile:
+    """Return the call prepared for a file.
+
+    Raises
+    ------
+    InputError
+        The schema, a column or an option is wrong, an option makes no sense for what is not in memory, or the target
+        could not hold what would be written to it.
+    """
+    _check_options(call)
+    _refuse_unions(source)
+    columns = frame_of(source.schema.empty_table(), 0)
+    columns.attrs = _attrs_of(source.schema)
+    provenance = provenance_types(call.prefix)
+
+    def sample(labels: Sequence[Hashable]) -> pd.DataFrame:
+        names = list(map(str, labels))
+        for start, batch in source.batches(names):
+            return frame_of(batch, start)
+        return frame_of(source.schema.empty_table().select(names), 0)
+
+    prepared = prepare(columns, schema, call, sample=sample, hidden=[*_index_columns(source.schema), *provenance])
+    added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
+    file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
+    _check_added(file)
+    return file
+
+
+def _check_options(call: Call) -> None:
+    if call.dtype_backend != "numpy_nullable":
+        raise InputError("dtype_backend= is for frames: a file's columns have Arrow types.")
+    if call.checkpoint is None:
+        raise InputError("checkpoint=None is for frames: what is larger than memory needs a checkpoint.")
+    if call.where is not None and not isinstance(call.where, str) and not callable(call.where):
+        raise InputError("where= must be 'missing', 'failed' or a function of a batch; a mask is for frames.")
+
+
+def _refuse_unions(source: Source) -> None:
+    for field in source.schema:
+        if pa.types.is_union(field.type):
+            raise InputError(
+                f"{source.shown} has {field.name!r} as {field.type}, which neither pandas nor Parquet can hold. "
+                "Nothing was sent. Leave the column out, or give it another type."
+            )
+
+
+def _columns_of(source: Source, prepared: PreparedCall) -> tuple[str, ...]:
+    """Return the columns that decide a row's run, all of them where a function of the user's decides."""
+    call = prepared.call
+    if callable(call.where):
+        return tuple(source.schema.names)
+    labels: list[Hashable] = [*prepared.selection.labels]
+    for name in (call.metadata or {}).values():
+        if name not in source.schema.names:
+            raise UnknownColumnError(name, source.schema.names, where="metadata")
+        labels.append(name)
+    if call.where is not None:
+        labels += [label for label in prepared.layout.all if label in source.schema.names]
+    return tuple(dict.fromkeys(map(str, labels)))
+
+
+def _attrs_of(schema: pa.Schema) -> dict[Any, Any]:
+    """Return the attrs that pandas wrote into the file."""
+    try:
+        attrs = json.loads((schema.metadata or {}).get(ATTRS, b"{}"))
+    except ValueError:
+        return {}
+    return attrs if isinstance(attrs, dict) else {}
+
+
+def _index_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns that pandas would read as the index: no part of what a row sends."""
+    names = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    return [name for name in names if isinstance(name, str) and name in schema.names]
+
+
+def _check_added(file: PreparedFile) -> None:
+    """Refuse, before anything is sent, what could not be written afterwards."""
+    source, prepared = file.source, file.prepared
+    provenance = provenance_types(prepared.call.prefix) if prepared.call.provenance else {}
+    if twice := [name for name in provenance if name in set(map(str, prepared.layout.all))]:
+        raise InputError(
+            f"provenance=True adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot hold "
+            "both. Nothing was sent. Rename the field, or leave provenance out."
+        )
+    taken = [name for name in file.added if name in source.schema.names and name not in prepared.layout.all]
+    if taken and prepared.call.if_exists not in ("fill", "overwrite"):
+        raise InputError(
+            f"{source.shown} already has {', '.join(map(repr, taken))}. Nothing was sent. Pass prefix='...' for new "
+            "names, or if_exists='overwrite' or 'fill'."
+        )
+    check_existing(source.schema, file.added, shown=source.shown)
+    for field in source.schema:
+        try:
+            _rehearse(pa.field(field.name, widened(field.type)))
+        except pa.ArrowException as error:
+            raise InputError(
+                f"{source.shown} has {field.name!r} as {field.type}, which Parquet cannot hold. Nothing was sent. "
+                "Leave the column out, or give it another type."
+            ) from error
+
+
+def _rehearse(field: pa.Field) -> None:
+    """Write a column of no rows and one of a row, and read both again."""
+    for rows in (0, 1):
+        stream = pa.BufferOutputStream()
+        table = pa.table([pa.nulls(rows, field.type)], schema=pa.schema([field]))
+        with pq.ParquetWriter(stream, table.schema) as writer:
+            writer.write_table(table)
+        pq.read_table(stream.getvalue())
+    if pa.types.is_fixed_size_list(field.type) and field.type.list_size == 0:
+        raise pa.ArrowNotImplementedError("lists of no values cannot be read again")

@@ -79,6 +79,9 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     refresh : bool, default False
         Ask every row again, although there are answers. A refresh that was killed goes on where it stopped. Without a
         checkpoint nothing is remembered, and every call asks every row.
+    older_than : str, float or timedelta, optional
+        Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds. An answer whose repetition
+        failed is as old as that failure. Default: answers do not age.
     retry_failed : bool, default True
         Ask rows again whose newest run failed in an earlier call.
     dedupe : bool, default True
@@ -87,6 +90,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         The evidence behind each answer. ``"columns"`` adds ``<field>_confidence`` (ordered category, low < medium <
         high), ``<field>_reasoning`` and ``<field>_citations`` (lists of dicts) beside each field; ``"struct"`` adds
         one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in any case.
+    provenance : bool, default False
+        Add ``<prefix>parallel_run_id``, ``<prefix>parallel_group_id`` and ``<prefix>parallel_answered_at``.
     status : bool, default True
         Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``.
     prefix : str, default ""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import parallel_frames
+from parallel_frames._model import Outcome
 
 # How fast a machine makes examples says nothing of the code: two cores may be busy with other tests.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +37,38 @@ def _nothing_of_the_users(tmp_path_factory):
         for name in [name for name in os.environ if name.startswith("PARALLEL_")]:
             patch.delenv(name)
         yield
+
+
+class Recorder:
+    """Takes in what a job's folder holds, as the index does, and keeps it whole."""
+
+    def __init__(self, store):
+        self.receipts, self.outcomes = [], []
+        self._store = store
+
+    def add_receipts(self, receipts):
+        self.receipts = [*receipts, *self.receipts]
+
+    def add_outcomes(self, part, columns):
+        table = self._store.read_outcomes(part, [field.name for field in fields(Outcome)])
+        self.outcomes = [*(Outcome(**line) for line in table.to_pylist()), *self.outcomes]
+
+    def add_intent(self, number, group_id, runs):
+        pass
+
+
+@pytest.fixture
+def recall():
+    """Give a function that reads a store back: its receipts, outcomes, intents and cursors, the oldest first."""
+
+    def read(store):
+        recorder = Recorder(store)
+        recalled = store.recall(recorder)
+        return SimpleNamespace(
+            receipts=recorder.receipts, outcomes=recorder.outcomes, intents=recalled.intents, cursors=recalled.cursors
+        )
+
+    return read
 
 
 def pytest_report_header():

@@ -209,7 +209,7 @@ SEAMS = {
     "pyarrow.parquet": {"_checkpoint", "_state", "_files"},
     "pyarrow.fs": {"_checkpoint", "_files"},
     "pyarrow.dataset": {"_files"},
-    "sqlite3": {"_files"},
+    "sqlite3": {"_files", "_state"},
     "fsspec": {"_checkpoint", "_files"},
     "nest_asyncio": {"_runtime"},
     "filelock": {"_checkpoint"},
@@ -252,7 +252,7 @@ def blanket_handlers() -> set[str]:
 
 ALLOWED_HANDLERS = {
     "_checkpoint/_objects.py:_asking": "what fsspec and the libraries below it raise has no common root",
-    "_job/_rows.py:tell_of": "the user's own function must not cost what was paid for",
+    "_job/_rows.py:hand_over": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
     "_ui/_progress.py:_safely": "a screen must not cost what was paid for",
     "_job/_background.py:_work": "raised again in the thread that iterates",

@@ -93,7 +93,7 @@ def _read_whole(place: Place, schema: pa.Schema, *, repair: bool) -> Iterator[tu
             if repair:
                 path.remove()
             continue
-        fitted = None if table is None else _fitted(table, schema)
+        fitted = None if table is None else fit_table(table, schema)
         if fitted is None or table is None:
             if table is not None and repair:
                 set_aside(path, reason=_described(path))
@@ -108,10 +108,10 @@ def _read_whole(place: Place, schema: pa.Schema, *, repair: bool) -> Iterator[tu
 def read_intent(number: int, path: Place) -> Intent:
     """Return a batch in doubt."""
     table = read_part(path, repair=False)
-    return intent_of(number, None if table is None else _fitted(table, RECEIPT_SCHEMA))
+    return intent_of(number, None if table is None else fit_table(table, RECEIPT_SCHEMA))
 
 
-def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
+def fit_table(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
     """Return a part in the types in which it is stored, whatever rewrote it; None where it is another table."""
     if table.schema.equals(schema):
         return table

@@ -14,12 +14,21 @@ from parallel_frames._checkpoint._files import (
     list_parts,
     read_part,
     read_parts,
+    set_aside,
     whole_file,
     write_part,
     write_table,
 )
 from parallel_frames._checkpoint._places import MemoryPlace
-from parallel_frames._checkpoint._recall import CURSORS, REPLACES, Recalled, Records, cursors_of, recall_folder
+from parallel_frames._checkpoint._recall import (
+    CURSORS,
+    REPLACES,
+    Recalled,
+    Records,
+    cursors_of,
+    fit_table,
+    recall_folder,
+)
 from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, STALE_SCHEMA, table_of
 from parallel_frames._model import Receipt
 
@@ -97,7 +106,13 @@ class JobStore:
     def read_outcomes(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of outcomes; None where the part is damaged, and was set aside, or is gone."""
         path = self._outcomes / f"{part:06d}.parquet"
-        return read_part(path, columns=list(columns)) if path.exists() else None
+        table = read_part(path, columns=list(columns)) if path.exists() else None
+        fitted = (
+            None if table is None else fit_table(table, pa.schema([OUTCOME_SCHEMA.field(name) for name in columns]))
+        )
+        if table is not None and fitted is None:
+            set_aside(path, reason="columns of an outcome are missing")
+        return fitted
 
     # Writing
 

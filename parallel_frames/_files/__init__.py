@@ -7,6 +7,7 @@ What is a file's own is here: reading rows in batches (`FileSource`), bringing a
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -125,8 +126,8 @@ def enrich_parquet(
         As for `enrich`: ``processor``, ``inputs``, ``input_schema``, ``where`` (``"missing"``, ``"failed"``, or a
         function that is given batches of rows), ``limit``, ``checkpoint`` (default: ``<target>.ckpt``),
         ``on_mismatch``, ``refresh``, ``older_than``, ``retry_failed``, ``dedupe``, ``basis``, ``status``, ``prefix``,
-        ``if_exists``, ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``, ``options``,
-        ``group_id``, ``provenance``, ``progress``, ``on_row``, ``client``.
+        ``if_exists``, ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``,
+        ``options``, ``group_id``, ``provenance``, ``progress``, ``on_row``, ``client``.
 
     Returns
     -------
@@ -220,18 +221,22 @@ class _FileJob:
         if self.target is None:
             return self.result({}, manifest=None)
         runner, file, prepared = self.runner, self.file, self.file.prepared
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         attrs: dict[Any, Any] = write_attrs(
             prepared.frame.copy(), prepared.frame, layout=prepared.layout, facts=runner.facts({}), made=file.added
         ).attrs
         attrs = {str(name): value for name, value in attrs.items()}
         schema = target_schema(file.source, file.added, rows=results.index.rows, attrs=attrs)
-        with whole_target(self.target, schema, rows_per_file=self.rows_per_file, overwrite=self.overwrite) as writer:
-            for _, table, statuses, _ in FileSource(file).tables(results, prepared.layout, file.added):
+        rows = FileSource(file)
+        with (
+            rows.answers_in_order(results, prepared.layout) as answers,
+            whole_target(self.target, schema, rows_per_file=self.rows_per_file, overwrite=self.overwrite) as writer,
+        ):
+            tables = rows.tables(results.index, answers, layout=prepared.layout, types=file.added)
+            for _, table, statuses, _ in tables:
                 columns = [as_type(table.column(column.name), column.type) for column in schema]
                 writer.write(pa.table(columns, schema=schema))
-                for word, rows in statuses.items():
-                    counts[word] = counts.get(word, 0) + rows
+                counts.update(statuses)
             manifest = make_manifest(
                 file, results.index, counts=counts, checkpoint=self.checkpoint, simulated=runner.simulated
             )

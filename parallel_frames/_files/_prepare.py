@@ -67,7 +67,7 @@ def prepare_file(source: Source, schema: object, call: Call) -> PreparedFile:
             return frame_of(batch, start)
         return frame_of(source.schema.empty_table().select(names), 0)
 
-    prepared = prepare(columns, schema, call, sample=sample, hidden=[*_index_columns(source.schema), *provenance])
+    prepared = prepare(columns, schema, call, sample=sample, hidden=_index_columns(source.schema))
     added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
     file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
     _check_added(file)
@@ -124,19 +124,7 @@ def _index_columns(schema: pa.Schema) -> list[str]:
 
 def _check_added(file: PreparedFile) -> None:
     """Refuse, before anything is sent, what could not be written afterwards."""
-    source, prepared = file.source, file.prepared
-    provenance = provenance_types(prepared.call.prefix) if prepared.call.provenance else {}
-    if twice := [name for name in provenance if name in set(map(str, prepared.layout.all))]:
-        raise InputError(
-            f"provenance=True adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot hold "
-            "both. Nothing was sent. Rename the field, or leave provenance out."
-        )
-    taken = [name for name in file.added if name in source.schema.names and name not in prepared.layout.all]
-    if taken and prepared.call.if_exists not in ("fill", "overwrite"):
-        raise InputError(
-            f"{source.shown} already has {', '.join(map(repr, taken))}. Nothing was sent. Pass prefix='...' for new "
-            "names, or if_exists='overwrite' or 'fill'."
-        )
+    source = file.source
     check_existing(source.schema, file.added, shown=source.shown)
     for field in source.schema:
         try:

@@ -1,4 +1,4 @@
-"""The rows of a file as a `RowSource`, with the same keys as a frame's rows, so that each serves the other's checkpoint.
+"""The rows of a file as a `RowSource`: with the keys of a frame's rows, so that each serves the other's checkpoint.
 
 The source is read once for the keys of all rows, again, a batch at a time, for what is to be sent, and a last time to
 be written with its answers; a row that sends something else by then stops the job.
@@ -6,6 +6,7 @@ be written with its answers; a row that sends something else by then stops the j
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -163,11 +164,19 @@ class FileSource:
     def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
         """Yield all rows with their new columns as frames, some at a time: for what is known to fit memory."""
         types = output_types(self.prepared.schema, layout) | self.file.added
-        for start, table, counts, asked in self.tables(results, layout, types):
-            yield Piece(frame_of(table, start), counts, asked)
+        with self.answers_in_order(results, layout) as answers:
+            for start, table, counts, asked in self.tables(results.index, answers, layout=layout, types=types):
+                yield Piece(frame_of(table, start), counts, asked)
+
+    @contextmanager
+    def answers_in_order(self, results: Results, layout: Layout) -> Iterator[RowOrderReader]:
+        """Give every row's answer in the order of the rows; what does not fit memory is in a temporary folder."""
+        with temporary_folder() as folder:
+            wants_basis = bool(layout.evidence or layout.basis)
+            yield RowOrderReader(results.index, results.read, folder=folder, basis=wants_basis)
 
     def tables(
-        self, results: Results, layout: Layout, types: Mapping[str, pa.DataType]
+        self, index: Index, answers: RowOrderReader, *, layout: Layout, types: Mapping[str, pa.DataType]
     ) -> Iterator[tuple[int, pa.Table, Mapping[str, int], np.ndarray[Any, np.dtype[np.bool_]]]]:
         """Yield each batch of the source with its new columns, and its first row, its asked rows by status and mask.
 
@@ -176,20 +185,17 @@ class FileSource:
         SourceError
             The rows are not what they were when they were asked about.
         """
-        index, rows = results.index, 0
-        with temporary_folder() as folder:
-            wants_basis = bool(layout.evidence or layout.basis)
-            answers = RowOrderReader(index, results.read, folder=folder, basis=wants_basis)
-            for start, batch in self.file.source.batches():
-                rows += batch.num_rows
-                known = answers.between(start, start + batch.num_rows)
-                columns = {name: batch.column(name) for name in batch.schema.names}
-                merged, row_runs, outcomes = self._merge(index, batch, start, known, layout=layout, types=types)
-                for label in layout.all:
-                    columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
-                if self.prepared.call.provenance:
-                    columns |= self._provenance(batch, row_runs, outcomes)
-                yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
+        rows = 0
+        for start, batch in self.file.source.batches():
+            rows += batch.num_rows
+            known = answers.between(start, start + batch.num_rows)
+            columns = {name: batch.column(name) for name in batch.schema.names}
+            merged, row_runs, outcomes = self._merge(index, batch, start, known, layout=layout, types=types)
+            for label in layout.all:
+                columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
+            if self.prepared.call.provenance:
+                columns |= self._provenance(batch, row_runs, outcomes)
+            yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
         if rows != index.rows:
             raise self._changed()
 

@@ -15,6 +15,7 @@ from parallel_frames._job._lint import field_count_finding, input_finding
 from parallel_frames._job._plan import Inferred, make_job, make_options
 from parallel_frames._prices import Price, price_of
 from parallel_frames._schema import parse_schema
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -80,7 +81,10 @@ def prepare(
     layout = make_layout(
         frame, parsed, prefix=call.prefix, status=call.status, if_exists=call.if_exists, basis=call.basis
     )
-    exclude = [*made_columns(frame, layout), *hidden] if call.inputs is None else []
+    provenance = provenance_labels(call.prefix)
+    if call.provenance:
+        _check_provenance(frame, layout, call, provenance)
+    exclude = [*made_columns(frame, layout), *provenance, *hidden] if call.inputs is None else []
     selection = select_inputs(frame, call.inputs, exclude=exclude)
     rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
     job = make_job(
@@ -102,6 +106,25 @@ def prepare(
         price=price,
         findings=(*parsed.findings, *(finding for finding in found if finding is not None)),
     )
+
+
+def provenance_labels(prefix: str) -> list[str]:
+    """Return the columns that say which run of which group answered a row, and when."""
+    return [f"{prefix}parallel_{name}" for name in ("run_id", "group_id", "answered_at")]
+
+
+def _check_provenance(frame: pd.DataFrame, layout: Layout, call: Call, labels: Sequence[str]) -> None:
+    if twice := [label for label in labels if label in layout.all]:
+        raise InputError(
+            f"provenance=True adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot hold "
+            "both. Nothing was sent. Rename the field, or leave provenance out."
+        )
+    taken = [label for label in labels if label in frame.columns]
+    if taken and call.if_exists not in ("fill", "overwrite"):
+        raise InputError(
+            f"The source already has {', '.join(map(repr, taken))}. Nothing was sent. Pass prefix='...' for new "
+            "names, or if_exists='overwrite' or 'fill'."
+        )
 
 
 def apply_defaults(call: Call) -> Call:

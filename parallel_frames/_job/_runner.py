@@ -61,8 +61,8 @@ TRIES: Final = 3  # of reading answers, where parts turn out damaged
 AT_ONCE: Final = 1_000
 
 
-class DamagedPartError(CheckpointCorruptError):
-    """A part of the outcomes turned out damaged while answers were read."""
+class DamagedPartError(Exception):
+    """A part of the outcomes turned out damaged while answers were read; the runner fetches them again."""
 
 
 class Results:
@@ -85,7 +85,7 @@ class Results:
         """Return columns of a part of the outcomes; None where it is damaged."""
         table = None if self._store is None else self._store.read_outcomes(part, columns)
         if table is None and self._strict:
-            raise DamagedPartError(f"part {part} of the outcomes is damaged", path=None)
+            raise DamagedPartError(part)
         return table
 
     def by_input(self) -> tuple[Answers, Sequence[bool], Sequence[bool]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+import pandas as pd
+
 from parallel_frames._columns import PANDAS_3, merge_outcomes
 from parallel_frames._inputs import canonical_of_json, make_key
 from parallel_frames._job._plan import make_plan
+from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, OutgoingRun, RunId
 from parallel_frames._service import possible_inputs
@@ -15,13 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     import numpy as np
-    import pandas as pd
 
     from parallel_frames._columns import Layout
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._runner import Results
     from parallel_frames._model import Plan, RunEvent
-    from parallel_frames._state import Index, Step
+    from parallel_frames._state import Answers, Index, Step
 
 ROWS_AT_ONCE: Final = 10_000
 SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
@@ -127,7 +129,32 @@ class FrameSource:
             layout=layout,
             dtype_backend=self.prepared.call.dtype_backend,
         )
-        yield Piece(merged.frame, merged.counts, self.plan.row_runs != OUTSIDE)
+        frame = self._with_provenance(merged.frame, answers) if self.prepared.call.provenance else merged.frame
+        yield Piece(frame, merged.counts, self.plan.row_runs != OUTSIDE)
+
+    def _with_provenance(self, frame: pd.DataFrame, answers: Answers) -> pd.DataFrame:
+        """Return the frame with which run of which group answered each row, and when."""
+        of_runs: list[tuple[str | None, ...]] = [(None, None, None)] * (len(self.plan.keys) + 2)
+        for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
+            for entry, facts in zip(entries.tolist(), zip(*columns, strict=True), strict=True):
+                of_runs[entry] = facts
+        for entry, outcome in answers.others().items():
+            of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at)
+        # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
+        run_ids, group_ids, times = zip(*(of_runs[entry] for entry in self.plan.row_runs.tolist()), strict=True)
+        moments = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601")
+        text, time = ("string", None)
+        if self.prepared.call.dtype_backend == "pyarrow":
+            text, time = "string[pyarrow]", "timestamp[us, tz=UTC][pyarrow]"
+        made = [
+            pd.Series(run_ids, index=frame.index, dtype=text),
+            pd.Series(group_ids, index=frame.index, dtype=text),
+            pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
+        ]
+        for label, column in zip(provenance_labels(self.prepared.call.prefix), made, strict=True):
+            # A row that has no answer keeps what it had.
+            frame[label] = column.fillna(frame[label]) if label in frame.columns else column
+        return frame
 
 
 def copied(df: pd.DataFrame) -> pd.DataFrame:

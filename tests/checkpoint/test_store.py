@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import parallel_frames as pf
-from parallel_frames._checkpoint import choose_folder, open_store
+from parallel_frames._checkpoint import choose_folder, open_store, read_stale
 from parallel_frames._model import Job, Options, Outcome, Receipt, RunId
+from parallel_frames._state import Index
 from parallel_frames.errors import (
     CheckpointCorruptError,
     CheckpointError,
@@ -38,7 +40,7 @@ def write(folder: Path, *numbers: int, cursor: str = "evt_1") -> None:
         asyncio.run(store.write_outcomes([outcome(n) for n in numbers], cursors={"tgrp_1": cursor}))
 
 
-def test_what_is_written_is_recalled(tmp_path: Path) -> None:
+def test_what_is_written_is_recalled(tmp_path: Path, recall: Any) -> None:
     """Receipts, intents, outcomes, cursors, groups and dialect come back as they were written."""
 
     async def fill() -> None:
@@ -51,7 +53,7 @@ def test_what_is_written_is_recalled(tmp_path: Path) -> None:
     with open_store(tmp_path / "job", JOB, host=HOST) as store:
         asyncio.run(fill())
     with open_store(tmp_path / "job", JOB, host=HOST) as store:
-        held = store.recall()
+        held = recall(store)
         assert (store.groups, store.dialect) == (["tgrp_1"], "seed")
     assert held.receipts == [Receipt("a" * 32, 0, "run_1", "tgrp_1", 4)]
     assert [(intent.runs, intent.rows) for intent in held.intents] == [((RunId("b" * 32, 1),), (5,))]
@@ -65,7 +67,7 @@ def test_outcomes_are_plain_parquet(tmp_path: Path) -> None:
     assert pd.read_parquet(tmp_path / "job" / "outcomes")["output"].tolist() == ['{"n":1}', '{"n":2}']
 
 
-def test_a_receipt_beside_its_intent_wins(tmp_path: Path) -> None:
+def test_a_receipt_beside_its_intent_wins(tmp_path: Path, recall: Any) -> None:
     """Dying between the receipt and the removal of its intent leaves a decided batch."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
@@ -76,14 +78,14 @@ def test_a_receipt_beside_its_intent_wins(tmp_path: Path) -> None:
         assert not intent.exists()
         intent.write_bytes(kept)
     with open_store(folder, JOB, host=HOST) as store:
-        held = store.recall()
+        held = recall(store)
     assert (len(held.receipts), held.intents) == (1, [])
     assert not intent.exists()
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "foreign", "flipped", "columns"])
 def test_a_damaged_part_is_set_aside_and_the_rest_is_read(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture, recall: Any
 ) -> None:
     """One bad file costs its own outcomes, is said, and is never a stack trace."""
     folder = tmp_path / "job"
@@ -103,7 +105,7 @@ def test_a_damaged_part_is_set_aside_and_the_rest_is_read(
         [] if damage == "columns" else ["outcomes/000001.parquet"]
     )
     with open_store(folder, JOB, host=HOST) as store:
-        held = store.recall()
+        held = recall(store)
         assert [o.run_id for o in held.outcomes] == ["run_1000"]
         assert "set aside" in caplog.text
         assert not part.exists()
@@ -122,7 +124,7 @@ LARGE = {pa.string(): pa.large_string(), pa.int32(): pa.int64()}
 
 
 @pytest.mark.parametrize("rewrite", REWRITTEN)
-def test_a_part_that_was_written_anew_is_read_all_the_same(tmp_path: Path, rewrite: str) -> None:
+def test_a_part_that_was_written_anew_is_read_all_the_same(tmp_path: Path, rewrite: str, recall: Any) -> None:
     """What pandas or others make of a plain Parquet file says the same, in other types and an order of its own."""
     folder = tmp_path / "job"
     write(folder, 1)
@@ -134,15 +136,17 @@ def test_a_part_that_was_written_anew_is_read_all_the_same(tmp_path: Path, rewri
     for path in (folder / "receipts" / "000001.parquet", folder / "outcomes" / "000002.parquet"):
         pq.write_table(REWRITTEN[rewrite](pq.ParquetFile(path).read()), path)
     with open_store(folder, JOB, host=HOST) as store:
-        held = store.recall()
+        held = recall(store)
     assert held.receipts == [receipt for receipts in paid for receipt in receipts]
     assert held.outcomes == [outcome(1), outcome(2), outcome(3)]
-    ledger = held.ledger()
-    assert ledger.answers([f"{number:032x}" for number in (3, 1)]).outcomes() == [outcome(3), outcome(1)]
-    assert ledger.awaited["tgrp_1"] == {"run_4": RunId(f"{4:032x}", 0)}
+    index = Index()
+    with open_store(folder, JOB, host=HOST) as store:
+        store.recall(index)
+    assert index.group_state("tgrp_1").awaited == {"run_4": RunId(f"{4:032x}", 0)}
+    index.close()
 
 
-def test_a_part_of_other_types_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_part_of_other_types_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture, recall: Any) -> None:
     """A table that has the names of our columns and other things in them is foreign, and no stack trace."""
     folder = tmp_path / "job"
     write(folder, 1)
@@ -150,29 +154,29 @@ def test_a_part_of_other_types_is_set_aside(tmp_path: Path, caplog: pytest.LogCa
     part = folder / "outcomes" / "000001.parquet"
     pd.read_parquet(part).assign(attempt="first").to_parquet(part)
     with open_store(folder, JOB, host=HOST) as store:
-        assert store.recall().outcomes == [outcome(2)]
+        assert recall(store).outcomes == [outcome(2)]
     assert "it has the columns key (" in caplog.text
     assert not part.exists()
 
 
-def test_an_unreadable_intent_is_an_intent_of_nobody_knows_which_runs(tmp_path: Path) -> None:
+def test_an_unreadable_intent_is_an_intent_of_nobody_knows_which_runs(tmp_path: Path, recall: Any) -> None:
     """It is remembered as undecided, so that nothing is sent before the settle time."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
         asyncio.run(store.write_intent("tgrp_1", runs=[RunId("a" * 32, 0)], rows=[0]))
     (folder / "receipts" / "000001.intent.parquet").write_bytes(b"torn")
     with open_store(folder, JOB, host=HOST) as store:
-        assert [intent.runs for intent in store.recall().intents] == [()]
+        assert [intent.runs for intent in recall(store).intents] == [()]
 
 
-def test_a_lost_header_is_rebuilt_from_the_parts(tmp_path: Path) -> None:
+def test_a_lost_header_is_rebuilt_from_the_parts(tmp_path: Path, recall: Any) -> None:
     """The groups stand in receipts and outcomes too."""
     folder = tmp_path / "job"
     write(folder, 1)
     (folder / "header.json").write_text("{ torn")
     with open_store(folder, JOB, host=HOST) as store:
         assert store.groups == ["tgrp_1"]
-        assert len(store.recall().outcomes) == 1
+        assert len(recall(store).outcomes) == 1
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
@@ -185,14 +189,14 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_part_being_written_is_never_read(tmp_path: Path) -> None:
+def test_a_part_being_written_is_never_read(tmp_path: Path, recall: Any) -> None:
     """A temporary file that a dead process left behind is no part."""
     folder = tmp_path / "job"
     write(folder, 1)
     (folder / "outcomes" / ".000002.parquet.77.tmp").write_bytes(b"half")
     assert len(pd.read_parquet(folder / "outcomes")) == 1
     with open_store(folder, JOB, host=HOST) as store:
-        assert len(store.recall().outcomes) == 1
+        assert len(recall(store).outcomes) == 1
 
 
 def test_two_writers_are_refused_and_told_who_writes(tmp_path: Path) -> None:
@@ -244,7 +248,7 @@ def test_another_hosts_answers_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_put_together_at_a_time_is_bounded_by_its_size_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recall: Any
 ) -> None:
     """Answers that are alike are tiny as Parquet: parts of them stay readable, and are not written again and again."""
     monkeypatch.setattr("parallel_frames._checkpoint._store.LARGE_TABLE", 20_000)
@@ -260,10 +264,10 @@ def test_what_is_put_together_at_a_time_is_bounded_by_its_size_in_memory(
         full = {name for name, rows in sizes.items() if rows == max(sizes.values())}
         store.compact(above=1)
         assert full <= {path.name for path in parts.glob("*.parquet")}
-        assert len(store.recall().outcomes) == 70
+        assert len(recall(store).outcomes) == 70
 
 
-def test_compaction_keeps_every_outcome_and_survives_dying_in_between(tmp_path: Path) -> None:
+def test_compaction_keeps_every_outcome_and_survives_dying_in_between(tmp_path: Path, recall: Any) -> None:
     """Many small parts become one; leftovers of a compaction that died are removed, and nothing is counted twice."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
@@ -275,13 +279,13 @@ def test_compaction_keeps_every_outcome_and_survives_dying_in_between(tmp_path: 
         for name, data in kept.items():
             (folder / "outcomes" / name).write_bytes(data)
     with open_store(folder, JOB, host=HOST) as store:
-        held = store.recall()
+        held = recall(store)
     assert sorted(o.run_id for o in held.outcomes) == sorted(f"run_{n}" for n in range(70))
     assert held.cursors == {"tgrp_1": "evt_69"}
     assert [path.name for path in (folder / "outcomes").glob("*.parquet")] == ["000071.parquet"]
 
 
-def test_receipts_are_put_together_and_survive_dying_in_between(tmp_path: Path) -> None:
+def test_receipts_are_put_together_and_survive_dying_in_between(tmp_path: Path, recall: Any) -> None:
     """A long job has thousands: they become few, but for one whose intent is still there; each run has one receipt."""
     folder = tmp_path / "job"
     receipts = folder / "receipts"
@@ -300,7 +304,7 @@ def test_receipts_are_put_together_and_survive_dying_in_between(tmp_path: Path) 
         for name, data in kept.items():
             (receipts / name).write_bytes(data)
     with open_store(folder, JOB, host=HOST) as store:
-        held = store.recall()
+        held = recall(store)
         assert asyncio.run(store.write_intent("tgrp_1", runs=[RunId("f" * 32, 0)], rows=[0])) == 72
     assert sorted(receipt.row for receipt in held.receipts) == list(range(70))
     assert held.intents == []
@@ -311,22 +315,22 @@ def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> No
     """What a refresh found is what it is to ask anew, whatever it made since."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
-        assert store.unfinished_refresh() is None
-        store.begin_refresh({"a" * 32: 0, "b" * 32: 3})
+        assert read_stale(store.folder) is None
+        store.begin_refresh([("a" * 32, 0), ("b" * 32, 3)])
     with open_store(folder, JOB, host=HOST) as store:
-        assert store.unfinished_refresh() == {"a" * 32: 0, "b" * 32: 3}
-        store.end_refresh({})
-        assert store.unfinished_refresh() is None
+        assert read_stale(store.folder) == [("a" * 32, 0), ("b" * 32, 3)]
+        store.end_refresh([])
+        assert read_stale(store.folder) is None
 
 
 def test_a_damaged_memory_of_a_refresh_is_never_guessed_at(tmp_path: Path) -> None:
     """Which rows were asked again cannot be told, so a person decides."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
-        store.begin_refresh({"a" * 32: 0})
+        store.begin_refresh([("a" * 32, 0)])
         (folder / "refresh.parquet").write_bytes(b"torn")
         with pytest.raises(CheckpointCorruptError, match=r"refresh\.parquet is damaged.*Remove it"):
-            store.unfinished_refresh()
+            read_stale(store.folder)
 
 
 def test_a_full_disk_is_a_checkpoint_error_that_says_what_is_safe(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parallel_frames import _runtime as _runtime
+from parallel_frames import _runtime
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a subprocess")
 

@@ -13,8 +13,8 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._checkpoint import open_store
-from parallel_frames._job._options import Call
 from parallel_frames._job._handle import frame_enrichment
+from parallel_frames._job._options import Call
 from parallel_frames._model import RunId
 from parallel_frames.errors import (
     AuthenticationError,

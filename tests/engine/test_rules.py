@@ -397,8 +397,8 @@ def test_outputs_that_lists_leave_out_are_asked_for_one_by_one(engine) -> None:
 def test_two_old_undecided_batches_leave_the_event_loop_alive(engine, tmp_path: Path) -> None:
     """While earlier batches of other rows hold sending up, the loop runs, and the timeout ends the call."""
     from parallel_frames._checkpoint import open_store
-    from parallel_frames._job._options import Call
     from parallel_frames._job._handle import frame_enrichment
+    from parallel_frames._job._options import Call
     from parallel_frames._model import RunId
 
     with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
@@ -417,8 +417,8 @@ def test_two_old_undecided_batches_leave_the_event_loop_alive(engine, tmp_path: 
 def test_a_retry_that_was_never_created_is_not_sent_by_a_call_that_does_not_retry(engine, tmp_path: Path) -> None:
     """retry_failed=False sends no second attempt, also not one that an earlier call meant to send."""
     from parallel_frames._checkpoint import open_store
-    from parallel_frames._job._options import Call
     from parallel_frames._job._handle import frame_enrichment
+    from parallel_frames._job._options import Call
     from parallel_frames._model import RunId
 
     df = pd.DataFrame({"company": ["bad"]})

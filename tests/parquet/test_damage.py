@@ -96,7 +96,7 @@ def test_a_compaction_that_died_before_the_old_parts_went_counts_nothing_twice(
     done = enrich(source, target, overwrite=True)
     assert (done.counts, sim.counts.requests) == ({"completed": 30}, requests)
     groups = json.loads(Path(done.manifest or "").read_text())["groups"]
-    assert [group["runs"] for group in groups] == [10, 10, 10]
+    assert [group["runs"] for group in groups] == [30]
     assert set(outcomes.glob("*.parquet")) == ({compacted} if whole else set(old))
 
 

@@ -54,7 +54,7 @@ def test_equal_rows_anywhere_in_the_source_share_one_run(
     files.assert_paid_once(sim, runs=200)
 
 
-def test_windows_do_not_wait_for_each_others_answers(
+def test_groups_do_not_wait_for_each_others_answers(
     tmp_path: Path, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rate limit is used throughout: the last window is sent before the first one has an answer."""
@@ -76,9 +76,8 @@ def test_windows_do_not_wait_for_each_others_answers(
 def test_only_so_many_runs_wait_at_once(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows stop opening when memory is used up, `max_in_flight` holds across windows, and all is answered."""
+    """`max_in_flight` holds across groups, and all is answered."""
     monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 20)
-    monkeypatch.setattr("parallel_frames._files._windows.MOST_OPEN", 40)
     enrich(write(tmp_path / "in.parquet", *range(130)), tmp_path / "out.parquet", max_in_flight=30)
     assert right(read(tmp_path / "out.parquet"))
     files.assert_paid_once(sim, runs=130)

@@ -25,9 +25,9 @@ SPEED = 60.0
 ENRICH = """
 import sys
 import parallel_frames as pf
-from parallel_frames._files import _windows
+from parallel_frames._engine import _submit
 
-_windows.WINDOW_RUNS = 300
+_submit.GROUP_LIMIT = 300
 source, target, url, api, rows_per_file = sys.argv[1:]
 client = pf.Client(api_key="key", base_url=url, api=api, max_per_minute=None)
 print("ready", flush=True)

@@ -235,11 +235,15 @@ def test_manifests_beside_targets_are_no_rows(tmp_path: Path, enrich: Enrich) ->
 
 
 def test_what_a_killed_call_left_in_the_temporary_directory_goes_with_the_next(tmp_path: Path, source: Path) -> None:
-    """Folders of the dead are removed, those of the living and of others are not."""
+    """Folders of the dead, killed while they wrote, are removed; those of the living and of others are not."""
     place = tmp_path / "temporary"
     place.mkdir()
     target = tmp_path / "out.parquet"
-    dead = call(source, target, meanwhile="os.kill(os.getpid(), signal.SIGKILL)", TMPDIR=str(place))
+    dies = (
+        "from parallel_frames._files import _gather; _gather.BUFFER_BYTES = 0; "
+        "_gather.feather.write_feather = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    dead = call(source, target, before=dies, TMPDIR=str(place))
     assert dead.returncode == -signal.SIGKILL
     left = [path for path in place.iterdir() if path.name.startswith("parallel_frames-")]
     assert left
@@ -254,9 +258,12 @@ def test_a_full_temporary_directory_is_named_and_nothing_is_lost(tmp_path: Path)
     """The message says which directory, what is safe, and how to go on."""
     source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
     pq.write_table(pa.table({"company": [f"company {n % 300}" for n in range(40_000)]}), source)
-    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))"
+    limit = (
+        "from parallel_frames._files import _gather; _gather.BUFFER_BYTES = 1_000_000; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))"
+    )
     ended = call(source, target, meanwhile=limit)
     assert "TargetError: The directory for temporary files, " in ended.stderr, ended.stderr
     assert "TMPDIR" in ended.stderr
-    assert f"300 answers are safe in {tmp_path / 'ck'}" in ended.stderr
+    assert f"Every answer that came is safe in {tmp_path / 'ck'}" in ended.stderr
     assert pf.Checkpoint(tmp_path / "ck").outcomes()["status"].tolist() == ["completed"] * 300

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import parallel_frames as pf
+from parallel_frames._job._options import Call
 from parallel_frames.errors import InputError, UnknownColumnError
 from parallel_frames.simulator import Simulator
 
@@ -177,13 +178,11 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "metadata that is not there": ({"metadata": {"id": "nr"}}, "nr"),
     "no checkpoint": ({"checkpoint": None}, "needs a checkpoint"),
     "a mask": ({"where": [True, False, True]}, "a mask is for frames"),
-    "on_row": ({"on_row": print}, "on_row= is for frames"),
-    "group_id": ({"group_id": "tgrp_1"}, "group_id= is for frames"),
     "dtype_backend": ({"dtype_backend": "pyarrow"}, "dtype_backend= is for frames"),
-    "rows_per_file": ({"rows_per_file": 0}, "no number of rows"),
-    "older_than": ({"older_than": "ten days"}, "no age such as '30d'"),
+    "rows_per_file": ({"rows_per_file": 0}, "must be a number of rows"),
+    "older_than": ({"older_than": "ten days"}, "must be an age such as '30d'"),
     "a negative age": ({"older_than": "-3d"}, "no time"),
-    "two ways to ask again": ({"older_than": "3d", "refresh": True}, "say one of them"),
+    "two ways to ask again": ({"older_than": "3d", "refresh": True}, "pass one of them"),
     "failed without a status": ({"where": "failed"}, "where='failed' reads the status column"),
     "a function that gives no mask": ({"where": len}, "one boolean per row"),
     "too dear": ({"max_cost": 0.01}, "max_cost"),
@@ -221,9 +220,9 @@ def test_without_a_target_a_checkpoint_must_be_named(
 
 def test_no_option_of_a_frame_is_forgotten(tmp_path: Path, source: Path) -> None:
     """Every option of `enrich` is taken or refused with a reason; an unknown one is a TypeError."""
-    known = {field.name for field in dataclasses.fields(pf._call.Call)}
+    known = {field.name for field in dataclasses.fields(Call)}
     text = pf.enrich_parquet.__doc__ or ""
-    refused = {"on_row", "group_id", "dtype_backend"}
+    refused = {"dtype_backend"}
     assert {name for name in known if f"``{name}``" not in text} == refused
     with pytest.raises(TypeError, match="no option 'proccessor'; did you mean 'processor'"):
         pf.enrich_parquet(source, tmp_path / "out.parquet", {}, proccessor="lite")

@@ -9,14 +9,16 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from parallel_frames._checkpoint import DirectoryStore, open_store
+from parallel_frames._checkpoint import JobStore, open_store
 from parallel_frames._model import Job, Options, Outcome, Receipt, RunId
 
 JOB = Job({"processor": "base"}, "f" * 32, "base", {"output_schema": "x"}, Options())
@@ -45,7 +47,7 @@ def outcome(flush: int) -> Outcome:
     return Outcome(f"{flush:032x}", 0, f"run_{flush}", "tgrp_0", "completed", output=json.dumps(flush))
 
 
-async def act(store: DirectoryStore, step: tuple[str, int]) -> None:
+async def act(store: JobStore, step: tuple[str, int]) -> None:
     """Do one of the things an engine does to its store."""
     kind, number = step
     key = f"{number:032x}"
@@ -60,6 +62,25 @@ async def act(store: DirectoryStore, step: tuple[str, int]) -> None:
         await store.drop_intent(await store.write_intent("tgrp_0", runs=[RunId(key, 0)], rows=[number]))
     else:
         store.compact(above=1)
+
+
+class Stored:
+    """What a folder holds: the numbers of the flushes and the receipts."""
+
+    def __init__(self) -> None:
+        self.flushes: list[int] = []
+        self.receipts: list[Receipt] = []
+
+    def add_outcomes(self, part: int, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Add a part's outcomes."""
+        self.flushes += [int(key, 16) for key in columns["key"]]
+
+    def add_receipts(self, receipts: Iterable[Receipt]) -> None:
+        """Add receipts."""
+        self.receipts += receipts
+
+    def add_intent(self, number: int, group_id: str, runs: Iterable[RunId]) -> None:
+        """Take no note: `recall` returns the intents."""
 
 
 class CrashingCheckpoint(RuleBasedStateMachine):
@@ -120,16 +141,17 @@ class CrashingCheckpoint(RuleBasedStateMachine):
             return
         before = {str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("0*.parquet")}
         with open_store(self.folder, JOB, host="host") as store:
-            held = store.recall()
+            stored = Stored()
+            held = store.recall(stored)
             groups = store.groups
-        flushed = [int(o.output or "") for o in held.outcomes]
+        flushed = stored.flushes
         assert len(flushed) == len(set(flushed))
         assert {n for kind, n in self.done if kind == "flush"} <= set(flushed)
         assert set(flushed) <= {n for kind, n in self.tried if kind == "flush"}
         if held.cursors:
             at = int(held.cursors["tgrp_0"].removeprefix("evt_"))
             assert at == max(flushed), "the cursor never runs ahead of the outcomes"
-        received = [receipt.row for receipt in held.receipts]
+        received = [receipt.row for receipt in stored.receipts]
         assert len(received) == len(set(received))
         assert {n for kind, n in self.done if kind == "batch"} <= set(received)
         meant = [row for intent in held.intents for row in intent.rows]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import orjson
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parallel_frames as pf
+from parallel_frames._checkpoint import OUTCOME_SCHEMA, table_of
 from parallel_frames._columns import make_layout, merge_outcomes
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome
 from parallel_frames._schema import parse_schema
-from parallel_frames._state import Ledger
+from parallel_frames._state import Answers, Index
 
 SCHEMA = parse_schema({"echo": str, "tags": list[str]})
 NAMES = st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=12)
@@ -35,12 +37,18 @@ def test_any_order_and_repetition_of_outcomes_gives_the_same_frame(names, labels
         failure = Outcome(key, 0, f"0{key}", "group", "failed", error='"first try"')
         arriving += [failure, Outcome(key, 1, f"1{key}", "group", "completed", answer, "json")]
     arriving = labels.draw(st.permutations(arriving + arriving[: len(arriving) // 2]))
-    ledger = Ledger()
-    for outcome in arriving:
-        ledger.add_outcome(outcome)
+    index, parts = Index(), {}
+    index.add_rows(0, plan.keys, plan.row_runs.tolist())
+    index.end_rows()
+    for part, start in enumerate(range(0, len(arriving), 3)):
+        parts[part] = table_of(arriving[start : start + 3], OUTCOME_SCHEMA)
+        index.add_outcomes(part, parts[part].to_pydict())
+    places = np.array(index.answers(), dtype=np.int64).reshape(-1, 5)[:, :3]
+    index.close()
     merged = merge_outcomes(
-        df, plan, SCHEMA, answers=ledger.answers(plan.keys), is_sent=lambda _: True,
-        layout=make_layout(df, SCHEMA, prefix="", status=True, if_exists="error"), dtype_backend=backend,
+        df, plan, SCHEMA, answers=Answers(lambda part, names: parts[part].select(list(names)), places),
+        is_sent=lambda _: True, layout=make_layout(df, SCHEMA, prefix="", status=True, if_exists="error"),
+        dtype_backend=backend,
     )  # fmt: skip
     out = merged.frame
     assert out.index is df.index or out.index.equals(df.index)

@@ -13,7 +13,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 import parallel_frames as pf
-from parallel_frames._checkpoint import choose_folder, open_store, peek_folder, place_of
+from parallel_frames._checkpoint import choose_folder, open_store, place_of, read_stale
 from parallel_frames._model import Job, Options, Outcome, Receipt, RunId
 from parallel_frames.errors import (
     CheckpointError,
@@ -48,7 +48,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"memory://{tmp_path.name}/job" if request.param == "memory" else f"{tmp_path.as_uri()}/ck/job"
 
 
-def test_what_is_written_is_recalled_and_compacted(folder: str) -> None:
+def test_what_is_written_is_recalled_and_compacted(folder: str, recall: Any) -> None:
     """Header, receipts, intents, outcomes, cursors and refreshes come back, and many parts become one."""
 
     async def fill(store: Any) -> None:
@@ -62,27 +62,25 @@ def test_what_is_written_is_recalled_and_compacted(folder: str) -> None:
 
     with open_store(folder, JOB, host="h") as store:
         asyncio.run(fill(store))
-        store.begin_refresh({"a" * 32: 0})
+        store.begin_refresh([("a" * 32, 0)])
         store.compact()
     with open_store(folder, JOB, host="h") as store:
-        held = store.recall()
-        assert store.unfinished_refresh() == {"a" * 32: 0}
-        store.end_refresh({})
+        held = recall(store)
+        assert read_stale(store.folder) == [("a" * 32, 0)]
+        store.end_refresh([])
     assert [receipt.row for receipt in held.receipts] == [4]
     assert [intent.rows for intent in held.intents] == [(5,)]
     assert sorted(o.run_id for o in held.outcomes) == sorted(f"run_{n}" for n in range(66))
     assert held.cursors == {"tgrp_1": "evt_65"}
     assert [place.name for place in (place_of(folder) / "outcomes").children()] == ["000067.parquet"]
-    peek = peek_folder(place_of(folder))
-    assert peek is not None
-    assert peek.stale is None
+    assert read_stale(place_of(folder)) is None
     assert len(pf.Checkpoint(folder).outcomes()) == 66
     other = Job({"processor": "pro"}, "e" * 32, "pro", JOB.spec, Options())
     with pytest.raises(CheckpointMismatchError, match="other job"):
         choose_folder(place_of(folder).parent, other, on_mismatch="error", price="$1")
 
 
-def test_a_torn_object_is_set_aside(s3: Any) -> None:
+def test_a_torn_object_is_set_aside(s3: Any, recall: Any) -> None:
     """What cannot be read is never read again, and `verify` tells of it before."""
     with open_store(FOLDER, JOB, host="h") as store:
         store.write_header()
@@ -90,7 +88,7 @@ def test_a_torn_object_is_set_aside(s3: Any) -> None:
     s3.put("ck/job/outcomes/000002.parquet", b"PAR1torn")
     assert pf.Checkpoint(FOLDER).verify()["file"].tolist() == ["outcomes/000002.parquet"]
     with open_store(FOLDER, JOB, host="h") as store:
-        assert len(store.recall().outcomes) == 1
+        assert len(recall(store).outcomes) == 1
     assert pf.Checkpoint(FOLDER).verify().empty
     assert any("/.damaged-000002" in name for name in s3.objects())
 
@@ -150,7 +148,7 @@ def test_a_card_beats_while_its_writer_is_at_work(s3: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("fault", ["refuse", "lose"])
-def test_a_failing_store_is_a_checkpoint_error_and_no_intent(s3: Any, fault: str) -> None:
+def test_a_failing_store_is_a_checkpoint_error_and_no_intent(s3: Any, fault: str, recall: Any) -> None:
     """Where it cannot be told whether an object was put, it is looked at; a number is never used for two things."""
     with open_store(FOLDER, JOB, host="h") as store:
         s3.fault = lambda method, path: fault if method == "PUT" and "receipts" in path else None
@@ -162,7 +160,7 @@ def test_a_failing_store_is_a_checkpoint_error_and_no_intent(s3: Any, fault: str
             assert asyncio.run(work) == 1
         s3.mend()
     with open_store(FOLDER, JOB, host="h") as store:
-        assert len(store.recall().intents) == (fault == "lose")
+        assert len(recall(store).intents) == (fault == "lose")
 
 
 def test_a_number_is_never_used_twice(s3: Any) -> None:
@@ -195,13 +193,13 @@ class Mounted(MemoryFileSystem):
         return "/" + path.removeprefix("mounted://").strip("/")
 
 
-def test_what_is_no_object_store_gets_hidden_names() -> None:
+def test_what_is_no_object_store_gets_hidden_names(recall: Any) -> None:
     """There a file is written under a hidden name and moved, and a number is not used twice."""
     fsspec.register_implementation("mounted", Mounted, clobber=True)
     with open_store("mounted://ck/job", JOB, host="h") as store:
         store.write_header()
         asyncio.run(store.write_outcomes([outcome(1)], cursors={}))
-        assert store.recall().outcomes == [outcome(1)]
+        assert recall(store).outcomes == [outcome(1)]
     place = place_of("mounted://ck/job") / "outcomes" / "000001.parquet"
     with pytest.raises(FileExistsError), place.written(exclusive=True) as sink:
         sink.write(b"two")

@@ -40,7 +40,7 @@ def outcome(key, status="completed"):
 
 def begin(progress, rows=10, answered=0, **facts):
     """Begin with a cent per run."""
-    known = {"failed": 0, "in_flight": 0, "rows_of": dict.fromkeys("abcdefghij", 1), "per_run": 0.01, "spent": 0.0}
+    known = {"failed": 0, "in_flight": 0, "per_run": 0.01, "spent": 0.0}
     progress.begin(rows=rows, answered=answered, url_of=lambda group: f"https://x.example/{group}", **known | facts)
 
 
@@ -52,8 +52,8 @@ def work(progress):
     progress.opened("tgrp_1")
     progress.sent(5)
     progress.said("waiting 37 s for the rate limit")
-    progress.finished(outcome("a"), waiting=9)
-    progress.finished(outcome("b", "failed"), waiting=8)
+    progress.finished(outcome("a"), rows=1)
+    progress.finished(outcome("b", "failed"), rows=1)
     progress.close()
     progress.line("too late")
 
@@ -86,13 +86,13 @@ def test_a_resume_begins_where_it_was():
 
 def test_a_run_that_ends_before_its_sending_is_told_is_not_in_flight():
     """Events may come before the answer to the POST that made them; what turns out never sent is taken back."""
-    tally = Tally(rows=4, rows_of=dict.fromkeys("abcd", 1), per_run=0.01, spent=0.0)
-    tally.finish(outcome("a"), now=0.0)
-    tally.finish(outcome("b"), now=0.0)
+    tally = Tally(rows=4, per_run=0.01, spent=0.0)
+    tally.finish(outcome("a"), rows=1, now=0.0)
+    tally.finish(outcome("b"), rows=1, now=0.0)
     tally.send(4)
     assert (tally.in_flight, tally.spent) == (2, 0.04)
     tally.send(-1)
-    tally.finish(outcome("c"), now=0.0)
+    tally.finish(outcome("c"), rows=1, now=0.0)
     assert (tally.in_flight, tally.done, round(tally.spent or 0, 2)) == (0, 3, 0.03)
 
 
@@ -125,31 +125,30 @@ def test_a_screen_that_fails_breaks_nothing(screen):
 
 def test_the_tally_tells_rate_and_time_left():
     """The rate is that of the last minute, and what is left follows from it."""
-    tally = Tally(rows=1000, done=400, rows_of=dict.fromkeys(map(str, range(600)), 1), per_run=0.01, spent=4.0)
+    tally = Tally(rows=1000, done=400, per_run=0.01, spent=4.0)
     tally.sample(0.0)
     for n in range(300):
-        tally.finish(outcome(str(n)), now=n * 0.4)  # 150 a minute
+        tally.finish(outcome(str(n)), rows=1, now=n * 0.4)  # 150 a minute
     assert tally.rows_per_minute(120.0) == pytest.approx(150, rel=0.02)
     assert tally.text(120.0) == "700 of 1,000 rows · ~2 min left · 150/min · $4.00"
 
 
-def test_a_run_counts_once_however_often_it_ends():
-    """An attempt that failed and another that completed are one row; a shared run is all of its rows."""
-    tally = Tally(rows=5, rows_of={"a": 3, "b": 2})
-    tally.send(3)
-    assert tally.finish(outcome("a", "failed"), now=0.0) == 3
-    assert tally.finish(outcome("a"), now=1.0) == 0
-    assert tally.finish(outcome("b"), now=2.0) == 2
-    assert (tally.done, tally.in_flight) == (5, 0)
+def test_a_shared_run_is_all_of_its_rows():
+    """A run that answers three rows adds three, whether it completed or failed."""
+    tally = Tally(rows=5)
+    tally.send(2)
+    tally.finish(outcome("a", "failed"), rows=3, now=0.0)
+    tally.finish(outcome("b"), rows=2, now=2.0)
+    assert (tally.done, tally.failed, tally.in_flight) == (5, 3, 0)
 
 
 def test_nothing_is_in_flight_once_all_is_done():
     """Answers that overtake the acknowledgement of their batch leave no runs that never end."""
-    tally = Tally(rows=2, rows_of={"a": 1, "b": 1})
-    tally.finish(outcome("a"), now=0.0)
+    tally = Tally(rows=2)
+    tally.finish(outcome("a"), rows=1, now=0.0)
     tally.send(2)
     assert tally.text(0.0) == "1 of 2 rows · 1 in flight"
-    tally.finish(outcome("b"), now=0.0)
+    tally.finish(outcome("b"), rows=1, now=0.0)
     assert tally.text(0.0) == "2 of 2 rows"
 
 
@@ -180,7 +179,7 @@ def test_a_question_needs_somebody_to_answer():
 def test_progress_counts_nothing_before_it_begins():
     """A progress that only said lines can be closed."""
     progress = Progress(lines=True, bar=True)
-    progress.finished(outcome("a"), waiting=0)
+    progress.finished(outcome("a"), rows=1)
     progress.close()
 
 
@@ -239,7 +238,7 @@ def test_the_end_is_told_where_no_bar_tells_it(capsys, caplog, left_as, word):
     with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(None) as progress:
         begin(progress)
         progress.started(rows=10, waiting=10)
-        progress.finished(outcome("a"), waiting=9)
+        progress.finished(outcome("a"), rows=1)
         if left_as is not None:
             progress.leave_as(left_as)
     assert capsys.readouterr().err == f"{word}: 1 of 10 rows · $0.00\n"

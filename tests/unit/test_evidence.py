@@ -448,7 +448,7 @@ class TestLowConfidence:
     @pytest.mark.parametrize("at_most", ["none", "LOW", None, 1])
     def test_another_word_is_told(self, make, at_most):
         """A confidence is one of three words."""
-        with pytest.raises(InputError, match="is no confidence: choose 'low', 'medium' or 'high'"):
+        with pytest.raises(InputError, match="is not a confidence: choose 'low', 'medium' or 'high'"):
             low_confidence(make(BASES, ["p", "q"]), at_most=at_most)
 
     def test_no_rows(self, make):

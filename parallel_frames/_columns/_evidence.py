@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import orjson
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, Schema
 
 Confidence: TypeAlias = Literal["low", "medium", "high"]
+Owner = TypeVar("Owner", bound="str | None")
 
 CONFIDENCE: Final = ("low", "medium", "high")
 # An ordered category in both backends: it compares (>= "medium") and comes back from Parquet as it was. An Arrow
@@ -135,7 +136,7 @@ def text_or_none(value: object) -> str | None:
 
 def confidence_or_none(value: object) -> Confidence | None:
     """Return one of the three words, in whatever case; another word has no place in their order."""
-    return _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    return _WORDS.get(value) or _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 # Paths: a.0.b is the field b of the first element of the list a
@@ -160,6 +161,14 @@ def element_of(path: str, name: str) -> int | None:
 
 
 # Combining
+
+
+def group_entries(entries: Sequence[Entry], owner: Callable[[str], Owner]) -> dict[Owner, list[Entry]]:
+    """Return the entries of one answer by the owner of their paths."""
+    groups: dict[Owner, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(owner(entry["field"]), []).append(entry)
+    return groups
 
 
 def combine_entries(entries: Sequence[Entry], name: str) -> tuple[Confidence | None, str | None]:
@@ -216,9 +225,7 @@ def evidence_columns(
     owner = cache(lambda path: names[0] if whole else owner_of(path, known))  # a million answers share a few paths
     cells: list[tuple[list[Any], list[Any], list[Any]]] = [([], [], []) for _ in names]
     for entries in bases:
-        owned: dict[str | None, list[Entry]] = {}
-        for entry in entries or ():
-            owned.setdefault(owner(entry["field"]), []).append(entry)
+        owned = group_entries(entries or (), owner)
         for name, (levels, reasonings, cited) in zip(names, cells, strict=True):
             own = owned.get(name, ())
             level, reasoning = combine_entries(own, name)

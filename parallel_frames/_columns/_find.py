@@ -21,6 +21,7 @@ from parallel_frames._columns._evidence import (
     combine_entries,
     confidence_or_none,
     element_of,
+    group_entries,
     items_of,
     owner_of,
     prefixes_of,
@@ -109,9 +110,11 @@ class StructEvidence:
         below: dict[str, list[Confidence | None]] = {}
         for row, entries in enumerate(self.rows):
             for entry in entries:
-                if (path := entry["field"]) != self.name:
-                    levels = below.setdefault(path, [None] * len(self.rows))
-                    levels[row] = levels[row] or entry["confidence"]
+                if (path := entry["field"]) == self.name:
+                    continue
+                if path not in below:
+                    below[path] = [None] * len(self.rows)
+                below[path][row] = below[path][row] or entry["confidence"]
         return {f"{self.field}{path.removeprefix(self.name)}": below[path] for path in sorted(below, key=_by_number)}
 
 
@@ -215,13 +218,12 @@ def _read_struct(cells: Sequence[object], affixes: Affixes, *, labels: Sequence[
     rows = [read_entries(cell, deep=False) for cell in cells]
     paths = dict.fromkeys(entry["field"] for entries in rows for entry in entries)
     owners = _owners(paths, [name for label in labels if (name := affixes.within(label)) is not None])
-    by_field: dict[str, list[list[Entry]]] = {}
+    by_field: dict[str, list[Sequence[Entry]]] = {}
     for row, entries in enumerate(rows):
-        for entry in entries:
-            name = owners[entry["field"]]
+        for name, own in group_entries(entries, owners.__getitem__).items():
             if name not in by_field:
-                by_field[name] = [[] for _ in rows]
-            by_field[name][row].append(entry)
+                by_field[name] = [()] * len(rows)
+            by_field[name][row] = own
     order = {label: at for at, label in enumerate(labels)}
     names = sorted(by_field, key=lambda name: order.get(affixes.around(name), len(order)))
     return [StructEvidence(name, affixes, by_field[name]) for name in names]

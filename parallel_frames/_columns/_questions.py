@@ -85,17 +85,17 @@ def citations(df: pd.DataFrame) -> pd.DataFrame:
     found = find_evidence(df)
     for name, column in found.lists():
         check_lists(column, name)
-    lines: list[tuple[Any, ...]] = []
+    cells: dict[str, list[Any]] = {name: [] for name in CITATION_DTYPES}
+    appends = [column.append for column in cells.values()]
     for evidence in found.fields:
         row, number = -1, 0
         for source in evidence.sources():
             row, number = source.row, number + 1 if source.row == row else 0
-            url, title, excerpts = source.citation.values()
-            line = (row, evidence.field, source.element, number, url, title, excerpts)
-            lines.append((*line, source.confidence, source.reasoning))
-    cells = zip(*lines, strict=True) if lines else [()] * len(CITATION_DTYPES)
-    columns = zip(CITATION_DTYPES.items(), cells, strict=True)
-    table = pd.DataFrame({name: pd.Series(list(column), dtype=dtype) for (name, dtype), column in columns})
+            cited = source.citation.values()
+            line = (row, evidence.field, source.element, number, *cited, source.confidence, source.reasoning)
+            for append, cell in zip(appends, line, strict=True):
+                append(cell)
+    table = pd.DataFrame({name: pd.Series(column, dtype=CITATION_DTYPES[name]) for name, column in cells.items()})
     table = table.sort_values("row", kind="stable")
     return table.set_axis(df.index.take(table["row"].to_numpy()))
 

@@ -1,26 +1,52 @@
-"""Typed columns: answers as columns of a frame, merged by position, with their evidence."""
+"""Answers become typed columns of a frame, with the evidence behind them.
 
-from parallel_frames._columns._belong import evidence_label
-from parallel_frames._columns._citations import citations
-from parallel_frames._columns._convert import ABSENT, NO_ANSWER, Gap, convert_values
-from parallel_frames._columns._doubt import confidence, low_confidence
-from parallel_frames._columns._dtypes import Backend, dtype_of
-from parallel_frames._columns._entries import (
-    BASIS_COLUMN,
+One way in (`merge_outcomes`) and a few questions about what came of it (`citations`, `confidence`, `low_confidence`).
+Its modules, from the bottom up:
+
+- `_typed`: JSON values of one property → a column; the table of dtypes.
+- `_cells`: cells taken by position and kept beside new ones; equality across dtypes.
+- `_layout`: the labels of all columns that an enrichment adds, made and recognised.
+- `_evidence`: the basis of an answer → entries → columns of confidence, reasoning and citations.
+- `_merge`: judges answers and puts them, their evidence, status and error into the rows they belong to.
+- `_find`: evidence found again in any frame, by its labels.
+- `_questions`: what a user may ask about it.
+
+Dtypes follow from the schema alone; rows find their answers by key; the input frame is never changed. The package is
+pure: it knows nothing of files, of the network, or of which of several outcomes counts for a key.
+"""
+
+from parallel_frames._columns._cells import cells_of
+from parallel_frames._columns._evidence import (
     CONFIDENCE,
-    PARTS,
-    Citation,
     Confidence,
-    Entry,
-    cells_of,
+    evidence_columns,
+    evidence_struct,
     merge_entries,
     read_basis,
 )
-from parallel_frames._columns._evidence import evidence_columns, evidence_struct
-from parallel_frames._columns._find import check_frame, evidence_of, find_evidence, name_of, refuse_texts
-from parallel_frames._columns._layout import ERROR_COLUMN, STATUS_COLUMN, Layout, make_layout
-from parallel_frames._columns._merge import PANDAS_3, Judged, Merged, judge_answers, merge_outcomes
-from parallel_frames._columns._typed import TypedColumn, typed_column
+from parallel_frames._columns._find import check_frame, evidence_of, find_evidence
+from parallel_frames._columns._layout import (
+    BASIS_COLUMN,
+    ERROR_COLUMN,
+    PARTS,
+    STATUS_COLUMN,
+    Affixes,
+    Layout,
+    evidence_label,
+    make_layout,
+    name_of,
+)
+from parallel_frames._columns._merge import Judged, Merged, judge_answers, merge_outcomes
+from parallel_frames._columns._questions import citations, confidence, low_confidence
+from parallel_frames._columns._typed import (
+    ABSENT,
+    NO_ANSWER,
+    PANDAS_3,
+    Backend,
+    TypedColumn,
+    dtype_of,
+    typed_column,
+)
 
 __all__ = [
     "ABSENT",
@@ -31,11 +57,9 @@ __all__ = [
     "PANDAS_3",
     "PARTS",
     "STATUS_COLUMN",
+    "Affixes",
     "Backend",
-    "Citation",
     "Confidence",
-    "Entry",
-    "Gap",
     "Judged",
     "Layout",
     "Merged",
@@ -44,7 +68,6 @@ __all__ = [
     "check_frame",
     "citations",
     "confidence",
-    "convert_values",
     "dtype_of",
     "evidence_columns",
     "evidence_label",
@@ -58,6 +81,5 @@ __all__ = [
     "merge_outcomes",
     "name_of",
     "read_basis",
-    "refuse_texts",
     "typed_column",
 ]

@@ -1,47 +1,72 @@
-"""Typed columns → cells of the frame's rows: taken by position, beside or instead of what a row had."""
+"""Cells of columns: taken by position, kept beside new ones without changing a value, compared whatever their dtypes.
+
+Owns what is subtle about single cells in pandas: lists as cells, missing values of every kind, equality across dtypes.
+Knows nothing of answers and labels.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns._same import are_same
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
+
+NUMBERS: Final = (int, float, Decimal)
+LISTS: Final = (list, tuple)
 
 
-def take(column: pd.Series[Any], per_row: np.ndarray[Any, Any]) -> Any:
-    """Return a column's cell for each row; -1 is a missing one."""
-    if column.dtype == object:  # a missing list is None, not NaN
-        return objects([*column.tolist(), None])[per_row]
-    return pd.api.extensions.take(column.array, per_row, allow_fill=True)
+def cells_of(column: pd.Series[Any]) -> list[Any]:
+    """Return the cells of any column.
+
+    By way of numpy, because pandas 2.2 cannot list a nested Arrow column in which some part is null throughout.
+    """
+    return list(column.to_numpy(dtype=object))
 
 
-def objects(cells: Sequence[object]) -> np.ndarray[Any, Any]:
-    """Return cells as an array of objects, lists included."""
-    array = np.empty(len(cells), dtype=object)
-    array[:] = cells
-    return array
+def check_lists(column: pd.Series[Any], name: str) -> None:
+    """Refuse a column of lists that CSV turned into texts; other texts are the user's own, and no evidence."""
+    if any(isinstance(cell, str) and cell.startswith("[") for cell in cells_of(column)):
+        raise InputError(
+            f"The column {name!r} holds texts where lists of evidence should be: CSV makes texts of lists. "
+            "Keep the frame as Parquet, or drop its evidence and enrich again with basis=: what a checkpoint holds "
+            "is not paid for again."
+        )
 
 
-def blank(cells: Any, *, where: np.ndarray[Any, Any]) -> Any:
-    """Return the cells, missing where it says so."""
+def take(column: pd.Series[Any], positions: np.ndarray[Any, Any]) -> Any:
+    """Return the cells at these positions; -1 is a missing one."""
+    if column.dtype != object:
+        return pd.api.extensions.take(column.array, positions, allow_fill=True)
+    cells = np.empty(len(column) + 1, dtype=object)
+    cells[:-1] = column.to_numpy()  # the last one, None, is at -1: pandas would put NaN where a list is missing
+    return cells[positions]
+
+
+def blank(cells: Any, *, where: Mask) -> Any:
+    """Return the cells, missing where the mask says so."""
     if not where.any():
         return cells
     if isinstance(cells, np.ndarray):
-        out = cells.copy()
-        out[where] = None
-        return out
+        cells = cells.copy()
+        cells[where] = None
+        return cells
     return pd.api.extensions.take(cells, np.where(where, -1, np.arange(len(cells))), allow_fill=True)
 
 
-def keep_old(old: pd.Series[Any], new: Any, *, where: np.ndarray[Any, Any]) -> Any:
-    """Return the new cells where it says so and the old ones elsewhere, in the new ones' dtype if they fit it."""
+def keep_old(old: pd.Series[Any], new: Any, *, where: Mask) -> Any:
+    """Return the new cells where the mask says so, else the old ones; in the new dtype if it holds those exactly."""
     kept = pd.Series(old.array[~where])
-    if is_missing(kept).all():
+    if kept.isna().all():
         return blank(new, where=~where)
     if (cast := _cast(kept, new.dtype)) is not None:
         merged = pd.Series(new)
@@ -53,25 +78,49 @@ def keep_old(old: pd.Series[Any], new: Any, *, where: np.ndarray[Any, Any]) -> A
 
 
 def _cast(kept: pd.Series[Any], dtype: Any) -> pd.Series[Any] | None:
-    """Return cells in another dtype; None where it could not hold every one of them as it is."""
+    """Return cells in another dtype; None if it cannot hold every one of them as it is."""
     if isinstance(dtype, np.dtype) and dtype.hasobject:
         return None
     if kept.dtype == dtype:
         return kept
-    if isinstance(dtype, pd.CategoricalDtype) and not _are_among(kept, dtype.categories.tolist()):
-        return None  # and pandas would warn of it
+    if isinstance(dtype, pd.CategoricalDtype) and not _are_among(kept, dtype.categories):
+        return None  # pandas warns before it makes other words missing
     try:
         cast = kept.astype(dtype)
     except (TypeError, ValueError, OverflowError, NotImplementedError):  # the last is Arrow's
         return None
-    return cast if are_same(kept, cast) else None
+    is_exact = all(map(_is_equal, kept.astype(object).tolist(), cast.astype(object).tolist()))
+    return cast if is_exact else None
 
 
-def _are_among(kept: pd.Series[Any], categories: Sequence[str]) -> bool:
-    words = frozenset(categories)
+def _are_among(kept: pd.Series[Any], categories: pd.Index[Any]) -> bool:
+    words = frozenset(categories.tolist())
     return all(isinstance(cell, str) and cell in words for cell in kept.dropna().tolist())
 
 
-def is_missing(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which cells are missing; an empty list is a value."""
-    return np.asarray(column.isna(), dtype=bool)
+def _is_equal(old: object, new: object) -> bool:
+    """Return whether two cells hold one value: a number is not a text, nor a truth value; a day is its midnight."""
+    old, new = _as_python(old), _as_python(new)
+    if old is None or new is None or isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    if isinstance(old, LISTS) and isinstance(new, LISTS):
+        return len(old) == len(new) and all(map(_is_equal, old, new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_is_equal(cell, new[name]) for name, cell in old.items())
+    if isinstance(old, dt.date) and isinstance(new, dt.date):  # a datetime is a date, too
+        return _as_datetime(old) == _as_datetime(new)
+    is_one_kind = isinstance(new, type(old)) or isinstance(old, type(new))
+    return (is_one_kind or (isinstance(old, NUMBERS) and isinstance(new, NUMBERS))) and bool(old == new)
+
+
+def _as_python(cell: object) -> object:
+    """Return a cell as plain Python has it, and None for a missing one."""
+    if isinstance(cell, np.ndarray):
+        return cell.tolist()
+    if isinstance(cell, np.generic) and not isinstance(cell, np.datetime64 | np.timedelta64):
+        cell = cell.item()
+    return None if cell is pd.NA or cell is pd.NaT or cell != cell else cell  # noqa: PLR0124 - NaN's own test
+
+
+def _as_datetime(moment: dt.date) -> dt.datetime:
+    return moment if isinstance(moment, dt.datetime) else dt.datetime.combine(moment, dt.time())

@@ -1,17 +1,21 @@
-"""Which labels an enrichment's columns have, and what becomes of labels that are taken."""
+"""Labels: what the columns of an enrichment are called, and what happens where the frame has such labels already.
+
+Every label that the package adds is written here once, both ways: made for a new enrichment, and recognised in a frame
+that has one. Knows nothing of cells and dtypes.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from parallel_frames._columns._entries import BASIS_COLUMN, PARTS
-from parallel_frames._columns._find import name_of, refuse_texts
+from parallel_frames._columns._cells import check_lists
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Hashable
 
     import pandas as pd
 
@@ -19,11 +23,47 @@ if TYPE_CHECKING:
 
 STATUS_COLUMN: Final = "parallel_status"
 ERROR_COLUMN: Final = "parallel_error"
+BASIS_COLUMN: Final = "parallel_basis"
+PARTS: Final = ("confidence", "reasoning", "citations")
+
+
+def evidence_label(output: str, part: str) -> str:
+    """Return the label of one part of a column's evidence."""
+    return f"{output}_{part}"
+
+
+def name_of(label: Hashable) -> str | None:
+    """Return the one text that names a column, whatever blank levels lie below it; None if there is no such text."""
+    if isinstance(label, tuple):
+        return name_of(label[0]) if label and all(level == "" for level in label[1:]) else None
+    return label if isinstance(label, str) else None
+
+
+class Affixes(NamedTuple):
+    """The user's prefix and the number of ``if_exists="suffix"``: what one enrichment puts around each name."""
+
+    prefix: str
+    number: str
+
+    @classmethod
+    def of(cls, label: str, name: str) -> Affixes | None:
+        """Return the affixes of an enrichment that calls its column `name` by this label; None if none does."""
+        match = re.fullmatch(rf"(.*){re.escape(name)}(_\d+)?", label, re.DOTALL)
+        return None if match is None else cls(match[1], match[2] or "")
+
+    def around(self, name: str) -> str:
+        """Return the label of a name."""
+        return f"{self.prefix}{name}{self.number}"
+
+    def within(self, label: str) -> str | None:
+        """Return the name of a label; None for one that has other affixes."""
+        name = label.removeprefix(self.prefix).removesuffix(self.number)
+        return name if self.around(name) == label else None
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which labels the new columns have.
+    """The labels of the new columns.
 
     Attributes
     ----------
@@ -50,8 +90,8 @@ class Layout:
     def all(self) -> tuple[Hashable, ...]:
         """Every new label, in order: each output with its evidence, then the basis, then the status."""
         evidence = self.evidence or ((),) * len(self.outputs)
-        told = [label for output, parts in zip(self.outputs, evidence, strict=True) for label in (output, *parts)]
-        return (*told, *(label for label in (self.basis, self.status, self.error) if label is not None))
+        answers = [label for output, parts in zip(self.outputs, evidence, strict=True) for label in (output, *parts)]
+        return (*answers, *(label for label in (self.basis, self.status, self.error) if label is not None))
 
 
 def make_layout(
@@ -65,8 +105,8 @@ def make_layout(
 ) -> Layout:
     """Return the labels of the new columns.
 
-    Evidence that the frame already has of a column is kept in step with it, whatever `basis` says: reasons that
-    belong to another answer would be worse than none.
+    Evidence that the frame already has for a column is updated with it, whatever `basis` is: the evidence of an
+    earlier answer would be worse than none.
 
     Raises
     ------
@@ -74,94 +114,74 @@ def make_layout(
         A label exists already and ``if_exists="error"``, or two of the new columns would have one name.
     """
     existing = frozenset(df.columns)
-
-    def labels(suffix: str) -> Layout:
-        return _labels(df, schema, prefix=prefix, suffix=suffix, status=status, basis=basis, existing=existing)
-
-    layout = _free(labels, existing) if if_exists == "suffix" else labels("")
-    if len(set(layout.all)) < len(layout.all):
-        taken = [name for name, count in Counter(layout.all).items() if count > 1]
-        about = {layout.status, layout.error}
-        way_out = "say status=False" if about & set(taken) else "rename the field, or say basis='struct'"
-        raise InputError(f"Two of the new columns would be named {taken[0]!r}: {way_out}.")
-    clash = [name for name in layout.all if name in existing]
+    layout = _make(df, schema, Affixes(prefix, ""), status=status, basis=basis)
+    number = 1
+    while if_exists == "suffix" and not existing.isdisjoint(layout.all):
+        number += 1
+        layout = _make(df, schema, Affixes(prefix, f"_{number}"), status=status, basis=basis)
+    _check_distinct(layout)
+    clash = [label for label in layout.all if label in existing]
     if clash and if_exists == "error":
+        no_status = "" if set(clash) & set(layout.outputs) else ", or status=False to do without status columns"
         raise InputError(
-            f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Say prefix='...' for new names, "
+            f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Pass prefix='...' for new names, "
             "if_exists='overwrite' to replace them, 'fill' to fill what is missing in them, 'suffix' for numbered "
-            f"names{_or_without_status(layout, clash)}."
+            f"names{no_status}."
         )
-    if if_exists == "fill" and (alone := _alone(layout, existing)):
-        raise InputError(
-            f"The frame already has {', '.join(map(repr, alone))}, which would be evidence of a column it has not, "
-            "or a part of it only, so it cannot be filled. Nothing was sent. Say prefix='...' for new names, "
-            "if_exists='overwrite' to replace them, 'suffix' for numbered names, or rename them."
-        )
-    if len(df.columns) > len(existing) and any((df.columns == name).sum() > 1 for name in clash):
+    if if_exists == "fill":
+        _check_complete(layout, existing)
+    if len(df.columns) > len(existing) and any((df.columns == label).sum() > 1 for label in clash):
         raise InputError(f"The frame has {clash} more than once, so it cannot be filled or overwritten.")
     for label in (*(parts[-1] for parts in layout.evidence if parts), layout.basis):
         if label in existing:
-            refuse_texts(df, str(name_of(label)))  # they would stand beside lists
-    if if_exists != "fill":
-        return layout
-    return Layout(layout.outputs, layout.status, layout.error, layout.evidence, layout.basis, fill=True)
+            check_lists(df[label], str(name_of(label)))  # new lists would be mixed with texts
+    return replace(layout, fill=if_exists == "fill")
 
 
-def _labels(
-    df: pd.DataFrame,
-    schema: Schema,
-    *,
-    prefix: str,
-    suffix: str,
-    status: bool,
-    basis: str,
-    existing: frozenset[Hashable],
-) -> Layout:
-    """Return the labels with a prefix and a suffix around each name."""
+def _make(df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: bool, basis: str) -> Layout:
+    existing = frozenset(df.columns)
 
-    def label(name: str, part: str = "") -> Hashable:
-        text = f"{prefix}{name}{suffix}{part}"
-        return text if df.columns.nlevels == 1 else (text, *[""] * (df.columns.nlevels - 1))
+    def padded(label: str) -> Hashable:
+        return label if df.columns.nlevels == 1 else (label, *[""] * (df.columns.nlevels - 1))
 
-    outputs = tuple(label(column.name) for column in schema.columns)
+    names = [affixes.around(column.name) for column in schema.columns]
+    outputs = tuple(map(padded, names))
+    parts = [tuple(padded(evidence_label(name, part)) for part in PARTS) for name in names]
     evidence = tuple(
-        parts if basis == "columns" or {output, *parts} <= existing else ()
-        for output, column in zip(outputs, schema.columns, strict=True)
-        for parts in [tuple(label(column.name, f"_{part}") for part in PARTS)]
+        labels if basis == "columns" or existing.issuperset((output, *labels)) else ()
+        for output, labels in zip(outputs, parts, strict=True)
     )
-    whole = label(BASIS_COLUMN)
-    in_step = whole in existing and not existing.isdisjoint(outputs)
+    struct = padded(affixes.around(BASIS_COLUMN))
+    has_struct = struct in existing and not existing.isdisjoint(outputs)
     return Layout(
         outputs,
-        label(STATUS_COLUMN) if status else None,
-        label(ERROR_COLUMN) if status else None,
+        padded(affixes.around(STATUS_COLUMN)) if status else None,
+        padded(affixes.around(ERROR_COLUMN)) if status else None,
         evidence if any(evidence) else (),
-        whole if basis == "struct" or in_step else None,
+        struct if basis == "struct" or has_struct else None,
     )
 
 
-def _alone(layout: Layout, existing: frozenset[Hashable]) -> list[Hashable]:
-    """Return the labels that stand where evidence goes and are none: without their output, or without the others."""
-    alone = []
+def _check_distinct(layout: Layout) -> None:
+    twice = [label for label, count in Counter(layout.all).items() if count > 1]
+    if twice:
+        is_status = not {layout.status, layout.error}.isdisjoint(twice)
+        way_out = "pass status=False" if is_status else "rename the field, or pass basis='struct'"
+        raise InputError(f"Two of the new columns would be named {twice[0]!r}: {way_out}.")
+
+
+def _check_complete(layout: Layout, existing: frozenset[Hashable]) -> None:
+    """Refuse to fill labels of evidence that the frame has without their output or without the other parts."""
+    alone: list[Hashable] = []
     for output, parts in zip(layout.outputs, layout.evidence, strict=False):
-        there = [label for label in parts if label in existing]
-        if there and (output not in existing or len(there) < len(parts)):
-            alone += there
+        found = [label for label in parts if label in existing]
+        if output not in existing or len(found) < len(parts):
+            alone += found
     if layout.basis in existing and existing.isdisjoint(layout.outputs):
         alone.append(layout.basis)
-    return alone
-
-
-def _free(labels: Callable[[str], Layout], existing: frozenset[Hashable]) -> Layout:
-    """Return the labels with the first number under which none of them is taken."""
-    number = 1
-    layout = labels("")
-    while not existing.isdisjoint(layout.all):
-        number += 1
-        layout = labels(f"_{number}")
-    return layout
-
-
-def _or_without_status(layout: Layout, clash: Sequence[Hashable]) -> str:
-    """Return the way on where only an earlier enrichment's status columns stand in the way."""
-    return "" if set(clash) & set(layout.outputs) else ", or status=False to do without status columns"
+    if alone:
+        raise InputError(
+            f"The frame already has {', '.join(map(repr, alone))}, which would be the evidence of a column that it "
+            "does not have, or only a part of it, so it cannot be filled. Nothing was sent. Pass prefix='...' for new "
+            "names, if_exists='overwrite' to replace them, 'suffix' for numbered names, or rename them."
+        )

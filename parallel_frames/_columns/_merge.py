@@ -1,58 +1,47 @@
-"""A plan and its outcomes → columns in the frame: pure, by position through keys, never by label or arrival.
+"""A plan and its answers become columns of the frame: by position, through keys, never by label or order of arrival.
 
-It owns which labels the columns have (`_layout`), what an answer is worth (`_answers`), what a row's cells are
-(`_cells`), what stands behind them (`_grounds`), and its status and error. Dtypes are the schema's (`_columns`);
-which outcome stands for a key is the ledger's. The input frame is never touched: what comes back is a new frame
-around the same cells.
+Owns the judgement of an answer (its shape, its fields, the user's own model), which cells an answer replaces, and the
+status and error of each row. Which outcome counts for a key is the ledger's decision. Everything here is pure: the
+input frame is never changed, and the result is a new frame around the same cells.
 """
 
 from __future__ import annotations
 
 import warnings
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
 import pandas as pd
 
 from parallel_frames._bulk import collector_at_rest
-from parallel_frames._columns._answers import Contents, read_answers
-from parallel_frames._columns._cells import is_missing, keep_old, take
-from parallel_frames._columns._convert import convert_values
-from parallel_frames._columns._dtypes import dtype_of
-from parallel_frames._columns._grounds import Placing, place_evidence
-from parallel_frames._columns._layout import ERROR_COLUMN, STATUS_COLUMN, Layout, make_layout
-from parallel_frames._columns._typed import typed_column
+from parallel_frames._columns._cells import keep_old, take
+from parallel_frames._columns._evidence import AnswerPlacement, place_evidence
+from parallel_frames._columns._layout import ERROR_COLUMN
+from parallel_frames._columns._typed import ABSENT, NO_ANSWER, PANDAS_3, convert_values, dtype_of, typed_column
 from parallel_frames._model import OUTSIDE, STATUSES, Column
+from parallel_frames._schema import compile_model_check, shown
 from parallel_frames._state import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
-    from parallel_frames._model import Outcome, Plan, Schema
+    from parallel_frames._columns._layout import Layout
+    from parallel_frames._model import Json, Outcome, Plan, Schema
 
-    Codes = np.ndarray[Any, np.dtype[np.int8]]
-    Rows = np.ndarray[Any, np.dtype[np.bool_]]
+    Convert: TypeAlias = Callable[[Column, Sequence[Json]], tuple[Sequence[Any] | pd.Series[Any], dict[int, str]]]
+    Codes: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
+    Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
+    Positions: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
-__all__ = [
-    "ERROR_COLUMN",
-    "PANDAS_3",
-    "STATUS_COLUMN",
-    "Judged",
-    "Layout",
-    "Merged",
-    "judge_answers",
-    "make_layout",
-    "merge_outcomes",
-]
-
-TEXT: Final = Column(ERROR_COLUMN, "string", {"type": "string"}, nullable=True)
-CODES: Final[dict[str, int]] = {word: code for code, word in enumerate(STATUSES)}
-UNASKED: Final = frozenset({"not_sent", "skipped"})
-PANDAS_3: Final = int(pd.__version__.partition(".")[0]) >= 3
+ERROR: Final = Column(ERROR_COLUMN, "string", {"type": "string"}, nullable=True)
+MAX_ERROR: Final = 2000
+CODES: Final[Mapping[str, int]] = {status: code for code, status in enumerate(STATUSES)}
+UNASKED: Final = (CODES["not_sent"], CODES["skipped"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,47 +67,42 @@ def merge_outcomes(
     Parameters
     ----------
     answers : Answers
-        What stands for each distinct run of the plan.
+        The outcome of each distinct run of the plan.
     is_sent : callable
-        Whether the run of a key may exist: it tells pending from not sent.
+        Whether the run of a key may exist: distinguishes pending from not sent.
     """
     # A user's own model may leave cyclic garbage behind.
     with nullcontext() if schema.model is not None else collector_at_rest():
-        contents = read_answers(answers, schema, make=partial(typed_column, dtype_backend=dtype_backend))
-    per_row = _through(contents.place, plan.row_runs)
-    existing = set(df.columns)
+        judged = judge(answers, schema, convert=partial(typed_column, dtype_backend=dtype_backend))
+    # -1 and below (a row without a run) take the last one, -1: no answer
+    per_row = np.append(judged.position, -1)[np.maximum(plan.row_runs, -1)]
+    is_invalid, existing = judged.is_invalid, set(df.columns)
     arrays: dict[Hashable, Any] = {}
-    invalid = np.zeros(contents.count + 1, dtype=bool)
-    invalid[[*contents.problems]] = True
-    placed: list[np.ndarray[Any, Any]] = []  # for each output the rows whose cell is this call's
-    for label, series, broken in zip(layout.outputs, contents.columns, contents.broken, strict=True):
-        lacking = np.zeros(contents.count + 1, dtype=bool)
-        lacking[[*broken, -1]] = True  # the last one is for -1: no answer
-        new = ~lacking[per_row]
+    replaced: list[Mask] = []
+    for label, column, broken in zip(layout.outputs, judged.columns, judged.broken, strict=True):
+        cells, new = take(column, per_row), ~_mask(judged.size, broken, missing=True)[per_row]
         if label in existing:  # only a completed outcome replaces a value
-            new &= is_missing(df[label]) | (not layout.fill and ~invalid[per_row])
-        cells = take(series, per_row)
-        arrays[label] = keep_old(df[label], cells, where=new) if label in existing else cells
-        placed.append(new)
+            new &= df[label].isna().to_numpy(bool) | (not layout.fill and ~is_invalid[per_row])
+            cells = keep_old(df[label], cells, where=new)
+        arrays[label] = cells
+        replaced.append(new)
     if layout.evidence or layout.basis is not None:
-        placing = Placing(df, schema, layout, per_row, placed)
-        arrays |= place_evidence(placing, lambda: _bases(answers, contents), dtype_backend=dtype_backend)
+        placement = AnswerPlacement(df, schema, layout, per_row, replaced)
+        arrays |= place_evidence(placement, lambda: _bases(answers, judged), dtype_backend=dtype_backend)
     others = answers.others()
-    of_runs = _statuses(plan, contents, others, is_sent=is_sent)
-    of_rows, kept = _row_statuses(df, plan, of_runs, layout=layout)
+    statuses, is_old = _row_statuses(df, plan, _run_statuses(plan, judged, others, is_sent=is_sent), layout=layout)
     if layout.status is not None:
-        arrays[layout.status] = pd.Categorical.from_codes(of_rows, categories=pd.Index(STATUSES))
+        arrays[layout.status] = pd.Categorical.from_codes(statuses, categories=pd.Index(STATUSES))
     if layout.error is not None:
-        old = df[layout.error] if layout.error in existing else None
-        told = _row_errors(old, _errors(contents, others), kept, plan)
-        arrays[layout.error] = pd.array(told, dtype=dtype_of(TEXT, dtype_backend))
-    asked = np.bincount(of_rows[plan.row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
-    ordered = {label: arrays[label] for label in layout.all}
-    return Merged(_assign(df, ordered), {word: rows for word, rows in zip(STATUSES, asked, strict=True) if rows})
+        errors = _row_errors(df, plan, _run_errors(judged, others), is_old, layout=layout)
+        arrays[layout.error] = pd.array(errors, dtype=dtype_of(ERROR, dtype_backend))
+    counts = np.bincount(statuses[plan.row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
+    frame = _assign(df, {label: arrays[label] for label in layout.all})
+    return Merged(frame, {status: rows for status, rows in zip(STATUSES, counts, strict=True) if rows})
 
 
 class Judged(NamedTuple):
-    """What one outcome comes to: a status, the values of the schema's columns, and what is wrong."""
+    """The status of one outcome, the values of the schema's columns, and what is wrong."""
 
     status: str
     values: dict[str, Any]
@@ -126,104 +110,244 @@ class Judged(NamedTuple):
 
 
 def judge_answers(outcomes: Sequence[Outcome], schema: Schema) -> list[Judged]:
-    """Return what each outcome comes to, in Python values: the same verdicts as in the frame."""
-    make = partial(convert_values, dtype_backend="numpy_nullable")
-    contents = read_answers(Answers.of(outcomes), schema, make=make)
-    judged = []
-    for outcome, at in zip(outcomes, contents.place.tolist(), strict=True):
-        cells = [None if at < 0 or at in broken else column[at]
-                 for column, broken in zip(contents.columns, contents.broken, strict=True)]  # fmt: skip
-        values = dict(zip([column.name for column in schema.columns], cells, strict=True))
-        told = contents.problems.get(at)
-        judged.append(
-            Judged("invalid", values, "; ".join(told)) if told else Judged(outcome.status, values, _error(outcome))
-        )
-    return judged
+    """Return for each outcome what the frame will show for it, in Python values."""
+    judged = judge(Answers.of(outcomes), schema, convert=partial(convert_values, dtype_backend="numpy_nullable"))
+    rows = []
+    for outcome, at in zip(outcomes, judged.position.tolist(), strict=True):
+        values = {
+            column.name: None if at < 0 or at in broken else cells[at]
+            for column, cells, broken in zip(schema.columns, judged.columns, judged.broken, strict=True)
+        }
+        if problems := judged.problems.get(at):
+            rows.append(Judged("invalid", values, "; ".join(problems)))
+        else:
+            rows.append(Judged(outcome.status, values, _error_of(outcome)))
+    return rows
 
 
-def _bases(answers: Answers, contents: Contents) -> Iterator[str | None]:
-    """Yield the raw basis of each answer, in the order in which answers were read."""
-    for entries, bases in answers.completed("basis"):
-        for place, basis in zip(contents.place[entries].tolist(), bases, strict=True):
-            if place >= 0:
+# Judging answers
+
+
+@dataclass(slots=True)
+class _Slice:
+    """Some answers, judged.
+
+    Attributes
+    ----------
+    size : int
+        How many answers there are.
+    problems : dict of int to list of str
+        What is wrong, by position of the answer; one that is fine is not in it.
+    columns : list of pandas.Series, or of lists
+        The cells of each column of the schema, missing where an answer is broken.
+    broken : list of set of int
+        For each column the answers that have no cell in it.
+    """
+
+    size: int
+    problems: dict[int, list[str]] = field(default_factory=dict)
+    columns: list[Any] = field(default_factory=list)
+    broken: list[set[int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class JudgedAnswers(_Slice):
+    """All answers of a plan, judged.
+
+    Attributes
+    ----------
+    position : numpy.ndarray of int64
+        For each run of the plan the position of its answer, or -1.
+    is_completed : numpy.ndarray of bool
+        For each run of the plan whether it completed.
+    """
+
+    position: Positions = field(kw_only=True)
+    is_completed: Mask = field(kw_only=True)
+
+    @property
+    def is_invalid(self) -> Mask:
+        """Whether an answer has a problem; the last one, at -1, is no answer and has none."""
+        return _mask(self.size, self.problems, missing=False)
+
+
+def _mask(size: int, positions: Sequence[int] | set[int] | Mapping[int, Any], *, missing: bool) -> Mask:
+    """Return a mask that is set at these positions, with one more entry, at -1, for where there is no answer."""
+    mask = np.zeros(size + 1, dtype=bool)
+    mask[list(positions)] = True
+    mask[-1] = missing
+    return mask
+
+
+def judge(answers: Answers, schema: Schema, *, convert: Convert) -> JudgedAnswers:
+    """Parse and judge answers, a slice at a time, so that few of them at once are Python objects."""
+    whole = JudgedAnswers(
+        0,
+        broken=[set() for _ in schema.columns],
+        position=np.full(len(answers), -1),
+        is_completed=np.zeros(len(answers), bool),
+    )
+    slices: list[list[Any]] = []  # the cells of each slice by column
+    for runs, texts in answers.completed("output"):
+        has_output = np.fromiter(map(bool, texts), bool, len(texts))
+        part = _judge_slice(list(map(orjson.loads, filter(None, texts))), schema, convert=convert)
+        whole.is_completed[runs] = True
+        whole.position[runs[has_output]] = np.arange(whole.size, whole.size + part.size)
+        whole.problems |= {at + whole.size: problems for at, problems in part.problems.items()}
+        for broken, more in zip(whole.broken, part.broken, strict=True):
+            broken.update(at + whole.size for at in more)
+        whole.size += part.size
+        slices.append(part.columns)
+    slices = slices or [_judge_slice([], schema, convert=convert).columns]
+    for number in range(len(schema.columns)):
+        whole.columns.append(_joined([columns[number] for columns in slices]))
+        for columns in slices:
+            columns[number] = None  # so that one column at a time is in memory twice
+    return whole
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    return pd.concat(parts, ignore_index=True) if isinstance(parts[0], pd.Series) else list(chain(*parts))
+
+
+def _judge_slice(contents: list[Json], schema: Schema, *, convert: Convert) -> _Slice:
+    part = _Slice(len(contents))
+    not_objects: set[int] = set()
+    if schema.form == "json" and not {dict}.issuperset(map(type, contents)):
+        not_objects = {at for at, content in enumerate(contents) if not isinstance(content, dict)}
+    for at in not_objects:
+        part.problems[at] = [f"the answer: expected an object, got {shown(contents[at])}"]
+    for column in schema.columns:
+        cells, problems = convert(column, _values(contents, column.name, form=schema.form))
+        for at, problem in problems.items():
+            part.problems.setdefault(at, []).append(f"{column.name}: {problem}")
+        part.columns.append(cells)
+        part.broken.append(not_objects.union(problems))
+    if schema.model is not None and contents:
+        _apply_model(part, contents, schema, convert=convert)
+    return part
+
+
+def _values(contents: Sequence[Json], name: str, *, form: str) -> list[Json]:
+    if form != "json":
+        return list(contents)
+    try:
+        return [content.get(name, ABSENT) for content in contents]
+    except AttributeError:  # not all of them are objects
+        return [content.get(name, ABSENT) if isinstance(content, dict) else NO_ANSWER for content in contents]
+
+
+def _apply_model(part: _Slice, contents: list[Json], schema: Schema, *, convert: Convert) -> None:
+    """Have the user's own model check the answers that fit the schema, and use the values its validators return."""
+    check = compile_model_check(schema.model)
+    changed: set[str] = set()
+    refused: dict[str, set[int]] = {column.name: set() for column in schema.columns}
+    for at, content in enumerate(contents):
+        if at in part.problems:
+            continue
+        verdict = check(content)
+        changed |= {name for name in verdict.content if verdict.content[name] != content.get(name)}
+        contents[at] = verdict.content
+        problems = [f"{name}: {problem}" for name, problem in verdict.problems.items()]
+        if verdict.whole:
+            problems.append(verdict.whole)
+        if problems:
+            part.problems[at] = problems
+        for name in refused.keys() & verdict.problems.keys():
+            refused[name].add(at)
+    for number, column in enumerate(schema.columns):
+        if column.name not in changed and not refused[column.name]:
+            continue
+        values = _values(contents, column.name, form=schema.form)
+        for at in refused[column.name] | part.broken[number]:
+            values[at] = NO_ANSWER
+        part.columns[number], misfits = convert(column, values)
+        for at, problem in misfits.items():
+            text = f"{column.name}: the model's own validator returned a value that does not fit: {problem}"
+            part.problems.setdefault(at, []).append(text)
+        part.broken[number] |= refused[column.name] | misfits.keys()
+
+
+def _bases(answers: Answers, judged: JudgedAnswers) -> Iterator[str | None]:
+    """Yield the raw basis of each answer, in the order of the answers."""
+    for runs, bases in answers.completed("basis"):
+        for at, basis in zip(judged.position[runs].tolist(), bases, strict=True):
+            if at >= 0:
                 yield basis
-
-
-def _through(
-    place: np.ndarray[Any, np.dtype[np.int64]], row_runs: np.ndarray[Any, Any]
-) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return for each row its place among the answers, or -1."""
-    table = np.append(place, -1)
-    return np.asarray(table[np.maximum(row_runs, -1)], dtype=np.int64)  # -1 as an index is the last entry
 
 
 # Status and error
 
 
-def _statuses(
-    plan: Plan, contents: Contents, others: Mapping[int, Outcome], *, is_sent: Callable[[str], bool]
+def _run_statuses(
+    plan: Plan, judged: JudgedAnswers, others: Mapping[int, Outcome], *, is_sent: Callable[[str], bool]
 ) -> Codes:
-    """Return each run's status as its place in `STATUSES`."""
-    codes = np.where(contents.completed, CODES["completed"], -1).astype(np.int8)
-    codes[np.isin(contents.place, [*contents.problems])] = CODES["invalid"]
-    for entry, outcome in others.items():
-        codes[entry] = CODES[outcome.status]
-    for entry in np.flatnonzero(codes < 0).tolist():
-        codes[entry] = CODES["pending" if is_sent(plan.keys[entry]) else "not_sent"]
+    """Return the status of each run as its position in `STATUSES`."""
+    codes = np.where(judged.is_completed, CODES["completed"], -1).astype(np.int8)
+    codes[judged.is_invalid[judged.position]] = CODES["invalid"]
+    for run, outcome in others.items():
+        codes[run] = CODES[outcome.status]
+    for run in np.flatnonzero(codes < 0).tolist():
+        codes[run] = CODES["pending" if is_sent(plan.keys[run]) else "not_sent"]
     return codes
 
 
-def _row_statuses(df: pd.DataFrame, plan: Plan, of_runs: Codes, *, layout: Layout) -> tuple[Codes, Rows]:
-    """Return each row's status, and whether it is the one it had: so where it was not asked this time."""
+def _row_statuses(df: pd.DataFrame, plan: Plan, runs: Codes, *, layout: Layout) -> tuple[Codes, Mask]:
+    """Return the status of each row, and whether it is an earlier one: a row that was not asked about keeps its own."""
     # -2 is a row outside `where`, -1 one with nothing to send
-    now = np.append(of_runs, np.array([CODES["not_sent"], CODES["skipped"]], dtype=np.int8))[plan.row_runs]
+    now = np.append(runs, np.array(UNASKED, dtype=np.int8))[plan.row_runs]
     if layout.status is None or layout.status not in df.columns:
         return now, plan.row_runs == OUTSIDE
     old = [CODES.get(word, -1) if isinstance(word, str) else -1 for word in df[layout.status].astype(object)]
     before = np.array(old, dtype=np.int8)
-    kept = np.isin(now, [CODES[word] for word in UNASKED]) & (before >= 0)
-    return np.where(kept, before, now), kept
+    is_old = np.isin(now, UNASKED) & (before >= 0)
+    return np.where(is_old, before, now), is_old
 
 
-def _errors(contents: Contents, others: Mapping[int, Outcome]) -> list[str | None]:
-    """Return each run's error, and two more: those of a row without a run."""
-    errors: list[str | None] = [None] * (len(contents.place) + 2)
-    for entry in np.flatnonzero(np.isin(contents.place, [*contents.problems])).tolist():
-        errors[entry] = "; ".join(contents.problems[contents.place[entry]])
-    for entry, outcome in others.items():
-        errors[entry] = _error(outcome)
+def _run_errors(judged: JudgedAnswers, others: Mapping[int, Outcome]) -> list[str | None]:
+    """Return the error of each run, and two more: those of a row without a run."""
+    errors: list[str | None] = [None] * (len(judged.position) + 2)
+    for run in np.flatnonzero(judged.is_invalid[judged.position]).tolist():
+        errors[run] = "; ".join(judged.problems[judged.position[run]])
+    for run, outcome in others.items():
+        errors[run] = _error_of(outcome)
     return errors
 
 
-def _row_errors(old: pd.Series[Any] | None, errors: Sequence[str | None], kept: Rows, plan: Plan) -> list[Any]:
-    """Return each row's error; a row that kept its status keeps its error."""
-    told: list[Any] = [errors[entry] for entry in plan.row_runs.tolist()]
-    if old is not None and kept.any():
-        before = old.astype(object).where(~is_missing(old), None)
-        for row in np.flatnonzero(kept).tolist():
-            told[row] = before.iat[row]
-    return told
+def _row_errors(
+    df: pd.DataFrame, plan: Plan, errors: Sequence[str | None], is_old: Mask, *, layout: Layout
+) -> list[Any]:
+    """Return the error of each row; a row that kept its status keeps its error."""
+    texts: list[Any] = [errors[run] for run in plan.row_runs.tolist()]
+    if layout.error in df.columns and is_old.any():
+        old = df[layout.error]
+        before = old.astype(object).where(old.notna(), None)
+        for row in np.flatnonzero(is_old).tolist():
+            texts[row] = before.iat[row]
+    return texts
 
 
-def _error(outcome: Outcome) -> str | None:
-    """Return why a run has no answer; None where it has."""
+def _error_of(outcome: Outcome) -> str | None:
+    """Return why a run has no answer; None if it has one."""
     if outcome.status == "completed":
         return None
     try:
-        told = orjson.loads(outcome.error or "null")
+        error = orjson.loads(outcome.error or "null")
     except orjson.JSONDecodeError:
-        told = outcome.error
-    if isinstance(told, dict):
-        told = told.get("message") or outcome.error
-    return str(told)[:2000] if told else f"the run was {outcome.status} without a reason (run {outcome.run_id})"
+        error = outcome.error
+    if isinstance(error, dict):
+        error = error.get("message") or outcome.error
+    return str(error)[:MAX_ERROR] if error else f"the run was {outcome.status} without a reason (run {outcome.run_id})"
 
 
 def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any]) -> pd.DataFrame:
-    """Return the frame with columns added or replaced."""
+    """Return a frame with columns added or replaced."""
     out = df.copy(deep=not PANDAS_3)  # pandas 3 copies on write
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # a wide schema is no reason to scold
+        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # a wide schema is nothing to warn about
         for label, array in arrays.items():
-            # A bare array of objects would get another dtype should all of them be texts.
+            # A bare array of objects would get another dtype if all of them were texts.
             out[label] = pd.Series(array, index=df.index, dtype=object) if array.dtype == object else array
     return out

@@ -58,7 +58,7 @@ def frames(bases, backend):
 @settings(max_examples=20)
 @given(bases=BASES)
 def test_the_same_questions_get_the_same_answers(backend, options, bases):
-    """Citations, confidences and doubts are the same before and after the file, in either form and family."""
+    """Citations, confidences and masks are the same before and after the file, in either form and backend."""
     for frame in frames(bases, backend):
         back = through_a_file(frame, options)
         pd.testing.assert_frame_equal(citations(back), citations(frame))

@@ -90,8 +90,8 @@ def test_dtypes_follow_the_schema_alone(type_: Any, plain: Any, arrow: Any, back
     ],
 )
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_value_is_right_or_a_problem(type_: Any, values: list[Any], expected: list[Any], backend: Any) -> None:
-    """The JSON type is judged before anything is converted, so nothing is rounded, cut up or spelled out."""
+def test_a_value_fits_or_is_a_problem(type_: Any, values: list[Any], expected: list[Any], backend: Any) -> None:
+    """The JSON type is checked before anything is converted, so nothing is rounded, cut or stringified."""
     built = column(type_, values, backend)
     assert cells(type_, values, backend) == expected
     assert set(built.problems) == {i for i, cell in enumerate(expected) if cell is None}
@@ -179,7 +179,7 @@ def test_null_absent_and_no_answer_are_three_things(backend: Any) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_constraints_taken_off_the_wire_are_checked(backend: Any) -> None:
-    """What the service was only told in words is held against each answer."""
+    """Constraints that the service only got as prose are checked in each answer."""
     built = column(Annotated[int, pydantic.Field(ge=0, le=10)] | None, [0, 11, None, -1, 10.0], backend)
     assert built.problems == {1: "expected at most 10, got 11", 3: "expected at least 0, got -1"}
     assert [None if cell is pd.NA else cell for cell in built.series] == [0, None, None, None, 10]
@@ -192,11 +192,11 @@ def test_problems_show_the_value_cut_to_200_characters() -> None:
     assert len(built.problems[1]) < 240
 
 
-def test_an_entry_with_many_problems_tells_a_few() -> None:
+def test_a_value_with_many_problems_shows_a_few() -> None:
     """A message stays readable when a whole list is wrong."""
-    (told,) = column(list[int], [["a"] * 8]).problems.values()
-    assert told.count("expected a whole number") == 5
-    assert told.endswith("; and 3 more")
+    (message,) = column(list[int], [["a"] * 8]).problems.values()
+    assert message.count("expected a whole number") == 5
+    assert message.endswith("; and 3 more")
 
 
 def test_plain_lists_and_dicts_stay_as_they_came() -> None:
@@ -244,7 +244,7 @@ class PersonType(pydantic.BaseModel):
     ids=str,
 )
 def test_what_no_file_can_store_is_a_problem(type_: Any, value: Any, backend: Any) -> None:
-    """Half a character and integers beyond 64 bits stop here, not when the frame is saved."""
+    """Half a character and integers beyond 64 bits are refused here, not when the frame is saved."""
     built = column(type_, [value], backend)
     assert list(built.problems) == [0]
     assert built.series.isna().tolist() == [True]
@@ -253,7 +253,7 @@ def test_what_no_file_can_store_is_a_problem(type_: Any, value: Any, backend: An
 @pytest.mark.parametrize(("type_", "values"), [(str, ["a", "b"]), (int, [1, 2]), (Literal["a", "b"], ["b", "a"])])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_one_bad_value_changes_nothing_for_the_others(type_: Any, values: list[Any], backend: Any) -> None:
-    """The way that judges a column at once and the way that judges one by one agree."""
+    """Converting a column at once and value by value gives the same cells."""
     fast, slow = column(type_, values, backend), column(type_, [*values, {"bad": 1}], backend)
     assert slow.series.iloc[:2].tolist() == fast.series.tolist()
     assert list(slow.problems) == [2]
@@ -262,7 +262,7 @@ def test_one_bad_value_changes_nothing_for_the_others(type_: Any, values: list[A
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("number", [2**63, 9.3e18])
 def test_a_whole_number_beyond_64_bits_is_a_problem_at_any_depth(number: Any, backend: Any) -> None:
-    """Whatever form JSON wrote it in, and in both families: no file could hold it."""
+    """In whatever form it is written, and in both backends: no file could hold it."""
     assert column(list[int], [[1], [1, number]], backend).problems.keys() == {1}
 
 
@@ -283,8 +283,8 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(TYPES), st.booleans(), st.lists(JSON, max_size=6))
-def test_any_value_is_right_or_a_problem_in_any_column(type_: Any, optional: bool, values: list[Any]) -> None:
-    """No JSON value raises; each is told, missing, or in the column, and both backends agree."""
+def test_any_value_fits_or_is_a_problem_in_any_column(type_: Any, optional: bool, values: list[Any]) -> None:
+    """No JSON value raises; each is a problem, missing, or in the column, and both backends agree."""
     asked = type_ | None if optional and not isinstance(type_, dict) else type_
     plain, arrow = column(asked, values), column(asked, values, "pyarrow")
     assert plain.problems == arrow.problems

@@ -75,8 +75,8 @@ class TestReadBasis:
     @pytest.mark.parametrize(
         "raw", [None, "", "null", "{", "7", '{"field": "a"}', '[1, null, [], {"reasoning": "r"}, {"field": " "}]']
     )
-    def test_what_is_no_entry_is_left_out(self, raw):
-        """Whatever stands where a basis should be costs nothing but itself."""
+    def test_anything_but_an_entry_is_left_out(self, raw):
+        """Anything else in the place of a basis or an entry is skipped."""
         assert read_basis(raw) == []
 
     @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ class TestReadBasis:
 @pytest.mark.parametrize("backend", BACKENDS)
 class TestColumns:
     def test_a_field_and_its_evidence(self, backend):
-        """The field's own entry fills its three columns; each citation says whose it is."""
+        """The field's own entry fills its three columns; each citation names its field."""
         bases = [[an_entry("capital", "high", "Two say so.", "a", "b")]]
         columns = evidence_columns(bases, ["capital"], dtype_backend=backend)
         assert {part: columns["capital", part].tolist() for _, part in columns} == {
@@ -140,7 +140,7 @@ class TestColumns:
         assert none is (None if backend == "numpy_nullable" else pd.NA)
         assert empty == []
 
-    def test_elements_speak_for_their_list(self, backend):
+    def test_elements_count_for_their_list(self, backend):
         """Without an entry of its own a list has its elements' lowest confidence and all their reasonings."""
         entries = [an_entry("p.0", "high", "A.", "a"), an_entry("p.1", "low", None, "b"), an_entry("p.2", None, "C.")]
         columns = evidence_columns([entries], ["p"], dtype_backend=backend)
@@ -156,8 +156,8 @@ class TestColumns:
         assert columns["p", "reasoning"].tolist() == ["All."]
         assert [each["field"] for each in columns["p", "citations"][0]] == ["p.0", "p"]
 
-    def test_an_own_entry_decides_only_what_it_says(self, backend):
-        """Where a list's own entry is silent its elements are heard; of two own entries the first that speaks is."""
+    def test_an_own_entry_decides_only_what_it_has(self, backend):
+        """What a list's own entry lacks comes from its elements; of two own entries the first that has it decides."""
         entries = [an_entry("p", None, "All."), an_entry("p.0", "low", "A."), an_entry("p.1", "medium")]
         columns = evidence_columns([entries], ["p"], dtype_backend=backend)
         assert (columns["p", "confidence"][0], columns["p", "reasoning"][0]) == ("low", "All.")
@@ -255,7 +255,7 @@ BASES = [
 
 class TestCitations:
     def test_one_line_for_each(self):
-        """Lines follow the rows, then the frame's columns; each says for which element, how sure, and why."""
+        """Lines follow the rows, then the frame's columns; each has its element, confidence and reasoning."""
         lines = citations(in_columns(BASES, ["p", "q"]))
         assert lines.columns.tolist() == [
             "row", "field", "element", "citation", "url", "title", "excerpts", "confidence", "reasoning",
@@ -270,7 +270,7 @@ class TestCitations:
         assert lines["confidence"].tolist() == ["high", *["low"] * 5]
         assert lines["reasoning"].tolist()[:2] == ["P.", "Q."]
 
-    def test_entries_speak_for_themselves(self):
+    def test_a_struct_keeps_what_each_entry_has(self):
         """In a struct the lines are the same, and an element has its own confidence and reasoning."""
         lines = citations(in_struct(BASES, ["p", "q"]))
         same = ["row", "field", "element", "citation", "url", "title", "excerpts"]
@@ -318,15 +318,23 @@ class TestCitations:
         for field in ("old_q", "new_q", "q"):
             assert lines.loc[lines["field"] == field, "element"].tolist() == [pd.NA, pd.NA, 0, 10, 2]
 
+    def test_enrichments_with_numbers(self):
+        """Elements are known where if_exists="suffix" put a number behind the field, in either form."""
+        columns = in_columns(BASES, ["q"]).rename(columns=lambda label: label.replace("q", "x_q_2", 1))
+        struct = in_struct(BASES, ["q"]).rename(columns={"q": "x_q_2", BASIS_COLUMN: f"x_{BASIS_COLUMN}_2"})
+        for frame in (columns, struct):
+            lines = citations(frame)
+            assert lines.loc[lines["field"] == "x_q_2", "element"].tolist() == [pd.NA, pd.NA, 0, 10, 2]
+
     def test_concatenated_frames(self):
-        """Rows that were never enriched have no citations, and spoil nobody's."""
+        """Rows that were never enriched have no citations, and change no other row's."""
         frame = pd.concat([in_columns(BASES, ["p", "q"]), pd.DataFrame({"p": [1]})], ignore_index=True)
         pd.testing.assert_frame_equal(citations(frame), citations(in_columns(BASES, ["p", "q"])))
         frame = pd.concat([in_struct(BASES, ["p", "q"]), pd.DataFrame({"p": [1]})], ignore_index=True)
         assert citations(frame)["title"].tolist() == ["A", "B", "C", "D", "E", "F"]
 
     def test_other_columns_may_be_anything(self):
-        """Numbers as labels, labels twice and labels of several levels are in nobody's way."""
+        """Numbers as labels, labels twice and labels of several levels do not matter."""
         frame = in_columns(BASES, ["p", "q"])
         for at, label in enumerate([0, "again", "again", None, ("p_confidence", "b"), ()]):
             frame.insert(at, label, 7, allow_duplicates=True)
@@ -345,7 +353,7 @@ class TestCitations:
         assert low_confidence(frame, fields=[("p", "", "")], at_most="medium").tolist() == [False, False, True, False]
 
     @pytest.mark.parametrize("make", [in_columns, in_struct])
-    def test_evidence_that_stands_twice_is_told_twice(self, make):
+    def test_labels_that_occur_twice_are_both_read(self, make):
         """Two columns of one name have each their own evidence, the first with the first."""
         other = [[an_entry("p", "low", "other", "z")], None, None, None]
         frame = pd.concat([make(BASES, ["p"]), make(other, ["p"])], axis=1)
@@ -354,8 +362,8 @@ class TestCitations:
         assert confidence(frame)["p"].iloc[0].tolist() == ["high", "low"]
         assert low_confidence(frame, fields="p").tolist() == [True, False, False, False]
 
-    def test_a_field_with_both_forms_is_told_once(self):
-        """Where a field's evidence stands in columns and in entries, the columns are read."""
+    def test_a_field_with_both_forms_is_read_once(self):
+        """Where a field's evidence is both in columns and in entries, the columns are read."""
         frame = in_columns(BASES, ["p"]).join(in_struct(BASES))
         assert citations(frame)["field"].tolist() == ["p", "q", "q", "q", "q", "q"]
 
@@ -374,7 +382,7 @@ class TestCitations:
         assert low_confidence(in_struct(auto, ["output"]), fields=["output"]).tolist() == [True]
 
     def test_a_dropped_column_keeps_its_name(self):
-        """Evidence of a column that is no longer there is told under its name, an element's under its list's."""
+        """Evidence of a column that is no longer there keeps its name, an element's that of its list."""
         entries = [[an_entry("gone", "low", "G.", "a"), an_entry("list.1.name", "low", "L.", "b")]]
         lines = citations(in_struct(entries, ["p"]))
         assert lines["field"].tolist() == ["gone", "list"]
@@ -385,7 +393,7 @@ class TestConfidence:
     @pytest.mark.parametrize("make", [in_columns, in_struct])
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_one_column_a_field(self, make, backend):
-        """Both forms tell the same: ordered words, missing where nothing is known, on the frame's own index."""
+        """Both forms give the same: ordered categories, missing where nothing is known, on the frame's own index."""
         frame = make(BASES, ["p", "q"], dtype_backend=backend).set_axis(["x", "y", "x", "z"])
         wide = confidence(frame)
         assert wide.index.tolist() == ["x", "y", "x", "z"]
@@ -397,14 +405,14 @@ class TestConfidence:
         assert (wide["q"] <= "medium").tolist() == [True, False, False, True]
 
     def test_elements_in_their_order(self):
-        """Elements stand behind their list, counted as people count; prefixes are kept."""
+        """Elements follow their list in numeric order; prefixes are kept."""
         wide = confidence(in_struct(BASES, ["p", "q"], prefix="x_"), elements=True)
         assert wide.columns.tolist() == ["x_p", "x_q", "x_q.0", "x_q.2", "x_q.10"]
         assert wide.iloc[3].tolist()[1:] == ["low", "high", "low", "medium"]
         assert (wide.dtypes == ORDER).all()
 
     def test_elements_need_the_struct(self):
-        """Columns keep one confidence a field, and the message says what does keep the others."""
+        """Columns keep one confidence a field, and the message names the form that keeps the others."""
         with pytest.raises(InputError, match=r"elements=True needs basis='struct'.*not paid for again"):
             confidence(in_columns(BASES, ["p"]), elements=True)
 
@@ -418,7 +426,7 @@ class TestConfidence:
 @pytest.mark.parametrize("make", [in_columns, in_struct])
 class TestLowConfidence:
     @pytest.mark.parametrize(
-        ("options", "doubted"),
+        ("options", "expected"),
         [
             ({}, [True, False, False, True]),
             ({"at_most": "medium"}, [True, False, True, True]),
@@ -430,29 +438,29 @@ class TestLowConfidence:
             ({"fields": []}, [False, False, False, False]),
         ],
     )
-    def test_rows_that_are_doubted(self, make, options, doubted):
-        """Any of the fields is enough; a row without an answer, and one whose confidence is unknown, is not doubted."""
+    def test_rows_of_low_confidence(self, make, options, expected):
+        """Any of the fields is enough; a row without an answer, and one whose confidence is unknown, is False."""
         frame = make(BASES, ["p", "q"]).set_axis(["x", "y", "x", "z"])
         mask = low_confidence(frame, **options)
-        assert mask.tolist() == doubted
+        assert mask.tolist() == expected
         assert mask.dtype == bool
         assert mask.index.tolist() == ["x", "y", "x", "z"]
-        assert frame[mask].index.tolist() == [label for label, each in zip("xyxz", doubted, strict=True) if each]
+        assert frame[mask].index.tolist() == [label for label, is_low in zip("xyxz", expected, strict=True) if is_low]
 
     @pytest.mark.parametrize("fields", ["population", ["p", "population"], [7], [("p", "q")], 7, [["p"]]])
-    def test_unknown_fields_are_told(self, make, fields):
+    def test_unknown_fields_are_refused(self, make, fields):
         """A field without evidence is a mistake, and the message has those that there are."""
         with pytest.raises(InputError, match="of which the frame holds no evidence; it has some of 'p', 'q'"):
             low_confidence(make(BASES, ["p", "q"]), fields=fields)
 
     @pytest.mark.parametrize("at_most", ["none", "LOW", None, 1])
-    def test_another_word_is_told(self, make, at_most):
+    def test_another_word_is_refused(self, make, at_most):
         """A confidence is one of three words."""
-        with pytest.raises(InputError, match="is no confidence: choose 'low', 'medium' or 'high'"):
+        with pytest.raises(InputError, match="is not a confidence: choose 'low', 'medium' or 'high'"):
             low_confidence(make(BASES, ["p", "q"]), at_most=at_most)
 
     def test_no_rows(self, make):
-        """An empty frame gives an empty mask, and a field that nobody answered yet is no mistake."""
+        """An empty frame gives an empty mask, and a field without an answer yet is not a mistake."""
         for bases in ([], [None]):
             mask = low_confidence(make(bases, ["p"]), fields=["p"])
             assert (mask.tolist(), mask.dtype) == ([False] * len(bases), np.dtype(bool))
@@ -487,6 +495,6 @@ def test_a_frame_without_evidence_says_how_to_get_some(ask, frame):
     ids=["columns", "struct"],
 )
 def test_evidence_that_csv_made_texts_of_is_refused(frame, name):
-    """A list that has become a text is no empty list; the message says how to keep or to get it."""
+    """A list that has become a text is not an empty list; the message says how to keep or to get it."""
     with pytest.raises(InputError, match=rf"'{name}' holds texts .*Parquet"):
         citations(frame)

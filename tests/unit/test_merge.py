@@ -1,4 +1,4 @@
-"""Outcomes become columns by position, whatever the order, and nothing else in the frame changes."""
+"""Outcomes become columns by position, in whatever order they come, and nothing else in the frame changes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from parallel_frames._columns import make_layout, merge_outcomes
+from parallel_frames._columns import STATUS_COLUMN as STATUS
+from parallel_frames._columns import Affixes, make_layout, merge_outcomes
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome
@@ -28,8 +31,8 @@ def merge(df, outcomes, *, schema=TYPES, sent=(), if_exists="error", status=True
     job = make_job(parsed, input_schema=None, processor="base", options=make_options(None))
     plan = make_plan(df, job, selection=select_inputs(df, [df.columns[0]]))
     found = [
-        None if told is None else Outcome(key, 0, f"run {key}", "group", **told)
-        for key, told in zip(plan.keys, outcomes, strict=True)
+        None if outcome is None else Outcome(key, 0, f"run {key}", "group", **outcome)
+        for key, outcome in zip(plan.keys, outcomes, strict=True)
     ]
     layout = make_layout(df, parsed, prefix=prefix, status=status, if_exists=if_exists)
     return merge_outcomes(
@@ -54,9 +57,9 @@ def frame(*names):
 
 
 def test_every_status_has_its_row():
-    """Completed, invalid, failed, cancelled, pending, not sent and skipped rows are told apart, and counted."""
+    """Completed, invalid, failed, cancelled, pending, not sent and skipped rows are distinguished and counted."""
     df = frame("a", "b", "c", "d", "e", "f", None, "a")
-    told = [
+    outcomes = [
         done(ANSWER),
         done(ANSWER | {"n": "x"}),
         failed('{"message": "no luck"}'),
@@ -64,7 +67,7 @@ def test_every_status_has_its_row():
         None,
         None,
     ]
-    merged = merge(df, told, sent=(4,))
+    merged = merge(df, outcomes, sent=(4,))
     expected = ["completed", "invalid", "failed", "cancelled", "pending", "not_sent", "skipped", "completed"]
     assert merged.frame["parallel_status"].tolist() == expected
     assert merged.counts == {name: expected.count(name) for name in expected}
@@ -73,7 +76,7 @@ def test_every_status_has_its_row():
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "message"),
     [
         ('{"message": "no luck", "ref_id": "r"}', "no luck"),
         ('"plain"', "plain"),
@@ -84,9 +87,9 @@ def test_every_status_has_its_row():
         ("[1, 2]", "[1, 2]"),
     ],
 )
-def test_an_error_is_told_in_words_where_there_are_any(raw, told):
-    """The service's message, or else whatever it said, or that it said nothing."""
-    assert merge(frame("a"), [failed(raw)]).frame["parallel_error"].iloc[0].startswith(told)
+def test_an_error_is_the_services_message_if_there_is_one(raw, message):
+    """The cell holds the message, else the whole error, else that there was no reason."""
+    assert merge(frame("a"), [failed(raw)]).frame["parallel_error"].iloc[0].startswith(message)
 
 
 def test_a_very_long_error_is_cut():
@@ -96,14 +99,14 @@ def test_a_very_long_error_is_cut():
 
 @pytest.mark.parametrize("content", [[1], "text", 3, None, True])
 def test_an_answer_that_is_no_object_is_invalid(content):
-    """A content that is no object where one was asked for fills no column, is told raw, and replaces nothing."""
+    """A content that is no object where one was asked for fills no column, is in the error, and replaces nothing."""
     schema = {name: type_ | None for name, type_ in TYPES.items()} | {"old": str}
     merged = merge(frame("a").assign(old="old"), [done(content)], schema=schema, if_exists="overwrite")
     assert merged.counts == {"invalid": 1}
     assert merged.frame.iloc[0][list(TYPES)].isna().all()
     assert merged.frame["old"].tolist() == ["old"]
-    told = f"the answer: expected an object, got {orjson.dumps(content).decode()}"
-    assert merged.frame["parallel_error"].tolist() == [told]
+    message = f"the answer: expected an object, got {orjson.dumps(content).decode()}"
+    assert merged.frame["parallel_error"].tolist() == [message]
 
 
 @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
@@ -186,8 +189,8 @@ def test_a_cell_that_was_not_asked_about_is_what_it_was(name, backend):
 def test_exact_values_take_the_new_dtype():
     """Whole numbers that a float holds exactly, and words that are categories, do not make a column of objects."""
     df = frame("a", "b").assign(x=[1, 2], w=["b", "b"])
-    told = [done({"x": 1.5, "w": "a"}), None]
-    out = merge(df, told, schema={"x": float, "w": Literal["a", "b"]}, if_exists="overwrite").frame
+    outcomes = [done({"x": 1.5, "w": "a"}), None]
+    out = merge(df, outcomes, schema={"x": float, "w": Literal["a", "b"]}, if_exists="overwrite").frame
     assert (out["x"].dtype, out["x"].tolist()) == ("Float64", [1.5, 2.0])
     assert (out["w"].dtype, out["w"].tolist()) == (pd.CategoricalDtype(["a", "b"]), ["a", "b"])
 
@@ -230,10 +233,19 @@ def test_layouts_name_columns_and_refuse_collisions():
         make_layout(frame("a"), parse_schema({"company": str}), prefix="", status=True, if_exists="error")
 
 
-def test_texts_and_whatever_is_one_column():
+def test_a_text_and_auto_are_one_column():
     """A text and "auto" come back in the column `output`."""
     text = {"status": "completed", "output": '"all about it"', "output_type": "text"}
     out = merge(frame("a", "b"), [text, None], schema="all about it").frame
     assert out["output"].tolist()[0] == "all about it"
     out = merge(frame("a", "b"), [done({"x": [1]}), None], schema="auto").frame
     assert out["output"].tolist() == [{"x": [1]}, None]
+
+
+@given(prefix=st.text(max_size=5), number=st.sampled_from(["", "_2", "_10"]), name=st.sampled_from([STATUS, "ceo"]))
+def test_a_label_that_was_made_is_recognised(prefix, number, name):
+    """Prefix and number of an enrichment are found in any of its labels, and with them the name of each of them."""
+    affixes = Affixes.of(f"{prefix}{STATUS}{number}", STATUS)
+    assert affixes == (prefix, number)
+    assert affixes.within(affixes.around(name)) == name
+    assert Affixes.of(f"{prefix}ceo{number}", STATUS) is None

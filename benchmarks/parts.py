@@ -21,6 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -29,16 +30,15 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from clients.common import columns, watching
 
-from parallel_frames._bulk import collector_at_rest
-from parallel_frames._checkpoint import open_store
+from parallel_frames._checkpoint import OUTCOME_SCHEMA, memory_store, open_store, table_of
 from parallel_frames._columns import make_layout, merge_outcomes
-from parallel_frames._engine._books import PACK
+from parallel_frames._engine import columns_of
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
 from parallel_frames._schema import parse_schema
 from parallel_frames._service import PUBLISHED
-from parallel_frames._state import OUTCOME_SCHEMA, Ledger, encode, table_of
+from parallel_frames._state import Answers, Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,19 +167,24 @@ def merge_plainly(rows: int) -> tuple[float, float]:
 
 
 def merge_ours(rows: int) -> tuple[float, float]:
-    """Return what the merge at the end of a job takes: its answers are put away as they come, and found by key."""
-    schema = job_of()[0]
-    df, plan, told = arriving(rows)
-    ledger = Ledger()
-    for number, (key, text) in enumerate(told):
-        ledger.add_outcome(Outcome(key, 0, f"trun_{number}", "tgrp", "completed", output=text, output_type="json"))
-        if loose := ledger.take_loose(PACK):
-            ledger.archive(loose, *encode(loose))
+    """Return what the merge at the end of a job takes: its answers are found where they are stored."""
+    schema, job = job_of()
+    df, plan, arrived = arriving(rows)
+    index, store = Index(), memory_store(job, host="bench")
+    index.add_rows(0, plan.keys, plan.row_runs.tolist())
+    index.end_rows()
+    for start in range(0, rows, 10_000):
+        outcomes = [
+            Outcome(key, 0, f"trun_{number}", "tgrp", "completed", output=text, output_type="json")
+            for number, (key, text) in enumerate(arrived[start : start + 10_000], start)
+        ]
+        index.add_outcomes(asyncio.run(store.write_outcomes(outcomes, cursors={})), columns_of(outcomes))
 
     def build() -> pd.DataFrame:
         layout = make_layout(df, schema, prefix="", status=True, if_exists="error")
+        places = np.array(index.answers(), dtype=np.int64)[:, :3]
         return merge_outcomes(
-            df, plan, schema, answers=ledger.answers(plan.keys), is_sent=lambda _: True, layout=layout,
+            df, plan, schema, answers=Answers(store.read_outcomes, places), is_sent=lambda _: True, layout=layout,
             dtype_backend="numpy_nullable",
         ).frame  # fmt: skip
 
@@ -190,8 +195,9 @@ def checkpoint(rows: int = 200_000) -> dict[str, float]:
     """Write a checkpoint as a job does, and take it up again, against writing and reading the same as plain Parquet.
 
     A flush is 1,000 outcomes made durable, in milliseconds of the wall; receipts and their intents stand beside it. A
-    resume is the job's folder opened, every page of it checked, and known to the ledger; what it is compared with is
-    Arrow's reading of the same files, whole. Both are done in turns and in fresh processes, as a resume is.
+    resume is the job's folder opened, its keys and states known to the index, and what each input needs decided; what
+    it is compared with is Arrow's reading of the same files, whole. Both are done in turns and in fresh processes, as a
+    resume is.
     """
     _, job = job_of()
     keys = [f"{number:032x}" for number in range(rows)]
@@ -252,14 +258,18 @@ def write_plainly(folder: Path) -> Iterator[float]:
 
 
 def resume(rows: int, folder: str) -> float:
-    """Return the seconds until a ledger knows all that is stored."""
+    """Return the seconds until the index knows all that is stored, and what each input needs."""
     _, job = job_of()
     keys = [f"{number:032x}" for number in range(rows)]
     began = time.perf_counter()
-    with open_store(folder, job, host="bench") as store, collector_at_rest():
-        ledger = store.recall().ledger()
+    index = Index()
+    index.add_rows(0, keys, range(rows))
+    index.end_rows()
+    with open_store(folder, job, host="bench") as store:
+        store.recall(index)
+    status = index.plan()
     seconds = time.perf_counter() - began
-    assert len(ledger.needs(keys, retry_failed=True).answered) == len(keys)
+    assert (status.answered, all(index.done())) == (rows, True)
     return seconds
 
 

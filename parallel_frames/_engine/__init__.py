@@ -95,6 +95,7 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._followers.clear()
             await state.flush()
+            state.note_open_batches()
 
     async def _work(self, state: EngineState) -> None:
         """Look first, then send and wait."""
@@ -177,6 +178,7 @@ class Engine:
             for intent in self.intents:
                 if intent.runs and intent.group_id == group_id:
                     group.open_intent(intent)
+                    state.noted.add(intent.number)
             awaited = len(group.awaited)
             look = await look_until_whole(
                 self.service,

@@ -32,6 +32,8 @@ class EngineState:
         Runs that completed and whose output is to be fetched, with their groups.
     given_up : dict of str to str
         Runs whose output cannot be had now.
+    noted : set of int
+        Open batches that the index knows.
     """
 
     def __init__(self, *, index: Index, store: Store, observer: Observer) -> None:
@@ -43,6 +45,7 @@ class EngineState:
         self.given_up: dict[str, str] = {}
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
+        self.noted: set[int] = set()
         self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
 
@@ -172,7 +175,6 @@ class EngineState:
         intent = Intent(number, group.group_id, tuple(ids), tuple(rows))
         group.open_intent(intent)
         group.waiting |= {run.id: run.rows for run in runs}
-        self.index.add_intent(number, group.group_id, ids)
         return intent
 
     async def end_batch(self, group: GroupState, intent: Intent, *, receipts: Sequence[Receipt]) -> None:
@@ -185,6 +187,18 @@ class EngineState:
         self.index.add_receipts(receipts)
         self.index.drop_intent(intent.number)
         await self.store.write_receipt(intent.number, receipts=receipts)
+
+    def note_undecided(self, intent: Intent) -> None:
+        """Let the index know of a batch in doubt; one whose answer comes is known by its receipts soon enough."""
+        self.index.add_intent(intent.number, intent.group_id, intent.runs)
+        self.noted.add(intent.number)
+
+    def note_open_batches(self) -> None:
+        """Let the index know of the batches that are still open when the engine ends."""
+        for group in self.groups.values():
+            for number, intent in group.intents.items():
+                if number not in self.noted:
+                    self.note_undecided(intent)
 
     async def drop_batch(self, group: GroupState, intent: Intent) -> None:
         """Forget a batch of which nothing was created."""

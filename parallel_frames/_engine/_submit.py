@@ -250,6 +250,7 @@ class Submitter:
         elif isinstance(posted, Ambiguous):
             now = self._clock.now()
             self.undecided.append(Undecided(group, intent, now, posted.reason, now))
+            self.state.note_undecided(intent)
             self.state.observer.said(
                 f"whether {len(intent.runs)} runs were created is not known ({posted.reason}): looking"
             )

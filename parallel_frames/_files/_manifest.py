@@ -34,7 +34,11 @@ def make_manifest(
         "source": {
             "address": source.shown,
             "files": [
-                {"path": facts.path, "bytes": facts.size, "modified_at": time_of(facts.modified, per_second=10**9)}
+                {
+                    "path": facts.path,
+                    "bytes": facts.size,
+                    "modified_at": None if facts.modified is None else iso_time(facts.modified / 10**9),
+                }
                 for facts in source.files
             ],
         },
@@ -50,16 +54,11 @@ def make_manifest(
         "prices_as_of": price.as_of,
         "cost": None if cost is None else float(cost),
         "groups": [
-            {**group, "first": time_of(group["first"]), "last": time_of(group["last"])}
+            {**group, **{name: group[name] and f"{group[name][:19]}Z" for name in ("first", "last")}}
             for group in index.summarise_groups()
         ],
         "checkpoint": checkpoint,
     }
-
-
-def time_of(moment: int | None, *, per_second: int = 10**6) -> str | None:
-    """Return a moment that is counted since 1970 as ISO 8601."""
-    return None if moment is None else iso_time(moment, per_second=per_second)
 
 
 def text_of(manifest: Mapping[str, Any]) -> bytes:

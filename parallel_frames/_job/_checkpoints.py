@@ -68,7 +68,7 @@ def open_checkpoint(
     with contextlib.ExitStack() as stack:
         store = memory
         if store is None and call.checkpoint is not None:
-            folder = job_folder(prepared, destination, runs=index.plan().runs)
+            folder = job_folder(prepared, destination, runs=index.runs)
             try:
                 store = stack.enter_context(open_store(folder, prepared.job, host=destination.host))
             except CheckpointError as error:
@@ -127,7 +127,7 @@ def preview_checkpoint(source: RowSource, index: Index, destination: Destination
     prepared = source.prepared
     if prepared.call.checkpoint is None:
         return CheckpointPreview()
-    folder = job_folder(prepared, destination, runs=index.plan().runs)
+    folder = job_folder(prepared, destination, runs=index.runs)
     header = read_header(folder)
     if header is None:
         return CheckpointPreview(folder)

@@ -25,9 +25,9 @@ from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
 from parallel_frames._job._source import IndexedFeed
-from parallel_frames._job._summary import announcement, counted
+from parallel_frames._job._summary import announcement, counted, iso_time
 from parallel_frames._prices import check_cost
-from parallel_frames._state import ANSWERED, NEVER, Answers, Index
+from parallel_frames._state import NEVER, Answers, Index
 from parallel_frames._ui import ask, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
@@ -88,21 +88,22 @@ class Results:
             raise DamagedPartError(part)
         return table
 
-    def by_input(self) -> tuple[Answers, Sequence[bool], Sequence[bool]]:
-        """Return each input's outcome, whether it was ever sent, and whether nothing is left to do for it."""
-        table = np.array(self.index.answers(), dtype=np.int64).reshape(-1, 5)
-        return Answers(self.read, table[:, :3]), (table[:, 3] > 0).tolist(), (table[:, 4] == ANSWERED).tolist()
+    def by_input(self) -> tuple[Answers, Sequence[bool]]:
+        """Return each input's outcome, and whether it was ever sent."""
+        table = np.array(self.index.answers(), dtype=np.int64).reshape(-1, 4)
+        return Answers(self.read, table[:, :3]), (table[:, 3] > 0).tolist()
 
     def outcomes(self, *, only_done: bool = False) -> Iterator[list[Outcome]]:
         """Yield the outcomes that there are, some at a time; `only_done`: but for those that are asked again."""
-        answers, _, done = self.by_input()
-        found = (outcome for entry, outcome in answers.outcomes() if done[entry] or not only_done)
+        answers, _ = self.by_input()
+        done = self.index.done() if only_done else None
+        found = (outcome for entry, outcome in answers.outcomes() if done is None or done[entry])
         while batch := list(islice(found, AT_ONCE)):
             yield batch
 
     def times(self) -> list[tuple[str | None, str | None, str]]:
         """Return when each ended run began and ended, and its status."""
-        answers, _, _ = self.by_input()
+        answers, _ = self.by_input()
         completed = [
             (began, ended, "completed")
             for _, (began_at, ended_at) in answers.completed("created_at", "modified_at")
@@ -179,7 +180,7 @@ class JobRunner:
     def _configure(self) -> None:
         call = self.prepared.call
         # What failed or grew old since everything was sent is for another call to ask again.
-        stale_before = NEVER if call.older_than is None else int((time.time() - call.older_than) * 10**6)
+        stale_before = NEVER if call.older_than is None else iso_time(time.time() - call.older_than)
         self.index.configure(
             retry_failed=call.retry_failed and not self.has_begun,
             stale_before=NEVER if self.has_begun else stale_before,
@@ -269,7 +270,7 @@ class JobRunner:
         self.is_running = True
         try:
             await in_thread(self.scan)
-            if not self.index.plan().runs:  # no need of a key, or of a checkpoint
+            if not self.index.runs:  # no need of a key, or of a checkpoint
                 return None if deliver is None else deliver(self.results())
             destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
             if destination.is_gone:
@@ -421,7 +422,7 @@ class JobRunner:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
         call = self.prepared.call
         limit_for = None if call.group_ids else self.index.limit_for
-        sent = self.index.status().sent
+        sent = self.index.plan().sent
         check_cost(self.prepared.price, runs, sent=sent, max_cost=call.max_cost, limit_for=limit_for)
 
     @contextmanager

@@ -118,7 +118,7 @@ class FrameSource:
 
     def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
         """Yield the frame with its new columns, as one piece."""
-        answers, sent, _ = results.by_input()
+        answers, sent = results.by_input()
         keys = {key for key, was_sent in zip(self.plan.keys, sent, strict=True) if was_sent} if sent else set()
         merged = merge_outcomes(
             self.prepared.frame,

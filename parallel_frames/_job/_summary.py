@@ -27,7 +27,7 @@ def announcement(
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")
     if status.answered:
-        since = f" ({iso_time(status.since)[:10]})" if status.since is not None else ""
+        since = f" ({status.since[:10]})" if status.since is not None else ""
         parts.append(f"{status.answered:,} already answered{since}")
     if status.failed:
         parts.append(f"{status.failed:,} of them failed, not tried again")
@@ -48,6 +48,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def iso_time(moment: int, *, per_second: int = 10**6) -> str:
-    """Return a moment counted since 1970 as ISO 8601."""
-    return datetime.fromtimestamp(moment / per_second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def iso_time(seconds: float) -> str:
+    """Return a moment in seconds since 1970 as ISO 8601."""
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

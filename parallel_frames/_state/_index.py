@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from parallel_frames._model import Receipt, RunId
 from parallel_frames._state._group import GroupState
-from parallel_frames._state._rules import ANSWERED, AWAITED, NEVER, STATUS_CODES, STATUS_NAMES, next_step
+from parallel_frames._state._rules import ANSWERED, AWAITED, LEFT_OUT, NEVER, STATUS_CODES, STATUS_NAMES, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,17 +36,14 @@ create table rows(row integer primary key, key blob);
 create table shared(key blob primary key, rows int) without rowid;
 create table occurrences(row integer primary key, number int);
 create table groups(number integer primary key, name text unique);
-create table outcomes(key blob, attempt int, status int, grp int, run_id text, at int, part int, offset int);
+create table outcomes(key blob, attempt int, status int, grp int, run_id text, at text, part int, offset int);
 create table receipts(key blob, attempt int, grp int, run_id text);
 create table intents(number int, key blob, attempt int, grp int);
 create table stale(key blob primary key, attempt int) without rowid;
 create table runs(key blob primary key, row int, rows int) without rowid;
-create table newest(key blob primary key, attempt int) without rowid;
-create table ended(key blob, attempt int, status int, at int, part int, offset int, primary key (key, attempt))
-    without rowid;
-create table answered(key blob primary key, attempt int, at int, part int, offset int) without rowid;
-create table known(key blob primary key, newest int, status int, tried int, answered int, at int, part int, offset int)
-    without rowid;
+create table known(
+    key blob primary key, newest int, status int, tried text, answered int, at text, part int, offset int
+) without rowid;
 create table steps(row integer primary key, key blob, rows int, step int);
 """
 # Each is filled in the order of its key, which is one sort and then appends.
@@ -54,19 +51,30 @@ DISTINCT: Final = """
 delete from runs;
 insert into runs select key, min(row), count(*) from rows where key is not null group by key order by key;
 """
-DERIVED: Final = """
-delete from newest; delete from ended; delete from answered; delete from known;
-insert into newest select key, max(attempt) from (
-    select key, attempt from outcomes union all select key, attempt from receipts
-    union all select key, attempt from intents
-) group by key order by key;
-insert into ended select key, attempt, min(status), at, part, offset from outcomes
-    group by key, attempt order by key, attempt;
-insert into answered select key, max(attempt), at, part, offset from ended where status = 0 group by key order by key;
-insert into known select n.key, n.attempt, e.status, e.at, a.attempt,
-    coalesce(a.at, e.at), coalesce(a.part, e.part), coalesce(a.offset, e.offset)
-from newest n left join ended e on e.key = n.key and e.attempt = n.attempt left join answered a on a.key = n.key
-order by n.key;
+# Of each key the newest attempt and what became of it: the row with the highest rank, an outcome before a receipt of
+# the same attempt, and a completed outcome before a failed one.
+NEWEST: Final = """
+delete from known;
+insert into known
+    select key, rank >> 2, case when part is not null then 3 - (rank & 3) end, at,
+        case when rank & 3 = 3 then rank >> 2 end, at, part, offset
+    from (
+        select key, max(rank) as rank, at, part, offset from (
+            select key, attempt * 4 + 3 - status as rank, at, part, offset from outcomes
+            union all select key, attempt * 4, null, null, null from receipts
+            union all select key, attempt * 4, null, null, null from intents
+        ) group by key order by key
+    );
+"""
+# An answer counts until a newer attempt completes, whatever became of those between.
+REPEATED: Final = "select exists(select 1 from known where answered is null and newest > 0)"
+OLDER_ANSWERS: Final = """
+insert into known
+    select k.key, k.newest, k.status, k.tried, o.attempt, o.at, o.part, o.offset from known k join (
+        select key, max(attempt) as attempt, at, part, offset from outcomes where status = 0 group by key
+    ) o on o.key = k.key where k.answered is null
+    on conflict(key) do update set answered = excluded.answered, at = excluded.at, part = excluded.part,
+        offset = excluded.offset;
 """
 BY_GROUP: Final = """
 create index if not exists outcomes_of_group on outcomes(grp);
@@ -92,8 +100,8 @@ class JobStatus:
         Runs that were ever sent for these rows.
     known, keys : int
         Runs of which the checkpoint knows anything, and everything it knows.
-    since : int or None
-        When the oldest of the answers came, in microseconds since 1970.
+    since : str or None
+        When the oldest of the answers came.
     """
 
     rows: int
@@ -111,11 +119,10 @@ class JobStatus:
     sent: int
     known: int
     keys: int
-    since: int | None
+    since: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A run that is to be sent: the first row with its input, its key and attempt, and how many rows share it."""
 
     row: int
@@ -152,7 +159,8 @@ class Index:
         self._db.executescript(TABLES)
         self._lock = threading.RLock()
         self._groups: dict[str, int] = {}
-        self._is_current = True  # whether the derived tables say what the others do
+        self._is_current = True  # whether `known` says what the other tables do
+        self._status: JobStatus | None = None  # of the last plan, while nothing has changed since
         self._last_row = -1
         self.rows = self.chosen = self.skipped = 0
         self.configure()
@@ -162,7 +170,7 @@ class Index:
         with self._lock:
             self._db.close()
 
-    def configure(self, *, retry_failed: bool = True, stale_before: int = NEVER, limit: int | None = None) -> None:
+    def configure(self, *, retry_failed: bool = True, stale_before: str = NEVER, limit: int | None = None) -> None:
         """Set what `plan` goes by: the options of `next_step`, and how many distinct inputs are looked at."""
         with self._lock:
             rule = partial(next_step, retry_failed=retry_failed, stale_before=stale_before)
@@ -171,6 +179,7 @@ class Index:
                 None if limit is None else self._line("select row from runs order by row limit 1 offset ?", limit - 1)
             )
             self._last_row = self.rows if found is None else int(found[0])
+            self._status = None
 
     def _line(self, query: str, *values: Any) -> Any:
         return self._db.execute(query, values).fetchone()
@@ -188,6 +197,12 @@ class Index:
             self._db.execute("commit")
 
     # Rows of the source
+
+    @property
+    def runs(self) -> int:
+        """Distinct inputs of the source."""
+        with self._lock:
+            return int(self._line("select count(*) from runs")[0])
 
     def add_rows(self, start: int, keys: Sequence[str], row_runs: Sequence[int]) -> None:
         """Add consecutive rows; `row_runs` holds each row's place in `keys`, -1 (nothing to send) or -2 (not asked)."""
@@ -263,7 +278,7 @@ class Index:
             map(STATUS_CODES.__getitem__, columns["status"]),
             map(groups.__getitem__, columns["group_id"]),
             columns["run_id"],
-            map(microseconds, columns["modified_at"], columns["created_at"]),
+            map(utc_time, columns["modified_at"], columns["created_at"]),
             [part] * len(columns["key"]),
             range(len(columns["key"])),
             strict=True,
@@ -272,8 +287,10 @@ class Index:
 
     def add_receipts(self, receipts: Iterable[Receipt]) -> None:
         """Add runs that are paid for."""
-        lines = ((bytes.fromhex(r.key), r.attempt, self._group(r.group_id), r.run_id) for r in receipts)
-        self._insert("receipts", 4, list(lines))
+        receipts = list(receipts)
+        groups = {name: self._group(name) for name in {receipt.group_id for receipt in receipts}}
+        lines = [(bytes.fromhex(r.key), r.attempt, groups[r.group_id], r.run_id) for r in receipts]
+        self._insert("receipts", 4, lines)
 
     def add_intent(self, number: int, group_id: str, runs: Iterable[RunId]) -> None:
         """Add a batch of which it is not known whether it was created."""
@@ -284,19 +301,19 @@ class Index:
         """Forget a batch that is decided."""
         with self._lock:
             self._db.execute("delete from intents where number = ?", (number,))
-            self._is_current = False
+            self._note_change()
 
     def _insert(self, table: str, width: int, lines: Iterable[tuple[Any, ...]]) -> None:
         with self._writing() as db:
             db.executemany(f"insert into {table} values ({', '.join('?' * width)})", lines)  # noqa: S608 - our own names
-            self._is_current = False
+            self._note_change()
 
     @locked
     def move_parts(self, moves: Mapping[int, tuple[int, int]]) -> None:
         """Record that parts were put together: of each its new part, and the place of its first outcome there."""
         for old, (new, base) in moves.items():
             self._db.execute("update outcomes set part = ?, offset = offset + ? where part = ?", (new, base, old))
-        self._is_current = False
+        self._note_change()
 
     @locked
     def parts(self) -> list[int]:
@@ -307,11 +324,16 @@ class Index:
         """Forget the outcomes of a part that cannot be read any more."""
         with self._lock:
             self._db.execute("delete from outcomes where part = ?", (part,))
-            self._is_current = False
+            self._note_change()
+
+    def _note_change(self) -> None:
+        self._is_current, self._status = False, None
 
     def _derive(self) -> None:
         if not self._is_current:
-            self._db.executescript(DERIVED)
+            self._db.executescript(NEWEST)
+            if self._line(REPEATED)[0]:
+                self._db.executescript(OLDER_ANSWERS)
             self._is_current = True
 
     @locked
@@ -319,7 +341,7 @@ class Index:
         """Forget what the checkpoint holds, to read it again."""
         for table in ("outcomes", "receipts", "intents", "stale", "steps"):
             self._db.execute(f"delete from {table}")  # noqa: S608 - our own names
-        self._is_current = False
+        self._note_change()
 
     # A refresh
 
@@ -336,6 +358,7 @@ class Index:
                 "insert or ignore into stale select r.key, case when k.status is null then -1 else k.newest end "
                 "from runs r left join known k on k.key = r.key order by r.key"
             )
+            self._status = None
 
     @locked
     def marked_attempts(self, *, of_others: bool = False) -> list[tuple[str, int]]:
@@ -360,34 +383,37 @@ class Index:
     @locked
     def plan(self) -> JobStatus:
         """Decide for each input within the limit what it needs now, for `steps_between`, and return the numbers."""
+        if self._status is not None:
+            return self._status
         self._derive()
         self._db.execute("delete from steps")
         self._db.execute(
-            """insert into steps
-            select r.row, r.key, r.rows, next_step(k.newest, k.status, k.answered, k.tried, s.attempt)
-            from runs r left join known k on k.key = r.key left join stale s on s.key = r.key
-            where r.row <= ? order by r.row""",
+            f"""insert into steps
+            select r.row, r.key, r.rows, case when r.row <= ?
+                then next_step(k.newest, k.status, k.answered, k.tried, s.attempt) else {LEFT_OUT} end
+            from runs r left join known k on k.key = r.key left join stale s on s.key = r.key order by r.row""",  # noqa: S608
             (self._last_row,),
         )
-        return self.status()
+        self._status = self._count()
+        return self._status
 
-    @locked
-    def status(self) -> JobStatus:
-        """Return the numbers, going by the last `plan`."""
-        self._derive()
+    def _count(self) -> JobStatus:
         runs, sent, known, keys = self._line(
             """select count(*), coalesce(sum(k.newest + 1), 0), count(k.key), (select count(*) from known)
             from runs r left join known k on k.key = r.key"""
         )
         within, rows, to_send, awaited, rows_open, failed, rows_failed, since = self._line(
-            f"""select count(*), sum(s.rows), sum(s.step >= 0), sum(s.step = {AWAITED}),
-            sum(case when s.step != {ANSWERED} then s.rows end),
+            f"""select sum(s.step != {LEFT_OUT}), sum(case when s.step != {LEFT_OUT} then s.rows end),
+            sum(s.step >= 0), sum(s.step = {AWAITED}),
+            sum(case when s.step not in ({ANSWERED}, {LEFT_OUT}) then s.rows end),
             sum(s.step = {ANSWERED} and k.answered is null),
             sum(case when s.step = {ANSWERED} and k.answered is null then s.rows end),
             min(case when s.step = {ANSWERED} then k.at end)
             from steps s left join known k on k.key = s.key"""  # noqa: S608 - numbers of this package
         )
-        to_send, awaited, rows, rows_open = to_send or 0, awaited or 0, rows or 0, rows_open or 0
+        within, to_send, awaited, rows, rows_open = (
+            number or 0 for number in (within, to_send, awaited, rows, rows_open)
+        )
         return JobStatus(
             rows=self.rows,
             chosen=self.chosen,
@@ -414,7 +440,7 @@ class Index:
             "select row, lower(hex(key)), step, rows from steps where row >= ? and row < ? and step >= 0 order by row",
             (start, end),
         )
-        return [Step(*line) for line in found]
+        return list(map(Step._make, found))
 
     @locked
     def steps_of(self, keys: Iterable[str]) -> list[Step]:
@@ -487,7 +513,7 @@ class Index:
 
     @locked
     def summarise_groups(self) -> list[dict[str, Any]]:
-        """Return what each group answered of this source: runs by status, and from when to when, in microseconds."""
+        """Return what each group answered of this source: runs by status, and from when to when."""
         found = self._db.execute(
             """select g.name, count(*), sum(o.status = 0), sum(o.status > 0), min(o.at), max(o.at)
             from (select key, attempt, grp, min(status) as status, at from outcomes group by key, attempt, grp) o
@@ -500,19 +526,23 @@ class Index:
     # Answers
 
     @locked
-    def answers(self) -> list[tuple[int, int, int, int, int]]:
-        """Return of each distinct input, in the order of first rows: part, offset, status code, if it was sent, step.
+    def answers(self) -> list[tuple[int, int, int, int]]:
+        """Return of each distinct input, in the order of first rows: part, offset, status code, and if it was sent.
 
-        The first three are of the newest answer, or else of the newest attempt's failure; -1 without either. The step
-        is the last `plan`'s; `AWAITED` beyond the limit.
+        The first three are of the newest answer, or else of the newest attempt's failure; -1 without either.
         """
         self._derive()
         return self._db.execute(
             """select coalesce(k.part, -1), coalesce(k.offset, -1),
-            case when k.answered is not null then 0 else coalesce(k.status, -1) end, k.newest is not null,
-            coalesce(s.step, -2)
-            from runs r left join known k on k.key = r.key left join steps s on s.row = r.row order by r.row"""
+            case when k.answered is not null then 0 else coalesce(k.status, -1) end, k.newest is not null
+            from runs r left join known k on k.key = r.key order by r.row"""
         ).fetchall()
+
+    @locked
+    def done(self) -> list[bool]:
+        """Return for each distinct input, in the order of first rows, whether nothing is left to do for it."""
+        self.plan()
+        return [step == ANSWERED for (step,) in self._db.execute("select step from steps order by row")]
 
     def answers_by_part(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
         """Yield each part with the (offset, row) of answers that rows take from it, in order, so many at a time."""
@@ -534,13 +564,16 @@ class Index:
                 yield part, lines
 
 
-def microseconds(ended: str | None, began: str | None) -> int | None:
-    """Return the first of two ISO 8601 times that there is as microseconds since 1970; None for what is no time."""
+def utc_time(ended: str | None, began: str | None) -> str | None:
+    """Return the first of two ISO 8601 times that there is, in UTC, as a text that sorts; None for what is no time."""
     text = ended or began
     if not text:
         return None
+    if text[-1] == "Z" and text[10:11] == "T":
+        return text
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 10**6)
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    return moment.replace(tzinfo=None).isoformat() + "Z"

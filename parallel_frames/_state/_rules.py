@@ -24,7 +24,8 @@ STATUS_NAMES: Final = {code: name for name, code in STATUS_CODES.items()}
 
 ANSWERED: Final = -1
 AWAITED: Final = -2
-NEVER: Final = -(2**62)  # no answer is from before this moment
+LEFT_OUT: Final = -3  # beyond the limit
+NEVER: Final = ""  # no answer is from before this moment
 
 LOOKS_AFTER_SETTLING: Final = 8
 HEX: Final = frozenset("0123456789abcdef")
@@ -34,11 +35,11 @@ def next_step(
     newest: int | None,
     status: int | None,
     answered: int | None,
-    ended_at: int | None,
+    ended_at: str | None,
     marked: int | None,
     *,
     retry_failed: bool,
-    stale_before: int,
+    stale_before: str,
 ) -> int:
     """Return the attempt to send for one input, or `ANSWERED` or `AWAITED` where nothing is to be sent.
 
@@ -50,13 +51,13 @@ def next_step(
         What became of that attempt (`STATUS_CODES`); None while it is under way or undecided.
     answered : int or None
         The newest attempt that completed.
-    ended_at : int or None
-        When the newest attempt ended, in microseconds since 1970.
+    ended_at : str or None
+        When the newest attempt ended: ISO 8601 in UTC, which sorts as text.
     marked : int or None
         The attempt that a refresh found and asks again.
     retry_failed : bool
         Whether an input whose attempts all failed is asked again.
-    stale_before : int
+    stale_before : str
         Answers from before this moment are asked again.
     """
     if newest is None:

@@ -43,7 +43,7 @@ def test_any_order_and_repetition_of_outcomes_gives_the_same_frame(names, labels
     for part, start in enumerate(range(0, len(arriving), 3)):
         parts[part] = table_of(arriving[start : start + 3], OUTCOME_SCHEMA)
         index.add_outcomes(part, parts[part].to_pydict())
-    places = np.array(index.answers(), dtype=np.int64).reshape(-1, 5)[:, :3]
+    places = np.array(index.answers(), dtype=np.int64).reshape(-1, 4)[:, :3]
     index.close()
     merged = merge_outcomes(
         df, plan, SCHEMA, answers=Answers(lambda part, names: parts[part].select(list(names)), places),

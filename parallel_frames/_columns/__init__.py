@@ -28,7 +28,6 @@ from parallel_frames._columns._find import check_frame, evidence_of, find_eviden
 from parallel_frames._columns._layout import (
     BASIS_COLUMN,
     ERROR_COLUMN,
-    PARTS,
     STATUS_COLUMN,
     Affixes,
     Layout,
@@ -55,7 +54,6 @@ __all__ = [
     "ERROR_COLUMN",
     "NO_ANSWER",
     "PANDAS_3",
-    "PARTS",
     "STATUS_COLUMN",
     "Affixes",
     "Backend",

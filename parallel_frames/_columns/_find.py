@@ -206,11 +206,12 @@ def _positions(df: pd.DataFrame) -> dict[str, list[int]]:
     return positions
 
 
-def _complete(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    names = dict.fromkeys(names)
-    fields = [name.removesuffix("_confidence") for name in names if name.endswith("_confidence")]
-    parts = {field: tuple(evidence_label(field, part) for part in PARTS) for field in fields}
-    return {field: labels for field, labels in parts.items() if all(label in names for label in labels)}
+def _complete(names: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+    """Return the fields of which all three labels are among the names, with these labels."""
+    ending = evidence_label("", "confidence")
+    fields = [name.removesuffix(ending) for name in names if name.endswith(ending)]
+    labels = {field: tuple(evidence_label(field, part) for part in PARTS) for field in fields}
+    return {field: three for field, three in labels.items() if names.keys() >= set(three)}
 
 
 def _read_struct(cells: Sequence[object], affixes: Affixes, *, labels: Sequence[str]) -> list[StructEvidence]:

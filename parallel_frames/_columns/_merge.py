@@ -73,7 +73,7 @@ def merge_outcomes(
     """
     # A user's own model may leave cyclic garbage behind.
     with nullcontext() if schema.model is not None else collector_at_rest():
-        judged = judge(answers, schema, convert=partial(typed_column, dtype_backend=dtype_backend))
+        judged = read_answers(answers, schema, convert=partial(typed_column, dtype_backend=dtype_backend))
     # -1 and below (a row without a run) take the last one, -1: no answer
     per_row = np.append(judged.position, -1)[np.maximum(plan.row_runs, -1)]
     is_invalid, existing = judged.is_invalid, set(df.columns)
@@ -111,7 +111,7 @@ class Judged(NamedTuple):
 
 def judge_answers(outcomes: Sequence[Outcome], schema: Schema) -> list[Judged]:
     """Return for each outcome what the frame will show for it, in Python values."""
-    judged = judge(Answers.of(outcomes), schema, convert=partial(convert_values, dtype_backend="numpy_nullable"))
+    judged = read_answers(Answers.of(outcomes), schema, convert=partial(convert_values, dtype_backend="numpy_nullable"))
     rows = []
     for outcome, at in zip(outcomes, judged.position.tolist(), strict=True):
         values = {
@@ -179,7 +179,7 @@ def _mask(size: int, positions: Sequence[int] | set[int] | Mapping[int, Any], *,
     return mask
 
 
-def judge(answers: Answers, schema: Schema, *, convert: Convert) -> JudgedAnswers:
+def read_answers(answers: Answers, schema: Schema, *, convert: Convert) -> JudgedAnswers:
     """Parse and judge answers, a slice at a time, so that few of them at once are Python objects."""
     whole = JudgedAnswers(
         0,

@@ -281,7 +281,8 @@ def _convert_one_by_one(
 ) -> tuple[list[Any], dict[int, str]]:
     # The schema's check comes first: Arrow alone would make 1 of 1.5 and three letters of "abc".
     check, convert = compile_check(column.node), converter(column.node)
-    keeps_value = dtype_backend == "numpy_nullable" and dtype_of(column) == OBJECT
+    if dtype_backend == "numpy_nullable" and dtype_of(column) == OBJECT:
+        convert = _keeper(convert)
     cells: list[Any] = [None] * len(values)
     problems: dict[int, str] = {}
     for position, value in enumerate(values):
@@ -294,13 +295,20 @@ def _convert_one_by_one(
             problems[position] = _first_few(found)
         else:
             try:
-                if keeps_value:
-                    _json_text(value)  # no cell that could not be stored, or that the other backend could not hold
-                cell = convert(value)
-                cells[position] = value if keeps_value else cell
+                cells[position] = convert(value)
             except UnfitError as error:
                 problems[position] = str(error)
     return cells, problems
+
+
+def _keeper(convert: Converter) -> Converter:
+    def keep(value: Json) -> Json:
+        # Both may raise: the value must be one that can be stored, and that the other backend could hold.
+        _json_text(value)
+        convert(value)
+        return value
+
+    return keep
 
 
 def _first_few(problems: Sequence[object]) -> str:

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, keys, accounts, and the place where faults strike.
+"""The ASGI application: routes, keys, totals, and the place where faults strike.
 
 Owns what every request has in common. What an endpoint does is in `_endpoints`.
 """
@@ -16,17 +16,14 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from . import _endpoints as endpoints
-from ._exchange import Exchange, RefusedError
-from ._messages import error_body
-from ._replies import Answering, EventStream, reply
-from ._runs import SeenRequest
+from ._exchange import Answering, EventStream, Exchange, RefusedError, reply
+from ._records import SeenRequest, error_body
 
 if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ._service import Service
-    from .faults import RequestFault
 
 Endpoint: TypeAlias = Callable[[Exchange], Awaitable[Answering]]
 Proceed: TypeAlias = Callable[[], Awaitable[Answering]]
@@ -45,12 +42,11 @@ RUN_PATHS: tuple[tuple[str, str, str, Endpoint], ...] = (
     ("GET", "/{run_id}/input", "input", endpoints.get_input),
     ("GET", "/{run_id}/result", "result", endpoints.get_result),
 )
-ENDPOINTS = frozenset(name for _, _, name, _ in GROUP_PATHS + RUN_PATHS)
 CREATING = frozenset({"add_runs", "create_run"})
 
 
-class _Door:
-    """One endpoint as an ASGI application: key, faults, accounts."""
+class _Endpoint:
+    """One endpoint as an ASGI application: key, faults, totals."""
 
     def __init__(self, service: Service, *, name: str, endpoint: Endpoint) -> None:
         self._service = service
@@ -67,11 +63,10 @@ class _Door:
         await exchange.request.body()
         service = self._service
         with service.lock:
-            struck = service.faultline.for_request(exchange)
-
+            struck = service.faults.for_request(exchange)
         proceed: Proceed = partial(self._handle, exchange)
         for fault in reversed(struck):
-            proceed = _around(fault, exchange, proceed)
+            proceed = partial(fault.strike, exchange, proceed)
         return await proceed()
 
     async def _handle(self, exchange: Exchange) -> Answering:
@@ -82,9 +77,9 @@ class _Door:
             return refused.response
         if isinstance(answer, EventStream):
             with self._service.lock:
-                struck = self._service.faultline.for_stream(self._name)
+                struck = self._service.faults.for_stream(self._name)
             for fault in struck:
-                answer.frames = fault.bend(answer.frames, rng=self._service.faultline.rng)
+                answer.frames = fault.bend(answer.frames, rng=self._service.faults.rng)
         return answer
 
     def _count(self, exchange: Exchange, status: int) -> None:
@@ -97,15 +92,6 @@ class _Door:
             service.bump("refused")
         seen = SeenRequest(self._name, exchange.request.method, url.path, url.query, status, service.clock.now())
         service.requests.append(seen)
-
-
-def _around(fault: RequestFault, exchange: Exchange, proceed: Proceed) -> Proceed:
-    """Wrap a fault around what would happen without it."""
-
-    async def wrapped() -> Answering:
-        return await fault.strike(exchange, proceed)
-
-    return wrapped
 
 
 def _check_key(exchange: Exchange) -> None:
@@ -127,19 +113,20 @@ def build_app(service: Service) -> ASGIApp:
     """Return the application that serves `service`."""
     dialect = service.settings.dialect
     prefixes = ("v1beta",) if dialect == "seed" else ("v1", "v1beta")
-    routes = []
-    for prefix in prefixes:
-        for base, table in (("groups", GROUP_PATHS), ("runs", () if dialect == "seed" else RUN_PATHS)):
-            for method, path, name, endpoint in table:
-                door = _Door(service, name=name, endpoint=endpoint)
-                routes.append(Route(f"/{prefix}/tasks/{base}{path}", door, methods=[method]))
+    tables = {"groups": GROUP_PATHS, "runs": () if dialect == "seed" else RUN_PATHS}
+    routes = [
+        Route(f"/{prefix}/tasks/{base}{path}", _Endpoint(service, name=name, endpoint=endpoint), methods=[method])
+        for prefix in prefixes
+        for base, table in tables.items()
+        for method, path, name, endpoint in table
+    ]
     app = Starlette(routes=routes, exception_handlers={405: _wrong_method})
-    app.router.default = _Door(service, name="unknown", endpoint=_unknown)
+    app.router.default = _Endpoint(service, name="unknown", endpoint=_unknown)
     app.router.redirect_slashes = False
-    return _quiet_ending(app)
+    return _end_quietly(app)
 
 
-def _quiet_ending(app: ASGIApp) -> ASGIApp:
+def _end_quietly(app: ASGIApp) -> ASGIApp:
     """Let a request that is cancelled because the server stops end without a stack trace in the log."""
 
     async def quiet(scope: Scope, receive: Receive, send: Send) -> None:

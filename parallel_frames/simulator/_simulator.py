@@ -1,18 +1,25 @@
-"""`Simulator`: the offline service as users make, start and stop it."""
+"""`Simulator`, the offline service as users start, watch, steer and stop it, from any thread; `serve`, as a program."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
 
 from ._app import build_app
-from ._controls import Controls
-from ._faultline import Faultline
+from ._records import TERMINAL, Counts, Run, SeenRequest, SimulatedRun, dump
 from ._server import ServerThread
-from ._service import Service
-from ._settings import Dialect, Latency, Settings
+from ._service import Dialect, Draft, Latency, Service, Settings
+from .faults._base import FaultSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from .faults import Fault
 
 
-class Simulator(Controls):
+class Simulator:
     """Serve the Task Group API on loopback, offline and for free.
 
     A real HTTP server in a thread of this process: any client of the API can be pointed at its `url`. Answers are
@@ -152,8 +159,8 @@ class Simulator(Controls):
             seed_input_as=seed_input_as,
             seed_list_as=seed_list_as,
         )
-        faultline = Faultline(faults, seed=seed)
-        super().__init__(Service(settings, answers=answers, speed=speed, faultline=faultline))
+        schedule = FaultSchedule(faults, seed=seed)
+        self._service = Service(settings, answers=answers, speed=speed, faults=schedule)
         self._app = build_app(self._service)
         self._host = host
         self._port = port
@@ -200,3 +207,209 @@ class Simulator(Controls):
         if not self._port:
             raise RuntimeError("the simulator has no address yet: call start(), or use it in a with statement")
         return f"http://{self._host}:{self._port}"
+
+    # -- what it did ---------------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> Counts:
+        """What it has seen and done so far: a frozen snapshot."""
+        with self._service.lock:
+            known = {field.name: self._service.totals.get(field.name, 0) for field in fields(Counts)}
+            return Counts(**{**known, "faults": self._service.faults.struck})
+
+    def runs(self) -> list[SimulatedRun]:
+        """Return every run created, in creation order, as it is now."""
+        with self._service.lock:
+            return [_snapshot(run) for run in self._service.runs]
+
+    def requests(self) -> list[SeenRequest]:
+        """Return every request answered, in order."""
+        return list(self._service.requests)
+
+    @property
+    def group_ids(self) -> list[str]:
+        """The ids of all groups, in creation order."""
+        return list(self._service.groups)
+
+    def wait_until(self, condition: Callable[[Counts], bool], *, timeout: float = 10.0) -> Counts:
+        """Wait until the counts fulfil a condition.
+
+        Parameters
+        ----------
+        condition : callable
+            Gets `counts`; for example ``lambda counts: counts.completed == 3``.
+        timeout : float, default 10
+            Seconds of the wall after which a `TimeoutError` is raised.
+
+        Returns
+        -------
+        Counts
+            The counts that fulfilled it.
+        """
+        deadline = time.monotonic() + timeout
+        while not condition(counts := self.counts):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {timeout} s; the counts are {counts}")
+            time.sleep(0.005)
+        return counts
+
+    # -- what may be done to it ----------------------------------------------------------------------------------
+
+    @property
+    def speed(self) -> float:
+        """How many simulated seconds pass in one second of the wall; may be set at any time."""
+        return self._service.clock.speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        with self._service.lock:
+            self._service.clock.speed = speed
+        self._service.agenda.poke(self._service.wake_all)
+
+    @property
+    def now(self) -> float:
+        """Simulated seconds since the simulator was made."""
+        return self._service.clock.now()
+
+    def advance(self, seconds: float) -> None:
+        """Let simulated time jump.
+
+        Parameters
+        ----------
+        seconds : float
+            How far; runs, rate limits, streams and delayed faults all see that time as passed.
+        """
+        with self._service.lock:
+            self._service.clock.advance(seconds)
+        self._service.agenda.poke(self._service.wake_all)
+
+    @property
+    def max_per_minute(self) -> int | None:
+        """Runs that may be created a minute; may be set at any time."""
+        return self._service.limit.per_minute
+
+    @max_per_minute.setter
+    def max_per_minute(self, per_minute: int | None) -> None:
+        self._service.limit.per_minute = per_minute
+
+    @property
+    def credit(self) -> float | None:
+        """Dollars of the account, reserved ones included; None when credit doesn't matter."""
+        return self._service.credit.dollars
+
+    def top_up(self, dollars: float) -> None:
+        """Add credit to the account.
+
+        Parameters
+        ----------
+        dollars : float
+            How much.
+        """
+        with self._service.lock:
+            self._service.credit.dollars = (self._service.credit.dollars or 0.0) + dollars
+
+    def add_foreign_run(
+        self,
+        group_id: str,
+        *,
+        input: str | Mapping[str, Any] = "somebody else's row",  # noqa: A002 - the service's own word
+        metadata: Mapping[str, Any] | None = None,
+        processor: str = "base",
+    ) -> str:
+        """Create a run in a group, as if somebody else had.
+
+        Parameters
+        ----------
+        group_id : str
+            The group.
+        input : str or mapping, default "somebody else's row"
+            Its input.
+        metadata : mapping or None, default None
+            Its metadata.
+        processor : str, default "base"
+            Its processor.
+
+        Returns
+        -------
+        str
+            The run's id. It counts as `foreign`, not among `runs`.
+        """
+        service = self._service
+        group = service.groups[group_id]
+        body: dict[str, Any] = {"input": input if isinstance(input, str) else dict(input), "processor": processor}
+        if metadata is not None:
+            body["metadata"] = dict(metadata)
+        canonical = dump(body["input"], option=orjson.OPT_SORT_KEYS)
+        spec = group.spec or (group.runs[0].spec if group.runs else service.spec(None))
+        with service.lock:
+            (run,) = service.create_runs([Draft(body, spec, processor, canonical)], group=group, foreign=True)
+        service.agenda.poke()
+        return run.run_id
+
+    def add_faults(self, *faults: Fault) -> None:
+        """Add faults; they count requests from now on."""
+        with self._service.lock:
+            self._service.faults.add(faults)
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong from now on; runs already created keep their fate."""
+        with self._service.lock:
+            self._service.faults.clear()
+
+
+def _snapshot(run: Run) -> SimulatedRun:
+    return SimulatedRun(
+        run_id=run.run_id,
+        group_id=run.group.group_id if run.group else None,
+        input=run.input,
+        processor=run.processor,
+        metadata=run.metadata,
+        status=run.status,
+        created_at=run.created_at,
+        finished_at=run.modified_at if run.status in TERMINAL else None,
+        output=None if run.output is None else orjson.loads(run.output),
+        error=run.error["message"] if run.error else None,
+        foreign=run.foreign,
+    )
+
+
+def serve(answers: Any = None, *, port: int = 0, **options: Any) -> None:
+    """Run a simulator until the process is told to stop.
+
+    Prints one line with the URL on standard output, then answers requests until SIGINT or SIGTERM, and returns.
+
+    Parameters
+    ----------
+    answers : None, callable, mapping or DataFrame, default None
+        As for `Simulator`.
+    port : int, default 0
+        Where to listen; 0 takes a free port.
+    **options
+        Every other option of `Simulator`.
+
+    Examples
+    --------
+    >>> from parallel_frames.simulator import serve
+    >>> serve(port=8787, latency=(1, 5))  # doctest: +SKIP
+    http://127.0.0.1:8787
+    """
+    leave = threading.Event()
+    with _signals(leave), Simulator(answers, port=port, **options) as simulator:
+        sys.stdout.write(f"{simulator.url}\n")
+        sys.stdout.flush()
+        leave.wait()
+
+
+@contextmanager
+def _signals(leave: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set the event; elsewhere than in the main thread nothing can be done about signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: leave.set()) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

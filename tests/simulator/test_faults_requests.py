@@ -266,7 +266,7 @@ def test_wrong_faults_are_refused_at_once():
         faults.reset("add_run")
     with pytest.raises(ValueError, match="unknown endpoint status"):
         faults.cut_stream(after=1, on="status")
-    with pytest.raises(ValueError, match="begins at 1"):
+    with pytest.raises(ValueError, match="begin at 1"):
         faults.reset("add_runs", nth=0)
     with pytest.raises(ValueError, match="0 to 1"):
         faults.reset("add_runs", probability=2)

@@ -1,4 +1,8 @@
-"""The simulator's nouns: a run, a group with its append-only event log, and the frozen snapshots users see."""
+"""Groups and runs: as the service keeps them, as it sends them in both dialects, and as users see them.
+
+Owns the shapes of run states, statuses, events, cursors and errors on the wire. Decides nothing: what happens to a
+run is up to the service, and what of it is sent is up to the endpoints.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
+
 if TYPE_CHECKING:
-    from ._spec import Spec
+    from collections.abc import Iterable
+
+    from ._clock import Clock
+    from ._made_up import Spec
     from .faults import RunFault
 
 Status = Literal["queued", "action_required", "running", "completed", "failed", "cancelling", "cancelled"]
@@ -16,7 +25,7 @@ TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 
 class Waiters:
-    """Those who wait for a group or a run to change; belongs to no event loop."""
+    """The requests that wait for a group or a run to change, whatever event loop serves them."""
 
     __slots__ = ("_futures",)
 
@@ -24,7 +33,7 @@ class Waiters:
         self._futures: set[asyncio.Future[None]] = set()
 
     def wake(self) -> None:
-        """Wake everybody; in the event loop's thread."""
+        """Wake all of them; call it in the event loop's thread."""
         for future in self._futures:
             if not future.done():
                 future.set_result(None)
@@ -65,7 +74,7 @@ class Run:
 
     @property
     def active(self) -> bool:
-        """Whether the run is still on its way."""
+        """Whether the run can still change by itself."""
         return self.status in ACTIVE
 
 
@@ -85,11 +94,11 @@ class Group:
     counts: dict[str, int] = field(default_factory=dict)
     waiters: Waiters = field(default_factory=Waiters)
     status_logged_at: float = float("-inf")
-    dirty: bool = False
+    changed: bool = False
 
     @property
     def active(self) -> bool:
-        """Whether any run of the group is still on its way."""
+        """Whether any run of the group is active."""
         return any(self.counts.get(status) for status in ACTIVE)
 
     @property
@@ -100,6 +109,93 @@ class Group:
     def count(self, status: str, change: int) -> None:
         """Count one run into or out of a status."""
         self.counts[status] = self.counts.get(status, 0) + change
+
+
+# -- on the wire ------------------------------------------------------------------------------------------------------
+
+
+OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+def dump(value: Any, *, option: int = OPTIONS) -> bytes:
+    """Serialise a message."""
+    # A copy of its exact size: orjson's own bytes keep kilobytes of spare room, and one is kept for every event.
+    return bytes(memoryview(orjson.dumps(value, option=option)))
+
+
+def error_body(message: str, *, ref_id: str, detail: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the body of an answer that isn't a success."""
+    return {"type": "error", "error": {"ref_id": ref_id, "message": message, "detail": detail}}
+
+
+def run_state(run: Run, *, clock: Clock, echo_metadata: bool) -> bytes:
+    """Return a run's state; kept with the run once it can't change any more."""
+    if run.state is not None:
+        return run.state
+    state = dump(
+        {
+            "run_id": run.run_id,
+            "interaction_id": run.run_id,
+            "status": run.status,
+            "is_active": run.active,
+            "processor": run.processor,
+            "metadata": run.metadata if echo_metadata else None,
+            "taskgroup_id": run.group.group_id if run.group else None,
+            "created_at": clock.moment(run.created_at),
+            "modified_at": clock.moment(run.modified_at),
+            "warnings": [*run.spec.warnings, *run.warnings] or None,
+            "error": run.error,
+        }
+    )
+    if run.status in TERMINAL:
+        run.state = state
+    return state
+
+
+def group_status(counts: dict[str, int], *, active: bool, modified_at: Any) -> dict[str, Any]:
+    """Return a group's status, published dialect."""
+    return {
+        "num_task_runs": sum(counts.values()),
+        "task_run_status_counts": {status: n for status, n in counts.items() if n},
+        "is_active": active,
+        "status_message": None,
+        "modified_at": modified_at,
+    }
+
+
+def seed_status(counts: dict[str, int]) -> dict[str, int]:
+    """Return a group's counts by state, seed dialect."""
+    return {
+        "pending": counts.get("queued", 0) + counts.get("action_required", 0),
+        "running": counts.get("running", 0) + counts.get("cancelling", 0),
+        "completed": counts.get("completed", 0),
+        "failed": counts.get("failed", 0),
+        "cancelled": counts.get("cancelled", 0),
+    }
+
+
+def count_runs(runs: Iterable[Run]) -> dict[str, int]:
+    """Count runs by status."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        counts[run.status] = counts.get(run.status, 0) + 1
+    return counts
+
+
+def group_body(group: Group, counts: dict[str, int], *, clock: Clock) -> dict[str, Any]:
+    """Return a group's description, in its dialect."""
+    body = {
+        "taskgroup_id": group.group_id,
+        "metadata": group.metadata,
+        "created_at": clock.moment(group.created_at),
+    }
+    if group.seed_dialect:
+        return {**body, "processor": group.processor, "status": seed_status(counts)}
+    modified_at = clock.moment(group.modified_at)
+    return {**body, "status": group_status(counts, active=group.active, modified_at=modified_at)}
+
+
+# -- as users see them ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ keys nor faults, which come before.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ._exchange import EventStream, reply
-from ._records import ACTIVE, TERMINAL, Run, count_runs, dump, group_body, group_status
+from ._records import ACTIVE, TERMINAL, Run, dump, group_body, group_status
 from ._service import Draft
 from ._streams import event_cursor, follow_events, listed_events, read_cursor, run_cursor, stream_listing
 from ._validation import check_batch, check_published_group, check_run, check_seed_group, check_size
@@ -40,13 +41,15 @@ async def create_group(exchange: Exchange) -> Response:
     if seed:
         _refuse_processors(exchange, [body["processor"]])
     group = exchange.service.create_group(body, seed_dialect=seed)
-    return reply(group_body(group, {}, clock=exchange.service.clock))
+    return reply(group_body(group, group.counts, clock=exchange.service.clock))
 
 
 async def get_group(exchange: Exchange) -> Response:
     """Return a group and its counts."""
     group = exchange.group()
-    counts = group.counts if exchange.as_of is None else count_runs(exchange.visible_runs(group))
+    counts = group.counts
+    if exchange.as_of is not None:
+        counts = Counter(run.status for run in exchange.visible_runs(group))
     return reply(group_body(group, counts, clock=exchange.service.clock))
 
 
@@ -113,7 +116,7 @@ def _create(exchange: Exchange, drafts: list[Draft], *, group: Group | None) -> 
     service.credit.reserve(processors)
     elements = ELEMENT_BASIS in exchange.request.headers.get("parallel-beta", "")
     created = service.create_runs(drafts, group=group, elements=elements)
-    service.agenda.arm()
+    service.scheduler.arm()
     return created
 
 
@@ -140,7 +143,7 @@ async def stream_events(exchange: Exchange) -> EventStream:
     lifetime = settings.stream_lifetime if timeout is None else min(timeout, settings.stream_lifetime)
     honours = group.seed_dialect or settings.events_honour_include_output
     echoes = settings.seed_echo_input or not group.seed_dialect
-    service.bump("streams")
+    service.totals["streams"] += 1
     frames = follow_events(
         service,
         group,

@@ -7,14 +7,13 @@ run is up to the service, and what of it is sent is up to the endpoints.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ._clock import Clock
     from ._made_up import Spec
     from .faults import RunFault
@@ -55,22 +54,31 @@ class Run:
     run_id: str
     group: Group | None
     body: dict[str, Any]
-    input: str | dict[str, Any]
-    canonical: bytes
+    canonical: bytes  # the input as JSON with sorted keys
     processor: str
-    metadata: dict[str, Any] | None
     spec: Spec
     created_at: float
     modified_at: float
-    finish_at: float = 0.0
-    elements: bool = False
-    foreign: bool = False
+    finish_at: float
+    elements: bool
+    foreign: bool
     status: Status = "queued"
     faults: tuple[RunFault, ...] = ()
     warnings: tuple[dict[str, Any], ...] = ()
     error: dict[str, Any] | None = None
     output: bytes | None = None
     state: bytes | None = None
+
+    @property
+    def input(self) -> str | dict[str, Any]:
+        """What was sent to be answered."""
+        value: str | dict[str, Any] = self.body["input"]
+        return value
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """What was sent with it."""
+        return self.body.get("metadata")
 
     @property
     def active(self) -> bool:
@@ -91,24 +99,19 @@ class Group:
     modified_at: float
     runs: list[Run] = field(default_factory=list)
     log: list[tuple[bytes, Run | None]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)  # runs by status
     waiters: Waiters = field(default_factory=Waiters)
     status_logged_at: float = float("-inf")
-    changed: bool = False
 
     @property
     def active(self) -> bool:
         """Whether any run of the group is active."""
-        return any(self.counts.get(status) for status in ACTIVE)
+        return any(self.counts[status] for status in ACTIVE)
 
     @property
     def tag(self) -> str:
         """The part of the group's id its cursors carry."""
         return self.group_id.removeprefix("tgrp_")
-
-    def count(self, status: str, change: int) -> None:
-        """Count one run into or out of a status."""
-        self.counts[status] = self.counts.get(status, 0) + change
 
 
 # -- on the wire ------------------------------------------------------------------------------------------------------
@@ -124,12 +127,12 @@ def dump(value: Any, *, option: int = OPTIONS) -> bytes:
 
 
 def error_body(message: str, *, ref_id: str, detail: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the body of an answer that isn't a success."""
+    """Return the body of an error."""
     return {"type": "error", "error": {"ref_id": ref_id, "message": message, "detail": detail}}
 
 
 def run_state(run: Run, *, clock: Clock, echo_metadata: bool) -> bytes:
-    """Return a run's state; kept with the run once it can't change any more."""
+    """Return a run's state; a final one is kept with the run."""
     if run.state is not None:
         return run.state
     state = dump(
@@ -152,7 +155,7 @@ def run_state(run: Run, *, clock: Clock, echo_metadata: bool) -> bytes:
     return state
 
 
-def group_status(counts: dict[str, int], *, active: bool, modified_at: Any) -> dict[str, Any]:
+def group_status(counts: Counter[str], *, active: bool, modified_at: Any) -> dict[str, Any]:
     """Return a group's status, published dialect."""
     return {
         "num_task_runs": sum(counts.values()),
@@ -163,26 +166,18 @@ def group_status(counts: dict[str, int], *, active: bool, modified_at: Any) -> d
     }
 
 
-def seed_status(counts: dict[str, int]) -> dict[str, int]:
+def seed_status(counts: Counter[str]) -> dict[str, int]:
     """Return a group's counts by state, seed dialect."""
     return {
-        "pending": counts.get("queued", 0) + counts.get("action_required", 0),
-        "running": counts.get("running", 0) + counts.get("cancelling", 0),
-        "completed": counts.get("completed", 0),
-        "failed": counts.get("failed", 0),
-        "cancelled": counts.get("cancelled", 0),
+        "pending": counts["queued"] + counts["action_required"],
+        "running": counts["running"] + counts["cancelling"],
+        "completed": counts["completed"],
+        "failed": counts["failed"],
+        "cancelled": counts["cancelled"],
     }
 
 
-def count_runs(runs: Iterable[Run]) -> dict[str, int]:
-    """Count runs by status."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        counts[run.status] = counts.get(run.status, 0) + 1
-    return counts
-
-
-def group_body(group: Group, counts: dict[str, int], *, clock: Clock) -> dict[str, Any]:
+def group_body(group: Group, counts: Counter[str], *, clock: Clock) -> dict[str, Any]:
     """Return a group's description, in its dialect."""
     body = {
         "taskgroup_id": group.group_id,
@@ -250,7 +245,7 @@ class Counts:
     requests : int
         HTTP requests of any kind.
     posts : int
-        Requests that add runs to a group (or create a single run), whatever became of them.
+        Requests that add runs to a group (or create a single run), refused ones included.
     groups : int
         Groups created.
     runs : int
@@ -268,7 +263,7 @@ class Counts:
     events : int
         Events sent over event streams.
     active : int
-        Runs on their way.
+        Runs that are queued or running.
     completed, failed, cancelled : int
         Runs that ended so.
     foreign : int
@@ -306,7 +301,7 @@ class SeenRequest:
     status : int
         What was answered; 0 when the connection was reset instead.
     at : float
-        Simulated seconds after the simulator was made, when the answer began.
+        When the answer began, in simulated seconds after the simulator was made.
     """
 
     endpoint: str

@@ -1,6 +1,6 @@
 """The state of the simulated service, and everything that can happen to it.
 
-Owns groups, runs, the agenda, the rate limit, the credit and the totals. Knows nothing of HTTP: the endpoints call
+Owns groups, runs, the scheduler, the rate limit, the credit and the totals. Knows nothing of HTTP: the endpoints call
 it, and a timer of the event loop drives it. Everything happens under one lock, so that other threads see consistent
 snapshots.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -19,7 +20,7 @@ from zlib import crc32
 import orjson
 
 from ._answers import ActionRequired, Answer, AnswerSource, Cancelled, Failure, Stuck, build_output
-from ._clock import Agenda, Clock
+from ._clock import Clock, Scheduler
 from ._limits import Credit, RateLimit, Window
 from ._made_up import Spec, compile_spec
 from ._records import Group, Run, SeenRequest, Waiters, dump, group_status, run_state
@@ -127,7 +128,7 @@ class Service:
         self.settings = settings
         self.lock = threading.RLock()
         self.clock = Clock(speed=speed)
-        self.agenda = Agenda(self.clock, lock=self.lock, after=self._log_statuses)
+        self.scheduler = Scheduler(self.clock, lock=self.lock, after=self._log_statuses)
         self.answers = AnswerSource(answers, seed=settings.seed)
         self.faults = faults
         self.limit = RateLimit(settings.max_per_minute, window=settings.window)
@@ -136,19 +137,15 @@ class Service:
         self.runs: list[Run] = []
         self.runs_by_id: dict[str, Run] = {}
         self.requests: list[SeenRequest] = []
-        self.totals: dict[str, int] = {}
+        self.totals: Counter[str] = Counter()  # the fields of `Counts`
         self.lone_waiters = Waiters()
         self.late_posts: set[asyncio.Future[Any]] = set()  # requests that are handled after they were answered
         self._identities: set[Any] = set()
         self._specs: dict[bytes, Spec] = {}
-        self._changed: list[Group] = []
+        self._changed: dict[Group, None] = {}  # in order, those whose streams are to be woken
         self._rng = Random(settings.seed)  # noqa: S311 - latencies, not secrets
         self._tag = secrets.token_hex(6)
         self._serial = count(1)
-
-    def bump(self, total: str, by: int = 1) -> None:
-        """Add to one of the totals."""
-        self.totals[total] = self.totals.get(total, 0) + by
 
     def next_id(self, prefix: str) -> str:
         """Return a fresh id."""
@@ -178,7 +175,7 @@ class Service:
                 modified_at=now,
             )
             self.groups[group.group_id] = group
-            self.bump("groups")
+            self.totals["groups"] += 1
         return group
 
     def create_runs(
@@ -193,49 +190,55 @@ class Service:
 
     def _create_run(self, draft: Draft, group: Group | None, *, elements: bool, foreign: bool) -> Run:
         now = self.clock.now()
-        body = draft.body
-        run = Run(
-            self.next_id("trun_"), group, body, body["input"], draft.canonical, draft.processor,
-            body.get("metadata"), draft.spec, now, now, elements=elements, foreign=foreign,
-        )  # fmt: skip
-        run.faults = tuple(self.faults.for_run(run))
         latency = self.settings.draw_latency(self._rng)
-        run.finish_at = now + latency
+        run = Run(
+            run_id=self.next_id("trun_"),
+            group=group,
+            body=draft.body,
+            canonical=draft.canonical,
+            processor=draft.processor,
+            spec=draft.spec,
+            created_at=now,
+            modified_at=now,
+            finish_at=now + latency,
+            elements=elements,
+            foreign=foreign,
+        )
+        run.faults = tuple(self.faults.for_run(run))
         self.runs.append(run)
         self.runs_by_id[run.run_id] = run
         if group is not None:
             group.runs.append(run)
-            group.count("queued", 1)
+            group.counts["queued"] += 1
         self._count_run(run)
-        self.agenda.add(now + latency * QUEUED_PART, self._start_run, run)
+        self.scheduler.add(now + latency * QUEUED_PART, self._start_run, run)
         return run
 
     def _count_run(self, run: Run) -> None:
         """Count a run, and whether the same one was created before."""
-        self.bump("active")
+        self.totals["active"] += 1
         if run.foreign:
-            self.bump("foreign")
+            self.totals["foreign"] += 1
             return
-        self.bump("runs")
+        self.totals["runs"] += 1
         metadata = run.metadata or {}
         if "key" in metadata:
             identity: Any = (metadata["key"], metadata.get("attempt"))
         else:
             identity = (run.group.group_id if run.group else None, run.canonical)
-        if identity in self._identities:
-            self.bump("duplicates")
+        self.totals["duplicates"] += identity in self._identities
         self._identities.add(identity)
 
     # -- running -------------------------------------------------------------------------------------------------
 
     def _start_run(self, run: Run) -> None:
         self._move(run, "running")
-        self.agenda.add(run.finish_at, self._finish_run, run)
+        self.scheduler.add(run.finish_at, self._finish_run, run)
 
     def _move(self, run: Run, status: Status) -> None:
         if run.group is not None:
-            run.group.count(run.status, -1)
-            run.group.count(status, 1)
+            run.group.counts[run.status] -= 1
+            run.group.counts[status] += 1
         run.status = status
         run.modified_at = self.clock.now()
 
@@ -274,8 +277,8 @@ class Service:
         if message is not None:
             run.error = {"ref_id": self.next_id("ref_"), "message": message, "detail": None}
         self._move(run, status)
-        self.bump("active", -1)
-        self.bump(status)
+        self.totals["active"] -= 1
+        self.totals[status] += 1
         if not run.foreign:
             self.credit.settle(run.processor, charged=status == "completed")
         group = run.group
@@ -285,9 +288,7 @@ class Service:
         event_id = event_cursor(group, len(group.log) + 1)
         group.log.append((open_run_event(event_id, self.state_of(run)), run))
         group.modified_at = run.modified_at
-        if not group.changed:
-            group.changed = True
-            self._changed.append(group)
+        self._changed[group] = None
 
     def state_of(self, run: Run) -> bytes:
         """Return a run's state as its group's dialect shows it."""
@@ -298,10 +299,8 @@ class Service:
         """Add a status to the log of every group that changed, if one is due or it is done; wake its streams."""
         now = self.clock.now()
         for group in self._changed:
-            group.changed = False
-            if not group.seed_dialect and (
-                not group.active or now - group.status_logged_at >= self.settings.status_every
-            ):
+            due = not group.active or now - group.status_logged_at >= self.settings.status_every
+            if due and not group.seed_dialect:
                 self._log_status(group, now)
             group.waiters.wake()
         self._changed.clear()

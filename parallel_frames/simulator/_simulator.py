@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from ._app import build_app
 from ._records import TERMINAL, Counts, Run, SeenRequest, SimulatedRun, dump
-from ._server import ServerThread
+from ._server import ServerThread, build_app
 from ._service import Dialect, Draft, Latency, Service, Settings
 from .faults._base import FaultSchedule
 
@@ -176,7 +175,7 @@ class Simulator:
         """
         if self._thread is None:
             self._thread = ServerThread(
-                self._app, host=self._host, port=self._port, on_loop=self._service.agenda.run_on
+                self._app, host=self._host, port=self._port, on_loop=self._service.scheduler.run_on
             )
             self._port = self._thread.port
             self._thread.start()
@@ -186,7 +185,7 @@ class Simulator:
         """Stop the server as if it was killed: connections are reset, groups and runs are kept."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._service.agenda.halt()
+            self._service.scheduler.halt()
             thread.stop()
 
     def __enter__(self) -> Self:
@@ -214,8 +213,8 @@ class Simulator:
     def counts(self) -> Counts:
         """What it has seen and done so far: a frozen snapshot."""
         with self._service.lock:
-            known = {field.name: self._service.totals.get(field.name, 0) for field in fields(Counts)}
-            return Counts(**{**known, "faults": self._service.faults.struck})
+            totals = {field.name: self._service.totals[field.name] for field in fields(Counts)}
+            return Counts(**totals | {"faults": self._service.faults.struck})
 
     def runs(self) -> list[SimulatedRun]:
         """Return every run created, in creation order, as it is now."""
@@ -264,7 +263,7 @@ class Simulator:
     def speed(self, speed: float) -> None:
         with self._service.lock:
             self._service.clock.speed = speed
-        self._service.agenda.poke(self._service.wake_all)
+        self._service.scheduler.reschedule(self._service.wake_all)
 
     @property
     def now(self) -> float:
@@ -281,7 +280,7 @@ class Simulator:
         """
         with self._service.lock:
             self._service.clock.advance(seconds)
-        self._service.agenda.poke(self._service.wake_all)
+        self._service.scheduler.reschedule(self._service.wake_all)
 
     @property
     def max_per_minute(self) -> int | None:
@@ -343,7 +342,7 @@ class Simulator:
         spec = group.spec or (group.runs[0].spec if group.runs else service.spec(None))
         with service.lock:
             (run,) = service.create_runs([Draft(body, spec, processor, canonical)], group=group, foreign=True)
-        service.agenda.poke()
+        service.scheduler.reschedule()
         return run.run_id
 
     def add_faults(self, *faults: Fault) -> None:

@@ -78,7 +78,7 @@ async def follow_events(
         events = group.log[position : position + CHUNK]
         position += len(events)
         if events:
-            service.bump("events", len(events))
+            service.totals["events"] += len(events)
             yield [
                 frame(
                     head
@@ -110,5 +110,5 @@ def listed_events(
 async def stream_listing(service: Service, events: Iterator[bytes]) -> AsyncIterator[list[bytes]]:
     """Yield a listing in chunks."""
     while chunk := [frame(event) for event in islice(events, CHUNK)]:
-        service.bump("events", len(chunk))
+        service.totals["events"] += len(chunk)
         yield chunk

@@ -85,13 +85,12 @@ class Fault:
     Parameters
     ----------
     on : str or iterable of str
-        The endpoints it concerns.
+        Endpoints: `create_group`, `add_runs`, `status`, `events`, `list_runs`, `result`, `run`, `input`, `create_run`.
     nth : int or collection of int, optional
         Which of the matching requests, streams or runs it strikes, counted from 1: a number, a set or range of them,
         or `onwards`; by default all.
     probability : float, optional
-        The chance that it strikes one of those, from 0 to 1, drawn from the simulator's seed; by default it always
-        does.
+        The chance that it strikes one of those, from 0 to 1, drawn from the simulator's seed; by default 1.
     """
 
     known: ClassVar[frozenset[str]] = ENDPOINTS
@@ -118,6 +117,8 @@ def fault(cls: type[F]) -> type[F]:
     entries: dict[str, str] = {}
     for base in cls.__mro__:
         entries = _documented_parameters(base) | entries
+    if isinstance(on := getattr(made, "on", None), str | tuple):
+        entries["on"] = entries["on"].replace("\n", f", default {on!r}\n", 1)
     names = sorted(inspect.signature(made).parameters, key=("nth", "probability").count)  # what all have comes last
     described = "\n".join(entries[name] for name in names)
     text, *examples = re.split(r"\n\n(?=Examples\n)", inspect.cleandoc(cls.__doc__ or ""))
@@ -151,7 +152,7 @@ class StreamFault(Fault):
 
     Parameters
     ----------
-    on : str or iterable of str, default "events"
+    on : str or iterable of str
         `events`, `list_runs`, or both.
     """
 

@@ -83,11 +83,6 @@ class _Instead(RequestFault):
 class reset(_Instead):
     """Reset the connection (a TCP reset) instead of answering.
 
-    Parameters
-    ----------
-    on : str or iterable of str
-        Endpoints: `create_group`, `add_runs`, `status`, `events`, `list_runs`, `result`, `run`, `input`, `create_run`.
-
     Examples
     --------
     >>> from parallel_frames.simulator import Simulator, faults
@@ -134,8 +129,6 @@ class rate_limited(RequestFault):
 
     Parameters
     ----------
-    on : str or iterable of str, default "add_runs"
-        Endpoints.
     retry_after : float or None, default 5.0
         Seconds in the ``Retry-After`` header; None leaves the header out.
     form : {"seconds", "date"}, default "seconds"
@@ -160,8 +153,6 @@ class html(_Instead):
 
     Parameters
     ----------
-    on : str or iterable of str
-        Endpoints.
     code : int, default 502
         The status.
     """
@@ -182,8 +173,6 @@ class redirect(_Instead):
 
     Parameters
     ----------
-    on : str or iterable of str
-        Endpoints.
     code : int, default 307
         The status.
     to : str, optional
@@ -206,8 +195,6 @@ class refuse_cursor(RequestFault):
 
     Parameters
     ----------
-    on : str or iterable of str, default ("events", "list_runs")
-        Endpoints.
     code : int, default 422
         The status answered.
     """
@@ -254,8 +241,6 @@ class torn(RequestFault):
 
     Parameters
     ----------
-    on : str or iterable of str
-        Endpoints.
     keep : float, default 0.5
         The part of the body that is sent.
     """
@@ -303,8 +288,6 @@ class late_post(RequestFault):
         Simulated seconds until the runs are created.
     answer : int or "reset", default 504
         The status answered at once, or a reset connection.
-    on : str or iterable of str, default "add_runs"
-        Endpoints.
     """
 
     delay: float
@@ -321,8 +304,8 @@ class late_post(RequestFault):
             task.add_done_callback(service.late_posts.discard)
 
         with service.lock:
-            service.agenda.add(service.clock.now() + self.delay, handle, None)
-        service.agenda.arm()
+            service.scheduler.add(service.clock.now() + self.delay, handle, None)
+        service.scheduler.arm()
         return Reset() if self.answer == "reset" else _error(exchange, self.answer)
 
 
@@ -334,8 +317,6 @@ class lagging(RequestFault):
     ----------
     delay : float
         Simulated seconds by which the view lags.
-    on : str or iterable of str, default ("status", "list_runs")
-        Endpoints.
     """
 
     delay: float

@@ -254,13 +254,7 @@ class insert_event(_EventFault):
 
 @dataclass(frozen=True, kw_only=True)
 class _BytesFault(StreamFault):
-    """Rewrites every frame.
-
-    Parameters
-    ----------
-    on : str or iterable of str, default ("events", "list_runs")
-        `events`, `list_runs`, or both.
-    """
+    """Rewrites every frame."""
 
     on: Endpoints = BOTH
 
@@ -278,7 +272,7 @@ class line_ends(_BytesFault):
 
     Parameters
     ----------
-    ends : {"\\r\\n", "\\r"}, default "\\r\\n"
+    ends : {"\r\n", "\r"}, default "\r\n"
         What lines end with.
     """
 

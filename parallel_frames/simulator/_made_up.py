@@ -30,13 +30,12 @@ AUTO_SCHEMA = {
     "additionalProperties": False,
 }
 
-
 Maker: TypeAlias = "Callable[[Dice, str], Any]"  # (dice, label of the input) → value
 _MASK = (1 << 64) - 1
 
 
 class Dice:
-    """A stream of draws that depends on the seed and some bytes only."""
+    """Random numbers that depend only on the seed and some bytes, on every Python version."""
 
     __slots__ = ("_state",)
 
@@ -85,14 +84,14 @@ def _plain_maker(schema: Mapping[str, Any], name: str) -> Maker:
     if kind in ("object", "array"):
         return _object_maker(schema, name) if kind == "object" else _array_maker(schema, name, words)
     if kind in ("integer", "number"):
-        return _integer_maker(words) if kind == "integer" else _number_maker(words)
+        return _number_maker(words, whole=kind == "integer")
     if kind == "boolean":
         return lambda dice, _label: bool(dice.draw(2))
     return _text_maker(name, words) if kind != "null" else lambda _dice, _label: None
 
 
 def _union_maker(branches: list[Any], name: str, words: str) -> Maker:
-    """Make the first branch that isn't null; null now and then where that is allowed."""
+    """Make the first branch that isn't null, and null one time in ten where that is allowed."""
     solid = [b for b in branches if not (isinstance(b, dict) and b.get("type") == "null")]
     if not solid:
         return lambda _dice, _label: None
@@ -124,19 +123,14 @@ def _array_maker(schema: Mapping[str, Any], name: str, words: str) -> Maker:
     return lambda dice, label: [make(dice, label) for _ in range(least + dice.draw(sides))]
 
 
-def _integer_maker(words: str) -> Maker:
-    low, high = find_range(words, step=1)
-    unit = max(1, int(find_multiple(words) or 1))
+def _number_maker(words: str, *, whole: bool) -> Maker:
+    low, high = find_range(words, step=1 if whole else 0.01)
+    multiple = find_multiple(words)
+    unit = max(1, int(multiple or 1)) if whole else multiple or 0.01
     first = math.ceil(low / unit)
     sides = max(1, math.floor(high / unit) - first + 1)
-    return lambda dice, _label: (first + dice.draw(sides)) * unit
-
-
-def _number_maker(words: str) -> Maker:
-    low, high = find_range(words, step=0.01)
-    unit = find_multiple(words) or 0.01
-    first = math.ceil(low / unit)
-    sides = max(1, math.floor(high / unit) - first + 1)
+    if whole:
+        return lambda dice, _label: (first + dice.draw(sides)) * unit
     return lambda dice, _label: round((first + dice.draw(sides)) * unit, 6)
 
 
@@ -194,7 +188,7 @@ _FORMATS: tuple[tuple[re.Pattern[str], Callable[[Dice], str]], ...] = tuple(
 
 
 def find_format(words: str) -> Callable[[Dice], str] | None:
-    """Return what makes a text in the format a description asks for, if it does."""
+    """Return a function that makes texts in the format a description asks for, if it does."""
     return next((make for pattern, make in _FORMATS if pattern.search(words)), None)
 
 
@@ -204,7 +198,7 @@ def _first(pattern: re.Pattern[str], words: str) -> float | None:
 
 
 def find_range(words: str, *, step: float) -> tuple[float, float]:
-    """Return the range a description asks for, else 0 to 1000; `step` is what lies beyond an excluded end."""
+    """Return the range a description asks for, else 0 to 1000; an excluded end is a `step` away."""
     between = _BETWEEN.search(words)
     if between:
         low, high = sorted(map(float, between.groups()))
@@ -267,13 +261,10 @@ def read_output_schema(body: Any) -> tuple[Literal["json", "text", "auto"], dict
         return "text", None
     if not isinstance(out, dict):
         return "auto", None
-    if out.get("type") == "text":
-        return "text", None
-    if out.get("type") == "auto":
-        return "auto", None
-    if isinstance(out.get("json_schema"), dict):
-        return "json", out["json_schema"]
-    return "json", out
+    kind, schema = out.get("type"), out.get("json_schema")
+    if kind in ("text", "auto"):
+        return kind, None
+    return "json", schema if isinstance(schema, dict) else out
 
 
 def _make_text(dice: Dice, label: str) -> str:
@@ -281,7 +272,7 @@ def _make_text(dice: Dice, label: str) -> str:
 
 
 def _warnings(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """List what the service would warn of: names the basis carries, and schemas that aren't strict."""
+    """Return the warnings of the service: names the basis carries, and schemas that aren't strict."""
     if schema is None:
         return []
     names = set(schema.get("properties", {}))

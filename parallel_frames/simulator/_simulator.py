@@ -31,9 +31,8 @@ class Simulator:
     """Serve the Task Group API on loopback, offline and for free.
 
     A real HTTP server in a thread of this process: any client of the API can be pointed at its `url`. Answers are
-    made up and say so; every response carries the header `x-parallel-simulator: 1`. Use it as a context manager, or
-    call `start` and `stop`; a simulator that is started again goes on with the groups and runs it had, on the same
-    port.
+    made up and labelled as simulated; every response carries the header `x-parallel-simulator: 1`. Use it as a
+    context manager, or call `start` and `stop`; a simulator that is started again keeps its groups, runs and port.
 
     Parameters
     ----------
@@ -42,8 +41,8 @@ class Simulator:
         `seed`. A function is called as ``f(input)`` or ``f(input, spec)`` in the server's thread; what it raises
         makes the run fail with that message. A mapping is looked up by the input, if it is a string, or else by
         each of its values; a DataFrame by its named index, or by its first column. What is not found is made up.
-        An answer is a mapping, a string (for text outputs), an `Answer`, which brings its own evidence, or
-        `Failure`, `Cancelled`, `Stuck`, `ActionRequired`.
+        An answer is a mapping, a string (for text outputs), an `Answer`, which has its own evidence, or `Failure`,
+        `Cancelled`, `Stuck`, `ActionRequired`.
     latency : float, (float, float) or callable, default 0.2
         Simulated seconds a run takes: fixed, uniform between two, or drawn by ``f(rng)``, such as `lognormal`.
     max_per_minute : int or None, default 2000
@@ -56,18 +55,18 @@ class Simulator:
         ``Retry-After`` is in simulated seconds.
     dialect : {"both", "published", "seed"}, default "both"
         The API spoken: the published one (bodies with ``inputs``, under ``/v1`` and ``/v1beta``), the older one in
-        which a group holds the spec (bodies with ``runs``, under ``/v1beta`` only), or both, told apart by the path
-        and the body that creates the group.
+        which a group holds the spec (bodies with ``runs``, under ``/v1beta`` only), or both: the path and the body
+        that create the group decide.
     api_key : str or None, default None
         The only key accepted; None accepts any that isn't empty.
     host, port : str, int, default "127.0.0.1", 0
         Where to listen; port 0 takes a free one.
     seed : int, default 0
-        Of everything drawn: answers, latencies, faults.
+        Seed of everything drawn: answers, latencies, faults.
     faults : iterable of Fault, default ()
         What goes wrong; see `parallel_frames.simulator.faults`.
     credit : float or None, default None
-        Dollars of the account; a batch that doesn't fit beside the runs in flight is refused with 402.
+        Dollars of the account; a batch that it doesn't cover together with the runs in flight is refused with 402.
     price : float or None, default None
         Dollars a run costs; None takes the processor's published price.
     reserve : float, default 2.0
@@ -166,12 +165,12 @@ class Simulator:
         self._thread: ServerThread | None = None
 
     def start(self) -> Self:
-        """Start the server, unless it runs already.
+        """Start the server, unless it is running.
 
         Returns
         -------
         Simulator
-            Itself, answering requests.
+            Itself, once it answers requests.
         """
         if self._thread is None:
             self._thread = ServerThread(
@@ -207,7 +206,7 @@ class Simulator:
             raise RuntimeError("the simulator has no address yet: call start(), or use it in a with statement")
         return f"http://{self._host}:{self._port}"
 
-    # -- what it did ---------------------------------------------------------------------------------------------
+    # -- watching it ---------------------------------------------------------------------------------------------
 
     @property
     def counts(self) -> Counts:
@@ -249,10 +248,10 @@ class Simulator:
         while not condition(counts := self.counts):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout} s; the counts are {counts}")
-            time.sleep(0.005)
+            time.sleep(0.001)
         return counts
 
-    # -- what may be done to it ----------------------------------------------------------------------------------
+    # -- steering it ----------------------------------------------------------------------------------
 
     @property
     def speed(self) -> float:
@@ -271,7 +270,7 @@ class Simulator:
         return self._service.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let simulated time jump.
+        """Advance simulated time at once.
 
         Parameters
         ----------
@@ -293,7 +292,7 @@ class Simulator:
 
     @property
     def credit(self) -> float | None:
-        """Dollars of the account, reserved ones included; None when credit doesn't matter."""
+        """Dollars of the account, reserved ones included; None if credit is not limited."""
         return self._service.credit.dollars
 
     def top_up(self, dollars: float) -> None:
@@ -315,7 +314,7 @@ class Simulator:
         metadata: Mapping[str, Any] | None = None,
         processor: str = "base",
     ) -> str:
-        """Create a run in a group, as if somebody else had.
+        """Create a run in a group, as if another client had.
 
         Parameters
         ----------
@@ -351,7 +350,7 @@ class Simulator:
             self._service.faults.add(faults)
 
     def clear_faults(self) -> None:
-        """Let nothing go wrong from now on; runs already created keep their fate."""
+        """Remove all faults; those of runs already created still apply."""
         with self._service.lock:
             self._service.faults.clear()
 
@@ -373,7 +372,7 @@ def _snapshot(run: Run) -> SimulatedRun:
 
 
 def serve(answers: Any = None, *, port: int = 0, **options: Any) -> None:
-    """Run a simulator until the process is told to stop.
+    """Run a simulator until the process receives a signal to stop.
 
     Prints one line with the URL on standard output, then answers requests until SIGINT or SIGTERM, and returns.
 
@@ -401,7 +400,7 @@ def serve(answers: Any = None, *, port: int = 0, **options: Any) -> None:
 
 @contextmanager
 def _signals(leave: threading.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set the event; elsewhere than in the main thread nothing can be done about signals."""
+    """Let SIGINT and SIGTERM set the event; only the main thread can handle signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

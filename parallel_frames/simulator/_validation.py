@@ -54,7 +54,7 @@ def check_fields(body: Any, allowed: AbstractSet[str], *where: str | int) -> lis
         return [problem("Input should be a valid object", *where, kind="model_type")]
     return [
         problem("Extra inputs are not permitted", *where, str(name), kind="extra_forbidden")
-        for name in body.keys() - allowed
+        for name in sorted(body.keys() - allowed)
     ]
 
 

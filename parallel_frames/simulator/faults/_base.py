@@ -1,7 +1,7 @@
 """What a fault is, and when it strikes.
 
 A fault is a frozen dataclass: its fields are its parameters, and one method is its effect on a request, an event
-stream or a run. It keeps no state, so that one fault can be given to several simulators: what each has seen so far is
+stream or a run. It keeps no state, so that one fault can be given to several simulators: the matches so far are
 counted by the simulator's own `FaultSchedule`.
 """
 

@@ -117,10 +117,10 @@ def fault(cls: type[F]) -> type[F]:
     entries: dict[str, str] = {}
     for base in cls.__mro__:
         entries = _documented_parameters(base) | entries
-    if isinstance(on := getattr(made, "on", None), str | tuple):
+    if "on" in entries and isinstance(on := getattr(made, "on", None), str | tuple):
         entries["on"] = entries["on"].replace("\n", f", default {on!r}\n", 1)
     names = sorted(inspect.signature(made).parameters, key=("nth", "probability").count)  # what all have comes last
-    described = "\n".join(entries[name] for name in names)
+    described = "\n".join(entries[name] for name in names if name in entries)  # none of them under python -OO
     text, *examples = re.split(r"\n\n(?=Examples\n)", inspect.cleandoc(cls.__doc__ or ""))
     summary = text.partition("\n\nParameters\n")[0]
     made.__doc__ = "\n\n".join([summary, f"Parameters\n----------\n{described}", *examples])

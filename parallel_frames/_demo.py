@@ -1,7 +1,7 @@
 """The demonstration: the shipped table of countries, enriched on this machine by a simulator of the service.
 
-It owns what is shown, and shows real calls only: nothing printed here is made up by this module. The answers come
-from the shipped facts, and everything is labelled simulated, at the start and at the end.
+Owns what is shown, and shows real calls only: this module makes up nothing that it prints. The answers come from the
+shipped facts, and the output is labelled simulated at its start and at its end.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ def run_demo(*, rows: int) -> None:
             f"{SPEED:.0f} times as fast. No key, no network, no cost. Its answers are facts shipped with the package, "
             "from GeoNames (CC BY 4.0)."
         )
-        tally = Tally(sim)
-        _show_first_call(screen, tally, today)
-        _show_same_call(screen, tally, today)
-        _show_grown_frame(screen, tally, _grown(table))
-        _show_summary(screen, tally)
+        calls = CallLog(sim)
+        _show_first_call(screen, calls, today)
+        _show_same_call(screen, calls, today)
+        _show_grown_frame(screen, calls, _grown(table))
+        _show_summary(screen, calls)
 
 
 def _answers() -> dict[str, Any]:
-    """Return what the simulator knows: the shipped facts by code, and that one country does not exist."""
+    """Return the simulator's answers: the shipped facts by code, and a failure for the country that does not exist."""
     facts = load_country_facts().set_index("iso_code")
     return {**json.loads(facts.to_json(orient="index")), "--": Failure("No such country was found on the web.")}
 
@@ -80,7 +80,7 @@ def _grown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, table, atlantis]).sample(frac=1, random_state=1)
 
 
-class Tally:
+class CallLog:
     """What every call sent, by the simulator's own count."""
 
     def __init__(self, sim: Simulator) -> None:
@@ -88,11 +88,11 @@ class Tally:
         self.lines: list[dict[str, object]] = []
 
     def break_connection(self) -> None:
-        """Let the next batch's answer be lost, and every stream be cut."""
+        """Lose the answer to the next batch, and cut every stream."""
         self._sim.add_faults(faults.reset("add_runs", when="after", nth=1), faults.cut_stream(after=8))
 
-    def call(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
-        """Enrich a frame and note what that took."""
+    def enrich(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
+        """Enrich a frame and log what was sent."""
         before = self._sim.counts
         out = enrich_countries(df)
         after = self._sim.counts
@@ -111,11 +111,11 @@ class Tally:
         return out
 
 
-def _show_first_call(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
+def _show_first_call(screen: Screen, calls: CallLog, df: pd.DataFrame) -> None:
     screen.title("1. One call fills typed columns")
     screen.paragraph(f"The frame has {len(df)} rows, with a country's name and codes. What to find out is a model:")
     screen.code(inspect.getsource(Country) + "\n\n" + _shown_call())
-    out = tally.call("first call", df)
+    out = calls.enrich("first call", df)
     screen.line()
     screen.frame(out[SHOWN].head(9), max_colwidth=26)
     screen.paragraph("Every row has a status. Dtypes follow from the model alone, whatever the answers hold:")
@@ -127,40 +127,40 @@ def _show_first_call(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
     )
 
 
-def _show_same_call(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
+def _show_same_call(screen: Screen, calls: CallLog, df: pd.DataFrame) -> None:
     screen.title("2. The same call again sends nothing")
-    screen.paragraph("Every answer is in the checkpoint. A run that was killed goes on the same way: run it again.")
-    tally.call("the same again", df)
+    screen.paragraph("Every answer is in the checkpoint. A call that was killed resumes the same way: run it again.")
+    calls.enrich("the same again", df)
     screen.line()
-    screen.paragraph(_sent(tally))
+    screen.paragraph(_sent(calls))
 
 
-def _show_grown_frame(screen: Screen, tally: Tally, df: pd.DataFrame) -> None:
+def _show_grown_frame(screen: Screen, calls: CallLog, df: pd.DataFrame) -> None:
     screen.title("3. A grown frame pays for its new rows, on any connection")
     screen.paragraph(
         f"Now {len(df)} rows: the whole table, each country twice, shuffled, and one that does not exist. The "
         "connection breaks after the service took the batch and before it answered. Then every stream is cut after "
         "8 events."
     )
-    tally.break_connection()
-    out = tally.call("grown, doubled", df)
+    calls.break_connection()
+    out = calls.enrich("grown, doubled", df)
     screen.line()
-    screen.paragraph(_sent(tally))
+    screen.paragraph(_sent(calls))
     screen.paragraph("The country that does not exist is a row with a status, and fails nothing else:")
     failed = out.loc[out["parallel_status"] == "failed", ["country", "capital", "parallel_status", "parallel_error"]]
     screen.frame(failed)
 
 
-def _show_summary(screen: Screen, tally: Tally) -> None:
+def _show_summary(screen: Screen, calls: CallLog) -> None:
     screen.title("What was sent, by the simulator's own count")
-    screen.frame(pd.DataFrame(tally.lines))
+    screen.frame(pd.DataFrame(calls.lines))
     screen.paragraph(
         "SIMULATED: all of the above. With a key in PARALLEL_API_KEY, the same call asks the live web, and costs money."
     )
 
 
-def _sent(tally: Tally) -> str:
-    line = tally.lines[-1]
+def _sent(calls: CallLog) -> str:
+    line = calls.lines[-1]
     return f"Runs sent: {line['runs']}. Requests that send runs: {line['POSTs']}. Paid twice: {line['paid twice']}."
 
 
@@ -180,7 +180,7 @@ class Screen:
         return getattr(self._out, name)
 
     def write(self, text: str) -> int:
-        """Write what an enrichment says to standard error: lines wrapped, a bar only as it ended up."""
+        """Write the messages of an enrichment: lines wrapped, and only the last state of a progress bar."""
         if text.startswith("\r") and not self._out.isatty():
             self._bar = text.strip() or self._bar
         elif text == "\n" and self._bar:
@@ -224,7 +224,7 @@ class Screen:
 
 
 def wrapped_at_dots(text: str) -> str:
-    """Break the line that is said before anything is sent where its parts meet."""
+    """Break the summary line of a call at its separators."""
     lines = [""]
     for part in text.split(" · "):
         if lines[-1] and len(lines[-1]) + len(part) + 3 > WIDTH:
@@ -236,7 +236,7 @@ def wrapped_at_dots(text: str) -> str:
 
 @contextmanager
 def _on_screen() -> Iterator[Screen]:
-    """Show on standard output what an enrichment says on standard error, so that a file gets all of it in order."""
+    """Redirect standard error to standard output, so that a file gets all of it in order."""
     screen = Screen(sys.stdout)
     with redirect_stderr(screen):
         yield screen

@@ -23,10 +23,9 @@ except ImportError as error:
 
 from . import faults
 from ._answers import ActionRequired, Answer, Cancelled, Failure, Stuck
-from ._runs import Counts, SeenRequest, SimulatedRun
-from ._serve import serve
-from ._settings import lognormal
-from ._simulator import Simulator
+from ._records import Counts, SeenRequest, SimulatedRun
+from ._service import lognormal
+from ._simulator import Simulator, serve
 from .faults import Fault
 
 __all__ = [

@@ -1,22 +1,36 @@
-"""What a run answers: from the user's function or table, or made up from the output schema.
+"""What a run answers: from the user's function or table, or made up from its output schema; and the evidence for it.
 
-Owns the forms `answers=` takes and how an input finds its line in a table. Refuses to know how an answer travels.
+Owns the forms `answers=` takes, how an input finds its answer in a table, what a given basis may look like and how it
+is completed. Refuses to know how an output travels.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ._basis import Basis, Content, check_basis
-from ._made_up import Dice, label_input
+import orjson
+
+from ._made_up import AUTO_SCHEMA, Dice, label_input
+from ._records import dump
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
-    from ._spec import Spec
+    from ._made_up import Spec
+
+Content: TypeAlias = "Mapping[str, Any] | str"
+Basis: TypeAlias = "Mapping[str, str | Mapping[str, Any]] | Sequence[Mapping[str, Any]]"
+
+CONFIDENCES: Final = ("low", "medium", "high")
+PARTS: Final = ("confidence", "reasoning", "citations")
+CITATION: Final = {"url": str, "title": str, "excerpts": list}
+WHOLE: Final = "output"  # the one field of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """An answer that leaves its run waiting for an action nobody takes.
+    """An answer that leaves its run waiting for an action that is never taken.
 
     Parameters
     ----------
@@ -70,25 +84,26 @@ class ActionRequired:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that brings its own evidence; one that brings none is given as its bare content.
+    """An answer with its own evidence; an answer without evidence can be given as its bare content.
 
     Parameters
     ----------
     content : mapping or str
-        The answer, as it could stand without this.
+        The answer itself.
     basis : mapping, list of mapping, or None, default None
-        What speaks for the fields. A mapping names some of them, or elements of a list such as ``"products.0"``, and
-        says for each a confidence (``"low"``, ``"medium"`` or ``"high"``), or any of ``confidence``, ``reasoning``
-        and ``citations`` (a list of dicts with ``url``, and maybe ``title`` and ``excerpts``); what is not said is
-        made up, as it is for an answer without this. A list is the whole basis as the service sends it, each entry
-        with ``field`` and ``reasoning``, and maybe ``citations`` and ``confidence``: a field without an entry has no
-        evidence. None makes all of it up. The field of a text is ``"output"``. Evidence of elements is sent to those
-        only who ask for it, with the beta header ``field-basis-2025-11-25``.
+        The evidence for the fields. A mapping gives some of them, or elements of a list such as ``"products.0"``, a
+        confidence (``"low"``, ``"medium"`` or ``"high"``), or any of ``confidence``, ``reasoning`` and ``citations``
+        (a list of dicts with ``url``, and optionally ``title`` and ``excerpts``); the rest is made up, as it is for
+        an answer without a basis. A list is the whole basis as the service sends it: entries with ``field`` and
+        ``reasoning``, and optionally ``citations`` and ``confidence``; a field without an entry has no evidence.
+        None makes all of it up. The field of a text is ``"output"``. Evidence of elements is sent only to clients
+        that ask for it with the beta header ``field-basis-2025-11-25``.
 
     Raises
     ------
     TypeError, ValueError
-        It is no basis, or is for a field that the content has not. In a function this makes the run fail.
+        The content or the basis has the wrong form, or the basis names a field that the content does not have. In a
+        function this makes the run fail.
 
     Examples
     --------
@@ -108,7 +123,7 @@ class Answer:
         if not isinstance(self.content, Mapping | str):
             raise TypeError(f"an answer's content must be a mapping or a string, got {type(self.content).__name__}")
         if self.basis is not None:
-            check_basis(self.basis, self.content)
+            _check_basis(self.basis, self.content)
 
 
 Ending: TypeAlias = Failure | Cancelled | Stuck | ActionRequired
@@ -116,7 +131,7 @@ Given: TypeAlias = "Mapping[str, Any] | str | Answer | Ending"
 Answers: TypeAlias = "Callable[..., Given] | Mapping[Any, Given] | pd.DataFrame | None"
 
 
-class AnswerBook:
+class AnswerSource:
     """Finds the answer to an input."""
 
     def __init__(self, answers: Answers, *, seed: int) -> None:
@@ -167,15 +182,13 @@ def _with_spec(function: Callable[..., Given]) -> Callable[[Any, Any], Given]:
     """Let every function be called as f(input, spec); one that takes a single argument gets the input."""
     try:
         inspect.signature(function).bind(None, None)
-    except TypeError:
-        return lambda run_input, _spec: function(run_input)
-    except ValueError:  # a builtin without a signature
+    except (TypeError, ValueError):  # ValueError: a builtin without a signature
         return lambda run_input, _spec: function(run_input)
     return function
 
 
 def _checked(answer: Any, spec: Spec) -> Given:
-    """Refuse what can't be an answer."""
+    """Return an answer that can be sent, or raise a TypeError."""
     content = answer.content if isinstance(answer, Answer) else answer
     if isinstance(content, str) and spec.kind == "json":
         raise TypeError("the answer to a JSON output schema must be a mapping, got a string")
@@ -206,3 +219,143 @@ def _plain(cell: Any) -> Any:
     if type(cell).__name__ in ("NAType", "NaTType") or cell != cell:  # noqa: PLR0124 - NaN is not itself
         return None
     return cell.isoformat() if hasattr(cell, "isoformat") else cell
+
+
+# -- outputs and their evidence ---------------------------------------------------------------------------------------
+
+
+def _guess_schema(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema an automatic output would be described by."""
+    kinds = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+    properties = {key: {"type": kinds.get(type(value), "string")} for key, value in content.items()}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def build_output(
+    answer: Mapping[str, Any] | str | Answer, *, spec: Spec, draw: int, elements: bool, string_content: bool
+) -> bytes:
+    """Return an OUTPUT object as JSON bytes.
+
+    `draw` decides the confidences; `elements` adds a basis for each list element; `string_content` sends a JSON
+    content as text, as older deployments do.
+    """
+    content, given = (answer.content, answer.basis) if isinstance(answer, Answer) else (answer, None)
+    if spec.kind == "text" or isinstance(content, str):
+        text = content if isinstance(content, str) else orjson.dumps(content).decode()
+        basis = _build_basis(text, given, draw=draw, elements=elements)
+        return dump({"type": "text", "content": text, "basis": basis}, option=0)
+    raw = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+    output: dict[str, Any] = {
+        "type": "json",
+        "content": raw.decode() if string_content else orjson.Fragment(raw),
+        "basis": _build_basis(content, given, draw=draw, elements=elements),
+    }
+    if spec.kind == "auto":
+        made_up = content.keys() == AUTO_SCHEMA["properties"].keys()  # type: ignore[attr-defined]
+        output["output_schema"] = AUTO_SCHEMA if made_up else _guess_schema(content)
+    return dump(output, option=0)
+
+
+def _build_basis(
+    content: Content, given: Basis | None, *, draw: int, elements: bool
+) -> list[orjson.Fragment | dict[str, Any]]:
+    """Return the basis of an output; `draw` decides the confidences that are made up."""
+    places = _places(content, draw=draw, elements=elements)
+    if given is not None and not isinstance(given, Mapping):
+        sent = {path for path, _ in places}
+        return [{"citations": [], **entry} for entry in given if entry["field"] in sent]
+    given = given or {}
+    return [_completed(*place, given[place[0]]) if place[0] in given else _made_up(*place) for place in places]
+
+
+def _check_basis(basis: Basis, content: Content) -> None:
+    """Raise a TypeError for a basis of the wrong form, a ValueError for an unknown field or confidence."""
+    for where, path, parts in _basis_entries(basis):
+        _check_path(path, content, where)
+        _check_parts(parts, where)
+
+
+def _basis_entries(basis: Basis) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (where the entry is, the path it is for, its parts) of either form."""
+    if isinstance(basis, Mapping):
+        for path, given in basis.items():
+            yield f"basis[{path!r}]", path, {"confidence": given} if isinstance(given, str) else given
+    elif isinstance(basis, Sequence) and not isinstance(basis, str | bytes):
+        for number, entry in enumerate(basis):
+            where = f"basis[{number}]"
+            if not isinstance(entry, Mapping) or not isinstance(entry.get("reasoning"), str) or "field" not in entry:
+                raise TypeError(f"{where} must be a mapping with a 'field' and a 'reasoning', got {entry!r}")
+            yield where, entry["field"], {part: value for part, value in entry.items() if part != "field"}
+    else:
+        raise TypeError(f"basis must be a mapping of fields or a list of entries, got {type(basis).__name__}")
+
+
+def _check_path(path: Any, content: Content, where: str) -> None:
+    known = [name for name, _ in _places(content, draw=0, elements=True)]
+    if path not in known:
+        raise ValueError(f"{where} is for {path!r}, and the answer has {', '.join(map(repr, known)) or 'no field'}")
+
+
+def _check_parts(parts: Any, where: str) -> None:
+    if not isinstance(parts, Mapping) or parts.keys() - set(PARTS):
+        raise TypeError(f"{where} must be a confidence, or a mapping of {', '.join(PARTS)}, got {parts!r}")
+    if parts.get("confidence") is not None and parts["confidence"] not in CONFIDENCES:
+        raise ValueError(f"{where}: a confidence must be one of {', '.join(CONFIDENCES)}, got {parts['confidence']!r}")
+    if not isinstance(parts.get("reasoning", ""), str):
+        raise TypeError(f"{where}: a reasoning must be a string, got {parts['reasoning']!r}")
+    citations = parts.get("citations", [])
+    if not isinstance(citations, list) or not all(map(_is_citation, citations)):
+        raise TypeError(
+            f"{where}: citations must be a list of mappings with a 'url', and optionally a 'title' and 'excerpts', "
+            f"got {citations!r}"
+        )
+
+
+def _is_citation(value: Any) -> bool:
+    if not isinstance(value, Mapping) or "url" not in value or value.keys() - CITATION.keys():
+        return False
+    typed = all(isinstance(part, CITATION[name]) for name, part in value.items())
+    return typed and all(isinstance(excerpt, str) for excerpt in value.get("excerpts", ()))
+
+
+def _places(content: Content, *, draw: int, elements: bool) -> list[tuple[str, int]]:
+    """Return the paths that have evidence, and the number of their made-up confidence."""
+    if isinstance(content, str):
+        return [(WHOLE, draw % 3)]
+    places: list[tuple[str, int]] = []
+    for position, (field, value) in enumerate(content.items()):
+        places.append((str(field), (draw + position) % 3))
+        if elements and isinstance(value, list):
+            places.extend((f"{field}.{number}", (draw + number) % 3) for number in range(len(value)))
+    return places
+
+
+def _completed(path: str, confidence: int, given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with what was given, and the rest made up."""
+    return _entry(path, confidence) | ({"confidence": given} if isinstance(given, str) else dict(given))
+
+
+@lru_cache(maxsize=4096)
+def _made_up(path: str, confidence: int) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(_entry(path, confidence)))
+
+
+def _entry(path: str, confidence: int) -> dict[str, Any]:
+    slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in path)
+    return {
+        "field": path,
+        "reasoning": f"Simulated: nothing was researched for {path}.",
+        "citations": [
+            {
+                "url": f"https://example.com/simulated/{slug}",
+                "title": "Simulated source",
+                "excerpts": ["Simulated excerpt: this page does not exist."],
+            }
+        ],
+        "confidence": CONFIDENCES[confidence],
+    }

@@ -1,8 +1,8 @@
 """Simulated time, and what is due in it.
 
-Owns the one clock every other part of the simulator reads, and the one heap of things to come (a run starts, a run
-finishes, a late batch lands), driven by a single timer of the event loop. Refuses to know what those things are.
-Time goes on while the server is down, as it does for the real service: what became due meanwhile happens when the
+Owns the one clock every other part of the simulator reads, and the one heap of scheduled actions (a run starts, a run
+finishes, a late batch is created), driven by a single timer of the event loop. Refuses to know what those actions do.
+Time passes while the server is down, as it does for the real service: what became due meanwhile happens when the
 server is back.
 """
 
@@ -19,21 +19,15 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-SLICE = 500  # things done per turn of the event loop, so that requests are answered in between
+SLICE = 500  # actions per turn of the event loop, so that requests are answered in between
 
 
 class Clock:
     """Seconds since the simulator was made, `speed` times as fast as the wall's."""
 
     def __init__(self, *, speed: float = 1.0) -> None:
-        self._check(speed)
-        self._base = (time.monotonic(), 0.0, float(speed))  # one tuple: read and replaced atomically
+        self._base = (time.monotonic(), 0.0, _checked(speed))  # one tuple: read and replaced atomically
         self._epoch = datetime.now(UTC)
-
-    @staticmethod
-    def _check(speed: float) -> None:
-        if not speed > 0:
-            raise ValueError(f"speed must be above 0, got {speed!r}")
 
     @property
     def speed(self) -> float:
@@ -42,10 +36,9 @@ class Clock:
 
     @speed.setter
     def speed(self, speed: float) -> None:
-        self._check(speed)
         wall, simulated, old = self._base
         now = time.monotonic()
-        self._base = (now, simulated + (now - wall) * old, float(speed))
+        self._base = (now, simulated + (now - wall) * old, _checked(speed))
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` simulated seconds pass at once."""
@@ -66,10 +59,16 @@ class Clock:
         return self._epoch + timedelta(seconds=at)
 
 
-class Agenda:
-    """Things due at simulated moments, in order, on one timer.
+def _checked(speed: float) -> float:
+    if not speed > 0:
+        raise ValueError(f"speed must be above 0, got {speed!r}")
+    return float(speed)
 
-    Everything happens with `lock` held; `after` is called once at the end of each turn.
+
+class Scheduler:
+    """Runs actions at simulated moments, in order, on one timer.
+
+    They run with `lock` held; `after` is called once at the end of each turn.
     """
 
     def __init__(self, clock: Clock, *, lock: threading.RLock, after: Callable[[], None]) -> None:
@@ -83,24 +82,24 @@ class Agenda:
         self._timer_due = float("inf")
 
     def add(self, due: float, action: Callable[[Any], None], subject: Any) -> None:
-        """Plan `action(subject)` for the simulated moment `due`; call `arm` when all is added."""
+        """Schedule `action(subject)` for the simulated moment `due`; call `arm` when all are added."""
         heapq.heappush(self._due, (due, next(self._order), action, subject))
 
     def run_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Drive the agenda from this event loop, beginning with what is overdue."""
+        """Run actions in this event loop, beginning with those overdue."""
         with self._lock:
             self._loop = loop
             self.arm(again=True)
 
     def halt(self) -> None:
-        """Stop driving it; what is planned stays planned."""
+        """Stop running actions; those scheduled are kept."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
             self._loop = self._timer = None
 
-    def poke(self, action: Callable[[], None] | None = None) -> None:
-        """From any thread: set the timer anew, and do `action` in the event loop's thread."""
+    def reschedule(self, action: Callable[[], None] | None = None) -> None:
+        """Set the timer again and run `action` in the event loop's thread; from any thread."""
         with self._lock:
             if self._loop is None:
                 return
@@ -109,7 +108,7 @@ class Agenda:
                 self._loop.call_soon_threadsafe(action)
 
     def arm(self, *, again: bool = False) -> None:
-        """Set the timer to the earliest thing due; in the event loop's thread only."""
+        """Set the timer to the earliest action; in the event loop's thread only."""
         if self._loop is None or not self._due:
             return
         due = self._due[0][0]

@@ -1,4 +1,4 @@
-"""The endpoints, one function each: an exchange in, an answer out.
+"""The endpoints, one function each: an exchange in, a response out.
 
 Owns the order of checks (body, processor, size, credit, rate limit) and which dialect a request speaks. Knows neither
 keys nor faults, which come before.
@@ -7,31 +7,16 @@ keys nor faults, which come before.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ._messages import (
-    count_runs,
-    dump,
-    event_cursor,
-    group_body,
-    group_status,
-    read_cursor,
-    run_cursor,
-)
-from ._replies import EventStream, reply
-from ._runs import ACTIVE, TERMINAL, Run
+from ._exchange import EventStream, reply
+from ._records import ACTIVE, TERMINAL, Run, dump, group_body, group_status
 from ._service import Draft
-from ._streams import follow_events, listed_events, stream_listing
-from ._validation import (
-    check_batch,
-    check_published_group,
-    check_run,
-    check_seed_group,
-    check_size,
-    problem,
-)
+from ._streams import event_cursor, follow_events, listed_events, read_cursor, run_cursor, stream_listing
+from ._validation import check_batch, check_published_group, check_run, check_seed_group, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from ._exchange import Exchange
-    from ._runs import Group
+    from ._records import Group
 
 ELEMENT_BASIS = "field-basis-2025-11-25"
 RESULT_TIMEOUT = 600.0
@@ -56,14 +41,15 @@ async def create_group(exchange: Exchange) -> Response:
     if seed:
         _refuse_processors(exchange, [body["processor"]])
     group = exchange.service.create_group(body, seed_dialect=seed)
-    return reply(group_body(group, {}, clock=exchange.service.clock))
+    return reply(group_body(group, group.counts, clock=exchange.service.clock))
 
 
 async def get_group(exchange: Exchange) -> Response:
-    """Tell how far a group is."""
+    """Return a group and its counts."""
     group = exchange.group()
-    bent = exchange.as_of is not None
-    counts = count_runs(exchange.visible_runs(group)) if bent else group.counts
+    counts = group.counts
+    if exchange.as_of is not None:
+        counts = Counter(run.status for run in exchange.visible_runs(group))
     return reply(group_body(group, counts, clock=exchange.service.clock))
 
 
@@ -96,7 +82,7 @@ async def create_run(exchange: Exchange) -> Response:
 def _draft_runs(
     exchange: Exchange, runs: Sequence[dict[str, Any]], *, default_spec: Any, group: Group | None
 ) -> list[Draft]:
-    """Make runs ready to be created; refuse the whole batch if one can't be."""
+    """Return runs that may be created; refuse the whole batch if one of them is too large."""
     service = exchange.service
     default = group.spec if group and group.spec else service.spec(default_spec)
     drafts, problems = [], []
@@ -130,7 +116,7 @@ def _create(exchange: Exchange, drafts: list[Draft], *, group: Group | None) -> 
     service.credit.reserve(processors)
     elements = ELEMENT_BASIS in exchange.request.headers.get("parallel-beta", "")
     created = service.create_runs(drafts, group=group, elements=elements)
-    service.agenda.arm()
+    service.scheduler.arm()
     return created
 
 
@@ -144,8 +130,7 @@ def _cursor(exchange: Exchange, group: Group, *, kind: str, length: int) -> int:
         return position
     policy = exchange.service.settings.unknown_cursor
     if policy == "refuse":
-        found = problem(f"Unknown event id {cursor!r}")
-        exchange.refuse_problems([{**found, "loc": ["query", "last_event_id"]}])
+        exchange.refuse_query("last_event_id", f"Unknown event id {cursor!r}")
     return length if policy == "end" else 0
 
 
@@ -158,7 +143,7 @@ async def stream_events(exchange: Exchange) -> EventStream:
     lifetime = settings.stream_lifetime if timeout is None else min(timeout, settings.stream_lifetime)
     honours = group.seed_dialect or settings.events_honour_include_output
     echoes = settings.seed_echo_input or not group.seed_dialect
-    service.bump("streams")
+    service.totals["streams"] += 1
     frames = follow_events(
         service,
         group,
@@ -176,7 +161,7 @@ async def list_runs(exchange: Exchange) -> Response | EventStream:
     settings, seed = service.settings, group.seed_dialect
     wanted = exchange.request.query_params.get("status")
     if wanted is not None and wanted not in STATUSES:
-        exchange.refuse_problems([{**problem(f"Unknown status {wanted!r}"), "loc": ["query", "status"]}])
+        exchange.refuse_query("status", f"Unknown status {wanted!r}")
     start = _cursor(exchange, group, kind="lst", length=len(group.runs))
     runs = list(enumerate(exchange.visible_runs(group), start=1))[start:]
     if wanted is not None:
@@ -197,7 +182,7 @@ def _state(exchange: Exchange, run: Run, *, status: int = 200) -> Response:
 
 
 async def get_run(exchange: Exchange) -> Response:
-    """Tell how far a run is."""
+    """Return a run's state."""
     return _state(exchange, exchange.run())
 
 

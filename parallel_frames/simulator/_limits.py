@@ -1,4 +1,4 @@
-"""Who may create how many runs when: the rate limit in three windows, and the account's credit.
+"""The rate limit in three kinds of windows, and the account's credit.
 
 Pure bookkeeping in simulated time; knows neither HTTP nor runs.
 """
@@ -41,7 +41,7 @@ class RateLimit:
         self._refilled = 0.0
 
     def take(self, runs: int, *, now: float) -> float | None:
-        """Count `runs` creations and return None, or leave all as it was and return the seconds to wait."""
+        """Count `runs` creations and return None, or count none and return the seconds to wait."""
         if self.per_minute is None:
             return None
         if runs > self.per_minute:
@@ -50,15 +50,16 @@ class RateLimit:
 
     def _take_window(self, runs: int, now: float) -> float | None:
         """Take from the last 60 s, or from this minute of the clock."""
-        limit = self.per_minute or 0
-        start = now - MINUTE if self.window == "sliding" else now // MINUTE * MINUTE
-        while self._passed and self._passed[0][0] <= start and (self.window == "sliding" or self._passed[0][0] < start):
+        sliding = self.window == "sliding"
+        start = now - MINUTE if sliding else now // MINUTE * MINUTE
+        # A minute of the clock begins with its first moment; the last 60 s end 60 s after a batch, to the moment.
+        while self._passed and (self._passed[0][0] < start or (sliding and self._passed[0][0] == start)):
             self._passed.popleft()
-        over = sum(n for _, n in self._passed) + runs - limit
+        over = sum(n for _, n in self._passed) + runs - (self.per_minute or 0)
         if over <= 0:
             self._passed.append((now, runs))
             return None
-        if self.window == "fixed":
+        if not sliding:
             return start + MINUTE - now
         for at, n in self._passed:
             over -= n
@@ -99,7 +100,7 @@ class Credit:
         return sum(map(self.price, processors)) * self._reserve
 
     def fits(self, processors: Iterable[str]) -> bool:
-        """Return whether there is credit for these runs beside those in flight."""
+        """Return whether there is credit for these runs and those in flight."""
         return self.dollars is None or self.reserved + self._needed(processors) <= self.dollars + EPSILON
 
     def reserve(self, processors: Iterable[str]) -> None:

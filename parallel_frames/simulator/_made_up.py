@@ -1,27 +1,41 @@
-"""Answers made up from an output schema alone: the right JSON type at every node, the same for the same input.
+"""Task specs, and answers made up from them: the right JSON type at every node, the same for the same input.
 
 A schema is compiled once into a tree of functions, so that ten thousand answers cost little. Strings say that they
-are simulated, and descriptions are obeyed as far as `_hints` understands them. Knows nothing of runs, HTTP or time.
+are simulated. Formats, ranges and sizes are read from descriptions, where clients put them because the service takes
+no such keywords; regular expressions in words are not understood. Refuses nothing: what is wrong with a spec is found
+in `_validation`.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ._hints import find_format, find_multiple, find_range, find_sizes
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Maker = Callable[["Dice", str], Any]
+BASIS_NAMES = frozenset({"citations", "confidence", "evidence", "reasoning", "source", "sources", "source_urls"})
+AUTO_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "summary": {"type": "string", "description": "What was found."},
+        "relevance": {"type": "integer", "description": "A number between 0 and 100."},
+    },
+    "required": ["summary", "relevance"],
+    "additionalProperties": False,
+}
 
+Maker: TypeAlias = "Callable[[Dice, str], Any]"  # (dice, label of the input) → value
 _MASK = (1 << 64) - 1
 
 
 class Dice:
-    """A stream of draws that depends on the seed and some bytes only."""
+    """Random numbers that depend only on the seed and some bytes, on every Python version."""
 
     __slots__ = ("_state",)
 
@@ -70,14 +84,14 @@ def _plain_maker(schema: Mapping[str, Any], name: str) -> Maker:
     if kind in ("object", "array"):
         return _object_maker(schema, name) if kind == "object" else _array_maker(schema, name, words)
     if kind in ("integer", "number"):
-        return _integer_maker(words) if kind == "integer" else _number_maker(words)
+        return _number_maker(words, whole=kind == "integer")
     if kind == "boolean":
         return lambda dice, _label: bool(dice.draw(2))
     return _text_maker(name, words) if kind != "null" else lambda _dice, _label: None
 
 
 def _union_maker(branches: list[Any], name: str, words: str) -> Maker:
-    """Make the first branch that isn't null; null now and then where that is allowed."""
+    """Make the first branch that isn't null, and null one time in ten where that is allowed."""
     solid = [b for b in branches if not (isinstance(b, dict) and b.get("type") == "null")]
     if not solid:
         return lambda _dice, _label: None
@@ -109,19 +123,14 @@ def _array_maker(schema: Mapping[str, Any], name: str, words: str) -> Maker:
     return lambda dice, label: [make(dice, label) for _ in range(least + dice.draw(sides))]
 
 
-def _integer_maker(words: str) -> Maker:
-    low, high = find_range(words, step=1)
-    unit = max(1, int(find_multiple(words) or 1))
+def _number_maker(words: str, *, whole: bool) -> Maker:
+    low, high = find_range(words, step=1 if whole else 0.01)
+    multiple = find_multiple(words)
+    unit = max(1, int(multiple or 1)) if whole else multiple or 0.01
     first = math.ceil(low / unit)
     sides = max(1, math.floor(high / unit) - first + 1)
-    return lambda dice, _label: (first + dice.draw(sides)) * unit
-
-
-def _number_maker(words: str) -> Maker:
-    low, high = find_range(words, step=0.01)
-    unit = find_multiple(words) or 0.01
-    first = math.ceil(low / unit)
-    sides = max(1, math.floor(high / unit) - first + 1)
+    if whole:
+        return lambda dice, _label: (first + dice.draw(sides)) * unit
     return lambda dice, _label: round((first + dice.draw(sides)) * unit, 6)
 
 
@@ -134,3 +143,143 @@ def _text_maker(name: str, words: str) -> Maker:
     if least or most is not None:
         return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}".ljust(least, ".")[:most]
     return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}"
+
+
+# -- what descriptions ask for ----------------------------------------------------------------------------------------
+
+
+_NUMBER = r"(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+_SIZES = r"\s+(?:character|element)"
+_LEAST = re.compile(rf"(?:minimum|at least|no less than|>=|≥)\s*(?:of|is|:|=)?\s*{_NUMBER}", re.IGNORECASE)
+_MOST = re.compile(rf"(?:maximum|at most|no more than|<=|≤)\s*(?:of|is|:|=)?\s*{_NUMBER}", re.IGNORECASE)
+_OVER = re.compile(rf"(?:greater than|more than|above)\s+{_NUMBER}", re.IGNORECASE)
+_UNDER = re.compile(rf"(?:less than|below|under)\s+{_NUMBER}", re.IGNORECASE)
+_BETWEEN = re.compile(rf"(?:between|from)\s+{_NUMBER}\s+(?:and|to)\s+{_NUMBER}", re.IGNORECASE)
+_MULTIPLE = re.compile(rf"multiple of {_NUMBER}", re.IGNORECASE)
+_LEAST_SIZE = re.compile(rf"at least (\d+){_SIZES}", re.IGNORECASE)
+_MOST_SIZE = re.compile(rf"at most (\d+){_SIZES}", re.IGNORECASE)
+
+
+def _day(dice: Dice) -> str:
+    return f"{1990 + dice.draw(35)}-{1 + dice.draw(12):02}-{1 + dice.draw(28):02}"
+
+
+def _time(dice: Dice) -> str:
+    return f"{dice.draw(24):02}:{dice.draw(60):02}:{dice.draw(60):02}"
+
+
+def _uuid(dice: Dice) -> str:
+    digits = f"{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
+
+
+_FORMATS: tuple[tuple[re.Pattern[str], Callable[[Dice], str]], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), make)
+    for pattern, make in (
+        (r"\bduration \(", lambda dice: f"P{1 + dice.draw(300)}D"),
+        (r"date-time|date and time|timestamp|RFC ?3339|YYYY-MM-DDT", lambda dice: f"{_day(dice)}T{_time(dice)}Z"),
+        (r"YYYY-MM-DD|\bISO ?8601\b|\bformat: date\b|\bISO date\b", _day),
+        (r"HH:MM", _time),
+        (r"\bUUID\b", _uuid),
+        (r"\be-?mail address\b|\bformat: email\b", lambda dice: f"simulated-{dice.draw(100_000)}@example.com"),
+        (r"\bUR[LI]\b|https?://", lambda dice: f"https://example.com/simulated/{dice.draw(100_000)}"),
+    )
+)
+
+
+def find_format(words: str) -> Callable[[Dice], str] | None:
+    """Return a function that makes texts in the format a description asks for, if it does."""
+    return next((make for pattern, make in _FORMATS if pattern.search(words)), None)
+
+
+def _first(pattern: re.Pattern[str], words: str) -> float | None:
+    found = pattern.search(words)
+    return float(found[1]) if found else None
+
+
+def find_range(words: str, *, step: float) -> tuple[float, float]:
+    """Return the range a description asks for, else 0 to 1000; an excluded end is a `step` away."""
+    between = _BETWEEN.search(words)
+    if between:
+        low, high = sorted(map(float, between.groups()))
+        return low, high
+    least, over = _first(_LEAST, words), _first(_OVER, words)
+    most, under = _first(_MOST, words), _first(_UNDER, words)
+    lows = [end for end in (least, None if over is None else over + step) if end is not None]
+    highs = [end for end in (most, None if under is None else under - step) if end is not None]
+    if lows:
+        low = max(lows)
+        return low, max(low, min(highs)) if highs else max(1000.0, low + 1000)
+    if highs:
+        return min(0.0, min(highs) - 100), min(highs)
+    return 0.0, 1000.0
+
+
+def find_multiple(words: str) -> float | None:
+    """Return the number a description asks for multiples of."""
+    return _first(_MULTIPLE, words) or None
+
+
+def find_sizes(words: str) -> tuple[int, int | None]:
+    """Return how many characters or elements a description asks for, at least and at most."""
+    least, most = _LEAST_SIZE.search(words), _MOST_SIZE.search(words)
+    return int(least[1]) if least else 0, int(most[1]) if most else None
+
+
+# -- specs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One specification, compiled."""
+
+    body: Any
+    kind: Literal["json", "text", "auto"]
+    schema: dict[str, Any] | None
+    make: Callable[[Dice, str], Any]
+    warnings: tuple[dict[str, Any], ...]
+    digest: bytes
+    size: int
+
+
+def compile_spec(body: Any) -> Spec:
+    """Compile what a client sent as a task spec; None is an automatic output."""
+    kind, schema = read_output_schema(body)
+    raw = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    digest = blake2b(raw, digest_size=16).digest()
+    size = 0 if body is None else len(raw.decode())
+    if kind == "text":
+        return Spec(body, kind, None, _make_text, (), digest, size)
+    shape = schema if schema is not None else AUTO_SCHEMA
+    return Spec(body, kind, schema, compile_schema(shape), tuple(_warnings(schema)), digest, size)
+
+
+def read_output_schema(body: Any) -> tuple[Literal["json", "text", "auto"], dict[str, Any] | None]:
+    """Return the kind of output a spec asks for, and its JSON Schema if it is one."""
+    out = body.get("output_schema") if isinstance(body, dict) else None
+    if isinstance(out, str):
+        return "text", None
+    if not isinstance(out, dict):
+        return "auto", None
+    kind, schema = out.get("type"), out.get("json_schema")
+    if kind in ("text", "auto"):
+        return kind, None
+    return "json", schema if isinstance(schema, dict) else out
+
+
+def _make_text(dice: Dice, label: str) -> str:
+    return f"Simulated answer {dice.draw(1000)} for {label_input(label)}"
+
+
+def _warnings(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the warnings of the service: names the basis carries, and schemas that aren't strict."""
+    if schema is None:
+        return []
+    names = set(schema.get("properties", {}))
+    found = [f'field "{name}" is redundant: the basis already carries it' for name in sorted(names & BASIS_NAMES)]
+    missing = sorted(names - set(schema.get("required", [])))
+    if missing:
+        found.append(f"properties not listed in required: {', '.join(missing)}")
+    if schema.get("additionalProperties") is not False:
+        found.append("additionalProperties is not false")
+    return [{"type": "spec_validation_warning", "message": message, "detail": None} for message in found]

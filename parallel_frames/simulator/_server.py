@@ -1,30 +1,146 @@
-"""A uvicorn server in a thread of its own, started and stopped within milliseconds.
+"""The HTTP server: routes, keys and the place where faults strike; and uvicorn in a thread of its own.
 
-Owns the thread, the socket and the event loop. The one place that knows uvicorn. A stop is abrupt on purpose: every
-connection is reset, as when a server is killed; nothing is left behind.
+Owns what every request has in common, the thread, the socket and the event loop. The one place that knows uvicorn.
+Starting and stopping take less than a millisecond each. A stop is abrupt on purpose: every connection is reset, as
+when a server is killed, and no thread or socket is left. What an endpoint does is in `_endpoints`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import socket
-import struct
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ._replies import TRANSPORT
+from . import _endpoints as endpoints
+from ._exchange import TRANSPORT, Answering, EventStream, Exchange, RefusedError, reply, reset_connection
+from ._records import SeenRequest, error_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from starlette.types import ASGIApp
+    from ._service import Service
 
 PATIENCE = 10.0  # wall seconds a start or a stop may take
+
+Handler: TypeAlias = Callable[[Exchange], Awaitable[Answering]]
+Proceed: TypeAlias = Callable[[], Awaitable[Answering]]
+
+ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
+    ("POST", "groups", "create_group", endpoints.create_group),
+    ("GET", "groups/{group_id}", "status", endpoints.get_group),
+    ("POST", "groups/{group_id}/runs", "add_runs", endpoints.add_runs),
+    ("GET", "groups/{group_id}/runs", "list_runs", endpoints.list_runs),
+    ("GET", "groups/{group_id}/events", "events", endpoints.stream_events),
+    ("GET", "groups/{group_id}/runs/{run_id}", "run", endpoints.get_run),
+    ("POST", "runs", "create_run", endpoints.create_run),
+    ("GET", "runs/{run_id}", "run", endpoints.get_run),
+    ("GET", "runs/{run_id}/input", "input", endpoints.get_input),
+    ("GET", "runs/{run_id}/result", "result", endpoints.get_result),
+)
+
+
+class _Endpoint:
+    """One endpoint as an ASGI application: key, faults, totals."""
+
+    def __init__(self, service: Service, *, name: str, handler: Handler) -> None:
+        self._service = service
+        self._name = name
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(self._service, Request(scope, receive), endpoint=self._name)
+        answer = await self._answer(exchange)
+        self._count(exchange, answer.status_code)
+        await answer(scope, receive, send)
+
+    async def _answer(self, exchange: Exchange) -> Answering:
+        await exchange.request.body()
+        service = self._service
+        with service.lock:
+            struck = service.faults.for_request(exchange)
+        proceed: Proceed = partial(self._handle, exchange)
+        for fault in reversed(struck):
+            proceed = partial(fault.strike, exchange, proceed)
+        return await proceed()
+
+    async def _handle(self, exchange: Exchange) -> Answering:
+        try:
+            _check_key(exchange)
+            answer = await self._handler(exchange)
+        except RefusedError as refused:
+            return refused.response
+        if isinstance(answer, EventStream):
+            with self._service.lock:
+                struck = self._service.faults.for_stream(self._name)
+            for fault in struck:
+                answer.frames = fault.bend(answer.frames, rng=self._service.faults.rng)
+        return answer
+
+    def _count(self, exchange: Exchange, status: int) -> None:
+        service, url = self._service, exchange.request.url
+        service.totals["requests"] += 1
+        service.totals["posts"] += self._name in ("add_runs", "create_run")
+        service.totals["rejected"] += status == 429
+        service.totals["refused"] += 400 <= status < 500 and status != 429
+        seen = SeenRequest(self._name, exchange.request.method, url.path, url.query, status, service.clock.now())
+        service.requests.append(seen)
+
+
+def _check_key(exchange: Exchange) -> None:
+    given = exchange.request.headers.get("x-api-key", "")
+    wanted = exchange.service.settings.api_key
+    if not given or (wanted is not None and not hmac.compare_digest(given.encode(), wanted.encode())):
+        exchange.refuse(401, "Unauthorized: the x-api-key header is missing or wrong")
+
+
+async def _unknown(exchange: Exchange) -> Answering:
+    return exchange.error(404, f"Not found: {exchange.request.method} {exchange.request.url.path}")
+
+
+async def _wrong_method(request: Request, _error: Exception) -> Response:
+    return reply(error_body(f"Method not allowed: {request.method}", ref_id="ref_405"), status=405)
+
+
+def build_app(service: Service) -> ASGIApp:
+    """Return the application that serves `service`."""
+    seed_only = service.settings.dialect == "seed"
+    app = Starlette(exception_handlers={405: _wrong_method})
+    for prefix in ("v1beta",) if seed_only else ("v1", "v1beta"):
+        for method, path, name, handler in ROUTES:
+            if not (seed_only and path.startswith("runs")):
+                endpoint = _Endpoint(service, name=name, handler=handler)
+                app.router.routes.append(Route(f"/{prefix}/tasks/{path}", endpoint, methods=[method]))
+    app.router.default = _Endpoint(service, name="unknown", handler=_unknown)
+    app.router.redirect_slashes = False
+    return _end_quietly(app)
+
+
+def _end_quietly(app: ASGIApp) -> ASGIApp:
+    """Let a request that is cancelled because the server stops end without a stack trace in the log."""
+
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            return
+
+    return quiet
+
+
+# -- the server -------------------------------------------------------------------------------------------------------
 
 
 class _Protocol(HttpToolsProtocol):
@@ -36,16 +152,16 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Uvicorn(uvicorn.Server):
-    """A server that waits for an event rather than looking ten times a second."""
+    """A server that waits for an event; uvicorn's own polls ten times a second, and so takes 0.1 s to stop."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, *, on_start: Callable[[], None]) -> None:
         super().__init__(config)
         self.leave = asyncio.Event()
-        self.on_start: Callable[[], None] = lambda: None
+        self._on_start = on_start
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
-        self.on_start()
+        self._on_start()
         await self.leave.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -55,7 +171,7 @@ class _Uvicorn(uvicorn.Server):
         for sock in sockets or []:
             sock.close()
         for connection in list(self.server_state.connections):
-            _reset(connection.transport)
+            reset_connection(connection.transport)
         await asyncio.sleep(0)
         unfinished = list(self.server_state.tasks)
         for request in unfinished:
@@ -70,19 +186,14 @@ class _Uvicorn(uvicorn.Server):
             for server in self.servers:
                 for sock in server.sockets:
                     asyncio.get_running_loop().remove_reader(sock.fileno())
+        # asyncio makes an accepted socket a connection within three turns of the loop.
         for _ in range(4):
             await asyncio.sleep(0)
 
 
-def _reset(transport: Any) -> None:
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.fileno() != -1:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; without its protocol named, asyncio would let Nagle's algorithm hold answers back."""
+    """Return a listening socket."""
+    # The protocol is named: asyncio sets TCP_NODELAY only then, without which Nagle's algorithm holds answers back.
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
@@ -106,9 +217,7 @@ class ServerThread:
         self._app = app
         self._on_loop = on_loop
         self._started = threading.Event()
-        self._ended = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: _Uvicorn | None = None
+        self._stop: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="parallel-frames-simulator", daemon=True)
 
     def start(self) -> None:
@@ -118,10 +227,8 @@ class ServerThread:
 
     def stop(self) -> None:
         """Reset every connection and end the thread."""
-        loop, server = self._loop, self._server
-        if loop is not None and server is not None and not self._ended.is_set():
-            loop.call_soon_threadsafe(server.leave.set)
-        self._ended.wait(PATIENCE)
+        with suppress(RuntimeError):  # the loop is closed already
+            self._stop()
         self._thread.join(PATIENCE)
 
     def _run(self) -> None:
@@ -131,7 +238,6 @@ class ServerThread:
         finally:
             self._socket.close()
             self._started.set()
-            self._ended.set()
 
     async def _serve(self) -> None:
         config = uvicorn.Config(
@@ -147,12 +253,12 @@ class ServerThread:
             timeout_keep_alive=75,
             headers=[("x-parallel-simulator", "1")],
         )
-        self._loop = asyncio.get_running_loop()
-        self._server = _Uvicorn(config)
-        self._server.on_start = self._announce
-        await self._server.serve(sockets=[self._socket])
+        loop = asyncio.get_running_loop()
 
-    def _announce(self) -> None:
-        if self._loop is not None:
-            self._on_loop(self._loop)
-        self._started.set()
+        def announce() -> None:
+            self._on_loop(loop)
+            self._started.set()
+
+        server = _Uvicorn(config, on_start=announce)
+        self._stop = lambda: loop.call_soon_threadsafe(server.leave.set)
+        await server.serve(sockets=[self._socket])

@@ -1,40 +1,114 @@
 """The state of the simulated service, and everything that can happen to it.
 
-Owns groups, runs, the agenda, the rate limit, the credit and the accounts. Knows nothing of HTTP: the endpoints ask
-it, the event loop's timer drives it. Everything is done under one lock, so that snapshots from other threads are
-whole.
+Owns groups, runs, the scheduler, the rate limit, the credit and the totals. Knows nothing of HTTP: the endpoints call
+it, and a timer of the event loop drives it. Everything happens under one lock, so that other threads see consistent
+snapshots.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zlib import crc32
 
 import orjson
 
-from ._answers import ActionRequired, Answer, AnswerBook, Cancelled, Failure, Stuck
-from ._clock import Agenda, Clock
-from ._limits import Credit, RateLimit
-from ._messages import dump, event_cursor, group_status, run_event_head, run_state
-from ._output import build_output
-from ._runs import Group, Run, SeenRequest, Waiters
-from ._settings import Settings, draw_latency
-from ._spec import Spec, compile_spec
+from ._answers import ActionRequired, Answer, AnswerSource, Cancelled, Failure, Stuck, build_output
+from ._clock import Clock, Scheduler
+from ._limits import Credit, RateLimit, Window
+from ._made_up import Spec, compile_spec
+from ._records import Group, Run, SeenRequest, Waiters, dump, group_status, run_state
+from ._streams import event_cursor, open_run_event
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
     from ._answers import Answers
-    from ._faultline import Faultline
-    from ._runs import Status
+    from ._records import Status
+    from .faults._base import FaultSchedule
 
 QUEUED_PART = 0.1  # of a run's time is spent waiting in the queue
+
+Dialect = Literal["both", "published", "seed"]
+Latency: TypeAlias = float | tuple[float, float] | Callable[[Random], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of a simulator; `Simulator` documents them and has their defaults."""
+
+    latency: Latency
+    max_per_minute: int | None
+    window: Window
+    dialect: Dialect
+    api_key: str | None
+    seed: int
+    credit: float | None
+    price: float | None
+    reserve: float
+    refused_processors: tuple[str, ...]
+    string_content: bool
+    events_honour_include_output: bool
+    unknown_cursor: Literal["refuse", "start", "end"]
+    stream_lifetime: float
+    keep_alive: float
+    status_every: float
+    seed_answer_ids: bool
+    seed_echo_metadata: bool
+    seed_echo_input: bool
+    seed_input_as: Literal["bare", "run"]
+    seed_list_as: Literal["json", "sse"]
+
+    def __post_init__(self) -> None:
+        choices = {
+            "dialect": ("both", "published", "seed"),
+            "unknown_cursor": ("refuse", "start", "end"),
+            "seed_list_as": ("json", "sse"),
+            "seed_input_as": ("bare", "run"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+    def draw_latency(self, rng: Random) -> float:
+        """Return how many seconds one run takes."""
+        if isinstance(self.latency, tuple):
+            return rng.uniform(*self.latency)
+        return float(self.latency(rng)) if callable(self.latency) else float(self.latency)
+
+
+def lognormal(median: float, *, sigma: float = 0.5) -> Callable[[Random], float]:
+    """Return a latency that is mostly near its median and sometimes much longer.
+
+    Parameters
+    ----------
+    median : float
+        Seconds half of the runs take at most.
+    sigma : float, default 0.5
+        How wide the distribution is: 0.5 puts one run in twenty above 2.3 times the median.
+
+    Returns
+    -------
+    callable
+        For `Simulator(latency=...)`.
+
+    Examples
+    --------
+    >>> from parallel_frames.simulator import Simulator, lognormal
+    >>> sim = Simulator(latency=lognormal(40, sigma=0.6), speed=100)
+    """
+
+    def draw(rng: Random) -> float:
+        return median * rng.lognormvariate(0.0, sigma)
+
+    return draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +124,35 @@ class Draft:
 class Service:
     """The simulated service without its HTTP."""
 
-    def __init__(self, settings: Settings, *, answers: Answers, speed: float, faultline: Faultline) -> None:
+    def __init__(self, settings: Settings, *, answers: Answers, speed: float, faults: FaultSchedule) -> None:
         self.settings = settings
         self.lock = threading.RLock()
         self.clock = Clock(speed=speed)
-        self.agenda = Agenda(self.clock, lock=self.lock, after=self._log_statuses)
-        self.book = AnswerBook(answers, seed=settings.seed)
-        self.faultline = faultline
+        self.scheduler = Scheduler(self.clock, lock=self.lock, after=self._log_statuses)
+        self.answers = AnswerSource(answers, seed=settings.seed)
+        self.faults = faults
         self.limit = RateLimit(settings.max_per_minute, window=settings.window)
         self.credit = Credit(settings.credit, price=settings.price, reserve=settings.reserve)
         self.groups: dict[str, Group] = {}
         self.runs: list[Run] = []
         self.runs_by_id: dict[str, Run] = {}
         self.requests: list[SeenRequest] = []
-        self.accounts: dict[str, int] = {}
+        self.totals: Counter[str] = Counter()  # the fields of `Counts`
         self.lone_waiters = Waiters()
-        self.landings: set[asyncio.Future[Any]] = set()  # requests that are handled after they were answered
-        self._paid: set[Any] = set()
+        self.late_posts: set[asyncio.Future[Any]] = set()  # requests that are handled after they were answered
+        self._identities: set[Any] = set()
         self._specs: dict[bytes, Spec] = {}
-        self._dirty: list[Group] = []
+        self._changed: dict[Group, None] = {}  # in order, those whose streams are to be woken
         self._rng = Random(settings.seed)  # noqa: S311 - latencies, not secrets
         self._tag = secrets.token_hex(6)
         self._serial = count(1)
-
-    def bump(self, account: str, by: int = 1) -> None:
-        """Add to one of the accounts."""
-        self.accounts[account] = self.accounts.get(account, 0) + by
 
     def next_id(self, prefix: str) -> str:
         """Return a fresh id."""
         return f"{prefix}{self._tag}{next(self._serial):08x}"
 
     def spec(self, body: Any) -> Spec:
-        """Return a task spec compiled, each distinct one once."""
+        """Return a task spec compiled; every distinct one is compiled once."""
         raw = orjson.dumps(body)
         spec = self._specs.get(raw)
         if spec is None:
@@ -94,22 +164,19 @@ class Service:
     def create_group(self, body: dict[str, Any], *, seed_dialect: bool) -> Group:
         """Create an empty group."""
         with self.lock:
-            group = self._create_group(body, seed_dialect=seed_dialect)
+            now = self.clock.now()
+            group = Group(
+                group_id=self.next_id("tgrp_"),
+                seed_dialect=seed_dialect,
+                metadata=body.get("metadata"),
+                processor=body.get("processor", ""),
+                spec=self.spec(body["task_spec"]) if seed_dialect else None,
+                created_at=now,
+                modified_at=now,
+            )
             self.groups[group.group_id] = group
-            self.bump("groups")
+            self.totals["groups"] += 1
         return group
-
-    def _create_group(self, body: dict[str, Any], *, seed_dialect: bool) -> Group:
-        now = self.clock.now()
-        return Group(
-            group_id=self.next_id("tgrp_"),
-            seed_dialect=seed_dialect,
-            metadata=body.get("metadata"),
-            processor=body.get("processor", ""),
-            spec=self.spec(body["task_spec"]) if seed_dialect else None,
-            created_at=now,
-            modified_at=now,
-        )
 
     def create_runs(
         self, drafts: Iterable[Draft], *, group: Group | None, elements: bool = False, foreign: bool = False
@@ -123,55 +190,62 @@ class Service:
 
     def _create_run(self, draft: Draft, group: Group | None, *, elements: bool, foreign: bool) -> Run:
         now = self.clock.now()
-        body = draft.body
+        latency = self.settings.draw_latency(self._rng)
         run = Run(
-            self.next_id("trun_"), group, body, body["input"], draft.canonical, draft.processor,
-            body.get("metadata"), draft.spec, now, now, elements=elements, foreign=foreign,
-        )  # fmt: skip
-        run.faults = self.faultline.for_run(run)
-        latency = draw_latency(self.settings.latency, rng=self._rng)
-        run.finish_at = now + latency
+            run_id=self.next_id("trun_"),
+            group=group,
+            body=draft.body,
+            canonical=draft.canonical,
+            processor=draft.processor,
+            spec=draft.spec,
+            created_at=now,
+            modified_at=now,
+            finish_at=now + latency,
+            elements=elements,
+            foreign=foreign,
+        )
+        run.faults = tuple(self.faults.for_run(run))
         self.runs.append(run)
         self.runs_by_id[run.run_id] = run
         if group is not None:
             group.runs.append(run)
-            group.count("queued", 1)
-        self._account(run)
-        self.agenda.add(now + latency * QUEUED_PART, self._start_run, run)
+            group.counts["queued"] += 1
+        self._count_run(run)
+        self.scheduler.add(now + latency * QUEUED_PART, self._start_run, run)
         return run
 
-    def _account(self, run: Run) -> None:
-        """Count a run, and whether the same was created before."""
-        self.bump("active")
+    def _count_run(self, run: Run) -> None:
+        """Count a run, and whether the same one was created before."""
+        self.totals["active"] += 1
         if run.foreign:
-            self.bump("foreign")
+            self.totals["foreign"] += 1
             return
-        self.bump("runs")
+        self.totals["runs"] += 1
         metadata = run.metadata or {}
         if "key" in metadata:
             identity: Any = (metadata["key"], metadata.get("attempt"))
         else:
             identity = (run.group.group_id if run.group else None, run.canonical)
-        if identity in self._paid:
-            self.bump("duplicates")
-        self._paid.add(identity)
+        self.totals["duplicates"] += identity in self._identities
+        self._identities.add(identity)
 
     # -- running -------------------------------------------------------------------------------------------------
 
     def _start_run(self, run: Run) -> None:
         self._move(run, "running")
-        self.agenda.add(run.finish_at, self._finish_run, run)
+        self.scheduler.add(run.finish_at, self._finish_run, run)
 
     def _move(self, run: Run, status: Status) -> None:
         if run.group is not None:
-            run.group.count(run.status, -1)
-            run.group.count(status, 1)
+            run.group.counts[run.status] -= 1
+            run.group.counts[status] += 1
         run.status = status
         run.modified_at = self.clock.now()
 
     def _finish_run(self, run: Run) -> None:
-        answer = self.book.answer(run.input, spec=run.spec, canonical=run.canonical)
+        answer = self.answers.answer(run.input, spec=run.spec, canonical=run.canonical)
         for fault in run.faults:
+            # Faults see the bare content; an answer's own evidence survives the faults that leave the content alone.
             content = answer.content if isinstance(answer, Answer) else answer
             changed = fault.change(content, run.spec)
             answer = answer if changed is content else changed
@@ -203,8 +277,8 @@ class Service:
         if message is not None:
             run.error = {"ref_id": self.next_id("ref_"), "message": message, "detail": None}
         self._move(run, status)
-        self.bump("active", -1)
-        self.bump(status)
+        self.totals["active"] -= 1
+        self.totals[status] += 1
         if not run.foreign:
             self.credit.settle(run.processor, charged=status == "completed")
         group = run.group
@@ -212,11 +286,9 @@ class Service:
             self.lone_waiters.wake()
             return
         event_id = event_cursor(group, len(group.log) + 1)
-        group.log.append((run_event_head(event_id, self.state_of(run)), run))
+        group.log.append((open_run_event(event_id, self.state_of(run)), run))
         group.modified_at = run.modified_at
-        if not group.dirty:
-            group.dirty = True
-            self._dirty.append(group)
+        self._changed[group] = None
 
     def state_of(self, run: Run) -> bytes:
         """Return a run's state as its group's dialect shows it."""
@@ -224,16 +296,14 @@ class Service:
         return run_state(run, clock=self.clock, echo_metadata=echo)
 
     def _log_statuses(self) -> None:
-        """Add a status to the log of each group that changed, now and then and when it is done; wake its streams."""
+        """Add a status to the log of every group that changed, if one is due or it is done; wake its streams."""
         now = self.clock.now()
-        for group in self._dirty:
-            group.dirty = False
-            if not group.seed_dialect and (
-                not group.active or now - group.status_logged_at >= self.settings.status_every
-            ):
+        for group in self._changed:
+            due = not group.active or now - group.status_logged_at >= self.settings.status_every
+            if due and not group.seed_dialect:
                 self._log_status(group, now)
             group.waiters.wake()
-        self._dirty.clear()
+        self._changed.clear()
 
     def _log_status(self, group: Group, now: float) -> None:
         group.status_logged_at = now
@@ -248,7 +318,7 @@ class Service:
             await self.lone_waiters.wait(self.clock.wall(left))
 
     def wake_all(self) -> None:
-        """Let everybody who waits look at the clock again."""
+        """Let every request that waits look at the clock again."""
         self.lone_waiters.wake()
         for group in self.groups.values():
             group.waiters.wake()

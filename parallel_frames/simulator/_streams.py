@@ -1,7 +1,7 @@
-"""The two event streams: a group's events as they happen, and the listing of its runs.
+"""The two event streams of a group: its events as they happen, and the listing of its runs.
 
-Yields lists of finished server-sent frames, many at a time when there is a backlog. Knows nothing of faults, which
-wrap these iterators.
+Owns cursors, events and server-sent frames; yields lists of frames, many at a time when there is a backlog. Knows
+nothing of faults, which wrap these iterators.
 """
 
 from __future__ import annotations
@@ -9,20 +9,57 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ._messages import dump, frame, run_cursor, run_event, run_event_head
-from ._runs import TERMINAL
+import orjson
+
+from ._records import TERMINAL, dump
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from ._runs import Group, Run
+    from ._records import Group, Run
     from ._service import Service
 
 CHUNK = 250  # events in one chunk at most
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
-def shown_input(service: Service, run: Run) -> bytes:
+def event_cursor(group: Group, position: int) -> str | None:
+    """Return the id of the event at this position of the log, counted from 1; None before the first."""
+    return f"evt_{group.tag}_{position}" if position else None
+
+
+def run_cursor(group: Group, position: int) -> str | None:
+    """Return the id of the listing's event at this position, counted from 1; None before the first."""
+    return f"lst_{group.tag}_{position}" if position else None
+
+
+def read_cursor(cursor: str, *, group: Group, kind: str, length: int) -> int | None:
+    """Return the position a cursor stands for, or None if it isn't one of this sequence."""
+    prefix = f"{kind}_{group.tag}_"
+    digits = cursor.removeprefix(prefix)
+    if not cursor.startswith(prefix) or not (digits.isascii() and digits.isdigit()):
+        return None
+    return int(digits) if 0 < int(digits) <= length else None
+
+
+def frame(data: bytes) -> bytes:
+    """Return an event as server-sent bytes."""
+    return b"data: %b\n\n" % data
+
+
+def open_run_event(event_id: str | None, state: bytes) -> bytes:
+    """Return a run's event up to its state, without the closing brace: what follows depends on the reader."""
+    return b'{"type":"task_run.state","event_id":%b,"run":%b' % (orjson.dumps(event_id), state)
+
+
+def close_run_event(service: Service, head: bytes, run: Run, *, with_input: bool, with_output: bool) -> bytes:
+    """Complete a run's event with what was asked for."""
+    shown_input = b',"input":%b' % _shown_input(service, run) if with_input else b""
+    output = b',"output":%b' % run.output if with_output and run.output is not None else b""
+    return b"%b%b%b}" % (head, shown_input, output)
+
+
+def _shown_input(service: Service, run: Run) -> bytes:
     """Return a run's input as its dialect echoes it."""
     settings = service.settings
     if run.group is None or not run.group.seed_dialect:
@@ -32,37 +69,30 @@ def shown_input(service: Service, run: Run) -> bytes:
     return dump(run.body if settings.seed_echo_metadata else {"input": run.input})
 
 
-def render_event(service: Service, head: bytes, run: Run, *, with_input: bool, with_output: bool) -> bytes:
-    """Complete a run's event with what was asked for."""
-    shown = shown_input(service, run) if with_input else None
-    return run_event(head, shown_input=shown, output=run.output if with_output else None)
-
-
 async def follow_events(
     service: Service, group: Group, *, position: int, with_input: bool, with_output: bool, until: float
 ) -> AsyncIterator[list[bytes]]:
     """Yield a group's events from a position of its log on, until no run is active or the time is over."""
-    clock, settings = service.clock, service.settings
+    clock, keep_alive = service.clock, service.settings.keep_alive
     while True:
-        news = group.log[position : position + CHUNK]
-        position += len(news)
-        if news:
-            service.bump("events", len(news))
+        events = group.log[position : position + CHUNK]
+        position += len(events)
+        if events:
+            service.totals["events"] += len(events)
             yield [
                 frame(
                     head
                     if run is None
-                    else render_event(service, head, run, with_input=with_input, with_output=with_output)
+                    else close_run_event(service, head, run, with_input=with_input, with_output=with_output)
                 )
-                for head, run in news
+                for head, run in events
             ]
             continue
         now = clock.now()
         if not group.active or now >= until:
             return
-        pause = min(settings.keep_alive, until - now)
-        await group.waiters.wait(clock.wall(pause))
-        if position == len(group.log) and clock.now() >= now + settings.keep_alive:
+        await group.waiters.wait(clock.wall(min(keep_alive, until - now)))
+        if position == len(group.log) and clock.now() >= now + keep_alive:
             yield [KEEP_ALIVE]
 
 
@@ -72,13 +102,13 @@ def listed_events(
     """Yield the listing's event of each (position, run)."""
     for position, run in runs:
         cursor = None if run.group is None else run_cursor(run.group, position)
-        head = run_event_head(cursor, service.state_of(run))
+        head = open_run_event(cursor, service.state_of(run))
         shows_output = with_output and run.status in TERMINAL
-        yield render_event(service, head, run, with_input=with_input, with_output=shows_output)
+        yield close_run_event(service, head, run, with_input=with_input, with_output=shows_output)
 
 
 async def stream_listing(service: Service, events: Iterator[bytes]) -> AsyncIterator[list[bytes]]:
     """Yield a listing in chunks."""
     while chunk := [frame(event) for event in islice(events, CHUNK)]:
-        service.bump("events", len(chunk))
+        service.totals["events"] += len(chunk)
         yield chunk

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from parallel_frames._engine._books import PACK
 
 import parallel_frames as pf
-from parallel_frames._engine._books import PACK
 from parallel_frames._state import WEIGHT
 from parallel_frames.simulator import Failure
 

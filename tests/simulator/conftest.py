@@ -55,7 +55,7 @@ class Caller:
         return parse_events(self.raw(group, leaf, **{"include_output": "true", **query}))
 
     def outcomes(self, group: str, **query: Any) -> list[dict[str, Any]]:
-        """Return the events that tell of runs."""
+        """Return the events of runs, without statuses."""
         return [event for event in self.events(group, **query) if event["type"] == "task_run.state"]
 
 

@@ -69,7 +69,7 @@ def test_made_up_answers_fit_their_schema(schema, text, seed):
     ],
 )
 def test_descriptions_are_obeyed(schema, pattern):
-    """What clients write into descriptions, because schemas can't say it, is respected."""
+    """What clients write into descriptions, because schemas have no keyword for it, is respected."""
     make = compile_schema(schema)
     for n in range(50):
         assert re.fullmatch(pattern, str(make(Dice(b"%d" % n, seed=0), "x")))
@@ -198,13 +198,13 @@ def test_an_answer_brings_confidences_and_the_rest_is_made_up(simulate, form):
 
 
 def test_an_answer_brings_parts_of_its_evidence(simulate):
-    """What is said of a field is sent word for word, a confidence of None too, and what is not said is made up."""
-    told = {
+    """The given parts are sent unchanged, a confidence of None too, and the others are made up."""
+    parts = {
         "capital": {"confidence": "low", "reasoning": "An atlas says so.", "citations": [SOURCE]},
         "rivers": {"confidence": None, "citations": []},
     }
-    basis = basis_of(simulate, lambda _: Answer(FRANCE, basis=told))
-    assert basis["capital"] == {"field": "capital", **told["capital"]}
+    basis = basis_of(simulate, lambda _: Answer(FRANCE, basis=parts))
+    assert basis["capital"] == {"field": "capital", **parts["capital"]}
     assert (basis["rivers"]["confidence"], basis["rivers"]["citations"]) == (None, [])
     assert "Simulated" in basis["rivers"]["reasoning"]
 
@@ -237,7 +237,7 @@ def test_an_answer_without_a_basis_is_its_content(simulate, nothing):
     ],
 )
 def test_evidence_of_elements_is_sent_to_those_who_ask(simulate, basis):
-    """Without the beta header nobody hears of an element, with it what was brought is sent."""
+    """Evidence of elements is sent as it was given, and only with the beta header."""
     answers = {"France": Answer(FRANCE, basis=basis)}
     assert set(basis_of(simulate, answers)) == {"capital", "rivers"}
     asked = basis_of(simulate, answers, elements=True)
@@ -253,7 +253,7 @@ def test_a_text_brings_the_basis_of_its_output(simulate):
 
 
 def test_fields_of_a_text_fail_the_run(simulate):
-    """A mapping that becomes a text cannot bring evidence of its fields, and the run says so."""
+    """A mapping that becomes a text cannot have evidence of its fields, and its run fails with that message."""
     caller = simulate({"France": Answer(FRANCE, basis={"capital": "low"})})
     group = caller.create_group()
     caller.add(group, "France", default_task_spec={"output_schema": {"type": "text"}})
@@ -275,14 +275,14 @@ def test_a_fault_breaks_the_content_of_an_answer_with_evidence(simulate):
         ({"captial": "low"}, ValueError, "is for 'captial', and the answer has 'capital', 'rivers', 'rivers.0'"),
         ({"rivers.2": "low"}, ValueError, "is for 'rivers.2'"),
         ({7: "low"}, ValueError, "is for 7"),
-        ({"capital": "sure"}, ValueError, "a confidence is one of low, medium, high, got 'sure'"),
+        ({"capital": "sure"}, ValueError, "a confidence must be one of low, medium, high, got 'sure'"),
         ({"capital": {"confidance": "low"}}, TypeError, "a mapping of confidence, reasoning, citations"),
         ({"capital": None}, TypeError, "must be a confidence, or a mapping"),
-        ({"capital": {"reasoning": 1}}, TypeError, "a reasoning is a text, got 1"),
-        ({"capital": {"citations": "https://a.example"}}, TypeError, "citations are a list of mappings"),
-        ({"capital": {"citations": [{"title": "no url"}]}}, TypeError, "citations are a list of mappings"),
-        ({"capital": {"citations": [{**SOURCE, "excerpts": [1]}]}}, TypeError, "citations are a list of mappings"),
-        ({"capital": {"citations": [{**SOURCE, "page": 3}]}}, TypeError, "citations are a list of mappings"),
+        ({"capital": {"reasoning": 1}}, TypeError, "a reasoning must be a string, got 1"),
+        ({"capital": {"citations": "https://a.example"}}, TypeError, "citations must be a list of mappings"),
+        ({"capital": {"citations": [{"title": "no url"}]}}, TypeError, "citations must be a list of mappings"),
+        ({"capital": {"citations": [{**SOURCE, "excerpts": [1]}]}}, TypeError, "citations must be a list of mappings"),
+        ({"capital": {"citations": [{**SOURCE, "page": 3}]}}, TypeError, "citations must be a list of mappings"),
         ([{"reasoning": "r"}], TypeError, r"basis\[0\] must be a mapping with a 'field' and a 'reasoning'"),
         ([{"field": "capital"}], TypeError, "a 'field' and a 'reasoning'"),
         ([{"field": "x", "reasoning": "r"}], ValueError, r"basis\[0\] is for 'x'"),
@@ -291,7 +291,7 @@ def test_a_fault_breaks_the_content_of_an_answer_with_evidence(simulate):
     ],
 )
 def test_what_is_no_basis_is_refused_at_once(basis, error, message):
-    """A mistake in the evidence is told where it was made, not by a run that fails later."""
+    """A mistake in the evidence is an error where it was made, not by a run that fails later."""
     with pytest.raises(error, match=message):
         Answer(FRANCE, basis=basis)
 

@@ -1,7 +1,9 @@
-"""Faults of requests and runs: each does what it says, when it says."""
+"""Faults of requests and runs: what they do, when, and how they are documented."""
 
 from __future__ import annotations
 
+import inspect
+import re
 import time
 from email.utils import parsedate_to_datetime
 
@@ -21,7 +23,7 @@ def added(caller) -> httpx.Response:
 
 @pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 2)])
 def test_a_reset_comes_before_or_after_the_runs_are_created(simulate, when, runs):
-    """The client sees a TCP reset either way; only the runs tell the difference."""
+    """The client sees a TCP reset either way; only the runs differ."""
     caller = simulate(faults=[faults.reset("add_runs", when=when, nth=1)])
     with pytest.raises(httpx.ReadError) as caught:
         added(caller)
@@ -237,7 +239,7 @@ def test_failures_by_chance_are_the_same_for_the_same_seed(simulate):
     ],
 )
 def test_answers_that_break_their_schema(simulate, how, names):
-    """Each way to break an answer is one."""
+    """Every way to break an answer breaks it in that way only."""
     caller = simulate(faults=[faults.break_answers(how=how)])
     group = caller.create_group()
     caller.add(group, "A")
@@ -260,13 +262,34 @@ def test_odd_text_is_raw_on_the_wire(simulate):
     assert "\u2028" in event["output"]["content"]["capital"]
 
 
+NAMES = [name for name in faults.__all__ if name.islower() and name != "onwards"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_every_fault_describes_all_its_parameters(name):
+    """Parameters that faults have in common are documented with every one of them, and no others."""
+    made = getattr(faults, name)
+    section = inspect.getdoc(made).partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    documented = re.findall(r"^(\w+) : ", section, re.MULTILINE)
+    assert sorted(documented) == sorted(inspect.signature(made).parameters)
+    assert documented[-2:] == ["nth", "probability"]
+
+
+def test_a_fault_is_a_value_that_can_be_printed():
+    """Equal faults are equal, show their parameters, and may be given to several simulators."""
+    fault = faults.cut_stream(after=2, nth=1)
+    assert fault == faults.cut_stream(after=2, on=["events"], nth=1)
+    assert repr(fault).startswith("cut_stream(on=frozenset({'events'}), nth=1, probability=None, after=2")
+    assert [Simulator(faults=[fault]).counts.faults for _ in range(2)] == [0, 0]
+
+
 def test_wrong_faults_are_refused_at_once():
     """A mistyped endpoint, an impossible number, and what is no fault at all."""
     with pytest.raises(ValueError, match="unknown endpoint add_run:"):
         faults.reset("add_run")
     with pytest.raises(ValueError, match="unknown endpoint status"):
         faults.cut_stream(after=1, on="status")
-    with pytest.raises(ValueError, match="begins at 1"):
+    with pytest.raises(ValueError, match="begin at 1"):
         faults.reset("add_runs", nth=0)
     with pytest.raises(ValueError, match="0 to 1"):
         faults.reset("add_runs", probability=2)

@@ -1,4 +1,4 @@
-"""Faults of event streams: each does what it says, and nothing else."""
+"""Faults of event streams: they do what they are documented to do, and nothing else."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_malformed_events_are_broken_and_others_are_not(streamed):
 
 
 def test_huge_events_are_huge_and_valid(streamed):
-    """A megabyte more, in a field nobody knows."""
+    """A megabyte more, in a field no client knows."""
     caller, group = streamed(faults.huge_events(size=1_000_000))
     data = caller.raw(group)
     assert len(data) > 1_000_000
@@ -131,7 +131,7 @@ def test_line_ends(streamed, ends):
 
 
 def test_byte_order_marks_and_dressed_events(streamed):
-    """Both are lawful server-sent events, and say the same."""
+    """Both are valid server-sent events with the same content."""
     caller, group = streamed(faults.dressed(nth=1), faults.byte_order_mark(nth=2))
     dressed, marked, plain = caller.raw(group), caller.raw(group), caller.raw(group)
     assert marked == b"\xef\xbb\xbf" + plain

@@ -37,24 +37,24 @@ def test_a_stopped_simulator_leaves_nothing_behind():
 
 
 def test_connections_made_while_it_stops_are_closed_too():
-    """However many knock at that moment, none of their sockets is left open: that would be a warning, an error here."""
+    """However many connect at that moment, none of their sockets is left open: a ResourceWarning would be an error."""
     for _ in range(5):
-        sim, knocked = Simulator().start(), []
+        sim, connections = Simulator().start(), []
         host, port = sim.url.removeprefix("http://").split(":")
 
-        def knock(address=(host, int(port)), knocked=knocked):
+        def connect(address=(host, int(port)), connections=connections):
             with suppress(OSError):
                 for _ in range(60):
-                    knocked.append(socket.create_connection(address, timeout=1))
+                    connections.append(socket.create_connection(address, timeout=1))
 
-        threads = [threading.Thread(target=knock) for _ in range(2)]
+        threads = [threading.Thread(target=connect) for _ in range(2)]
         for thread in threads:
             thread.start()
         sim.stop()
         for thread in threads:
             thread.join()
-        for each in knocked:
-            each.close()
+        for connection in connections:
+            connection.close()
     gc.collect()
 
 
@@ -83,13 +83,13 @@ def test_a_server_that_comes_back_has_its_runs_and_its_port(simulate):
 
 
 def test_without_a_start_there_is_no_address():
-    """The URL of a simulator that never started is an error that says what to do."""
+    """The URL of a simulator that never started is an error that names start()."""
     with pytest.raises(RuntimeError, match=r"call start\(\)"):
         _ = Simulator().url
 
 
 def test_a_taken_port_is_an_error_at_once():
-    """A port somebody listens on raises in the caller's thread."""
+    """A port in use raises in the caller's thread."""
     with Simulator() as sim, pytest.raises(OSError, match="in use"):
         Simulator(port=int(sim.url.rpartition(":")[2])).start()
 

@@ -139,7 +139,7 @@ def test_the_seeds_open_questions_are_options(simulate):
     ],
 )
 def test_runs_the_service_would_not_take_are_422(simulate, change):
-    """A wrong run refuses its whole batch, says where, and creates nothing."""
+    """A wrong run refuses its whole batch, names its position, and creates nothing."""
     caller = simulate()
     group = caller.create_group()
     good = {"input": "A", "processor": "base"}
@@ -167,7 +167,7 @@ def test_runs_the_service_would_not_take_are_422(simulate, change):
 )
 @pytest.mark.parametrize("seed", [False, True])
 def test_output_schemas_beyond_the_limits_are_422(simulate, schema, seed):
-    """Each documented limit of output schemas is one, in both dialects."""
+    """Every documented limit of output schemas is enforced, in both dialects."""
     caller = simulate()
     if seed:
         body = {"processor": "base", "task_spec": {"output_schema": schema}}
@@ -230,7 +230,7 @@ def test_redundant_fields_and_lax_schemas_draw_warnings(simulate):
 
 
 def test_a_batch_beyond_the_rate_limit_is_refused_whole(simulate):
-    """429 tells how long to wait in simulated seconds, and after that the batch passes."""
+    """429 states how long to wait in simulated seconds, and after that the batch passes."""
     caller = simulate(max_per_minute=3)
     group = caller.create_group()
     assert caller.add(group, "A", "B").status_code == 200
@@ -320,7 +320,7 @@ def test_the_books_are_whole(simulate):
 
 
 def test_foreign_runs_are_in_the_group_but_not_in_the_accounts(simulate):
-    """Somebody else's run is counted apart, and shows in streams and listings."""
+    """Another client's run is counted apart, and shows in streams and listings."""
     caller = simulate()
     group = caller.create_group()
     run_id = caller.sim.add_foreign_run(group, metadata={"who": "else"})

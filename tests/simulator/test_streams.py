@@ -9,7 +9,7 @@ import pytest
 
 
 def test_outputs_and_inputs_are_there_when_asked_for(simulate):
-    """Neither by default, each by its own parameter."""
+    """Neither by default, either by its own parameter."""
     caller = simulate()
     group = caller.create_group()
     caller.add(group, "A")
@@ -43,7 +43,7 @@ def test_a_stream_resumes_strictly_after_any_of_its_events(simulate):
 
 
 def test_cursors_of_the_two_sequences_are_different(simulate):
-    """An event's id is unknown to the listing, and the other way round; that is 422 unless told otherwise."""
+    """An event's id is unknown to the listing, and the other way round; that is 422 by default."""
     caller = simulate()
     group = caller.create_group()
     caller.add(group, "A")
@@ -99,7 +99,7 @@ def test_a_stream_ends_after_its_lifetime(simulate, options, query):
 
 
 def test_statuses_come_between_events_and_at_the_end(simulate):
-    """The last event of a finished group tells that nothing is active, and adds up."""
+    """The last event of a finished group has no active runs, and its counts add up."""
     caller = simulate(latency=(0, 50), speed=100, status_every=10)
     group = caller.create_group()
     caller.add(group, *map(str, range(50)))

@@ -139,7 +139,7 @@ def test_text_outputs_satisfy_the_models(client, schema):
 
 
 def test_automatic_outputs_bring_their_schema(client):
-    """Without a spec the output is JSON and says its own schema."""
+    """Without a spec the output is JSON and contains its own schema."""
     run = client.task_run.create(input={"country": "France"}, processor="lite")
     output = strictly(client.task_run.result(run.run_id)).output
     assert set(output.output_schema["properties"]) == set(output.content)

@@ -6,9 +6,10 @@ Faults of requests (`reset`, `status`, `rate_limited`, `html`, `redirect`, `refu
 `dressed`, `pieces`) and of runs (`fail_runs`, `cancel_runs`, `stick_runs`, `require_action`, `break_answers`,
 `odd_text`).
 
-Each strikes every time, or by `nth` (a number counted from 1, a set or range of them, or `onwards`), or by
-`probability`, drawn from the simulator's seed. Faults stand around each other in the order given: the first request
-fault is the outermost, the first stream fault is next to the events.
+A fault strikes every time, or by `nth` (a number counted from 1, a set or range of them, or `onwards`), or by
+`probability`, drawn from the simulator's seed. Faults wrap each other in the order given: the first request fault is
+the outermost, the first stream fault is next to the events. For a fault of your own, make a frozen dataclass of
+`RequestFault`, `StreamFault` or `RunFault`, and override `strike`, `bend` or `change`.
 
 Examples
 --------
@@ -25,12 +26,35 @@ events::
 from __future__ import annotations
 
 from ._base import Choice, Fault, RequestFault, RunFault, StreamFault, onwards
-from ._bent import few_ids, lagging, late_post, short_list, slow, torn
-from ._bytes import byte_order_mark, dressed, line_ends, pieces
-from ._cuts import cut_stream, shuffle_events, silent_stream
-from ._events import huge_events, insert_event, lose_events, malform_events, repeat_events
-from ._instead import html, rate_limited, redirect, refuse_cursor, reset, status
+from ._requests import (
+    few_ids,
+    html,
+    lagging,
+    late_post,
+    rate_limited,
+    redirect,
+    refuse_cursor,
+    reset,
+    short_list,
+    slow,
+    status,
+    torn,
+)
 from ._runs import break_answers, cancel_runs, fail_runs, odd_text, require_action, stick_runs
+from ._streams import (
+    byte_order_mark,
+    cut_stream,
+    dressed,
+    huge_events,
+    insert_event,
+    line_ends,
+    lose_events,
+    malform_events,
+    pieces,
+    repeat_events,
+    shuffle_events,
+    silent_stream,
+)
 
 __all__ = [
     "Choice",

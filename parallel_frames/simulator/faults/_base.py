@@ -1,33 +1,38 @@
-"""When a fault strikes, and the three places where one can: a request, an event stream, a run.
+"""What a fault is, and when it strikes.
 
-Faults are values: frozen, reusable, printable. What they have seen so far is counted by the simulator they are given
-to, so that one fault can serve several.
+A fault is a frozen dataclass: its fields are its parameters, and one method is its effect on a request, an event
+stream or a run. It keeps no state, so that one fault can be given to several simulators: the matches so far are
+counted by the simulator's own `FaultSchedule`.
 """
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
-    from random import Random
+    from collections.abc import Awaitable
 
     from parallel_frames.simulator._answers import Given
-    from parallel_frames.simulator._exchange import Exchange
-    from parallel_frames.simulator._replies import Answering, Frames
-    from parallel_frames.simulator._spec import Spec
+    from parallel_frames.simulator._exchange import Answering, Exchange, Frames
+    from parallel_frames.simulator._made_up import Spec
+    from parallel_frames.simulator._records import Run
 
     Proceed: TypeAlias = Callable[[], Awaitable[Answering]]
 
+F = TypeVar("F", bound="Fault")
+
 Nth: TypeAlias = int | Collection[int] | None
 Inputs: TypeAlias = Callable[[Any], bool] | str | None
+Endpoints: TypeAlias = str | Iterable[str]
 
-ENDPOINTS = frozenset(
-    {"create_group", "add_runs", "status", "events", "list_runs", "result", "run", "input", "create_run"}
-)
+STREAMS = frozenset({"events", "list_runs"})
+ENDPOINTS = STREAMS | {"create_group", "add_runs", "status", "result", "run", "input", "create_run"}
 
 
 def onwards(first: int) -> range:
@@ -62,7 +67,7 @@ class Choice:
         if self.probability is not None and not 0 <= self.probability <= 1:
             raise ValueError(f"a probability is a number from 0 to 1, got {self.probability!r}")
         if isinstance(self.nth, int) and self.nth < 1:
-            raise ValueError(f"what is counted begins at 1, got {self.nth!r}")
+            raise ValueError(f"numbers begin at 1, got {self.nth!r}")
 
     def picks(self, number: int, *, rng: Random) -> bool:
         """Return whether this one is chosen."""
@@ -73,43 +78,64 @@ class Choice:
         return self.probability is None or rng.random() < self.probability
 
 
-ALWAYS = Choice()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something that goes wrong, where, and how often; made by the functions of `parallel_frames.simulator.faults`.
+    """Something that goes wrong, where, and how often.
 
-    Attributes
+    Parameters
     ----------
-    on : frozenset of str
-        The endpoints it concerns; empty for faults of runs.
-    choice : Choice
-        Which of the matching requests, streams or runs it strikes.
+    on : str or iterable of str
+        Endpoints: `create_group`, `add_runs`, `status`, `events`, `list_runs`, `result`, `run`, `input`, `create_run`.
+    nth : int or collection of int, optional
+        Which of the matching requests, streams or runs it strikes, counted from 1: a number, a set or range of them,
+        or `onwards`; by default all.
+    probability : float, optional
+        The chance that it strikes one of those, from 0 to 1, drawn from the simulator's seed; by default 1.
     """
 
     known: ClassVar[frozenset[str]] = ENDPOINTS
 
-    on: frozenset[str] = frozenset()
-    choice: Choice = ALWAYS
+    on: Endpoints
+    nth: Nth = None
+    probability: float | None = None
+    choice: Choice = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        unknown = self.on - self.known
-        if unknown:
+        on = frozenset([self.on] if isinstance(self.on, str) else self.on)
+        if unknown := on - self.known:
             raise ValueError(
                 f"unknown endpoint {', '.join(sorted(unknown))}: choose from {', '.join(sorted(self.known))}"
             )
+        object.__setattr__(self, "on", on)
+        object.__setattr__(self, "choice", Choice(self.nth, self.probability))
 
 
-def endpoints(on: str | Iterable[str]) -> frozenset[str]:
-    """Return one or several names as a set."""
-    return frozenset([on]) if isinstance(on, str) else frozenset(on)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def fault(cls: type[F]) -> type[F]:
+    """Make a class a fault: a frozen dataclass whose docstring also describes the parameters of its bases."""
+    made = dataclass(frozen=True)(cls)
+    entries: dict[str, str] = {}
+    for base in cls.__mro__:
+        entries = _documented_parameters(base) | entries
+    if "on" in entries and isinstance(on := getattr(made, "on", None), str | tuple):
+        entries["on"] = entries["on"].replace("\n", f", default {on!r}\n", 1)
+    names = sorted(inspect.signature(made).parameters, key=("nth", "probability").count)  # what all have comes last
+    described = "\n".join(entries[name] for name in names if name in entries)  # none of them under python -OO
+    text, *examples = re.split(r"\n\n(?=Examples\n)", inspect.cleandoc(cls.__doc__ or ""))
+    summary = text.partition("\n\nParameters\n")[0]
+    made.__doc__ = "\n\n".join([summary, f"Parameters\n----------\n{described}", *examples])
+    return made
+
+
+def _documented_parameters(cls: type) -> dict[str, str]:
+    """Return the entries of a docstring's section of parameters."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    section = text.partition("\nParameters\n----------\n")[2].partition("\n\n")[0]
+    return {entry.partition(" :")[0]: entry for entry in re.split(r"\n(?=\S)", section) if entry}
 
 
 class RequestFault(Fault):
-    """A fault that stands around the handling of a request."""
-
-    __slots__ = ()
+    """A fault of requests: it decides what is answered."""
 
     def concerns(self, exchange: Exchange) -> bool:
         """Return whether this request could be struck at all; others aren't counted."""
@@ -120,27 +146,37 @@ class RequestFault(Fault):
         raise NotImplementedError
 
 
+@dataclass(frozen=True, kw_only=True)
 class StreamFault(Fault):
-    """A fault that stands around the frames of an event stream."""
+    """A fault of event streams: it changes the frames that are sent.
 
-    __slots__ = ()
-    known: ClassVar[frozenset[str]] = frozenset({"events", "list_runs"})
+    Parameters
+    ----------
+    on : str or iterable of str
+        `events`, `list_runs`, or both.
+    """
+
+    known: ClassVar[frozenset[str]] = STREAMS
+
+    on: Endpoints = "events"
 
     def bend(self, frames: Frames, *, rng: Random) -> Frames:
         """Return the frames as they are sent."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunFault(Fault):
-    """A fault that changes what a run answers.
+    """A fault of runs: it changes what a run answers.
 
-    Attributes
+    Parameters
     ----------
-    inputs : callable, str or None
-        Which inputs it concerns: those the function is true for, or those that are or hold that text; None is all.
+    inputs : callable or str, optional
+        Which inputs: those ``f(input)`` is true for, or those that are or hold that text; by default all. Runs are
+        counted in the order of their creation.
     """
 
+    on: Endpoints = field(default=frozenset(), init=False, repr=False)
     inputs: Inputs = None
 
     def matches(self, run_input: str | Mapping[str, Any]) -> bool:
@@ -156,3 +192,52 @@ class RunFault(Fault):
     def change(self, answer: Given, spec: Spec) -> Given:
         """Return what the run answers instead."""
         raise NotImplementedError
+
+
+@dataclass(slots=True)
+class _Counted:
+    fault: Fault
+    matches: int = 0
+
+
+class FaultSchedule:
+    """The faults of one simulator, and how often each could have struck so far."""
+
+    def __init__(self, faults: Iterable[Fault], *, seed: int) -> None:
+        self.rng = Random(seed)  # noqa: S311 - faults, not secrets
+        self.struck = 0
+        self._counted: list[_Counted] = []
+        self.add(faults)
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Add faults; their counters begin now."""
+        for added in faults:
+            if not isinstance(added, Fault):
+                raise TypeError(f"not a fault: {added!r}")
+            self._counted.append(_Counted(added))
+
+    def clear(self) -> None:
+        """Forget all faults."""
+        self._counted.clear()
+
+    def for_request(self, exchange: Exchange) -> list[RequestFault]:
+        """Return the faults that strike this request."""
+        return self._select(RequestFault, lambda fault: fault.concerns(exchange))
+
+    def for_stream(self, endpoint: str) -> list[StreamFault]:
+        """Return the faults that strike the stream this endpoint opens."""
+        return self._select(StreamFault, lambda fault: endpoint in fault.on)
+
+    def for_run(self, run: Run) -> list[RunFault]:
+        """Return the faults that strike a run just created."""
+        return self._select(RunFault, lambda fault: fault.matches(run.input))
+
+    def _select(self, kind: type[F], matches: Callable[[F], bool]) -> list[F]:
+        selected = []
+        for counted in self._counted:
+            if isinstance(counted.fault, kind) and matches(counted.fault):
+                counted.matches += 1
+                if counted.fault.choice.picks(counted.matches, rng=self.rng):
+                    selected.append(counted.fault)
+        self.struck += len(selected)
+        return selected

@@ -1,13 +1,21 @@
-"""The simulator's nouns: a run, a group with its append-only event log, and the frozen snapshots users see."""
+"""Groups and runs: as the service keeps them, as it sends them in both dialects, and as users see them.
+
+Owns the shapes of run states, statuses, events, cursors and errors on the wire. Decides nothing: what happens to a
+run is up to the service, and what of it is sent is up to the endpoints.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
+
 if TYPE_CHECKING:
-    from ._spec import Spec
+    from ._clock import Clock
+    from ._made_up import Spec
     from .faults import RunFault
 
 Status = Literal["queued", "action_required", "running", "completed", "failed", "cancelling", "cancelled"]
@@ -16,7 +24,7 @@ TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 
 class Waiters:
-    """Those who wait for a group or a run to change; belongs to no event loop."""
+    """The requests that wait for a group or a run to change, whatever event loop serves them."""
 
     __slots__ = ("_futures",)
 
@@ -24,7 +32,7 @@ class Waiters:
         self._futures: set[asyncio.Future[None]] = set()
 
     def wake(self) -> None:
-        """Wake everybody; in the event loop's thread."""
+        """Wake all of them; call it in the event loop's thread."""
         for future in self._futures:
             if not future.done():
                 future.set_result(None)
@@ -46,16 +54,14 @@ class Run:
     run_id: str
     group: Group | None
     body: dict[str, Any]
-    input: str | dict[str, Any]
-    canonical: bytes
+    canonical: bytes  # the input as JSON with sorted keys
     processor: str
-    metadata: dict[str, Any] | None
     spec: Spec
     created_at: float
     modified_at: float
-    finish_at: float = 0.0
-    elements: bool = False
-    foreign: bool = False
+    finish_at: float
+    elements: bool
+    foreign: bool
     status: Status = "queued"
     faults: tuple[RunFault, ...] = ()
     warnings: tuple[dict[str, Any], ...] = ()
@@ -64,8 +70,19 @@ class Run:
     state: bytes | None = None
 
     @property
+    def input(self) -> str | dict[str, Any]:
+        """What was sent to be answered."""
+        value: str | dict[str, Any] = self.body["input"]
+        return value
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """What was sent with it."""
+        return self.body.get("metadata")
+
+    @property
     def active(self) -> bool:
-        """Whether the run is still on its way."""
+        """Whether the run can still change by itself."""
         return self.status in ACTIVE
 
 
@@ -82,24 +99,98 @@ class Group:
     modified_at: float
     runs: list[Run] = field(default_factory=list)
     log: list[tuple[bytes, Run | None]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)  # runs by status
     waiters: Waiters = field(default_factory=Waiters)
     status_logged_at: float = float("-inf")
-    dirty: bool = False
 
     @property
     def active(self) -> bool:
-        """Whether any run of the group is still on its way."""
-        return any(self.counts.get(status) for status in ACTIVE)
+        """Whether any run of the group is active."""
+        return any(self.counts[status] for status in ACTIVE)
 
     @property
     def tag(self) -> str:
         """The part of the group's id its cursors carry."""
         return self.group_id.removeprefix("tgrp_")
 
-    def count(self, status: str, change: int) -> None:
-        """Count one run into or out of a status."""
-        self.counts[status] = self.counts.get(status, 0) + change
+
+# -- on the wire ------------------------------------------------------------------------------------------------------
+
+
+OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+def dump(value: Any, *, option: int = OPTIONS) -> bytes:
+    """Serialise a message."""
+    # A copy of its exact size: orjson's own bytes keep kilobytes of spare room, and one is kept for every event.
+    return bytes(memoryview(orjson.dumps(value, option=option)))
+
+
+def error_body(message: str, *, ref_id: str, detail: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the body of an error."""
+    return {"type": "error", "error": {"ref_id": ref_id, "message": message, "detail": detail}}
+
+
+def run_state(run: Run, *, clock: Clock, echo_metadata: bool) -> bytes:
+    """Return a run's state; a final one is kept with the run."""
+    if run.state is not None:
+        return run.state
+    state = dump(
+        {
+            "run_id": run.run_id,
+            "interaction_id": run.run_id,
+            "status": run.status,
+            "is_active": run.active,
+            "processor": run.processor,
+            "metadata": run.metadata if echo_metadata else None,
+            "taskgroup_id": run.group.group_id if run.group else None,
+            "created_at": clock.moment(run.created_at),
+            "modified_at": clock.moment(run.modified_at),
+            "warnings": [*run.spec.warnings, *run.warnings] or None,
+            "error": run.error,
+        }
+    )
+    if run.status in TERMINAL:
+        run.state = state
+    return state
+
+
+def group_status(counts: Counter[str], *, active: bool, modified_at: Any) -> dict[str, Any]:
+    """Return a group's status, published dialect."""
+    return {
+        "num_task_runs": sum(counts.values()),
+        "task_run_status_counts": {status: n for status, n in counts.items() if n},
+        "is_active": active,
+        "status_message": None,
+        "modified_at": modified_at,
+    }
+
+
+def seed_status(counts: Counter[str]) -> dict[str, int]:
+    """Return a group's counts by state, seed dialect."""
+    return {
+        "pending": counts["queued"] + counts["action_required"],
+        "running": counts["running"] + counts["cancelling"],
+        "completed": counts["completed"],
+        "failed": counts["failed"],
+        "cancelled": counts["cancelled"],
+    }
+
+
+def group_body(group: Group, counts: Counter[str], *, clock: Clock) -> dict[str, Any]:
+    """Return a group's description, in its dialect."""
+    body = {
+        "taskgroup_id": group.group_id,
+        "metadata": group.metadata,
+        "created_at": clock.moment(group.created_at),
+    }
+    if group.seed_dialect:
+        return {**body, "processor": group.processor, "status": seed_status(counts)}
+    modified_at = clock.moment(group.modified_at)
+    return {**body, "status": group_status(counts, active=group.active, modified_at=modified_at)}
+
+
+# -- as users see them ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +245,7 @@ class Counts:
     requests : int
         HTTP requests of any kind.
     posts : int
-        Requests that add runs to a group (or create a single run), whatever became of them.
+        Requests that add runs to a group (or create a single run), refused ones included.
     groups : int
         Groups created.
     runs : int
@@ -172,7 +263,7 @@ class Counts:
     events : int
         Events sent over event streams.
     active : int
-        Runs on their way.
+        Runs that are queued or running.
     completed, failed, cancelled : int
         Runs that ended so.
     foreign : int
@@ -210,7 +301,7 @@ class SeenRequest:
     status : int
         What was answered; 0 when the connection was reset instead.
     at : float
-        Simulated seconds after the simulator was made, when the answer began.
+        When the answer began, in simulated seconds after the simulator was made.
     """
 
     endpoint: str

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parallel_frames import _runtime as _bridge
+from parallel_frames import _runtime
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a subprocess")
 
@@ -19,13 +19,13 @@ CALLERS = ["script", "asyncio", "uvloop", "two deep"]
 EVERYWHERE = [(caller, strategy) for caller in CALLERS for strategy in ("", "worker")]
 everywhere = pytest.mark.parametrize(("caller", "strategy"), EVERYWHERE)
 
-FOLDER = str(Path(_bridge.__file__).parent)
+FOLDER = str(Path(_runtime.__file__).parent)
 
-# The bridge is imported as a file: it needs nothing of the package, whose own imports would take a minute in all.
+# The module is imported as a file: it needs nothing of the package, whose own imports would take a minute in all.
 PRELUDE = """
 import asyncio, os, random, signal, sys, threading, time
 sys.path.insert(0, sys.argv[3])
-from _bridge import run_from_anywhere
+from _runtime import run_from_anywhere
 
 caller, strategy = sys.argv[1], sys.argv[2] or None
 

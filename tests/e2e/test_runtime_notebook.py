@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="interrupts a ke
 
 SETUP = """
 import asyncio
-from parallel_frames._bridge import run_from_anywhere
+from parallel_frames._runtime import run_from_anywhere
 notes = []
 
 def bridge(make):

@@ -322,7 +322,7 @@ def test_worker_takes_over_where_nest_asyncio_cannot_serve(tmp_path, body):
     script = """
 import asyncio, sys, threading
 sys.path.insert(0, sys.argv[1])
-from parallel_frames._bridge import run_from_anywhere
+from parallel_frames._runtime import run_from_anywhere
 async def where():
     return threading.current_thread().name
 async def user():
@@ -338,7 +338,7 @@ def test_it_works_where_the_user_applied_nest_asyncio():
     script = """
 import asyncio, nest_asyncio
 nest_asyncio.apply()
-from parallel_frames._bridge import run_from_anywhere
+from parallel_frames._runtime import run_from_anywhere
 async def inner():
     await asyncio.sleep(0.001)
     return asyncio.current_task() is not None
@@ -355,6 +355,6 @@ asyncio.run(user())
 
 def test_importing_it_does_not_import_nest_asyncio():
     """nest-asyncio is imported by the first call that needs it, not with the package."""
-    script = "import sys, parallel_frames._bridge; print('nest_asyncio' in sys.modules)"
+    script = "import sys, parallel_frames._runtime; print('nest_asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("False\n", "")

@@ -206,8 +206,10 @@ class Enrichment:
 
     # Resuming and stopping
 
-    def result(self) -> Any:
+    def result(self) -> pd.DataFrame:
         """Wait until every row has its outcome and return the frame, as `enrich` would have.
+
+        Of a file it returns what `enrich_parquet` would have: an `EnrichedParquet`.
 
         Examples
         --------
@@ -222,7 +224,8 @@ class Enrichment:
         """
         from parallel_frames._runtime import run_from_anywhere
 
-        return run_from_anywhere(self._finish)
+        result: pd.DataFrame = run_from_anywhere(self._finish)
+        return result
 
     async def _finish(self) -> Any:
         if self._runner.is_finished and self._deliver == self._deliver_frame:  # no need of the checkpoint's lock
@@ -246,8 +249,10 @@ class Enrichment:
         """
         self._runner.stop_sending()
 
-    def resume(self) -> Any:
+    def resume(self) -> pd.DataFrame:
         """Run the same call again: what is missing is sent, what is under way awaited, what failed tried again.
+
+        It returns what `result` does.
 
         Examples
         --------
@@ -262,7 +267,8 @@ class Enrichment:
         """
         from parallel_frames._runtime import run_from_anywhere
 
-        return run_from_anywhere(self._again()._run)
+        result: pd.DataFrame = run_from_anywhere(self._again()._run)
+        return result
 
     def _again(self) -> Enrichment:
         """Return a handle of the same call, made again."""

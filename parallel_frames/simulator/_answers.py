@@ -270,13 +270,15 @@ def _build_basis(
         sent = {path for path, _ in places}
         return [{"citations": [], **entry} for entry in given if entry["field"] in sent]
     given = given or {}
-    return [_completed(*place, given[place[0]]) if place[0] in given else _made_up(*place) for place in places]
+    return [_completed(*place, given[place[0]]) if place[0] in given else _simulated_entry(*place) for place in places]
 
 
 def _check_basis(basis: Basis, content: Content) -> None:
     """Raise a TypeError for a basis of the wrong form, a ValueError for an unknown field or confidence."""
+    known = [name for name, _ in _places(content, draw=0, elements=True)]
     for where, path, parts in _basis_entries(basis):
-        _check_path(path, content, where)
+        if path not in known:
+            raise ValueError(f"{where} is for {path!r}, and the answer has {', '.join(map(repr, known)) or 'no field'}")
         _check_parts(parts, where)
 
 
@@ -295,12 +297,6 @@ def _basis_entries(basis: Basis) -> Iterator[tuple[str, Any, Any]]:
         raise TypeError(f"basis must be a mapping of fields or a list of entries, got {type(basis).__name__}")
 
 
-def _check_path(path: Any, content: Content, where: str) -> None:
-    known = [name for name, _ in _places(content, draw=0, elements=True)]
-    if path not in known:
-        raise ValueError(f"{where} is for {path!r}, and the answer has {', '.join(map(repr, known)) or 'no field'}")
-
-
 def _check_parts(parts: Any, where: str) -> None:
     if not isinstance(parts, Mapping) or parts.keys() - set(PARTS):
         raise TypeError(f"{where} must be a confidence, or a mapping of {', '.join(PARTS)}, got {parts!r}")
@@ -311,8 +307,8 @@ def _check_parts(parts: Any, where: str) -> None:
     citations = parts.get("citations", [])
     if not isinstance(citations, list) or not all(map(_is_citation, citations)):
         raise TypeError(
-            f"{where}: citations must be a list of mappings with a 'url', and optionally a 'title' and 'excerpts', "
-            f"got {citations!r}"
+            f"{where}: citations must be a list of mappings with a 'url', and optionally a 'title' and a list of "
+            f"'excerpts', got {citations!r}"
         )
 
 
@@ -337,15 +333,15 @@ def _places(content: Content, *, draw: int, elements: bool) -> list[tuple[str, i
 
 def _completed(path: str, confidence: int, given: str | Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry with what was given, and the rest made up."""
-    return _entry(path, confidence) | ({"confidence": given} if isinstance(given, str) else dict(given))
+    return _simulated_parts(path, confidence) | ({"confidence": given} if isinstance(given, str) else dict(given))
 
 
 @lru_cache(maxsize=4096)
-def _made_up(path: str, confidence: int) -> orjson.Fragment:
-    return orjson.Fragment(orjson.dumps(_entry(path, confidence)))
+def _simulated_entry(path: str, confidence: int) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(_simulated_parts(path, confidence)))
 
 
-def _entry(path: str, confidence: int) -> dict[str, Any]:
+def _simulated_parts(path: str, confidence: int) -> dict[str, Any]:
     slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in path)
     return {
         "field": path,

@@ -21,7 +21,7 @@ everywhere = pytest.mark.parametrize(("caller", "strategy"), EVERYWHERE)
 
 FOLDER = str(Path(_runtime.__file__).parent)
 
-# The bridge is imported as a file: it needs nothing of the package, whose own imports would take a minute in all.
+# The module is imported as a file: it needs nothing of the package, whose own imports would take a minute in all.
 PRELUDE = """
 import asyncio, os, random, signal, sys, threading, time
 sys.path.insert(0, sys.argv[3])

@@ -191,7 +191,9 @@ class Engine:
             )
             is_whole = is_whole and look.flaw is None
             await state.flush()
-            group.waiting = self.index.waiting(group_id)
+            for run, rows in self.index.waiting(group_id).items():
+                if not group.has_outcome(run):  # one may have come since the flush, and the index not know it yet
+                    group.waiting.setdefault(run, rows)
             state.forget_settled(filling=self.store.groups[-1])
         return is_whole
 

@@ -1,16 +1,25 @@
-"""Files of text that do not say their types: what CSV and JSON lines share once their types are found."""
+"""Files of text that do not say their types: what CSV and JSON lines share once their types are found.
+
+Keys depend on those types, so they are found by our own rules; everything after that reads Parquet.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import weakref
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from parallel_frames._files._batches import BATCH_ROWS
+from parallel_frames._files._temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 # What an address says of a file beyond its rows: the folders such as ``year=2024`` that it lies in.
 Partitions = dict[str, dict[str, Any]]
@@ -25,30 +34,46 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class TextFiles:
     """Files whose types were found by looking at all of their rows, so that they hold for every one.
 
-    Arrow's own datasets look at the beginning of the first file.
+    Arrow's own datasets look at the beginning of the first file. The rows are converted to Parquet in a temporary
+    folder when they are read for the first time; that folder goes with this object.
     """
 
-    reader: Reader
-    schema: pa.Schema
-    partitions: Partitions
+    def __init__(self, reader: Reader, schema: pa.Schema, partitions: Partitions) -> None:
+        self.schema = schema
+        self._reader = reader
+        self._partitions = partitions
+        self._converted: Path | None = None
 
     def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield batches of these columns."""
-        whole = pa.schema([self.schema.field(name) for name in names])
-        for path, keys in self.partitions.items():
-            wanted = pa.schema([field for field in whole if field.name not in keys])
-            for table in self.reader.read(path, wanted):
+        if self._converted is None:
+            self._converted = self._convert()
+        yield from pq.ParquetFile(self._converted).iter_batches(BATCH_ROWS, columns=list(names), use_threads=False)
+
+    def _convert(self) -> Path:
+        """Write all rows as one Parquet file, and return its path."""
+        with ExitStack() as stack:
+            path = stack.enter_context(temporary_folder()) / "rows.parquet"
+            with pq.ParquetWriter(path, self.schema, compression="lz4") as writer:
+                for batch in self._parse():
+                    writer.write_batch(batch)
+            weakref.finalize(self, stack.pop_all().close)
+            return path
+
+    def _parse(self) -> Iterator[pa.RecordBatch]:
+        for path, keys in self._partitions.items():
+            wanted = pa.schema([field for field in self.schema if field.name not in keys])
+            for table in self._reader.read(path, wanted):
                 columns = [
                     pa.repeat(pa.scalar(keys[field.name], field.type), table.num_rows)
                     if field.name in keys
                     else table.column(field.name)
-                    for field in whole
+                    for field in self.schema
                 ]
-                yield from pa.table(columns, schema=whole).to_batches()
+                yield from pa.table(columns, schema=self.schema).to_batches()
 
 
 def hive_of(paths: Sequence[str]) -> pads.Partitioning | None:

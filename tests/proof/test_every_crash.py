@@ -92,7 +92,7 @@ class KillClient(RequestFault):
     kill: Callable[[], None]
     handled: bool = False
 
-    async def strike(self, exchange: Any, proceed: Any) -> Any:  # noqa: ARG002 - the service's own
+    async def strike(self, exchange: Any, proceed: Any) -> Any:
         """Handle the request or not, and kill the client."""
         if self.handled:
             await proceed()

@@ -44,14 +44,14 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
     cursor = books.track(group_id).durable
     backoff = Backoff(first=0.2)
     quiet = 0
-    useless = int(not is_new)
+    idle_rounds = int(not is_new)
     while True:
         while not is_awaited(books, group_id):
             await books.news()
         heard = False
         try:
             async with (
-                service.turn_to_stream(useless=useless) as use,
+                service.stream_slot(idle_rounds=idle_rounds) as note_activity,
                 aclosing(service.stream_events(group_id, last_event_id=cursor)) as bursts,
             ):
                 async for burst in bursts:
@@ -59,7 +59,7 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
                     cursor = reached or cursor
                     if news:
                         heard = True
-                        use()
+                        note_activity()
         except RejectedError:
             if cursor is None:
                 raise
@@ -67,7 +67,7 @@ async def follow_group(group_id: str, *, books: Books, service: Service, clock: 
             continue
         except (UnavailableError, RateLimitError) as error:
             logger.debug("group %s: %s", group_id, error)
-        quiet, useless = (0, 0) if heard else (quiet + 1, useless + 1)
+        quiet, idle_rounds = (0, 0) if heard else (quiet + 1, idle_rounds + 1)
         if quiet and is_awaited(books, group_id):
             await ask_group(group_id, books=books, service=service, clock=clock)
             await clock.sleep(backoff.wait(quiet - 1))

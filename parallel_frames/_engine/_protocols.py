@@ -70,8 +70,8 @@ class Service(Protocol):
         """Return the counts of a group."""
         ...
 
-    def turn_to_stream(self, *, useless: int) -> AbstractAsyncContextManager[Callable[[], None]]:
-        """Wait for a turn to hear events, after so many without news; the block may be broken off for others."""
+    def stream_slot(self, *, idle_rounds: int) -> AbstractAsyncContextManager[Callable[[], None]]:
+        """Wait for one of the few slots to stream events, which may be taken away while others wait."""
         ...
 
     def stream_events(self, group_id: str, *, last_event_id: str | None) -> AsyncGenerator[Iterator[Event], None]:

@@ -208,9 +208,9 @@ class Session:
 
     # Streams
 
-    def turn_to_stream(self, *, useless: int) -> AbstractAsyncContextManager[Callable[[], None]]:
+    def stream_slot(self, *, idle_rounds: int) -> AbstractAsyncContextManager[Callable[[], None]]:
         """Wait for one of the few slots to stream a group's events; see `StreamSlots.slot`."""
-        return self._slots.slot(idle_rounds=useless)
+        return self._slots.slot(idle_rounds=idle_rounds)
 
     async def stream_events(
         self, group_id: str, *, last_event_id: str | None, include_input: bool = False

@@ -255,10 +255,9 @@ ALLOWED_HANDLERS = {
     "_job/_arriving.py:tell_of": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
     "_ui/_progress.py:_safely": "a screen must not cost what was paid for",
-    "_job/_background.py:_work": "raised again in the thread that iterates",
     "_runtime.py:_find_patch": "nest-asyncio may break in any way on a Python it never saw",
-    "_runtime.py:_run_in_worker": "raised again in the caller's thread",
-    "_runtime.py:work": "raised again in the caller's thread",
+    "_runtime.py:_start_worker": "raised again in the thread that takes the result",
+    "_runtime.py:work": "raised again in the thread that takes the result",
     "simulator/_answers.py:answer": "the user's function may raise anything: the run fails with it",
     "simulator/_service.py:_finish_run": "whatever cannot be an answer makes its run fail",
 }

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from parallel_frames._columns import make_layout
-from parallel_frames._job._background import working
 from parallel_frames._job._course import Course
 from parallel_frames._job._decide import decide
 from parallel_frames._model import OUTSIDE
+from parallel_frames._runtime import iterate_in_background
 from parallel_frames.errors import CheckpointError, ConfigurationError, ServiceError
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Enrichment:
         if needs is not None and not (needs.to_send or needs.awaited):
             yield from self._course.known_rows()
             return
-        arriving: AbstractContextManager[Iterator[Row]] = working(lambda give: self._course.go(tell=give))
+        arriving: AbstractContextManager[Iterator[Row]] = iterate_in_background(lambda emit: self._course.go(tell=emit))
         with arriving as rows:
             yield from rows
 

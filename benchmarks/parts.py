@@ -29,13 +29,13 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from clients.common import columns, watching
 
-from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import open_store
 from parallel_frames._columns import make_layout, merge_outcomes
 from parallel_frames._engine._books import PACK
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
+from parallel_frames._runtime import gc_paused
 from parallel_frames._schema import parse_schema
 from parallel_frames._service import PUBLISHED
 from parallel_frames._state import OUTCOME_SCHEMA, Ledger, encode, table_of
@@ -256,7 +256,7 @@ def resume(rows: int, folder: str) -> float:
     _, job = job_of()
     keys = [f"{number:032x}" for number in range(rows)]
     began = time.perf_counter()
-    with open_store(folder, job, host="bench") as store, collector_at_rest():
+    with open_store(folder, job, host="bench") as store, gc_paused():
         ledger = store.recall().ledger()
     seconds = time.perf_counter() - began
     assert len(ledger.needs(keys, retry_failed=True).answered) == len(keys)

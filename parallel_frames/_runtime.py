@@ -1,7 +1,8 @@
 """Running a coroutine from anywhere: from a script, a notebook cell, a callback or a thread, with Ctrl-C.
 
 It owns the choice of the event loop, what Ctrl-C does while it runs, and the cleanup afterwards: `run_from_anywhere`
-returns a coroutine's result, `iterate_in_background` what one emits. It refuses to know what the coroutine is for.
+returns a coroutine's result, `iterate_in_background` what one emits. It refuses to know what the coroutine is for. The
+other switch of the interpreter that we touch is here too: `gc_paused`.
 
 Only this module knows nest-asyncio, and of that only the part that makes one loop class re-entrant.
 `nest_asyncio.apply()` would replace `asyncio.Task` and `asyncio.run` for the whole process, and run the user's own loop
@@ -22,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import gc
 import queue
 import signal
 import sys
@@ -88,6 +90,23 @@ def iterate_in_background(make: Callable[[Callable[[T], None]], Coroutine[Any, A
         while not done.wait(_POLL_SECONDS):
             pass
         outcome.clear()
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Pause the cyclic garbage collector, for making objects by the million; they must not form cycles.
+
+    It looks through all objects whenever there are a quarter more of them: a third of the time in which a million
+    outcomes are read.
+    """
+    if not gc.isenabled():  # by the user, or by an outer block, which resumes it
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _iterate(emitted: queue.SimpleQueue[tuple[T] | None], outcome: list[Future[object]]) -> Iterator[T]:

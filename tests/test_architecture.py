@@ -19,7 +19,6 @@ TESTS = Path(__file__).parent
 FLOORS = {
     "errors": 0,
     "data": 0,
-    "_bulk": 0,
     "_runtime": 0,
     "_model": 1,
     "_clock": 1,
@@ -42,7 +41,7 @@ FLOORS = {
     "__main__": 11,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_runtime", "data", "_bulk"}
+ALONE = {"simulator", "errors", "_runtime", "data"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_checkpoint", "_ui"), ("_job", "simulator"), ("_schema", "data"), ("parallel_frames", "data")}
 
@@ -50,7 +49,6 @@ BASICS = {"numpy", "pandas", "pyarrow", "orjson"}
 THIRD_PARTIES = {
     "errors": set(),
     "data": {"pandas"},
-    "_bulk": set(),
     "_runtime": {"nest_asyncio"},
     "_model": set(),
     "_clock": set(),

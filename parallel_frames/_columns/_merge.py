@@ -18,7 +18,6 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from parallel_frames._bulk import collector_at_rest
 from parallel_frames._columns._answers import Contents, read_answers
 from parallel_frames._columns._cells import is_missing, keep_old, take
 from parallel_frames._columns._convert import convert_values
@@ -27,6 +26,7 @@ from parallel_frames._columns._grounds import Placing, place_evidence
 from parallel_frames._columns._layout import ERROR_COLUMN, STATUS_COLUMN, Layout, make_layout
 from parallel_frames._columns._typed import typed_column
 from parallel_frames._model import OUTSIDE, STATUSES, Column
+from parallel_frames._runtime import gc_paused
 from parallel_frames._state import Answers
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def merge_outcomes(
         Whether the run of a key may exist: it tells pending from not sent.
     """
     # A user's own model may leave cyclic garbage behind.
-    with nullcontext() if schema.model is not None else collector_at_rest():
+    with nullcontext() if schema.model is not None else gc_paused():
         contents = read_answers(answers, schema, make=partial(typed_column, dtype_backend=dtype_backend))
     per_row = _through(contents.place, plan.row_runs)
     existing = set(df.columns)

@@ -12,7 +12,6 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._bulk import collector_at_rest
 from parallel_frames._checkpoint import (
     DirectoryStore,
     MemoryStore,
@@ -23,6 +22,7 @@ from parallel_frames._checkpoint import (
     peek_folder,
     place_of,
 )
+from parallel_frames._runtime import gc_paused
 from parallel_frames._state import Ledger
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
 
@@ -182,7 +182,7 @@ def job_folder(call: Call, job: Job, *, host: str, root: Path | None, price: str
 
 def _recall(store: DirectoryStore, call: Call, plan: Plan, *, price: Price) -> Memory:
     """Read the store into a ledger, and stop where it hardly knows these rows."""
-    with collector_at_rest():
+    with gc_paused():
         remembered = store.recall()
         ledger = remembered.ledger()
     store.take_groups(known=remembered.groups, named=call.group_ids)

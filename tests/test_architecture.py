@@ -20,6 +20,7 @@ FLOORS = {
     "errors": 0,
     "data": 0,
     "_runtime": 0,
+    "_limits": 1,
     "_model": 1,
     "_clock": 1,
     "_prices": 1,
@@ -41,7 +42,7 @@ FLOORS = {
     "__main__": 11,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_runtime", "data"}
+ALONE = {"simulator", "errors", "_runtime", "_limits", "data"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_checkpoint", "_ui"), ("_job", "simulator"), ("_schema", "data"), ("parallel_frames", "data")}
 
@@ -50,6 +51,7 @@ THIRD_PARTIES = {
     "errors": set(),
     "data": {"pandas"},
     "_runtime": {"nest_asyncio"},
+    "_limits": set(),
     "_model": set(),
     "_clock": set(),
     "_prices": set(),

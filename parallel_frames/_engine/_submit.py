@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import UNLINKED, look_at_group, seek_among
+from parallel_frames._limits import MAX_RUNS_PER_BATCH, MAX_RUNS_PER_GROUP
 from parallel_frames._model import (
-    BATCH_LIMIT,
-    GROUP_LIMIT,
     Accepted,
     Ambiguous,
     OutgoingRun,
@@ -87,7 +86,7 @@ class Submitter:
         self._in_flight_elsewhere = in_flight_elsewhere or (lambda: 0)
         self._group_metadata = group_metadata
         self._on_group = on_group
-        self._batch_limit = BATCH_LIMIT
+        self._batch_limit = MAX_RUNS_PER_BATCH
         self._linked = bool(books.ledger.groups)
         self._order_proven = False
         self._absences = 0
@@ -141,7 +140,7 @@ class Submitter:
             await self.books.news(timeout=NEWS_AT_LEAST)
             return
         group_id = await self._open_group()  # opening the first one tells the dialect, and so how much is wanted
-        wanted = min(self._wanted(), GROUP_LIMIT - self.books.ledger.group_size(group_id))
+        wanted = min(self._wanted(), MAX_RUNS_PER_GROUP - self.books.ledger.group_size(group_id))
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
             if wait > LONG_WAIT:
@@ -183,7 +182,7 @@ class Submitter:
     async def _open_group(self) -> str:
         """Return the group that the next batch goes to; a new one is durable before anything is sent to it."""
         groups = self.books.store.groups
-        if groups and self.books.ledger.group_size(groups[-1]) < GROUP_LIMIT:
+        if groups and self.books.ledger.group_size(groups[-1]) < MAX_RUNS_PER_GROUP:
             return groups[-1]
         group_id = await self._service.create_group(self.books.plan.job, metadata=self._group_metadata)
         dialect = self._service.dialect
@@ -227,7 +226,7 @@ class Submitter:
         """Go on with larger batches: the service creates what is sent, and its runs can be told apart."""
         self._linked = True
         self._absences = self._unreachable = 0
-        self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
+        self._batch_limit = min(MAX_RUNS_PER_BATCH, self._batch_limit * 2)
 
     async def _match_ids(self, accepted: Accepted, intent: Intent) -> Accepted | Ambiguous:
         """Return the ids in the order of the runs; where that order is not documented, the group's list tells it."""

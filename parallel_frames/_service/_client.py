@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from parallel_frames._clock import Clock, Pacer, shared_pacer
+from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames._service._dialects import DIALECTS
 from parallel_frames._service._session import KEY_VARIABLE, MAX_STREAMS, Session
 from parallel_frames.errors import ConfigurationError
@@ -78,7 +79,7 @@ class Client:
     api_key: str | None = field(default=None, repr=False)
     base_url: str = ""
     api: Literal["auto", "published", "published-v1beta", "seed"] = "auto"
-    max_per_minute: int | None = 2000
+    max_per_minute: int | None = MAX_RUNS_PER_MINUTE
     settle_time: float = 60.0
     request_timeout: float = 60.0
     allow_http: bool = False

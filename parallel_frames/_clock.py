@@ -1,7 +1,6 @@
-"""When the next batch may start, how long until the next try, and the clock all of that is told by.
+"""Time: a clock that may run faster, waits between tries, and the rate at which runs may be created.
 
-It knows nothing of HTTP or of rows: numbers go in, seconds come out. One `Pacer` serves one account of one host in
-this process, whichever thread or event loop asks, so it is guarded by a lock and never sleeps itself.
+It knows nothing of HTTP or of rows: numbers go in, seconds come out. Nothing here sleeps but `Clock.sleep`.
 """
 
 from __future__ import annotations
@@ -23,36 +22,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SPEED_VARIABLE: Final = "PARALLEL_FRAMES_CLOCK_SPEED"
-WINDOW: Final = 60.0
+WINDOW: Final = 60.0  # seconds that the service's rate limit counts over
 SMALL_BATCH: Final = 100
-WAIT_WITHOUT_ADVICE: Final = 5.0
-LEAST_WAIT: Final = 0.5
+DEFAULT_RETRY_AFTER: Final = 5.0  # for a 429 without the header
+MIN_RETRY_AFTER: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Seconds that may pass faster than the wall's: the one clock of settling, backoff, pacing and timeouts.
+    """A monotonic clock that may run faster than real time: for settling, backoff, pacing and timeouts.
 
     Parameters
     ----------
     speed : float, default 1.0
-        Seconds of this clock per second of the wall.
+        Seconds of this clock per real second.
     """
 
     speed: float = 1.0
 
     @classmethod
     def from_environment(cls) -> Clock:
-        """Return the clock that PARALLEL_FRAMES_CLOCK_SPEED asks for, so that child processes follow."""
-        told = os.environ.get(SPEED_VARIABLE) or "1"
+        """Return the clock that PARALLEL_FRAMES_CLOCK_SPEED asks for; child processes inherit it."""
+        value = os.environ.get(SPEED_VARIABLE) or "1"
         try:
-            speed = float(told)
+            speed = float(value)
         except ValueError:
             speed = math.nan
         if not 0 < speed < math.inf:
-            raise ConfigurationError(
-                f"{SPEED_VARIABLE}={told!r} is not the speed of a clock: expected a number above 0."
-            )
+            raise ConfigurationError(f"{SPEED_VARIABLE}={value!r} must be a number above 0.")
         return cls(speed)
 
     def now(self) -> float:
@@ -60,17 +57,17 @@ class Clock:
         return time.monotonic() * self.speed
 
     def real(self, seconds: float) -> float:
-        """Return how many of the wall's seconds that many of ours are."""
+        """Return how many real seconds that many of this clock's are."""
         return seconds / self.speed
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many of our seconds."""
+        """Wait that many of this clock's seconds."""
         await asyncio.sleep(max(0.0, seconds / self.speed))
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Growing waits with jitter between tries that keep failing.
+    """Exponential backoff with jitter.
 
     Parameters
     ----------
@@ -85,31 +82,39 @@ class Backoff:
     tries: int = 8
 
     def wait(self, attempt: int) -> float:
-        """Return the wait before try number `attempt` + 1, counted from 0, jittered between half and whole."""
+        """Return the seconds before try number `attempt` + 1, counted from 0; jitter takes up to half of them off."""
+        # A stream may reconnect for days: 2.0 to the power of its attempts would overflow.
         return min(self.limit, self.first * 2.0 ** min(attempt, 60)) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
 
 
 class Pacer:
-    """A sliding window of creations, each counted when its response arrives.
+    """A sliding-window rate limiter for creations, each counted when its response arrives.
 
-    Counting at the response, and not at the request, keeps our window behind the service's under any latency, so
-    that a fixed, a sliding and a token-bucket limit are all met without a single refusal.
+    The state is what the window holds: `_created`, a queue of (time of the response, runs created), of which the last
+    60 seconds count, and `_in_flight`, runs that were granted and not answered yet, which count already. Room is the
+    limit minus both.
 
-    Whoever sends joins with the limit it was given; of all who are in, the lowest holds.
+    The service counts a run at some moment between request and response. A limiter that counts at the request lets a
+    run leave its window up to one latency before it leaves the service's, and is refused. Counting at the response, our
+    window is never ahead, under any latency, and whether the service's limit is a fixed window, a sliding one or a
+    token bucket.
+
+    One pacer serves one account of one host in this process, whichever thread or event loop asks; it has a lock, and
+    the caller sleeps. Senders join with limits of their own, and the lowest of them applies.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._limits: list[float] = []
-        self._done: deque[tuple[float, int]] = deque()
-        self._in_window = 0
+        self._created: deque[tuple[float, int]] = deque()
+        self._in_window = 0  # the sum over `_created`
         self._in_flight = 0
-        self._not_before = 0.0
+        self._not_before = 0.0  # the end of the last 429's Retry-After
         self._small_until = -math.inf
 
     @contextmanager
     def joined(self, max_per_minute: int | None) -> Iterator[Pacer]:
-        """Take part with a limit of one's own, in creations per 60 seconds; None for no limit."""
+        """Take part with a limit in creations per 60 seconds; None for no limit."""
         limit = math.inf if max_per_minute is None else float(max_per_minute)
         with self._lock:
             self._limits.append(limit)
@@ -125,52 +130,57 @@ class Pacer:
         Returns
         -------
         granted : int
-            How many may be sent at once, 0 if none; each grant is given back by `finish`.
+            How many may be sent at once, 0 if none; `finish` has to give each grant back.
         wait : float
             Seconds until it is worth asking again when nothing was granted.
         """
         with self._lock:
             if now < self._not_before:
                 return 0, self._not_before - now
-            self._forget(now)
+            self._expire(now)
             limit = min(self._limits, default=math.inf)
             room = limit - self._in_window - self._in_flight
             small = min(SMALL_BATCH, max(1.0, limit / 20))
             if now < self._small_until:
-                wanted = min(wanted, int(small))  # somebody else uses this account: a small batch still fits
-            least = min(wanted, small)
-            if room < least:
-                return 0, self._until(least - room, now=now)
+                wanted = min(wanted, int(small))
+            # A partial batch is sent at once, but not a tiny one: requests would multiply.
+            smallest = min(wanted, small)
+            if room < smallest:
+                return 0, self._time_until(smallest - room, now=now)
             granted = int(min(wanted, room))
             self._in_flight += granted
             return granted, 0.0
-
-    def _forget(self, now: float) -> None:
-        while self._done and self._done[0][0] <= now - WINDOW:
-            self._in_window -= self._done.popleft()[1]
-
-    def _until(self, missing: float, *, now: float) -> float:
-        """Return the seconds until that much has left the window; what is in flight enters it only later."""
-        for at, count in self._done:
-            missing -= count
-            if missing <= 0:
-                return max(at + WINDOW - now, 0.001)
-        return 0.05
 
     def finish(self, granted: int, *, created: int, now: float) -> None:
         """Give a grant back when its response has arrived: `created` of it count from now on."""
         with self._lock:
             self._in_flight -= granted
             if created:
-                self._done.append((now, created))
+                self._created.append((now, created))
                 self._in_window += created
 
     def refuse(self, retry_after: float | None, *, now: float) -> None:
-        """Take note of a 429: nobody sends before its Retry-After, and batches are small for a minute after it."""
-        wait = WAIT_WITHOUT_ADVICE if retry_after is None else max(retry_after, LEAST_WAIT)
+        """Record a 429: nothing is granted before its Retry-After, and only small batches for a minute after it.
+
+        With our own window behind the service's, a 429 means that another client uses the account. The service refuses
+        a batch as a whole if one run does not fit, so that a small one gets through where a large one does not.
+        """
+        wait = DEFAULT_RETRY_AFTER if retry_after is None else max(retry_after, MIN_RETRY_AFTER)
         with self._lock:
             self._not_before = max(self._not_before, now + wait)
             self._small_until = self._not_before + WINDOW
+
+    def _expire(self, now: float) -> None:
+        while self._created and self._created[0][0] <= now - WINDOW:
+            self._in_window -= self._created.popleft()[1]
+
+    def _time_until(self, missing: float, *, now: float) -> float:
+        """Return the seconds until so many creations have left the window."""
+        for at, count in self._created:
+            missing -= count
+            if missing <= 0:
+                return max(at + WINDOW - now, 0.001)
+        return 0.05  # what is missing is in flight: look again soon
 
 
 _pacers: dict[tuple[str, str, float], Pacer] = {}

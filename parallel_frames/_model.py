@@ -23,8 +23,6 @@ Status: TypeAlias = Literal["completed", "invalid", "failed", "cancelled", "pend
 STATUSES: tuple[Status, ...] = ("completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent")
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 KEY_VERSION = 1
-BATCH_LIMIT = 1_000
-GROUP_LIMIT = 50_000
 SKIPPED = -1
 OUTSIDE = -2
 

@@ -19,8 +19,8 @@ TESTS = Path(__file__).parent
 FLOORS = {
     "errors": 0,
     "data": 0,
-    "_bulk": 0,
     "_runtime": 0,
+    "_limits": 1,
     "_model": 1,
     "_clock": 1,
     "_prices": 1,
@@ -42,7 +42,7 @@ FLOORS = {
     "__main__": 11,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_runtime", "data", "_bulk"}
+ALONE = {"simulator", "errors", "_runtime", "_limits", "data"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_checkpoint", "_ui"), ("_job", "simulator"), ("_schema", "data"), ("parallel_frames", "data")}
 
@@ -50,8 +50,8 @@ BASICS = {"numpy", "pandas", "pyarrow", "orjson"}
 THIRD_PARTIES = {
     "errors": set(),
     "data": {"pandas"},
-    "_bulk": set(),
     "_runtime": {"nest_asyncio"},
+    "_limits": set(),
     "_model": set(),
     "_clock": set(),
     "_prices": set(),
@@ -255,10 +255,9 @@ ALLOWED_HANDLERS = {
     "_job/_rows.py:hand_over": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
     "_ui/_progress.py:_safely": "a screen must not cost what was paid for",
-    "_job/_background.py:_work": "raised again in the thread that iterates",
     "_runtime.py:_find_patch": "nest-asyncio may break in any way on a Python it never saw",
-    "_runtime.py:_run_in_worker": "raised again in the caller's thread",
-    "_runtime.py:work": "raised again in the caller's thread",
+    "_runtime.py:_start_worker": "raised again in the thread that takes the result",
+    "_runtime.py:work": "raised again in the thread that takes the result",
     "simulator/_answers.py:answer": "the user's function may raise anything: the run fails with it",
     "simulator/_service.py:_finish_run": "whatever cannot be an answer makes its run fail",
 }

@@ -18,12 +18,12 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from parallel_frames._bulk import collector_at_rest
 from parallel_frames._columns._cells import keep_old, take
 from parallel_frames._columns._evidence import AnswerPlacement, place_evidence
 from parallel_frames._columns._layout import ERROR_COLUMN
 from parallel_frames._columns._typed import ABSENT, NO_ANSWER, PANDAS_3, convert_values, dtype_of, typed_column
 from parallel_frames._model import OUTSIDE, STATUSES, Column
+from parallel_frames._runtime import gc_paused
 from parallel_frames._schema import compile_model_check, shown
 from parallel_frames._state import Answers
 
@@ -72,7 +72,7 @@ def merge_outcomes(
         Whether the run of a key may exist: distinguishes pending from not sent.
     """
     # A user's own model may leave cyclic garbage behind.
-    with nullcontext() if schema.model is not None else collector_at_rest():
+    with nullcontext() if schema.model is not None else gc_paused():
         judged = read_answers(answers, schema, convert=partial(typed_column, dtype_backend=dtype_backend))
     # -1 and below (a row without a run) take the last one, -1: no answer
     per_row = np.append(judged.position, -1)[np.maximum(plan.row_runs, -1)]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import CANNOT_BE_READ, UNLINKED, look_at_group
-from parallel_frames._model import BATCH_LIMIT, GROUP_LIMIT, Accepted, Ambiguous, Receipt, Refused
+from parallel_frames._limits import MAX_RUNS_PER_BATCH, MAX_RUNS_PER_GROUP
+from parallel_frames._model import Accepted, Ambiguous, Receipt, Refused
 from parallel_frames._state import GroupState, Look, judge_batch
 from parallel_frames.errors import ProtocolError, UnavailableError, UndecidedError
 
@@ -88,7 +89,7 @@ class Submitter:
         self._on_group = on_group
         self._unread: Iterator[list[OutgoingRun]] | None = None
         self._reading: asyncio.Future[list[OutgoingRun] | None] | None = None
-        self._batch_limit = BATCH_LIMIT
+        self._batch_limit = MAX_RUNS_PER_BATCH
         self._linked = any(group.acknowledged for group in state.groups.values())
         self._order_proven = False
         self._absences = 0
@@ -173,7 +174,7 @@ class Submitter:
             await self.state.news(timeout=NEWS_AT_LEAST)
             return
         group = await self._open_group()  # opening the first one finds out the dialect, and so how much is wanted
-        wanted = min(self._wanted(), GROUP_LIMIT - group.size)
+        wanted = min(self._wanted(), MAX_RUNS_PER_GROUP - group.size)
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
             if wait > LONG_WAIT:
@@ -218,7 +219,7 @@ class Submitter:
             newest = self.state.store.groups[-1]
             self.filling = self.state.groups.get(newest) or self.state.load_group(newest)
             self._on_group(self.filling)
-        if self.filling is not None and self.filling.size < GROUP_LIMIT:
+        if self.filling is not None and self.filling.size < MAX_RUNS_PER_GROUP:
             return self.filling
         group_id = await self._service.create_group(self._job, metadata=self._group_metadata)
         dialect = self._service.dialect
@@ -263,7 +264,7 @@ class Submitter:
         """Go on with larger batches: the service creates what is sent, and its runs can be told apart."""
         self._linked = True
         self._absences = self._unreachable = 0
-        self._batch_limit = min(BATCH_LIMIT, self._batch_limit * 2)
+        self._batch_limit = min(MAX_RUNS_PER_BATCH, self._batch_limit * 2)
 
     async def _match_ids(self, accepted: Accepted, group: GroupState, intent: Intent) -> Accepted | Ambiguous:
         """Return the ids in the order of the runs; where that order is not documented, the group's list proves it."""

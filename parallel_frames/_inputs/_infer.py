@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from parallel_frames._limits import MAX_SPEC_CHARACTERS
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json
 
 MOST_PROPERTIES: Final = 100
-MOST_CHARACTERS: Final = 15_000
 INT64: Final = range(-(2**63), 2**64)
 _LEAVE_OUT: Final = "Leave input_schema out, or name fewer columns in inputs=."
 
@@ -88,10 +88,10 @@ def infer_input_schema(df: pd.DataFrame, selection: Selection) -> dict[str, Json
     """
     wire = _object(df, selection) if selection.form == "object" else _text(df, selection)
     length = len(json.dumps(wire, ensure_ascii=False, separators=(",", ":")))
-    if length > MOST_CHARACTERS:
+    if length > MAX_SPEC_CHARACTERS:
         raise InputError(
-            f"input_schema='infer' would be {length:,} characters long, and the service takes {MOST_CHARACTERS:,} with "
-            f"the schema. {_LEAVE_OUT}"
+            f"input_schema='infer' would be {length:,} characters long, and the service takes "
+            f"{MAX_SPEC_CHARACTERS:,} with the schema. {_LEAVE_OUT}"
         )
     return wire
 

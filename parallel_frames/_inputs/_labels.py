@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parallel_frames._limits import MAX_METADATA_VALUE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-
-MOST_CHARACTERS = 512
 
 
 def index_labels(df: pd.DataFrame, positions: Sequence[int] | np.ndarray[Any, Any]) -> list[str | None]:
@@ -37,7 +37,7 @@ def index_labels(df: pd.DataFrame, positions: Sequence[int] | np.ndarray[Any, An
     if index.dtype.kind == "i":
         return list(map(str, index.tolist()))
     texts = map(_joined, index) if index.nlevels > 1 else map(str, index.tolist())
-    return [text if len(text) <= MOST_CHARACTERS and _is_unicode(text) else None for text in texts]
+    return [text if len(text) <= MAX_METADATA_VALUE and _is_unicode(text) else None for text in texts]
 
 
 def _joined(label: tuple[object, ...]) -> str:

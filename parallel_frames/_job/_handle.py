@@ -15,11 +15,11 @@ import pandas as pd
 
 from parallel_frames._columns import make_layout
 from parallel_frames._job._attrs import write_attrs
-from parallel_frames._job._background import working
 from parallel_frames._job._prepare import prepare
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, copied
 from parallel_frames._model import STATUSES
+from parallel_frames._runtime import iterate_in_background
 from parallel_frames.errors import CheckpointError, ConfigurationError, EnrichmentError, InputError, ServiceError
 
 if TYPE_CHECKING:
@@ -200,7 +200,9 @@ class Enrichment:
         if self._runner.is_finished:
             yield from self._runner.known_rows()
             return
-        arriving: AbstractContextManager[Iterator[Row]] = working(lambda give: self._runner.run(on_row=give))
+        arriving: AbstractContextManager[Iterator[Row]] = iterate_in_background(
+            lambda give: self._runner.run(on_row=give)
+        )
         with arriving as rows:
             yield from rows
 

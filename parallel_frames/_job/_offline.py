@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
         client = Client(
             api_key=options.get("api_key") or "offline",
             base_url=sim.url,
-            max_per_minute=options.get("max_per_minute", 2000),
+            max_per_minute=options.get("max_per_minute", MAX_RUNS_PER_MINUTE),
             clock_speed=speed,
         )
         block = Offline(client, Path(tempfile.mkdtemp(prefix="parallel_frames-")))

@@ -15,6 +15,13 @@ import numpy as np
 import orjson
 
 from parallel_frames._inputs import distinct, hash_identity, index_labels, make_keys, render_inputs
+from parallel_frames._limits import (
+    MAX_METADATA_NAME,
+    MAX_METADATA_VALUE,
+    MAX_RUN_CHARACTERS,
+    MAX_SOURCE_DOMAINS,
+    MAX_SPEC_CHARACTERS,
+)
 from parallel_frames._model import KEY_VERSION, OUTSIDE, Job, Options, Plan
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, SchemaError, UnknownColumnError
@@ -27,11 +34,6 @@ if TYPE_CHECKING:
     from parallel_frames._inputs import Selection
     from parallel_frames._model import Json, Schema
 
-RUN_CHARACTERS: Final = 25_000
-SPEC_CHARACTERS: Final = 15_000
-DOMAINS: Final = 200
-METADATA_NAME: Final = 16
-METADATA_VALUE: Final = 512
 INT64: Final = range(-(2**63), 2**63)
 RESERVED: Final = frozenset({"row", "index", "key", "attempt"})
 BETAS: Final = "beta_headers"
@@ -78,8 +80,8 @@ def _check_source_policy(policy: Mapping[str, Json] | None) -> None:
         if not isinstance(listed, list | tuple):
             raise InputError(f"source_policy[{name!r}] is a {type(listed).__name__}, expected a list of domains.")
         domains += len(listed)
-    if domains > DOMAINS:
-        raise InputError(f"source_policy names {domains} domains; the service takes {DOMAINS}.")
+    if domains > MAX_SOURCE_DOMAINS:
+        raise InputError(f"source_policy names {domains} domains; the service takes {MAX_SOURCE_DOMAINS}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,10 @@ def make_job(schema: Schema, *, input_schema: object, processor: str, options: O
             raise SchemaError("input_schema='auto' describes nothing; say what a row's input holds, or leave it out.")
         spec["input_schema"] = parsed.wire
         identity["input_schema"] = parsed.identity
-    if (size := _characters(spec)) > SPEC_CHARACTERS:
+    if (size := _characters(spec)) > MAX_SPEC_CHARACTERS:
         raise SchemaError(
             f"The task spec has {size:,} characters, schema and input_schema together; the service takes "
-            f"{SPEC_CHARACTERS:,}. Nothing was sent."
+            f"{MAX_SPEC_CHARACTERS:,}. Nothing was sent."
         )
     return Job(identity, hash_identity(identity), processor, spec, options)
 
@@ -193,13 +195,13 @@ def _keyed_rows(
 
 def _check_sizes(df: pd.DataFrame, job: Job, inputs: Sequence[bytes], positions: Sequence[int]) -> None:
     spec = _characters(job.spec)
-    room = RUN_CHARACTERS - spec
+    room = MAX_RUN_CHARACTERS - spec
     for sent, position in zip(inputs, positions, strict=True):
         if len(sent) > room and (size := len(sent.decode())) > room:
             raise InputError(
                 f"Row {position} (index {df.index[position]!r}) has an input of {size:,} characters; with the task "
-                f"spec's {spec:,} that is over the service's {RUN_CHARACTERS:,}. Nothing was sent. Shorten it, or name "
-                "fewer columns in inputs=."
+                f"spec's {spec:,} that is over the service's {MAX_RUN_CHARACTERS:,}. Nothing was sent. Shorten it, or "
+                "name fewer columns in inputs=."
             )
 
 
@@ -212,8 +214,8 @@ def _user_metadata(
     columns: dict[str, list[Any]] = {}
     labels = frozenset(df.columns)  # an index of several levels holds parts of its labels, too
     for name, label in metadata.items():
-        if not isinstance(name, str) or not 0 < len(name) <= METADATA_NAME or not _is_unicode(name):
-            raise InputError(f"metadata name {name!r} must be a text of 1 to {METADATA_NAME} characters.")
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_METADATA_NAME or not _is_unicode(name):
+            raise InputError(f"metadata name {name!r} must be a text of 1 to {MAX_METADATA_NAME} characters.")
         if name in RESERVED:
             raise InputError(f"metadata name {name!r} is one of ours ({', '.join(sorted(RESERVED))}); choose another.")
         if not isinstance(label, Hashable) or label not in labels:
@@ -240,9 +242,10 @@ def _metadata_value(cell: object, *, name: str, label: object) -> str | int | fl
     if isinstance(cell, int | np.integer) and int(cell) in INT64:
         return int(cell)
     text = str(cell)
-    if len(text) > METADATA_VALUE:
+    if len(text) > MAX_METADATA_VALUE:
         raise InputError(
-            f"metadata {name!r} of the row with index {label!r} has {len(text)} characters; at most {METADATA_VALUE}."
+            f"metadata {name!r} of the row with index {label!r} has {len(text)} characters; at most "
+            f"{MAX_METADATA_VALUE}."
         )
     if not _is_unicode(text):
         raise InputError(

@@ -1,10 +1,13 @@
-"""The service: what is sent to it, what it answers, and how (httpx, only here)."""
+"""The service as the rest of the package sees it: a `Client`, its `Session`, and what messages mean.
 
-from parallel_frames._service._answers import read_group_id, read_run_ids, read_status
+Only this package knows httpx. It owns the requests and their retries (`_session`), what is sent (`_dialects`), what is
+received (`_messages`, `_sse`) and the API key (`_client`). It decides nothing about rows or money: whether a batch may
+be sent, or sent again, is up to the engine.
+"""
+
 from parallel_frames._service._client import Client
-from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect, seed_spec
-from parallel_frames._service._json import TornError, UnreadableError, excerpt, read_json
-from parallel_frames._service._runs import possible_inputs, read_event, read_listing, read_outcome, read_run
+from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
+from parallel_frames._service._messages import possible_inputs, read_outcome
 from parallel_frames._service._session import Session
 
 __all__ = [
@@ -15,17 +18,6 @@ __all__ = [
     "Client",
     "Dialect",
     "Session",
-    "TornError",
-    "UnreadableError",
-    "excerpt",
     "possible_inputs",
-    "read_event",
-    "read_group_id",
-    "read_json",
-    "read_listing",
     "read_outcome",
-    "read_run",
-    "read_run_ids",
-    "read_status",
-    "seed_spec",
 ]

@@ -1,4 +1,8 @@
-"""`Client`: where the service is, which account pays, and how fast to go; nothing is connected here."""
+"""`Client`: which service, which account, how fast.
+
+It owns the API key and its rule: the key leaves this object only as a request header to the address it was given for.
+Nothing is connected here (`Session` does that), and the environment is read once, when a client is made.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from parallel_frames import _service as dialects
 from parallel_frames._clock import Clock, Pacer, shared_pacer
-from parallel_frames._service._session import Session
+from parallel_frames._limits import MAX_RUNS_PER_MINUTE
+from parallel_frames._service._dialects import DIALECTS
+from parallel_frames._service._session import KEY_VARIABLE, Session
 from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,16 +30,15 @@ if TYPE_CHECKING:
     from parallel_frames._model import DialectName
 
 LIVE_URL: Final = "https://api.parallel.ai"
-KEY_VARIABLE: Final = "PARALLEL_API_KEY"
-URL_VARIABLE: Final = "PARALLEL_BASE_URL"
 LIVE_PAGES: Final = "https://platform.parallel.ai/view/task-run-group"
+URL_VARIABLE: Final = "PARALLEL_BASE_URL"
 CERTIFICATE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Where the service is, which account pays, and how fast to go.
+    """Which service, which account, how fast.
 
     Nothing is connected until an enrichment runs; one client may serve many, in any thread.
 
@@ -45,20 +49,20 @@ class Client:
     base_url : str, optional
         The service's address. Default: ``PARALLEL_BASE_URL``, or the live service.
     api : {"auto", "published", "published-v1beta", "seed"}, default "auto"
-        The dialect. ``"auto"`` finds it out while a job's first group is created.
+        The dialect. ``"auto"`` detects it while a job's first group is created.
     max_per_minute : int or None, default 2000
         Runs created per minute over everything this process does with this key; None for no limit.
-        If several clients of one key are at work, the lowest holds.
+        Where several clients share a key, the lowest limit applies.
     settle_time : float, default 60.0
-        Seconds after which a batch that the service does not show is taken as not created. Only then is it sent
-        again; the promise to pay once holds as long as the service applies a request within this time.
+        Seconds after which a batch that the service does not list counts as not created. Only then is it sent
+        again; no row is paid for twice as long as the service applies a request within this time.
     request_timeout : float, default 60.0
-        Seconds one request may take; streams may be silent for as long.
+        Seconds one request may take, and a stream may be silent.
     allow_http : bool, default False
-        Whether the key may travel unencrypted to a host that is not this machine.
+        Whether the key may be sent unencrypted to a host that is not this machine.
     clock_speed : float, optional
-        Seconds of settling, backoff, pacing and timeouts per second of the wall; for tests against a simulator
-        whose own clock is as fast. Default: ``PARALLEL_FRAMES_CLOCK_SPEED``, or 1.
+        Seconds of settling, backoff, pacing and timeouts per real second; for tests against a simulator whose own
+        clock is as fast. Default: ``PARALLEL_FRAMES_CLOCK_SPEED``, or 1.
 
     Raises
     ------
@@ -75,7 +79,7 @@ class Client:
     api_key: str | None = field(default=None, repr=False)
     base_url: str = ""
     api: Literal["auto", "published", "published-v1beta", "seed"] = "auto"
-    max_per_minute: int | None = 2000
+    max_per_minute: int | None = MAX_RUNS_PER_MINUTE
     settle_time: float = 60.0
     request_timeout: float = 60.0
     allow_http: bool = False
@@ -89,20 +93,22 @@ class Client:
                 "client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`."
             )
         if not key.isascii() or not key.strip().isprintable():
-            raise ConfigurationError(f"The API key holds characters that no key has; check {KEY_VARIABLE}.")
+            # httpx would quote the key in its own error.
+            raise ConfigurationError(f"The API key contains characters that no key has; check {KEY_VARIABLE}.")
         url = (self.base_url or os.environ.get(URL_VARIABLE, "") or LIVE_URL).strip().rstrip("/")
         _check_address(url, allow_http=self.allow_http)
-        if self.api != "auto" and self.api not in dialects.DIALECTS:
-            raise ConfigurationError(f"api={self.api!r} is none of 'auto', {', '.join(map(repr, dialects.DIALECTS))}.")
+        if self.api not in ("auto", *DIALECTS):
+            names = ", ".join(map(repr, DIALECTS))
+            raise ConfigurationError(f"api={self.api!r} must be one of 'auto', {names}.")
         if self.max_per_minute is not None and self.max_per_minute < 1:
-            raise ConfigurationError(f"max_per_minute={self.max_per_minute} would never send anything.")
-        if not self.settle_time >= 0:
-            raise ConfigurationError(f"settle_time={self.settle_time} is not a number of seconds.")
+            raise ConfigurationError(f"max_per_minute={self.max_per_minute} must be at least 1, or None for no limit.")
+        if not self.settle_time >= 0:  # so written, it refuses NaN too
+            raise ConfigurationError(f"settle_time={self.settle_time} must be a number of seconds, 0 or more.")
         if not 0 < self.request_timeout < math.inf:
-            raise ConfigurationError(f"request_timeout={self.request_timeout} would never let an answer come.")
+            raise ConfigurationError(f"request_timeout={self.request_timeout} must be a number of seconds above 0.")
         speed = Clock.from_environment().speed if self.clock_speed is None else self.clock_speed
         if not 0 < speed < math.inf:
-            raise ConfigurationError(f"clock_speed={speed} is not the speed of a clock.")
+            raise ConfigurationError(f"clock_speed={speed} must be a number above 0.")
         object.__setattr__(self, "api_key", key.strip())
         object.__setattr__(self, "base_url", url)
         object.__setattr__(self, "clock_speed", speed)
@@ -118,74 +124,74 @@ class Client:
 
     @classmethod
     def without_key(cls) -> Client:
-        """Return a client for what sends nothing, whether or not there is a key."""
+        """Return a client for a call that sends nothing, with or without a key in the environment."""
         return cls(api_key=os.environ.get(KEY_VARIABLE) or "none")
 
     def url_of(self, group_id: str) -> str:
-        """Return the address of a group: its page on the live service's site, elsewhere the address it is read at."""
+        """Return a group's page on the live service's site; elsewhere the address it is read at."""
         if self.base_url == LIVE_URL:
             return f"{LIVE_PAGES}/{group_id}"
         return f"{self.base_url}/v1/tasks/groups/{group_id}"
 
     @property
     def host(self) -> str:
-        """The host, and the port if it is not the usual one."""
+        """The host, with its port unless it is the usual one."""
         return urlsplit(self.base_url).netloc
 
     @property
     def clock(self) -> Clock:
-        """The clock everything of this client waits by."""
+        """The clock for every wait of this client."""
         return Clock(self.clock_speed or 1.0)
 
     @property
     def real_timeout(self) -> float:
-        """The wall's seconds that one request may take."""
-        return max(self.clock.real(self.request_timeout), 2.0)
+        """The real seconds one request may take."""
+        return max(self.clock.real(self.request_timeout), 2.0)  # however fast the clock, a server needs time
 
     @property
     def pacer(self) -> Pacer:
-        """The pacer that every client of this host and key shares in this process."""
+        """The pacer that all clients of this host and key share in this process."""
         account = hashlib.blake2b((self.api_key or "").encode(), digest_size=16).hexdigest()
         return shared_pacer(self.host, account=account, clock=self.clock)
 
     @asynccontextmanager
     async def session(self, *, dialect: DialectName | None = None) -> AsyncIterator[Session]:
-        """Open connections for the running event loop; `dialect` is what a checkpoint remembers."""
-        named = dialect or (None if self.api == "auto" else self.api)
-        loopback = urlsplit(self.base_url).hostname in LOOPBACK
-        real = self.real_timeout
+        """Open connections for the running event loop, with the dialect that a checkpoint remembers, if any."""
+        name = dialect or (None if self.api == "auto" else self.api)
+        trust_env = urlsplit(self.base_url).hostname not in LOOPBACK  # no proxy between this machine and itself
+        timeout = self.real_timeout
         http = httpx.AsyncClient(
             base_url=self.base_url,
             headers={"x-api-key": self.api_key or "", "user-agent": "parallel_frames"},
-            timeout=httpx.Timeout(real, connect=min(real, 20.0)),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 20.0)),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),  # a group's stream holds one each
             follow_redirects=False,  # a redirect must neither repeat a POST nor carry the key elsewhere
-            trust_env=not loopback,  # a proxy is not asked for what is on this machine
-            verify=_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES), trust_env=not loopback),
+            trust_env=trust_env,
+            verify=_load_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES), trust_env=trust_env),
         )
         async with http:
-            yield Session(http, client=self, dialect=dialects.DIALECTS[named] if named else None)
+            yield Session(http, client=self, dialect=DIALECTS[name] if name else None)
 
 
-@cache
-def _certificates(_file: str | None, _directory: str | None, /, *, trust_env: bool) -> SSLContext:
-    """Return whom to trust; read once, since that takes longer than a small enrichment, and anew for another file."""
+@cache  # it takes longer than a small enrichment; the arguments make a change of the environment another entry
+def _load_certificates(_file: str | None, _directory: str | None, /, *, trust_env: bool) -> SSLContext:
+    """Return the certificates to trust, as httpx finds them."""
     return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _check_address(url: str, *, allow_http: bool) -> None:
-    """Refuse an address that cannot be used, or that the key may not travel to."""
-    if "@" in url or "://" not in url:  # said without what was given, which may be the key
-        trouble = "holds a user name" if "@" in url else "has no https:// (or http://) in front"
+    """Refuse an address that cannot be used, or that the key may not be sent to."""
+    if "@" in url or "://" not in url:  # the message does not quote it: it may be the key, in the wrong argument
+        problem = "contains a user name" if "@" in url else "has no https:// (or http://) in front"
         raise ConfigurationError(
-            f"base_url {trouble}: expected https://host (see {URL_VARIABLE}); the key goes into api_key."
+            f"base_url {problem}: expected https://host (see {URL_VARIABLE}); the key goes into api_key."
         )
     if not _is_usable(url):
         raise ConfigurationError(f"{url!r} cannot be used: expected https://host (see {URL_VARIABLE}).")
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
         raise ConfigurationError(
-            f"{url!r} would carry the API key unencrypted. Use https, or say Client(allow_http=True)."
+            f"{url!r} would carry the API key unencrypted. Use https, or pass Client(allow_http=True)."
         )
 
 
@@ -195,8 +201,8 @@ def _is_usable(url: str) -> bool:
         parts = urlsplit(url)
         host = parts.hostname or ""
         host.encode("idna")
-        named = bool(host) and parts.port != 0 and bool(httpx.URL(url).host)
+        has_host = bool(host) and parts.port != 0 and bool(httpx.URL(url).host)
     except (ValueError, httpx.InvalidURL):
         return False
-    odd = bool(parts.query or parts.fragment) or any(map(str.isspace, url))
-    return parts.scheme in ("http", "https") and named and not odd
+    has_more = bool(parts.query or parts.fragment) or any(map(str.isspace, url))
+    return parts.scheme in ("http", "https") and has_host and not has_more

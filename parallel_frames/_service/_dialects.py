@@ -1,4 +1,8 @@
-"""The two dialects as values: paths and bodies."""
+"""What is sent and where: the paths and bodies of each dialect, as values.
+
+Pure: nothing is sent here, and no answer is read (`_messages` does that, for all dialects alike). Inputs arrive as JSON
+and are copied as they are, so that the service gets the very bytes that a row's key was made of.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,9 @@ class Dialect:
 
     Attributes
     ----------
-    name : str
+    name : {"published", "published-v1beta", "seed"}
     prefix : str
-        Where its paths begin.
+        The version at the beginning of its paths.
     """
 
     name: DialectName
@@ -34,37 +38,37 @@ class Dialect:
 
     def result_path(self, run_id: str) -> str:
         """Return the path of one run's result, which only the published dialect documents."""
-        prefix = "/v1" if self.name == "published" else self.prefix
-        return f"{prefix}/tasks/runs/{quote(run_id, safe='')}/result"
+        return f"{self.prefix}/tasks/runs/{quote(run_id, safe='')}/result"
 
     def group_body(self, job: Job, *, metadata: Mapping[str, Json]) -> bytes:
-        """Return the body that opens a group."""
+        """Return the body that creates a group."""
         if self.name != "seed":
             return orjson.dumps({"metadata": dict(metadata)})
         return orjson.dumps({"processor": job.processor, "task_spec": seed_spec(job.spec)})
 
     def runs_body(self, job: Job, *, runs: Sequence[OutgoingRun]) -> bytes:
-        """Return the body that adds a batch; the inputs are JSON already."""
-        rest: dict[str, Json] = job.options.on_the_wire()
+        """Return the body that adds a batch of runs."""
+        shared: dict[str, Json] = job.options.on_the_wire()
         if self.name != "seed":
-            rest = {"processor": job.processor, **rest}
-        tail = b"," + orjson.dumps(rest)[1:] if rest else b"}"
-        listed = b",".join(
+            shared = {"processor": job.processor, **shared}
+        # Put together as bytes: the fields that all runs share are encoded once, the inputs not at all.
+        tail = b"," + orjson.dumps(shared)[1:] if shared else b"}"
+        encoded = b",".join(
             b'{"input":%b,"metadata":%b%b' % (run.input, orjson.dumps(run.metadata), tail) for run in runs
         )
         if self.name == "seed":
-            return b'{"runs":[%b]}' % listed
-        return b'{"default_task_spec":%b,"inputs":[%b]}' % (orjson.dumps(job.spec), listed)
+            return b'{"runs":[%b]}' % encoded
+        return b'{"default_task_spec":%b,"inputs":[%b]}' % (orjson.dumps(job.spec), encoded)
 
 
 PUBLISHED: Final = Dialect("published", "/v1")
 PUBLISHED_V1BETA: Final = Dialect("published-v1beta", "/v1beta")
 SEED: Final = Dialect("seed", "/v1beta")
+# In the order in which they are tried on a host whose dialect is not known.
 DIALECTS: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (PUBLISHED, PUBLISHED_V1BETA, SEED)}
 
 
 def seed_spec(spec: Mapping[str, Json]) -> dict[str, Json]:
-    """Return a published task spec as the seed writes it: its output schema bare."""
+    """Return a published task spec in the seed's form: its output schema without the wrapping."""
     output = spec["output_schema"]
-    bare = output.get("json_schema", output) if isinstance(output, dict) else output
-    return {**spec, "output_schema": bare}
+    return {**spec, "output_schema": output.get("json_schema", output) if isinstance(output, dict) else output}

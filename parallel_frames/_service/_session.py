@@ -1,23 +1,47 @@
-"""`Session`: one event loop's connection with a service, which asks patiently and sends once."""
+"""`Session`: one event loop's connections to the service: requests, retries, event streams.
+
+This is the one border where httpx's errors become ours. Whatever may be repeated is repeated here, with backoff. A
+batch may not be: `Session.add_runs` sends it once and returns what the answer proves, and the engine decides. Every
+body passes through `KeyRedactor` before anything can quote, log or store it.
+
+It refuses to know what a run is for, and when a batch may be sent (`_clock.Pacer` and the engine know).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
-from parallel_frames import _service as dialects
 from parallel_frames._clock import Backoff
 from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
-from parallel_frames._service._responses import bounded_body, error_of, retry_after, unreachable
-from parallel_frames._service._secret import Secret
+from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, Dialect
+from parallel_frames._service._messages import (
+    TornError,
+    UnreadableError,
+    excerpt,
+    read_error,
+    read_event,
+    read_group_id,
+    read_json,
+    read_listing,
+    read_run,
+    read_run_ids,
+    read_status,
+)
 from parallel_frames._service._sse import EventDecoder, EventTooLargeError
-from parallel_frames._service._turns import Turns
 from parallel_frames.errors import (
+    AuthenticationError,
+    CreditError,
     ProtocolError,
+    RateLimitError,
     RejectedError,
     ServiceError,
     UnavailableError,
@@ -25,7 +49,6 @@ from parallel_frames.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from parallel_frames._model import DialectName, Event, GroupStatus, Job, Json, OutgoingRun, Posted
     from parallel_frames._service._client import Client
@@ -33,11 +56,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger("parallel_frames")
 
-STREAMS: Final = 16  # of the connections, so that there are some left to send and to ask by
-PATIENCE: Final = 5.0
-LEAST_PATIENCE: Final = 1.0  # of the wall: a stream has to come about
-EXCERPT_LIMIT: Final = 64 * 2**10
-TORN_TRIES: Final = 2
+KEY_VARIABLE: Final = "PARALLEL_API_KEY"
+SIMULATOR_HEADER: Final = "x-parallel-simulator"
+MAX_BODY: Final = 256 * 2**20
+MAX_EXCERPT: Final = 64 * 2**10
+TORN_TRIES: Final = 2  # a body that stays torn is not a matter of luck
+
+# In these cases httpx has not written a byte of the request.
 NOTHING_SENT: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -46,81 +71,89 @@ NOTHING_SENT: Final = (
     httpx.UnsupportedProtocol,
 )
 NOTHING_CREATED: Final = frozenset({400, 401, 402, 403, 404, 422, 429})
-TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-SIMULATOR_HEADER: Final = "x-parallel-simulator"
+RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Session:
-    """One event loop's connection with the service: the engine's `Service`."""
+    """One event loop's connections to the service: the engine's `Service`."""
 
-    def __init__(self, http: httpx.AsyncClient, *, client: Client, dialect: dialects.Dialect | None) -> None:
+    def __init__(self, http: httpx.AsyncClient, *, client: Client, dialect: Dialect | None) -> None:
         self._http = http
         self._client = client
         self._clock = client.clock
         self._dialect = dialect
-        self._secret = Secret(client.api_key)
-        self._streams = Turns(STREAMS, patience=max(client.clock.real(PATIENCE), LEAST_PATIENCE))
+        self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
 
     @property
     def dialect(self) -> DialectName | None:
-        """The dialect, once fixed or found out."""
+        """The dialect, once it is fixed or detected."""
         return self._dialect.name if self._dialect else None
 
     @property
-    def _spoken(self) -> dialects.Dialect:
-        return self._dialect or dialects.PUBLISHED
+    def _current(self) -> Dialect:
+        return self._dialect or PUBLISHED
+
+    # Groups and batches
 
     async def create_group(self, job: Job, *, metadata: Mapping[str, Json]) -> str:
-        """Open a group; an ambiguous try is repeated, because an empty group costs nothing."""
+        """Create a group, and detect the dialect by it unless it is known.
+
+        An unknown path answers 404 and an unknown body 422, and neither creates anything, so the dialects are tried
+        in turn. An ambiguous request is repeated: an empty group costs nothing.
+        """
         if self._dialect is not None:
             return await self._create_group(self._dialect, job=job, metadata=metadata)
-        last: ServiceError | None = None
-        for dialect in dialects.DIALECTS.values():
+        failure: ServiceError | None = None
+        for dialect in DIALECTS.values():
             try:
                 group_id = await self._create_group(dialect, job=job, metadata=metadata)
             except RejectedError as error:
-                # The published dialect's word on a refused body is the one worth showing.
-                last = error if last is None or last.status == 404 else last
+                # What the published dialect answers to a refused body is the message worth raising.
+                failure = error if failure is None or failure.status == 404 else failure
                 if error.status not in (404, 422):
                     raise
             except ProtocolError as error:
-                if dialect is dialects.PUBLISHED:
+                if dialect is PUBLISHED:
                     raise
-                last = last or error
+                failure = failure or error
             else:
                 self._dialect = dialect
                 logger.debug("%s speaks the %s dialect", self._client.host, dialect.name)
                 return group_id
-        raise last or UnavailableError("no dialect was understood")
+        raise failure or UnavailableError("no dialect was understood")
 
-    async def _create_group(self, dialect: dialects.Dialect, *, job: Job, metadata: Mapping[str, Json]) -> str:
-        body = dialect.group_body(job, metadata=metadata)
-
+    async def _create_group(self, dialect: Dialect, *, job: Job, metadata: Mapping[str, Json]) -> str:
         def read(answer: bytes) -> str:
-            return dialects.read_group_id(answer, dialect=dialect)
+            return read_group_id(answer, dialect=dialect)
 
-        return await self._ask("POST", dialect.group_path(), read=read, body=body, headers=self._beta(job))
+        body = dialect.group_body(job, metadata=metadata)
+        return await self._request("POST", dialect.group_path(), read=read, body=body, headers=_beta_headers(job))
 
     async def add_runs(self, group_id: str, *, job: Job, runs: Sequence[OutgoingRun]) -> Posted:
-        """Send one batch, once, and say what its answer proves."""
-        path = self._spoken.group_path(group_id, "runs")
-        body = self._spoken.runs_body(job, runs=runs)
-        query = {} if self._spoken.name == "seed" else {"refresh_status": "false"}
+        """Send one batch, once, and return what its answer proves.
+
+        `Refused` needs proof that nothing was created, `Accepted` one id for each run. Everything else, statuses of
+        success included, is `Ambiguous`.
+        """
+        path = self._current.group_path(group_id, "runs")
+        body = self._current.runs_body(job, runs=runs)
+        params = {} if self._current.name == "seed" else {"refresh_status": "false"}
         try:
-            status, headers, answer = await self._send("POST", path, body=body, params=query, headers=self._beta(job))
+            status, headers, answer = await self._send(
+                "POST", path, body=body, params=params, headers=_beta_headers(job)
+            )
         except NOTHING_SENT as error:
-            return Refused(None, unreachable(self._client.host, error))
+            return Refused(None, connection_error(self._client.host, error))
         except (httpx.HTTPError, ProtocolError) as error:
             return Ambiguous(f"the connection broke before the answer ({type(error).__name__})")
         if status in NOTHING_CREATED:
-            refusal = error_of(status, headers, answer, group_id=group_id)
-            return Refused(status, refusal, retry_after(headers))
+            return Refused(status, status_error(status, headers, answer, group_id=group_id), retry_after(headers))
         if not 200 <= status < 300:
             return Ambiguous(f"the answer was HTTP {status}")
         try:
-            run_ids = dialects.read_run_ids(answer)
-        except dialects.UnreadableError as error:
+            run_ids = read_run_ids(answer)
+        except UnreadableError as error:
             return Ambiguous(f"the answer was torn: {error}")
         if len(run_ids) != len(runs):
             return Ambiguous(f"the answer names {len(run_ids)} runs where {len(runs)} were sent")
@@ -130,125 +163,124 @@ class Session:
         """Return the counts of a group."""
 
         def read(answer: bytes) -> GroupStatus:
-            return dialects.read_status(group_id, answer)
+            return read_status(group_id, answer)
 
-        return await self._ask("GET", self._spoken.group_path(group_id), read=read, group_id=group_id)
+        return await self._request("GET", self._current.group_path(group_id), read=read, group_id=group_id)
 
     async def find_group(self, group_id: str) -> GroupStatus:
-        """Return the counts of a group that is only read, wherever it is: under ``/v1``, or else under ``/v1beta``.
+        """Return the counts of a group under ``/v1`` or else ``/v1beta``, for a session that only reads.
 
-        There the two dialects differ in what is sent and not in what is read; so nothing may be sent on this session
-        afterwards.
+        Under ``/v1beta`` the two dialects differ in what is sent and not in what is read, so that it does not matter
+        which one the group was made in. Send nothing on this session afterwards.
         """
         try:
             return await self.group_status(group_id)
         except RejectedError as error:
             if error.status != 404 or self._dialect is not None:
                 raise
-            self._dialect = dialects.PUBLISHED_V1BETA
+            self._dialect = PUBLISHED_V1BETA
             try:
                 return await self.group_status(group_id)
             except RejectedError:
                 raise error from None
 
     async def run_result(self, run_id: str) -> RunEvent | None:
-        """Return a finished run with its output; None when it is not finished or the service cannot say."""
+        """Return a finished run with its output; None when it has not finished or the service has no such path."""
 
         def read(answer: bytes) -> RunEvent | None:
-            body = dialects.read_json(answer)
-            return dialects.read_run(body) if isinstance(body, dict) else None
+            result = read_json(answer)
+            return read_run(result) if isinstance(result, dict) else None
 
-        path = self._spoken.result_path(run_id)
+        path = self._current.result_path(run_id)
         try:
-            return await self._ask("GET", path, read=read, params={"timeout": "1"}, final=frozenset({408}))
+            return await self._request("GET", path, read=read, params={"timeout": "1"}, final=frozenset({408}))
         except (RejectedError, UnavailableError) as error:
-            if error.status in (404, 408):  # it failed, still runs, or the dialect has no such path
+            # 404: it failed, or the dialect has no such path. 408: it still runs.
+            if error.status in (404, 408):
                 return None
             raise
 
-    def turn_to_stream(self, *, useless: int) -> AbstractAsyncContextManager[Callable[[], None]]:
-        """Wait for a turn to hear a group's events: many groups share few connections.
-
-        The block is broken off where nothing is heard and others wait. It is given a function to call at news.
-        """
-        return self._streams.turn(useless=useless)
+    # Streams
 
     async def stream_events(
         self, group_id: str, *, last_event_id: str | None, include_input: bool = False
     ) -> AsyncGenerator[Iterator[Event], None]:
-        """Yield the events that came together, to be read before the next ones, until the stream ends.
+        """Yield the events of each chunk, as an iterator to be read before the next one, until the stream ends.
 
-        Raises UnavailableError when it is cut or falls silent.
+        Raises UnavailableError when the connection breaks or is silent for the request timeout.
         """
         params = {"include_output": "true", **({"include_input": "true"} if include_input else {})}
         if last_event_id:
             params["last_event_id"] = last_event_id
-        path = self._spoken.group_path(group_id, "events")
-        async with self._streaming(path, params=params, group_id=group_id) as response:
-            await self._check_kind(response, group_id=group_id)
+        path = self._current.group_path(group_id, "events")
+        async with self._open_stream(path, params=params, group_id=group_id) as response:
+            await self._require_event_stream(response, group_id=group_id)
             decoder = EventDecoder()
-            async for chunk in _chunks(response):
-                yield self._read(chunk, decoder, group_id=group_id)
+            async for chunk in _iterate_chunks(response):
+                yield self._read_events(chunk, decoder, group_id=group_id)
 
     async def list_runs(
         self, group_id: str, *, include_input: bool, include_output: bool
     ) -> AsyncGenerator[RunEvent, None]:
-        """Yield every run of the group as it stands now; whether the list is whole is for the caller to check."""
-        asked = {"include_input": include_input, "include_output": include_output}
-        params = {name: "true" for name, wanted in asked.items() if wanted}
-        path = self._spoken.group_path(group_id, "runs")
-        async with self._streaming(path, params=params, group_id=group_id) as response:
+        """Yield every run of the group as it is now. The caller checks whether the list is complete."""
+        wanted = {"include_input": include_input, "include_output": include_output}
+        params = {name: "true" for name, is_wanted in wanted.items() if is_wanted}
+        path = self._current.group_path(group_id, "runs")
+        async with self._open_stream(path, params=params, group_id=group_id) as response:
             if "json" in response.headers.get("content-type", "").lower():
                 try:
-                    for run in dialects.read_listing(self._secret.hide(await bounded_body(response))):
+                    for run in read_listing(self._redactor.redact(await read_body(response))):
                         yield run
-                except dialects.UnreadableError as error:
+                except UnreadableError as error:
                     raise ProtocolError(f"The list of runs: {error}.", group_id=group_id) from error
                 return
-            await self._check_kind(response, group_id=group_id)
+            await self._require_event_stream(response, group_id=group_id)
             decoder = EventDecoder()
-            async for chunk in _chunks(response):
-                for event in self._read(chunk, decoder, group_id=group_id):
+            async for chunk in _iterate_chunks(response):
+                for event in self._read_events(chunk, decoder, group_id=group_id):
                     if isinstance(event, RunEvent):
                         yield event
                     elif event.type in ("error", "malformed"):
                         raise UnavailableError(f"The list of runs broke off: {event.message}.", group_id=group_id)
 
     @asynccontextmanager
-    async def _streaming(self, path: str, *, params: Mapping[str, str], group_id: str) -> AsyncIterator[httpx.Response]:
-        """Open a response whose body is read as it comes; every trouble with it becomes one of our errors."""
+    async def _open_stream(
+        self, path: str, *, params: Mapping[str, str], group_id: str
+    ) -> AsyncIterator[httpx.Response]:
+        """Open a response whose body is read as it arrives."""
         accept = {"accept": "text/event-stream, application/json;q=0.9", "cache-control": "no-store"}
         try:
             async with self._http.stream("GET", path, params=dict(params), headers=accept) as response:
-                self._note(response)
+                self._note_simulator(response)
                 if response.status_code != 200:
-                    body = await self._beginning(response)
-                    raise error_of(response.status_code, response.headers, body, group_id=group_id)
+                    body = await self._read_excerpt(response)
+                    raise status_error(response.status_code, response.headers, body, group_id=group_id)
                 yield response
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"The stream from {self._client.host} was cut ({type(error).__name__}).", group_id=group_id
             ) from error
 
-    async def _check_kind(self, response: httpx.Response, *, group_id: str) -> None:
-        """Refuse a response that is no event stream."""
+    async def _require_event_stream(self, response: httpx.Response, *, group_id: str) -> None:
         kind = response.headers.get("content-type", "")
         if "event-stream" not in kind.lower():
-            body = dialects.excerpt(await self._beginning(response))
+            body = excerpt(await self._read_excerpt(response))
             raise ProtocolError(
                 f"Expected an event stream, got {kind or 'no content type'}: {body}.", group_id=group_id
             )
 
-    def _read(self, chunk: bytes, decoder: EventDecoder, *, group_id: str) -> Iterator[Event]:
+    def _read_events(self, chunk: bytes, decoder: EventDecoder, *, group_id: str) -> Iterator[Event]:
         """Yield the events that a chunk completes, each parsed only when it is wanted, so that few are in memory."""
-        hide, telltale, read_event = self._secret.hide, self._secret.telltale(chunk), dialects.read_event
+        redact, marker = self._redactor.redact, self._redactor.marker_byte(chunk)
         try:
             for data in decoder.feed(chunk):
-                yield read_event(hide(data) if telltale in data else data)
+                yield read_event(redact(data) if marker in data else data)
         except EventTooLargeError as error:
             raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
 
-    async def _ask(
+    # Requests
+
+    async def _request(
         self,
         method: str,
         path: str,
@@ -260,38 +292,38 @@ class Session:
         group_id: str | None = None,
         final: frozenset[int] = frozenset(),
     ) -> T:
-        """Send what may be repeated, until it is answered or hopeless, and read the answer."""
+        """Send a request that may be repeated, until it is answered or hopeless, and return what `read` makes of it."""
         backoff = Backoff()
-        failure: ServiceError = UnavailableError(f"{self._client.host} was not asked.", group_id=group_id)
-        status: int | None = None
-        torn = 0
-        for attempt in range(backoff.tries + 1):
+        attempt = torn = 0
+        while True:
             wait = backoff.wait(attempt)
+            status: int | None = None
             try:
-                status, answered, answer = await self._send(method, path, body=body, params=params, headers=headers)
+                status, received, answer = await self._send(method, path, body=body, params=params, headers=headers)
                 if 200 <= status < 300:
                     return read(answer)
             except httpx.HTTPError as error:
-                failure = unreachable(self._client.host, error)
-            except dialects.UnreadableError as error:
+                failure: ServiceError = connection_error(self._client.host, error)
+            except UnreadableError as error:
                 failure = ProtocolError(
-                    f"{self._client.host} is not the service, or not all of its answer came: {error}.",
+                    f"{self._client.host} is not the service, or its answer is incomplete: {error}.",
                     status=status,
                     group_id=group_id,
                 )
-                torn += isinstance(error, dialects.TornError)
+                torn += isinstance(error, TornError)
                 if not 0 < torn <= TORN_TRIES:
                     raise failure from error
             else:
-                failure = error_of(status, answered, answer, group_id=group_id)
-                if status not in TRY_AGAIN or status in final:
+                failure = status_error(status, received, answer, group_id=group_id)
+                if status not in RETRIED or status in final:
                     raise failure
-                advised = retry_after(answered)
+                advised = retry_after(received)
                 wait = wait if advised is None else advised
-            if attempt < backoff.tries:
-                logger.debug("%s %s: %s; again in %.1f s", method, path, failure, wait)
-                await self._clock.sleep(wait)
-        raise failure
+            if attempt == backoff.tries:
+                raise failure
+            logger.debug("%s %s: %s; again in %.1f s", method, path, failure, wait)
+            await self._clock.sleep(wait)
+            attempt += 1
 
     async def _send(
         self,
@@ -302,47 +334,133 @@ class Session:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, httpx.Headers, bytes]:
-        """Send one request and return its status, headers and bounded body."""
-        more = {"content-type": "application/json"} if body is not None else {}
+        """Send one request and return the status, headers and redacted body of its answer."""
+        content_type = {"content-type": "application/json"} if body is not None else {}
         async with self._http.stream(
-            method, path, content=body, params=dict(params or {}), headers={**more, **(headers or {})}
+            method, path, content=body, params=dict(params or {}), headers={**content_type, **(headers or {})}
         ) as response:
-            self._note(response)
-            return response.status_code, response.headers, await self._whole(response)
+            self._note_simulator(response)
+            try:
+                # httpx's timeouts are per read. A body that drips must come within a request's time as a whole.
+                async with asyncio.timeout(self._client.real_timeout):
+                    answer = await read_body(response)
+            except TimeoutError as error:
+                raise httpx.ReadTimeout("the answer did not come to its end") from error
+            return response.status_code, response.headers, self._redactor.redact(answer)
 
-    async def _whole(self, response: httpx.Response) -> bytes:
-        """Return a body that has to come within a request's time."""
-        try:
-            async with asyncio.timeout(self._client.real_timeout):
-                return self._secret.hide(await bounded_body(response))
-        except TimeoutError as error:
-            raise httpx.ReadTimeout("the answer came, but not its end") from error
-
-    async def _beginning(self, response: httpx.Response) -> bytes:
+    async def _read_excerpt(self, response: httpx.Response) -> bytes:
         """Return as much of a body as is worth a message."""
         parts: list[bytes] = []
         try:
             async with asyncio.timeout(self._client.real_timeout):
                 async for chunk in response.aiter_bytes():
                     parts.append(chunk)
-                    if sum(map(len, parts)) > EXCERPT_LIMIT:
-                        await response.aclose()  # before the iteration ends; what follows is not worth reading
+                    if sum(map(len, parts)) > MAX_EXCERPT:
+                        await response.aclose()  # or httpx would read on to the end of an endless body
                         break
         except (TimeoutError, httpx.HTTPError) as error:
             logger.debug("an error's text did not come whole (%s)", type(error).__name__)
-        return self._secret.hide(b"".join(parts))
+        return self._redactor.redact(b"".join(parts))
 
-    def _note(self, response: httpx.Response) -> None:
-        if SIMULATOR_HEADER in response.headers:
-            self.simulated = True
-
-    @staticmethod
-    def _beta(job: Job) -> dict[str, str]:
-        betas = ",".join(job.options.beta_headers)
-        return {"parallel-beta": betas} if betas else {}
+    def _note_simulator(self, response: httpx.Response) -> None:
+        self.simulated |= SIMULATOR_HEADER in response.headers
 
 
-def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Return a body's bytes as they come; what is not compressed needs no layer that would inflate or cut it anew."""
+class KeyRedactor:
+    """Takes the API key out of what a service sends: some servers and proxies repeat the headers of a request."""
+
+    REPLACEMENT: Final = b"[the API key]"
+    MIN_KEY: Final = 8  # a shorter one may well be a word of an answer
+
+    def __init__(self, api_key: str | None) -> None:
+        key = (api_key or "").encode()
+        self._key = key if len(key) >= self.MIN_KEY else b""
+        self._marker: int | None = None
+
+    def redact(self, data: bytes) -> bytes:
+        """Return data that may be quoted and stored."""
+        return data.replace(self._key, self.REPLACEMENT) if self._key else data
+
+    def marker_byte(self, sample: bytes) -> int:
+        """Return a byte of the key, the one that is rarest in a sample: data without it needs no redaction.
+
+        To look for one byte takes a tenth of the time that it takes to look for the key, and this is done for each
+        event.
+        """
+        if self._marker is None:
+            self._marker = min(self._key, key=sample.count, default=0)  # no JSON text has a zero byte
+        return self._marker
+
+
+async def read_body(response: httpx.Response) -> bytes:
+    """Return a whole body; raises ProtocolError for one without end."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise ProtocolError(f"An answer of more than {MAX_BODY:,} bytes.", status=response.status_code)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _iterate_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Return a body's chunks as they arrive; httpx's decoding layers cost time and are needed for compression only."""
     stream, is_compressed = response.stream, "content-encoding" in response.headers
     return aiter(stream) if isinstance(stream, httpx.AsyncByteStream) and not is_compressed else response.aiter_bytes()
+
+
+def _beta_headers(job: Job) -> dict[str, str]:
+    betas = ",".join(job.options.beta_headers)
+    return {"parallel-beta": betas} if betas else {}
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Return the seconds of a Retry-After, given as seconds or as a date; None without one that can be read."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError, OSError):  # the last two: a year out of the platform's range
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), 3600.0)
+
+
+def connection_error(host: str, error: httpx.HTTPError) -> UnavailableError:
+    """Return our error for a connection that failed; httpx's own text holds no header, and so no key."""
+    return UnavailableError(
+        f"{host} could not be reached ({type(error).__name__}: {str(error)[:200]}). Check the network and "
+        "PARALLEL_BASE_URL, then run the same call again."
+    )
+
+
+def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: str | None = None) -> ServiceError:
+    """Return our error for an answer's status, with the service's explanation."""
+    reason, ref_id = read_error(body)
+    facts: dict[str, Any] = {"status": status, "group_id": group_id, "ref_id": ref_id}
+    if status == 401:
+        return AuthenticationError(
+            f"The service rejects the API key (401): {reason}. Check {KEY_VARIABLE} or client=.", **facts
+        )
+    if status == 403:
+        return AuthenticationError(f"The account may not do this, or not use this processor (403): {reason}.", **facts)
+    if status == 402:
+        return CreditError(f"The account has too little credit (402): {reason}.", **facts)
+    if status == 404 and group_id:
+        return RejectedError(
+            f"The service does not know the group (404): {reason}. Does it belong to another account, another host or "
+            "another dialect (Client(api=...))? If it is gone for good, name another checkpoint to start over.",
+            **facts,
+        )
+    if status in (400, 404, 405, 409, 413, 422):
+        return RejectedError(f"The service refuses the request ({status}): {reason}.", **facts)
+    if status == 429:
+        return RateLimitError(f"The service's rate limit is reached (429): {reason}.", **facts)
+    if 300 <= status < 400:
+        target = urlsplit(headers.get("location", "")).netloc or "elsewhere"
+        return ProtocolError(f"The service redirects to {target} ({status}); redirects are not followed.", **facts)
+    return UnavailableError(f"The service failed ({status}): {reason}.", **facts)

@@ -9,15 +9,20 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import weakref
+from pathlib import Path
 
 import httpx
 import pytest
 
-from parallel_frames._runtime import run_from_anywhere
+from parallel_frames import _runtime
+from parallel_frames._runtime import iterate_in_background, run_from_anywhere
 
 CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("CALLER", default="nobody")
+# The folder of the module, which is imported as a file: the package's own imports would take seconds each time.
+FOLDER = str(Path(_runtime.__file__).parent)
 HERE = ["script", "thread"]  # callers in whose thread no loop runs
 NESTED = ["asyncio", "callback", "two deep", *(["uvloop"] if sys.platform != "win32" else [])]
 EVERYWHERE = [
@@ -321,24 +326,25 @@ def test_worker_takes_over_where_nest_asyncio_cannot_serve(tmp_path, body):
     (tmp_path / "nest_asyncio.py").write_text(body)
     script = """
 import asyncio, sys, threading
-sys.path.insert(0, sys.argv[1])
-from parallel_frames._runtime import run_from_anywhere
+sys.path[:0] = sys.argv[1:]
+from _runtime import run_from_anywhere
 async def where():
     return threading.current_thread().name
 async def user():
     print(run_from_anywhere(where))
 asyncio.run(user())
 """
-    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script, tmp_path, FOLDER], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("parallel_frames\n", "")
 
 
 def test_it_works_where_the_user_applied_nest_asyncio():
     """In a process that nest-asyncio has patched for good the call works all the same, twice and two deep."""
     script = """
-import asyncio, nest_asyncio
+import asyncio, sys, nest_asyncio
 nest_asyncio.apply()
-from parallel_frames._runtime import run_from_anywhere
+sys.path.insert(0, sys.argv[1])
+from _runtime import run_from_anywhere
 async def inner():
     await asyncio.sleep(0.001)
     return asyncio.current_task() is not None
@@ -349,7 +355,8 @@ async def user():
 print(run_from_anywhere(outer))
 asyncio.run(user())
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "ignore", "-c", script, FOLDER]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("True\nTrue True True\n", "")
 
 
@@ -358,3 +365,96 @@ def test_importing_it_does_not_import_nest_asyncio():
     script = "import sys, parallel_frames._runtime; print('nest_asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+# -- iterating over what a coroutine in another thread emits ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("caller", HERE + NESTED)
+def test_what_is_emitted_arrives_in_order_and_then_the_end(caller):
+    """Items arrive as they are emitted, from a coroutine in another thread that sees the caller's context."""
+
+    async def emit_numbers(emit):
+        for number in range(100):
+            emit((number, CALLER.get(), threading.get_ident()))
+            await asyncio.sleep(0)
+
+    def call():
+        CALLER.set("user")
+        with iterate_in_background(emit_numbers) as items:
+            return list(items)
+
+    items = contextvars.copy_context().run(call_from, caller, call)
+    assert [(number, caller) for number, caller, _ in items] == [(number, "user") for number in range(100)]
+    assert threading.get_ident() not in {thread for _, _, thread in items}
+
+
+def test_an_exception_comes_after_what_was_emitted():
+    """What came before it is handed out, and then the very exception is raised."""
+    error = ValueError("boom")
+    items = []
+
+    async def fail(emit):
+        emit(1)
+        raise error
+
+    def iterate():
+        with iterate_in_background(fail) as emitted:
+            items.extend(emitted)
+
+    with pytest.raises(ValueError, match="boom") as caught:
+        iterate()
+    assert (items, caught.value) == ([1], error)
+
+
+def test_leaving_the_block_early_cancels_the_coroutine_and_waits_for_its_cleanup():
+    """No thread outlives the block, whether it is left after an item, before the first one or by an exception."""
+    cleaned = []
+
+    async def emit_for_ever(emit):
+        try:
+            while True:
+                emit(len(cleaned))
+                await asyncio.sleep(0.001)
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(threading.current_thread())
+
+    with iterate_in_background(emit_for_ever) as items:
+        assert next(items) == 0
+    with iterate_in_background(emit_for_ever):
+        pass
+    with pytest.raises(KeyError), iterate_in_background(emit_for_ever):
+        raise KeyError
+    assert len(cleaned) == 3
+    for thread in cleaned:
+        thread.join(5)  # its cleanup is over; of the thread itself, a few instructions may be left
+        assert not thread.is_alive()
+
+
+def test_a_call_inside_the_background_coroutine_is_cancelled_with_it():
+    """Leaving the block does not wait for a call that blocks the coroutine's own loop."""
+
+    async def call_again(emit):
+        emit(1)
+        run_from_anywhere(lambda: asyncio.sleep(60))
+
+    started = time.monotonic()
+    with iterate_in_background(call_again) as items:
+        assert next(items) == 1
+        time.sleep(0.05)
+    assert time.monotonic() - started < 10
+
+
+def test_a_coroutine_that_cannot_be_made_is_an_exception_and_no_hang():
+    """What goes wrong before the coroutine runs is raised by the iterator."""
+
+    def make(_emit):
+        raise ZeroDivisionError
+
+    def iterate():
+        with iterate_in_background(make) as items:
+            return list(items)
+
+    with pytest.raises(ZeroDivisionError):
+        iterate()

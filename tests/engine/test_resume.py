@@ -336,7 +336,7 @@ def test_a_job_opens_a_new_group_when_one_is_full(tmp_path: Path, monkeypatch: p
     """Groups are filled to their limit and no further."""
     import parallel_frames._engine._submit as submit
 
-    monkeypatch.setattr(submit, "GROUP_LIMIT", 40)  # the constant, not behaviour: 50,000 real runs take too long
+    monkeypatch.setattr(submit, "MAX_RUNS_PER_GROUP", 40)  # the constant, not behaviour: 50,000 real runs take too long
     with Simulator(answer, latency=1, speed=SPEED) as sim:
         out = enrich(sim, frame(*range(100)), tmp_path)
         assert out["parallel_status"].eq("completed").all()

@@ -247,7 +247,7 @@ def test_resume_without_a_checkpoint_goes_on_with_every_group(engine, monkeypatc
     """Runs of earlier groups are known too, and are not bought again."""
     import parallel_frames._engine._submit as submit
 
-    monkeypatch.setattr(submit, "GROUP_LIMIT", 40)  # the constant, not behaviour: 50,000 real runs take too long
+    monkeypatch.setattr(submit, "MAX_RUNS_PER_GROUP", 40)  # the constant, not behaviour: 50,000 real runs take too long
     with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
         sim.add_faults(faults.status(401, on="add_runs", nth=3))
         with pytest.raises(AuthenticationError, match=r"pf\.last\(\)\.resume\(\)") as caught:

@@ -17,7 +17,7 @@ import atheris
 
 with atheris.instrument_imports(include=["parallel_frames._service"]):
     from parallel_frames._model import RunEvent, RunId
-    from parallel_frames._service import UnreadableError, read_event, read_listing, read_outcome, read_status
+    from parallel_frames._service._messages import UnreadableError, read_event, read_listing, read_outcome, read_status
     from parallel_frames._service._sse import EventDecoder, EventTooLargeError
 
 RUN = RunId("0" * 32, 0)

@@ -39,7 +39,7 @@ def test_equal_rows_anywhere_in_the_source_share_one_run(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Duplicates in other batches, files and windows are not paid again, and each row has its answer."""
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 40)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 40)
     monkeypatch.setattr("parallel_frames._files._batches.BATCH_ROWS", 64)
     monkeypatch.setattr("parallel_frames._files._gather.BUCKET_ROWS", 37)
     monkeypatch.setattr("parallel_frames._files._gather.BUFFER_BYTES", 2_000)
@@ -58,7 +58,7 @@ def test_groups_do_not_wait_for_each_others_answers(
     tmp_path: Path, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rate limit is used throughout: the last window is sent before the first one has an answer."""
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 50)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 50)
     write(tmp_path / "in.parquet", *range(250))
     with Simulator(files.answer, latency=400.0, max_per_minute=60, speed=120.0) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=120.0, max_per_minute=60)
@@ -77,7 +77,7 @@ def test_only_so_many_runs_wait_at_once(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`max_in_flight` holds across groups, and all is answered."""
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 20)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 20)
     enrich(write(tmp_path / "in.parquet", *range(130)), tmp_path / "out.parquet", max_in_flight=30)
     assert right(read(tmp_path / "out.parquet"))
     files.assert_paid_once(sim, runs=130)
@@ -112,7 +112,7 @@ def test_a_timeout_leaves_rows_pending_and_the_same_call_completes_them(
     tmp_path: Path, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was sent is pending, what was not is not_sent; nothing is paid again."""
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 50)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 50)
     source = write(tmp_path / "in.parquet", *range(200))
     with Simulator(files.answer, latency=200.0, max_per_minute=60, speed=100.0) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=60)
@@ -380,7 +380,7 @@ def test_both_dialects_are_spoken(tmp_path: Path, files: SimpleNamespace, dialec
     with Simulator(files.answer, latency=(1, 60), speed=100.0, dialect=dialect, max_per_minute=None) as sim:
         options: dict[str, Any] = {"client": _client(sim), "progress": False, "metadata": {"id": "company"}}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 50)
+            patch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 50)
             pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, timeout=20, **options)
             pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, overwrite=True, **options)
         assert right(read(tmp_path / "out.parquet"))

@@ -27,7 +27,7 @@ import sys
 import parallel_frames as pf
 from parallel_frames._engine import _submit
 
-_submit.GROUP_LIMIT = 300
+_submit.MAX_RUNS_PER_GROUP = 300
 source, target, url, api, rows_per_file = sys.argv[1:]
 client = pf.Client(api_key="key", base_url=url, api=api, max_per_minute=None)
 print("ready", flush=True)
@@ -152,7 +152,7 @@ def test_whatever_a_request_or_a_stream_suffers_it_pays_once(
     tmp_path: Path, source: Path, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     """With several windows at once, every distinct input has one run and every row its answer."""
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 300)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 300)
     with Simulator(files.answer, latency=(1, 30), speed=100.0, max_per_minute=None, faults=TROUBLE[trouble]) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=None)
         pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, client=client, progress=False)
@@ -163,7 +163,7 @@ def test_credit_that_runs_out_stops_the_call_and_more_credit_completes_it(
     tmp_path: Path, source: Path, files: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error says what is safe; no target is there until the call that completes it."""
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 200)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 200)
     with Simulator(files.answer, latency=(1, 30), speed=100.0, max_per_minute=None, credit=4.0) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=None)
         with pytest.raises(pf.errors.CreditError) as caught:

@@ -23,7 +23,7 @@ def checkpoint(
     sim.add_faults(faults.stick_runs())
     files.rows(*range(GROUPS)).to_parquet(tmp_path / "old.parquet")
     with monkeypatch.context() as patch:
-        patch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 1)
+        patch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 1)
         done = enrich(tmp_path / "old.parquet", None, wait=False, checkpoint=tmp_path / "many.ckpt")
     assert len(done.group_ids) == GROUPS
     sim.clear_faults()
@@ -62,7 +62,7 @@ def test_each_of_forty_groups_is_heard_in_its_turn(
     """The first groups are stuck and hold what may be held: those behind them get their answers all the same."""
     sim.add_faults(faults.stick_runs(inputs=lambda sent: int(sent["company"].split()[1]) < GROUPS // 2))
     files.rows(*range(GROUPS)).to_parquet(tmp_path / "in.parquet")
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 1)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 1)
     done = enrich(tmp_path / "in.parquet", tmp_path / "out.parquet", timeout=1500)
     assert done.counts == {"completed": GROUPS // 2, "pending": GROUPS // 2}
     out = pd.read_parquet(tmp_path / "out.parquet")

@@ -39,7 +39,7 @@ def test_a_plan_of_a_refresh_that_broke_off_counts_what_is_left_of_it(
     files.rows(*range(3)).to_parquet(source)
     enrich(source, target)
     sim.add_faults(faults.status(401, on="add_runs", nth=2))
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 2)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 2)
     with pytest.raises(pf.errors.AuthenticationError):
         enrich(source, target, overwrite=True, refresh=True)
     assert sim.counts.runs == 5

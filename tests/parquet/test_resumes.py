@@ -134,7 +134,7 @@ def test_a_restored_checkpoint_finds_runs_by_their_input_alone(
     tmp_path: Path, enrich: Enrich, files: SimpleNamespace, dedupe: bool, ids: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that echoes no metadata, and an older copy of the checkpoint: what was sent since is not paid again."""
-    monkeypatch.setattr("parallel_frames._engine._submit.GROUP_LIMIT", 50)
+    monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 50)
     source = tmp_path / "in.parquet"
     pq.write_table(pa.table({"company": [f"company {n % 90}" for n in range(120)]}), source, row_group_size=50)
     runs = 90 if dedupe else 120

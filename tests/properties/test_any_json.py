@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_frames._model import GroupStatus, OtherEvent, RunEvent, RunId
-from parallel_frames._service import (
-    DIALECTS,
+from parallel_frames._service import DIALECTS, read_outcome
+from parallel_frames._service._messages import (
     UnreadableError,
     read_event,
     read_group_id,
     read_listing,
-    read_outcome,
     read_run_ids,
     read_status,
 )

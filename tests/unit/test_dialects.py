@@ -9,24 +9,19 @@ import orjson
 import pytest
 
 from parallel_frames._model import GroupStatus, Job, Options, OtherEvent, OutgoingRun, RunEvent, RunId
-from parallel_frames._service import (
-    DIALECTS,
-    PUBLISHED,
-    PUBLISHED_V1BETA,
-    SEED,
+from parallel_frames._service import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, possible_inputs, read_outcome
+from parallel_frames._service._dialects import seed_spec
+from parallel_frames._service._messages import (
     TornError,
     UnreadableError,
     excerpt,
-    possible_inputs,
     read_event,
     read_group_id,
     read_json,
     read_listing,
-    read_outcome,
     read_run,
     read_run_ids,
     read_status,
-    seed_spec,
 )
 
 SCHEMA = {

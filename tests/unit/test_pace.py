@@ -64,7 +64,7 @@ class Sender:
         """Wait once, or send one batch."""
         granted, wait = self.pacer.take(min(BATCH, self.rows), now=self.now)
         if not granted:
-            assert wait > 0, "neither granted nor told to wait"
+            assert wait > 0, "neither a grant nor a wait"
             self.now += wait
             return
         there, back = self._rng.uniform(*self.latency) / 2, self._rng.uniform(*self.latency) / 2
@@ -308,10 +308,10 @@ def test_the_clock_runs_as_fast_as_the_environment_says(monkeypatch):
 
 
 @pytest.mark.parametrize("speed", ["fast", "0", "-1", "nan", "inf"])
-def test_a_clock_speed_that_is_none_is_said(monkeypatch, speed):
-    """A value that is no speed names the variable and itself."""
+def test_a_clock_speed_that_is_not_a_number_above_zero_is_refused(monkeypatch, speed):
+    """The message names the variable and its value."""
     monkeypatch.setenv("PARALLEL_FRAMES_CLOCK_SPEED", speed)
-    with pytest.raises(ConfigurationError, match=f"PARALLEL_FRAMES_CLOCK_SPEED='{speed}' is not the speed of a clock"):
+    with pytest.raises(ConfigurationError, match=f"PARALLEL_FRAMES_CLOCK_SPEED='{speed}' must be a number above 0"):
         Clock.from_environment()
 
 

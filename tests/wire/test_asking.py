@@ -95,7 +95,7 @@ async def test_other_refusals_are_final(wire, status, kind):
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [
-        (503, UnavailableError, "The service is in trouble (503): simply no"),
+        (503, UnavailableError, "The service failed (503): simply no"),
         (429, RateLimitError, "The service's rate limit is reached (429): simply no"),
     ],
 )
@@ -143,7 +143,7 @@ async def test_a_garbled_retry_after_is_no_reason_to_wait_for_ever(wire):
 async def test_an_answer_that_stays_torn_is_final_after_three_tries(wire, body):
     """It is not worth nine."""
     async with wire.session(wire.reply(200, body)) as (session, server):
-        with pytest.raises(ProtocolError, match=r"is not the service, or not all of its answer came: expected JSON"):
+        with pytest.raises(ProtocolError, match=r"is not the service, or its answer is incomplete: expected JSON"):
             await session.group_status("tgrp_1")
         assert len(server.seen) == 3
 

@@ -125,7 +125,7 @@ def test_an_address_that_cannot_be_used_is_refused(url):
 )
 def test_an_address_that_may_be_the_key_is_not_shown(url):
     """A key in the wrong argument, or as a user name, is refused without repeating it."""
-    with pytest.raises(ConfigurationError, match=r"base_url (holds a user name|has no https://)") as caught:
+    with pytest.raises(ConfigurationError, match=r"base_url (contains a user name|has no https://)") as caught:
         pf.Client(api_key="https://api.parallel.ai", base_url=url)
     assert "0123456789" not in "".join(traceback.format_exception(caught.value))
 
@@ -147,14 +147,14 @@ def test_the_key_does_not_travel_unencrypted():
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("api", "v1", "api='v1' is none of 'auto', 'published', 'published-v1beta', 'seed'"),
-        ("max_per_minute", 0, "max_per_minute=0 would never send anything"),
-        ("settle_time", -1.0, "settle_time=-1.0 is not a number of seconds"),
-        ("settle_time", float("nan"), "settle_time=nan is not a number of seconds"),
-        ("request_timeout", 0, "request_timeout=0 would never let an answer come"),
-        ("request_timeout", float("nan"), "request_timeout=nan would never"),
-        ("clock_speed", 0.0, "clock_speed=0.0 is not the speed of a clock"),
-        ("clock_speed", -5.0, "clock_speed=-5.0 is not the speed of a clock"),
+        ("api", "v1", "api='v1' must be one of 'auto', 'published', 'published-v1beta', 'seed'"),
+        ("max_per_minute", 0, "max_per_minute=0 must be at least 1, or None for no limit"),
+        ("settle_time", -1.0, "settle_time=-1.0 must be a number of seconds, 0 or more"),
+        ("settle_time", float("nan"), "settle_time=nan must be a number of seconds, 0 or more"),
+        ("request_timeout", 0, "request_timeout=0 must be a number of seconds above 0"),
+        ("request_timeout", float("nan"), "request_timeout=nan must be a number of seconds above 0"),
+        ("clock_speed", 0.0, "clock_speed=0.0 must be a number above 0"),
+        ("clock_speed", -5.0, "clock_speed=-5.0 must be a number above 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(option, value, words):

@@ -1,0 +1,333 @@
+"""Bytes of the service -> our values: groups, run ids, counts, runs, events, outcomes, errors.
+
+Pure functions. This module knows the JSON of every dialect, and nothing of HTTP, of when a request was made, or of what
+to do about an answer. It reads leniently, because an answer that is paid for must not be lost to half a character or
+to a field in another place. It reads strictly where an answer is used as proof (`read_run_ids`, `read_listing`): there,
+anything unexpected raises `UnreadableError` or reads as nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from parallel_frames._model import TERMINAL, GroupStatus, OtherEvent, Outcome, RunEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from parallel_frames._model import Event, Json, RunId
+    from parallel_frames._service._dialects import Dialect
+
+# `action_required` is not active for the service. For us it is: the run may still end otherwise.
+ACTIVE: Final = frozenset({"queued", "running", "cancelling", "action_required"})
+STATUSES: Final = TERMINAL | ACTIVE
+
+
+class UnreadableError(ValueError):
+    """The body is not what this service answers."""
+
+
+class TornError(UnreadableError):
+    """The body is JSON that breaks off, or empty: another try may bring all of it."""
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def read_json(body: bytes) -> Json:
+    """Parse a body; raise TornError where it breaks off, UnreadableError where it is not JSON."""
+    try:
+        return _load(body)
+    except ValueError as error:
+        start = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        kind = TornError if start in (b"{", b"[", b"") else UnreadableError
+        raise kind(f"expected JSON, got {excerpt(body)}") from error
+
+
+def excerpt(body: bytes, limit: int = 200) -> str:
+    """Return the beginning of a body on one line, for a message."""
+    text = " ".join(body[: 4 * limit].decode("utf-8", "replace").split())
+    return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+def _load(text: bytes | str) -> Json:
+    """Parse JSON, forgiving lone surrogates, NaN, control characters and bytes that are not UTF-8."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        text = text if isinstance(text, str) else text.decode("utf-8-sig", "replace")
+        try:
+            value = json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_finite_or_none)
+            # Once more through orjson, so that what is stored later can be encoded: UTF-16 turns pairs of surrogates
+            # into characters, and replaces lone ones.
+            repaired = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        return orjson.loads(repaired.decode("utf-16", "replace"))
+
+
+def _finite_or_none(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _dump(value: Json) -> str:
+    """Return JSON text; raises ValueError for what is nested too deeply to encode."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # orjson stops some 250 levels deep, the standard library at the recursion limit
+        try:
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+def _string_or_none(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+# -- groups ----------------------------------------------------------------------------------------------------------
+
+
+def read_group_id(body: bytes, *, dialect: Dialect) -> str:
+    """Return the id of the group that was created."""
+    group = read_json(body)
+    group_id = group.get("taskgroup_id") if isinstance(group, dict) else None
+    if not isinstance(group_id, str) or not group_id:
+        raise UnreadableError(f"expected a taskgroup_id, got {excerpt(body)}")
+    # Under /v1beta the seed dialect may accept the published body and ignore it. Its answer has no status, and its
+    # runs would have no schema.
+    if dialect.name == "published-v1beta" and not isinstance(group.get("status"), dict):
+        raise UnreadableError("a group without a status: this is not the published dialect")
+    return group_id
+
+
+def read_run_ids(body: bytes) -> list[str]:
+    """Return the run ids in the answer to a batch; empty unless all of them are there and distinct."""
+    answer = read_json(body)
+    if not isinstance(answer, dict):
+        raise UnreadableError(f"expected an object, got {excerpt(body)}")
+    ids = answer.get("run_ids")
+    if ids is None and isinstance(answer.get("runs"), list):
+        ids = [run.get("run_id") if isinstance(run, dict) else run for run in answer["runs"]]
+    if not isinstance(ids, list):
+        return []
+    valid = {run_id for run_id in ids if isinstance(run_id, str) and run_id}
+    return ids if len(valid) == len(ids) else []
+
+
+def read_status(group_id: str, body: bytes) -> GroupStatus:
+    """Return a group's counts, wherever in the body they are."""
+    group = read_json(body)
+    if not isinstance(group, dict):
+        raise UnreadableError(f"expected a group, got {excerpt(body)}")
+    status = group["status"] if isinstance(group.get("status"), dict) else group
+    found = _find_counts(status) or _find_counts(group)
+    total = next((n for n in (status.get("num_task_runs"), group.get("num_task_runs")) if type(n) is int), None)
+    if found is None and total is None:
+        raise UnreadableError(f"expected counts of runs, got {excerpt(body)}")
+    counts = found or {}
+    is_active, metadata = status.get("is_active"), group.get("metadata")
+    return GroupStatus(
+        group_id=group_id,
+        runs=sum(counts.values()) if total is None else total,
+        counts=counts,
+        is_active=is_active if isinstance(is_active, bool) else any(counts.get(name) for name in ACTIVE),
+        metadata=metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def _find_counts(body: Mapping[str, Json], *, depth: int = 2) -> dict[str, int] | None:
+    """Return the numbers of runs by status that an object is or contains; None without any."""
+    for name in ("task_run_status_counts", "counts"):
+        if isinstance(counts := body.get(name), dict):
+            return _read_counts(counts)
+    if found := _read_counts(body):
+        return found
+    if depth:
+        for name, value in body.items():
+            # The user's own metadata may have a key named like a status.
+            if isinstance(value, dict) and name != "metadata" and (nested := _find_counts(value, depth=depth - 1)):
+                return nested
+    return None
+
+
+def _read_counts(counts: Mapping[str, Json]) -> dict[str, int]:
+    """Return the entries whose name is a status and whose value is a number."""
+    found: dict[str, int] = {}
+    for name, n in counts.items():
+        status = "queued" if name == "pending" else name
+        if status in STATUSES and type(n) is int:
+            found[status] = found.get(status, 0) + n
+    return found
+
+
+# -- runs ------------------------------------------------------------------------------------------------------------
+
+
+def read_event(data: bytes) -> Event:
+    """Return one event of a stream; what cannot be read is an `OtherEvent` of type ``malformed``."""
+    try:
+        event = _load(data)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        return OtherEvent("malformed", None, excerpt(data))
+    kind = event.get("type")
+    if kind in ("task_run.state", None):
+        run = read_run(event)
+        if run is not None:
+            return run
+        kind = "malformed"
+    return OtherEvent(
+        kind if isinstance(kind, str) else "malformed",
+        _string_or_none(event.get("event_id")),
+        _event_message(event, data),
+    )
+
+
+def _event_message(event: Mapping[str, Json], data: bytes) -> str | None:
+    """Return the message of an error event, with the service's reference."""
+    error = event.get("error") or event.get("message")
+    if error is None:
+        return None
+    if isinstance(error, dict):
+        ref_id = _string_or_none(error.get("ref_id"))
+        error = f"{error.get('message')} [reference {ref_id}]" if ref_id else error.get("message")
+    return error[:500] if isinstance(error, str) else excerpt(data)
+
+
+def read_run(event: Mapping[str, Json]) -> RunEvent | None:
+    """Return the run of an event, a listing entry or a result; None without one."""
+    run = event.get("run")
+    if not isinstance(run, dict):
+        run = event  # the seed's events are the run
+    run_id = run.get("run_id")
+    status = run.get("status")
+    if not isinstance(run_id, str) or not isinstance(status, str):
+        return None
+    sent = event.get("input")
+    output = event.get("output")
+    metadata = run.get("metadata")
+    if not metadata and isinstance(sent, dict) and "input" in sent:  # the whole run as we sent it, echoed
+        metadata = sent.get("metadata")
+    return RunEvent(
+        run_id,
+        "queued" if status == "pending" else status,
+        _string_or_none(event.get("event_id")),
+        metadata if isinstance(metadata, dict) else None,
+        sent,
+        output if isinstance(output, dict) else None,
+        run.get("error"),
+        run.get("warnings"),
+        _string_or_none(run.get("created_at")),
+        _string_or_none(run.get("modified_at")),
+    )
+
+
+def possible_inputs(event: RunEvent) -> list[Json]:
+    """Return what may have been sent: a service may echo the bare input, or the whole run around it."""
+    sent = event.input
+    if isinstance(sent, dict) and "input" in sent:  # ambiguous where the user has a column named "input"
+        return [sent, sent["input"]]
+    return [] if sent is None else [sent]
+
+
+def read_listing(body: bytes) -> Iterator[RunEvent]:
+    """Yield the runs of a listing that came as one JSON document."""
+    runs = read_json(body)
+    if isinstance(runs, dict):
+        runs = next((runs[name] for name in ("runs", "data", "results") if isinstance(runs.get(name), list)), None)
+    if not isinstance(runs, list):
+        raise UnreadableError(f"expected a list of runs, got {excerpt(body)}")
+    for entry in runs:
+        run = read_run(entry) if isinstance(entry, dict) else None
+        if run is None:
+            raise UnreadableError(f"expected a run, got {type(entry).__name__} in {excerpt(body)}")
+        yield run
+
+
+def read_outcome(event: RunEvent, run: RunId, *, group_id: str) -> Outcome | None:
+    """Return the outcome that an event proves; None while it is pending, or completed but without its output."""
+    status = event.status
+    if status not in TERMINAL:
+        return None
+    content = kind = basis = details = None
+    if status == "completed":
+        output = event.output
+        if output is None or "content" not in output:
+            return None
+        kind = output.get("type")
+        kind = kind if isinstance(kind, str) else "json" if isinstance(output["content"], dict) else "text"
+        try:
+            content = _dump(_parse_content(output["content"], kind=kind))
+        except ValueError:
+            return None
+        basis = _text_or_none(output.get("basis"))
+        rest = {k: v for k, v in output.items() if k not in ("type", "content", "basis") and v is not None}
+        details = _text_or_none(rest)
+    return Outcome(
+        key=run.key,
+        attempt=run.attempt,
+        run_id=event.run_id,
+        group_id=group_id,
+        status=status,
+        output=content,
+        output_type=kind,
+        basis=basis,
+        error=_text_or_none(event.error),
+        warnings=_text_or_none(event.warnings),
+        details=details,
+        created_at=event.created_at,
+        modified_at=event.modified_at,
+    )
+
+
+def _parse_content(content: Json, *, kind: str) -> Json:
+    """Return an answer's content; older deployments send a JSON answer as a string of JSON."""
+    if kind == "json" and isinstance(content, str):
+        try:
+            parsed = _load(content)
+        except ValueError:
+            return content
+        return parsed if isinstance(parsed, dict) else content
+    return content
+
+
+def _text_or_none(value: Json) -> str | None:
+    """Return JSON text; None for what is empty or cannot be encoded."""
+    try:
+        return _dump(value) if value else None
+    except ValueError:
+        return None
+
+
+# -- errors ----------------------------------------------------------------------------------------------------------
+
+
+def read_error(body: bytes) -> tuple[str, str | None]:
+    """Return the message of an error's body and the service's reference; of HTML and the like an excerpt."""
+    try:
+        answer = read_json(body)
+    except UnreadableError:
+        return (excerpt(body) if body else "no explanation"), None
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(error, dict):
+        message, ref_id = error.get("message"), error.get("ref_id")
+        text = message[:500].rstrip(".") if isinstance(message, str) and message else "no explanation"
+        return text, ref_id if isinstance(ref_id, str) and ref_id else None
+    if isinstance(answer, dict) and isinstance(answer.get("detail"), list):
+        problems = [_read_problem(entry) for entry in answer["detail"][:5] if isinstance(entry, dict)]
+        return "; ".join(problems)[:1000] or "no explanation", None
+    return excerpt(body), None
+
+
+def _read_problem(entry: Mapping[str, Json]) -> str:
+    """Return one entry of a 422's ``detail`` as "where: what"."""
+    location, message = entry.get("loc"), entry.get("msg")
+    steps = [str(step) for step in location if isinstance(step, str | int)] if isinstance(location, list) else []
+    return f"{'.'.join(steps)}: {message if isinstance(message, str) else 'refused'}"

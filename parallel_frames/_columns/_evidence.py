@@ -180,7 +180,7 @@ def combine_entries(entries: Sequence[Entry], name: str) -> tuple[Confidence | N
     if len(entries) == 1 and entries[0]["field"] == name:  # by far the most frequent case
         return entries[0]["confidence"], entries[0]["reasoning"]
     own = [entry for entry in entries if entry["field"] == name]
-    confidence = next((entry["confidence"] for entry in own if entry["confidence"]), None)
+    confidence: Confidence | None = next((entry["confidence"] for entry in own if entry["confidence"]), None)
     reasoning = next((entry["reasoning"] for entry in own if entry["reasoning"]), None)
     levels: list[Confidence] = [level for entry in entries if (level := entry["confidence"])]
     lines = [f"{entry['field']}: {entry['reasoning']}" for entry in entries if entry["reasoning"]]

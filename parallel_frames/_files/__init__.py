@@ -182,14 +182,13 @@ def enrich_parquet(
     runner.destination = choose_destination(rows.prepared.call.client)
     if address is not None:
         probe(address)
-    job = _FileJob(runner, rows.file, address if wait else None, overwrite=overwrite, rows_per_file=rows_per_file)
-    enrichment = Enrichment(runner, deliver=job.deliver)
-    with disk_full_as_target_error(job.safe):
+    enrichment = FileEnrichment(runner, rows.file, address, overwrite=overwrite, rows_per_file=rows_per_file)
+    with disk_full_as_target_error(enrichment.safe):
         if wait:
             done: EnrichedParquet = run_from_anywhere(enrichment._run)
             return done
         run_from_anywhere(enrichment._send)
-        return job.result({}, manifest=None)
+        return enrichment.summary({}, manifest=None)
 
 
 def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[JobRunner, FileSource]:
@@ -206,21 +205,37 @@ def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any
     return JobRunner(rows), rows
 
 
-@dataclass(slots=True)
-class _FileJob:
-    """Where the answers of a file's job go."""
+class FileEnrichment(Enrichment):
+    """The handle of a file's enrichment: its result is a target that is written, and what `enrich_parquet` returns."""
 
-    runner: JobRunner
-    file: PreparedFile
-    target: Address | None
-    overwrite: bool
-    rows_per_file: int
+    def __init__(
+        self, runner: JobRunner, file: PreparedFile, target: Address | None, *, overwrite: bool, rows_per_file: int
+    ) -> None:
+        super().__init__(runner)
+        self._file = file
+        self._target = target
+        self._overwrite = overwrite
+        self._rows_per_file = rows_per_file
+        self._delivered: EnrichedParquet | None = None
 
-    def deliver(self, results: Results) -> EnrichedParquet:
+    async def _finish(self) -> EnrichedParquet:
+        if self._delivered is not None and self._runner.is_finished:
+            return self._delivered
+        done: EnrichedParquet = await super()._finish()
+        return done
+
+    def _again(self) -> FileEnrichment:
+        # The target of the call before is this call's own.
+        overwrite = self._overwrite or self._delivered is not None
+        return FileEnrichment(
+            self._runner.again(), self._file, self._target, overwrite=overwrite, rows_per_file=self._rows_per_file
+        )
+
+    def _deliver(self, results: Results) -> EnrichedParquet:
         """Write the target and its manifest, and return what was written, or raise where failures are to raise."""
-        if self.target is None:
-            return self.result({}, manifest=None)
-        runner, file, prepared = self.runner, self.file, self.file.prepared
+        if self._target is None:
+            return self.summary({}, manifest=None)
+        runner, file, prepared = self._runner, self._file, self._file.prepared
         counts: Counter[str] = Counter()
         attrs: dict[Any, Any] = write_attrs(
             prepared.frame.copy(), prepared.frame, layout=prepared.layout, facts=runner.facts({}), made=file.added
@@ -230,7 +245,7 @@ class _FileJob:
         rows = FileSource(file)
         with (
             rows.answers_in_order(results, prepared.layout) as answers,
-            whole_target(self.target, schema, rows_per_file=self.rows_per_file, overwrite=self.overwrite) as writer,
+            whole_target(self._target, schema, rows_per_file=self._rows_per_file, overwrite=self._overwrite) as writer,
         ):
             tables = rows.tables(results.index, answers, layout=prepared.layout, types=file.added)
             for _, table, statuses, _ in tables:
@@ -238,42 +253,43 @@ class _FileJob:
                 writer.write(pa.table(columns, schema=schema))
                 counts.update(statuses)
             manifest = make_manifest(
-                file, results.index, counts=counts, checkpoint=self.checkpoint, simulated=runner.simulated
+                file, results.index, counts=counts, checkpoint=self._folder, simulated=runner.simulated
             )
             writer.manifest = text_of(manifest)
         if problems := failures(counts, on_error=prepared.call.on_error):
             raise EnrichmentError(
-                f"{problems} of {results.index.rows} rows; everything is stored, and {self.target.shown} is written. "
+                f"{problems} of {results.index.rows} rows; everything is stored, and {self._target.shown} is written. "
                 "Run the same call again to try failed rows again."
             )
-        return self.result(counts, manifest=f"{self.target.shown.rstrip('/')}{MANIFEST}")
+        self._delivered = self.summary(counts, manifest=f"{self._target.shown.rstrip('/')}{MANIFEST}")
+        return self._delivered
 
-    def result(self, counts: Mapping[str, int], *, manifest: str | None) -> EnrichedParquet:
+    def summary(self, counts: Mapping[str, int], *, manifest: str | None) -> EnrichedParquet:
         """Return what was written."""
-        status = self.runner.status()
-        cost = self.file.prepared.price.of(status.sent)
+        status = self._runner.status()
+        cost = self._file.prepared.price.of(status.sent)
         return EnrichedParquet(
-            target=None if manifest is None or self.target is None else self.target.shown,
+            target=None if manifest is None or self._target is None else self._target.shown,
             rows=status.rows,
             counts=dict(counts),
             cost=None if cost is None else float(cost),
-            group_ids=self.runner.group_ids,
-            checkpoint=self.checkpoint,
+            group_ids=self._runner.group_ids,
+            checkpoint=self._folder,
             manifest=manifest,
-            simulated=self.runner.simulated,
+            simulated=self._runner.simulated,
         )
 
     @property
-    def checkpoint(self) -> str:
+    def _folder(self) -> str:
         """The job's folder, whether or not it was opened."""
-        destination = self.runner.destination or choose_destination(self.file.prepared.call.client)
-        return self.runner.checkpoint or str(job_folder(self.file.prepared, destination, runs=0))
+        destination = self._runner.destination or choose_destination(self._file.prepared.call.client)
+        return self._runner.checkpoint or str(job_folder(self._file.prepared, destination, runs=0))
 
     def safe(self) -> str:
         """Return what is safe where the index, which knows more, can no longer be asked."""
-        if self.runner.checkpoint is None:
+        if self._runner.checkpoint is None:
             return "Nothing was sent."
-        return f"Every answer that came is safe in {self.runner.checkpoint}."
+        return f"Every answer that came is safe in {self._runner.checkpoint}."
 
 
 def plan_parquet(

@@ -23,7 +23,7 @@ from parallel_frames._runtime import iterate_in_background
 from parallel_frames.errors import CheckpointError, ConfigurationError, EnrichmentError, InputError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from parallel_frames._columns import Layout
@@ -63,9 +63,8 @@ class Enrichment:
     [(0, 1949), (1, 1989)]
     """
 
-    def __init__(self, runner: JobRunner, *, deliver: Callable[[Results], Any] | None = None) -> None:
+    def __init__(self, runner: JobRunner) -> None:
         self._runner = runner
-        self._deliver = deliver or self._deliver_frame
 
     def __repr__(self) -> str:
         where = f" · checkpoint {self.checkpoint}" if self.checkpoint else ""
@@ -230,7 +229,7 @@ class Enrichment:
         return result
 
     async def _finish(self) -> Any:
-        if self._runner.is_finished and self._deliver == self._deliver_frame:  # no need of the checkpoint's lock
+        if self._runner.is_finished:  # no need of the checkpoint's lock
             return self._deliver(self._runner.results())
         return await self._runner.run(deliver=self._deliver)
 
@@ -274,11 +273,7 @@ class Enrichment:
 
     def _again(self) -> Enrichment:
         """Return a handle of the same call, made again."""
-        runner = JobRunner(self._runner.source)
-        runner.memory, runner.destination = self._runner.memory, self._runner.destination
-        runner.refreshing = self._runner.refreshing
-        is_frame = self._deliver == self._deliver_frame
-        return Enrichment(runner, deliver=None if is_frame else self._deliver)
+        return Enrichment(self._runner.again())
 
     # For the functions of this package
 
@@ -314,7 +309,7 @@ class Enrichment:
         global _last  # noqa: PLW0603 - one per process, by design
         _last = self
 
-    def _deliver_frame(self, results: Results) -> pd.DataFrame:
+    def _deliver(self, results: Results) -> Any:
         """Return the enriched frame, or raise it where failures are to raise."""
         (piece,) = self._runner.source.pieces(results, self._runner.prepared.layout)
         frame = self._with_attrs(piece.frame, piece.counts)

@@ -157,6 +157,12 @@ class JobRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_scanned = False
 
+    def again(self) -> JobRunner:
+        """Return a runner of the same call, made again: what failed is asked again, and a store in memory is kept."""
+        runner = JobRunner(self.source)
+        runner.memory, runner.destination, runner.refreshing = self.memory, self.destination, self.refreshing
+        return runner
+
     @property
     def prepared(self) -> PreparedCall:
         """The call."""

@@ -153,7 +153,7 @@ class FrameSource:
         ]
         for label, column in zip(provenance_labels(self.prepared.call.prefix), made, strict=True):
             # A row that has no answer keeps what it had.
-            frame[label] = column.fillna(frame[label]) if label in frame.columns else column
+            frame[label] = column.fillna(frame[label].astype(column.dtype)) if label in frame.columns else column
         return frame
 
 

@@ -116,8 +116,8 @@ def read_run_ids(body: bytes) -> list[str]:
         ids = [run.get("run_id") if isinstance(run, dict) else run for run in answer["runs"]]
     if not isinstance(ids, list):
         return []
-    valid = {run_id for run_id in ids if isinstance(run_id, str) and run_id}
-    return ids if len(valid) == len(ids) else []
+    valid = [run_id for run_id in ids if isinstance(run_id, str) and run_id]
+    return valid if len(set(valid)) == len(ids) else []
 
 
 def read_status(group_id: str, body: bytes) -> GroupStatus:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -154,6 +155,7 @@ class Index:
     def __init__(self) -> None:
         # The empty name is a private database that lives in the cache and, where that is full, in a temporary file.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._close = weakref.finalize(self, self._db.close)  # a handle keeps its index for as long as it lives
         for setting in ("journal_mode=off", "synchronous=off", f"cache_size=-{CACHE_KIB}", "temp_store=file"):
             self._db.execute(f"pragma {setting}")
         self._db.executescript(TABLES)
@@ -168,7 +170,7 @@ class Index:
     def close(self) -> None:
         """Let go of the database."""
         with self._lock:
-            self._db.close()
+            self._close()
 
     def configure(self, *, retry_failed: bool = True, stale_before: str = NEVER, limit: int | None = None) -> None:
         """Set what `plan` goes by: the options of `next_step`, and how many distinct inputs are looked at."""

@@ -126,17 +126,17 @@ class Options:
     def identity(self) -> dict[str, Json]:
         """Return what changes the answer, without any secret."""
         names = ("source_policy", "advanced_settings", "previous_interaction_id")
-        told = {name: value for name in names if (value := getattr(self, name)) is not None}
+        identity = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.mcp_servers:
-            told["mcp_servers"] = [
+            identity["mcp_servers"] = [
                 {name: value for name, value in server.items() if name != "headers"} for server in self.mcp_servers
             ]
-        return told
+        return identity
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What, beside the input, decides an answer; its hash is part of every key.
+    """What, besides the input, decides an answer; its hash is part of every key.
 
     Attributes
     ----------
@@ -194,14 +194,14 @@ class Plan:
 
     def metadata_of(self, entry: int, attempt: int) -> dict[str, Json]:
         """Return what a run says of itself: whose it is, and what the user adds."""
-        told: dict[str, Json] = {
+        metadata: dict[str, Json] = {
             "row": str(self.positions[entry]),
             "key": self.keys[entry],
             "attempt": str(attempt),
         }
         if (label := self.labels[entry]) is not None:
-            told["index"] = label
-        return told if self.metadata is None else {**self.metadata[entry], **told}
+            metadata["index"] = label
+        return metadata if self.metadata is None else {**self.metadata[entry], **metadata}
 
     @property
     def rows(self) -> int:
@@ -223,8 +223,8 @@ class Plan:
 class Receipt:
     """A run the service acknowledged: it is paid for, and it is ours.
 
-    Not frozen, as outcomes and outgoing runs are not, because making a frozen one takes three times as long; nobody
-    changes one.
+    Not frozen, as outcomes and outgoing runs are not, because making a frozen one takes three times as long; they are
+    never changed.
     """
 
     key: str
@@ -299,7 +299,7 @@ class GroupStatus:
 
 @dataclass(slots=True)
 class RunEvent:
-    """One run as the service tells of it: in an event, in a listing, or as a single result; nobody changes one."""
+    """One run as the service describes it: in an event, in a listing, or as a single result; it is never changed."""
 
     run_id: str
     status: str

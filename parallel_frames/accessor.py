@@ -49,7 +49,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     """Ask the web about every row and return the frame with the answers as typed columns.
 
     Rows become runs of Parallel's Task Group API; equal rows share one run. What was paid for is kept in a
-    checkpoint, so the same call again goes on where it stopped and pays for nothing twice.
+    checkpoint, so the same call again resumes where it stopped and pays for nothing twice.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     on_mismatch : {"error", "new"}, default "error"
         What to do when the named checkpoint holds other jobs only, or hardly any of these rows.
     refresh : bool, default False
-        Ask every row again, although there are answers. A refresh that was killed goes on where it stopped. Without a
+        Ask every row again, although there are answers. A refresh that was killed resumes where it stopped. Without a
         checkpoint nothing is remembered, and every call asks every row.
     older_than : str, float or timedelta, optional
         Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds. An answer whose repetition
@@ -88,7 +88,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         Let equal rows share one run.
     basis : {"none", "columns", "struct"}, default "none"
         The evidence behind each answer. ``"columns"`` adds ``<field>_confidence`` (ordered category, low < medium <
-        high), ``<field>_reasoning`` and ``<field>_citations`` (lists of dicts) beside each field; ``"struct"`` adds
+        high), ``<field>_reasoning`` and ``<field>_citations`` (lists of dicts) next to each field; ``"struct"`` adds
         one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in any case.
     provenance : bool, default False
         Add ``<prefix>parallel_run_id``, ``<prefix>parallel_group_id`` and ``<prefix>parallel_answered_at``.
@@ -108,11 +108,11 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         US dollars that the runs of these rows may cost, those of earlier calls included. More is refused before
         anything is sent, and so is a processor whose price is not known. Default: no limit.
     confirm : bool, default False
-        Ask before anything is paid, at a terminal or in a notebook; an error where nobody can be asked.
+        Ask before anything is paid, at a terminal or in a notebook; an error where there is no one to ask.
     max_in_flight : int, optional
         Runs that may be sent and not finished at the same time: bounds the credit they reserve. Default: no limit.
     timeout : float or timedelta, optional
-        Seconds this call may take; rows not done by then are ``pending``, and a later call goes on. Default: no limit.
+        Seconds this call may take; rows not done by then are ``pending``, and a later call resumes. Default: no limit.
     group_id : str or list of str, optional
         Go on with these groups: what they hold for these rows is adopted, only the rest is sent.
     metadata : mapping of str to label, optional
@@ -126,7 +126,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     on_row : callable, optional
         Called with a `Row` for every row that has an outcome, soon after it came; first for the rows that were
         answered before. An error in it is logged, and costs nothing; KeyboardInterrupt and SystemExit stop the call as
-        Ctrl-C does, and the same call goes on. Default: none.
+        Ctrl-C does, and the same call resumes. Default: none.
     client : Client, optional
         Default: one made from ``PARALLEL_API_KEY`` and ``PARALLEL_BASE_URL``.
 
@@ -134,7 +134,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     -------
     pandas.DataFrame
         The rows, order, index, columns and dtypes of `df`, and the new columns. A row that failed has missing
-        values there, its status and what the service said. ``out.attrs["parallel"]`` tells groups and checkpoint.
+        values there, its status and what the service said. ``out.attrs["parallel"]`` has the groups and the checkpoint.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     CheckpointError
         The checkpoint is in use, or belongs to another job, or cannot be written.
     UndecidedError
-        It cannot be told whether a batch was created. It is not sent again; run the same call later.
+        It is not known whether a batch was created. It is not sent again; run the same call later.
     CostError, DeclinedError
         It would cost more than `max_cost`, or `confirm` was answered with no.
     EnrichmentError
@@ -306,7 +306,7 @@ def submit(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     -------
     Enrichment
         The handle: iterate over it for rows as they arrive, ``.status()``, ``.partial()``, ``.result()`` for the
-        frame. In another process, or another day, the same call with the same checkpoint gives it anew and sends
+        frame. In another process, or another day, the same call with the same checkpoint gives it again and sends
         nothing twice; without a checkpoint ``group_id=`` does, or `collect`.
 
     Raises
@@ -365,7 +365,7 @@ class ParallelAccessor:
     """Enrich this frame with the web: what ``df.parallel`` is.
 
     Its methods are the functions of the same names, with the frame in their first place. It holds nothing but the
-    frame: pandas makes it anew whenever it likes.
+    frame: pandas makes it again whenever it likes.
 
     Examples
     --------

@@ -64,7 +64,7 @@ class EnrichedParquet:
     checkpoint : str
         The job's folder.
     manifest : str or None
-        The JSON file beside the target.
+        The JSON file next to the target.
     simulated : bool
         Whether the answers are a simulator's.
 
@@ -98,10 +98,11 @@ def enrich_parquet(
     wait: bool = True,
     **options: Unpack[EnrichOptions],
 ) -> EnrichedParquet:
-    """Ask the web about every row of a file and write a Parquet file with the answers beside the rows.
+    """Ask the web about every row of a file and write a Parquet file with the answers next to the rows.
 
-    Memory is bounded whatever the number of rows. The checkpoint is the job's state: the same call again goes on
-    where it stopped, and pays for nothing twice. A source that has grown or was edited pays for its new inputs only.
+    Memory is bounded whatever the number of rows. The checkpoint is the job's state: the same call again
+    resumes where it stopped, and pays for nothing twice. A source that has grown or was edited pays for its new inputs
+    only.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def enrich_parquet(
     rows_per_file : int, default 1,000,000
         The size of a part.
     wait : bool, default True
-        False: return once everything is sent, and write nothing; the same call with True goes on from there.
+        False: return once everything is sent, and write nothing; the same call with True resumes from there.
     **options
         As for `enrich`: ``processor``, ``inputs``, ``input_schema``, ``where`` (``"missing"``, ``"failed"``, or a
         function that is given batches of rows), ``limit``, ``checkpoint`` (default: ``<target>.ckpt``),

@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 from parallel_frames.errors import InputError
 
 ARROWS_OWN: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs", "file"})
-MANIFEST: Final = ".manifest.json"  # what stands beside a target, named after it
+MANIFEST: Final = ".manifest.json"  # what is next to a target, named after it
 WILD: Final = frozenset("*?[")
 SAFE: Final = "%/:?&=#@+,;!$'()~"  # what an address may hold as it is; a space, among others, it may not
 SAME: Final = {"gcs": "gs", "abfss": "abfs", "s3a": "s3"}

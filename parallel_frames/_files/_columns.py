@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_columns(files: Iterable[tuple[str, pa.Schema]]) -> None:
-    """Refuse a file that has a name twice, and files whose columns differ: which is meant, or right, cannot be told.
+    """Refuse a file that has a name twice, and files whose columns differ: which is meant, or right, is ambiguous.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def _check_names(names: list[str], *, where: str) -> None:
     for name in dict.fromkeys(names):
         if (times := names.count(name)) > 1:
             raise InputError(
-                f"{where} has {times} columns that are called {name!r}: which of them is meant cannot be told. Nothing "
+                f"{where} has {times} columns that are called {name!r}: which of them is meant is ambiguous. Nothing "
                 "was sent. Rename them, or leave all but one out of the file."
             )
 

@@ -101,10 +101,10 @@ class CsvReader:
     @contextmanager
     def _opened(self, path: str, names: Sequence[str] = ()) -> Iterator[Any]:
         as_texts = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=list(names))
-        told = {"read_options": self.reading, "parse_options": self.parsing, "convert_options": as_texts}
+        options = {"read_options": self.reading, "parse_options": self.parsing, "convert_options": as_texts}
         with (
             self.address.system.open_input_stream(path, compression="detect") as stream,
-            pacsv.open_csv(stream, **told) as batches,
+            pacsv.open_csv(stream, **options) as batches,
         ):
             yield batches
 
@@ -122,21 +122,21 @@ class Column:
         """Look at some cells."""
         if not self.may_be:
             return
-        said = cells.filter(pc.invert(pc.is_in(cells, value_set=MISSING)))
+        values = cells.filter(pc.invert(pc.is_in(cells, value_set=MISSING)))
         self.has_words = self.has_words or bool(pc.any(pc.not_equal(cells, "")).as_py())
-        if not len(said):
+        if not len(values):
             return
         self.is_empty = False
-        self.are_whole = self.are_whole and _all_match(said, WHOLE)
-        self.may_be = {type_ for type_ in self.may_be if self._fits(said, type_)}
+        self.are_whole = self.are_whole and _all_match(values, WHOLE)
+        self.may_be = {type_ for type_ in self.may_be if self._fits(values, type_)}
 
-    def _fits(self, said: Any, type_: Any) -> bool:
+    def _fits(self, values: Any, type_: Any) -> bool:
         if pa.types.is_boolean(type_):
-            return bool(pc.all(pc.is_in(said, value_set=BOOLEAN)).as_py())
-        if not (self.are_whole if pa.types.is_integer(type_) else self.are_whole or _all_match(said, NUMBER)):
+            return bool(pc.all(pc.is_in(values, value_set=BOOLEAN)).as_py())
+        if not (self.are_whole if pa.types.is_integer(type_) else self.are_whole or _all_match(values, NUMBER)):
             return False
         try:
-            as_type(said, type_)
+            as_type(values, type_)
         except pa.ArrowInvalid:
             return False
         return True
@@ -160,7 +160,7 @@ def as_type(cells: Any, type_: Any) -> Any:
         return pa.nulls(len(cells))
     if pa.types.is_string(type_):
         return pc.if_else(pc.equal(cells, ""), None, cells)
-    said = pc.if_else(pc.is_in(cells, value_set=MISSING), None, cells)
+    values = pc.if_else(pc.is_in(cells, value_set=MISSING), None, cells)
     if pa.types.is_boolean(type_):
-        return pc.if_else(pc.is_null(said), None, pc.is_in(said, value_set=TRUE))
-    return pc.cast(pc.utf8_trim_whitespace(said), type_)
+        return pc.if_else(pc.is_null(values), None, pc.is_in(values, value_set=TRUE))
+    return pc.cast(pc.utf8_trim_whitespace(values), type_)

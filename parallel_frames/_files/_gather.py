@@ -101,9 +101,9 @@ class RowOrderReader:
             columns = {name: table.column(name).to_pylist() for name in table.column_names}
             rows = columns.pop("row")
             nothing = [None] * len(rows)
-            told = [columns.get(name, nothing) for name in COLUMNS]
+            values = [columns.get(name, nothing) for name in COLUMNS]
             for row, key, attempt, run_id, group_id, status, output, kind, basis, error, created, modified in zip(
-                rows, *told, strict=True
+                rows, *values, strict=True
             ):
                 yield row, Outcome(
                     key, attempt, run_id, group_id, status, output, kind, basis, error,

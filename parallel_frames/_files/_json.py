@@ -95,8 +95,8 @@ def open_json_lines(address: Address, paths: Sequence[str], *, options: Mapping[
     schema = pa.schema([])
     try:
         for path in paths:
-            for told in reader.fields(path):
-                schema = pa.unify_schemas([schema, told], promote_options="permissive")
+            for fields in reader.fields(path):
+                schema = pa.unify_schemas([schema, fields], promote_options="permissive")
     except pa.ArrowException:
         refuse_two_kinds(each for path in paths for each in reader.objects(path))
         raise
@@ -122,12 +122,12 @@ def _told(type_: pa.DataType) -> pa.DataType:
 
 def _loaded(text: bytes, *, what: str, hint: str = "") -> Any:
     try:
-        told = orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InputError(f"{what} is no JSON ({error}). Nothing was sent.{hint}") from None
     if not keeps_digits(text):
         raise InputError(f"{what} holds {TOO_LONG}. Nothing was sent. Write it as text, in quotes.")
-    return told
+    return value
 
 
 def keeps_digits(text: bytes) -> bool:
@@ -152,10 +152,10 @@ def read_json_arrays(address: Address, paths: Sequence[str]) -> pa.Table:
     for path in paths:
         with address.system.open_input_stream(path) as stream:
             hint = " One object per line is JSON lines: name the file .jsonl."
-            told = _loaded(stream.read(), what=path, hint=hint)
-        if not isinstance(told, list):
+            objects = _loaded(stream.read(), what=path, hint=hint)
+        if not isinstance(objects, list):
             raise InputError(f"{path} holds no array of objects; each row is one object.")
-        rows += [(f"row {number} of {path}", row) for number, row in enumerate(told, start=1)]
+        rows += [(f"row {number} of {path}", row) for number, row in enumerate(objects, start=1)]
     refuse_two_kinds(rows)
     names = dict.fromkeys(name for _, row in rows for name in row)
     return pa.table({name: pa.array([row.get(name) for _, row in rows]) for name in names})

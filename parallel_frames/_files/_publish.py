@@ -1,6 +1,6 @@
-"""Putting a target into its place: whole or not at all, and never over what is somebody else's.
+"""Putting a target into its place: whole or not at all, and never over what is not its own.
 
-What is written waits in a hidden folder beside a local target, so that a rename is all that is left to do; a process
+What is written waits in a hidden folder next to a local target, so that a rename is all that is left to do; a process
 that dies there leaves the folder, and the next call puts back, or finishes, what it was about.
 """
 
@@ -48,7 +48,7 @@ def place_for(target: str | os.PathLike[str], source: Address, *, overwrite: boo
 
 
 def probe(address: Address) -> None:
-    """Write beside the target, under every name that will be needed, and take it away again.
+    """Write next to the target, under every name that will be needed, and take it away again.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def probe(address: Address) -> None:
 def whole_target(address: Address, schema: pa.Schema, *, rows_per_file: int, overwrite: bool) -> Iterator[TargetWriter]:
     """Give a writer; what was written becomes the target once the block has ended well, and otherwise nothing does.
 
-    The writer's `manifest` goes beside the target.
+    The writer's `manifest` goes next to the target.
 
     Raises
     ------
     TargetError
-        The disk is full, the object store does not take it, or somebody else has put something there. The target is
+        The disk is full, the object store does not take it, or something else was put there. The target is
         as it was.
     """
     single = is_file(address)
@@ -94,13 +94,13 @@ def whole_target(address: Address, schema: pa.Schema, *, rows_per_file: int, ove
                 writer.close()
             finally:
                 writer.abandon()
-            _refuse_strangers(address, overwrite=overwrite)
+            _refuse_foreign_files(address, overwrite=overwrite)
             if address.is_local:
                 _put_local(address, folder, writer, overwrite=overwrite)
             else:
                 _put_remote(address, writer)
     except (OSError, pa.ArrowException) as error:
-        advice = "Make room" if getattr(error, "errno", None) in FULL else "Once that is mended"
+        advice = "Make room" if getattr(error, "errno", None) in FULL else "Once that is fixed"
         raise TargetError(
             f"{address.shown} could not be written ({_reason(error)}). It is as it was before, and every answer is in "
             f"the checkpoint. {advice}{' and' if advice == 'Make room' else ','} run the same call again; nothing is "
@@ -113,8 +113,8 @@ def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
-def _refuse_strangers(address: Address, *, overwrite: bool) -> None:
-    """Refuse, right before the target is replaced, what somebody has put there since the call began."""
+def _refuse_foreign_files(address: Address, *, overwrite: bool) -> None:
+    """Refuse, right before the target is replaced, what was put there since the call began."""
     try:
         exists, foreign = address.exists, foreign_in(address)
     except InputError as error:
@@ -132,16 +132,16 @@ def _refuse_strangers(address: Address, *, overwrite: bool) -> None:
 
 def _appeared(address: Address) -> TargetError:
     return TargetError(
-        f"{address.shown} was made by somebody else while the call ran, and was left as it is. Every answer is in the "
-        "checkpoint: move that file away, or say overwrite=True to replace it, and run the same call again; nothing "
-        "is paid twice.",
+        f"{address.shown} was made by another program while the call ran, and was left as it is. Every answer is "
+        "in the checkpoint: move that file away, or pass overwrite=True to replace it, and run the same call again; "
+        "nothing is paid twice.",
         path=address.shown,
     )
 
 
 @contextmanager
 def _workplace(address: Address) -> Iterator[Path]:
-    """Give a hidden folder beside a local target; else a temporary one."""
+    """Give a hidden folder next to a local target; else a temporary one."""
     if not address.is_local:
         with temporary_folder() as folder:
             yield folder
@@ -182,7 +182,7 @@ def _empty(before: Path, target: Path) -> None:
 
 
 def _tidy(target: Path) -> None:
-    """Remove what processes that died left beside a target; put back, or finish, what one of them was about."""
+    """Remove what processes that died left next to a target; put back, or finish, what one of them was about."""
     if not target.parent.is_dir():
         return
     for folder in target.parent.iterdir():

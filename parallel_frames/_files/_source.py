@@ -111,7 +111,7 @@ class Source:
             if before != after:
                 raise SourceError(
                     f"{before.path} changed while it was read: {before.size:,} bytes before, {after.size:,} now. "
-                    "Answers could land beside other rows, so nothing was written to the target. What was answered is "
+                    "Answers could land on other rows, so nothing was written to the target. What was answered is "
                     "kept in the checkpoint: run the same call again, and only inputs that are new are paid.",
                     path=before.path,
                 )
@@ -167,7 +167,7 @@ def _list_below(address: Address, base: str) -> list[str]:
 def _format_of(paths: Sequence[str], *, shown: str) -> str:
     formats = {format_at(path) or "" for path in paths}
     if formats == {""}:
-        raise InputError(f"source={shown!r}: its format is told by its ending, one of {', '.join(FORMATS)}.")
+        raise InputError(f"source={shown!r}: its ending must name its format, one of {', '.join(FORMATS)}.")
     if len(formats) > 1:
         raise InputError(f"source={shown!r} holds files of several formats ({', '.join(sorted(formats))}); name one.")
     return formats.pop()

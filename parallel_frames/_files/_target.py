@@ -28,7 +28,7 @@ PART: Final = re.compile(r"part-\d{5,}\.parquet$")
 
 
 def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
-    """Refuse a target that cannot be, as far as can be told by looking.
+    """Refuse a target that cannot be, as far as a look can say.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _overlaps(spot: Spot, source: Address, *, with_files: tuple[str, ...]) -> bo
 
 
 def foreign_in(address: Address) -> str | None:
-    """Return what a target's directory holds beside parts of a target; None where there is nothing of the kind."""
+    """Return what a target's directory holds besides parts of a target; None where there is nothing of the kind."""
     if address.info().type != pafs.FileType.Directory:
         return None
     base = address.path.rstrip("/")
@@ -122,7 +122,7 @@ class TargetWriter:
     files : list of Path
         What is written.
     manifest : bytes or None
-        What is to stand beside the target.
+        What is to be next to the target.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema, *, rows_per_file: int | None) -> None:

@@ -90,16 +90,16 @@ def hive_of(paths: Sequence[str]) -> pads.Partitioning | None:
     if not values:
         return None
     return pads.partitioning(
-        pa.schema([(name, pa.int64() if _are_integers(said) else pa.string()) for name, said in values.items()]),
+        pa.schema([(name, pa.int64() if _are_integers(texts) else pa.string()) for name, texts in values.items()]),
         flavor="hive",
     )
 
 
-def _are_integers(said: Iterable[str]) -> bool:
+def _are_integers(texts: Iterable[str]) -> bool:
     """Return whether every text is the one way in which an integer of 64 bits is written."""
     return all(
         text == NO_VALUE or (text.removeprefix("-").isdecimal() and len(text) < 19 and str(int(text)) == text)
-        for text in said
+        for text in texts
     )
 
 

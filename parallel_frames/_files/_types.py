@@ -1,4 +1,4 @@
-"""Arrow types of what a job adds: decided by the schema alone, the same in every part; and pandas' words for them."""
+"""Arrow types of what a job adds: decided by the schema alone, the same in every part; and pandas' pandas for them."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int
         for name, type_ in types.items()
     }
     metadata = dict(source.schema.metadata or {})
-    words = _pandas_words(metadata.get(PANDAS), types, rows=rows, is_one=len(source.files) == 1)
-    metadata[PANDAS] = json.dumps(words).encode()
+    pandas = _pandas_metadata(metadata.get(PANDAS), types, rows=rows, is_one=len(source.files) == 1)
+    metadata[PANDAS] = json.dumps(pandas).encode()
     metadata[b"PANDAS_ATTRS"] = json.dumps(attrs).encode()
     return pa.schema(list(fields.values()), metadata=metadata)
 
@@ -163,27 +163,31 @@ def widened(type_: pa.DataType) -> pa.DataType:
     return type_
 
 
-def _pandas_words(told: bytes | None, types: Mapping[str, pa.DataType], *, rows: int, is_one: bool) -> dict[str, Json]:
+def _pandas_metadata(
+    stored: bytes | None, types: Mapping[str, pa.DataType], *, rows: int, is_one: bool
+) -> dict[str, Json]:
     """Return what pandas says of the columns, with a line for each new one and the right number of rows."""
-    words: dict[str, Json] = json.loads(told) if told else {"index_columns": [], "column_indexes": [], "columns": []}
-    words["index_columns"] = [
+    pandas: dict[str, Json] = (
+        json.loads(stored) if stored else {"index_columns": [], "column_indexes": [], "columns": []}
+    )
+    pandas["index_columns"] = [
         each if not isinstance(each, dict) or (is_one and _length(each) == rows)
         else {**each, "start": 0, "stop": rows, "step": 1}
-        for each in words.get("index_columns", [])
+        for each in pandas.get("index_columns", [])
     ]  # fmt: skip
-    labels = words.get("column_indexes", [])
+    labels = pandas.get("column_indexes", [])
     if len(labels) > 1 or any(each.get("pandas_type") not in ("unicode", "string", "empty") for each in labels):
-        words["column_indexes"] = [TEXT_LABELS]  # the new columns' labels are texts
-    kept = [each for each in words.get("columns", []) if each.get("field_name", each.get("name")) not in types]
-    words["columns"] = kept + [_pandas_line(name, type_) for name, type_ in types.items()]
-    words.setdefault("pandas_version", pd.__version__)
-    return words
+        pandas["column_indexes"] = [TEXT_LABELS]  # the new columns' labels are texts
+    kept = [each for each in pandas.get("columns", []) if each.get("field_name", each.get("name")) not in types]
+    pandas["columns"] = kept + [_pandas_line(name, type_) for name, type_ in types.items()]
+    pandas.setdefault("pandas_version", pd.__version__)
+    return pandas
 
 
-def _length(told: Mapping[str, Any]) -> int | None:
-    """Return how many rows a RangeIndex has in pandas' words."""
+def _length(index: Mapping[str, Any]) -> int | None:
+    """Return how many rows a RangeIndex has in pandas' pandas."""
     try:
-        return len(range(told["start"], told["stop"], told["step"]))
+        return len(range(index["start"], index["stop"], index["step"]))
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -1,1 +1,1 @@
-"""One job, from a call's options to its answers: what is decided, said and run for every end."""
+"""One job, from a call's options to its answers: what is prepared, announced and run, whatever the rows are in."""

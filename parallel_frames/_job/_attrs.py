@@ -57,11 +57,11 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     Raises
     ------
     InputError
-        A status column, or the evidence of an answer, shows that there was an enrichment, and the attrs that told its
+        A status column, or the evidence of an answer, shows that there was an enrichment, and the attrs that named its
         other columns are lost. Sending old answers as inputs would make every row a new one, and pay for it.
     """
-    told = df.attrs.get(ATTRS)
-    made = frozenset(told.get("made", [])) if isinstance(told, dict) else frozenset()
+    attrs = df.attrs.get(ATTRS)
+    made = frozenset(attrs.get("made", [])) if isinstance(attrs, dict) else frozenset()
     evidence = {name for labels in evidence_of(df).values() for name in labels}
     signs = [label for label in df.columns if _is_status(label) or name_of(label) in evidence]
     orphans = [label for label in signs if not _is_among(label, made)]

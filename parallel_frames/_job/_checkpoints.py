@@ -44,7 +44,7 @@ SUSPICIOUS_SHARE: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class OpenCheckpoint:
-    """A job's store, open for writing, and what the engine needs of it beside the index."""
+    """A job's store, open for writing, and what the engine needs of it besides the index."""
 
     store: JobStore
     recalled: Recalled

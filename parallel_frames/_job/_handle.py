@@ -42,7 +42,7 @@ class Enrichment:
     """One enrichment: a frame, a schema and how to go about it.
 
     `pf.submit` returns one, and `pf.last()` gives the newest one of this process, also after Ctrl-C or an error.
-    Iterating over it goes on with the enrichment and yields each row as its run ends: first those that are answered
+    Iterating over it resumes the enrichment and yields each row as its run ends: first those that are answered
     already, then the others as they arrive. Leaving the loop early stops the waiting, and loses nothing.
 
     Attributes
@@ -112,7 +112,7 @@ class Enrichment:
     def status(self) -> dict[str, int]:
         """Return the rows that were asked about by status.
 
-        While runs are under way that nobody waits for, their groups are looked at first.
+        While runs are under way and no call waits for them, their groups are looked at first.
 
         Examples
         --------
@@ -129,7 +129,7 @@ class Enrichment:
     def partial(self) -> pd.DataFrame:
         """Return the frame with what is known so far; everything else is missing, and says why in its status.
 
-        While runs are under way that nobody waits for, their groups are looked at first.
+        While runs are under way and no call waits for them, their groups are looked at first.
 
         Examples
         --------
@@ -234,7 +234,7 @@ class Enrichment:
         return await self._runner.run(deliver=self._deliver)
 
     def stop_sending(self) -> None:
-        """Send nothing more, from any thread; what was sent goes on and is awaited.
+        """Send nothing more, from any thread; what was sent continues and is awaited.
 
         Rows that were not sent are ``not_sent``; `resume` or the same call sends them another day. The service has
         no way to cancel a run.

@@ -87,8 +87,8 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
     if price.per_run is None:
         message = f"processor {processor!r} is not in the price table of {price.as_of}: its price is not known"
         found.append(Finding("warning", "price", "processor", message))
-    told = [finding for finding in found if finding is not None]
-    return Findings(sorted(told, key=lambda finding: finding.severity != "error"))
+    findings = [finding for finding in found if finding is not None]
+    return Findings(sorted(findings, key=lambda finding: finding.severity != "error"))
 
 
 def _problems(schema: object) -> list[Finding | None]:
@@ -147,12 +147,12 @@ def input_finding(described: Schema, selection: Selection) -> Finding | None:
     if described.form != "json" or names == set(selection.names):
         return None
     strange, lacking = sorted(names.difference(selection.names)), sorted(set(selection.names) - names)
-    told = [
+    differences = [
         f"{what} {', '.join(map(repr, which))}"
         for what, which in (("it describes", strange), ("it does not describe", lacking))
         if which
     ]
-    message = f"{' and '.join(told)}, and a row sends {', '.join(map(repr, selection.names))}"
+    message = f"{' and '.join(differences)}, and a row sends {', '.join(map(repr, selection.names))}"
     return Finding("warning", "input_schema", "input_schema", message)
 
 

@@ -172,7 +172,7 @@ class Call:
         if self.refresh and self.older_than is not None:
             raise InputError("refresh=True asks every row again and older_than= only old answers: pass one of them.")
         if self.refresh and self.group_id is not None:
-            raise InputError("refresh=True asks anew and group_id= goes on with what was asked: say one of them.")
+            raise InputError("refresh=True asks again and group_id= resumes what was asked: pass one of them.")
         named = self.where if isinstance(self.where, str) else None
         if named and self.if_exists == "suffix":
             raise InputError(
@@ -183,24 +183,22 @@ class Call:
                 "where='missing' fills what is null and if_exists='overwrite' replaces what is there: say one of them."
             )
         if self.limit is not None and self.group_id is not None:
-            raise InputError(
-                "limit= sends a few runs of many and group_id= goes on with a whole group: say one of them."
-            )
+            raise InputError("limit= sends a few runs of many and group_id= resumes a whole group: pass one of them.")
 
     @property
     def group_ids(self) -> tuple[str, ...]:
-        """The groups to go on with, whether one or several were given."""
+        """The groups to resume, whether one or several were given."""
         if self.group_id is None:
             return ()
         return tuple(self.group_id) if isinstance(self.group_id, list | tuple) else (self.group_id,)
 
 
 def _check_on_row(on_row: Any) -> None:
-    """Refuse what cannot be called with one row, and what would only make a coroutine that nobody awaits."""
+    """Refuse what cannot be called with one row, and what would only make a coroutine that is never awaited."""
     if not callable(on_row):
         raise InputError(f"on_row={on_row!r} is no function of one row.")
     if inspect.iscoroutinefunction(on_row) or inspect.iscoroutinefunction(getattr(on_row, "__call__", None)):  # noqa: B004
-        raise InputError(f"on_row={on_row!r} is asynchronous, and nobody would await it: say a plain function.")
+        raise InputError(f"on_row={on_row!r} is asynchronous, and would never be awaited: pass a plain function.")
     try:
         signature = inspect.signature(on_row)
     except (TypeError, ValueError):  # some built-in functions tell none

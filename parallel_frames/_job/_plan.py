@@ -93,7 +93,7 @@ class Inferred:
 
 
 def make_job(schema: Schema, *, input_schema: object, processor: str, options: Options) -> Job:
-    """Return what, beside the input, decides an answer; `input_schema` takes any form of a schema, or `Inferred`.
+    """Return what, besides the input, decides an answer; `input_schema` takes any form of a schema, or `Inferred`.
 
     Raises
     ------

@@ -72,9 +72,9 @@ def _missing(df: pd.DataFrame, layout: Layout) -> Mask:
 def _failed(df: pd.DataFrame, layout: Layout) -> Mask:
     status: Hashable = layout.status
     if status is None or status not in df.columns:
-        told = "with status=False there is none" if status is None else f"the frame has no {status!r}"
+        reason = "with status=False there is none" if status is None else f"the frame has no {status!r}"
         raise InputError(
-            f"where='failed' reads the status column of an earlier enrichment, and {told}. Say where='missing', or "
+            f"where='failed' reads the status column of an earlier enrichment, and {reason}. Pass where='missing', or "
             "give a mask."
         )
     return np.asarray(df[status].isin(FAILED), dtype=bool)
@@ -110,5 +110,5 @@ def _in_order(df: pd.DataFrame, given: pd.Series[Any], *, name: str) -> pd.Serie
         return given
     raise InputError(
         f"{name} is a Series in which the frame's index labels stand in another order, so which row is meant cannot be "
-        "told. Make it from the frame itself, or give .to_numpy() for a mask by position."
+        "known. Make it from the frame itself, or give .to_numpy() for a mask by position."
     )

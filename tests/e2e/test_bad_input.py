@@ -193,7 +193,7 @@ WRONG = {
     "checkpoint address": ({"checkpoint": "nowhere://bucket/x"}, "nowhere"),
     "group_id number": ({"group_id": 3}, "group_id=3"),
     "group_id empty": ({"group_id": ""}, "group_id=''"),
-    "refresh and group_id": ({"refresh": True, "group_id": "tgrp_1"}, "say one of them"),
+    "refresh and group_id": ({"refresh": True, "group_id": "tgrp_1"}, "pass one of them"),
     "input_schema auto": ({"input_schema": "auto"}, "input_schema"),
     "inputs empty": ({"inputs": []}, "No column is selected"),
     "inputs number": ({"inputs": 3.5}, "inputs=3.5"),

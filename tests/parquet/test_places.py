@@ -161,7 +161,7 @@ def test_a_target_that_appeared_meanwhile_is_not_replaced_unasked(
         if name == "out":
             (target / "part-00000.parquet").write_text("theirs")
 
-    with pytest.raises(TargetError, match="made by somebody else while the call ran"):
+    with pytest.raises(TargetError, match="made by another program while the call ran"):
         while_answering(files, appear, source, target)
     assert (target / "part-00000.parquet" if name == "out" else target).read_text() == "theirs"
     assert not (tmp_path / f"{name}.manifest.json").exists()

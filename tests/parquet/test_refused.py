@@ -62,7 +62,7 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
         "missing": ("missing.parquet", "does not exist"),
         "torn": ("torn.parquet", "cannot be read as parquet"),
         "no bytes": ("none.parquet", "cannot be read as parquet"),
-        "no known ending": ("rows.txt", "its format is told by its ending"),
+        "no known ending": ("rows.txt", "its ending must name its format"),
         "lines in an array's place": ("bad.json", r"name the file \.jsonl"),
         "an object": ("object.json", "holds no array of objects"),
         "torn lines": ("bad.jsonl", r"Line 2 of .*bad\.jsonl is no JSON"),

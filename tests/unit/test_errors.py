@@ -1,4 +1,4 @@
-"""The tree of errors: whole, documented, with facts as attributes and messages that say what to do."""
+"""The tree of errors: whole, documented, with facts as attributes and messages with what to do."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ EXAMPLES = [
 
 
 def test_the_docstring_draws_the_tree_as_it_is():
-    """Every class stands in the module's drawing under its parent, and nothing else does."""
+    """The module's drawing has every class under its parent, and nothing else."""
     drawn, above = {}, {}
     for line in (errors.__doc__ or "").splitlines():
         if found := re.match(r"^    ([│├└─ ]*)(\w+Error)\b", line):
@@ -126,7 +126,7 @@ def test_an_unknown_column_of_a_wide_frame_shows_twenty():
 
 
 def test_a_service_error_carries_its_facts():
-    """Status, group and reference are attributes, and group and reference stand in the message."""
+    """Status, group and reference are attributes, and the message has group and reference."""
     error = RejectedError("The service refuses the request", status=422, group_id="tgrp_1", ref_id="ref_7")
     assert (error.status, error.group_id, error.ref_id) == (422, "tgrp_1", "ref_7")
     assert str(error) == "The service refuses the request (group tgrp_1) [reference ref_7]"

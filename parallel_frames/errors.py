@@ -1,4 +1,4 @@
-"""Every way an enrichment can go wrong, as one tree.
+"""Everything this library raises on purpose, as one tree.
 
 ::
 
@@ -6,27 +6,29 @@
     ├── InputError (ValueError)          the call or the frame is wrong; nothing was sent
     │   ├── SchemaError                  the service would refuse the schema
     │   ├── UnknownColumnError (KeyError)
-    │   ├── CostError                    it would cost more than ``max_cost=``
-    │   └── DeclinedError                ``confirm=True`` asked, and the answer was no
+    │   ├── CostError                    the runs would cost more than ``max_cost=``
+    │   └── DeclinedError                ``confirm=True`` asked, and the answer was not yes
     ├── ConfigurationError               no key, an unusable address
     ├── ServiceError                     the service refused, or could not be reached
     │   ├── AuthenticationError          401, 403
     │   ├── CreditError                  402
     │   ├── RejectedError                400, 404, 422: the request itself
     │   ├── RateLimitError               429, and waiting did not help
-    │   ├── UnavailableError             408, 5xx, connections that fail
+    │   ├── UnavailableError             408, 5xx, a connection that fails
     │   └── ProtocolError                an answer that is not this service's
-    ├── UndecidedError                   it cannot be told whether a batch was created; never guessed
+    ├── UndecidedError                   unknown whether a batch was created; it is not sent again
     ├── CheckpointError
-    │   ├── CheckpointMismatchError      the directory belongs to another job, or to other rows
-    │   ├── CheckpointLockedError        somebody else is writing
-    │   └── CheckpointCorruptError       a file is damaged beyond setting aside
+    │   ├── CheckpointMismatchError      the folder belongs to another job, or to other rows
+    │   ├── CheckpointLockedError        another writer has it open
+    │   └── CheckpointCorruptError       a file that is indispensable is damaged
     ├── SourceError                      a source cannot be read, or changed under a running job
     ├── TargetError                      a target cannot be written
     └── EnrichmentError                  only for ``on_error="raise"``: rows failed; carries the frame
 
-The facts of an error are attributes; its message is built in one place. Once runs were sent, an error that
-leaves also carries a `Safety`: what is safe, where, and the line that goes on. This module knows nothing else.
+The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
+message from them; the others are given a message where they are raised. Once runs were sent, an error that reaches the
+user also carries a `Safety`: what is safe, where, and how to resume. This module imports nothing of ours, so that any
+module may raise.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Safety:
     Attributes
     ----------
     answered : int
-        Rows whose outcome is stored; where the error is of sending more, without those that it would ask again.
+        Rows whose outcome is stored; for an error about sending, without the rows that would be asked again.
     rows : int
         Rows of the frame.
     sent : int
@@ -56,9 +58,9 @@ class Safety:
     group_ids : tuple of str
         The groups the runs are in.
     checkpoint : str or None
-        The directory that holds the outcomes; None without one.
+        The folder that holds the outcomes; None without a checkpoint.
     is_refused : bool
-        Whether the same call would be refused again, and how to go on is the error's own to say.
+        Whether the same call would be refused again, so that the error itself says how to resume.
     """
 
     answered: int
@@ -71,34 +73,34 @@ class Safety:
     def __str__(self) -> str:
         groups = ", ".join(self.group_ids) or "none yet"
         sent = f"{self.sent} run{'s' * (self.sent != 1)} sent"
-        told = f"{self.answered} of {self.rows} rows are answered, {sent} (group {groups})"
+        state = f"{self.answered} of {self.rows} rows are answered, {sent} (group {groups})"
         if self.is_refused:
-            where = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
-            return f"{told} and safe {where}: nothing of it is paid twice."
+            place = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
+            return f"{state} and safe {place}: nothing of it is paid twice."
         if self.checkpoint is not None:
-            return f"{told} and safe in {self.checkpoint}. Run the same again to go on: nothing is paid twice."
+            return f"{state} and safe in {self.checkpoint}. Run the same again to resume: nothing is paid twice."
         if not self.group_ids:
-            return f"{told}. Nothing was written to disk; run the call again."
+            return f"{state}. Nothing was written to disk; run the call again."
         return (
-            f"{told}. There is no checkpoint: go on with pf.last().resume() in this process, or with "
+            f"{state}. There is no checkpoint: resume with pf.last().resume() in this process, or with "
             f"enrich(..., group_id={list(self.group_ids)!r}) in another; df.parallel.collect(group_id, schema) fetches "
             "what is done."
         )
 
 
 class ParallelFramesError(Exception):
-    """Root of everything this library raises on purpose.
+    """Base class of everything this library raises on purpose.
 
     Attributes
     ----------
     safety : Safety or None
-        What is safe, once something was sent; None before.
+        What is safe, once runs were sent; None before.
     """
 
     safety: Safety | None = None
 
     def __str__(self) -> str:
-        message = Exception.__str__(self)  # KeyError's would quote it
+        message = Exception.__str__(self)  # not KeyError's, which is a repr
         return message if self.safety is None else f"{message}\n{self.safety}"
 
     def __reduce__(self) -> tuple[Callable[..., ParallelFramesError], tuple[object, ...]]:
@@ -108,7 +110,7 @@ class ParallelFramesError(Exception):
 def _restore(
     kind: type[ParallelFramesError], args: tuple[object, ...], facts: dict[str, object]
 ) -> ParallelFramesError:
-    """Return an error as it was in another process; its message is not built a second time."""
+    """Return an error as it was in another process, without building its message a second time."""
     error = kind.__new__(kind, *args)
     error.__dict__.update(facts)
     return error
@@ -119,7 +121,7 @@ class InputError(ParallelFramesError, ValueError):
 
 
 class SchemaError(InputError):
-    """The service would refuse this schema; names the rule, the path, the limit and the value."""
+    """The service would refuse this schema; the message has the rule, the path, the limit and the value."""
 
 
 class UnknownColumnError(InputError, KeyError):
@@ -142,18 +144,18 @@ class UnknownColumnError(InputError, KeyError):
 
 
 class CostError(InputError):
-    """Going on would cost more than ``max_cost``. Of what it would have sent, nothing was sent.
+    """The runs would cost more than ``max_cost``. None of them was sent.
 
     Attributes
     ----------
     runs : int
         Runs that were about to be sent.
     cost : float
-        US dollars of these and of what the rows' runs have cost before.
+        US dollars of these and of the runs that were sent for the rows before.
     max_cost : float
-        What was allowed.
+        The limit, in US dollars.
     limit : int or None
-        The ``limit=`` with which the same call would stay below it; None where there is none.
+        The largest ``limit=`` with which the same call stays within it; None where there is none.
     """
 
     def __init__(self, *, runs: int, sent: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None) -> None:
@@ -162,11 +164,11 @@ class CostError(InputError):
         self.max_cost = float(max_cost)
         before = f" and {sent:,} sent before" if sent else ""
         self.limit = limit
-        way_out = "" if limit is None else f", or limit={limit} for a part of it"
+        part = "" if limit is None else f", or limit={limit} to send a part"
         to_send = f"{runs:,} run{'s' * (runs != 1)} to send"
         super().__init__(
             f"{to_send}{before} come{'s' * (runs + sent == 1)} to ${self.cost:,.2f}, over "
-            f"max_cost={self.max_cost:g}. None of them was sent. Say max_cost={self.cost:g} to go on{way_out}."
+            f"max_cost={self.max_cost:g}. None of them was sent. Pass max_cost={self.cost:g} to proceed{part}."
         )
 
 
@@ -203,7 +205,7 @@ class ServiceError(ParallelFramesError):
 
 
 class AuthenticationError(ServiceError):
-    """The key is wrong (401), or may not do this (403). Never retried."""
+    """The API key is wrong (401), or may not do this (403). Never retried."""
 
 
 class CreditError(ServiceError):
@@ -215,24 +217,24 @@ class RejectedError(ServiceError):
 
 
 class RateLimitError(ServiceError):
-    """The service kept answering 429 for longer than we were willing to wait."""
+    """The service answered 429 until all retries were used up."""
 
 
 class UnavailableError(ServiceError):
-    """The service did not answer, or answered 408 or 5xx, more often than we were willing to try."""
+    """The service did not answer, or answered 408 or 5xx, until all retries were used up."""
 
 
 class ProtocolError(ServiceError):
-    """The answer is not one of this service's: HTML, a body without its fields, a stream without end."""
+    """The answer is not this service's: HTML, a body without its fields, an event without end."""
 
 
 class UndecidedError(ParallelFramesError):
-    """Whether the service created a batch cannot be told, so nothing more is sent for it.
+    """It is unknown whether the service created a batch, so its runs are not sent again.
 
     Attributes
     ----------
     group_id : str
-        The group in question.
+        The group of the batch.
     runs : int
         Runs that may or may not have been created.
     """
@@ -261,7 +263,7 @@ class CheckpointError(ParallelFramesError):
 
 
 class CheckpointMismatchError(CheckpointError):
-    """The checkpoint belongs to another job, or hardly knows these rows."""
+    """The checkpoint belongs to another job, or contains hardly any of these rows."""
 
 
 class CheckpointLockedError(CheckpointError):
@@ -269,11 +271,11 @@ class CheckpointLockedError(CheckpointError):
 
 
 class CheckpointCorruptError(CheckpointError):
-    """A file that cannot be done without is damaged."""
+    """A file that is indispensable is damaged."""
 
 
 class SourceError(ParallelFramesError):
-    """A source file cannot be read, or is not what it was when the job began. Answers are kept in the checkpoint.
+    """A source file cannot be read, or has changed since the job began. Answers are kept in the checkpoint.
 
     Attributes
     ----------
@@ -306,7 +308,7 @@ class EnrichmentError(ParallelFramesError):
     Attributes
     ----------
     frame : pandas.DataFrame
-        The enriched frame, as ``on_error="keep"`` would have returned it; not there where a file was enriched.
+        The enriched frame, as ``on_error="keep"`` would have returned it; not set where a file was enriched.
     """
 
     frame: pd.DataFrame

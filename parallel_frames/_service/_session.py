@@ -1,8 +1,8 @@
 """`Session`: one event loop's connections to the service: requests, retries, event streams.
 
-This is the one border where httpx's errors become ours. Whatever may be repeated is repeated here, with backoff. A
-batch may not be: `Session.add_runs` sends it once and returns what the answer proves, and the engine decides. Every
-body passes through `KeyRedactor` before anything can quote, log or store it.
+This is the one border where httpx's errors become ours. Requests that may be repeated are, with backoff. A
+batch may not be: `Session.add_runs` sends it once and returns what the answer proves, and the engine decides. Whatever
+is received passes through `KeyRedactor` before anything can quote, log or store it.
 
 It refuses to know what a run is for, and when a batch may be sent (`_clock.Pacer` and the engine know).
 """
@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -144,7 +144,7 @@ class Session:
                 "POST", path, body=body, params=params, headers=_beta_headers(job)
             )
         except NOTHING_SENT as error:
-            return Refused(None, connection_error(self._client.host, error))
+            return Refused(None, self._connection_error(error))
         except (httpx.HTTPError, ProtocolError) as error:
             return Ambiguous(f"the connection broke before the answer ({type(error).__name__})")
         if status in NOTHING_CREATED:
@@ -254,12 +254,12 @@ class Session:
                 self._note_simulator(response)
                 if response.status_code != 200:
                     body = await self._read_excerpt(response)
-                    raise status_error(response.status_code, response.headers, body, group_id=group_id)
+                    raise status_error(response.status_code, self._headers(response), body, group_id=group_id)
                 yield response
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"The stream from {self._client.host} was cut ({type(error).__name__}).", group_id=group_id
-            ) from error
+            ) from None  # a traceback would show httpx's text, which may quote the key (see `_connection_error`)
 
     async def _require_event_stream(self, response: httpx.Response, *, group_id: str) -> None:
         kind = response.headers.get("content-type", "")
@@ -303,7 +303,7 @@ class Session:
                 if 200 <= status < 300:
                     return read(answer)
             except httpx.HTTPError as error:
-                failure: ServiceError = connection_error(self._client.host, error)
+                failure: ServiceError = self._connection_error(error)
             except UnreadableError as error:
                 failure = ProtocolError(
                     f"{self._client.host} is not the service, or its answer is incomplete: {error}.",
@@ -334,7 +334,7 @@ class Session:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, httpx.Headers, bytes]:
-        """Send one request and return the status, headers and redacted body of its answer."""
+        """Send one request and return the status of its answer, and its headers and body without the API key."""
         content_type = {"content-type": "application/json"} if body is not None else {}
         async with self._http.stream(
             method, path, content=body, params=dict(params or {}), headers={**content_type, **(headers or {})}
@@ -346,7 +346,7 @@ class Session:
                     answer = await read_body(response)
             except TimeoutError as error:
                 raise httpx.ReadTimeout("the answer did not come to its end") from error
-            return response.status_code, response.headers, self._redactor.redact(answer)
+            return response.status_code, self._headers(response), self._redactor.redact(answer)
 
     async def _read_excerpt(self, response: httpx.Response) -> bytes:
         """Return as much of a body as is worth a message."""
@@ -361,6 +361,19 @@ class Session:
         except (TimeoutError, httpx.HTTPError) as error:
             logger.debug("an error's text did not come whole (%s)", type(error).__name__)
         return self._redactor.redact(b"".join(parts))
+
+    def _connection_error(self, error: httpx.HTTPError) -> UnavailableError:
+        """Return our error for a connection that failed."""
+        # httpx quotes what it cannot parse, such as a redirect's target.
+        text = self._redactor.redact(str(error).encode("utf-8", "replace")).decode()
+        return UnavailableError(
+            f"{self._client.host} could not be reached ({type(error).__name__}: {text[:200]}). Check the network and "
+            "PARALLEL_BASE_URL, then run the same call again."
+        )
+
+    def _headers(self, response: httpx.Response) -> httpx.Headers:
+        """Return the headers without the API key: a redirect's target may repeat it."""
+        return httpx.Headers([(name, self._redactor.redact(value)) for name, value in response.headers.raw])
 
     def _note_simulator(self, response: httpx.Response) -> None:
         self.simulated |= SIMULATOR_HEADER in response.headers
@@ -430,14 +443,6 @@ def retry_after(headers: httpx.Headers) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), 3600.0)
 
 
-def connection_error(host: str, error: httpx.HTTPError) -> UnavailableError:
-    """Return our error for a connection that failed; httpx's own text holds no header, and so no key."""
-    return UnavailableError(
-        f"{host} could not be reached ({type(error).__name__}: {str(error)[:200]}). Check the network and "
-        "PARALLEL_BASE_URL, then run the same call again."
-    )
-
-
 def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: str | None = None) -> ServiceError:
     """Return our error for an answer's status, with the service's explanation."""
     reason, ref_id = read_error(body)
@@ -461,6 +466,8 @@ def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: 
     if status == 429:
         return RateLimitError(f"The service's rate limit is reached (429): {reason}.", **facts)
     if 300 <= status < 400:
-        target = urlsplit(headers.get("location", "")).netloc or "elsewhere"
-        return ProtocolError(f"The service redirects to {target} ({status}); redirects are not followed.", **facts)
+        # Not `urlsplit`, which raises ValueError for a host in brackets, as the redacted key is.
+        target = re.match(r"(?:[\w+.-]+:)?//([^/?#]+)", headers.get("location", ""))
+        host = target[1] if target else "elsewhere"
+        return ProtocolError(f"The service redirects to {host} ({status}); redirects are not followed.", **facts)
     return UnavailableError(f"The service failed ({status}): {reason}.", **facts)

@@ -202,7 +202,7 @@ def test_ctrl_c_in_a_script_loses_nothing(script, tmp_path, when):
         assert first.returncode == -signal.SIGINT, err
         assert "KeyboardInterrupt" in err
         assert "Stopped: " in err
-        assert "Run the same again to go on: nothing is paid twice." in err
+        assert "Run the same again to resume: nothing is paid twice." in err
         assert "any-secret" not in out + err
         if when == "answers come":
             assert len(pf.Checkpoint(tmp_path / "ckpt").outcomes()) >= 5

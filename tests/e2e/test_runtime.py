@@ -20,7 +20,7 @@ import pytest
 from parallel_frames import _runtime
 from parallel_frames._runtime import iterate_in_background, run_from_anywhere
 
-CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("CALLER", default="nobody")
+CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("CALLER", default="unset")
 # The folder of the module, which is imported as a file: the package's own imports would take seconds each time.
 FOLDER = str(Path(_runtime.__file__).parent)
 HERE = ["script", "thread"]  # callers in whose thread no loop runs
@@ -245,7 +245,7 @@ def test_asyncio_and_the_users_loop_are_untouched(caller, strategy):
 @pytest.mark.parametrize("runner", ["asyncio", "uvloop"])
 @over_a_loop
 def test_the_users_tasks_go_on_afterwards(runner, strategy):
-    """The user's loop stands still meanwhile; then its task is the current one again and the others go on."""
+    """The user's loop is blocked meanwhile; then its task is the current one again and the others continue."""
     run = asyncio.run if runner == "asyncio" else pytest.importorskip("uvloop").run
 
     async def user():

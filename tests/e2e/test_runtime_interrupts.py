@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: the coroutine cleans up, KeyboardInterrupt comes out, and the process can go on."""
+"""Ctrl-C at any moment: the coroutine cleans up, KeyboardInterrupt comes out, and the process can continue."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from _runtime import run_from_anywhere
 
 caller, strategy = sys.argv[1], sys.argv[2] or None
 
-def say(*words):
+def echo(*words):
     print(*words, flush=True)
 
-def bridge(make):
+def run_async(make):
     return run_from_anywhere(make, strategy=strategy)
 
 async def answer():
@@ -49,32 +49,32 @@ def start(call):
         import uvloop
         return uvloop.run(async_(call))
     if caller == "two deep":
-        return asyncio.run(async_(lambda: bridge(lambda: async_(call))))
+        return asyncio.run(async_(lambda: run_async(lambda: async_(call))))
     return asyncio.run(async_(call))
 """
 
 
 class Program:
-    """A Python program that is told Ctrl-C whenever it says one of the given lines."""
+    """A Python program that gets Ctrl-C when it prints one of the given lines."""
 
     def __init__(self, body, caller="script", strategy=""):
         self.command = [sys.executable, "-W", "error", "-c", PRELUDE + body, caller, strategy, FOLDER]
 
     def run(self, *interrupt_at):
-        """Run it, and return its exit code, what it said, its errors, and the seconds since the last Ctrl-C."""
-        waiting, said, last = list(interrupt_at), [], time.monotonic()
+        """Run it, and return its exit code, its lines of output, its errors, and the seconds since the last Ctrl-C."""
+        waiting, printed, last = list(interrupt_at), [], time.monotonic()
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(self.command, **pipes) as process:
             for line in process.stdout:
-                said.append(line.strip())
-                if waiting and said[-1] == waiting[0]:
+                printed.append(line.strip())
+                if waiting and printed[-1] == waiting[0]:
                     waiting.pop(0)
-                    time.sleep(0.05)  # it goes on from its print into whatever it does next
+                    time.sleep(0.05)  # it proceeds from its print to what it does next
                     process.send_signal(signal.SIGINT)
                     last = time.monotonic()
             errors = process.stderr.read()
-        assert not waiting, (said, errors)
-        return process.returncode, said, errors, time.monotonic() - last
+        assert not waiting, (printed, errors)
+        return process.returncode, printed, errors, time.monotonic() - last
 
 
 WORK = """
@@ -83,12 +83,12 @@ async def linger(name):
         await asyncio.sleep(60)
     finally:
         await asyncio.sleep(0.05)
-        say(name, "cleaned")
+        echo(name, "cleaned")
 
 async def main():
     other = asyncio.create_task(linger("other"))
     await asyncio.sleep(0)
-    say("working")
+    echo("working")
     await linger("main")
 """
 
@@ -96,9 +96,9 @@ async def main():
 @everywhere
 def test_first_ctrl_c_cleans_up_and_ends_the_program(caller, strategy):
     """Uncaught, it ends the program as Ctrl-C does, after the coroutine's cleanup and then its tasks' ran."""
-    program = Program(WORK + "start(lambda: bridge(main))", caller, strategy)
-    code, said, errors, seconds = program.run("working")
-    assert (code, said) == (-signal.SIGINT, ["working", "main cleaned", "other cleaned"])
+    program = Program(WORK + "start(lambda: run_async(main))", caller, strategy)
+    code, printed, errors, seconds = program.run("working")
+    assert (code, printed) == (-signal.SIGINT, ["working", "main cleaned", "other cleaned"])
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert "destroyed" not in errors
     assert "never" not in errors
@@ -112,16 +112,16 @@ def test_next_call_works_after_ctrl_c(caller, strategy):
 def call():
     for _ in range(2):
         try:
-            bridge(main)
+            run_async(main)
         except KeyboardInterrupt:
-            say("interrupted")
-    say(bridge(answer))
+            echo("interrupted")
+    echo(run_async(answer))
 start(call)
-say(asyncio.run(answer()))
+echo(asyncio.run(answer()))
 """
-    code, said, errors, _ = Program(WORK + body, caller, strategy).run("working", "working")
+    code, printed, errors, _ = Program(WORK + body, caller, strategy).run("working", "working")
     once = ["working", "main cleaned", "other cleaned", "interrupted"]
-    assert (code, said, errors) == (0, [*once, *once, "next call works", "next call works"], "")
+    assert (code, printed, errors) == (0, [*once, *once, "next call works", "next call works"], "")
 
 
 @pytest.mark.parametrize("stuck", ["await asyncio.sleep(60)", "time.sleep(60)"])
@@ -133,12 +133,12 @@ async def main():
     other = asyncio.create_task(linger())
     await asyncio.sleep(0)
     try:
-        say("working")
+        echo("working")
         await asyncio.sleep(60)
     finally:
-        say("cleaning")
+        echo("cleaning")
         {stuck}
-        say("never said")
+        echo("never printed")
 async def linger():
     try:
         await asyncio.sleep(60)
@@ -148,22 +148,22 @@ async def linger():
 notes = []
 def call():
     try:
-        bridge(main)
+        run_async(main)
     except KeyboardInterrupt:
-        say("interrupted")
-    say(*notes, bridge(answer))
+        echo("interrupted")
+    echo(*notes, run_async(answer))
 start(call)
 """
-    code, said, errors, seconds = Program(body, caller, strategy).run("working", "cleaning")
+    code, printed, errors, seconds = Program(body, caller, strategy).run("working", "cleaning")
     # A thread that blocks is left behind with what it has not drained.
     last = "next call works" if (strategy, stuck[0]) == ("worker", "t") else "other cleaned next call works"
-    assert (code, said, errors) == (0, ["working", "cleaning", "interrupted", last], "")
+    assert (code, printed, errors) == (0, ["working", "cleaning", "interrupted", last], "")
     assert seconds < 5
 
 
 @pytest.mark.parametrize(("caller", "strategy"), [("script", ""), ("asyncio", ""), ("asyncio", "worker")])
 def test_ctrl_c_is_heard_when_it_does_not_end_the_wait(caller, strategy):
-    """A signal that another thread catches wakes nobody up, and yet the coroutine is cancelled soon."""
+    """A signal that another thread catches wakes nothing up, and yet the coroutine is cancelled soon."""
     body = """
 async def main():
     threading.Timer(0.1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT)).start()
@@ -171,13 +171,13 @@ async def main():
 def call():
     started = time.monotonic()
     try:
-        bridge(main)
+        run_async(main)
     except KeyboardInterrupt:
-        say("interrupted", time.monotonic() - started < 2)
+        echo("interrupted", time.monotonic() - started < 2)
 start(call)
 """
-    code, said, errors, _ = Program(body, caller, strategy).run()
-    assert (code, said, errors) == (0, ["interrupted True"], "")
+    code, printed, errors, _ = Program(body, caller, strategy).run()
+    assert (code, printed, errors) == (0, ["interrupted True"], "")
 
 
 @pytest.mark.parametrize("strategy", ["here", "nested", "worker"])
@@ -218,7 +218,7 @@ def call(moment, length):
     thread = threading.Thread(target=interrupt, args=(moment,))
     try:
         thread.start()
-        bridge(lambda: main(length))
+        run_async(lambda: main(length))
         for _ in range(500):  # it ended before its interrupt
             time.sleep(0.01)
     except KeyboardInterrupt:
@@ -229,35 +229,35 @@ async def user():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a notebook's cell
     ticks = asyncio.create_task(asyncio.sleep(0.001, "user's task"))
     calls()
-    say(await ticks, bridge(answer))
+    echo(await ticks, run_async(answer))
 
 def calls():
     for number in range(60):
         moment = random.uniform(0.0005, 0.03)
         call(moment, 60 if number % 2 else moment * random.uniform(0.8, 1.1))  # or about when it ends by itself
-    say(raised, began == cleaned, began > 30, began < 61)
+    echo(raised, began == cleaned, began > 30, began < 61)
 
 calls() if strategy == "here" else asyncio.run(user())
 """
-    code, said, errors, _ = Program(body, "script", strategy).run()
+    code, printed, errors, _ = Program(body, "script", strategy).run()
     ends = [] if strategy == "here" else ["user's task next call works"]
-    assert (code, said, errors) == (0, ["60 True True True", *ends], "")
+    assert (code, printed, errors) == (0, ["60 True True True", *ends], "")
 
 
 @pytest.mark.parametrize(("caller", "strategy"), [("script", ""), ("asyncio", ""), ("asyncio", "worker")])
 def test_swallowed_cancellation_keeps_the_result(caller, strategy):
-    """A coroutine that answers its cancellation with a result has decided to go on: the result comes back."""
+    """A coroutine that answers its cancellation with a result has decided to continue: the result comes back."""
     body = """
 async def main():
     try:
-        say("working")
+        echo("working")
         await asyncio.sleep(60)
     except asyncio.CancelledError:
         return "result"
-start(lambda: say(bridge(main)))
+start(lambda: echo(run_async(main)))
 """
-    code, said, errors, _ = Program(body, caller, strategy).run("working")
-    assert (code, said, errors) == (0, ["working", "result"], "")
+    code, printed, errors, _ = Program(body, caller, strategy).run("working")
+    assert (code, printed, errors) == (0, ["working", "result"], "")
 
 
 @pytest.mark.parametrize(("caller", "strategy"), [("script", ""), ("asyncio", ""), ("asyncio", "worker")])
@@ -268,22 +268,22 @@ async def linger():
     try:
         await asyncio.sleep(60)
     finally:
-        say("draining")
+        echo("draining")
         await asyncio.sleep(0.3)
-        say("cleaned")
+        echo("cleaned")
 async def main():
     keep.append(asyncio.create_task(linger()))
     await asyncio.sleep(0)
 keep = []
 def call():
     try:
-        bridge(main)
+        run_async(main)
     except KeyboardInterrupt:
-        say("interrupted")
+        echo("interrupted")
 start(call)
 """
-    code, said, errors, _ = Program(body, caller, strategy).run("draining")
-    assert (code, said, errors) == (0, ["draining", "cleaned", "interrupted"], "")
+    code, printed, errors, _ = Program(body, caller, strategy).run("draining")
+    assert (code, printed, errors) == (0, ["draining", "cleaned", "interrupted"], "")
 
 
 @pytest.mark.parametrize(("caller", "strategy"), [("script", ""), ("asyncio", ""), ("asyncio", "worker")])
@@ -293,50 +293,50 @@ def test_the_users_own_handler_is_left_alone(caller, strategy):
 class Stop(Exception):
     pass
 def handler(*_):
-    say("handled")
+    echo("handled")
     if not calm:
         raise Stop
 async def main(seconds):
     try:
-        say("working")
+        echo("working")
         await asyncio.sleep(seconds)
         return "result"
     finally:
-        say("cleaned")
+        echo("cleaned")
 def call():
     global calm
     signal.signal(signal.SIGINT, handler)
     calm = True
-    say(bridge(lambda: main(0.5)))
+    echo(run_async(lambda: main(0.5)))
     calm = False
     try:
-        bridge(lambda: main(60))
+        run_async(lambda: main(60))
     except Stop:
-        say("stopped")
-    say(signal.getsignal(signal.SIGINT) is handler)
+        echo("stopped")
+    echo(signal.getsignal(signal.SIGINT) is handler)
 start(call)
 """
-    code, said, errors, _ = Program(body, caller, strategy).run("working", "working")
+    code, printed, errors, _ = Program(body, caller, strategy).run("working", "working")
     first, second = ["working", "handled", "cleaned", "result"], ["working", "handled", "cleaned", "stopped", "True"]
-    assert (code, said, errors) == (0, first + second, "")
+    assert (code, printed, errors) == (0, first + second, "")
 
 
 def test_a_thread_of_the_user_is_not_interrupted():
-    """A call in another thread goes on through a Ctrl-C, which belongs to the main thread."""
+    """A call in another thread continues through a Ctrl-C, which belongs to the main thread."""
     body = """
 async def main():
-    say("working")
+    echo("working")
     await asyncio.sleep(0.5)
     return "result"
 results = []
-thread = threading.Thread(target=lambda: results.append(bridge(main)))
+thread = threading.Thread(target=lambda: results.append(run_async(main)))
 thread.start()
 try:
     time.sleep(60)
 except KeyboardInterrupt:
-    say("interrupted")
+    echo("interrupted")
 thread.join()
-say(*results)
+echo(*results)
 """
-    code, said, errors, _ = Program(body).run("working")
-    assert (code, said, errors) == (0, ["working", "interrupted", "result"], "")
+    code, printed, errors, _ = Program(body).run("working")
+    assert (code, printed, errors) == (0, ["working", "interrupted", "result"], "")

@@ -16,7 +16,7 @@ import asyncio
 from parallel_frames._runtime import run_from_anywhere
 notes = []
 
-def bridge(make):
+def run_async(make):
     return run_from_anywhere(make, strategy=strategy)
 
 async def work(seconds):
@@ -32,7 +32,7 @@ async def work(seconds):
 
 
 class Notebook:
-    """A kernel, and what its cells said."""
+    """A kernel, and what its cells print."""
 
     def __init__(self):
         self.manager, self.client = start_new_kernel(kernel_name="python3")
@@ -59,9 +59,9 @@ class Notebook:
                 text += content["text"]  # a line may come in two messages
             elif kind == "error":
                 error = content["ename"]
-            said = text.splitlines()
-            if (until and until in said) or (kind == "status" and content["execution_state"] == "idle"):
-                return said, error
+            printed = text.splitlines()
+            if (until and until in printed) or (kind == "status" and content["execution_state"] == "idle"):
+                return printed, error
         raise AssertionError((text, error))
 
     def run(self, source):
@@ -88,7 +88,7 @@ def kernel():
 
 @pytest.fixture(params=[None, "worker"], ids=["chosen", "worker"])
 def notebook(request, kernel):
-    """Run the first cell of a notebook, which says how later ones run their coroutines."""
+    """Run the first cell of a notebook, which sets the strategy for later ones."""
     assert kernel.run(f"strategy = {request.param!r}" + SETUP) == ([], "")
     return kernel
 
@@ -96,13 +96,13 @@ def notebook(request, kernel):
 def test_a_cell_runs_it_and_queued_cells_follow(notebook):
     """Cells queued behind the call (Run All) run after it, in order, one with a top-level await among them."""
     cells = notebook.queue(
-        "print(bridge(lambda: work(0.5)))",
+        "print(run_async(lambda: work(0.5)))",
         "print('second', notes)",
         "await asyncio.sleep(0.01); print('third')",
-        "print(await work(0.01), bridge(lambda: work(0.01)))",
+        "print(await work(0.01), run_async(lambda: work(0.01)))",
     )
-    said = [notebook.wait(cell) for cell in cells]
-    assert said == [
+    printed = [notebook.wait(cell) for cell in cells]
+    assert printed == [
         (["working", "worked"], ""),
         (["second ['cleaned']"], ""),
         (["third"], ""),
@@ -112,12 +112,12 @@ def test_a_cell_runs_it_and_queued_cells_follow(notebook):
 
 @pytest.mark.parametrize("before", ["", "await asyncio.sleep(0)"], ids=["plain cell", "cell with await"])
 def test_interrupt_ends_the_cell_and_the_next_ones_work(notebook, before):
-    """The kernel's interrupt is a KeyboardInterrupt in the cell, after the cleanup; the notebook goes on as before."""
+    """The kernel's interrupt is a KeyboardInterrupt in the cell, after the cleanup; the notebook works as before."""
     for _ in range(2):
         started = time.monotonic()
-        assert notebook.interrupt(f"{before}\nbridge(lambda: work(60))", at="working") == "KeyboardInterrupt"
+        assert notebook.interrupt(f"{before}\nrun_async(lambda: work(60))", at="working") == "KeyboardInterrupt"
         assert time.monotonic() - started < 10
-    assert notebook.run("print(*notes, bridge(lambda: work(0.01)))") == (
+    assert notebook.run("print(*notes, run_async(lambda: work(0.01)))") == (
         ["working", "cleaned cleaned worked"],
         "",
     )
@@ -126,7 +126,7 @@ def test_interrupt_ends_the_cell_and_the_next_ones_work(notebook, before):
 
 
 def test_the_users_background_task_goes_on(notebook):
-    """A task that a cell left running on the kernel's loop goes on after the call in another cell."""
+    """A task that a cell left running on the kernel's loop continues after the call in another cell."""
     notebook.run("""
 ticks = []
 async def tick():
@@ -136,9 +136,9 @@ async def tick():
 ticker = asyncio.create_task(tick())
 await asyncio.sleep(0.1)
 """)
-    assert notebook.run("bridge(lambda: work(0.05)); count = len(ticks)") == (["working"], "")
-    said = notebook.run("await asyncio.sleep(0.2)\nprint(len(ticks) > count, all(ticks))\nticker.cancel()")
-    assert said == (["True True"], "")
+    assert notebook.run("run_async(lambda: work(0.05)); count = len(ticks)") == (["working"], "")
+    printed = notebook.run("await asyncio.sleep(0.2)\nprint(len(ticks) > count, all(ticks))\nticker.cancel()")
+    assert printed == (["True True"], "")
 
 
 def test_the_kernels_asyncio_is_untouched(notebook):
@@ -146,7 +146,7 @@ def test_the_kernels_asyncio_is_untouched(notebook):
     source = """
 before = asyncio.Task, asyncio.run, asyncio.get_event_loop, type(asyncio.get_running_loop()).run_forever
 patched = [hasattr(thing, "_nest_patched") for thing in (asyncio, asyncio.get_running_loop())]
-_ = bridge(lambda: work(0.01))
+_ = run_async(lambda: work(0.01))
 after = asyncio.Task, asyncio.run, asyncio.get_event_loop, type(asyncio.get_running_loop()).run_forever
 again = [hasattr(thing, "_nest_patched") for thing in (asyncio, asyncio.get_running_loop())]
 print(before == after, patched, again)

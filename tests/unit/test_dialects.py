@@ -126,7 +126,7 @@ class TestBodies:
         pydantic.TypeAdapter(types.TaskGroupCreateParams).validate_python(body)
 
     def test_a_published_batch_holds_inputs_processor_options_and_metadata(self):
-        """Inputs stand in the order given, as the JSON they are, each with its own metadata and the job's options."""
+        """Inputs are in the order given, as the JSON they are, each with its own metadata and the job's options."""
         body = json.loads(PUBLISHED.runs_body(job(), runs=RUNS))
         assert body["default_task_spec"] == SPEC
         assert [run["input"] for run in body["inputs"]] == [{"country": "France"}, "Research Japan"]
@@ -253,7 +253,7 @@ class TestGroups:
         ids=["published", "runs as objects", "runs as ids"],
     )
     def test_run_ids_are_read_in_order(self, body):
-        """Wherever they stand, they are in the order of the answer."""
+        """Wherever they are, they keep the order of the answer."""
         assert read_run_ids(orjson.dumps(body)) == ["a", "b"]
 
     @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ class TestEvents:
         )
 
     def test_an_event_with_everything_at_the_top_is_read(self):
-        """The seed's run stands in the event itself, with a bare input."""
+        """The seed's run is the event itself, with a bare input."""
         event = read_event(
             orjson.dumps(
                 {
@@ -404,7 +404,7 @@ class TestEvents:
         assert event.metadata == SENT["metadata"]
 
     def test_a_column_named_metadata_is_not_the_runs_metadata(self):
-        """A bare input that happens to hold that name identifies nobody."""
+        """A bare input that happens to hold that name identifies no run."""
         bare = {"metadata": {"key": "k"}, "country": "France"}
         event = read_event(orjson.dumps(an_event(run=run_state(metadata=None), input=bare)))
         assert isinstance(event, RunEvent)
@@ -413,7 +413,7 @@ class TestEvents:
 
     @pytest.mark.parametrize("metadata", [[], "x", 0, ["key"], True])
     def test_odd_metadata_is_none(self, metadata):
-        """What is not a mapping identifies nobody."""
+        """What is not a mapping identifies no run."""
         event = read_event(orjson.dumps(an_event(run=run_state(metadata=metadata), input=None)))
         assert isinstance(event, RunEvent)
         assert event.metadata is None
@@ -524,7 +524,7 @@ class TestListings:
 
 class TestOutcomes:
     def test_a_completed_run_is_an_outcome_with_raw_texts(self):
-        """Content, basis, warnings and everything else stand as JSON texts."""
+        """Content, basis, warnings and everything else are JSON texts."""
         outcome = outcome_of(an_event())
         assert (outcome.key, outcome.attempt, outcome.run_id, outcome.group_id) == (*RUN, "trun_1", "tgrp_1")
         assert (outcome.status, outcome.output_type) == ("completed", "json")

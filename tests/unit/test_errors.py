@@ -1,4 +1,4 @@
-"""The tree of errors: whole, documented, with facts as attributes and messages that say what to do."""
+"""The tree of errors: whole, documented, with facts as attributes and messages with what to do."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ EXAMPLES = [
 
 
 def test_the_docstring_draws_the_tree_as_it_is():
-    """Every class stands in the module's drawing under its parent, and nothing else does."""
+    """The module's drawing has every class under its parent, and nothing else."""
     drawn, above = {}, {}
     for line in (errors.__doc__ or "").splitlines():
         if found := re.match(r"^    ([│├└─ ]*)(\w+Error)\b", line):
@@ -82,14 +82,14 @@ def test_the_docstring_draws_the_tree_as_it_is():
     assert drawn == {"ParallelFramesError": None, **{name: base.__name__ for name, base in bases.items()}}
 
 
-def test_every_class_is_tried_here():
+def test_every_class_has_an_example():
     """There is an example of each class, so that no test below has a gap."""
     assert {type(error) for error in EXAMPLES} == set(CLASSES.values()) - {ParallelFramesError}
 
 
 @pytest.mark.parametrize(("name", "kind"), CLASSES.items())
-def test_every_class_says_what_it_is(name, kind):
-    """Each is the root's, ends in Error, and has a docstring of its own."""
+def test_every_class_is_named_and_documented(name, kind):
+    """Each derives from the root, ends in Error, and has a docstring of its own."""
     assert issubclass(kind, ParallelFramesError)
     assert name.endswith("Error")
     assert inspect.cleandoc(kind.__doc__ or "") != inspect.cleandoc(kind.__mro__[1].__doc__ or "")
@@ -112,8 +112,8 @@ def test_an_unknown_column_says_what_there_is():
     """The message holds the place, the column and the columns there are, unquoted by KeyError."""
     error = UnknownColumnError("citty", ["city", 1, ("a", "b")], where="inputs")
     assert (error.column, error.available) == ("citty", ("city", 1, ("a", "b")))
-    told = "inputs names the column 'citty', which the frame does not have; it has 'city', 1, ('a', 'b')."
-    assert str(error) == told
+    expected = "inputs names the column 'citty', which the frame does not have; it has 'city', 1, ('a', 'b')."
+    assert str(error) == expected
     assert str(UnknownColumnError(0, [], where="where")).endswith("it has none.")
 
 
@@ -126,7 +126,7 @@ def test_an_unknown_column_of_a_wide_frame_shows_twenty():
 
 
 def test_a_service_error_carries_its_facts():
-    """Status, group and reference are attributes, and group and reference stand in the message."""
+    """Status, group and reference are attributes, and the message has group and reference."""
     error = RejectedError("The service refuses the request", status=422, group_id="tgrp_1", ref_id="ref_7")
     assert (error.status, error.group_id, error.ref_id) == (422, "tgrp_1", "ref_7")
     assert str(error) == "The service refuses the request (group tgrp_1) [reference ref_7]"
@@ -161,20 +161,20 @@ def test_an_enrichment_error_carries_the_frame():
     assert EnrichmentError("1 row failed", frame=frame).frame is frame
 
 
-def test_safety_with_a_checkpoint_names_it_and_the_way_on():
-    """What is answered, what was sent, in which groups, where it is, and that the same call goes on."""
+def test_safety_with_a_checkpoint_names_it_and_how_to_resume():
+    """What is answered, what was sent, in which groups, where it is, and that the same call resumes."""
     safety = Safety(answered=7, rows=10, sent=9, group_ids=("tgrp_1", "tgrp_2"), checkpoint="/data/c.ckpt")
     assert str(safety) == (
         "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2) and safe in /data/c.ckpt. "
-        "Run the same again to go on: nothing is paid twice."
+        "Run the same again to resume: nothing is paid twice."
     )
 
 
-def test_safety_without_a_checkpoint_names_the_group_to_go_on_with():
-    """The lines that go on stand in the message, with every group in them."""
+def test_safety_without_a_checkpoint_names_the_groups_to_resume_with():
+    """The message has the code that resumes, with every group in it."""
     safety = Safety(answered=7, rows=10, sent=9, group_ids=("tgrp_1", "tgrp_2"), checkpoint=None)
     assert str(safety) == (
-        "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2). There is no checkpoint: go on with "
+        "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2). There is no checkpoint: resume with "
         "pf.last().resume() in this process, or with enrich(..., group_id=['tgrp_1', 'tgrp_2']) in another; "
         "df.parallel.collect(group_id, schema) fetches what is done."
     )
@@ -190,7 +190,7 @@ def test_safety_before_anything_was_sent_asks_for_nothing():
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_safety_is_added_to_any_error(error):
-    """An error tells of what is safe once it is known, after its own message."""
+    """What is safe follows the error's own message once it is known."""
     error = copy.copy(error)
     alone = str(error)
     assert error.safety is None
@@ -210,3 +210,23 @@ def test_errors_travel_between_processes(error):
     assert arrived.__notes__ == ["in worker 3"]
     facts = {name: value for name, value in vars(error).items() if name != "frame"}
     assert {name: vars(arrived)[name] for name in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("runs", "sent", "limit", "cost", "advice"),
+    [
+        (1, 0, None, "1 run to send comes to $0.10", "Pass max_cost=0.1 to proceed."),
+        (
+            20,
+            3,
+            7,
+            "20 runs to send and 3 sent before come to $2.30",
+            "Pass max_cost=2.3 to proceed, or limit=7 to send a part.",
+        ),
+    ],
+)
+def test_a_cost_error_names_the_budget_that_suffices(runs, sent, limit, cost, advice):
+    """The message has the runs, the cost with what was sent before, the limit, and what to pass instead."""
+    error = CostError(runs=runs, sent=sent, per_run=Decimal("0.1"), max_cost=Decimal("0.05"), limit=limit)
+    assert (error.runs, error.limit, error.max_cost) == (runs, limit, 0.05)
+    assert str(error) == f"{cost}, over max_cost=0.05. None of them was sent. {advice}"

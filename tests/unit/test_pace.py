@@ -191,7 +191,7 @@ def test_the_lowest_limit_holds_while_its_owner_is_in():
 
 
 def test_a_limit_ends_with_an_exception_too():
-    """Whoever leaves by an exception leaves its limit behind no longer than whoever leaves in peace."""
+    """A sender that leaves by an exception takes its limit with it."""
     pacer = Pacer()
     with pacer.joined(None):
         with pytest.raises(ZeroDivisionError), pacer.joined(1):
@@ -209,7 +209,7 @@ def test_no_limit_never_waits():
 
 
 @pytest.mark.parametrize(("advice", "wait"), [(17.0, 17.0), (None, 5.0), (0.0, 0.5)], ids=["17", "absent", "0"])
-def test_nobody_sends_before_a_retry_after(advice, wait):
+def test_nothing_is_granted_before_a_retry_after(advice, wait):
     """The advice is obeyed by all who share the pacer; none is five seconds, zero is half a second."""
     pacer = Pacer()
     with pacer.joined(2000):
@@ -242,7 +242,7 @@ def test_batches_are_small_for_a_minute_after_a_refusal(advice):
 @pytest.mark.parametrize("advice", [True, False], ids=["with Retry-After", "without"])
 @pytest.mark.parametrize("seed", range(3))
 def test_another_client_of_the_account_slows_but_never_stops(seed, advice):
-    """Where somebody else creates 30 % of a sliding limit, all is sent within 15 % of the best that is left."""
+    """Where another client creates 30 % of a sliding limit, all is sent within 15 % of the best that is left."""
     account, pacer = Account("sliding", others=0.3), Pacer()
     with pacer.joined(2000):
         took = Sender(account, pacer, 20_000, seed=seed, advice=advice).run()

@@ -162,7 +162,7 @@ class Server:
         return Seen(method, target, headers, body, time.monotonic())
 
     async def _act(self, steps: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Take the steps of one answer; return whether the connection goes on."""
+        """Take the steps of one answer; return whether the connection stays open."""
         for step in steps:
             if step == RESET:
                 linger = struct.pack("ii", 1, 0)
@@ -185,7 +185,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of this machine's stands between; a test sets its own."""
+    """Remove this machine's proxies from the environment; a test sets its own."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
 

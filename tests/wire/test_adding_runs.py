@@ -93,7 +93,7 @@ async def test_statuses_that_prove_nothing_was_created(wire, status, kind, body)
 
 
 async def test_a_422_says_what_is_wrong_where(wire):
-    """The places and words of the service's findings stand in the message."""
+    """The message has the place and the text of each of the service's findings."""
     detail = [{"loc": ["body", "inputs", 0, "input"], "msg": "too long", "type": "x"}, {"loc": None, "msg": 5}, "odd"]
     posted, _ = await post(wire, wire.reply(422, {"detail": detail}))
     assert "(422): body.inputs.0.input: too long; : refused." in str(posted.error)
@@ -172,7 +172,7 @@ AMBIGUOUS |= {f"HTTP {n}": lambda wire, n=n: wire.reply(n, FULL) for n in (300, 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
 async def test_everything_else_is_ambiguous(wire, name):
-    """What is neither a full receipt nor a proof says why it decides nothing, and nothing is sent a second time."""
+    """What is neither a full receipt nor a proof has a reason, and nothing is sent a second time."""
     script = AMBIGUOUS[name](wire)
     posted, times = await post(wire, script)
     assert isinstance(posted, Ambiguous), posted

@@ -110,7 +110,7 @@ async def test_trouble_that_stays_is_an_error_in_the_end(wire, status, kind, wor
 
 
 async def test_a_host_that_is_not_there_is_named(wire):
-    """After the last try, the host and the kind of trouble stand in the message."""
+    """After the last try, the message has the host and the kind of trouble."""
     async with wire.serve(b"") as server:
         url = server.url
     async with wire.client(url).session() as session:
@@ -122,7 +122,7 @@ async def test_a_host_that_is_not_there_is_named(wire):
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 async def test_a_retry_after_is_obeyed(wire, form):
-    """The next try does not come before the service asked for it, told by the client's clock."""
+    """The next try does not come before the service asked for it, by the client's clock."""
     advice = "40" if form == "seconds" else formatdate(time.time() + 41, usegmt=True)
     script = wire.reply(429, b"", retry_after=advice), wire.reply(200, GROUP)
     async with wire.session(*script, clock_speed=100.0) as (session, server):
@@ -287,7 +287,7 @@ async def test_the_simulators_dialects_are_found(wire, dialect, found):
 @pytest.mark.parametrize(
     ("status", "kind"), [(401, AuthenticationError), (402, CreditError), (403, AuthenticationError)]
 )
-async def test_a_refused_account_is_said_at_once(wire, status, kind):
+async def test_a_refused_account_is_raised_at_once(wire, status, kind):
     """Another dialect would not help."""
     async with wire.session(wire.reply(status, b""), api="auto") as (session, server):
         with pytest.raises(kind):
@@ -296,7 +296,7 @@ async def test_a_refused_account_is_said_at_once(wire, status, kind):
         assert session.dialect is None
 
 
-async def test_a_web_site_is_said_at_once(wire):
+async def test_a_web_site_is_raised_at_once(wire):
     """A page under 200 is no service in any dialect."""
     async with wire.session(wire.reply(200, PAGE, "text/html"), api="auto") as (session, server):
         with pytest.raises(ProtocolError, match="is not the service"):
@@ -346,6 +346,14 @@ async def test_a_redirected_group_is_not_followed(wire):
             with pytest.raises(ProtocolError, match=f"redirects to 127.0.0.1:{target.port} \\(308\\)"):
                 await session.create_group(wire.JOB, metadata={})
         assert target.seen == []
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "http://[odd]/", "//", "/elsewhere", ""])
+async def test_a_redirect_to_anywhere_is_an_error_of_ours(wire, location):
+    """A target that is no address is no other exception."""
+    async with wire.session(wire.reply(302, b"", location=location)) as (session, _):
+        with pytest.raises((ProtocolError, UnavailableError), match=r"redirects to elsewhere \(302\)|Invalid URL"):
+            await session.group_status("tgrp_1")
 
 
 @pytest.mark.parametrize(

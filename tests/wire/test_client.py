@@ -42,7 +42,7 @@ def test_a_blank_key_is_none(monkeypatch, blank):
 
 
 async def test_the_key_of_the_environment_is_used(wire, monkeypatch):
-    """Without an argument the variables say key and address; white space around them is no part of them."""
+    """Without arguments, key and address come from the environment, without the white space around them."""
     async with wire.serve(wire.reply(200, GROUP)) as server:
         monkeypatch.setenv("PARALLEL_API_KEY", " key-of-the-environment\n")
         monkeypatch.setenv("PARALLEL_BASE_URL", f"{server.url}/ ")
@@ -53,7 +53,7 @@ async def test_the_key_of_the_environment_is_used(wire, monkeypatch):
 
 
 async def test_certificates_named_later_are_the_ones_that_count(tmp_path, monkeypatch):
-    """Whom to trust is read once for all sessions, and anew when the environment names another file."""
+    """Certificates are read once for all sessions, and again when the environment names another file."""
     client = pf.Client(api_key="any", base_url="https://service.invalid")
     for _ in range(2):
         async with client.session():
@@ -88,8 +88,8 @@ def test_the_live_service_is_the_default():
 
 
 @pytest.mark.parametrize("key", ["ключ-ключ", "a\nb-secret", "a\x00b-secret", "a\x7fb-secret"])
-def test_a_key_that_is_none_is_refused_without_showing_it(key):
-    """Characters no header may hold are told here, and not by a library that quotes the header."""
+def test_a_key_that_cannot_be_one_is_refused_without_showing_it(key):
+    """Characters no header may hold are refused here, and not by a library that quotes the header."""
     with pytest.raises(ConfigurationError, match="characters that no key has") as caught:
         pf.Client(api_key=key)
     assert key not in "".join(traceback.format_exception(caught.value))
@@ -193,7 +193,7 @@ async def test_a_proxy_is_not_asked_for_what_is_on_this_machine(wire, monkeypatc
 
 
 async def test_a_proxy_is_asked_for_every_other_host(wire, monkeypatch):
-    """What the environment says of proxies holds for a service elsewhere."""
+    """The proxies of the environment are used for a service elsewhere."""
     async with wire.serve(wire.reply(200, GROUP)) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         async with wire.client("http://service.invalid", allow_http=True).session() as session:
@@ -235,17 +235,15 @@ async def test_a_session_does_not_show_the_key(wire):
         assert wire.KEY not in repr(session)
 
 
-def telling(wire, status, kind):
+def echoing(wire, status, kind):
     """Return an answer that repeats every header of its request, as some servers and proxies do."""
 
     def answer(seen):
-        told = "".join(f"{name}: {value}\n" for name, value in seen.headers.items())
+        headers = "".join(f"{name}: {value}\n" for name, value in seen.headers.items())
         if kind == "json":
-            return wire.reply(
-                status, {"error": {"message": f"Invalid API key {seen.headers['x-api-key']}", "told": told}}
-            )
-        location = {"location": f"https://{seen.headers['x-api-key']}.example.org/"} if kind == "redirect" else {}
-        return wire.reply(status, f"<pre>{told}</pre>".encode(), "text/html", **location)
+            message = f"Invalid API key {seen.headers['x-api-key']}"
+            return wire.reply(status, {"error": {"message": message, "headers": headers}})
+        return wire.reply(status, f"<pre>{headers}</pre>".encode(), "text/html")
 
     return answer
 
@@ -255,11 +253,11 @@ def telling(wire, status, kind):
 async def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it(wire, caplog, status, kind):
     """No error, no reason, no log line of ours or of the libraries below holds the key, at any level."""
     caplog.set_level(logging.DEBUG)
-    told = []
-    async with wire.session(telling(wire, status, kind)) as (session, _):
+    texts = []
+    async with wire.session(echoing(wire, status, kind)) as (session, _):
         posted = await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)
         assert not isinstance(posted, Accepted)
-        told.append(posted.reason if isinstance(posted, Ambiguous) else f"{posted} {posted.error!r} {posted.error}")
+        texts.append(posted.reason if isinstance(posted, Ambiguous) else f"{posted} {posted.error!r} {posted.error}")
         calls = [
             session.create_group(wire.JOB, metadata={}),
             session.group_status("tgrp_1"),
@@ -271,16 +269,35 @@ async def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it(wire, ca
             try:
                 await call
             except ServiceError as error:
-                told.append("".join(traceback.format_exception(error)))
-                told.append(f"{error!r} {vars(error)}")
-    assert len(told) >= 5
-    assert wire.KEY not in "".join(told)
+                texts.append("".join(traceback.format_exception(error)))
+                texts.append(f"{error!r} {vars(error)}")
+    assert len(texts) >= 5
+    assert wire.KEY not in "".join(texts)
     assert any(record.name.startswith("http") for record in caplog.records)
     assert wire.KEY not in "".join(f"{record.getMessage()} {record.args}" for record in caplog.records)
 
 
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("https://{key}.example.org/", r"redirects to \[the API key\]\.example\.org \(307\)"),
+        ("https://[{key}]/", r"Invalid URL in location header.*\[the API key\]|was cut \(RemoteProtocolError\)"),
+    ],
+)
+async def test_a_redirect_that_repeats_the_key_does_not_make_us_repeat_it(wire, location, words):
+    """A redirect's target is shown without the key, also where httpx quotes it because it is no address."""
+    async with wire.session(wire.reply(307, b"", location=location.format(key=wire.KEY))) as (session, _):
+        for call in (
+            lambda: session.group_status("tgrp_1"),
+            lambda: first(session.stream_events("tgrp_1", last_event_id=None)),
+        ):
+            with pytest.raises(ServiceError, match=words) as caught:
+                await call()
+            assert wire.KEY not in "".join(traceback.format_exception(caught.value))
+
+
 async def test_an_event_that_repeats_the_key_does_not_make_us_repeat_it(wire):
-    """What a stream or a list says of the key is hidden before anybody can log or store it."""
+    """The key is taken out of events and lists before anything can log or store them."""
     error = {"type": "error", "error": {"message": f"who is {wire.KEY}?"}}
     async with wire.session(wire.chunked(wire.sse(error))) as (session, _):
         (event,) = await first(session.stream_events("tgrp_1", last_event_id=None))
@@ -308,16 +325,16 @@ async def test_nothing_that_works_logs_the_key(wire, caplog):
 
 
 async def test_trouble_of_the_connection_does_not_show_the_key(wire, caplog):
-    """Resets, silence and garbage are told without what was sent."""
+    """Errors about resets, silence and garbage do not quote what was sent."""
     caplog.set_level(logging.DEBUG)
-    told = []
+    texts = []
     for script in ([wire.RESET], [b"garbage\r\n\r\n", wire.RESET], b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n"):
         async with wire.session(script) as (session, _):
             with pytest.raises(ServiceError) as caught:
                 await session.group_status("tgrp_1")
-            told.append("".join(traceback.format_exception(caught.value)))
-            told.append(repr(await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)))
-    assert wire.KEY not in "".join(told)
+            texts.append("".join(traceback.format_exception(caught.value)))
+            texts.append(repr(await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)))
+    assert wire.KEY not in "".join(texts)
     assert wire.KEY not in caplog.text
 
 

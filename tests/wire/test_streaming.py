@@ -1,4 +1,4 @@
-"""Streams of events and lists of runs: what is read of them, and how each way of breaking off is told."""
+"""Streams of events and lists of runs: what is read of them, and which error each way of breaking off raises."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_a_compressed_stream_is_read(wire):
 
 
 async def test_a_malformed_event_is_one_and_not_the_end(wire):
-    """The stream goes on after what cannot be read."""
+    """The stream continues after what cannot be read."""
     body = wire.sse(EVENTS[0]) + b"data: {\n\n" + wire.sse(EVENTS[1])
     async with wire.session(wire.chunked(body)) as (session, _):
         events = await read_events(session)
@@ -122,7 +122,7 @@ async def test_a_malformed_event_is_one_and_not_the_end(wire):
 
 
 async def test_an_error_event_is_an_event(wire):
-    """The stream's own trouble is told, with the service's reference, and not raised."""
+    """The stream's own trouble is an event with the service's reference, and is not raised."""
     error = {"type": "error", "error": {"ref_id": "ref_1", "message": "lost my place"}}
     async with wire.session(wire.chunked(wire.sse(error, EVENTS[1]))) as (session, _):
         first, second = await read_events(session)
@@ -143,7 +143,7 @@ CUTS = {
 @pytest.mark.parametrize("name", CUTS)
 @pytest.mark.parametrize("stream", ["events", "list"])
 async def test_a_cut_is_unavailable_after_what_came_whole(wire, name, stream):
-    """Events before the cut are handed out, half an event is not, and then the cut is told."""
+    """Events before the cut are handed out, half an event is not, and then the cut is raised."""
     asked = {"last_event_id": None} if stream == "events" else {"include_input": False, "include_output": False}
     async with wire.session(CUTS[name](wire, wire.sse(*EVENTS[1:]) + b'data: {"type"')) as (session, _):
         read = session.stream_events if stream == "events" else session.list_runs
@@ -190,7 +190,7 @@ async def test_a_page_is_no_stream(wire, read):
 
 
 async def test_no_media_type_is_no_stream(wire):
-    """An answer that does not say what it is, is not taken for events."""
+    """An answer without a content type is not read as events."""
     async with wire.session(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok") as (session, _):
         with pytest.raises(ProtocolError, match="got no content type: 'ok'"):
             await read_events(session)
@@ -232,7 +232,7 @@ async def test_an_error_that_breaks_off_is_still_that_error(wire):
 )
 @pytest.mark.parametrize("read", [read_events, read_list], ids=["events", "list"])
 async def test_a_refused_stream_is_its_statuss_error(wire, read, status, kind):
-    """It is asked for once: whoever reads it decides when to come back."""
+    """It is asked for once: the reader decides when to try again."""
     async with wire.session(wire.reply(status, {"error": {"message": "no", "ref_id": "ref_1"}})) as (session, server):
         with pytest.raises(kind) as caught:
             await read(session)
@@ -252,14 +252,14 @@ async def test_an_event_without_end_is_an_error_of_ours(wire):
 
 
 async def test_a_deep_event_is_malformed(wire):
-    """A hundred thousand brackets are an event that cannot be read, and the stream goes on."""
+    """A hundred thousand brackets are an event that cannot be read, and the stream continues."""
     body = b"data: " + b"[" * 100_000 + b"\n\n" + wire.sse(EVENTS[1])
     async with wire.session(wire.chunked(body)) as (session, _):
         assert ids(await read_events(session)) == [None, "e1"]
 
 
 async def test_a_reader_may_leave(wire):
-    """Closing a stream in the middle closes its connection, and the session goes on."""
+    """Closing a stream in the middle closes its connection, and the session stays usable."""
     async with wire.session([wire.endless() + wire.sse(*EVENTS), wire.HANG], wire.chunked(b"")) as (session, server):
         async with aclosing(session.stream_events("tgrp_1", last_event_id=None)) as events:
             await anext(events)
@@ -307,7 +307,7 @@ async def test_a_json_list_that_cannot_be_read_is_no_list(wire, body):
 
 
 async def test_a_json_list_that_is_cut_is_unavailable(wire):
-    """A connection that breaks within the document is told as a cut."""
+    """A connection that breaks within the document is a cut."""
     async with wire.session([wire.reply(200, b"[" + b" " * 100)[:-50], wire.RESET]) as (session, _):
         with pytest.raises(UnavailableError, match="was cut"):
             await read_list(session)

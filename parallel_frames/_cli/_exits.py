@@ -85,7 +85,7 @@ SAID: Final = (
 )  # fmt: skip
 
 WITH_CHECKPOINT: Final = ("", "plan", "enrich", "submit", "checkpoint")
-NO_CHECKPOINT: Final = (" If it is gone for good, name another checkpoint to begin anew.", "")
+NO_CHECKPOINT: Final = (" If it is gone for good, name another checkpoint to start over.", "")
 
 
 def code_of(error: ParallelFramesError) -> Exit:

@@ -183,7 +183,7 @@ class IndexedFeed:
 
     def plan(self) -> int:
         """Decide what is to be sent, and return how many runs that is."""
-        return self._index.plan().to_send
+        return self._index.plan_feed()
 
     def read(self) -> Iterator[list[OutgoingRun]]:
         """Yield what the last `plan` decided."""

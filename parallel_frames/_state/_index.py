@@ -46,6 +46,7 @@ create table known(
     key blob primary key, newest int, status int, tried text, answered int, at text, part int, offset int
 ) without rowid;
 create table steps(row integer primary key, key blob, rows int, step int);
+create table feed(row integer primary key, key blob, rows int, step int);
 """
 # Each is filled in the order of its key, which is one sort and then appends.
 DISTINCT: Final = """
@@ -384,7 +385,7 @@ class Index:
 
     @locked
     def plan(self) -> JobStatus:
-        """Decide for each input within the limit what it needs now, for `steps_between`, and return the numbers."""
+        """Decide for each input within the limit what it needs now, and return the numbers."""
         if self._status is not None:
             return self._status
         self._derive()
@@ -398,6 +399,18 @@ class Index:
         )
         self._status = self._count()
         return self._status
+
+    @locked
+    def plan_feed(self) -> int:
+        """Decide what is to be sent, for `steps_between`, and return how many runs that is.
+
+        It stays as it is while it is read, whoever asks for numbers meanwhile: what fails during a call is for the next
+        call to send again.
+        """
+        to_send = self.plan().to_send
+        self._db.execute("delete from feed")
+        self._db.execute("insert into feed select * from steps where step >= 0 order by row")
+        return to_send
 
     def _count(self) -> JobStatus:
         runs, sent, known, keys = self._line(
@@ -439,7 +452,7 @@ class Index:
     def steps_between(self, start: int, end: int) -> list[Step]:
         """Return what is to be sent of the rows from `start` up to `end`, in their order."""
         found = self._db.execute(
-            "select row, lower(hex(key)), step, rows from steps where row >= ? and row < ? and step >= 0 order by row",
+            "select row, lower(hex(key)), step, rows from feed where row >= ? and row < ? order by row",
             (start, end),
         )
         return list(map(Step._make, found))
@@ -458,7 +471,7 @@ class Index:
     @locked
     def last_step(self) -> int:
         """Return the last row with something to send; -1 where there is none."""
-        return int(self._line("select coalesce(max(row), -1) from steps where step >= 0")[0])
+        return int(self._line("select coalesce(max(row), -1) from feed")[0])
 
     @locked
     def limit_for(self, runs: int) -> int:

@@ -468,3 +468,18 @@ def test_the_end_of_a_submit_is_that_all_is_sent(df, capsys):
         assert capsys.readouterr().err.splitlines()[-1].startswith("enriched: 40 of 40 rows")
         df.parallel.enrich({"other": int}, timeout=0.1)
         assert capsys.readouterr().err.splitlines()[-1].startswith("stopped: ")
+
+
+def test_asking_how_it_stands_sends_nothing_again(df):
+    """A callback that asks for the status at each row sees numbers, and what failed is not sent a second time."""
+    counts = []
+
+    def on_row(row):
+        counts.append(sum(pf.last().status().values()))
+
+    with pf.offline(lambda _: Failure("no luck"), latency=0, max_per_minute=10, speed=200) as sim:
+        client = pf.Client(api_key="key", base_url=sim.url, max_per_minute=10, clock_speed=200)
+        out = df.parallel.enrich(SCHEMA, on_row=on_row, client=client, **QUIET)
+    assert set(out["parallel_status"]) == {"failed"}
+    assert set(counts) == {40}
+    assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)

@@ -191,7 +191,7 @@ def store(index: Index, *outcomes: Outcome, part: int = 1) -> None:
 
 def steps(index: Index) -> list[tuple[int, int, int]]:
     """Return row, attempt and number of rows of what is to be sent."""
-    index.plan()
+    index.plan_feed()
     return [(step.row, step.attempt, step.rows) for step in index.steps_between(0, 100)]
 
 
@@ -202,6 +202,14 @@ def test_rows_are_counted_and_equal_ones_share_a_run(index: Index) -> None:
     assert steps(index) == [(0, 0, 2), (1, 0, 1)]
     assert index.rows_of([KEY, OTHER, "f" * 32]) == {KEY: [0, 2], OTHER: [1]}
     assert index.rows_between(0, 9) == [(0, KEY, False), (1, OTHER, False), (2, KEY, False), (3, None, False)]
+
+
+def test_what_is_to_be_sent_stays_as_it_was_decided(index: Index) -> None:
+    """Numbers asked for while the feed is read do not put what failed meanwhile into it."""
+    index.plan_feed()
+    store(index, outcome(KEY, status="failed"))
+    assert index.plan().to_send == 2
+    assert [(step.row, step.attempt) for step in index.steps_between(0, 100)] == [(0, 0), (1, 0)]
 
 
 def test_a_limit_asks_the_first_inputs(index: Index) -> None:

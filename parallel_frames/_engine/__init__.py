@@ -157,7 +157,7 @@ class Engine:
         """List each known group and adopt from it, before anything is sent; return whether the lists were whole."""
         unreadable = [intent.number for intent in self.intents if not intent.runs]
         if unreadable and to_send:
-            self.observer.said(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
+            self.observer.note(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
             await self.clock.sleep(self.settle_time)
         is_whole = await self._look_at_groups(state, to_send=to_send)
         await self.store.prove_groups(dialect=self.service.dialect)

@@ -102,7 +102,7 @@ async def hydrate(*, state: EngineState, service: Service, clock: Clock) -> None
         for run_id in wanted.keys() & state.to_hydrate.keys():
             tries[run_id] += 1
             if tries[run_id] >= HYDRATION_TRIES:
-                state.observer.said(f"the output of run {run_id} cannot be had; its row stays pending")
+                state.observer.note(f"the output of run {run_id} cannot be had; its row stays pending")
                 state.give_up(run_id)
         if wanted.keys() & state.to_hydrate.keys():
             await clock.sleep(Backoff().wait(max(tries[run_id] for run_id in wanted)))

@@ -126,7 +126,7 @@ async def look_until_whole(
             return look
         if attempt == backoff.tries:
             raise UndecidedError(group_id=group.group_id, runs=to_send, reason=look.flaw)
-        state.observer.said(f"group {group.group_id} cannot be read whole yet: {look.flaw}")
+        state.observer.note(f"group {group.group_id} cannot be read whole yet: {look.flaw}")
         await clock.sleep(backoff.wait(attempt))
         attempt += 1
 

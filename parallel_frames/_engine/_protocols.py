@@ -41,8 +41,8 @@ class Observer(Protocol):
         """Take note that a run has an outcome, which answers so many rows."""
         ...
 
-    def said(self, message: str) -> None:
-        """Tell that something worth a line happened: a wait, a retry, a pause."""
+    def note(self, message: str) -> None:
+        """Note something worth a line: a wait, a retry, a pause."""
         ...
 
 

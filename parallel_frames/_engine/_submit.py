@@ -178,7 +178,7 @@ class Submitter:
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
             if wait > LONG_WAIT:
-                self.state.observer.said(f"waiting {wait:.0f} s for the rate limit")
+                self.state.observer.note(f"waiting {wait:.0f} s for the rate limit")
             due = min((undecided.next_look for undecided in self.undecided), default=float("inf"))
             await self._sleep(min(wait, max(due - self._clock.now(), 0.01)))
             return
@@ -252,7 +252,7 @@ class Submitter:
             now = self._clock.now()
             self.undecided.append(Undecided(group, intent, now, posted.reason, now))
             self.state.note_undecided(intent)
-            self.state.observer.said(
+            self.state.observer.note(
                 f"whether {len(intent.runs)} runs were created is not known ({posted.reason}): looking"
             )
         else:
@@ -294,7 +294,7 @@ class Submitter:
         elif refused.status == 402 and (self.state.in_flight or size > 1):
             self._batch_limit = max(1, size // 2)  # perhaps fewer still fit the credit
             if self.state.in_flight:
-                self.state.observer.said("out of credit: waiting for runs in flight to finish")
+                self.state.observer.note("out of credit: waiting for runs in flight to finish")
                 await self._clock.sleep(CREDIT_PAUSE)
                 await self.state.news(timeout=self._clock.real(30.0))
         elif refused.status is None and self._unreachable < Backoff().tries:
@@ -332,7 +332,7 @@ class Submitter:
         left = self._settle_time - waited
         pause = min(max(1.0, waited), left) if left > 0 else 5.0
         batch.next_look = self._clock.now() + pause
-        self.state.observer.said(f"{len(missing)} runs undecided; {max(left, 0):.0f} s until they count as not created")
+        self.state.observer.note(f"{len(missing)} runs undecided; {max(left, 0):.0f} s until they count as not created")
 
     async def _close(self, batch: Undecided, missing: Sequence[RunId]) -> None:
         """End a decided batch, and queue again those of its runs that were not created."""
@@ -343,7 +343,7 @@ class Submitter:
         await self.state.end_batch(batch.group, batch.intent, receipts=receipts)
         self.state.observer.sent(len(receipts) - len(batch.intent.runs) * batch.is_counted)
         if not missing:
-            self.state.observer.said(f"all {len(batch.intent.runs)} runs were found")
+            self.state.observer.note(f"all {len(batch.intent.runs)} runs were found")
             return
         # What their inputs need is decided again: the rows may not be asked about, or a failure not be tried again.
         again = [run.key for run in missing if batch.group.waiting.pop(run, None) is not None]
@@ -361,7 +361,7 @@ class Submitter:
                 f"The service did not create {missing} runs, {self._absences} times in a row ({batch.reason}).",
                 group_id=batch.group.group_id,
             )
-        self.state.observer.said(f"{missing} runs were not created: sending them again")
+        self.state.observer.note(f"{missing} runs were not created: sending them again")
 
     async def _look(self, group: GroupState, runs: Sequence[RunId]) -> Look:
         """Look once for these runs; a service that cannot be read now proves nothing."""

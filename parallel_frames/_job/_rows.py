@@ -115,9 +115,9 @@ class RowObserver:
         """Pass it on."""
         self._observer.sent(runs)
 
-    def said(self, message: str) -> None:
+    def note(self, message: str) -> None:
         """Pass it on."""
-        self._observer.said(message)
+        self._observer.note(message)
 
     def finished(self, outcome: Outcome, *, rows: int) -> None:
         """Pass it on, and hand its rows over in a moment."""

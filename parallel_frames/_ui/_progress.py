@@ -167,8 +167,8 @@ class Progress:
         if not self._shows_bar:
             self._print(text)
 
-    def said(self, message: str) -> None:
-        """Tell that something worth a line happened."""
+    def note(self, message: str) -> None:
+        """Show or log something worth a line."""
         logger.info("%s", message)
         if self._bar is not None:
             room = bar_width(self._bar) - LEAST_BAR - 2 * len(str(self._tally.rows)) - 1

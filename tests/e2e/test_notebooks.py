@@ -21,7 +21,7 @@ CHANGING = [
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="this checkout has no notebooks")
 
 
-def said(cell):
+def note(cell):
     """Return what a cell shows as text, in order, but for progress, ids and times."""
     texts = []
     for output in cell.get("outputs", []):

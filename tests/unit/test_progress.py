@@ -51,7 +51,7 @@ def work(progress):
     progress.opened("tgrp_1")
     progress.opened("tgrp_1")
     progress.sent(5)
-    progress.said("waiting 37 s for the rate limit")
+    progress.note("waiting 37 s for the rate limit")
     progress.finished(outcome("a"), rows=1)
     progress.finished(outcome("b", "failed"), rows=1)
     progress.close()

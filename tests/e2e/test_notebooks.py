@@ -21,7 +21,7 @@ CHANGING = [
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="this checkout has no notebooks")
 
 
-def note(cell):
+def shown_text(cell):
     """Return what a cell shows as text, in order, but for progress, ids and times."""
     texts = []
     for output in cell.get("outputs", []):
@@ -54,7 +54,7 @@ def test_a_notebook_says_again_what_is_committed(path, tmp_path):
     executed = execute(committed, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
     if PANDAS_3:  # an older pandas shows missing texts and string dtypes otherwise
-        assert [said(cell) for cell in executed.cells] == [said(cell) for cell in committed.cells]
+        assert [shown_text(cell) for cell in executed.cells] == [shown_text(cell) for cell in committed.cells]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -64,7 +64,7 @@ def test_a_notebook_is_committed_with_outputs_that_suit_everybody(path):
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert any(said(cell) for cell in cells)
+    assert any(shown_text(cell) for cell in cells)
     for cell in cells:
         assert not [output for output in cell.outputs if output.output_type == "error"]
     assert not MACHINE_PATHS.search(path.read_text(encoding="utf-8"))

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from parallel_frames._files._address import MANIFEST, find_address
-from parallel_frames._files._manifest import make_manifest, text_of
 from parallel_frames._files._prepare import prepare_file
 from parallel_frames._files._publish import place_for, probe, whole_target
 from parallel_frames._files._rows import FileSource
 from parallel_frames._files._source import open_source
-from parallel_frames._files._target import check_checkpoint
+from parallel_frames._files._target import check_checkpoint, make_manifest, text_of
 from parallel_frames._files._temporary import disk_full_as_target_error
 from parallel_frames._files._types import as_type, target_schema
 from parallel_frames._job._attrs import write_attrs

@@ -1,15 +1,88 @@
-"""Batches of a size that is worth its work and fits memory, whatever the size of row groups and of rows."""
+"""Batches of rows: of a size that is worth its work and fits memory, with one column per name, and as pandas sees them."""
+
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from parallel_frames._files._types import widened
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+VIEWS: Final = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
+
+
+def frame_of(batch: pa.RecordBatch | pa.Table, start: int) -> pd.DataFrame:
+    """Return a batch as a frame of Arrow's own types, its rows named by their number.
+
+    NaN of a column is null, as in a frame: nothing is known there.
+    """
+    columns = [_without_nan(column) for column in batch.columns]
+    frame: pd.DataFrame = pa.table(columns, names=batch.schema.names).to_pandas(types_mapper=pd.ArrowDtype)
+    frame.index = pd.RangeIndex(start, start + len(frame))
+    return frame
+
+
+def take(batch: pa.RecordBatch, rows: Sequence[int]) -> pa.Table:
+    """Return some rows; views, which Arrow cannot take from, as what they are views of."""
+    columns = [
+        column.cast(VIEWS[str(column.type)]) if str(column.type) in VIEWS else column for column in batch.columns
+    ]
+    return pa.table(columns, names=batch.schema.names).take(rows)
+
+
+def _without_nan(column: Any) -> Any:
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+
+
+def check_columns(files: Iterable[tuple[str, pa.Schema]]) -> None:
+    """Refuse a file that has a name twice, and files whose columns differ: which is meant, or right, is ambiguous.
+
+    Raises
+    ------
+    InputError
+        It names the column, and the files.
+    """
+    first: pa.Schema | None = None
+    where = ""
+    for path, schema in files:
+        _check_names(schema.names, where=path)
+        if first is None:
+            first, where = schema, path
+        elif not schema.equals(first):
+            raise InputError(
+                f"{path} and {where} have different columns: {_difference(first, schema)}. Nothing was sent. Give them "
+                "the same columns, or enrich them one by one."
+            )
+
+
+def _check_names(names: list[str], *, where: str) -> None:
+    for name in dict.fromkeys(names):
+        if (times := names.count(name)) > 1:
+            raise InputError(
+                f"{where} has {times} columns that are called {name!r}: which of them is meant is ambiguous. Nothing "
+                "was sent. Rename them, or leave all but one out of the file."
+            )
+
+
+def _difference(one: pa.Schema, other: pa.Schema) -> str:
+    ones, others = ({f.name: f.type for f in schema} for schema in (one, other))
+    for name in dict.fromkeys([*ones, *others]):
+        if ones.get(name) != others.get(name):
+            return f"{name!r} is {others.get(name, 'missing')} in the one and {ones.get(name, 'missing')} in the other"
+    return f"their order is {', '.join(others)} in the one and {', '.join(ones)} in the other"
+
 
 BATCH_ROWS: Final = 10_000
 BATCH_BYTES: Final = 64 * 2**20

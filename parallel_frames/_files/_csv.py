@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.dataset as pads
 
-from parallel_frames._files._columns import check_columns
+from parallel_frames._files._batches import check_columns
 from parallel_frames._files._text import TextFiles, partitions_of, with_partitions
 
 if TYPE_CHECKING:

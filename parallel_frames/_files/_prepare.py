@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from parallel_frames._files._frames import frame_of
+from parallel_frames._files._batches import frame_of
 from parallel_frames._files._types import check_existing, output_types, provenance_types, widened
 from parallel_frames._job._prepare import PreparedCall, prepare
 from parallel_frames.errors import InputError, UnknownColumnError

@@ -18,8 +18,15 @@ import pyarrow.fs as pafs
 
 from parallel_frames._checkpoint import held
 from parallel_frames._files._address import find_address
-from parallel_frames._files._manifest import manifest_of, write_manifest
-from parallel_frames._files._target import PART, TargetWriter, check_target, foreign_in, is_file
+from parallel_frames._files._target import (
+    PART,
+    TargetWriter,
+    check_target,
+    foreign_in,
+    is_file,
+    manifest_of,
+    write_manifest,
+)
 from parallel_frames._files._temporary import FULL, temporary_folder
 from parallel_frames.errors import InputError, TargetError
 

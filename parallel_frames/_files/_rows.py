@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from parallel_frames._columns import merge_outcomes
-from parallel_frames._files._frames import frame_of, take
+from parallel_frames._files._batches import frame_of, take
 from parallel_frames._files._gather import RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._types import PROVENANCE, as_type, at_risk, check_values, output_types

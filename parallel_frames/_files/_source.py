@@ -14,8 +14,7 @@ import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
 from parallel_frames._files._address import MANIFEST, WILD, Address, find_address, matches
-from parallel_frames._files._batches import even, rows_at_once
-from parallel_frames._files._columns import check_columns
+from parallel_frames._files._batches import check_columns, even, rows_at_once
 from parallel_frames._files._csv import open_csv
 from parallel_frames._files._formats import FORMATS, format_at
 from parallel_frames._files._json import open_json_lines, read_json_arrays

@@ -1,11 +1,9 @@
 """What a person sees: progress, plans and reports, as text and as HTML."""
 
-from parallel_frames._ui._ask import ask
-from parallel_frames._ui._progress import Progress, showing
+from parallel_frames._ui._progress import Progress, Tally, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
-from parallel_frames._ui._screen import readable
+from parallel_frames._ui._screen import ask, readable
 from parallel_frames._ui._sections import RunFacts
-from parallel_frames._ui._tally import Tally
 from parallel_frames._ui._words import plan_text
 
 __all__ = [

@@ -6,8 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._prices import duration_text
-from parallel_frames._ui._sections import label_text
-from parallel_frames._ui._times import draw_timeline, seconds_taken
+from parallel_frames._ui._sections import draw_timeline, label_text, seconds_taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

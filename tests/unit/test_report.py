@@ -10,7 +10,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._ui._html import render, web_address
-from parallel_frames._ui._times import BOTTOM, LEFT, RIGHT, draw_timeline
+from parallel_frames._ui._sections import BOTTOM, LEFT, RIGHT, draw_timeline
 from parallel_frames._ui._words import share_text, shorten
 from parallel_frames.errors import InputError
 from parallel_frames.simulator import Answer, Failure

@@ -1,4 +1,4 @@
-"""Batches of rows: of a size that is worth its work and fits memory, with one column per name, and as pandas sees them."""
+"""Batches of rows: of a size that fits memory, with one column per name, and as pandas sees them."""
 
 # Arrow makes its functions when it is imported.
 # pyright: reportAttributeAccessIssue=false

@@ -1,4 +1,4 @@
-"""What became of the rows of one enrichment, as numbers: by status, cause and field, and over time; no text, no HTML."""
+"""What became of the rows of one enrichment, as numbers: by status, cause, field and time; no text, no HTML."""
 
 from __future__ import annotations
 

@@ -11,18 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parallel_frames._model import Column, Finding, Schema
+from parallel_frames._schema._check import Check, Problem, check, compile_check, shown
+from parallel_frames._schema._forms import Form, read_form
+from parallel_frames._schema._leaf import split_null
+from parallel_frames._schema._lint import length_finding, lint_schema, types_as_text
+from parallel_frames._schema._normal import normalise
+from parallel_frames._schema._times import parse_date, parse_datetime
+from parallel_frames._schema._verdict import ModelVerdict, compile_model_check
+from parallel_frames._schema._wire import columns_of, identity_of, kind_of, wire_node
 from parallel_frames.errors import SchemaError
-
-from ._check import check, compile_check
-from ._columns_of import columns_of, kind_of
-from ._forms import Form, read_form
-from ._lint import length_finding, lint_schema, types_as_text
-from ._normal import normalise
-from ._problems import Check, Problem, shown
-from ._times import parse_date, parse_datetime
-from ._union import split_null
-from ._verdict import ModelVerdict, compile_model_check
-from ._wire import identity_of, wire_node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from parallel_frames.errors import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._leaf import Node, Path
+    from parallel_frames._schema._leaf import Node, Path
 
 _DATE: Node = {"type": "string", "format": "date"}
 _MOMENT: Node = {"type": "string", "format": "date-time"}

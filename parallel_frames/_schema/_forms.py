@@ -11,15 +11,13 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
+from parallel_frames._schema._dtypes import named_dtype_node
+from parallel_frames._schema._normal import check_names, normalise, slug
+from parallel_frames._schema._types import is_model, is_record, model_node, node_of, record_node
 from parallel_frames.errors import SchemaError
 
-from ._dtypes import named_dtype_node
-from ._names import check_names, slug
-from ._normal import normalise
-from ._types import is_model, is_record, model_node, node_of, record_node
-
 if typing.TYPE_CHECKING:
-    from ._leaf import Node, Path
+    from parallel_frames._schema._leaf import Node, Path
 
 JSON_TYPES = frozenset({"object", "string", "integer", "number", "boolean", "array", "null"})
 KEYWORDS = frozenset(

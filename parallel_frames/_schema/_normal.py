@@ -8,19 +8,55 @@ normal form changes nothing. It knows nothing of the service's limits, of Python
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from parallel_frames._schema._leaf import (
+    APPLIES,
+    NULL,
+    REFUSED,
+    Node,
+    Path,
+    at,
+    checked_constraint,
+    checked_patterns,
+    enum_node,
+    implied_type,
+    join_union,
+    said_of,
+    types_of,
+)
 from parallel_frames.errors import SchemaError
 
-from ._keywords import APPLIES, REFUSED, checked_constraint, checked_patterns
-from ._leaf import Node, Path, at, enum_node, implied_type, said_of, types_of
-from ._names import check_names
-from ._union import NULL, join_union
-
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from parallel_frames._model import Json
+
+
+def slug(description: str) -> str:
+    """Return the column name a description makes: ``"CEO name"`` → ``"ceo_name"``."""
+    return re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", description).lower()).strip("_")
+
+
+def check_names(names: Iterable[object], *, where: str) -> None:
+    """Refuse names that cannot be columns, and two that look like one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str):
+            raise SchemaError(f"{where}: the column name {name!r} is a {type(name).__name__}; names are texts.")
+        if not name.strip():
+            raise SchemaError(f"{where}: the column name {name!r} is empty.")
+        if name != name.strip():
+            raise SchemaError(f"{where}: the column name {name!r} begins or ends with a space; write {name.strip()!r}.")
+        form = unicodedata.normalize("NFC", name)
+        if form in seen:
+            raise SchemaError(f"{where}: {seen[form]!a} and {name!a} look the same; each column needs its own name.")
+        seen[form] = name
+
 
 MAX_DEPTH = 60  # far beyond what the service takes; keeps hostile nesting away from Python's stack
 MAX_NODES = 10_000  # references that double at each level would otherwise eat the memory before lint sees them

@@ -7,23 +7,148 @@ user's own code, from costing an answer.
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
 from traceback import format_exception_only
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from ._mending import Trouble, mend
-from ._problems import shown
-from ._settling import settled
+from parallel_frames._schema._check import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from parallel_frames._model import Json
 
-    from ._mending import Place
+Place: TypeAlias = "tuple[str | int, ...]"
+
+
+class Trouble(NamedTuple):
+    """One thing a model says against an answer, and the value it says it of."""
+
+    kind: str
+    place: Place
+    message: str
+    value: Any
+
+    def steps(self, content: Json) -> Place:
+        """Return the way to the value in an answer, without the names that pydantic gives to branches of unions."""
+        if self.kind == "missing":
+            return (*way(content, self.place[:-1]), self.place[-1])
+        return way(content, self.place)
+
+
+class Mended(NamedTuple):
+    """An answer in other words, and what was said of each place where a null was left out."""
+
+    content: dict[str, Json]
+    left_out: Mapping[Place, Sequence[Trouble]]
+
+    def blamed(self, troubles: Sequence[Trouble]) -> list[Trouble]:
+        """Return troubles with the mended answer as troubles with the answer that was given."""
+        return [first for each in troubles for first in self.left_out.get(each.steps(self.content), [each])]
+
+    def restored(self, made: dict[str, Json]) -> dict[str, Json]:
+        """Return what became of the mended answer, with its nulls back: a default is nobody's answer."""
+        for place in self.left_out:
+            parent = value_at(made, place[:-1])
+            if isinstance(parent, dict):
+                parent[place[-1]] = None
+        return made
+
+
+def mend(content: Mapping[str, Json], troubles: Sequence[Trouble]) -> Mended | None:
+    """Return an answer in words that a model may take; None where there is nothing to reword."""
+    mended: dict[str, Json] = copy.deepcopy(dict(content))
+    left_out: dict[Place, list[Trouble]] = {}
+    for trouble in troubles:
+        place = trouble.steps(content)
+        if not place:
+            continue
+        parent: Any = value_at(mended, place[:-1])
+        if trouble.kind == "missing" and isinstance(parent, dict):
+            parent[place[-1]] = None
+        elif trouble.value is None and isinstance(parent, dict):
+            parent.pop(place[-1], None)
+            left_out.setdefault(place, []).append(trouble)
+        elif trouble.kind == "int_type" and isinstance(trouble.value, float) and trouble.value.is_integer():
+            parent[place[-1]] = int(trouble.value)
+    # Compared as texts: 3.0 == 3 in Python.
+    return Mended(mended, left_out) if repr(mended) != repr(dict(content)) else None
+
+
+def way(content: Any, place: Place) -> Place:
+    """Return those steps of a place that lead somewhere in an answer."""
+    steps: list[str | int] = []
+    for step in place:
+        inside = isinstance(content, list) and isinstance(step, int) and step < len(content)
+        if inside or (isinstance(content, dict) and step in content):
+            content = value_at(content, (step,))
+            steps.append(step)
+    return tuple(steps)
+
+
+def value_at(content: Any, place: tuple[Any, ...]) -> Json:
+    """Return what stands at a place; None where it leads nowhere."""
+    for step in place:
+        try:
+            content = content[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return content
+
+
+def settled(written: Json, held: Any, answer: Json) -> Json:
+    """Return what was written, by what the model holds there and what the answer said there.
+
+    Parameters
+    ----------
+    written : JSON
+        What a model writes of its value.
+    held : object
+        The same in Python's own types, nested alike.
+    answer : JSON
+        What the service said; only its order counts.
+    """
+    if isinstance(held, Decimal) and isinstance(written, str):
+        return _number(held, written)
+    if isinstance(written, list) and isinstance(held, AbstractSet):
+        return _ordered([settled(each, _same(each, held), None) for each in written], answer)
+    if (
+        not isinstance(written, (dict, list)) or not isinstance(held, (dict, list, tuple)) or len(written) != len(held)
+    ):  # a serializer of the user's own
+        return written
+    if isinstance(written, dict) and isinstance(held, dict):
+        fields = answer if isinstance(answer, dict) else {}
+        values = zip(written.items(), held.values(), strict=True)
+        return {name: settled(value, each, fields.get(name)) for (name, value), each in values}
+    if isinstance(written, list):
+        said = answer if isinstance(answer, list) and len(answer) == len(written) else [None] * len(written)
+        return [settled(*each) for each in zip(written, held, said, strict=True)]
+    return written
+
+
+def _number(held: Decimal, written: str) -> Json:
+    if not held.is_finite():
+        return written
+    return int(held) if held == held.to_integral_value() and abs(held) < 2**63 else float(held)
+
+
+def _same(written: Json, held: AbstractSet[Any]) -> Any:
+    """Return the element of a set that was written so."""
+    return next((each for each in held if isinstance(each, Decimal) and str(each) == written), None)
+
+
+def _ordered(elements: list[Json], answer: Json) -> list[Json]:
+    """Return the elements of a set in the order of the answer; those that it does not have come last, sorted."""
+    said = [repr(each) for each in answer] if isinstance(answer, list) else []
+    places = {text: place for place, text in enumerate(said)}
+    return sorted(elements, key=lambda each: (places.get(repr(each), len(said)), repr(each)))
+
 
 _BOUNDS = {
     "ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf"

@@ -11,20 +11,83 @@ import datetime as dt
 import decimal
 import enum
 import inspect
+import re
 import types
 import typing
 import uuid
 from collections import abc
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+from parallel_frames._schema._dtypes import dtype_node
+from parallel_frames._schema._normal import normalise
 from parallel_frames.errors import SchemaError
 
-from ._annotated import annotated_node
-from ._dtypes import dtype_node
-from ._normal import normalise
+if TYPE_CHECKING:
+    from parallel_frames._schema._leaf import Node, Path
 
-if typing.TYPE_CHECKING:
-    from ._leaf import Node, Path
+_BOUNDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+    "pattern": "pattern",
+    "min_length": "minLength",
+    "max_length": "maxLength",
+}
+
+
+def annotated_node(node: Node, extras: tuple[Any, ...]) -> Node:
+    """Return a node with what is said of it in `Annotated`."""
+    for extra in extras:
+        if isinstance(extra, str):
+            node = node | {"description": extra}
+            continue
+        said = getattr(extra, "description", None) or getattr(extra, "documentation", None)
+        examples = getattr(extra, "examples", None)
+        node = node | ({"description": said} if isinstance(said, str) else {})
+        node = node | ({"examples": list(examples)} if isinstance(examples, list) else {})
+        for bound in (extra, *_parts(extra)):
+            node = node | _bounds(bound, node)
+    return node
+
+
+def _parts(extra: object) -> tuple[Any, ...]:
+    """Return what a FieldInfo was made of."""
+    metadata = getattr(extra, "metadata", None)
+    return tuple(metadata) if isinstance(metadata, (list, tuple)) else ()
+
+
+def _bounds(extra: object, node: Node) -> Node:
+    """Return the constraints an object states by the attribute names of annotated_types."""
+    told: Node = {}
+    for name, keyword in _BOUNDS.items():
+        value = _plain(getattr(extra, name, None))
+        if value is not None:
+            told |= dict.fromkeys(_keywords(keyword, node), value)
+    return told
+
+
+def _plain(value: object) -> int | float | str | None:
+    """Return a bound as JSON has it; None for one that JSON Schema cannot state, such as a date."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, re.Pattern):
+        return str(value.pattern)
+    return value if isinstance(value, (int, float, str)) else None
+
+
+def _keywords(keyword: str, node: Node) -> list[str]:
+    """Return a bound's keywords: a length is one of characters, elements or properties, in a union of any of them."""
+    if not keyword.endswith("Length"):
+        return [keyword]
+    size = keyword.removesuffix("Length")
+    if "anyOf" in node:
+        return [f"{size}Length", f"{size}Items", f"{size}Properties"]
+    counted = {"array": "Items", "object": "Properties"}.get(str(node.get("type")), "Length")
+    return [f"{size}{counted}"]
+
 
 _SCALARS: dict[object, Node] = {
     str: {"type": "string"},
@@ -203,7 +266,7 @@ def model_node(model: Any, path: Path = ()) -> Node:
 def _model_document(model: Any) -> dict[str, Any]:
     if is_model(model) and not hasattr(model, "__pydantic_validator__"):
         return typing.cast("dict[str, Any]", model.model_json_schema())
-    from ._pydantic import document_of
+    from parallel_frames._schema._pydantic import document_of
 
     return document_of(model)
 

@@ -38,7 +38,7 @@ def compile_model_check(model: Any) -> Callable[[Mapping[str, Json]], ModelVerdi
     """
     if not hasattr(model, "__pydantic_validator__"):
         return lambda content: ModelVerdict(dict(content))
-    from ._pydantic import judge_of, validate
+    from parallel_frames._schema._pydantic import judge_of, validate
 
     judge = judge_of(model)
     return lambda content: ModelVerdict(*validate(judge, content))

@@ -26,8 +26,8 @@ from parallel_frames._checkpoint._directory import (
 from parallel_frames._checkpoint._files import in_thread, list_parts, read_part, read_patiently
 from parallel_frames._checkpoint._header import read_header
 from parallel_frames._checkpoint._inside import Checkpoint
-from parallel_frames._checkpoint._lock import held
-from parallel_frames._checkpoint._places import Place, check_path, place_of
+from parallel_frames._checkpoint._lock import file_lock
+from parallel_frames._checkpoint._places import StoragePath, check_path, place_of
 from parallel_frames._checkpoint._recall import Recalled, Records, read_stale, recall_folder
 from parallel_frames._checkpoint._store import JobStore
 from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
@@ -38,15 +38,15 @@ __all__ = [
     "RECEIPT_SCHEMA",
     "Checkpoint",
     "JobStore",
-    "Place",
     "Recalled",
     "Records",
+    "StoragePath",
     "auto_home",
     "auto_root",
     "check_path",
     "choose_folder",
     "compact_job",
-    "held",
+    "file_lock",
     "in_thread",
     "is_being_written",
     "job_folders",

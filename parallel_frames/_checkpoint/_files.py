@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from parallel_frames._checkpoint._places import LocalPlace, place_of
+from parallel_frames._checkpoint._places import LocalPath, place_of
 from parallel_frames.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._places import StoragePath
 
 logger = logging.getLogger("parallel_frames")
 
@@ -46,7 +46,7 @@ async def in_thread(act: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def whole_file(place: Place, *, exclusive: bool) -> Iterator[BinaryIO]:
+def whole_file(place: StoragePath, *, exclusive: bool) -> Iterator[BinaryIO]:
     """Give a sink; what was written there becomes the file, durably, or nothing does. Trouble is a CheckpointError."""
     try:
         with place.written(exclusive=exclusive) as sink:
@@ -59,7 +59,7 @@ def whole_file(place: Place, *, exclusive: bool) -> Iterator[BinaryIO]:
         ) from error
 
 
-def write_part(place: Place, table: pa.Table) -> None:
+def write_part(place: StoragePath, table: pa.Table) -> None:
     """Write one Parquet part, whole, under a name that is not taken."""
     with whole_file(place, exclusive=True) as sink:
         write_table(sink, table)
@@ -71,7 +71,7 @@ def write_table(sink: BinaryIO, table: pa.Table) -> None:
 
 
 def read_part(
-    path: str | os.PathLike[str] | Place, *, repair: bool = True, columns: list[str] | None = None
+    path: str | os.PathLike[str] | StoragePath, *, repair: bool = True, columns: list[str] | None = None
 ) -> pa.Table | None:
     """Return a part's table, or None for a torn, truncated, empty or foreign file, which `repair` sets aside."""
     place = place_of(path)
@@ -82,7 +82,7 @@ def _read_table(source: Any, columns: list[str] | None) -> pa.Table:
     return pq.read_table(source, columns=columns, page_checksum_verification=True, partitioning=None)  # pyright: ignore[reportArgumentType] - its stub forgets None
 
 
-def _read_if_sound(place: Place, read: Callable[[], T], *, repair: bool) -> T | None:
+def _read_if_sound(place: StoragePath, read: Callable[[], T], *, repair: bool) -> T | None:
     try:
         return read()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -105,9 +105,11 @@ def read_patiently(read: Callable[[], T]) -> T:
     return read()
 
 
-def read_parts(places: Sequence[Place], *, repair: bool, columns: list[str] | None = None) -> Iterator[pa.Table | None]:
+def read_parts(
+    places: Sequence[StoragePath], *, repair: bool, columns: list[str] | None = None
+) -> Iterator[pa.Table | None]:
     """Yield the table of each part in their order, or None; some are read ahead, and no more than some."""
-    ahead = LOCALLY if all(isinstance(place, LocalPlace) for place in places) else AT_ONCE
+    ahead = LOCALLY if all(isinstance(place, LocalPath) for place in places) else AT_ONCE
     with ThreadPoolExecutor(ahead) as pool:
         coming: deque[Future[pa.Table | None]] = deque()
         for place in places:
@@ -118,21 +120,21 @@ def read_parts(places: Sequence[Place], *, repair: bool, columns: list[str] | No
             yield coming.popleft().result()
 
 
-def set_aside(place: Place, *, reason: str) -> None:
+def set_aside(place: StoragePath, *, reason: str) -> None:
     """Rename a file that cannot be read so that nothing reads it again, and say so."""
     aside = place.rename(f".damaged-{place.name}-{time.time_ns()}")
     logger.warning("%s cannot be read (%s); it was set aside as %s", place, reason, aside.name)
     place.parent.sync()
 
 
-def list_parts(folder: str | os.PathLike[str] | Place) -> Iterator[tuple[int, bool, Place]]:
+def list_parts(folder: str | os.PathLike[str] | StoragePath) -> Iterator[tuple[int, bool, StoragePath]]:
     """Yield number, whether it is an intent, and place of every part, in order of their numbers."""
     parts = [(match, place) for place in place_of(folder).children() if (match := PART_NAME.fullmatch(place.name))]
     for match, place in sorted(parts, key=lambda part: (int(part[0][1]), part[1].name)):
         yield int(match[1]), match[2] is not None, place
 
 
-def guarded(place: Place, act: Callable[[], object]) -> None:
+def guarded(place: StoragePath, act: Callable[[], object]) -> None:
     """Do something to the place; trouble with it is a CheckpointError."""
     try:
         act()

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._places import StoragePath
 
 
-def read_header(folder: Place) -> dict[str, Any] | None:
+def read_header(folder: StoragePath) -> dict[str, Any] | None:
     """Return a job folder's header; None where there is none that can be read."""
     try:
         header = json.loads((folder / "header.json").read().decode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from parallel_frames._checkpoint._care import bytes_of, job_folders
 from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, read_patiently
 from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import LocalPlace, place_of
+from parallel_frames._checkpoint._places import LocalPath, place_of
 from parallel_frames._checkpoint._writer import CARD, read_card, unlock
 from parallel_frames.errors import CheckpointError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._places import StoragePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Checkpoint:
     """
 
     path: Path | str
-    _place: Place = field(repr=False, compare=False)
+    _place: StoragePath = field(repr=False, compare=False)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         place = place_of(path)
-        object.__setattr__(self, "path", place.path if isinstance(place, LocalPlace) else str(place))
+        object.__setattr__(self, "path", place.path if isinstance(place, LocalPath) else str(place))
         object.__setattr__(self, "_place", place)
         if not self._folders() and not self._locked():
             raise CheckpointError(f"There is no checkpoint in {place}.", path=place)
@@ -68,15 +68,15 @@ class Checkpoint:
             "checkpoint.html", path=str(self.path), names=list(lines.columns), lines=lines.to_numpy().tolist()
         )
 
-    def _folders(self) -> list[Place]:
+    def _folders(self) -> list[StoragePath]:
         return job_folders(self._place)
 
-    def _name(self, folder: Place) -> str:
+    def _name(self, folder: StoragePath) -> str:
         """Return what a job is called: its folder's name, below the cache's root with its host's in front."""
         deep = str(folder) not in (str(self._place), str(self._place / folder.name))
         return f"{folder.parent.name}/{folder.name}" if deep else folder.name
 
-    def _locked(self) -> list[Place]:
+    def _locked(self) -> list[StoragePath]:
         return [folder for folder in (self._place, *self._place.children()) if read_card(folder / CARD) is not None]
 
     def unlock(self, *, force: bool = False) -> None:
@@ -196,9 +196,9 @@ class Checkpoint:
         return pd.DataFrame(lines)
 
 
-def _outcome_parts(place: Place) -> list[pa.Table | None]:
+def _outcome_parts(place: StoragePath) -> list[pa.Table | None]:
     return read_patiently(lambda: list(read_parts([path for _, _, path in list_parts(place)], repair=False)))
 
 
-def _damaged(place: Place) -> list[Place]:
+def _damaged(place: StoragePath) -> list[StoragePath]:
     return read_patiently(lambda: [path for _, _, path in list_parts(place) if read_part(path, repair=False) is None])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[bool]:
+def file_lock(path: Path) -> Iterator[bool]:
     """Hold a lock file while the block lasts; give whether it could be had."""
     lock = filelock.FileLock(path, timeout=0)
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._places import StoragePath
 
 PUTS_WHOLE: Final = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "tos", "memory"}
 DRIVERS: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
@@ -76,7 +76,7 @@ def _told(error: Exception) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectPlace:
+class ObjectPath:
     """A place that fsspec reaches."""
 
     address: str
@@ -84,7 +84,7 @@ class ObjectPlace:
     _size: int | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def at(cls, address: str) -> ObjectPlace:
+    def at(cls, address: str) -> ObjectPath:
         """Return the place at an address."""
         check_address(address)
         return cls(address.rstrip("/"), _file_system(urlsplit(address).scheme))
@@ -94,8 +94,8 @@ class ObjectPlace:
         return self.address.rpartition("/")[2]
 
     @property
-    def parent(self) -> ObjectPlace:
-        return ObjectPlace(self.address.rpartition("/")[0], self._files)
+    def parent(self) -> ObjectPath:
+        return ObjectPath(self.address.rpartition("/")[0], self._files)
 
     @property
     def _key(self) -> str:
@@ -106,8 +106,8 @@ class ObjectPlace:
     def _puts_whole(self) -> bool:
         return urlsplit(self.address).scheme in PUTS_WHOLE
 
-    def __truediv__(self, name: str) -> ObjectPlace:
-        return ObjectPlace(f"{self.address}/{name}", self._files)
+    def __truediv__(self, name: str) -> ObjectPath:
+        return ObjectPath(f"{self.address}/{name}", self._files)
 
     def __str__(self) -> str:
         return self.address
@@ -143,7 +143,7 @@ class ObjectPlace:
     def is_dir(self) -> bool:
         return bool(self.children())
 
-    def children(self) -> list[Place]:
+    def children(self) -> list[StoragePath]:
         key = self._key.rstrip("/")
         try:
             with self._asking("read") as files:
@@ -153,7 +153,7 @@ class ObjectPlace:
         places = {each["name"].rstrip("/"): each.get("size") for each in found}
         places.pop(key, None)  # what some stores keep in place of an empty folder
         return [
-            ObjectPlace(f"{self.address}/{name.rpartition('/')[2]}", self._files, size)
+            ObjectPath(f"{self.address}/{name.rpartition('/')[2]}", self._files, size)
             for name, size in sorted(places.items())
         ]
 
@@ -243,7 +243,7 @@ class ObjectPlace:
             return False
         return True
 
-    def rename(self, name: str) -> ObjectPlace:
+    def rename(self, name: str) -> ObjectPath:
         target = self.parent / name
         with self._asking("renamed") as files:
             files.cp_file(self._key, target._key)

@@ -30,7 +30,7 @@ LOCAL: Final = {"file", "local"}
 EATEN_SLASH: Final = re.compile(r"[a-z][a-z0-9+.-]+:/[^/]")
 
 
-class Place(Protocol):
+class StoragePath(Protocol):
     """A folder or a file, wherever it is. ``/`` goes into it, ``str`` says its address."""
 
     @property
@@ -39,11 +39,11 @@ class Place(Protocol):
         ...
 
     @property
-    def parent(self) -> Place:
+    def parent(self) -> StoragePath:
         """The folder it is in."""
         ...
 
-    def __truediv__(self, name: str) -> Place: ...
+    def __truediv__(self, name: str) -> StoragePath: ...
 
     def exists(self) -> bool:
         """Return whether a file or a folder is there now."""
@@ -53,7 +53,7 @@ class Place(Protocol):
         """Return whether it is a folder; in an object store, whether anything is below it."""
         ...
 
-    def children(self) -> list[Place]:
+    def children(self) -> list[StoragePath]:
         """Return what the folder holds now, by name; nothing where there is none."""
         ...
 
@@ -80,7 +80,7 @@ class Place(Protocol):
         """Remove the file if it is there; return whether it may have been."""
         ...
 
-    def rename(self, name: str) -> Place:
+    def rename(self, name: str) -> StoragePath:
         """Give the file another name in its folder."""
         ...
 
@@ -94,7 +94,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LocalPlace:
+class LocalPath:
     """A place on this machine's file systems, mounted ones included."""
 
     path: Path
@@ -104,11 +104,11 @@ class LocalPlace:
         return self.path.name
 
     @property
-    def parent(self) -> LocalPlace:
-        return LocalPlace(self.path.parent)
+    def parent(self) -> LocalPath:
+        return LocalPath(self.path.parent)
 
-    def __truediv__(self, name: str) -> LocalPlace:
-        return LocalPlace(self.path / name)
+    def __truediv__(self, name: str) -> LocalPath:
+        return LocalPath(self.path / name)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -122,8 +122,8 @@ class LocalPlace:
     def is_dir(self) -> bool:
         return self.path.is_dir()
 
-    def children(self) -> list[Place]:
-        return [LocalPlace(path) for path in sorted(self.path.iterdir())] if self.path.is_dir() else []
+    def children(self) -> list[StoragePath]:
+        return [LocalPath(path) for path in sorted(self.path.iterdir())] if self.path.is_dir() else []
 
     def size(self) -> int:
         return self.path.stat().st_size
@@ -162,8 +162,8 @@ class LocalPlace:
             return False
         return True
 
-    def rename(self, name: str) -> LocalPlace:
-        return LocalPlace(self.path.rename(self.path.with_name(name)))
+    def rename(self, name: str) -> LocalPath:
+        return LocalPath(self.path.rename(self.path.with_name(name)))
 
     def make_folder(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -179,7 +179,7 @@ class LocalPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryPlace:
+class MemoryPath:
     """A place in the memory of this process: where a job is kept that has no checkpoint."""
 
     path: str = ""
@@ -190,11 +190,11 @@ class MemoryPlace:
         return self.path.rpartition("/")[2]
 
     @property
-    def parent(self) -> MemoryPlace:
-        return MemoryPlace(self.path.rpartition("/")[0], self._files)
+    def parent(self) -> MemoryPath:
+        return MemoryPath(self.path.rpartition("/")[0], self._files)
 
-    def __truediv__(self, name: str) -> MemoryPlace:
-        return MemoryPlace(f"{self.path}/{name}", self._files)
+    def __truediv__(self, name: str) -> MemoryPath:
+        return MemoryPath(f"{self.path}/{name}", self._files)
 
     def __str__(self) -> str:
         return f"memory{self.path}"
@@ -205,7 +205,7 @@ class MemoryPlace:
     def is_dir(self) -> bool:
         return bool(self.children())
 
-    def children(self) -> list[Place]:
+    def children(self) -> list[StoragePath]:
         names = {
             path[len(self.path) + 1 :].partition("/")[0]
             for path in list(self._files)
@@ -238,7 +238,7 @@ class MemoryPlace:
     def remove(self) -> bool:
         return self._files.pop(self.path, None) is not None
 
-    def rename(self, name: str) -> MemoryPlace:
+    def rename(self, name: str) -> MemoryPath:
         target = self.parent / name
         self._files[target.path] = self._files.pop(self.path)
         return target
@@ -275,7 +275,7 @@ def check_path(path: object) -> None:
         check_address(str(path))
 
 
-def place_of(path: str | os.PathLike[str] | Place) -> Place:
+def place_of(path: str | os.PathLike[str] | StoragePath) -> StoragePath:
     """Return the place that a path or an address names.
 
     Raises
@@ -287,15 +287,15 @@ def place_of(path: str | os.PathLike[str] | Place) -> Place:
     """
     if not isinstance(path, str | os.PathLike):
         return path
-    if isinstance(path, LocalPlace):
+    if isinstance(path, LocalPath):
         return path
     address = str(path)
     if is_address(address):
-        from parallel_frames._checkpoint._objects import ObjectPlace
+        from parallel_frames._checkpoint._objects import ObjectPath
 
-        return ObjectPlace.at(address)
+        return ObjectPath.at(address)
     if "://" in address:
-        return LocalPlace(Path(url2pathname(unquote(urlsplit(address).path))))
+        return LocalPath(Path(url2pathname(unquote(urlsplit(address).path))))
     if isinstance(path, Path) and EATEN_SLASH.match(address):
         raise InputError(f"checkpoint={address!r}: a Path turns '://' into ':/'. Give the address as a text.")
-    return LocalPlace(Path(path).expanduser())
+    return LocalPath(Path(path).expanduser())

@@ -19,7 +19,7 @@ from parallel_frames._checkpoint._files import (
     write_part,
     write_table,
 )
-from parallel_frames._checkpoint._places import MemoryPlace
+from parallel_frames._checkpoint._places import MemoryPath
 from parallel_frames._checkpoint._recall import (
     CURSORS,
     REPLACES,
@@ -35,7 +35,7 @@ from parallel_frames._model import Receipt
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._places import StoragePath
     from parallel_frames._checkpoint._writer import SoleWriter, Writer
     from parallel_frames._model import DialectName, Json, Outcome, RunId
 
@@ -51,7 +51,7 @@ class JobStore:
     Files are written off the event loop; the numbers of parts are given out on it.
     """
 
-    def __init__(self, folder: Place, *, header: dict[str, Json], writer: Writer | SoleWriter) -> None:
+    def __init__(self, folder: StoragePath, *, header: dict[str, Json], writer: Writer | SoleWriter) -> None:
         self.folder = folder
         self._writer = writer
         self.header = header
@@ -67,7 +67,7 @@ class JobStore:
     @property
     def location(self) -> str | None:
         """The job's folder; None in memory."""
-        return None if isinstance(self.folder, MemoryPlace) else str(self.folder)
+        return None if isinstance(self.folder, MemoryPath) else str(self.folder)
 
     @property
     def simulated(self) -> bool:
@@ -199,7 +199,9 @@ class JobStore:
         await in_thread(lambda: self._write(path, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors))
         return number
 
-    def _write(self, path: Place, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int] = ()) -> None:
+    def _write(
+        self, path: StoragePath, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int] = ()
+    ) -> None:
         self._writer.refuse_if_lost()
         about = {CURSORS: json.dumps(dict(cursors)).encode(), REPLACES: json.dumps(list(replaces)).encode()}
         write_part(path, table.replace_schema_metadata(about))
@@ -222,7 +224,7 @@ class JobStore:
         self._compact(self._receipts, RECEIPT_SCHEMA, above=above)
         return moves
 
-    def _compact(self, place: Place, schema: pa.Schema, *, above: int) -> Moves:
+    def _compact(self, place: StoragePath, schema: pa.Schema, *, above: int) -> Moves:
         parts = list(list_parts(place))
         open_batches = {number for number, is_intent, _ in parts if is_intent}  # a receipt wins by its number
         sized = [(number, path, path.size()) for number, _, path in parts if number not in open_batches]
@@ -244,7 +246,7 @@ class JobStore:
             self._put_together(place, schema, tables, moves)
         return moves
 
-    def _put_together(self, place: Place, schema: pa.Schema, parts: Mapping[int, pa.Table], moves: Moves) -> str:
+    def _put_together(self, place: StoragePath, schema: pa.Schema, parts: Mapping[int, pa.Table], moves: Moves) -> str:
         """Write parts as one, remove them, add where each went to `moves`, and return the path of the whole."""
         if len(parts) == 1:
             return str(place / f"{next(iter(parts)):06d}.parquet")
@@ -263,11 +265,11 @@ class JobStore:
         place.sync()
         return str(path)
 
-    def _take_number(self, place: Place) -> int:
+    def _take_number(self, place: StoragePath) -> int:
         return next(self._next[place])  # in one step: compaction takes its number in a thread
 
 
-def _last_number(folder: Place) -> int:
+def _last_number(folder: StoragePath) -> int:
     """Return the highest number ever seen in a folder, set-aside parts included."""
     numbers = [0]
     for path in folder.children():

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import filelock
 
-from parallel_frames._checkpoint._places import LocalPlace
+from parallel_frames._checkpoint._places import LocalPath
 from parallel_frames.errors import CheckpointError, CheckpointLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._places import StoragePath
 
 logger = logging.getLogger("parallel_frames")
 
@@ -43,7 +43,7 @@ _ended: set[str] = set()  # tokens of this process whose cards may have stayed b
 class Writer:
     """The right to write a folder, for as long as its card is ours."""
 
-    def __init__(self, folder: Place, told: dict[str, Any]) -> None:
+    def __init__(self, folder: StoragePath, told: dict[str, Any]) -> None:
         self._folder = folder
         self._card = folder / CARD
         self._told = told
@@ -110,7 +110,7 @@ class SoleWriter:
         """Do nothing."""
 
 
-def read_card(card: Place) -> dict[str, Any] | None:
+def read_card(card: StoragePath) -> dict[str, Any] | None:
     """Return what a card tells; None where there is none, nothing where it cannot be read."""
     try:
         told = json.loads(card.read())
@@ -121,14 +121,14 @@ def read_card(card: Place) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else UNREADABLE
 
 
-def write_card(card: Place, told: dict[str, Any], *, exclusive: bool) -> None:
+def write_card(card: StoragePath, told: dict[str, Any], *, exclusive: bool) -> None:
     """Write a card, whole."""
     with card.written(exclusive=exclusive) as sink:
         sink.write(json.dumps(told).encode())
 
 
 @contextlib.contextmanager
-def written_by_us(folder: Place) -> Iterator[Writer]:
+def written_by_us(folder: StoragePath) -> Iterator[Writer]:
     """Be the folder's only writer.
 
     Raises
@@ -145,9 +145,9 @@ def written_by_us(folder: Place) -> Iterator[Writer]:
 
 
 @contextlib.contextmanager
-def _kernel_lock(folder: Place) -> Iterator[None]:
+def _kernel_lock(folder: StoragePath) -> Iterator[None]:
     """Hold the lock that dies with this process, where there is one."""
-    if not isinstance(folder, LocalPlace):
+    if not isinstance(folder, LocalPath):
         yield
         return
     lock = filelock.FileLock(folder.path / "lock", timeout=0, thread_local=False)
@@ -161,7 +161,7 @@ def _kernel_lock(folder: Place) -> Iterator[None]:
         lock.release()
 
 
-def _take_card(folder: Place) -> dict[str, Any]:
+def _take_card(folder: StoragePath) -> dict[str, Any]:
     card = folder / CARD
     there = read_card(card)
     if there is not None:
@@ -183,15 +183,15 @@ def _take_card(folder: Place) -> dict[str, Any]:
     return told
 
 
-def _may_take_over(folder: Place, there: dict[str, Any]) -> bool:
-    if isinstance(folder, LocalPlace):  # the kernel lock is ours, so no process of this machine holds it
+def _may_take_over(folder: StoragePath, there: dict[str, Any]) -> bool:
+    if isinstance(folder, LocalPath):  # the kernel lock is ours, so no process of this machine holds it
         return bool(there.get("host", socket.gethostname()) == socket.gethostname())
     return is_dead_here(there)
 
 
-def is_being_written(folder: Place) -> bool:
+def is_being_written(folder: StoragePath) -> bool:
     """Return whether somebody writes a folder now, or did not sign off where it cannot be told that they are gone."""
-    if isinstance(folder, LocalPlace) and not (folder / "lock").exists():
+    if isinstance(folder, LocalPath) and not (folder / "lock").exists():
         return False
     try:
         with _kernel_lock(folder):
@@ -203,7 +203,7 @@ def is_being_written(folder: Place) -> bool:
         return False
 
 
-def locked(folder: Place, there: dict[str, Any] | None, *, alive: bool = False) -> CheckpointLockedError:
+def locked(folder: StoragePath, there: dict[str, Any] | None, *, alive: bool = False) -> CheckpointLockedError:
     """Return the error that says who writes a folder, and what to do."""
     what = "is being" if alive else "is being, or was last,"
     unsigned = "" if alive else ", which did not sign off"
@@ -220,7 +220,7 @@ def locked(folder: Place, there: dict[str, Any] | None, *, alive: bool = False) 
     )
 
 
-def unlock(folder: Place, *, force: bool) -> None:
+def unlock(folder: StoragePath, *, force: bool) -> None:
     """Take away the card of a writer that is gone."""
     there = read_card(folder / CARD)
     if there is None:

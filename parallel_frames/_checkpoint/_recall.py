@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, set_aside
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, STALE_SCHEMA, intent_of, receipts_of
+from parallel_frames._checkpoint._parts import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    STALE_SCHEMA,
+    intent_of,
+    list_parts,
+    read_part,
+    read_parts,
+    receipts_of,
+    set_aside,
+)
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from parallel_frames._checkpoint._places import StoragePath
+    from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import Intent, Receipt, RunId
 
 CURSORS: Final = b"parallel_frames.cursors"

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint._files import (
-    guarded,
+from parallel_frames._checkpoint._parts import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    STALE_SCHEMA,
     in_thread,
     list_parts,
+    os_errors_as_checkpoint_error,
     read_part,
     read_parts,
     set_aside,
+    table_of,
     whole_file,
     write_part,
     write_table,
 )
-from parallel_frames._checkpoint._places import MemoryPath
+from parallel_frames._checkpoint._paths import MemoryPath
 from parallel_frames._checkpoint._recall import (
     CURSORS,
     REPLACES,
@@ -29,14 +33,13 @@ from parallel_frames._checkpoint._recall import (
     fit_table,
     recall_folder,
 )
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, STALE_SCHEMA, table_of
 from parallel_frames._model import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from parallel_frames._checkpoint._places import StoragePath
-    from parallel_frames._checkpoint._writer import SoleWriter, Writer
+    from parallel_frames._checkpoint._lease import SoleWriter, Writer
+    from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import DialectName, Json, Outcome, RunId
 
 COMPACT_ABOVE: Final = 64
@@ -58,7 +61,7 @@ class JobStore:
         self._receipts = folder / "receipts"
         self._outcomes = folder / "outcomes"
         for place in (self._receipts, self._outcomes):
-            guarded(place, place.make_folder)
+            os_errors_as_checkpoint_error(place, place.make_folder)
         self._written = sum(1 for _ in list_parts(self._outcomes))
         self._large: set[str] = set()  # parts that are put together already, however small they are as Parquet
         self._unproven: list[str] = []
@@ -190,7 +193,7 @@ class JobStore:
             if path.remove():
                 self._receipts.sync()
 
-        await in_thread(lambda: guarded(path, drop))
+        await in_thread(lambda: os_errors_as_checkpoint_error(path, drop))
 
     async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> int:
         """Make outcomes and the cursors that they cover durable, in one file, and return its number."""

@@ -11,7 +11,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._checkpoint import compact_job
-from parallel_frames._checkpoint._places import LocalPath
+from parallel_frames._checkpoint._paths import LocalPath
 from parallel_frames.simulator import Simulator, faults
 
 Enrich = Callable[..., pf.EnrichedParquet]

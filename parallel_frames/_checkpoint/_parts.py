@@ -9,20 +9,60 @@ import re
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from parallel_frames._checkpoint._places import LocalPath, place_of
+from parallel_frames._checkpoint._paths import LocalPath, place_of
+from parallel_frames._model import Intent, Outcome, Receipt, RunId
 from parallel_frames.errors import CheckpointError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from parallel_frames._checkpoint._places import StoragePath
+    from parallel_frames._checkpoint._paths import StoragePath
+
+RECEIPT_SCHEMA: Final = pa.schema(
+    [
+        ("key", pa.string()),
+        ("attempt", pa.int32()),
+        ("row", pa.int64()),
+        ("run_id", pa.string()),
+        ("group_id", pa.string()),
+    ]
+)
+OUTCOME_SCHEMA: Final = pa.schema(
+    [(f.name, pa.int32() if f.name == "attempt" else pa.string()) for f in fields(Outcome)]
+)
+STALE_SCHEMA: Final = pa.schema([("key", pa.string()), ("attempt", pa.int32())])
+
+
+def table_of(nouns: Iterable[Any], schema: pa.Schema) -> pa.Table:
+    """Return nouns as a table, a column at a time."""
+    nouns = list(nouns)
+    columns = [pa.array(list(map(attrgetter(name), nouns)), schema.field(name).type) for name in schema.names]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def receipts_of(table: pa.Table) -> list[Receipt]:
+    """Return the receipts of a table."""
+    names = (column.name for column in fields(Receipt))
+    return list(map(Receipt, *(table.column(name).to_pylist() for name in names)))
+
+
+def intent_of(number: int, table: pa.Table | None) -> Intent:
+    """Return an intent; one that cannot be read has no runs, because nobody knows which it meant."""
+    if table is None or not table.num_rows:
+        return Intent(number, "", (), ())
+    columns = table.to_pydict()
+    runs = tuple(map(RunId, columns["key"], columns["attempt"]))
+    return Intent(number, columns["group_id"][0], runs, tuple(columns["row"]))
+
 
 logger = logging.getLogger("parallel_frames")
 
@@ -134,7 +174,7 @@ def list_parts(folder: str | os.PathLike[str] | StoragePath) -> Iterator[tuple[i
         yield int(match[1]), match[2] is not None, place
 
 
-def guarded(place: StoragePath, act: Callable[[], object]) -> None:
+def os_errors_as_checkpoint_error(place: StoragePath, act: Callable[[], object]) -> None:
     """Do something to the place; trouble with it is a CheckpointError."""
     try:
         act()

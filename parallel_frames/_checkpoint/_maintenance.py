@@ -9,10 +9,9 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from parallel_frames._checkpoint._directory import alone_in
-from parallel_frames._checkpoint._files import guarded, list_parts
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import LocalPath, place_of
+from parallel_frames._checkpoint._folders import alone_in, read_header
+from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error
+from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames._checkpoint._store import JobStore
 from parallel_frames.errors import InputError
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from parallel_frames._checkpoint._places import StoragePath
+    from parallel_frames._checkpoint._paths import StoragePath
 
 NESTED = 2  # the user's cache holds a folder per host, and that one per job
 
@@ -85,6 +84,6 @@ def remove_job(folder: StoragePath) -> None:
         raise InputError(f"{folder} is in an object store; remove it with the store's own tools.")
     with alone_in(folder):
         gone = folder.path.with_name(f".removed-{folder.name}-{time.time_ns()}")
-        guarded(folder, lambda: folder.path.rename(gone))
+        os_errors_as_checkpoint_error(folder, lambda: folder.path.rename(gone))
         folder.parent.sync()
     shutil.rmtree(gone, ignore_errors=True)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 
-from parallel_frames._checkpoint._files import guarded, list_parts, read_part, set_aside
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import MemoryPath, place_of
+from parallel_frames._checkpoint._lease import SoleWriter, written_by_us
+from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error, read_part, set_aside
+from parallel_frames._checkpoint._paths import MemoryPath, place_of
 from parallel_frames._checkpoint._store import JobStore
-from parallel_frames._checkpoint._writer import SoleWriter, written_by_us
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from parallel_frames._checkpoint._places import StoragePath
-    from parallel_frames._checkpoint._writer import Writer
+    from parallel_frames._checkpoint._lease import Writer
+    from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import Job, Json
 
 FORMAT: Final = 1
@@ -69,9 +68,9 @@ def _differences(old: Json, new: Json, path: str = "") -> list[str]:
     """Return where two JSON values differ, in words."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
-            told
+            difference
             for name in sorted({*old, *new})
-            for told in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
+            for difference in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
         ]
     if old == new:
         return []
@@ -169,6 +168,15 @@ def open_store(folder: str | os.PathLike[str] | StoragePath, job: Job, *, host: 
         The folder cannot be written.
     """
     place = place_of(folder)
-    guarded(place, place.make_folder)
+    os_errors_as_checkpoint_error(place, place.make_folder)
     with alone_in(place) as writer:
         yield JobStore(place, header=_open_header(place, job, host=host), writer=writer)
+
+
+def read_header(folder: StoragePath) -> dict[str, Any] | None:
+    """Return a job folder's header; None where there is none that can be read."""
+    try:
+        header = json.loads((folder / "header.json").read().decode())
+    except (OSError, ValueError):
+        return None
+    return header if isinstance(header, dict) and isinstance(header.get("job"), dict) else None

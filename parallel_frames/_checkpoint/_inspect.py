@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from parallel_frames._checkpoint._care import bytes_of, job_folders
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, read_patiently
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import LocalPath, place_of
-from parallel_frames._checkpoint._writer import CARD, read_card, unlock
+from parallel_frames._checkpoint._folders import read_header
+from parallel_frames._checkpoint._lease import LEASE, read_lease, unlock
+from parallel_frames._checkpoint._maintenance import bytes_of, job_folders
+from parallel_frames._checkpoint._parts import list_parts, read_part, read_parts, read_patiently
+from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from parallel_frames._checkpoint._places import StoragePath
+    from parallel_frames._checkpoint._paths import StoragePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path
-        The directory or address given as ``checkpoint=``, the one an enrichment told of, or a directory of such.
+        The directory or address given as ``checkpoint=``, the one of an enrichment's handle, or a directory of such.
 
     Raises
     ------
@@ -42,11 +42,11 @@ class Checkpoint:
     >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
     ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
     ...     inside = pf.Checkpoint(pf.last().checkpoint)
-    ...     told = inside.summary()[["processor", "completed"]], inside.outcomes()["output"].tolist()
-    >>> told[0]
+    ...     shown = inside.summary()[["processor", "completed"]], inside.outcomes()["output"].tolist()
+    >>> shown[0]
       processor  completed
     0      base          1
-    >>> told[1]
+    >>> shown[1]
     ['{"founded":1949}']
     """
 
@@ -77,14 +77,14 @@ class Checkpoint:
         return f"{folder.parent.name}/{folder.name}" if deep else folder.name
 
     def _locked(self) -> list[StoragePath]:
-        return [folder for folder in (self._place, *self._place.children()) if read_card(folder / CARD) is not None]
+        return [folder for folder in (self._place, *self._place.children()) if read_lease(folder / LEASE) is not None]
 
     def unlock(self, *, force: bool = False) -> None:
-        """Let another writer in, after one that ended without signing off on another machine.
+        """Let another writer in, after one that ended on another machine without releasing its lease.
 
-        Where a process was killed, or its machine is gone, its card ``writer.json`` is left behind. On the same machine
-        the next call knows that it is dead; on another only you do. Make sure of it: two writers could pay twice, were
-        it not that the old one stops before it sends anything more.
+        Where a process was killed, or its machine is gone, its lease ``writer.json`` is left behind. On the same
+        machine the next call knows that it is dead; on another only you do. Make sure of it: two writers could pay
+        twice, were it not that the old one stops before it sends anything more.
 
         Parameters
         ----------
@@ -174,8 +174,8 @@ class Checkpoint:
         >>> import pandas as pd, parallel_frames as pf
         >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
         ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
-        ...     told = pf.Checkpoint(pf.last().checkpoint).summary()
-        >>> told[["processor", "host", "groups", "completed", "failed"]]
+        ...     summary = pf.Checkpoint(pf.last().checkpoint).summary()
+        >>> summary[["processor", "host", "groups", "completed", "failed"]]
           processor       host  groups  completed  failed
         0      base  simulator       1          1       0
         """

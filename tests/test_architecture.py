@@ -251,7 +251,7 @@ def blanket_handlers() -> set[str]:
 
 
 ALLOWED_HANDLERS = {
-    "_checkpoint/_objects.py:_asking": "what fsspec and the libraries below it raise has no common root",
+    "_checkpoint/_paths.py:_asking": "what fsspec and the libraries below it raise has no common root",
     "_job/_rows.py:hand_over": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
     "_ui/_progress.py:_safely": "a screen must not cost what was paid for",

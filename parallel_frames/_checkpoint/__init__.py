@@ -15,38 +15,44 @@ exclusively, and its folder fsynced; in an object store it is put whole. It deci
 ledger's.
 """
 
-from parallel_frames._checkpoint._care import compact_job, job_folders, last_used, remove_job
-from parallel_frames._checkpoint._directory import (
+from parallel_frames._checkpoint._folders import (
     auto_home,
     auto_root,
     choose_folder,
     memory_store,
     open_store,
+    read_header,
 )
-from parallel_frames._checkpoint._files import in_thread, list_parts, read_part, read_patiently
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._inside import Checkpoint
-from parallel_frames._checkpoint._lock import held
-from parallel_frames._checkpoint._places import Place, check_path, place_of
+from parallel_frames._checkpoint._inspect import Checkpoint
+from parallel_frames._checkpoint._lease import file_lock, is_being_written
+from parallel_frames._checkpoint._maintenance import compact_job, job_folders, last_used, remove_job
+from parallel_frames._checkpoint._parts import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    in_thread,
+    list_parts,
+    read_part,
+    read_patiently,
+    table_of,
+)
+from parallel_frames._checkpoint._paths import StoragePath, check_path, place_of
 from parallel_frames._checkpoint._recall import Recalled, Records, read_stale, recall_folder
 from parallel_frames._checkpoint._store import JobStore
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, table_of
-from parallel_frames._checkpoint._writer import is_being_written
 
 __all__ = [
     "OUTCOME_SCHEMA",
     "RECEIPT_SCHEMA",
     "Checkpoint",
     "JobStore",
-    "Place",
     "Recalled",
     "Records",
+    "StoragePath",
     "auto_home",
     "auto_root",
     "check_path",
     "choose_folder",
     "compact_job",
-    "held",
+    "file_lock",
     "in_thread",
     "is_being_written",
     "job_folders",

@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, set_aside
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, STALE_SCHEMA, intent_of, receipts_of
+from parallel_frames._checkpoint._parts import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    STALE_SCHEMA,
+    intent_of,
+    list_parts,
+    read_part,
+    read_parts,
+    receipts_of,
+    set_aside,
+)
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import Intent, Receipt, RunId
 
 CURSORS: Final = b"parallel_frames.cursors"
@@ -56,7 +65,7 @@ class Recalled:
         return tuple(intent.number for intent in self.intents if not intent.runs)
 
 
-def recall_folder(folder: Place, records: Records, *, repair: bool) -> Recalled:
+def recall_folder(folder: StoragePath, records: Records, *, repair: bool) -> Recalled:
     """Read all that is stored into `records`; `repair` sets aside what cannot be read, and needs the folder's lock."""
     intents = _recall_receipts(folder / "receipts", records, repair=repair)
     cursors: dict[str, str] = {}
@@ -69,7 +78,7 @@ def recall_folder(folder: Place, records: Records, *, repair: bool) -> Recalled:
     return Recalled(intents, cursors)
 
 
-def _recall_receipts(place: Place, records: Records, *, repair: bool) -> list[Intent]:
+def _recall_receipts(place: StoragePath, records: Records, *, repair: bool) -> list[Intent]:
     # Intents first: while their writer is at work they are gone in a moment, and a receipt has taken their place.
     intents = {number: read_intent(number, path) for number, is_intent, path in list_parts(place) if is_intent}
     for number, table in _read_whole(place, RECEIPT_SCHEMA, repair=repair):
@@ -79,7 +88,7 @@ def _recall_receipts(place: Place, records: Records, *, repair: bool) -> list[In
     return list(intents.values())
 
 
-def _read_whole(place: Place, schema: pa.Schema, *, repair: bool) -> Iterator[tuple[int, pa.Table]]:
+def _read_whole(place: StoragePath, schema: pa.Schema, *, repair: bool) -> Iterator[tuple[int, pa.Table]]:
     """Yield number and table of each part, the newest first, but for parts that a newer one holds whole.
 
     Those are what a compaction put together and died before it removed. They are removed here, once the part that
@@ -105,7 +114,7 @@ def _read_whole(place: Place, schema: pa.Schema, *, repair: bool) -> Iterator[tu
         yield number, fitted
 
 
-def read_intent(number: int, path: Place) -> Intent:
+def read_intent(number: int, path: StoragePath) -> Intent:
     """Return a batch in doubt."""
     table = read_part(path, repair=False)
     return intent_of(number, None if table is None else fit_table(table, RECEIPT_SCHEMA))
@@ -123,7 +132,7 @@ def fit_table(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
         return None
 
 
-def _described(path: Place) -> str:
+def _described(path: StoragePath) -> str:
     table = read_part(path, repair=False)
     columns = [] if table is None else [f"{column.name} ({column.type})" for column in table.schema]
     return "it has the columns " + ", ".join(columns)
@@ -140,7 +149,7 @@ def replaced_by(table: pa.Table) -> set[int]:
     return set(json.loads((table.schema.metadata or {}).get(REPLACES, b"[]")))
 
 
-def read_stale(folder: Place) -> list[tuple[str, int]] | None:
+def read_stale(folder: StoragePath) -> list[tuple[str, int]] | None:
     """Return the attempts that an unfinished refresh was to ask again; None where no refresh broke off."""
     path = folder / "refresh.parquet"
     if not path.exists():

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint._files import (
-    guarded,
+from parallel_frames._checkpoint._parts import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    STALE_SCHEMA,
     in_thread,
     list_parts,
+    os_errors_as_checkpoint_error,
     read_part,
     read_parts,
     set_aside,
+    table_of,
     whole_file,
     write_part,
     write_table,
 )
-from parallel_frames._checkpoint._places import MemoryPlace
+from parallel_frames._checkpoint._paths import MemoryPath
 from parallel_frames._checkpoint._recall import (
     CURSORS,
     REPLACES,
@@ -29,14 +33,13 @@ from parallel_frames._checkpoint._recall import (
     fit_table,
     recall_folder,
 )
-from parallel_frames._checkpoint._tables import OUTCOME_SCHEMA, RECEIPT_SCHEMA, STALE_SCHEMA, table_of
 from parallel_frames._model import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from parallel_frames._checkpoint._places import Place
-    from parallel_frames._checkpoint._writer import SoleWriter, Writer
+    from parallel_frames._checkpoint._lease import SoleWriter, Writer
+    from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import DialectName, Json, Outcome, RunId
 
 COMPACT_ABOVE: Final = 64
@@ -51,14 +54,14 @@ class JobStore:
     Files are written off the event loop; the numbers of parts are given out on it.
     """
 
-    def __init__(self, folder: Place, *, header: dict[str, Json], writer: Writer | SoleWriter) -> None:
+    def __init__(self, folder: StoragePath, *, header: dict[str, Json], writer: Writer | SoleWriter) -> None:
         self.folder = folder
         self._writer = writer
         self.header = header
         self._receipts = folder / "receipts"
         self._outcomes = folder / "outcomes"
         for place in (self._receipts, self._outcomes):
-            guarded(place, place.make_folder)
+            os_errors_as_checkpoint_error(place, place.make_folder)
         self._written = sum(1 for _ in list_parts(self._outcomes))
         self._large: set[str] = set()  # parts that are put together already, however small they are as Parquet
         self._unproven: list[str] = []
@@ -67,7 +70,7 @@ class JobStore:
     @property
     def location(self) -> str | None:
         """The job's folder; None in memory."""
-        return None if isinstance(self.folder, MemoryPlace) else str(self.folder)
+        return None if isinstance(self.folder, MemoryPath) else str(self.folder)
 
     @property
     def simulated(self) -> bool:
@@ -190,7 +193,7 @@ class JobStore:
             if path.remove():
                 self._receipts.sync()
 
-        await in_thread(lambda: guarded(path, drop))
+        await in_thread(lambda: os_errors_as_checkpoint_error(path, drop))
 
     async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> int:
         """Make outcomes and the cursors that they cover durable, in one file, and return its number."""
@@ -199,7 +202,9 @@ class JobStore:
         await in_thread(lambda: self._write(path, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors))
         return number
 
-    def _write(self, path: Place, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int] = ()) -> None:
+    def _write(
+        self, path: StoragePath, table: pa.Table, *, cursors: Mapping[str, str], replaces: Sequence[int] = ()
+    ) -> None:
         self._writer.refuse_if_lost()
         about = {CURSORS: json.dumps(dict(cursors)).encode(), REPLACES: json.dumps(list(replaces)).encode()}
         write_part(path, table.replace_schema_metadata(about))
@@ -222,7 +227,7 @@ class JobStore:
         self._compact(self._receipts, RECEIPT_SCHEMA, above=above)
         return moves
 
-    def _compact(self, place: Place, schema: pa.Schema, *, above: int) -> Moves:
+    def _compact(self, place: StoragePath, schema: pa.Schema, *, above: int) -> Moves:
         parts = list(list_parts(place))
         open_batches = {number for number, is_intent, _ in parts if is_intent}  # a receipt wins by its number
         sized = [(number, path, path.size()) for number, _, path in parts if number not in open_batches]
@@ -244,7 +249,7 @@ class JobStore:
             self._put_together(place, schema, tables, moves)
         return moves
 
-    def _put_together(self, place: Place, schema: pa.Schema, parts: Mapping[int, pa.Table], moves: Moves) -> str:
+    def _put_together(self, place: StoragePath, schema: pa.Schema, parts: Mapping[int, pa.Table], moves: Moves) -> str:
         """Write parts as one, remove them, add where each went to `moves`, and return the path of the whole."""
         if len(parts) == 1:
             return str(place / f"{next(iter(parts)):06d}.parquet")
@@ -263,11 +268,11 @@ class JobStore:
         place.sync()
         return str(path)
 
-    def _take_number(self, place: Place) -> int:
+    def _take_number(self, place: StoragePath) -> int:
         return next(self._next[place])  # in one step: compaction takes its number in a thread
 
 
-def _last_number(folder: Place) -> int:
+def _last_number(folder: StoragePath) -> int:
     """Return the highest number ever seen in a folder, set-aside parts included."""
     numbers = [0]
     for path in folder.children():

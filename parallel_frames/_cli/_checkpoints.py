@@ -14,7 +14,7 @@ from parallel_frames._cli._speech import ask, is_terminal, say, show, show_json,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from parallel_frames._checkpoint import Place
+    from parallel_frames._checkpoint import StoragePath
 
 PATH = click.argument("path", required=False)
 ONE_JOB = click.option("--job", metavar="HASH", help="Only this job; the beginning of its name is enough.")
@@ -39,7 +39,7 @@ def _inside(path: str | None) -> Any:
     return Checkpoint(auto_home() if path is None else path)
 
 
-def _jobs(path: str | None, named: Sequence[str] = ()) -> list[Place]:
+def _jobs(path: str | None, named: Sequence[str] = ()) -> list[StoragePath]:
     """Return the folders of the jobs that are named, or of all."""
     from parallel_frames._checkpoint import job_folders
 
@@ -96,7 +96,7 @@ def _moment(seconds: float | None) -> str | None:
     return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _describe(folder: Place) -> dict[str, Any]:
+def _describe(folder: StoragePath) -> dict[str, Any]:
     """Return what a job's folder holds, with what a removal would lose."""
     from collections import Counter
 
@@ -217,7 +217,7 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
                    "kept": [each for each in paths if each not in removed]})  # fmt: skip
 
 
-def _remove(going: Sequence[Place], *, yes: bool) -> set[str]:
+def _remove(going: Sequence[StoragePath], *, yes: bool) -> set[str]:
     """Remove jobs, unless somebody says no; return which."""
     from parallel_frames._checkpoint import remove_job
     from parallel_frames._job._summary import counted

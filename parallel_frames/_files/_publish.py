@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from parallel_frames._checkpoint import held
+from parallel_frames._checkpoint import file_lock
 from parallel_frames._files._address import find_address
 from parallel_frames._files._target import (
     PART,
@@ -155,7 +155,7 @@ def _workplace(address: Address) -> Iterator[Path]:
         return
     target = address.local
     folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    with held(folder / "lock"):
+    with file_lock(folder / "lock"):
         try:
             yield folder
         finally:
@@ -195,7 +195,7 @@ def _tidy(target: Path) -> None:
     for folder in target.parent.iterdir():
         if not (folder.name.startswith(f".{target.name}.") and folder.suffix == ".tmp" and folder.is_dir()):
             continue
-        with held(folder / "lock") as is_dead, suppress(OSError):
+        with file_lock(folder / "lock") as is_dead, suppress(OSError):
             if is_dead:
                 _leave(folder, target)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._checkpoint import held
+from parallel_frames._checkpoint import file_lock
 from parallel_frames.errors import TargetError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def temporary_folder() -> Iterator[Path]:
     _sweep(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with held(folder / LOCK):
+        with file_lock(folder / LOCK):
             inner = folder / "files"
             inner.mkdir()
             yield inner
@@ -45,7 +45,7 @@ def _sweep(place: Path) -> None:
             is_old = time.time() - facts.st_mtime > YOUNG_SECONDS
             if folder.is_symlink() or not is_old or mine not in (None, facts.st_uid) or not (folder / LOCK).is_file():
                 continue
-            with held(folder / LOCK) as is_dead:
+            with file_lock(folder / LOCK) as is_dead:
                 if is_dead:
                     shutil.rmtree(folder, ignore_errors=True)
 

@@ -30,7 +30,7 @@ from parallel_frames.errors import CheckpointError, CheckpointLockedError, Check
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from parallel_frames._checkpoint import Place, Recalled
+    from parallel_frames._checkpoint import Recalled, StoragePath
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._source import RowSource
@@ -118,7 +118,7 @@ def _recall(store: JobStore, source: RowSource, index: Index, *, refresh: bool) 
 class CheckpointPreview:
     """What a call would find in its checkpoint: read without a lock, and nothing changed by it."""
 
-    folder: Place | None = None
+    folder: StoragePath | None = None
     header: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -165,7 +165,7 @@ def _only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
             _groups_in_use.difference_update(used)
 
 
-def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -> Place:
+def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -> StoragePath:
     """Return the folder of a job in the checkpoint that a call names."""
     call, price = prepared.call, prepared.price.text(runs)
     if call.checkpoint == "auto":
@@ -179,7 +179,7 @@ def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -
     return choose_folder(place, prepared.job, on_mismatch=call.on_mismatch, price=price)
 
 
-def _check_key_overlap(folder: Place, header: Mapping[str, Any], source: RowSource, status: JobStatus) -> None:
+def _check_key_overlap(folder: StoragePath, header: Mapping[str, Any], source: RowSource, status: JobStatus) -> None:
     """Stop before the first POST where rows that look the same as last time have become other inputs."""
     call, price, last = source.prepared.call, source.prepared.price, header.get("last_call")
     if status.chosen != status.rows:  # a few rows out of many are expected to be unknown

@@ -10,7 +10,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._checkpoint import job_folders, place_of
-from parallel_frames._checkpoint._directory import alone_in
+from parallel_frames._checkpoint._folders import alone_in
 
 
 @pytest.fixture

@@ -11,23 +11,23 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames._checkpoint import compact_job
-from parallel_frames._checkpoint._places import LocalPlace
+from parallel_frames._checkpoint._paths import LocalPath
 from parallel_frames.simulator import Simulator, faults
 
 Enrich = Callable[..., pf.EnrichedParquet]
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted(LocalPlace):
+class Compacted(LocalPath):
     """A folder whose outcomes another process puts together right after somebody listed them."""
 
-    def __truediv__(self, name: str) -> LocalPlace:
+    def __truediv__(self, name: str) -> LocalPath:
         return Compacted(self.path / name)
 
     def children(self) -> list[Any]:
-        listed = LocalPlace(self.path).children()
+        listed = LocalPath(self.path).children()
         if self.path.name == "outcomes" and len(listed) > 1:
-            compact_job(LocalPlace(self.path.parent))
+            compact_job(LocalPath(self.path.parent))
         return listed
 
 

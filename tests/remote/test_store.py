@@ -107,7 +107,7 @@ def test_another_machines_writer_is_never_taken_over_by_itself(s3: Any) -> None:
     with open_store(FOLDER, JOB, host="h") as store:
         store.write_header()
     s3.put(CARD, card_of_another(beat=time.time() - 3600))
-    with pytest.raises(CheckpointLockedError, match=r"process 1 on elsewhere.*did not sign off.*unlock\(\)"):
+    with pytest.raises(CheckpointLockedError, match=r"process 1 on elsewhere.*did not release it.*unlock\(\)"):
         open_store(FOLDER, JOB, host="h").__enter__()
     pf.Checkpoint("s3://bucket/ck").unlock()
     with open_store(FOLDER, JOB, host="h"):
@@ -137,7 +137,7 @@ def test_a_writer_that_lost_its_card_sends_nothing_more(s3: Any, taken: bool) ->
 
 def test_a_card_beats_while_its_writer_is_at_work(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What others see of a writer is never old."""
-    monkeypatch.setattr("parallel_frames._checkpoint._writer.BEAT_EVERY", 0.05)
+    monkeypatch.setattr("parallel_frames._checkpoint._lease.BEAT_EVERY", 0.05)
     with open_store(FOLDER, JOB, host="h"):
         first = json.loads(s3.objects()[CARD])
         deadline = time.monotonic() + 20

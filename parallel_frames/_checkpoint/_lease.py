@@ -1,8 +1,8 @@
-"""Who writes a folder: one at a time, wherever the folder is.
+"""The right to write a folder: one writer at a time, wherever the folder is.
 
-Two things keep others out. On this machine a kernel lock does, which dies with its process. Everywhere a card does, the
-file ``writer.json``: who writes, since when, and when it was last heard of. A card is created exclusively and taken
-away at the end. One that was left behind is taken over only where its process is known to have died on this very
+Two things keep others out. On this machine a kernel lock does, which ends with its process. Everywhere a lease does,
+the file ``writer.json``: who writes, since when, and the time of the last heartbeat. A lease is created exclusively and
+removed at the end. One that was left behind is taken over only where its process is known to have died on this very
 machine; anywhere else a person decides (`unlock`), because nothing proves that a silent writer is gone.
 """
 
@@ -16,45 +16,46 @@ import secrets
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import filelock
 
-from parallel_frames._checkpoint._places import LocalPlace
+from parallel_frames._checkpoint._paths import LocalPath
 from parallel_frames.errors import CheckpointError, CheckpointLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._paths import StoragePath
 
 logger = logging.getLogger("parallel_frames")
 
-CARD: Final = "writer.json"
+LEASE: Final = "writer.json"
 BEAT_EVERY: Final = 20.0
 RECENT: Final = 120.0
 UNREADABLE: Final[dict[str, Any]] = {}
 UNKNOWN: Final = ""
 
-_ended: set[str] = set()  # tokens of this process whose cards may have stayed behind: the store could not be reached
+_ended: set[str] = set()  # tokens of this process whose leases may have stayed behind: the store could not be reached
 
 
 class Writer:
-    """The right to write a folder, for as long as its card is ours."""
+    """The right to write a folder, for as long as its lease is ours."""
 
-    def __init__(self, folder: Place, told: dict[str, Any]) -> None:
+    def __init__(self, folder: StoragePath, contents: dict[str, Any]) -> None:
         self._folder = folder
-        self._card = folder / CARD
-        self._told = told
+        self._lease = folder / LEASE
+        self._contents = contents
         self._taken_by: str | None = None
         self._over = threading.Event()
         self._turns = threading.Lock()
-        self._beats = threading.Thread(target=self._beat_often, name="parallel_frames-writer", daemon=True)
-        self._beats.start()
+        self._heartbeat = threading.Thread(target=self._send_heartbeats, name="parallel_frames-writer", daemon=True)
+        self._heartbeat.start()
 
     def check(self) -> None:
-        """Raise unless the card is ours now.
+        """Raise unless the lease is ours now.
 
         Raises
         ------
@@ -66,7 +67,7 @@ class Writer:
         self.refuse_if_lost()
 
     def refuse_if_lost(self) -> None:
-        """Raise if the card was seen not to be ours any more."""
+        """Raise if the lease was seen not to be ours any more."""
         if self._taken_by is not None:
             raise CheckpointLockedError(
                 f"{self._folder} is not ours to write any more: {self._taken_by}. Nothing more was sent. What was sent "
@@ -74,30 +75,30 @@ class Writer:
                 path=self._folder,
             )
 
-    def sign_off(self) -> None:
-        """Take the card away, if it still is ours, so that any machine may go on."""
+    def release(self) -> None:
+        """Take the lease away, if it still is ours, so that any machine may go on."""
         self._over.set()
-        _ended.add(self._told["token"])
+        _ended.add(self._contents["token"])
         try:
             with self._turns:
                 self._look()
                 if self._taken_by is None:
-                    self._card.remove()
+                    self._lease.remove()
         except (CheckpointError, OSError) as error:
             logger.warning("%s Another machine will find %s locked.", error, self._folder)
-        self._beats.join()
+        self._heartbeat.join()
 
     def _look(self) -> None:
-        there = read_card(self._card)
-        if self._taken_by is None and (there or {}).get("token") != self._told["token"]:
+        there = read_lease(self._lease)
+        if self._taken_by is None and (there or {}).get("token") != self._contents["token"]:
             self._taken_by = f"it was unlocked by {holder(there)}" if there else "it was unlocked by hand"
 
-    def _beat_often(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._over.wait(BEAT_EVERY):
             with contextlib.suppress(CheckpointError, OSError), self._turns:
                 self._look()
                 if self._taken_by is None and not self._over.is_set():
-                    write_card(self._card, {**self._told, "beat": time.time()}, exclusive=False)
+                    write_lease(self._lease, {**self._contents, "beat": time.time()}, exclusive=False)
 
 
 class SoleWriter:
@@ -110,108 +111,108 @@ class SoleWriter:
         """Do nothing."""
 
 
-def read_card(card: Place) -> dict[str, Any] | None:
-    """Return what a card tells; None where there is none, nothing where it cannot be read."""
+def read_lease(lease: StoragePath) -> dict[str, Any] | None:
+    """Return what a lease tells; None where there is none, nothing where it cannot be read."""
     try:
-        told = json.loads(card.read())
+        contents = json.loads(lease.read())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
         return UNREADABLE
-    return told if isinstance(told, dict) else UNREADABLE
+    return contents if isinstance(contents, dict) else UNREADABLE
 
 
-def write_card(card: Place, told: dict[str, Any], *, exclusive: bool) -> None:
-    """Write a card, whole."""
-    with card.written(exclusive=exclusive) as sink:
-        sink.write(json.dumps(told).encode())
+def write_lease(lease: StoragePath, contents: dict[str, Any], *, exclusive: bool) -> None:
+    """Write a lease, whole."""
+    with lease.written(exclusive=exclusive) as sink:
+        sink.write(json.dumps(contents).encode())
 
 
 @contextlib.contextmanager
-def written_by_us(folder: Place) -> Iterator[Writer]:
+def written_by_us(folder: StoragePath) -> Iterator[Writer]:
     """Be the folder's only writer.
 
     Raises
     ------
     CheckpointLockedError
-        Another writer is at work, or did not sign off.
+        Another writer is at work, or did not release it.
     """
     with _kernel_lock(folder):
-        writer = Writer(folder, _take_card(folder))
+        writer = Writer(folder, _acquire_lease(folder))
         try:
             yield writer
         finally:
-            writer.sign_off()
+            writer.release()
 
 
 @contextlib.contextmanager
-def _kernel_lock(folder: Place) -> Iterator[None]:
+def _kernel_lock(folder: StoragePath) -> Iterator[None]:
     """Hold the lock that dies with this process, where there is one."""
-    if not isinstance(folder, LocalPlace):
+    if not isinstance(folder, LocalPath):
         yield
         return
     lock = filelock.FileLock(folder.path / "lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise locked(folder, read_card(folder / CARD), alive=True) from None
+        raise locked(folder, read_lease(folder / LEASE), alive=True) from None
     try:
         yield
     finally:
         lock.release()
 
 
-def _take_card(folder: Place) -> dict[str, Any]:
-    card = folder / CARD
-    there = read_card(card)
+def _acquire_lease(folder: StoragePath) -> dict[str, Any]:
+    lease = folder / LEASE
+    there = read_lease(lease)
     if there is not None:
         if not _may_take_over(folder, there):
             raise locked(folder, there)
-        card.remove()
+        lease.remove()
     now = time.time()
-    told = {**_this_process(), "token": secrets.token_hex(16), "since": now, "beat": now}
+    contents = {**_this_process(), "token": secrets.token_hex(16), "since": now, "beat": now}
     try:
-        write_card(card, told, exclusive=True)
-        there = read_card(card)
+        write_lease(lease, contents, exclusive=True)
+        there = read_lease(lease)
     except FileExistsError:
-        raise locked(folder, read_card(card)) from None
+        raise locked(folder, read_lease(lease)) from None
     except (CheckpointError, OSError):
-        _ended.add(told["token"])
+        _ended.add(contents["token"])
         raise
-    if there is None or there.get("token") != told["token"]:  # a store that knows no exclusive put
+    if there is None or there.get("token") != contents["token"]:  # a store without exclusive puts
         raise locked(folder, there)
-    return told
+    return contents
 
 
-def _may_take_over(folder: Place, there: dict[str, Any]) -> bool:
-    if isinstance(folder, LocalPlace):  # the kernel lock is ours, so no process of this machine holds it
+def _may_take_over(folder: StoragePath, there: dict[str, Any]) -> bool:
+    if isinstance(folder, LocalPath):  # the kernel lock is ours, so no process of this machine holds it
         return bool(there.get("host", socket.gethostname()) == socket.gethostname())
     return is_dead_here(there)
 
 
-def is_being_written(folder: Place) -> bool:
-    """Return whether somebody writes a folder now, or did not sign off where it cannot be told that they are gone."""
-    if isinstance(folder, LocalPlace) and not (folder / "lock").exists():
+def is_being_written(folder: StoragePath) -> bool:
+    """Return whether a folder is being written, or its lease was not released and its writer may be alive."""
+    if isinstance(folder, LocalPath) and not (folder / "lock").exists():
         return False
     try:
         with _kernel_lock(folder):
-            there = read_card(folder / CARD)
+            there = read_lease(folder / LEASE)
             return there is not None and not _may_take_over(folder, there)
     except CheckpointLockedError:
         return True
-    except OSError:  # not ours to lock; who would write it is told when they try
+    except OSError:  # not ours to lock; whoever would write it gets an error then
         return False
 
 
-def locked(folder: Place, there: dict[str, Any] | None, *, alive: bool = False) -> CheckpointLockedError:
+def locked(folder: StoragePath, there: dict[str, Any] | None, *, alive: bool = False) -> CheckpointLockedError:
     """Return the error that says who writes a folder, and what to do."""
     what = "is being" if alive else "is being, or was last,"
-    unsigned = "" if alive else ", which did not sign off"
+    unsigned = "" if alive else ", which did not release it"
     undo = (
         ""
         if alive
         else f" If that process is gone for good, pf.Checkpoint({str(folder)!r}).unlock() lets the next call in: it "
-        f"removes {folder / CARD}."
+        f"removes {folder / LEASE}."
     )
     return CheckpointLockedError(
         f"{folder} {what} written by {holder(there)}{unsigned}. Two writers would pay twice: wait for it, stop it, or "
@@ -220,9 +221,9 @@ def locked(folder: Place, there: dict[str, Any] | None, *, alive: bool = False) 
     )
 
 
-def unlock(folder: Place, *, force: bool) -> None:
-    """Take away the card of a writer that is gone."""
-    there = read_card(folder / CARD)
+def unlock(folder: StoragePath, *, force: bool) -> None:
+    """Take away the lease of a writer that is gone."""
+    there = read_lease(folder / LEASE)
     if there is None:
         return
     silent = time.time() - float(there.get("beat") or 0)
@@ -232,24 +233,24 @@ def unlock(folder: Place, *, force: bool) -> None:
             "stop it and say unlock(force=True).",
             path=folder,
         )
-    (folder / CARD).remove()
+    (folder / LEASE).remove()
     logger.warning("%s was unlocked; it was written by %s", folder, holder(there))
 
 
 def holder(there: dict[str, Any] | None) -> str:
-    """Return who a card tells of, in words."""
+    """Return who a lease tells of, in words."""
     if not there:
         return "another process"
-    told = f"process {there.get('pid')} on {there.get('host')}"
+    holder = f"process {there.get('pid')} on {there.get('host')}"
     if isinstance(since := there.get("since"), int | float):
-        told += f" since {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(since))}"
+        holder += f" since {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(since))}"
     if isinstance(beat := there.get("beat"), int | float):
-        told += f" (last heard of {max(0, time.time() - beat):.0f} s ago)"
-    return told
+        holder += f" (last heard of {max(0, time.time() - beat):.0f} s ago)"
+    return holder
 
 
 def is_dead_here(there: dict[str, Any]) -> bool:
-    """Return whether a card's writer was this process or ran on this very machine, and is known to have ended."""
+    """Return whether a lease's writer was this process or ran on this very machine, and is known to have ended."""
     if there.get("token") in _ended:
         return True
     if not _is_here(there) or not isinstance(there.get("pid"), int):
@@ -284,7 +285,22 @@ def _machine() -> str:
 def _started(pid: int) -> str:
     """Return when a process of this machine began, which tells it from a later one with its number."""
     try:
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return UNKNOWN
-    return "ended" if told[0] in ("Z", "X") else told[19]
+    return "ended" if facts[0] in ("Z", "X") else facts[19]
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock file while the block lasts; give whether it could be had."""
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except (filelock.Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

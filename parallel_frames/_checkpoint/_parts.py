@@ -9,20 +9,60 @@ import re
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from parallel_frames._checkpoint._places import LocalPlace, place_of
+from parallel_frames._checkpoint._paths import LocalPath, place_of
+from parallel_frames._model import Intent, Outcome, Receipt, RunId
 from parallel_frames.errors import CheckpointError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._paths import StoragePath
+
+RECEIPT_SCHEMA: Final = pa.schema(
+    [
+        ("key", pa.string()),
+        ("attempt", pa.int32()),
+        ("row", pa.int64()),
+        ("run_id", pa.string()),
+        ("group_id", pa.string()),
+    ]
+)
+OUTCOME_SCHEMA: Final = pa.schema(
+    [(f.name, pa.int32() if f.name == "attempt" else pa.string()) for f in fields(Outcome)]
+)
+STALE_SCHEMA: Final = pa.schema([("key", pa.string()), ("attempt", pa.int32())])
+
+
+def table_of(nouns: Iterable[Any], schema: pa.Schema) -> pa.Table:
+    """Return nouns as a table, a column at a time."""
+    nouns = list(nouns)
+    columns = [pa.array(list(map(attrgetter(name), nouns)), schema.field(name).type) for name in schema.names]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def receipts_of(table: pa.Table) -> list[Receipt]:
+    """Return the receipts of a table."""
+    names = (column.name for column in fields(Receipt))
+    return list(map(Receipt, *(table.column(name).to_pylist() for name in names)))
+
+
+def intent_of(number: int, table: pa.Table | None) -> Intent:
+    """Return an intent; one that cannot be read has no runs, because nobody knows which it meant."""
+    if table is None or not table.num_rows:
+        return Intent(number, "", (), ())
+    columns = table.to_pydict()
+    runs = tuple(map(RunId, columns["key"], columns["attempt"]))
+    return Intent(number, columns["group_id"][0], runs, tuple(columns["row"]))
+
 
 logger = logging.getLogger("parallel_frames")
 
@@ -46,7 +86,7 @@ async def in_thread(act: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def whole_file(place: Place, *, exclusive: bool) -> Iterator[BinaryIO]:
+def whole_file(place: StoragePath, *, exclusive: bool) -> Iterator[BinaryIO]:
     """Give a sink; what was written there becomes the file, durably, or nothing does. Trouble is a CheckpointError."""
     try:
         with place.written(exclusive=exclusive) as sink:
@@ -59,7 +99,7 @@ def whole_file(place: Place, *, exclusive: bool) -> Iterator[BinaryIO]:
         ) from error
 
 
-def write_part(place: Place, table: pa.Table) -> None:
+def write_part(place: StoragePath, table: pa.Table) -> None:
     """Write one Parquet part, whole, under a name that is not taken."""
     with whole_file(place, exclusive=True) as sink:
         write_table(sink, table)
@@ -71,7 +111,7 @@ def write_table(sink: BinaryIO, table: pa.Table) -> None:
 
 
 def read_part(
-    path: str | os.PathLike[str] | Place, *, repair: bool = True, columns: list[str] | None = None
+    path: str | os.PathLike[str] | StoragePath, *, repair: bool = True, columns: list[str] | None = None
 ) -> pa.Table | None:
     """Return a part's table, or None for a torn, truncated, empty or foreign file, which `repair` sets aside."""
     place = place_of(path)
@@ -82,7 +122,7 @@ def _read_table(source: Any, columns: list[str] | None) -> pa.Table:
     return pq.read_table(source, columns=columns, page_checksum_verification=True, partitioning=None)  # pyright: ignore[reportArgumentType] - its stub forgets None
 
 
-def _read_if_sound(place: Place, read: Callable[[], T], *, repair: bool) -> T | None:
+def _read_if_sound(place: StoragePath, read: Callable[[], T], *, repair: bool) -> T | None:
     try:
         return read()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -105,9 +145,11 @@ def read_patiently(read: Callable[[], T]) -> T:
     return read()
 
 
-def read_parts(places: Sequence[Place], *, repair: bool, columns: list[str] | None = None) -> Iterator[pa.Table | None]:
+def read_parts(
+    places: Sequence[StoragePath], *, repair: bool, columns: list[str] | None = None
+) -> Iterator[pa.Table | None]:
     """Yield the table of each part in their order, or None; some are read ahead, and no more than some."""
-    ahead = LOCALLY if all(isinstance(place, LocalPlace) for place in places) else AT_ONCE
+    ahead = LOCALLY if all(isinstance(place, LocalPath) for place in places) else AT_ONCE
     with ThreadPoolExecutor(ahead) as pool:
         coming: deque[Future[pa.Table | None]] = deque()
         for place in places:
@@ -118,21 +160,21 @@ def read_parts(places: Sequence[Place], *, repair: bool, columns: list[str] | No
             yield coming.popleft().result()
 
 
-def set_aside(place: Place, *, reason: str) -> None:
+def set_aside(place: StoragePath, *, reason: str) -> None:
     """Rename a file that cannot be read so that nothing reads it again, and say so."""
     aside = place.rename(f".damaged-{place.name}-{time.time_ns()}")
     logger.warning("%s cannot be read (%s); it was set aside as %s", place, reason, aside.name)
     place.parent.sync()
 
 
-def list_parts(folder: str | os.PathLike[str] | Place) -> Iterator[tuple[int, bool, Place]]:
+def list_parts(folder: str | os.PathLike[str] | StoragePath) -> Iterator[tuple[int, bool, StoragePath]]:
     """Yield number, whether it is an intent, and place of every part, in order of their numbers."""
     parts = [(match, place) for place in place_of(folder).children() if (match := PART_NAME.fullmatch(place.name))]
     for match, place in sorted(parts, key=lambda part: (int(part[0][1]), part[1].name)):
         yield int(match[1]), match[2] is not None, place
 
 
-def guarded(place: Place, act: Callable[[], object]) -> None:
+def os_errors_as_checkpoint_error(place: StoragePath, act: Callable[[], object]) -> None:
     """Do something to the place; trouble with it is a CheckpointError."""
     try:
         act()

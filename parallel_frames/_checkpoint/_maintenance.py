@@ -9,10 +9,9 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from parallel_frames._checkpoint._directory import alone_in
-from parallel_frames._checkpoint._files import guarded, list_parts
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import LocalPlace, place_of
+from parallel_frames._checkpoint._folders import alone_in, read_header
+from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error
+from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames._checkpoint._store import JobStore
 from parallel_frames.errors import InputError
 
@@ -20,17 +19,17 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._paths import StoragePath
 
 NESTED = 2  # the user's cache holds a folder per host, and that one per job
 
 
-def job_folders(path: str | os.PathLike[str] | Place) -> list[Place]:
+def job_folders(path: str | os.PathLike[str] | StoragePath) -> list[StoragePath]:
     """Return the jobs of a directory: itself, those in it, or those in the folders in it."""
     return list(_find(place_of(path), NESTED))
 
 
-def _find(place: Place, depth: int) -> Iterator[Place]:
+def _find(place: StoragePath, depth: int) -> Iterator[StoragePath]:
     if read_header(place) is not None:
         yield place
     elif depth:
@@ -39,7 +38,7 @@ def _find(place: Place, depth: int) -> Iterator[Place]:
                 yield from _find(folder, depth - 1)
 
 
-def _files(folder: Place) -> Iterator[Place]:
+def _files(folder: StoragePath) -> Iterator[StoragePath]:
     for place in folder.children():
         if place.is_dir():
             yield from _files(place)
@@ -47,20 +46,20 @@ def _files(folder: Place) -> Iterator[Place]:
             yield place
 
 
-def bytes_of(folder: Place) -> int:
+def bytes_of(folder: StoragePath) -> int:
     """Return the size of a job's files."""
     return sum(place.size() for place in _files(folder))
 
 
-def last_used(folder: Place) -> float | None:
+def last_used(folder: StoragePath) -> float | None:
     """Return when a job was written last, in seconds since the epoch; None where its place does not tell."""
-    if not isinstance(folder, LocalPlace):
+    if not isinstance(folder, LocalPath):
         return None
     files = [path for path in folder.path.rglob("*") if path.is_file() and path.name != "lock"]
     return max((path.stat().st_mtime for path in files), default=0.0)
 
 
-def compact_job(folder: Place) -> tuple[int, int]:
+def compact_job(folder: StoragePath) -> tuple[int, int]:
     """Put a job's small parts together and return how many there were, and are: of outcomes, and of receipts."""
     with alone_in(folder) as writer:
         store = JobStore(folder, header=read_header(folder) or {}, writer=writer)
@@ -69,11 +68,11 @@ def compact_job(folder: Place) -> tuple[int, int]:
         return before, _count_parts(folder)
 
 
-def _count_parts(folder: Place) -> int:
+def _count_parts(folder: StoragePath) -> int:
     return sum(not is_intent for name in ("outcomes", "receipts") for _, is_intent, _ in list_parts(folder / name))
 
 
-def remove_job(folder: Place) -> None:
+def remove_job(folder: StoragePath) -> None:
     """Remove a job whole: it loses its name at once, and then its files.
 
     Raises
@@ -81,10 +80,10 @@ def remove_job(folder: Place) -> None:
     InputError
         It is in an object store, which has no such step.
     """
-    if not isinstance(folder, LocalPlace):
+    if not isinstance(folder, LocalPath):
         raise InputError(f"{folder} is in an object store; remove it with the store's own tools.")
     with alone_in(folder):
         gone = folder.path.with_name(f".removed-{folder.name}-{time.time_ns()}")
-        guarded(folder, lambda: folder.path.rename(gone))
+        os_errors_as_checkpoint_error(folder, lambda: folder.path.rename(gone))
         folder.parent.sync()
     shutil.rmtree(gone, ignore_errors=True)

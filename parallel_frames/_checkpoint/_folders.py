@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 
-from parallel_frames._checkpoint._files import guarded, list_parts, read_part, set_aside
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import MemoryPlace, place_of
+from parallel_frames._checkpoint._lease import SoleWriter, written_by_us
+from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error, read_part, set_aside
+from parallel_frames._checkpoint._paths import MemoryPath, place_of
 from parallel_frames._checkpoint._store import JobStore
-from parallel_frames._checkpoint._writer import SoleWriter, written_by_us
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from parallel_frames._checkpoint._places import Place
-    from parallel_frames._checkpoint._writer import Writer
+    from parallel_frames._checkpoint._lease import Writer
+    from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import Job, Json
 
 FORMAT: Final = 1
@@ -40,7 +39,7 @@ def auto_root(host: str) -> Path:
     return auto_home() / re.sub(r"[^\w.-]", "_", host)
 
 
-def choose_folder(root: str | os.PathLike[str] | Place, job: Job, *, on_mismatch: str, price: str) -> Place:
+def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mismatch: str, price: str) -> StoragePath:
     """Return the folder of a job below a named directory.
 
     Raises
@@ -69,9 +68,9 @@ def _differences(old: Json, new: Json, path: str = "") -> list[str]:
     """Return where two JSON values differ, in words."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
-            told
+            difference
             for name in sorted({*old, *new})
-            for told in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
+            for difference in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
         ]
     if old == new:
         return []
@@ -83,7 +82,7 @@ def _short(value: Json) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def _open_header(folder: Place, job: Job, *, host: str) -> dict[str, Any]:
+def _open_header(folder: StoragePath, job: Job, *, host: str) -> dict[str, Any]:
     """Return the job's header as it is stored, repaired where it was damaged, or a new one."""
     header = read_header(folder)
     if header is None and (folder / "header.json").exists():
@@ -122,10 +121,10 @@ def _new_header(job: Job, *, host: str, groups: list[str]) -> dict[str, Any]:
 
 def memory_store(job: Job, *, host: str) -> JobStore:
     """Return a store that ends with this process: the rules of paying once hold within it."""
-    return JobStore(MemoryPlace("/job"), header=_new_header(job, host=host, groups=[]), writer=SoleWriter())
+    return JobStore(MemoryPath("/job"), header=_new_header(job, host=host, groups=[]), writer=SoleWriter())
 
 
-def _groups_in_parts(folder: Place) -> list[str]:
+def _groups_in_parts(folder: StoragePath) -> list[str]:
     """Return the groups that receipts and outcomes name: what a lost header can be rebuilt from."""
     groups: dict[str, None] = {}
     for place in (folder / "receipts", folder / "outcomes"):
@@ -137,7 +136,7 @@ def _groups_in_parts(folder: Place) -> list[str]:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Place) -> Iterator[Writer]:
+def alone_in(folder: StoragePath) -> Iterator[Writer]:
     """Be a job's only writer, without opening it.
 
     Raises
@@ -156,7 +155,7 @@ def alone_in(folder: Place) -> Iterator[Writer]:
 
 
 @contextlib.contextmanager
-def open_store(folder: str | os.PathLike[str] | Place, job: Job, *, host: str) -> Iterator[JobStore]:
+def open_store(folder: str | os.PathLike[str] | StoragePath, job: Job, *, host: str) -> Iterator[JobStore]:
     """Open a job's folder for writing, as its only writer.
 
     Raises
@@ -169,6 +168,15 @@ def open_store(folder: str | os.PathLike[str] | Place, job: Job, *, host: str) -
         The folder cannot be written.
     """
     place = place_of(folder)
-    guarded(place, place.make_folder)
+    os_errors_as_checkpoint_error(place, place.make_folder)
     with alone_in(place) as writer:
         yield JobStore(place, header=_open_header(place, job, host=host), writer=writer)
+
+
+def read_header(folder: StoragePath) -> dict[str, Any] | None:
+    """Return a job folder's header; None where there is none that can be read."""
+    try:
+        header = json.loads((folder / "header.json").read().decode())
+    except (OSError, ValueError):
+        return None
+    return header if isinstance(header, dict) and isinstance(header.get("job"), dict) else None

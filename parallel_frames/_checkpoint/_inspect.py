@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from parallel_frames._checkpoint._care import bytes_of, job_folders
-from parallel_frames._checkpoint._files import list_parts, read_part, read_parts, read_patiently
-from parallel_frames._checkpoint._header import read_header
-from parallel_frames._checkpoint._places import LocalPlace, place_of
-from parallel_frames._checkpoint._writer import CARD, read_card, unlock
+from parallel_frames._checkpoint._folders import read_header
+from parallel_frames._checkpoint._lease import LEASE, read_lease, unlock
+from parallel_frames._checkpoint._maintenance import bytes_of, job_folders
+from parallel_frames._checkpoint._parts import list_parts, read_part, read_parts, read_patiently
+from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from parallel_frames._checkpoint._places import Place
+    from parallel_frames._checkpoint._paths import StoragePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path
-        The directory or address given as ``checkpoint=``, the one an enrichment told of, or a directory of such.
+        The directory or address given as ``checkpoint=``, the one of an enrichment's handle, or a directory of such.
 
     Raises
     ------
@@ -42,20 +42,20 @@ class Checkpoint:
     >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
     ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
     ...     inside = pf.Checkpoint(pf.last().checkpoint)
-    ...     told = inside.summary()[["processor", "completed"]], inside.outcomes()["output"].tolist()
-    >>> told[0]
+    ...     shown = inside.summary()[["processor", "completed"]], inside.outcomes()["output"].tolist()
+    >>> shown[0]
       processor  completed
     0      base          1
-    >>> told[1]
+    >>> shown[1]
     ['{"founded":1949}']
     """
 
     path: Path | str
-    _place: Place = field(repr=False, compare=False)
+    _place: StoragePath = field(repr=False, compare=False)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         place = place_of(path)
-        object.__setattr__(self, "path", place.path if isinstance(place, LocalPlace) else str(place))
+        object.__setattr__(self, "path", place.path if isinstance(place, LocalPath) else str(place))
         object.__setattr__(self, "_place", place)
         if not self._folders() and not self._locked():
             raise CheckpointError(f"There is no checkpoint in {place}.", path=place)
@@ -68,23 +68,23 @@ class Checkpoint:
             "checkpoint.html", path=str(self.path), names=list(lines.columns), lines=lines.to_numpy().tolist()
         )
 
-    def _folders(self) -> list[Place]:
+    def _folders(self) -> list[StoragePath]:
         return job_folders(self._place)
 
-    def _name(self, folder: Place) -> str:
+    def _name(self, folder: StoragePath) -> str:
         """Return what a job is called: its folder's name, below the cache's root with its host's in front."""
         deep = str(folder) not in (str(self._place), str(self._place / folder.name))
         return f"{folder.parent.name}/{folder.name}" if deep else folder.name
 
-    def _locked(self) -> list[Place]:
-        return [folder for folder in (self._place, *self._place.children()) if read_card(folder / CARD) is not None]
+    def _locked(self) -> list[StoragePath]:
+        return [folder for folder in (self._place, *self._place.children()) if read_lease(folder / LEASE) is not None]
 
     def unlock(self, *, force: bool = False) -> None:
-        """Let another writer in, after one that ended without signing off on another machine.
+        """Let another writer in, after one that ended on another machine without releasing its lease.
 
-        Where a process was killed, or its machine is gone, its card ``writer.json`` is left behind. On the same machine
-        the next call knows that it is dead; on another only you do. Make sure of it: two writers could pay twice, were
-        it not that the old one stops before it sends anything more.
+        Where a process was killed, or its machine is gone, its lease ``writer.json`` is left behind. On the same
+        machine the next call knows that it is dead; on another only you do. Make sure of it: two writers could pay
+        twice, were it not that the old one stops before it sends anything more.
 
         Parameters
         ----------
@@ -174,8 +174,8 @@ class Checkpoint:
         >>> import pandas as pd, parallel_frames as pf
         >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
         ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
-        ...     told = pf.Checkpoint(pf.last().checkpoint).summary()
-        >>> told[["processor", "host", "groups", "completed", "failed"]]
+        ...     summary = pf.Checkpoint(pf.last().checkpoint).summary()
+        >>> summary[["processor", "host", "groups", "completed", "failed"]]
           processor       host  groups  completed  failed
         0      base  simulator       1          1       0
         """
@@ -196,9 +196,9 @@ class Checkpoint:
         return pd.DataFrame(lines)
 
 
-def _outcome_parts(place: Place) -> list[pa.Table | None]:
+def _outcome_parts(place: StoragePath) -> list[pa.Table | None]:
     return read_patiently(lambda: list(read_parts([path for _, _, path in list_parts(place)], repair=False)))
 
 
-def _damaged(place: Place) -> list[Place]:
+def _damaged(place: StoragePath) -> list[StoragePath]:
     return read_patiently(lambda: [path for _, _, path in list_parts(place) if read_part(path, repair=False) is None])

@@ -2,8 +2,8 @@
 
 A `StoragePath` is a folder or a file at some address: `LocalPath` on a local or mounted file system, `MemoryPath` in
 this process, `ObjectPath` wherever fsspec leads (``s3://``, ``gs://``, ``memory://`` and so on). Nothing here knows
-what the files mean. Whatever fsspec and the libraries below it raise becomes ours here, without secrets: credentials come
-from the environment and are never part of an address.
+what the files mean. Whatever fsspec and the libraries below it raise becomes ours here, without secrets: credentials
+come from the environment and are never part of an address.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 
-from parallel_frames._checkpoint._lease import SoleWriter, written_by_us
+from parallel_frames._checkpoint._lease import written_by_us
 from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error, read_part, set_aside
-from parallel_frames._checkpoint._paths import MemoryPath, place_of
-from parallel_frames._checkpoint._store import JobStore
+from parallel_frames._checkpoint._paths import place_of
+from parallel_frames._checkpoint._store import JobStore, MemoryStore
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _new_header(job: Job, *, host: str, groups: list[str]) -> dict[str, Any]:
 
 def memory_store(job: Job, *, host: str) -> JobStore:
     """Return a store that ends with this process: the rules of paying once hold within it."""
-    return JobStore(MemoryPath("/job"), header=_new_header(job, host=host, groups=[]), writer=SoleWriter())
+    return MemoryStore(header=_new_header(job, host=host, groups=[]))
 
 
 def _groups_in_parts(folder: StoragePath) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import pyarrow as pa
 
+from parallel_frames._checkpoint._lease import SoleWriter
 from parallel_frames._checkpoint._parts import (
     OUTCOME_SCHEMA,
     RECEIPT_SCHEMA,
@@ -33,14 +34,16 @@ from parallel_frames._checkpoint._recall import (
     fit_table,
     recall_folder,
 )
-from parallel_frames._model import Receipt
+from parallel_frames._model import Intent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from parallel_frames._checkpoint._lease import SoleWriter, Writer
+    from parallel_frames._checkpoint._lease import Writer
     from parallel_frames._checkpoint._paths import StoragePath
-    from parallel_frames._model import DialectName, Json, Outcome, RunId
+    from parallel_frames._model import DialectName, Json, Outcome, Receipt, RunId
+
+T = TypeVar("T")
 
 COMPACT_ABOVE: Final = 64
 SMALL_PART: Final = 2 * 2**20
@@ -70,7 +73,7 @@ class JobStore:
     @property
     def location(self) -> str | None:
         """The job's folder; None in memory."""
-        return None if isinstance(self.folder, MemoryPath) else str(self.folder)
+        return str(self.folder)
 
     @property
     def simulated(self) -> bool:
@@ -92,7 +95,7 @@ class JobStore:
         if self._unproven:
             self.header["groups"], self._unproven = self.groups, []
             self.header["dialect"] = self.header["dialect"] or dialect
-            await in_thread(self.write_header)
+            await self._off_loop(self.write_header)
 
     @property
     def dialect(self) -> DialectName | None:
@@ -123,7 +126,7 @@ class JobStore:
         """Write the group into the header, durably, before anything is sent to it."""
         self.header["groups"] = [*self.header["groups"], group_id]
         self.header["dialect"] = dialect
-        await in_thread(self.write_header)
+        await self._off_loop(self.write_header)
 
     def write_header(self) -> None:
         """Replace the header, whole, while it is ours to write."""
@@ -166,14 +169,17 @@ class JobStore:
         """
         self._writer.refuse_if_lost()
         number = self._take_number(self._receipts)
-        receipts = [Receipt(run.key, run.attempt, "", group_id, row) for run, row in zip(runs, rows, strict=True)]
+        count = len(runs)
+        columns = [
+            [run.key for run in runs], [run.attempt for run in runs], rows, [""] * count, [group_id] * count,
+        ]  # fmt: skip
         path = self._receipts / f"{number:06d}.intent.parquet"
 
         def write() -> None:
-            write_part(path, table_of(receipts, RECEIPT_SCHEMA))
+            write_part(path, pa.table(columns, schema=RECEIPT_SCHEMA))
             self._writer.check()
 
-        await in_thread(write)
+        await self._off_loop(write)
         return number
 
     async def write_receipt(self, number: int | None, *, receipts: Sequence[Receipt]) -> None:
@@ -182,7 +188,7 @@ class JobStore:
             number = self._take_number(self._receipts)
         if receipts:
             path = self._receipts / f"{number:06d}.parquet"
-            await in_thread(lambda: write_part(path, table_of(receipts, RECEIPT_SCHEMA)))
+            await self._off_loop(lambda: write_part(path, table_of(receipts, RECEIPT_SCHEMA)))
         await self.drop_intent(number)
 
     async def drop_intent(self, number: int) -> None:
@@ -193,13 +199,13 @@ class JobStore:
             if path.remove():
                 self._receipts.sync()
 
-        await in_thread(lambda: os_errors_as_checkpoint_error(path, drop))
+        await self._off_loop(lambda: os_errors_as_checkpoint_error(path, drop))
 
     async def write_outcomes(self, outcomes: Sequence[Outcome], *, cursors: Mapping[str, str]) -> int:
         """Make outcomes and the cursors that they cover durable, in one file, and return its number."""
         number = self._take_number(self._outcomes)
         path = self._outcomes / f"{number:06d}.parquet"
-        await in_thread(lambda: self._write(path, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors))
+        await self._off_loop(lambda: self._write(path, table_of(outcomes, OUTCOME_SCHEMA), cursors=cursors))
         return number
 
     def _write(
@@ -215,7 +221,7 @@ class JobStore:
         if self._written <= COMPACT_ABOVE:
             return {}
         self._written = 0
-        return await in_thread(self.compact)
+        return await self._off_loop(self.compact)
 
     def compact(self, *, above: int = COMPACT_ABOVE) -> Moves:
         """Write many small parts of outcomes, or of receipts, if more than `above`, as larger ones that name them.
@@ -270,6 +276,45 @@ class JobStore:
 
     def _take_number(self, place: StoragePath) -> int:
         return next(self._next[place])  # in one step: compaction takes its number in a thread
+
+    async def _off_loop(self, act: Callable[[], T]) -> T:
+        return await in_thread(act)
+
+
+class MemoryStore(JobStore):
+    """The store of a job without a checkpoint: the same parts in memory, but for intents, which are kept as they are.
+
+    It waits for no disk, so nothing is done in a thread.
+    """
+
+    def __init__(self, *, header: dict[str, Json]) -> None:
+        super().__init__(MemoryPath("/job"), header=header, writer=SoleWriter())
+        self._intents: dict[int, Intent] = {}
+
+    @property
+    def location(self) -> None:
+        """None: it has no folder."""
+        return None
+
+    def recall(self, records: Records) -> Recalled:
+        """Read all that is stored into `records`."""
+        recalled = super().recall(records)
+        for intent in self._intents.values():
+            records.add_intent(intent.number, intent.group_id, intent.runs)
+        return Recalled(list(self._intents.values()), recalled.cursors)
+
+    async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:
+        """Keep a batch's intent and return its number."""
+        number = self._take_number(self._receipts)
+        self._intents[number] = Intent(number, group_id, tuple(runs), tuple(rows))
+        return number
+
+    async def drop_intent(self, number: int) -> None:
+        """Forget an intent, if there is one."""
+        self._intents.pop(number, None)
+
+    async def _off_loop(self, act: Callable[[], T]) -> T:
+        return act()
 
 
 def _last_number(folder: StoragePath) -> int:

@@ -118,19 +118,19 @@ class EngineState:
         """Take what the service says of one of our runs: an outcome, or that its output has to be fetched."""
         outcome = read_outcome(event, run, group_id=group.group_id)
         if outcome is not None:
-            return self._take_outcome(group, outcome)
+            return self._take_outcome(group, run, outcome)
         if event.status in TERMINAL and not group.has_outcome(run) and event.run_id not in self.given_up:
             self.to_hydrate[event.run_id] = group.group_id
             self.notify()
         return False
 
-    def _take_outcome(self, group: GroupState, outcome: Outcome) -> bool:
+    def _take_outcome(self, group: GroupState, run: RunId, outcome: Outcome) -> bool:
         self.to_hydrate.pop(outcome.run_id, None)
         group.cursor.release(outcome.run_id)
-        if not group.add_outcome(outcome):
+        if not group.add_outcome(run, run_id=outcome.run_id, status=outcome.status):
             return False
         self._buffer.append(outcome)
-        rows = group.waiting.pop(outcome.id, None)
+        rows = group.waiting.pop(run, None)
         if rows is not None:
             self.observer.finished(outcome, rows=rows)
         self.notify()
@@ -177,10 +177,11 @@ class EngineState:
         group.waiting |= {run.id: run.rows for run in runs}
         return intent
 
-    async def end_batch(self, group: GroupState, intent: Intent, *, receipts: Sequence[Receipt]) -> None:
-        """Make a decided batch's receipts durable, and let its intent go."""
-        for receipt in receipts:
-            group.add_receipt(receipt)
+    async def end_batch(self, group: GroupState, intent: Intent, *, created: Mapping[RunId, Receipt]) -> None:
+        """Make the receipts of a decided batch's runs durable, and let its intent go."""
+        receipts = list(created.values())
+        for run, receipt in created.items():
+            group.add_paid(run, run_id=receipt.run_id)
         group.close_intent(intent.number)
         self._release_held(group)
         self.notify()

@@ -242,12 +242,12 @@ class Submitter:
             posted = await self._match_ids(posted, group, intent)
         if isinstance(posted, Accepted):
             self._note_created()
-            receipts = [
-                Receipt(run.key, run.attempt, run_id, group.group_id, row)
+            created = {
+                run: Receipt(run.key, run.attempt, run_id, group.group_id, row)
                 for run, run_id, row in zip(intent.runs, posted.run_ids, intent.rows, strict=True)
-            ]
-            await self.state.end_batch(group, intent, receipts=receipts)
-            self.state.observer.sent(len(receipts))
+            }
+            await self.state.end_batch(group, intent, created=created)
+            self.state.observer.sent(len(created))
         elif isinstance(posted, Ambiguous):
             now = self._clock.now()
             self.undecided.append(Undecided(group, intent, now, posted.reason, now))
@@ -339,9 +339,9 @@ class Submitter:
         self.undecided.remove(batch)
         if len(missing) < len(batch.intent.runs):
             self._note_created()
-        receipts = list(batch.group.found[batch.intent.number].values())
-        await self.state.end_batch(batch.group, batch.intent, receipts=receipts)
-        self.state.observer.sent(len(receipts) - len(batch.intent.runs) * batch.is_counted)
+        created = dict(batch.group.found[batch.intent.number])
+        await self.state.end_batch(batch.group, batch.intent, created=created)
+        self.state.observer.sent(len(created) - len(batch.intent.runs) * batch.is_counted)
         if not missing:
             self.state.observer.note(f"all {len(batch.intent.runs)} runs were found")
             return

@@ -413,6 +413,7 @@ class JobRunner:
             announcement(
                 prepared,
                 status,
+                since=self.index.oldest_answer() if status.answered else None,
                 max_per_minute=client.max_per_minute,
                 checkpoint=self.checkpoint,
                 simulated=self.destination is not None and self.destination.block is not None,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Plan, RunEvent
     from parallel_frames._state import Answers, Index, Step
 
-ROWS_AT_ONCE: Final = 10_000
+ROWS_AT_ONCE: Final = 1_000
 SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
 
 

@@ -16,19 +16,19 @@ def announcement(
     prepared: PreparedCall,
     status: JobStatus,
     *,
+    since: str | None,
     max_per_minute: int | None,
     checkpoint: str | None,
     simulated: bool,
 ) -> str:
-    """Return the line."""
+    """Return the line; `since` is when the oldest answer came."""
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
     parts = [f"{chosen}{counted(status.rows, 'row')} → {counted(status.to_send, 'run')}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")
     if status.answered:
-        since = f" ({status.since[:10]})" if status.since is not None else ""
-        parts.append(f"{status.answered:,} already answered{since}")
+        parts.append(f"{status.answered:,} already answered" + (f" ({since[:10]})" if since else ""))
     if status.failed:
         parts.append(f"{status.failed:,} of them failed, not tried again")
     if status.awaited:

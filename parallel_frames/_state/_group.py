@@ -16,7 +16,7 @@ from parallel_frames._state._rules import read_identity
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from parallel_frames._model import Intent, Outcome, RunEvent
+    from parallel_frames._model import Intent, RunEvent
 
 
 @dataclass(slots=True)
@@ -79,36 +79,28 @@ class GroupState:
 
     # Recording
 
-    def add_receipt(self, receipt: Receipt) -> None:
+    def add_paid(self, run: RunId, *, run_id: str) -> None:
         """Record a run that is paid for; it is awaited until it has an outcome."""
-        run = RunId(receipt.key, receipt.attempt)
-        self._runs[receipt.run_id] = run
+        self._runs[run_id] = run
         self._paid.add(run)
-        self.acknowledged.add(receipt.run_id)
+        self.acknowledged.add(run_id)
         if run not in self._ended:
-            self.awaited[receipt.run_id] = run
+            self.awaited[run_id] = run
 
-    def add_outcome(self, outcome: Outcome) -> bool:
+    def add_outcome(self, run: RunId, *, run_id: str, status: str) -> bool:
         """Record how a run ended; return False where that is not new.
 
         A completed run is never replaced; a failure is, should the same attempt have completed under another id.
         """
-        run = outcome.id
-        self.awaited.pop(outcome.run_id, None)
-        known = self._ended.get(run)
-        if known is not None and (known == "completed" or outcome.status != "completed"):
-            return False
-        self.add_ended(run, run_id=outcome.run_id, status=outcome.status)
-        return True
-
-    def add_ended(self, run: RunId, *, run_id: str, status: str) -> None:
-        """Record a run whose outcome is stored already."""
-        if self._ended.get(run) != "completed":
-            self._ended[run] = status
         self._runs[run_id] = run
         self._paid.add(run)
         self.acknowledged.add(run_id)
         self.awaited.pop(run_id, None)
+        known = self._ended.get(run)
+        if known is not None and (known == "completed" or status != "completed"):
+            return False
+        self._ended[run] = status
+        return True
 
     def acknowledge(self, run_ids: Iterable[str]) -> None:
         """Record ids that the service gave before it is known whose they are."""
@@ -136,7 +128,7 @@ class GroupState:
             self.found[number][run] = receipt
             self._runs[run_id] = run
             return None
-        self.add_receipt(receipt)
+        self.add_paid(run, run_id=run_id)
         return receipt
 
     # Asking

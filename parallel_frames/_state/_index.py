@@ -14,15 +14,26 @@ import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
-from parallel_frames._model import Receipt, RunId
+from parallel_frames._model import RunId
 from parallel_frames._state._group import GroupState
-from parallel_frames._state._rules import ANSWERED, AWAITED, LEFT_OUT, NEVER, STATUS_CODES, STATUS_NAMES, next_step
+from parallel_frames._state._rules import (
+    ANSWERED,
+    AWAITED,
+    COMPLETED,
+    LEFT_OUT,
+    NEVER,
+    STATUS_CODES,
+    STATUS_NAMES,
+    next_step,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from parallel_frames._model import Receipt
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +56,9 @@ create table runs(key blob primary key, row int, rows int) without rowid;
 create table known(
     key blob primary key, newest int, status int, tried text, answered int, at text, part int, offset int
 ) without rowid;
-create table steps(row integer primary key, key blob, rows int, step int);
+create table steps(
+    row integer primary key, key blob, rows int, step int, newest int, status int, part int, offset int
+);
 create table feed(row integer primary key, key blob, rows int, step int);
 """
 # Each is filled in the order of its key, which is one sort and then appends.
@@ -102,8 +115,6 @@ class JobStatus:
         Runs that were ever sent for these rows.
     known, keys : int
         Runs of which the checkpoint knows anything, and everything it knows.
-    since : str or None
-        When the oldest of the answers came.
     """
 
     rows: int
@@ -121,7 +132,6 @@ class JobStatus:
     sent: int
     known: int
     keys: int
-    since: str | None
 
 
 class Step(NamedTuple):
@@ -176,8 +186,11 @@ class Index:
     def configure(self, *, retry_failed: bool = True, stale_before: str = NEVER, limit: int | None = None) -> None:
         """Set what `plan` goes by: the options of `next_step`, and how many distinct inputs are looked at."""
         with self._lock:
-            rule = partial(next_step, retry_failed=retry_failed, stale_before=stale_before)
+            # Few inputs differ in what the rule goes by, unless answers grow old.
+            rule = cache(partial(next_step, retry_failed=retry_failed, stale_before=stale_before))
             self._db.create_function("next_step", 5, rule, deterministic=True)
+            ended_at = "null" if stale_before == NEVER else "k.tried"
+            self._rule = f"next_step(k.newest, k.status, k.answered, {ended_at}, s.attempt)"
             found = (
                 None if limit is None else self._line("select row from runs order by row limit 1 offset ?", limit - 1)
             )
@@ -390,10 +403,12 @@ class Index:
             return self._status
         self._derive()
         self._db.execute("delete from steps")
+        # With each step goes what else is asked of it, so that nobody has to join again: the status is that of the
+        # newest answer, or else of the newest attempt.
         self._db.execute(
             f"""insert into steps
-            select r.row, r.key, r.rows, case when r.row <= ?
-                then next_step(k.newest, k.status, k.answered, k.tried, s.attempt) else {LEFT_OUT} end
+            select r.row, r.key, r.rows, case when r.row <= ? then {self._rule} else {LEFT_OUT} end, k.newest,
+                case when k.answered is not null then {COMPLETED} else k.status end, k.part, k.offset
             from runs r left join known k on k.key = r.key left join stale s on s.key = r.key order by r.row""",  # noqa: S608
             (self._last_row,),
         )
@@ -409,25 +424,20 @@ class Index:
         """
         to_send = self.plan().to_send
         self._db.execute("delete from feed")
-        self._db.execute("insert into feed select * from steps where step >= 0 order by row")
+        self._db.execute("insert into feed select row, key, rows, step from steps where step >= 0 order by row")
         return to_send
 
     def _count(self) -> JobStatus:
-        runs, sent, known, keys = self._line(
-            """select count(*), coalesce(sum(k.newest + 1), 0), count(k.key), (select count(*) from known)
-            from runs r left join known k on k.key = r.key"""
-        )
-        within, rows, to_send, awaited, rows_open, failed, rows_failed, since = self._line(
-            f"""select sum(s.step != {LEFT_OUT}), sum(case when s.step != {LEFT_OUT} then s.rows end),
-            sum(s.step >= 0), sum(s.step = {AWAITED}),
-            sum(case when s.step not in ({ANSWERED}, {LEFT_OUT}) then s.rows end),
-            sum(s.step = {ANSWERED} and k.answered is null),
-            sum(case when s.step = {ANSWERED} and k.answered is null then s.rows end),
-            min(case when s.step = {ANSWERED} then k.at end)
-            from steps s left join known k on k.key = s.key"""  # noqa: S608 - numbers of this package
-        )
-        within, to_send, awaited, rows, rows_open = (
-            number or 0 for number in (within, to_send, awaited, rows, rows_open)
+        runs, sent, known, within, rows, to_send, awaited, rows_open, failed, rows_failed = (
+            number or 0
+            for number in self._line(
+                f"""select count(*), sum(newest + 1), count(newest),
+                sum(step != {LEFT_OUT}), sum(case when step != {LEFT_OUT} then rows end),
+                sum(step >= 0), sum(step = {AWAITED}), sum(case when step not in ({ANSWERED}, {LEFT_OUT}) then rows end),
+                sum(step = {ANSWERED} and status != {COMPLETED}),
+                sum(case when step = {ANSWERED} and status != {COMPLETED} then rows end)
+                from steps"""  # noqa: S608 - numbers of this package
+            )
         )
         return JobStatus(
             rows=self.rows,
@@ -436,17 +446,24 @@ class Index:
             runs=runs,
             left_out=runs - within,
             answered=within - to_send - awaited,
-            failed=failed or 0,
+            failed=failed,
             awaited=awaited,
             to_send=to_send,
             rows_answered=rows - rows_open,
-            rows_failed=rows_failed or 0,
+            rows_failed=rows_failed,
             rows_open=rows_open,
             sent=sent,
             known=known,
-            keys=keys,
-            since=since,
+            keys=self._line("select count(*) from known")[0],
         )
+
+    @locked
+    def oldest_answer(self) -> str | None:
+        """Return when the oldest answer of the source came that is not asked again."""
+        self.plan()
+        query = f"select min(k.at) from steps s join known k on k.key = s.key where s.step = {ANSWERED}"  # noqa: S608
+        since: str | None = self._line(query)[0]
+        return since
 
     @locked
     def steps_between(self, start: int, end: int) -> list[Step]:
@@ -455,16 +472,15 @@ class Index:
             "select row, lower(hex(key)), step, rows from feed where row >= ? and row < ? order by row",
             (start, end),
         )
-        return list(map(Step._make, found))
+        return list(map(partial(tuple.__new__, Step), found))  # half the time of Step._make
 
     @locked
     def steps_of(self, keys: Iterable[str]) -> list[Step]:
         """Return what is to be sent now of these inputs, in the order of their rows: the rule is asked again."""
         self._derive()
-        query = """select r.row, lower(hex(r.key)),
-            next_step(k.newest, k.status, k.answered, k.tried, s.attempt), r.rows
+        query = f"""select r.row, lower(hex(r.key)), {self._rule}, r.rows
             from runs r left join known k on k.key = r.key left join stale s on s.key = r.key
-            where r.key = ? and r.row <= ?"""
+            where r.key = ? and r.row <= ?"""  # noqa: S608
         found = (self._line(query, bytes.fromhex(key), self._last_row) for key in keys)
         return sorted((Step(*line) for line in found if line is not None and line[2] >= 0), key=lambda step: step.row)
 
@@ -505,10 +521,10 @@ class Index:
             "select run_id, lower(hex(key)), attempt, status from outcomes where grp = ?", (number,)
         )
         for run_id, key, attempt, status in outcomes:
-            state.add_ended(RunId(key, attempt), run_id=run_id, status=STATUS_NAMES[status])
+            state.add_outcome(RunId(key, attempt), run_id=run_id, status=STATUS_NAMES[status])
         receipts = self._db.execute("select lower(hex(key)), attempt, run_id from receipts where grp = ?", (number,))
         for key, attempt, run_id in receipts:
-            state.add_receipt(Receipt(key, attempt, run_id, group_id))
+            state.add_paid(RunId(key, attempt), run_id=run_id)
         state.waiting = self.waiting(group_id)
         return state
 
@@ -546,11 +562,10 @@ class Index:
 
         The first three are of the newest answer, or else of the newest attempt's failure; -1 without either.
         """
-        self._derive()
+        self.plan()
         return self._db.execute(
-            """select coalesce(k.part, -1), coalesce(k.offset, -1),
-            case when k.answered is not null then 0 else coalesce(k.status, -1) end, k.newest is not null
-            from runs r left join known k on k.key = r.key order by r.row"""
+            """select coalesce(part, -1), coalesce(offset, -1), coalesce(status, -1), newest is not null
+            from steps order by row"""
         ).fetchall()
 
     @locked

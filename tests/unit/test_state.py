@@ -127,19 +127,19 @@ def test_absence_is_concluded_from_whole_listings_only(
 def test_a_completed_outcome_is_never_replaced_but_replaces_a_failure() -> None:
     """Should one attempt exist twice, its completed run counts."""
     group = GroupState(GROUP)
-    assert group.add_outcome(outcome(KEY, status="failed", run_id="run_1"))
-    assert group.add_outcome(outcome(KEY, run_id="run_2"))
-    assert not group.add_outcome(outcome(KEY, status="failed", run_id="run_3"))
+    assert group.add_outcome(RunId(KEY, 0), run_id="run_1", status="failed")
+    assert group.add_outcome(RunId(KEY, 0), run_id="run_2", status="completed")
+    assert not group.add_outcome(RunId(KEY, 0), run_id="run_3", status="failed")
     assert group.statuses == {RunId(KEY, 0): "completed"}
 
 
 def test_a_receipt_is_awaited_until_its_outcome() -> None:
     """A paid run is awaited, whichever of receipt and outcome comes first."""
     group = GroupState(GROUP)
-    group.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
+    group.add_paid(RunId(KEY, 0), run_id="run_1")
     assert (group.in_flight, group.is_settled) == (1, False)
-    assert group.add_outcome(outcome(KEY))
-    group.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
+    assert group.add_outcome(RunId(KEY, 0), run_id="run_1", status="completed")
+    group.add_paid(RunId(KEY, 0), run_id="run_1")
     assert (group.in_flight, group.is_settled, group.size) == (0, True, 1)
 
 
@@ -157,7 +157,7 @@ def test_a_run_found_by_metadata_waits_for_its_batch_to_be_decided() -> None:
 def test_a_run_with_an_outcome_is_not_missing_from_its_batch() -> None:
     """An answered run needs no receipt to be known as created."""
     group = GroupState(GROUP)
-    group.add_outcome(outcome(KEY))
+    group.add_outcome(RunId(KEY, 0), run_id="run_1", status="completed")
     group.open_intent(Intent(1, GROUP, (RunId(KEY, 0), RunId(OTHER, 0)), (0, 1)))
     assert group.missing(1) == [RunId(OTHER, 0)]
 
@@ -165,7 +165,7 @@ def test_a_run_with_an_outcome_is_not_missing_from_its_batch() -> None:
 def test_metadata_identifies_a_run_before_its_place_in_an_answer_does() -> None:
     """An id that was matched to the wrong run by its place is corrected by the run's own metadata."""
     group = GroupState(GROUP)
-    group.add_receipt(Receipt(KEY, 0, "run_1", GROUP))
+    group.add_paid(RunId(KEY, 0), run_id="run_1")
     assert group.identify(RunEvent("run_1", "completed")) == RunId(KEY, 0)
     event = RunEvent("run_1", "completed", metadata={"key": OTHER, "attempt": "0"})
     assert group.identify(event) == RunId(OTHER, 0)

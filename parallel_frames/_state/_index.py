@@ -433,7 +433,8 @@ class Index:
             for number in self._line(
                 f"""select count(*), sum(newest + 1), count(newest),
                 sum(step != {LEFT_OUT}), sum(case when step != {LEFT_OUT} then rows end),
-                sum(step >= 0), sum(step = {AWAITED}), sum(case when step not in ({ANSWERED}, {LEFT_OUT}) then rows end),
+                sum(step >= 0), sum(step = {AWAITED}),
+                sum(case when step not in ({ANSWERED}, {LEFT_OUT}) then rows end),
                 sum(step = {ANSWERED} and status != {COMPLETED}),
                 sum(case when step = {ANSWERED} and status != {COMPLETED} then rows end)
                 from steps"""  # noqa: S608 - numbers of this package

@@ -21,7 +21,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -32,13 +31,12 @@ from clients.common import columns, watching
 
 from parallel_frames._checkpoint import OUTCOME_SCHEMA, memory_store, open_store, table_of
 from parallel_frames._columns import make_layout, merge_outcomes
-from parallel_frames._engine import columns_of
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
 from parallel_frames._schema import parse_schema
 from parallel_frames._service import PUBLISHED
-from parallel_frames._state import Answers, Index
+from parallel_frames._state import Answers, MemoryIndex, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,7 +168,7 @@ def merge_ours(rows: int) -> tuple[float, float]:
     """Return what the merge at the end of a job takes: its answers are found where they are stored."""
     schema, job = job_of()
     df, plan, arrived = arriving(rows)
-    index, store = Index(), memory_store(job, host="bench")
+    index, store = MemoryIndex(), memory_store(job, host="bench")
     index.add_rows(0, plan.keys, plan.row_runs.tolist())
     index.end_rows()
     for start in range(0, rows, 10_000):
@@ -178,11 +176,11 @@ def merge_ours(rows: int) -> tuple[float, float]:
             Outcome(key, 0, f"trun_{number}", "tgrp", "completed", output=text, output_type="json")
             for number, (key, text) in enumerate(arrived[start : start + 10_000], start)
         ]
-        index.add_outcomes(asyncio.run(store.write_outcomes(outcomes, cursors={})), columns_of(outcomes))
+        index.add_outcomes(asyncio.run(store.write_outcomes(outcomes, cursors={})), states_of(outcomes))
 
     def build() -> pd.DataFrame:
         layout = make_layout(df, schema, prefix="", status=True, if_exists="error")
-        places = np.array(index.answers(), dtype=np.int64)[:, :3]
+        places = index.answers()[:, :3]
         return merge_outcomes(
             df, plan, schema, answers=Answers(store.read_outcomes, places), is_sent=lambda _: True, layout=layout,
             dtype_backend="numpy_nullable",
@@ -262,7 +260,7 @@ def resume(rows: int, folder: str) -> float:
     _, job = job_of()
     keys = [f"{number:032x}" for number in range(rows)]
     began = time.perf_counter()
-    index = Index()
+    index = MemoryIndex()
     index.add_rows(0, keys, range(rows))
     index.end_rows()
     with open_store(folder, job, host="bench") as store:

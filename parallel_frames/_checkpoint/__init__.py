@@ -36,7 +36,7 @@ from parallel_frames._checkpoint._parts import (
     table_of,
 )
 from parallel_frames._checkpoint._paths import StoragePath, check_path, place_of
-from parallel_frames._checkpoint._recall import Recalled, Records, read_stale, recall_folder
+from parallel_frames._checkpoint._recall import Recalled, read_stale, recall_folder
 from parallel_frames._checkpoint._store import JobStore
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "Checkpoint",
     "JobStore",
     "Recalled",
-    "Records",
     "StoragePath",
     "auto_home",
     "auto_root",

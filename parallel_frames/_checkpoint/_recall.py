@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from parallel_frames._checkpoint._parts import (
-    OUTCOME_SCHEMA,
     RECEIPT_SCHEMA,
     STALE_SCHEMA,
     intent_of,
@@ -22,34 +21,18 @@ from parallel_frames._checkpoint._parts import (
     receipts_of,
     set_aside,
 )
+from parallel_frames._state import STATE_SCHEMA
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from parallel_frames._checkpoint._paths import StoragePath
-    from parallel_frames._model import Intent, Receipt, RunId
+    from parallel_frames._model import Intent
+    from parallel_frames._state import Index
 
 CURSORS: Final = b"parallel_frames.cursors"
 REPLACES: Final = b"parallel_frames.replaces"
-STATE_COLUMNS: Final = ("key", "attempt", "status", "group_id", "run_id", "modified_at", "created_at")
-STATE_SCHEMA: Final = pa.schema([OUTCOME_SCHEMA.field(name) for name in STATE_COLUMNS])
-
-
-class Records(Protocol):
-    """What takes in what a folder holds: the index."""
-
-    def add_receipts(self, receipts: Iterable[Receipt]) -> None:
-        """Add runs that are paid for."""
-        ...
-
-    def add_outcomes(self, part: int, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Add the states of a part's outcomes."""
-        ...
-
-    def add_intent(self, number: int, group_id: str, runs: Iterable[RunId]) -> None:
-        """Add a batch that is not decided."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +48,26 @@ class Recalled:
         return tuple(intent.number for intent in self.intents if not intent.runs)
 
 
-def recall_folder(folder: StoragePath, records: Records, *, repair: bool) -> Recalled:
-    """Read all that is stored into `records`; `repair` sets aside what cannot be read, and needs the folder's lock."""
-    intents = _recall_receipts(folder / "receipts", records, repair=repair)
+def recall_folder(folder: StoragePath, index: Index, *, repair: bool) -> Recalled:
+    """Read all that is stored into `index`; `repair` sets aside what cannot be read, and needs the folder's lock."""
+    intents = _recall_receipts(folder / "receipts", index, repair=repair)
     cursors: dict[str, str] = {}
     for number, table in _read_whole(folder / "outcomes", STATE_SCHEMA, repair=repair):
-        records.add_outcomes(number, table.to_pydict())
+        index.add_outcomes(number, table)
         cursors = {**cursors_of(table), **cursors}  # the newest part counts
     for intent in intents:
         if intent.runs:
-            records.add_intent(intent.number, intent.group_id, intent.runs)
+            index.add_intent(intent.number, intent.group_id, intent.runs)
     return Recalled(intents, cursors)
 
 
-def _recall_receipts(place: StoragePath, records: Records, *, repair: bool) -> list[Intent]:
+def _recall_receipts(place: StoragePath, index: Index, *, repair: bool) -> list[Intent]:
     # Intents first: while their writer is at work they are gone in a moment, and a receipt has taken their place.
     intents = {number: read_intent(number, path) for number, is_intent, path in list_parts(place) if is_intent}
     for number, table in _read_whole(place, RECEIPT_SCHEMA, repair=repair):
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
             (place / f"{number:06d}.intent.parquet").remove()
-        records.add_receipts(receipts_of(table))
+        index.add_receipts(receipts_of(table))
     return list(intents.values())
 
 

@@ -29,7 +29,6 @@ from parallel_frames._checkpoint._recall import (
     CURSORS,
     REPLACES,
     Recalled,
-    Records,
     cursors_of,
     fit_table,
     recall_folder,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from parallel_frames._checkpoint._lease import Writer
     from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import DialectName, Json, Outcome, Receipt, RunId
+    from parallel_frames._state import Index
 
 T = TypeVar("T")
 
@@ -105,9 +105,9 @@ class JobStore:
 
     # Reading
 
-    def recall(self, records: Records) -> Recalled:
-        """Read all that is stored into `records`, setting aside what cannot be read."""
-        return recall_folder(self.folder, records, repair=True)
+    def recall(self, index: Index) -> Recalled:
+        """Read all that is stored into `index`, setting aside what cannot be read."""
+        return recall_folder(self.folder, index, repair=True)
 
     def read_outcomes(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of outcomes; None where the part is damaged, and was set aside, or is gone."""
@@ -296,11 +296,11 @@ class MemoryStore(JobStore):
         """None: it has no folder."""
         return None
 
-    def recall(self, records: Records) -> Recalled:
-        """Read all that is stored into `records`."""
-        recalled = super().recall(records)
+    def recall(self, index: Index) -> Recalled:
+        """Read all that is stored into `index`."""
+        recalled = super().recall(index)
         for intent in self._intents.values():
-            records.add_intent(intent.number, intent.group_id, intent.runs)
+            index.add_intent(intent.number, intent.group_id, intent.runs)
         return Recalled(list(self._intents.values()), recalled.cursors)
 
     async def write_intent(self, group_id: str, *, runs: Sequence[RunId], rows: Sequence[int]) -> int:

@@ -101,12 +101,12 @@ def _describe(folder: StoragePath) -> dict[str, Any]:
     from collections import Counter
 
     from parallel_frames._checkpoint import is_being_written, last_used, read_header, read_patiently, recall_folder
-    from parallel_frames._state import Index
+    from parallel_frames._state import DiskIndex
 
     header = read_header(folder)
     if header is None:
         return {"path": str(folder)}
-    index = Index()
+    index = DiskIndex()
 
     def recall() -> Any:
         index.forget_checkpoint()

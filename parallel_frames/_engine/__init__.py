@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from parallel_frames._engine._follow import follow_group, hydrate
 from parallel_frames._engine._look import list_patiently, look_until_whole
-from parallel_frames._engine._state import EngineState, columns_of
+from parallel_frames._engine._state import EngineState
 from parallel_frames._engine._submit import Submitter
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Intent, Job, Json
     from parallel_frames._state import GroupState, Index
 
-__all__ = ["Engine", "columns_of", "list_patiently"]
+__all__ = ["Engine", "list_patiently"]
 
 FLUSH_EVERY: Final = 0.5
 GRACE: Final = 5.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from parallel_frames._model import TERMINAL, Intent, RunEvent
 from parallel_frames._service import read_outcome
+from parallel_frames._state import states_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -228,7 +229,7 @@ class EngineState:
                 del self._found[: len(found)]
             if outcomes or cursors != before:
                 part = await self.store.write_outcomes(outcomes, cursors=cursors)
-                self.index.add_outcomes(part, columns_of(outcomes))
+                self.index.add_outcomes(part, states_of(outcomes))
                 del self._buffer[: len(outcomes)]
 
     async def tidy(self) -> None:
@@ -240,9 +241,3 @@ class EngineState:
     def is_dirty(self) -> bool:
         """Whether something is known that would not survive this process."""
         return bool(self._buffer or self._found)
-
-
-def columns_of(outcomes: Sequence[Outcome]) -> Mapping[str, list[str | int | None]]:
-    """Return the states of outcomes by column, as the index takes them."""
-    names = ("key", "attempt", "status", "group_id", "run_id", "modified_at", "created_at")
-    return {name: [getattr(outcome, name) for outcome in outcomes] for name in names}

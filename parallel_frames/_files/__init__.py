@@ -231,7 +231,7 @@ class FileEnrichment(Enrichment):
             self._runner.again(), self._file, self._target, overwrite=overwrite, rows_per_file=self._rows_per_file
         )
 
-    def _deliver(self, results: Results) -> EnrichedParquet:
+    def _deliver(self, results: Results[Any]) -> EnrichedParquet:
         """Write the target and its manifest, and return what was written, or raise where failures are to raise."""
         if self._target is None:
             return self.summary({}, manifest=None)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from parallel_frames._state import Index
+    from parallel_frames._state import DiskIndex
     from parallel_frames._state._answers import ReadPart
 
 BUCKET_ROWS: Final = 20_000
@@ -48,7 +48,7 @@ class RowOrderReader:
         Whether evidence is wanted; it is most of an answer.
     """
 
-    def __init__(self, index: Index, read: ReadPart, *, folder: Path, basis: bool) -> None:
+    def __init__(self, index: DiskIndex, read: ReadPart, *, folder: Path, basis: bool) -> None:
         self._folder = folder
         self._columns = [name for name in COLUMNS if basis or name != "basis"]
         self._buffers: defaultdict[int, list[pa.Table]] = defaultdict(list)

@@ -26,7 +26,7 @@ from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._job._source import SAMPLES, Piece, outgoing_run
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
-from parallel_frames._state import Answers
+from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._runner import Results
     from parallel_frames._model import Outcome, OutgoingRun
-    from parallel_frames._state import Index, Step
+    from parallel_frames._state import Step
 
     RowRuns = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -69,7 +69,11 @@ class FileSource:
 
     # Runs
 
-    def scan(self, index: Index) -> None:
+    def make_index(self) -> DiskIndex:
+        """Return an empty index, in a temporary database: the rows need not fit memory."""
+        return DiskIndex()
+
+    def scan(self, index: DiskIndex) -> None:
         """Read the whole source once, and put the key of each row into the index."""
         source, added = self.file.source, self.file.added
         for start, batch in source.batches([*self.file.columns, *at_risk(source.schema, added)]):
@@ -83,7 +87,7 @@ class FileSource:
             index.add_rows(start, plan.keys, plan.row_runs.tolist())
         index.end_rows()
 
-    def read(self, index: Index) -> Iterator[list[OutgoingRun]]:
+    def read(self, index: DiskIndex) -> Iterator[list[OutgoingRun]]:
         """Read the source again, and yield what the index planned to send, a batch at a time.
 
         Raises
@@ -98,7 +102,7 @@ class FileSource:
             if steps := index.steps_between(start, start + batch.num_rows):
                 yield self._runs_of(index, batch, start, steps)
 
-    def find(self, index: Index, steps: Sequence[Step]) -> list[OutgoingRun]:
+    def find(self, index: DiskIndex, steps: Sequence[Step]) -> list[OutgoingRun]:
         """Read the source again up to the last of these steps, and return their runs."""
         runs: list[OutgoingRun] = []
         for start, batch in self.file.source.batches(self.file.columns):
@@ -124,7 +128,7 @@ class FileSource:
             metadata=call.metadata,
         )
 
-    def _runs_of(self, index: Index, batch: pa.RecordBatch, start: int, steps: Sequence[Step]) -> list[OutgoingRun]:
+    def _runs_of(self, index: DiskIndex, batch: pa.RecordBatch, start: int, steps: Sequence[Step]) -> list[OutgoingRun]:
         """Return the runs of these steps, whose rows are in the batch."""
         rows = [step.row for step in steps]
         df = frame_of(take(batch, [row - start for row in rows]), 0)
@@ -135,7 +139,7 @@ class FileSource:
         plan = replace(plan, positions=rows)
         return [outgoing_run(plan, entry, step) for entry, step in enumerate(steps)]
 
-    def _check_same(self, index: Index, batch: pa.RecordBatch, start: int, known: Mapping[int, str | None]) -> None:
+    def _check_same(self, index: DiskIndex, batch: pa.RecordBatch, start: int, known: Mapping[int, str | None]) -> None:
         """Raise SourceError where a row of a batch does not send what it sent when the source was first read.
 
         A file may change without a change of its size and time; an answer must not land on another row.
@@ -161,7 +165,7 @@ class FileSource:
 
     # Answers
 
-    def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
+    def pieces(self, results: Results[DiskIndex], layout: Layout) -> Iterator[Piece]:
         """Yield all rows with their new columns as frames, some at a time: for what is known to fit memory."""
         types = output_types(self.prepared.schema, layout) | self.file.added
         with self.answers_in_order(results, layout) as answers:
@@ -169,14 +173,14 @@ class FileSource:
                 yield Piece(frame_of(table, start), counts, asked)
 
     @contextmanager
-    def answers_in_order(self, results: Results, layout: Layout) -> Iterator[RowOrderReader]:
+    def answers_in_order(self, results: Results[DiskIndex], layout: Layout) -> Iterator[RowOrderReader]:
         """Give every row's answer in the order of the rows; what does not fit memory is in a temporary folder."""
         with temporary_folder() as folder:
             wants_basis = bool(layout.evidence or layout.basis)
             yield RowOrderReader(results.index, results.read, folder=folder, basis=wants_basis)
 
     def tables(
-        self, index: Index, answers: RowOrderReader, *, layout: Layout, types: Mapping[str, pa.DataType]
+        self, index: DiskIndex, answers: RowOrderReader, *, layout: Layout, types: Mapping[str, pa.DataType]
     ) -> Iterator[tuple[int, pa.Table, Mapping[str, int], np.ndarray[Any, np.dtype[np.bool_]]]]:
         """Yield each batch of the source with its new columns, and its first row, its asked rows by status and mask.
 
@@ -201,7 +205,7 @@ class FileSource:
 
     def _merge(
         self,
-        index: Index,
+        index: DiskIndex,
         batch: pa.RecordBatch,
         start: int,
         known: Mapping[int, Outcome],

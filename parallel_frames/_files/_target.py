@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from parallel_frames._files._address import Address, Spot
     from parallel_frames._files._prepare import PreparedFile
     from parallel_frames._model import Json
-    from parallel_frames._state import Index
+    from parallel_frames._state import DiskIndex
 
 
 def make_manifest(
-    file: PreparedFile, index: Index, *, counts: Mapping[str, int], checkpoint: str, simulated: bool
+    file: PreparedFile, index: DiskIndex, *, counts: Mapping[str, int], checkpoint: str, simulated: bool
 ) -> dict[str, Json]:
     """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status."""
     source, prepared, status = file.source, file.prepared, index.plan()

@@ -52,7 +52,7 @@ class OpenCheckpoint:
 
 @contextlib.contextmanager
 def open_checkpoint(
-    source: RowSource, index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None = None
+    source: RowSource[Any], index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None = None
 ) -> Iterator[OpenCheckpoint]:
     """Open the store that a call names, read it into the index, and stop where it hardly knows these rows.
 
@@ -84,7 +84,7 @@ def open_checkpoint(
 
 @contextlib.asynccontextmanager
 async def opened_checkpoint(
-    source: RowSource, index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None = None
+    source: RowSource[Any], index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None = None
 ) -> AsyncIterator[OpenCheckpoint]:
     """Open a checkpoint as `open_checkpoint` does, without blocking the event loop: a store may be far away."""
     opening = open_checkpoint(source, index, destination, refresh=refresh, memory=memory)
@@ -100,7 +100,7 @@ async def opened_checkpoint(
         yield opened[0]
 
 
-def _recall(store: JobStore, source: RowSource, index: Index, *, refresh: bool) -> OpenCheckpoint:
+def _recall(store: JobStore, source: RowSource[Any], index: Index, *, refresh: bool) -> OpenCheckpoint:
     call = source.prepared.call
     index.forget_checkpoint()
     recalled = store.recall(index)
@@ -122,7 +122,7 @@ class CheckpointPreview:
     header: Mapping[str, Any] = field(default_factory=dict)
 
 
-def preview_checkpoint(source: RowSource, index: Index, destination: Destination) -> CheckpointPreview:
+def preview_checkpoint(source: RowSource[Any], index: Index, destination: Destination) -> CheckpointPreview:
     """Read what a call would find into the index, and raise what it would raise over another job's answers."""
     prepared = source.prepared
     if prepared.call.checkpoint is None:
@@ -179,7 +179,9 @@ def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -
     return choose_folder(place, prepared.job, on_mismatch=call.on_mismatch, price=price)
 
 
-def _check_key_overlap(folder: StoragePath, header: Mapping[str, Any], source: RowSource, status: JobStatus) -> None:
+def _check_key_overlap(
+    folder: StoragePath, header: Mapping[str, Any], source: RowSource[Any], status: JobStatus
+) -> None:
     """Stop before the first POST where rows that look the same as last time have become other inputs."""
     call, price, last = source.prepared.call, source.prepared.price, header.get("last_call")
     if status.chosen != status.rows:  # a few rows out of many are expected to be unknown
@@ -200,7 +202,7 @@ def _check_key_overlap(folder: StoragePath, header: Mapping[str, Any], source: R
     )
 
 
-def _note_call(store: JobStore, source: RowSource, *, rows: int) -> None:
+def _note_call(store: JobStore, source: RowSource[Any], *, rows: int) -> None:
     """Keep a few of this call's inputs in the header, to show should the next call know none of its rows."""
     if source.first_runs:
         store.header["last_call"] = {

@@ -309,7 +309,7 @@ class Enrichment:
         global _last  # noqa: PLW0603 - one per process, by design
         _last = self
 
-    def _deliver(self, results: Results) -> Any:
+    def _deliver(self, results: Results[Any]) -> Any:
         """Return the enriched frame, or raise it where failures are to raise."""
         (piece,) = self._runner.source.pieces(results, self._runner.prepared.layout)
         frame = self._with_attrs(piece.frame, piece.counts)

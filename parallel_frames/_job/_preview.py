@@ -112,7 +112,7 @@ class EnrichmentPlan:
         return plan_html(self)
 
 
-def preview(source: RowSource) -> EnrichmentPlan:
+def preview(source: RowSource[Any]) -> EnrichmentPlan:
     """Return what a call would do, and raise what it would raise; it reads the checkpoint and changes nothing."""
     prepared = source.prepared
     call, price = prepared.call, prepared.price

@@ -66,7 +66,7 @@ class Row:
 class RowBuilder:
     """Builds the rows of outcomes; the index knows which rows share a run."""
 
-    def __init__(self, source: RowSource, index: Index) -> None:
+    def __init__(self, source: RowSource[Any], index: Index) -> None:
         self._source = source
         self._index = index
 

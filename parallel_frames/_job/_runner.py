@@ -14,12 +14,10 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from parallel_frames._checkpoint import in_thread, memory_store
-from parallel_frames._engine import Engine, columns_of
+from parallel_frames._engine import Engine
 from parallel_frames._job._checkpoints import OpenCheckpoint, opened_checkpoint
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
@@ -27,7 +25,7 @@ from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callback
 from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._summary import announcement, counted, iso_time
 from parallel_frames._prices import check_cost
-from parallel_frames._state import NEVER, Answers, Index
+from parallel_frames._state import NEVER, Answers, states_of
 from parallel_frames._ui import ask, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
@@ -51,9 +49,10 @@ if TYPE_CHECKING:
     from parallel_frames._job._source import RowSource
     from parallel_frames._model import Job, Json, Outcome, Receipt
     from parallel_frames._service import Client
-    from parallel_frames._state import JobStatus
+    from parallel_frames._state import Index, JobStatus
     from parallel_frames._ui import Progress
 
+IndexT = TypeVar("IndexT", bound="Index")
 T = TypeVar("T")
 Until: TypeAlias = Literal["answered", "sent", "looked"]
 LOOK_SECONDS: Final = 20.0
@@ -65,7 +64,7 @@ class DamagedPartError(Exception):
     """A part of the outcomes turned out damaged while answers were read; the runner fetches them again."""
 
 
-class Results:
+class Results(Generic[IndexT]):
     """What a job's store holds for its rows, read when it is asked for.
 
     Parameters
@@ -76,7 +75,7 @@ class Results:
         Raise where a part is damaged; without it, its rows seem to have no answer.
     """
 
-    def __init__(self, index: Index, store: JobStore | None, *, strict: bool = False) -> None:
+    def __init__(self, index: IndexT, store: JobStore | None, *, strict: bool = False) -> None:
         self.index = index
         self._store = store
         self._strict = strict
@@ -90,7 +89,7 @@ class Results:
 
     def by_input(self) -> tuple[Answers, Sequence[bool]]:
         """Return each input's outcome, and whether it was ever sent."""
-        table = np.array(self.index.answers(), dtype=np.int64).reshape(-1, 4)
+        table = self.index.answers()
         return Answers(self.read, table[:, :3]), (table[:, 3] > 0).tolist()
 
     def outcomes(self, *, only_done: bool = False) -> Iterator[list[Outcome]]:
@@ -139,9 +138,9 @@ class JobRunner:
         Whether rows are left that a refresh is to ask again.
     """
 
-    def __init__(self, source: RowSource) -> None:
+    def __init__(self, source: RowSource[Any]) -> None:
         self.source = source
-        self.index = Index()
+        self.index: Index = source.make_index()
         self.group_ids: tuple[str, ...] = ()
         self.checkpoint: str | None = None
         self.destination: Destination | None = None
@@ -198,7 +197,7 @@ class JobRunner:
         self.scan()
         return self.index.plan()
 
-    def results(self) -> Results:
+    def results(self) -> Results[Any]:
         """Return what is known of the answers, to be read from the store."""
         self.scan()
         return Results(self.index, self._store)
@@ -260,7 +259,7 @@ class JobRunner:
         until: Until = "answered",
         *,
         on_row: Callable[[Row], object] | None = None,
-        deliver: Callable[[Results], T] | None = None,
+        deliver: Callable[[Results[Any]], T] | None = None,
     ) -> T | None:
         """Run until everything is answered, or sent, or the groups were looked at once.
 
@@ -311,7 +310,7 @@ class JobRunner:
         self.index.add_receipts(receipts)
         if outcomes:
             part = await store.write_outcomes(outcomes, cursors={})
-            self.index.add_outcomes(part, columns_of(outcomes))
+            self.index.add_outcomes(part, states_of(outcomes))
         self._take_store(store, destination)
 
     def _drop_damaged(self, store: JobStore) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, OutgoingRun, RunId
 from parallel_frames._service import possible_inputs
+from parallel_frames._state import MemoryIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Plan, RunEvent
     from parallel_frames._state import Answers, Index, Step
 
+IndexT = TypeVar("IndexT", bound="Index")
 ROWS_AT_ONCE: Final = 1_000
 SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
 
@@ -37,7 +39,7 @@ class Piece(NamedTuple):
     asked: np.ndarray[Any, np.dtype[np.bool_]]
 
 
-class RowSource(Protocol):
+class RowSource(Protocol[IndexT]):
     """The rows of one job, wherever they are."""
 
     @property
@@ -50,15 +52,19 @@ class RowSource(Protocol):
         """A few runs, the first ones: what the checkpoint's header remembers of a call. Known after `scan`."""
         ...
 
-    def scan(self, index: Index) -> None:
+    def make_index(self) -> IndexT:
+        """Return an empty index for these rows."""
+        ...
+
+    def scan(self, index: IndexT) -> None:
         """Read all rows once, and put the key of each into the index."""
         ...
 
-    def read(self, index: Index) -> Iterator[list[OutgoingRun]]:
+    def read(self, index: IndexT) -> Iterator[list[OutgoingRun]]:
         """Yield what the index planned to send, in the order of the rows, some at a time."""
         ...
 
-    def find(self, index: Index, steps: Sequence[Step]) -> list[OutgoingRun]:
+    def find(self, index: IndexT, steps: Sequence[Step]) -> list[OutgoingRun]:
         """Return the runs of these steps."""
         ...
 
@@ -66,7 +72,7 @@ class RowSource(Protocol):
         """Return the index label of a row."""
         ...
 
-    def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
+    def pieces(self, results: Results[IndexT], layout: Layout) -> Iterator[Piece]:
         """Yield all rows with their new columns, some at a time."""
         ...
 
@@ -94,18 +100,22 @@ class FrameSource:
         self.first_runs = [outgoing_run(self.plan, entry) for entry in range(min(SAMPLES, len(self.plan.keys)))]
         self._entries: dict[int, int] | None = None
 
-    def scan(self, index: Index) -> None:
+    def make_index(self) -> MemoryIndex:
+        """Return an empty index: what a frame's rows need fits memory as the frame does."""
+        return MemoryIndex()
+
+    def scan(self, index: MemoryIndex) -> None:
         """Put the key of each row into the index."""
-        index.add_rows(0, self.plan.keys, self.plan.row_runs.tolist())
+        index.add_rows(0, self.plan.keys, self.plan.row_runs)
         index.end_rows()
 
-    def read(self, index: Index) -> Iterator[list[OutgoingRun]]:
+    def read(self, index: MemoryIndex) -> Iterator[list[OutgoingRun]]:
         """Yield what the index planned to send."""
         for start in range(0, index.last_step() + 1, ROWS_AT_ONCE):
             if steps := index.steps_between(start, start + ROWS_AT_ONCE):
                 yield self.find(index, steps)
 
-    def find(self, index: Index, steps: Sequence[Step]) -> list[OutgoingRun]:  # noqa: ARG002 - a file's source asks it
+    def find(self, index: MemoryIndex, steps: Sequence[Step]) -> list[OutgoingRun]:  # noqa: ARG002 - a file's source asks it
         """Return the runs of these steps."""
         if self._entries is None:
             self._entries = {row: entry for entry, row in enumerate(self.plan.positions)}
@@ -116,7 +126,7 @@ class FrameSource:
         label: Hashable = self.prepared.frame.index[row]
         return label
 
-    def pieces(self, results: Results, layout: Layout) -> Iterator[Piece]:
+    def pieces(self, results: Results[MemoryIndex], layout: Layout) -> Iterator[Piece]:
         """Yield the frame with its new columns, as one piece."""
         answers, sent = results.by_input()
         keys = {key for key, was_sent in zip(self.plan.keys, sent, strict=True) if was_sent} if sent else set()
@@ -177,7 +187,7 @@ def outgoing_run(plan: Plan, entry: int, step: Step | None = None) -> OutgoingRu
 class IndexedFeed:
     """The engine's `RunFeed`: the index says what is to be sent, the source what that is."""
 
-    def __init__(self, source: RowSource, index: Index) -> None:
+    def __init__(self, source: RowSource[Any], index: Index) -> None:
         self._source = source
         self._index = index
 

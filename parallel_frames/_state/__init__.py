@@ -1,12 +1,17 @@
 """What is known of every row, run and group of a job, and the rules of paying once on that knowledge.
 
-`Index` knows all of a job, whatever its size; `GroupState` knows one group while the engine works with it. Neither
-decides anything: `next_step`, `judge_look` and `judge_batch` do, as pure functions. Answers are in the store.
+An `Index` knows all of a job: a `MemoryIndex` of a frame's, a `DiskIndex` of a file's, whatever its size. `GroupState`
+knows one group while the engine works with it. Neither decides anything: `next_step`, `judge_look` and `judge_batch`
+do, as pure functions. Answers are in the store.
 """
 
+from typing import TypeAlias
+
 from parallel_frames._state._answers import Answers
+from parallel_frames._state._disk import DiskIndex
 from parallel_frames._state._group import GroupState
-from parallel_frames._state._index import Index, JobStatus, Step
+from parallel_frames._state._index import STATE_SCHEMA, JobStatus, Step, states_of
+from parallel_frames._state._memory import MemoryIndex
 from parallel_frames._state._rules import (
     ANSWERED,
     AWAITED,
@@ -19,19 +24,25 @@ from parallel_frames._state._rules import (
     read_identity,
 )
 
+Index: TypeAlias = MemoryIndex | DiskIndex
+
 __all__ = [
     "ANSWERED",
     "AWAITED",
     "NEVER",
+    "STATE_SCHEMA",
     "STATUS_NAMES",
     "Answers",
+    "DiskIndex",
     "GroupState",
     "Index",
     "JobStatus",
     "Look",
+    "MemoryIndex",
     "Step",
     "judge_batch",
     "judge_look",
     "next_step",
     "read_identity",
+    "states_of",
 ]

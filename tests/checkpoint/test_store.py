@@ -16,7 +16,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._checkpoint import choose_folder, open_store, read_stale
 from parallel_frames._model import Job, Options, Outcome, Receipt, RunId
-from parallel_frames._state import Index
+from parallel_frames._state import MemoryIndex
 from parallel_frames.errors import (
     CheckpointCorruptError,
     CheckpointError,
@@ -139,11 +139,10 @@ def test_a_part_that_was_written_anew_is_read_all_the_same(tmp_path: Path, rewri
         held = recall(store)
     assert held.receipts == [receipt for receipts in paid for receipt in receipts]
     assert held.outcomes == [outcome(1), outcome(2), outcome(3)]
-    index = Index()
+    index = MemoryIndex()
     with open_store(folder, JOB, host=HOST) as store:
         store.recall(index)
     assert index.group_state("tgrp_1").awaited == {"run_4": RunId(f"{4:032x}", 0)}
-    index.close()
 
 
 def test_a_part_of_other_types_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture, recall: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import orjson
 import pandas as pd
 from hypothesis import given, settings
@@ -15,7 +14,7 @@ from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome
 from parallel_frames._schema import parse_schema
-from parallel_frames._state import Answers, Index
+from parallel_frames._state import STATE_SCHEMA, Answers, MemoryIndex
 
 SCHEMA = parse_schema({"echo": str, "tags": list[str]})
 NAMES = st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=12)
@@ -37,14 +36,13 @@ def test_any_order_and_repetition_of_outcomes_gives_the_same_frame(names, labels
         failure = Outcome(key, 0, f"0{key}", "group", "failed", error='"first try"')
         arriving += [failure, Outcome(key, 1, f"1{key}", "group", "completed", answer, "json")]
     arriving = labels.draw(st.permutations(arriving + arriving[: len(arriving) // 2]))
-    index, parts = Index(), {}
+    index, parts = MemoryIndex(), {}
     index.add_rows(0, plan.keys, plan.row_runs.tolist())
     index.end_rows()
     for part, start in enumerate(range(0, len(arriving), 3)):
         parts[part] = table_of(arriving[start : start + 3], OUTCOME_SCHEMA)
-        index.add_outcomes(part, parts[part].to_pydict())
-    places = np.array(index.answers(), dtype=np.int64).reshape(-1, 4)[:, :3]
-    index.close()
+        index.add_outcomes(part, parts[part].select(STATE_SCHEMA.names))
+    places = index.answers()[:, :3]
     merged = merge_outcomes(
         df, plan, SCHEMA, answers=Answers(lambda part, names: parts[part].select(list(names)), places),
         is_sent=lambda _: True, layout=make_layout(df, SCHEMA, prefix="", status=True, if_exists="error"),

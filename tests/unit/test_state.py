@@ -4,18 +4,20 @@ import itertools
 
 import pytest
 
-from parallel_frames._engine import columns_of
 from parallel_frames._model import GroupStatus, Intent, Outcome, Receipt, RunEvent, RunId
 from parallel_frames._state import (
     ANSWERED,
     AWAITED,
     NEVER,
+    DiskIndex,
     GroupState,
     Index,
+    MemoryIndex,
     judge_batch,
     judge_look,
     next_step,
     read_identity,
+    states_of,
 )
 
 KEY = "0" * 31 + "a"
@@ -174,19 +176,27 @@ def test_metadata_identifies_a_run_before_its_place_in_an_answer_does() -> None:
 # The index
 
 
-@pytest.fixture
-def index():
+@pytest.fixture(params=[MemoryIndex, DiskIndex])
+def index(request: pytest.FixtureRequest) -> Index:
     """Give an index of three rows: two with one input, one with another."""
-    with_rows = Index()
+    with_rows: Index = request.param()
     with_rows.add_rows(0, [KEY, OTHER], [0, 1, 0, -1, -2])
     with_rows.end_rows()
-    yield with_rows
-    with_rows.close()
+    return with_rows
+
+
+@pytest.fixture
+def disk_index() -> DiskIndex:
+    """Give such an index of a file."""
+    with_rows = DiskIndex()
+    with_rows.add_rows(0, [KEY, OTHER], [0, 1, 0, -1, -2])
+    with_rows.end_rows()
+    return with_rows
 
 
 def store(index: Index, *outcomes: Outcome, part: int = 1) -> None:
     """Add the outcomes of one part."""
-    index.add_outcomes(part, columns_of(outcomes))
+    index.add_outcomes(part, states_of(outcomes))
 
 
 def steps(index: Index) -> list[tuple[int, int, int]]:
@@ -201,7 +211,12 @@ def test_rows_are_counted_and_equal_ones_share_a_run(index: Index) -> None:
     assert (status.rows, status.chosen, status.skipped, status.runs, status.to_send) == (5, 4, 1, 2, 2)
     assert steps(index) == [(0, 0, 2), (1, 0, 1)]
     assert index.rows_of([KEY, OTHER, "f" * 32]) == {KEY: [0, 2], OTHER: [1]}
-    assert index.rows_between(0, 9) == [(0, KEY, False), (1, OTHER, False), (2, KEY, False), (3, None, False)]
+
+
+def test_rows_of_a_file_are_read_with_their_keys(disk_index: DiskIndex) -> None:
+    """Rows that are not asked about are left out; one with nothing to send has no key."""
+    found = disk_index.rows_between(0, 9)
+    assert found == [(0, KEY, False), (1, OTHER, False), (2, KEY, False), (3, None, False)]
 
 
 def test_what_is_to_be_sent_stays_as_it_was_decided(index: Index) -> None:
@@ -226,9 +241,9 @@ def test_the_newest_answer_counts_and_a_failed_repetition_keeps_the_old_one(inde
     """A later failure does not take an earlier answer away."""
     store(index, outcome(KEY), outcome(KEY, 1, status="failed", run_id="run_2"))
     assert steps(index) == [(1, 0, 1)]
-    assert index.answers()[0] == (1, 0, COMPLETED, 1)
+    assert index.answers()[0].tolist() == [1, 0, COMPLETED, 1]
     store(index, outcome(KEY, 2, run_id="run_3"), part=2)
-    assert index.answers()[0][:3] == (2, 0, COMPLETED)
+    assert index.answers()[0].tolist()[:3] == [2, 0, COMPLETED]
 
 
 def test_a_failure_whose_repetition_is_under_way_is_no_answer(index: Index) -> None:
@@ -236,7 +251,7 @@ def test_a_failure_whose_repetition_is_under_way_is_no_answer(index: Index) -> N
     store(index, outcome(KEY, status="failed"))
     index.add_receipts([Receipt(KEY, 1, "run_2", GROUP)])
     assert index.plan().awaited == 1
-    assert index.answers()[0][:3] == (-1, -1, -1)
+    assert index.answers()[0].tolist()[:3] == [-1, -1, -1]
     assert index.waiting(GROUP) == {RunId(KEY, 1): 2}
 
 
@@ -278,11 +293,16 @@ def test_moved_parts_are_found_where_they_are(index: Index) -> None:
     store(index, outcome(KEY), part=1)
     store(index, outcome(OTHER, run_id="run_2"), part=2)
     index.move_parts({1: (3, 0), 2: (3, 1)})
-    assert [answer[:2] for answer in index.answers()] == [(3, 0), (3, 1)]
+    assert index.answers()[:, :2].tolist() == [[3, 0], [3, 1]]
     assert index.parts() == [3]
-    assert list(index.answers_by_part()) == [(3, [(0, 0), (0, 2), (1, 1)])]
     index.drop_part(3)
     assert index.plan().to_send == 2
+
+
+def test_answers_of_a_file_are_read_part_by_part(disk_index: DiskIndex) -> None:
+    """Each part comes with the places and rows of its answers, in the order in which they are stored."""
+    store(disk_index, outcome(KEY), outcome(OTHER, run_id="run_2"))
+    assert list(disk_index.answers_by_part()) == [(1, [(0, 0), (0, 2), (1, 1)])]
 
 
 def test_an_old_answer_is_asked_again_where_its_time_is_known(index: Index) -> None:
@@ -293,11 +313,12 @@ def test_an_old_answer_is_asked_again_where_its_time_is_known(index: Index) -> N
     assert (steps(index), index.count_undated()) == ([(0, 1, 2)], 1)
 
 
-def test_the_order_in_which_things_are_added_changes_nothing() -> None:
+@pytest.mark.parametrize("kind", [MemoryIndex, DiskIndex])
+def test_the_order_in_which_things_are_added_changes_nothing(kind: type[MemoryIndex] | type[DiskIndex]) -> None:
     """Receipts, outcomes and intents in any order give the same numbers."""
     numbers = set()
     for order in itertools.permutations(range(3)):
-        index = Index()
+        index = kind()
         index.add_rows(0, [KEY, OTHER], [0, 1])
         index.end_rows()
         acts = [
@@ -308,5 +329,4 @@ def test_the_order_in_which_things_are_added_changes_nothing() -> None:
         for number in order:
             acts[number]()
         numbers.add(index.plan())
-        index.close()
     assert len(numbers) == 1

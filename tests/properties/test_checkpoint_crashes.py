@@ -9,11 +9,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import hypothesis.strategies as st
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -71,9 +71,9 @@ class Stored:
         self.flushes: list[int] = []
         self.receipts: list[Receipt] = []
 
-    def add_outcomes(self, part: int, columns: Mapping[str, Sequence[Any]]) -> None:
+    def add_outcomes(self, part: int, states: pa.Table) -> None:
         """Add a part's outcomes."""
-        self.flushes += [int(key, 16) for key in columns["key"]]
+        self.flushes += [int(key, 16) for key in states.column("key").to_pylist()]
 
     def add_receipts(self, receipts: Iterable[Receipt]) -> None:
         """Add receipts."""

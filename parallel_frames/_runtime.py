@@ -280,12 +280,16 @@ class _CtrlC:
             with suppress(ValueError):  # an embedded interpreter whose main thread gets no signals
                 signal.signal(signal.SIGINT, self._on_sigint)
                 self._previous = handler
+        if self._in_main:
+            _in_main_thread.append(self)
         if self._outer is not None:
             self._outer._inner = _thread.ctrl_c = self
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._task = None
+        if self._in_main:
+            _in_main_thread.remove(self)
         if self._outer is not None:
             self._outer._inner, _thread.ctrl_c = None, self._outer
         # A bound method is a new object each time: equal, never identical.
@@ -334,6 +338,20 @@ class _CtrlC:
         if self._task is not None:
             with suppress(RuntimeError):  # the loop is closed already
                 self._task.get_loop().call_soon_threadsafe(callback)
+
+
+_in_main_thread: list[_CtrlC] = []
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does, also where a shell had SIGINT ignored; a handler of other signals, for the main thread.
+
+    A KeyboardInterrupt raised wherever the loop happens to be may land in code that cannot bear it.
+    """
+    if _in_main_thread:
+        _in_main_thread[-1]._on_sigint(number, frame)
+    else:
+        signal.default_int_handler(number, frame)
 
 
 def _may_replace(handler: Any) -> bool:

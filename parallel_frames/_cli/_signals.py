@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._cli._exits import Exit
+from parallel_frames._runtime import interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,11 +39,9 @@ def hearing_signals() -> Iterator[Heard]:
     heard = Heard()
     before = {}
 
-    def end(number: int, _frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         heard.name = heard.name or signal.Signals(number).name
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does it for `command &`
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.raise_signal(signal.SIGINT)
+        interrupt(number, frame)
 
     if threading.current_thread() is threading.main_thread():
         numbers = [number for name in ENDS if (number := getattr(signal, name, None)) is not None]

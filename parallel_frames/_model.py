@@ -306,7 +306,7 @@ class RunEvent:
     event_id: str | None = None
     metadata: Mapping[str, Json] | None = None
     input: Json = None
-    output: Mapping[str, Json] | None = None
+    output: Json = None
     error: Json = None
     warnings: Json = None
     created_at: str | None = None

@@ -80,7 +80,7 @@ class Engine:
 
     async def run(self, *, timeout: float | None) -> None:  # noqa: ASYNC109 - a deadline that leaves rows pending
         """Run until every key has an outcome, or `timeout` seconds of the clock have passed."""
-        state = EngineState(index=self.index, store=self.store, observer=self.observer)
+        state = EngineState(job=self.job, index=self.index, store=self.store, observer=self.observer)
         work = asyncio.create_task(self._work(state))
         side = [
             asyncio.create_task(hydrate(state=state, service=self.service, clock=self.clock)),

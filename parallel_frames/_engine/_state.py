@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from parallel_frames._engine._protocols import Observer, Store
-    from parallel_frames._model import Event, Outcome, OutgoingRun, Receipt, RunId
+    from parallel_frames._model import Event, Job, Outcome, OutgoingRun, Receipt, RunId
     from parallel_frames._state import GroupState, Index
 
 
@@ -37,7 +37,8 @@ class EngineState:
         Open batches that the index knows.
     """
 
-    def __init__(self, *, index: Index, store: Store, observer: Observer) -> None:
+    def __init__(self, *, job: Job, index: Index, store: Store, observer: Observer) -> None:
+        self._asked = job.spec.get("output_schema")
         self.index = index
         self.store = store
         self.observer = observer
@@ -117,7 +118,7 @@ class EngineState:
 
     def take_run(self, group: GroupState, event: RunEvent, run: RunId) -> bool:
         """Take what the service says of one of our runs: an outcome, or that its output has to be fetched."""
-        outcome = read_outcome(event, run, group_id=group.group_id)
+        outcome = read_outcome(event, run, group_id=group.group_id, asked=self._asked)
         if outcome is not None:
             return self._take_outcome(group, run, outcome)
         if event.status in TERMINAL and not group.has_outcome(run) and event.run_id not in self.given_up:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._job._handle import Enrichment
     from parallel_frames._job._options import Call
-    from parallel_frames._model import Outcome, Plan, RunEvent
+    from parallel_frames._model import Job, Outcome, Plan, RunEvent
     from parallel_frames._service import Session
 
 logger = logging.getLogger("parallel_frames")
@@ -64,7 +64,7 @@ async def collect_groups(
             lacking = [run_id for run_id in done if events[run_id].output is None]
             events |= await _fetch(session, lacking)
             simulated |= session.simulated
-        _learn(receipts, outcomes, found.runs, events, group_id=group)
+        _learn(receipts, outcomes, found.runs, events, group_id=group, job=enrichment.plan.job)
         counts.update(found.counts)
     in_words = ", ".join(f"{counts[way]:,} by {way}" for way in WAYS[:3])
     logger.info("%s: runs matched %s; %d belong to no row", ", ".join(group_ids), in_words, counts["unmatched"])
@@ -101,6 +101,7 @@ def _learn(
     events: dict[str, RunEvent],
     *,
     group_id: str,
+    job: Job,
 ) -> None:
     """Add what matched; of several runs of one input the newest answer counts."""
 
@@ -111,7 +112,7 @@ def _learn(
     for run_id in sorted(runs, key=rank, reverse=True):
         run, event = runs[run_id], events[run_id]
         receipts.append(Receipt(run.key, run.attempt, run_id, group_id))
-        outcome = read_outcome(event, run, group_id=group_id)
+        outcome = read_outcome(event, run, group_id=group_id, asked=job.spec.get("output_schema"))
         known = outcomes.get(run)
         if outcome is not None and (known is None or (known.status != "completed" and outcome.status == "completed")):
             outcomes[run] = outcome

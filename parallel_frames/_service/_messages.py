@@ -211,7 +211,7 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
     if not isinstance(run_id, str) or not isinstance(status, str):
         return None
     sent = event.get("input")
-    output = event.get("output")
+    outputs = (holder.get(name) for name in ("output", "result") for holder in (event, run))
     metadata = run.get("metadata")
     if not metadata and isinstance(sent, dict) and "input" in sent:  # the whole run as we sent it, echoed
         metadata = sent.get("metadata")
@@ -221,7 +221,7 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         _string_or_none(event.get("event_id")),
         metadata if isinstance(metadata, dict) else None,
         sent,
-        output if isinstance(output, dict) else None,
+        next((output for output in outputs if output is not None), None),
         run.get("error"),
         run.get("warnings"),
         _string_or_none(run.get("created_at")),
@@ -251,18 +251,20 @@ def read_listing(body: bytes) -> Iterator[RunEvent]:
         yield run
 
 
-def read_outcome(event: RunEvent, run: RunId, *, group_id: str) -> Outcome | None:
-    """Return the outcome that an event proves; None while it is pending, or completed but without its output."""
+def read_outcome(event: RunEvent, run: RunId, *, group_id: str, asked: Json = None) -> Outcome | None:
+    """Return the outcome that an event proves; None while it is pending, or completed but without its output.
+
+    `asked` is the output schema of the job, as it was sent; None where it is not known.
+    """
     status = event.status
     if status not in TERMINAL:
         return None
     content = kind = basis = details = None
     if status == "completed":
-        output = event.output
-        if output is None or "content" not in output:
+        output = _wrapped(event.output, asked=asked)
+        if output is None:
             return None
-        kind = output.get("type")
-        kind = kind if isinstance(kind, str) else "json" if isinstance(output["content"], dict) else "text"
+        kind = _kind_of(output, asked=asked)
         try:
             content = _dump(_parse_content(output["content"], kind=kind))
         except ValueError:
@@ -285,6 +287,41 @@ def read_outcome(event: RunEvent, run: RunId, *, group_id: str) -> Outcome | Non
         created_at=event.created_at,
         modified_at=event.modified_at,
     )
+
+
+def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:
+    """Return an output as ``{"type", "content", "basis", ...}``; None where there is no answer in it.
+
+    The seed does not say whether its events hold that or the bare answer, so both are read, in every dialect. An object
+    with `content` is the wrapper unless the schema has a field of that name; then its `type` and an object in `content`
+    decide.
+    """
+    if output is None or output in ("", {}, []):
+        return None
+    if not isinstance(output, dict):
+        return {"content": output}
+    fields = _fields_of(asked)
+    has_type = output.get("type") in ("json", "text")
+    if "content" in output:
+        looks_wrapped = has_type and isinstance(_parse_content(output["content"], kind="json"), dict)
+        return output if "content" not in fields or looks_wrapped else {"content": output}
+    # A wrapper whose content was not kept, unless the answer itself has such fields.
+    return None if has_type and "type" not in fields else {"content": output}
+
+
+def _fields_of(asked: Json) -> Mapping[str, Json]:
+    """Return the fields of an output schema, none where it is not known or has none."""
+    schema = asked.get("json_schema") if isinstance(asked, dict) else None
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
+
+
+def _kind_of(output: Mapping[str, Json], *, asked: Json) -> str:
+    """Return ``"json"`` or ``"text"``: what was asked for, or else what the service says or sent."""
+    for named in (asked.get("type") if isinstance(asked, dict) else None, output.get("type")):
+        if named in ("json", "text"):
+            return str(named)
+    return "json" if isinstance(output["content"], dict) else "text"
 
 
 def _parse_content(content: Json, *, kind: str) -> Json:

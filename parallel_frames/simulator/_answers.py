@@ -237,19 +237,23 @@ def _guess_schema(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_output(
-    answer: Mapping[str, Any] | str | Answer, *, spec: Spec, draw: int, elements: bool, string_content: bool
+    answer: Mapping[str, Any] | str | Answer, *, spec: Spec, draw: int, elements: bool, string_content: bool, bare: bool
 ) -> bytes:
     """Return an OUTPUT object as JSON bytes.
 
     `draw` decides the confidences; `elements` adds a basis for each list element; `string_content` sends a JSON
-    content as text, as older deployments do.
+    content as text, as older deployments do; a `bare` output is the content alone.
     """
     content, given = (answer.content, answer.basis) if isinstance(answer, Answer) else (answer, None)
     if spec.kind == "text" or isinstance(content, str):
         text = content if isinstance(content, str) else orjson.dumps(content).decode()
+        if bare:
+            return dump(text, option=0)
         basis = _build_basis(text, given, draw=draw, elements=elements)
         return dump({"type": "text", "content": text, "basis": basis}, option=0)
     raw = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+    if bare:
+        return dump(raw.decode(), option=0) if string_content else raw
     output: dict[str, Any] = {
         "type": "json",
         "content": raw.decode() if string_content else orjson.Fragment(raw),

@@ -215,8 +215,8 @@ class SimulatedRun:
         Simulated seconds after the simulator was made.
     finished_at : float or None
         The same, for a run that is done.
-    output : dict or None
-        The whole output (type, content, basis) of a completed run.
+    output : dict, str or None
+        The whole output (type, content, basis) of a completed run; the content alone with ``output_as="bare"``.
     error : str or None
         Why it failed.
     foreign : bool
@@ -231,7 +231,7 @@ class SimulatedRun:
     status: str
     created_at: float
     finished_at: float | None
-    output: dict[str, Any] | None
+    output: dict[str, Any] | str | None
     error: str | None
     foreign: bool
 

@@ -55,6 +55,7 @@ class Settings:
     reserve: float
     refused_processors: tuple[str, ...]
     string_content: bool
+    output_as: Literal["wrapped", "bare"]
     events_honour_include_output: bool
     unknown_cursor: Literal["refuse", "start", "end"]
     stream_lifetime: float
@@ -71,6 +72,7 @@ class Settings:
             "dialect": ("both", "published", "seed"),
             "unknown_cursor": ("refuse", "start", "end"),
             "seed_list_as": ("json", "sse"),
+            "output_as": ("wrapped", "bare"),
             "seed_input_as": ("bare", "run"),
         }
         for name, allowed in choices.items():
@@ -267,6 +269,7 @@ class Service:
                         draw=crc32(run.canonical),
                         elements=run.elements,
                         string_content=self.settings.string_content,
+                        bare=self.settings.output_as == "bare",
                     )
                 except TypeError as error:  # what the user's function returned is not JSON
                     self._end_run(run, "failed", f"the answer is not JSON: {error}")

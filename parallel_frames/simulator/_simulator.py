@@ -76,6 +76,9 @@ class Simulator:
         Processors answered with 403.
     string_content : bool, default False
         Send a JSON output's content as text, as older deployments do.
+    output_as : {"wrapped", "bare"}, default "wrapped"
+        Whether an output is ``{"type", "content", "basis"}`` or the content alone, which has no evidence: the seed's
+        document leaves that open.
     events_honour_include_output : bool, default True
         Whether the published event stream embeds outputs when asked to.
     unknown_cursor : {"refuse", "start", "end"}, default "refuse"
@@ -123,6 +126,7 @@ class Simulator:
         reserve: float = 2.0,
         refused_processors: Iterable[str] = (),
         string_content: bool = False,
+        output_as: Literal["wrapped", "bare"] = "wrapped",
         events_honour_include_output: bool = True,
         unknown_cursor: Literal["refuse", "start", "end"] = "refuse",
         stream_lifetime: float = 3600.0,
@@ -146,6 +150,7 @@ class Simulator:
             reserve=reserve,
             refused_processors=tuple(refused_processors),
             string_content=string_content,
+            output_as=output_as,
             events_honour_include_output=events_honour_include_output,
             unknown_cursor=unknown_cursor,
             stream_lifetime=stream_lifetime,

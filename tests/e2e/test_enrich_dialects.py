@@ -31,6 +31,8 @@ SERVICES = {
     "both": {},
     "published": {"dialect": "published"},
     "string content": {"string_content": True},
+    "bare outputs": {"output_as": "bare"},
+    "bare outputs not in the stream": {"output_as": "bare", "events_honour_include_output": False},
     "outputs not in the stream": {"events_honour_include_output": False},
     "seed": {"dialect": "seed"},
     "seed, list as SSE": {"dialect": "seed", "seed_list_as": "sse"},
@@ -46,6 +48,9 @@ SERVICES = {
     },
     "seed, no input": {"dialect": "seed", "seed_echo_input": False, "seed_answer_ids": False},
     "seed, string content": {"dialect": "seed", "string_content": True},
+    "seed, bare outputs": {"dialect": "seed", "output_as": "bare"},
+    "seed, bare outputs, list as SSE": {"dialect": "seed", "output_as": "bare", "seed_list_as": "sse"},
+    "seed, bare outputs as text": {"dialect": "seed", "output_as": "bare", "string_content": True},
 }
 
 
@@ -128,3 +133,25 @@ def test_outputs_that_the_stream_leaves_out_are_fetched(rows):
     else:
         assert asked.count("list_runs") > 0
         assert asked.count("result") < rows / 2
+
+
+def test_a_bare_text_is_an_answer(tmp_path):
+    """A text that was asked for may come without anything around it."""
+    df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    with pf.offline(lambda sent: f"about {sent['company']}", latency=0, output_as="bare"):
+        out = df.parallel.enrich("What the company does", checkpoint=tmp_path)
+    assert out["output"].tolist() == ["about Acme", "about Globex"]
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+@pytest.mark.parametrize("dialect", ["published", "seed"])
+def test_a_field_called_content_is_a_field(dialect, embedded):
+    """A bare answer is not mistaken for a wrapper, in events, listings and results alike."""
+    df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    schema, answer = {"content": str, "type": str}, {"content": "news", "type": "json"}
+    options = {"dialect": dialect, "output_as": "bare", "events_honour_include_output": embedded}
+    with pf.offline(lambda _: answer, latency=0, **options) as sim:
+        out = df.parallel.enrich(schema, checkpoint=None)
+        assert out[["content", "type"]].to_numpy().tolist() == [["news", "json"]] * 2
+        joined = df.parallel.collect(pf.last().group_ids[0], schema)
+    assert joined["content"].tolist() == ["news"] * 2

@@ -90,11 +90,11 @@ def an_event(**more: Any) -> dict[str, Any]:
     }
 
 
-def outcome_of(event: dict[str, Any]) -> Any:
-    """Return the outcome an event is read as."""
+def outcome_of(event: dict[str, Any], *, asked: Any = None) -> Any:
+    """Return the outcome an event is read as, in a job that asked so."""
     run = read_run(json.loads(json.dumps(event)))
     assert run is not None
-    return read_outcome(run, RUN, group_id="tgrp_1")
+    return read_outcome(run, RUN, group_id="tgrp_1", asked=asked)
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------
@@ -570,10 +570,45 @@ class TestOutcomes:
         """A run that may still change proves nothing, even with an output."""
         assert outcome_of(an_event(run=run_state(status))) is None
 
-    @pytest.mark.parametrize("output", [None, {}, {"type": "json"}, "Paris", []])
+    @pytest.mark.parametrize("output", [None, {}, {"type": "json"}, {"type": "text", "basis": []}, "", []])
     def test_a_completed_run_without_its_output_is_no_outcome(self, output):
         """It has to be fetched."""
         assert outcome_of(an_event(output=output)) is None
+
+    @pytest.mark.parametrize(
+        ("fields", "output", "answer"),
+        [
+            (["capital"], {"capital": "Paris"}, {"capital": "Paris"}),
+            (["capital"], '{"capital": "Paris"}', {"capital": "Paris"}),
+            (["capital"], {"content": {"capital": "Paris"}}, {"capital": "Paris"}),
+            (["content"], {"content": "news"}, {"content": "news"}),
+            (["content"], {"type": "json", "content": {"content": "news"}}, {"content": "news"}),
+            (["content"], {"type": "json", "content": '{"content": "news"}'}, {"content": "news"}),
+            (["content", "type"], {"type": "text", "content": "news"}, {"type": "text", "content": "news"}),
+            (["type"], {"type": "json"}, {"type": "json"}),
+        ],
+    )
+    def test_a_bare_answer_is_told_from_a_wrapped_one(self, fields, output, answer):
+        """Wrapped or bare, as an object or as its text, an answer is the same, whatever its fields are called."""
+        asked = {"type": "json", "json_schema": {"type": "object", "properties": dict.fromkeys(fields, {})}}
+        outcome = outcome_of(an_event(output=output), asked=asked)
+        assert (json.loads(outcome.output), outcome.output_type) == (answer, "json")
+
+    @pytest.mark.parametrize("text", ["Paris", '{"capital": "Paris"}', "[1]", "null"])
+    @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: {"type": "text", "content": text}])
+    def test_a_text_answer_stays_text_whatever_it_looks_like(self, wrap, text):
+        """What was asked for says how an answer is read."""
+        outcome = outcome_of(an_event(output=wrap(text)), asked={"type": "text", "description": "the capital"})
+        assert (json.loads(outcome.output), outcome.output_type) == (text, "text")
+
+    @pytest.mark.parametrize("place", ["output", "result"])
+    def test_an_output_is_found_beside_the_run_and_inside_it(self, place):
+        """It is read from where it stands; beside the run comes first."""
+        event = an_event()
+        del event["output"]
+        assert outcome_of(event | {place: OUTPUT}).output == outcome_of(an_event()).output
+        event["run"] = {**event["run"], place: OUTPUT}
+        assert outcome_of(event).output == outcome_of(an_event()).output
 
     @pytest.mark.parametrize("status", ["failed", "cancelled"])
     def test_a_failure_needs_no_output_and_has_none(self, status):

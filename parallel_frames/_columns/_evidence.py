@@ -174,17 +174,15 @@ def group_entries(entries: Sequence[Entry], owner: Callable[[str], Owner]) -> di
 def combine_entries(entries: Sequence[Entry], name: str) -> tuple[Confidence | None, str | None]:
     """Return the confidence and the reasoning of a column.
 
-    The column's own entry decides, separately for the two; of several own entries, the first that has one. Without
-    one, the lowest confidence of the elements counts, and their reasonings are joined, one a line.
+    A column is as sure as its least sure entry, its own or an element's. The reasoning is its own; without one, those
+    of its elements, one a line.
     """
     if len(entries) == 1 and entries[0]["field"] == name:  # by far the most frequent case
         return entries[0]["confidence"], entries[0]["reasoning"]
-    own = [entry for entry in entries if entry["field"] == name]
-    confidence: Confidence | None = next((entry["confidence"] for entry in own if entry["confidence"]), None)
-    reasoning = next((entry["reasoning"] for entry in own if entry["reasoning"]), None)
     levels: list[Confidence] = [level for entry in entries if (level := entry["confidence"])]
+    reasoning = next((entry["reasoning"] for entry in entries if entry["field"] == name and entry["reasoning"]), None)
     lines = [f"{entry['field']}: {entry['reasoning']}" for entry in entries if entry["reasoning"]]
-    return confidence or min(levels, key=CODES.__getitem__, default=None), reasoning or "\n".join(lines) or None
+    return min(levels, key=CODES.__getitem__, default=None), reasoning or "\n".join(lines) or None
 
 
 def merge_entries(old_cell: object, new_entries: Sequence[Entry], replaced: Collection[str]) -> list[Entry]:

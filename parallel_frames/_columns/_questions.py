@@ -110,7 +110,7 @@ def confidence(df: pd.DataFrame, *, elements: bool = False) -> pd.DataFrame:
         since.
     elements : bool, default False
         Add a column for each element of a list that has evidence of its own, such as ``products.0``. Only
-        ``basis="struct"`` keeps it, and only the beta header ``field-basis-2025-11-25`` makes the service send it.
+        ``basis="struct"`` keeps it.
 
     Returns
     -------

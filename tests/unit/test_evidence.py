@@ -148,22 +148,22 @@ class TestColumns:
         assert columns["p", "reasoning"].tolist() == ["p.0: A.\np.2: C."]
         assert [each["field"] for each in columns["p", "citations"][0]] == ["p.0", "p.1"]
 
-    def test_the_lists_own_entry_decides(self, backend):
-        """A list's own confidence and reasoning hold, whatever its elements have; their citations are kept."""
+    def test_a_list_is_as_sure_as_its_least_sure_element(self, backend):
+        """A list's own reasoning holds, whatever its elements have; the lowest confidence counts, citations are kept."""
         entries = [an_entry("p.0", "low", "A.", "a"), an_entry("p", "high", "All.", "b")]
         columns = evidence_columns([entries], ["p"], dtype_backend=backend)
-        assert columns["p", "confidence"].tolist() == ["high"]
+        assert columns["p", "confidence"].tolist() == ["low"]
         assert columns["p", "reasoning"].tolist() == ["All."]
         assert [each["field"] for each in columns["p", "citations"][0]] == ["p.0", "p"]
 
-    def test_an_own_entry_decides_only_what_it_has(self, backend):
-        """What a list's own entry lacks comes from its elements; of two own entries the first that has it decides."""
+    def test_what_an_own_entry_lacks_comes_from_the_others(self, backend):
+        """Of two own entries the lowest confidence counts, and the first reasoning."""
         entries = [an_entry("p", None, "All."), an_entry("p.0", "low", "A."), an_entry("p.1", "medium")]
         columns = evidence_columns([entries], ["p"], dtype_backend=backend)
         assert (columns["p", "confidence"][0], columns["p", "reasoning"][0]) == ("low", "All.")
         twice = [an_entry("p"), an_entry("p", "high", "First."), an_entry("p", "low", "Second.")]
         columns = evidence_columns([twice], ["p"], dtype_backend=backend)
-        assert (columns["p", "confidence"][0], columns["p", "reasoning"][0]) == ("high", "First.")
+        assert (columns["p", "confidence"][0], columns["p", "reasoning"][0]) == ("low", "First.")
 
     def test_an_entry_belongs_to_the_longest_name(self, backend):
         """Names may hold dots and begin alike; an entry for no column of the schema is in none."""

@@ -10,8 +10,7 @@ import click
 from click.core import ParameterSource
 
 from parallel_frames._cli._exits import Exit, StoppedError
-from parallel_frames._cli._options import FRAME, client_of, examples, options_of, with_options
-from parallel_frames._cli._schemas import read_input_schema, read_options, read_schema
+from parallel_frames._cli._options import FRAME, examples, library_options, read_schema, with_options
 from parallel_frames._cli._speech import ask, is_terminal, need_output, say, show, show_json
 
 if TYPE_CHECKING:
@@ -142,20 +141,13 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
     from parallel_frames._cli._way import Asked, as_typed, default_checkpoint
 
     schema = read_schema(said["schema"], said["column"])
-    options = {
-        **options_of(said),
-        "input_schema": read_input_schema(said["input_schema"]),
-        "options": read_options(said["options"]),
-        "client": client_of(said, for_sending=for_sending),
-    }
+    options = library_options(said, for_sending=for_sending)
     asked = Asked(
         source,
         as_typed(target),
         schema,
         options,
         overwrite=said["overwrite"],
-        provenance=said["provenance"],
-        older_than=said["older_than"],
         rows_per_file=said["rows_per_file"],
     )
     given = said["checkpoint"]

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from parallel_frames._cli._exits import Exit
-from parallel_frames._cli._options import JSON, PROCESSOR, SCHEMA, examples, with_options
-from parallel_frames._cli._schemas import read_schema
+from parallel_frames._cli._options import JSON, PROCESSOR, SCHEMA, examples, read_schema, with_options
 from parallel_frames._cli._speech import say, show, show_json
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parallel_frames._cli._options import examples
+from parallel_frames._cli._options import Value, examples
 from parallel_frames._cli._speech import say
-from parallel_frames._cli._values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,20 +1,114 @@
-"""The options that commands share, and what they mean to the library."""
+"""The options of the commands, and what their texts mean.
+
+It owns how an option is typed. Names, defaults, choices and help come from the library: from `Call` and from the
+Parameters of `parallel_frames.enrich`. Only what a shell spells differently is written here, so that a new default or
+a better sentence there is one here too.
+"""
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+import re
+import sys
+from dataclasses import fields
+from datetime import date, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from parallel_frames._cli._values import Value, dict_of, read_column, read_duration, read_pair
+from parallel_frames._job._options import CHOICES, Call
+from parallel_frames.accessor import enrich
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._service import Client
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+DURATION_PATTERN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
+COLUMN_PATTERN: Final = re.compile(
+    r"(?P<name>[^:]+?)\s*(?:\((?P<type>[^()]*)\))?\s*(?::\s*(?P<description>.*))?", re.DOTALL
+)
+TYPES: Final[Mapping[str, Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "date": date,
+    "datetime": datetime,
+    "list[str]": list[str],
+}
+IMPORTABLE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in some versions only
+    """An option's text, read by a function whose ValueError says what is wrong.
+
+    Several in one environment variable stand one a line: a column's name may hold spaces.
+    """
+
+    envvar_list_splitter = "\n"
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what the text means."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def read_duration(text: str) -> float:
+    """Return seconds: ``90``, ``90s``, ``30m``, ``12h``, ``30d``, ``2w``."""
+    match = DURATION_PATTERN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no time: expected seconds, or 90s, 30m, 12h, 30d")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def read_column(text: str) -> tuple[str, Any]:
+    """Return a column's name and what to find: ``ceo: name of the CEO``, ``founded (int): year of foundation``."""
+    match = COLUMN_PATTERN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no column: expected 'name: what to find' or 'name (int): what to find'")
+    name, kind, description = match["name"], match["type"], (match["description"] or "").strip()
+    kind = None if kind is None else kind.replace(" ", "")
+    if kind is not None and kind not in TYPES:
+        raise ValueError(f"{kind!r} in {text!r} is no type: expected one of {', '.join(TYPES)}")
+    if kind is None and not description:
+        raise ValueError(f"{text!r} does not say what to find: expected 'name: what to find'")
+    column_type = TYPES[kind or "str"]
+    return name, (column_type, description) if description else column_type
+
+
+def read_pair(text: str) -> tuple[str, str]:
+    """Return name and column of ``NAME=COLUMN``."""
+    name, sign, column = text.partition("=")
+    if not (name and sign and column):
+        raise ValueError(f"{text!r} is no NAME=COLUMN")
+    return name, column
+
+
+def dict_of(pairs: Sequence[tuple[str, Any]], *, option: str) -> dict[str, Any]:
+    """Return pairs as a mapping; a name given twice is refused."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise click.UsageError(f"{option} names {name!r} twice.")
+        found[name] = value
+    return found
+
 
 DURATION: Final = Value("time", read_duration)
 COLUMN: Final = Value("name: what to find", read_column)
@@ -22,14 +116,79 @@ PAIR: Final = Value("name=column", read_pair)
 TEXT: Final = Value("text", str)
 APIS: Final = ("auto", "published", "published-v1beta", "seed")
 
+# In the order of the help. What the library offers and is not here makes no sense at a prompt (`on_row`, `client`) or
+# has a switch of its own (`confirm` is the absence of --yes).
+ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
+    "processor": {},
+    "inputs": {"type": TEXT, "multiple": True, "metavar": "COLUMN|TEMPLATE",
+               "help": "What a row sends: a column, repeatable, or a text 'Is {company} listed?'.  [default: all]"},
+    "input_schema": {"metavar": "infer|FILE|MODULE:MODEL"},
+    "options": {"metavar": "FILE",
+                "help": "A JSON file of what else travels: source_policy, advanced_settings, beta_headers, ..."},
+    "where": {"type": click.Choice(CHOICES), "help": "Ask only these rows."},
+    "limit": {},
+    "checkpoint": {"default": None, "metavar": "DIR|auto|none",
+                   "help": "The directory that remembers.  [default: TARGET.ckpt, or auto without a target]"},
+    "on_mismatch": {},
+    "refresh": {},
+    "older_than": {"type": DURATION, "metavar": "TIME"},
+    "retry_failed": {},
+    "basis": {},
+    "provenance": {},
+    "prefix": {"metavar": "TEXT"},
+    "if_exists": {},
+    "max_cost": {"type": click.FloatRange(0), "metavar": "DOLLARS"},
+    "max_in_flight": {},
+    "timeout": {"type": DURATION, "metavar": "TIME", "help": "Stop waiting after 90s, 30m, 12h."},
+    "metadata": {"type": PAIR, "multiple": True, "metavar": "NAME=COLUMN",
+                 "help": "Further metadata of each run, repeatable."},
+    "progress": {"help": "Show a bar, or nothing.  [default: by the place]"},
+}  # fmt: skip
+
+
+def _parameter_help() -> dict[str, str]:
+    """Return the first sentence on each parameter of `enrich`; none where Python runs without docstrings (-OO)."""
+    parameters = (inspect.getdoc(enrich) or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", parameters, re.MULTILINE)
+    sentences = {name: re.split(r"(?<=\.)\s", " ".join(text.split()))[0] for name, text in entries}
+    return {name: re.sub(r"``\"?|\"?``", "", text).replace("call", "command") for name, text in sentences.items()}
+
+
+def _library_options() -> dict[str, Callable[[F], F]]:
+    """Return the click option of each entry of `ENRICH`."""
+    hints, sentences = get_type_hints(Call), _parameter_help()
+    defaults = {field.name: field.default for field in fields(Call)}
+    return {
+        name: _option(name, hints[name], defaults[name], {"help": sentences.get(name), **shell})
+        for name, shell in ENRICH.items()
+    }
+
+
+def _option(name: str, hint: Any, default: Any, settings: Mapping[str, Any]) -> Callable[[F], F]:
+    flag = f"--{name.replace('_', '-')}"
+    if settings.get("multiple"):
+        return click.option(flag, **settings)
+    settings = {"default": default, "show_default": isinstance(default, str) and default != "", **settings}
+    if get_origin(hint) is Literal:
+        settings["type"] = click.Choice(get_args(hint))
+    elif hint is bool and not default:
+        settings["is_flag"] = True
+    elif bool in (hint, *get_args(hint)):  # click shows no default of a pair
+        flag = f"{flag}/--no-{name.replace('_', '-')}"
+        settings["help"] = f"{settings['help'] or ''}{'  [default: yes]' if default else ''}"
+    elif int in get_args(hint):
+        settings |= {"type": click.IntRange(1), "metavar": "N"}
+    return click.option(flag, **settings)
+
+
+LIBRARY: Final = _library_options()
+
 SCHEMA = (
     click.option("--schema", metavar="FILE|MODULE:MODEL", help="What to find out: a JSON file, or a model to import."),
     click.option("--column", type=COLUMN, multiple=True, metavar="'NAME (TYPE): TEXT'",
                  help="One column to find out, repeatable. TYPE: str, int, float, bool, date, datetime, list[str]."),
 )  # fmt: skip
-PROCESSOR = click.option(
-    "--processor", default="base", show_default=True, help="Decides price and depth: lite to ultra8x."
-)
+PROCESSOR = LIBRARY["processor"]
 SERVICE = (
     click.option("--base-url", metavar="URL", help="The service's address.  [default: $PARALLEL_BASE_URL]"),
     click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
@@ -39,39 +198,12 @@ YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 FRAME = (
     *SCHEMA,
-    PROCESSOR,
-    click.option("--inputs", type=TEXT, multiple=True, metavar="COLUMN|TEMPLATE",
-                 help="What a row sends: a column, repeatable, or a text 'Is {company} listed?'.  [default: all]"),
-    click.option("--input-schema", metavar="infer|FILE|MODULE:MODEL",
-                 help="Describes the input to the service; infer: by the columns sent."),
-    click.option("--options", metavar="FILE",
-                 help="A JSON file of what else travels: source_policy, advanced_settings, beta_headers, ..."),
-    click.option("--where", type=click.Choice(["missing", "failed"]), help="Ask only these rows."),
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask only the first N distinct inputs."),
-    click.option("--checkpoint", metavar="DIR|auto|none",
-                 help="What remembers.  [default: TARGET.ckpt, or auto without a target]"),
-    click.option("--on-mismatch", type=click.Choice(["error", "new"]), default="error", show_default=True,
-                 help="If the checkpoint holds other jobs or other rows."),
-    click.option("--refresh", is_flag=True, help="Ask every row again, although there are answers."),
-    click.option("--retry-failed/--no-retry-failed", default=True, help="Ask failed rows again.  [default: yes]"),
-    click.option("--basis", type=click.Choice(["none", "columns", "struct"]), default="none", show_default=True,
-                 help="The evidence behind each answer."),
-    click.option("--prefix", default="", metavar="TEXT", help="Put before the name of every new column."),
-    click.option("--if-exists", type=click.Choice(["error", "fill", "overwrite", "suffix"]), default="error",
-                 show_default=True, help="If a new column is there already."),
-    click.option("--max-cost", type=click.FloatRange(0), metavar="DOLLARS", help="Refuse what would cost more."),
-    click.option("--timeout", type=DURATION, metavar="TIME", help="Stop waiting after 90s, 30m, 12h."),
-    click.option("--max-in-flight", type=click.IntRange(1), metavar="N", help="Runs under way at the same time."),
-    click.option("--metadata", type=PAIR, multiple=True, metavar="NAME=COLUMN",
-                 help="Metadata of each run, repeatable."),
+    *LIBRARY.values(),
     click.option("--max-per-minute", type=click.IntRange(1), metavar="N", help="Runs sent a minute.  [default: 2000]"),
     *SERVICE,
-    click.option("--older-than", type=DURATION, metavar="TIME", help="Ask again what was answered before 30d ago."),
-    click.option("--provenance", is_flag=True, help="Add columns that tell the run and time of each answer."),
     click.option("--rows-per-file", type=click.IntRange(1), metavar="N",
                  help="Size of a part, where TARGET is a directory.  [default: 1000000]"),
     click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
-    click.option("--progress/--no-progress", default=None, help="Show a bar, or nothing.  [default: by the place]"),
     YES,
     JSON,
 )  # fmt: skip
@@ -88,21 +220,15 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     return add
 
 
-SAME: Final = (
-    "processor where limit on_mismatch refresh retry_failed basis prefix if_exists max_cost timeout max_in_flight "
-    "progress"
-)
-
-
 def examples(*lines: str) -> str:
     """Return the end of a help text."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-def client_of(said: Mapping[str, Any], *, for_sending: bool = True) -> Client | None:
+def client_of(options: Mapping[str, Any], *, for_sending: bool = True) -> Client | None:
     """Return the client that the options ask for; None for the usual one."""
-    asked = {"base_url": said.get("base_url"), "api": said.get("api"), "max_per_minute": said.get("max_per_minute")}
-    given = {name: value for name, value in asked.items() if value is not None}
+    names = ("base_url", "api", "max_per_minute")
+    given = {name: options[name] for name in names if options.get(name) is not None}
     if not given:
         return None
     from parallel_frames._service import Client
@@ -112,11 +238,16 @@ def client_of(said: Mapping[str, Any], *, for_sending: bool = True) -> Client | 
     return Client(**given)
 
 
-def options_of(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options as `parallel_frames.enrich` takes them, without checkpoint and client."""
-    asked = {name: said[name] for name in SAME.split()}
-    metadata = dict_of(said["metadata"], option="--metadata")
-    return {**asked, "inputs": _inputs(said["inputs"]), "metadata": metadata or None}
+def library_options(options: Mapping[str, Any], *, for_sending: bool = True) -> dict[str, Any]:
+    """Return the options as `parallel_frames.enrich` takes them; the checkpoint is still as it was typed."""
+    return {
+        **{name: options[name] for name in LIBRARY},
+        "inputs": _inputs(options["inputs"]),
+        "metadata": dict_of(options["metadata"], option="--metadata") or None,
+        "input_schema": read_input_schema(options["input_schema"]),
+        "options": read_options(options["options"]),
+        "client": client_of(options, for_sending=for_sending),
+    }
 
 
 def _inputs(given: tuple[str, ...]) -> Any:
@@ -125,3 +256,61 @@ def _inputs(given: tuple[str, ...]) -> Any:
     if templates and len(given) > 1:
         raise click.UsageError("--inputs is columns, or one template: say one of them.")
     return templates[0] if templates else list(given) or None
+
+
+def read_schema(schema: str | None, columns: Sequence[tuple[str, Any]]) -> Any:
+    """Return the schema that ``--schema`` or ``--column`` gives."""
+    if (schema is None) == (not columns):
+        raise click.UsageError(
+            "Say what to find out, in one way: --schema FILE.json, --schema module:Model, or --column 'name: what to "
+            "find' as often as needed."
+        )
+    if schema is None:
+        return dict_of(columns, option="--column")
+    return _file_or_model(schema)
+
+
+def read_input_schema(given: str | None) -> Any:
+    """Return the schema that ``--input-schema`` gives; "infer" is the library's own word."""
+    return given if given in (None, "infer") else _file_or_model(str(given))
+
+
+def read_options(path: str | None) -> Any:
+    """Return what ``--options`` says shall travel with every run."""
+    return None if path is None else _read_file(Path(path), what="options")
+
+
+def _file_or_model(given: str) -> Any:
+    if IMPORTABLE.fullmatch(given) and not Path(given).exists():
+        return _import_model(given)
+    return _read_file(Path(given), what="schema")
+
+
+def _read_file(path: Path, *, what: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise click.UsageError(f"The {what} {path} cannot be read ({error.strerror or error}).") from None
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"The {what} {path} cannot be read: {error}. Save it as UTF-8.") from None
+    except ValueError as error:
+        raise click.UsageError(f"The {what} {path} is not JSON: {error}.") from None
+
+
+def _import_model(named: str) -> Any:
+    module, _, name = named.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            raise click.UsageError(f"--schema {named}: there is no module {module!r} here, nor installed.") from None
+        raise click.UsageError(f"--schema {named}: {module} needs {error.name!r}, which is not installed.") from None
+    except (ImportError, SyntaxError, NameError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise click.UsageError(f"--schema {named}: {module} cannot be imported: {error}.") from None
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise click.UsageError(f"--schema {named}: {module} has no {name!r}.")
+        found = getattr(found, part)
+    return found

@@ -32,8 +32,6 @@ class Asked:
     schema: Any
     options: Mapping[str, Any]
     overwrite: bool = False
-    provenance: bool = False
-    older_than: float | None = None
     rows_per_file: int | None = None
 
 
@@ -73,13 +71,8 @@ def choose_way(asked: Asked) -> Way:
     """Return how it goes: from file to Parquet in bounded memory where the library can, or else in memory."""
     if is_parquet(asked.target) and asked.source != PIPE:
         return FileToFile(asked)
-    wanted = {
-        "--provenance": asked.provenance,
-        "--older-than": asked.older_than is not None,
-        "--rows-per-file": asked.rows_per_file is not None,
-    }
-    if named := [name for name, is_wanted in wanted.items() if is_wanted]:
-        raise click.UsageError(f"{named[0]} is for a Parquet target that is made from a file.")
+    if asked.rows_per_file is not None:
+        raise click.UsageError("--rows-per-file is for a Parquet target that is made from a file.")
     return InMemory(asked)
 
 
@@ -119,9 +112,7 @@ class FileToFile:
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
         asked = self._asked
-        return pf.plan_parquet(
-            asked.source, asked.schema, target=asked.target, older_than=asked.older_than, **asked.options
-        )
+        return pf.plan_parquet(asked.source, asked.schema, target=asked.target, **asked.options)
 
     def enrich(self) -> Done:
         """Do it, and write the target."""
@@ -133,8 +124,6 @@ class FileToFile:
             asked.target,
             asked.schema,
             overwrite=asked.overwrite,
-            provenance=asked.provenance,
-            older_than=asked.older_than,
             rows_per_file=asked.rows_per_file or ROWS_PER_FILE,
             **asked.options,
         )
@@ -143,9 +132,7 @@ class FileToFile:
     def submit(self) -> Done:
         """Send everything, and write nothing."""
         asked = self._asked
-        done = pf.enrich_parquet(
-            asked.source, None, asked.schema, older_than=asked.older_than, wait=False, **asked.options
-        )
+        done = pf.enrich_parquet(asked.source, None, asked.schema, wait=False, **asked.options)
         return self._told(done)
 
     @staticmethod

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import time
+from dataclasses import fields
 
+import click
 import pandas as pd
 import pytest
 
+from parallel_frames._cli import app
 from parallel_frames._cli._frames import read_frame, write_frame
+from parallel_frames._job._options import Call
 from parallel_frames.simulator import Simulator
 
 from .conftest import point_at, size
@@ -88,7 +92,7 @@ def test_failed_rows_are_exit_code_1_and_the_target_is_written(run, pointed):
         (["rows.csv", "out.csv", *SIZE, "--max-cost", "0.001"], "Pass --max-cost 0.02 to proceed"),
         (["rows.csv", "out.csv", *SIZE, "--timeout", "soon"], "is no time"),
         (["rows.csv", "out.csv", *SIZE, "--processr", "x"], "--processor"),
-        (["rows.csv", "out.csv", *SIZE, "--older-than", "30d"], "Parquet target"),
+        (["rows.csv", "out.csv", *SIZE, "--rows-per-file", "9"], "Parquet target"),
         (["rows.csv", "-", *SIZE, "--json"], "name a TARGET"),
         (["torn.parquet", "out.csv", *SIZE], "cannot be read as parquet"),
     ],
@@ -209,6 +213,31 @@ def test_both_ways_send_the_same(run, pointed, place):
     assert pointed.counts.runs == 3
     told = run("plan", "rows.csv", "out.parquet", *SIZE, "--older-than", "30d", "--json")
     assert json.loads(told.stdout)["to_send"] == 0
+
+
+def test_age_and_provenance_are_for_every_format(run, monkeypatch):
+    """A CSV target, made in memory, takes the same options as a Parquet target."""
+    with Simulator(size, latency=0) as sim:  # at the speed of the clock that ages are measured by
+        point_at(sim, monkeypatch)
+        write_rows("rows.csv", "Acme")
+        done = run("enrich", "rows.csv", "out.csv", *SIZE, "--yes", "--no-progress", "--provenance")
+        assert done.exit_code == 0, done.stderr
+        assert pd.read_csv("out.csv")["parallel_run_id"].notna().all()
+        for age, to_send in {"0s": 1, "30d": 0}.items():
+            plan = run("plan", "rows.csv", "out.csv", *SIZE, "--older-than", age, "--json")
+            assert json.loads(plan.stdout)["to_send"] == to_send
+
+
+def test_the_options_are_those_of_the_library(run):
+    """Defaults, choices and help of the options come from the library's own parameters."""
+    options = {option.name: option for option in app.get_command(click.Context(app), "enrich").params}
+    for field in fields(Call):
+        if field.name in options and field.name not in {"checkpoint", "inputs", "metadata"}:
+            assert options[field.name].get_default(click.Context(app)) == field.default, field.name
+    assert list(options["if_exists"].type.choices) == ["error", "fill", "overwrite", "suffix"]
+    assert "Ask rows again whose answer is older: 30d, 12h, 2w, or seconds." in options["older_than"].help
+    assert all(option.help for option in options.values() if isinstance(option, click.Option))
+    assert run("enrich", "--help").stdout.isascii()
 
 
 def test_a_target_that_cannot_be_written_in_the_end_is_resumable(start, monkeypatch, place):

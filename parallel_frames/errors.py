@@ -34,10 +34,11 @@ module may raise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from decimal import Decimal
 
     import pandas as pd
@@ -95,9 +96,12 @@ class ParallelFramesError(Exception):
     ----------
     safety : Safety or None
         What is safe, once runs were sent; None before.
+    hints : mapping of str to str
+        Options that the message tells the user to pass, each with its value; it has them as ``option=value``.
     """
 
     safety: Safety | None = None
+    hints: Mapping[str, str] = MappingProxyType({})
 
     def __str__(self) -> str:
         message = Exception.__str__(self)  # not KeyError's, which is a repr
@@ -164,11 +168,13 @@ class CostError(InputError):
         self.max_cost = float(max_cost)
         before = f" and {sent:,} sent before" if sent else ""
         self.limit = limit
-        part = "" if limit is None else f", or limit={limit} to send a part"
+        self.hints = {"max_cost": f"{self.cost:g}"} | ({} if limit is None else {"limit": str(limit)})
+        proceed, *part = (f"{option}={value}" for option, value in self.hints.items())
+        way_out = "".join(f", or {option} to send a part" for option in part)
         to_send = f"{runs:,} run{'s' * (runs != 1)} to send"
         super().__init__(
             f"{to_send}{before} come{'s' * (runs + sent == 1)} to ${self.cost:,.2f}, over "
-            f"max_cost={self.max_cost:g}. None of them was sent. Pass max_cost={self.cost:g} to proceed{part}."
+            f"max_cost={self.max_cost:g}. None of them was sent. Pass {proceed} to proceed{way_out}."
         )
 
 

@@ -86,7 +86,7 @@ class App(click.Group):
         except click.ClickException as error:
             return _tell_usage(error), False
         except ParallelFramesError as error:
-            code = _fail(in_flags(str(error), command=command), code_of(error))
+            code = _fail(in_flags(str(error), hints=error.hints, command=command), code_of(error))
             return code, code == Exit.SERVICE and not isinstance(error, RejectedError)
         except OSError as error:  # whether anything was sent before is not known here
             return _fail(str(error), Exit.SERVICE if command in RESUMABLE else Exit.USAGE), command in RESUMABLE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from parallel_frames._cli._options import LIBRARY
 from parallel_frames.errors import (
     CheckpointError,
     ConfigurationError,
@@ -57,35 +58,33 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.TERMINATED: "terminated (SIGTERM); the same command goes on",
 }
 
-OPTIONS: Final = (
-    "basis checkpoint if_exists inputs limit max_cost max_in_flight metadata on_mismatch overwrite prefix processor "
-    "provenance refresh retry_failed rows_per_file timeout where"
-)
-SPELLED: Final = re.compile(
-    rf"\b({'|'.join(OPTIONS.split())})=(\"[^\"]*\"|'[^']*'|\[[^\]]*\]|True|False|None|\.\.\.|\d[\d.]*\d|\d)?"
-)
-NAMED: Final = re.compile(r"\b(?:source|target)='([^']*)'")  # what was typed without an option stands alone
-SAID: Final = (
+# What the library says of a call, and a command line says of a command.
+CALL_WORDS: Final = (
     ("the same call", "the same command"),
     ("run the call again", "run the command again"),
     ("this call goes", "this command goes"),
+    ("a later call", "a later command"),
     ("inputs=[...]", "--inputs COLUMN"),
     ("inputs names", "--inputs names"),
     ("metadata names", "--metadata names"),
     ("'fill' to fill", "--if-exists fill to fill"),
     ("'suffix' for", "--if-exists suffix for"),
     ("unlock(force=True)", "checkpoint unlock --force"),
-    ("a later call", "a later command"),
-    ("the call again", "the command again"),
     ("pass client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`.",
      "or try it without one: parallel-frames simulate."),
     (" or client=.", "."),
     ("Client(api=...)", "--api"),
     ("invalid UTF8 data", "invalid UTF8 data; save it as UTF-8"),
 )  # fmt: skip
-
+OTHER_CHECKPOINT: Final = " If it is gone for good, name another checkpoint to start over."
 WITH_CHECKPOINT: Final = ("", "plan", "enrich", "submit", "checkpoint")
-NO_CHECKPOINT: Final = (" If it is gone for good, name another checkpoint to start over.", "")
+# Most messages name an option inline, as `name=value`. The names are those the command line has, so that no other text
+# with an equals sign is touched; the lookahead is a value that only needs a space before it.
+OPTION: Final = re.compile(
+    rf"\b({'|'.join((*LIBRARY, 'overwrite', 'rows_per_file'))})="
+    r"(True|False|None|\"[^\"]*\"|'[^']*'|(?=[\w\[{-]|\.\.\.))?"
+)
+ARGUMENT: Final = re.compile(r"\b(?:source|target)='([^']*)'")  # typed without an option
 
 
 def code_of(error: ParallelFramesError) -> Exit:
@@ -99,22 +98,24 @@ def code_of(error: ParallelFramesError) -> Exit:
     return next((code for kind, code in kinds if isinstance(error, kind)), Exit.SERVICE)
 
 
-def in_flags(message: str, *, command: str = "") -> str:
-    """Return a message of the library with what to type spelled as a command line has it."""
-    for python, shell in SAID if command in WITH_CHECKPOINT else (*SAID, NO_CHECKPOINT):
-        message = message.replace(python, shell)
-    return SPELLED.sub(_flag, NAMED.sub(r"\1", message))
+def in_flags(message: str, *, hints: Mapping[str, str] | None = None, command: str = "") -> str:
+    """Return a message of the library with options spelled as a command line has them."""
+    for option, value in (hints or {}).items():
+        message = message.replace(f"{option}={value}", _flag(option, value))
+    for call, words in CALL_WORDS:
+        message = message.replace(call, words)
+    if command not in WITH_CHECKPOINT:
+        message = message.replace(OTHER_CHECKPOINT, "")
+    return OPTION.sub(lambda match: _flag(match[1], match[2]), ARGUMENT.sub(r"\1", message))
 
 
-def _flag(match: re.Match[str]) -> str:
-    name, value = match[1].replace("_", "-"), match[2]
+def _flag(option: str, value: str | None) -> str:
+    name = option.replace("_", "-")
     if value == "False":
         return f"--no-{name}"
     if value in (None, "True"):
         return f"--{name}"
-    if value == "None":
-        return f"--{name} none"
-    return f"--{name} {value.strip(chr(34) + chr(39))}"
+    return f"--{name} {'none' if value == 'None' else str(value).strip(chr(34) + chr(39))}"
 
 
 def code_table() -> str:

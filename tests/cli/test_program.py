@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from decimal import Decimal
 
 import click
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 
 from parallel_frames._cli import app
 from parallel_frames._cli._exits import Exit, in_flags
+from parallel_frames.errors import CostError
 from parallel_frames.simulator import Simulator
 
 from .conftest import PROGRAM, point_at
@@ -119,10 +121,30 @@ def test_lint_is_exit_code_1_only_for_errors(run, place):
     assert "properties" in [finding["rule"] for finding in json.loads(done.stdout)]
 
 
-def test_messages_speak_of_flags():
-    """What the library says in Python, the program says in options."""
-    assert (
-        in_flags('Say on_mismatch="new", or max_cost=4.31 to go on.')
-        == "Say --on-mismatch new, or --max-cost 4.31 to go on."
-    )
-    assert in_flags("refresh=True asks; retry_failed=False leaves.") == "--refresh asks; --no-retry-failed leaves."
+@pytest.mark.parametrize(
+    ("python", "shell"),
+    [
+        (
+            'Pass on_mismatch="new", or max_cost=4.31 to resume.',
+            "Pass --on-mismatch new, or --max-cost 4.31 to resume.",
+        ),
+        ("refresh=True asks; retry_failed=False leaves.", "--refresh asks; --no-retry-failed leaves."),
+        ("older_than= and checkpoint=None, or limit=.", "--older-than and --checkpoint none, or --limit."),
+        ("inputs={...} maps; prefix='...' renames.", "--inputs {...} maps; --prefix ... renames."),
+        ("max_cost=1.2e+06, group_id=tgrp_1, x.limit_=3", "--max-cost 1.2e+06, group_id=tgrp_1, x.limit_=3"),
+    ],
+)
+def test_messages_name_options_as_flags(python, shell):
+    """An option of a call is spelled as the command line has it; other texts stay."""
+    assert in_flags(python) == shell
+
+
+def test_hints_of_an_error_are_flags():
+    """An error carries the options that it tells the user to pass, and its message spells them for Python."""
+    error = CostError(runs=300, sent=0, per_run=Decimal("0.01"), max_cost=Decimal(1), limit=100)
+    assert error.hints == {"max_cost": "3", "limit": "100"}
+    assert "Pass max_cost=3 to proceed, or limit=100 to send a part." in str(error)
+    text = in_flags(str(error), hints=error.hints)
+    assert "over --max-cost 1." in text
+    assert "Pass --max-cost 3 to proceed, or --limit 100 to send a part." in text
+    assert CostError(runs=1, sent=0, per_run=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}

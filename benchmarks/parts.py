@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from clients.common import columns, watching
 
 from parallel_frames._checkpoint import OUTCOME_SCHEMA, memory_store, open_store, table_of
-from parallel_frames._columns import make_layout, merge_outcomes
+from parallel_frames._columns import Unanswered, make_layout, merge_outcomes
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome, OutgoingRun, Receipt, RunId
@@ -182,7 +182,9 @@ def merge_ours(rows: int) -> tuple[float, float]:
         layout = make_layout(df, schema, prefix="", status=True, if_exists="error")
         places = index.answers()[:, :3]
         return merge_outcomes(
-            df, plan, schema, answers=Answers(store.read_outcomes, places), is_sent=lambda _: True, layout=layout,
+            df, plan, schema, answers=Answers(store.read_outcomes, places),
+            unanswered=lambda _: Unanswered("pending", ""),
+            layout=layout,
             dtype_backend="numpy_nullable",
         ).frame  # fmt: skip
 

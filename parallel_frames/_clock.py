@@ -26,6 +26,7 @@ WINDOW: Final = 60.0  # seconds that the service's rate limit counts over
 SMALL_BATCH: Final = 100
 DEFAULT_RETRY_AFTER: Final = 5.0  # for a 429 without the header
 MIN_RETRY_AFTER: Final = 0.5
+MAX_RETRY_AFTER: Final = 60.0  # advice, not law: a wrong one must not stop a job for an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class Backoff:
         """Return the seconds before try number `attempt` + 1, counted from 0; jitter takes up to half of them off."""
         # A stream may reconnect for days: 2.0 to the power of its attempts would overflow.
         return min(self.limit, self.first * 2.0 ** min(attempt, 60)) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+
+
+def heeded(retry_after: float, *, at_least: float) -> float:
+    """Return how long to wait where a service advises so many seconds, within reason."""
+    return max(at_least, min(retry_after, MAX_RETRY_AFTER))
 
 
 class Pacer:
@@ -165,7 +171,7 @@ class Pacer:
         With our own window behind the service's, a 429 means that another client uses the account. The service refuses
         a batch as a whole if one run does not fit, so that a small one gets through where a large one does not.
         """
-        wait = DEFAULT_RETRY_AFTER if retry_after is None else max(retry_after, MIN_RETRY_AFTER)
+        wait = DEFAULT_RETRY_AFTER if retry_after is None else heeded(retry_after, at_least=MIN_RETRY_AFTER)
         with self._lock:
             self._not_before = max(self._not_before, now + wait)
             self._small_until = self._not_before + WINDOW

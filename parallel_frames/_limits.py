@@ -7,6 +7,8 @@ from typing import Final
 
 # https://docs.parallel.ai/task-api/group-api: "Up to 1,000 runs per POST request".
 MAX_RUNS_PER_BATCH: Final = 1_000
+# Ours, the service documents none: gateways before it may take 1 MB, which is what nginx takes by default.
+MAX_BYTES_PER_BATCH: Final = 900_000
 # https://docs.parallel.ai/resources/rate-limits: per account, each run counts, over all groups; GETs do not count.
 MAX_RUNS_PER_MINUTE: Final = 2_000
 # Ours, the service documents none: a list of a group's runs has no pages, and is read whole whenever we look at it.

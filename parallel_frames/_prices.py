@@ -74,7 +74,7 @@ def check_cost(
     price: Price,
     runs: int,
     *,
-    sent: int,
+    billed: int,
     max_cost: Decimal | None,
     limit_for: Callable[[int], int] | None = None,
 ) -> None:
@@ -82,8 +82,8 @@ def check_cost(
 
     Parameters
     ----------
-    runs, sent : int
-        Runs that are about to be sent, and those sent before for the same rows.
+    runs, billed : int
+        Runs that are about to be sent, and those sent before for the same rows that did not fail.
     limit_for : callable, optional
         Returns the ``limit=`` with which only so many runs would be sent, where that is a way out.
 
@@ -101,10 +101,10 @@ def check_cost(
             f"max_cost={max_cost:g} cannot be kept: the price of processor {price.processor!r} is not known (the table "
             f"is of {price.as_of}). Nothing was sent. Pass limit= to bound the runs."
         )
-    if price.per_run * (sent + runs) > max_cost:
-        affordable = int(max_cost / price.per_run) - sent
+    if price.per_run * (billed + runs) > max_cost:
+        affordable = int(max_cost / price.per_run) - billed
         limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
-        raise CostError(runs=runs, sent=sent, per_run=price.per_run, max_cost=max_cost, limit=limit)
+        raise CostError(runs=runs, billed=billed, per_run=price.per_run, max_cost=max_cost, limit=limit)
 
 
 def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> float | None:

@@ -155,25 +155,28 @@ class CostError(InputError):
     runs : int
         Runs that were about to be sent.
     cost : float
-        US dollars of these and of the runs that were sent for the rows before.
+        US dollars of these and of the runs for the same rows before, but for those that failed.
     max_cost : float
         The limit, in US dollars.
     limit : int or None
         The largest ``limit=`` with which the same call stays within it; None where there is none.
     """
 
-    def __init__(self, *, runs: int, sent: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None) -> None:
+    def __init__(
+        self, *, runs: int, billed: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None
+    ) -> None:
         self.runs = runs
-        self.cost = float(per_run * (runs + sent))
+        cost = per_run * (runs + billed)
+        self.cost = float(cost)
         self.max_cost = float(max_cost)
-        before = f" and {sent:,} sent before" if sent else ""
+        before = f" and {billed:,} paid for before" if billed else ""
         self.limit = limit
-        self.hints = {"max_cost": f"{self.cost:g}"} | ({} if limit is None else {"limit": str(limit)})
+        self.hints = {"max_cost": f"{cost.normalize():f}"} | ({} if limit is None else {"limit": str(limit)})
         proceed, *part = (f"{option}={value}" for option, value in self.hints.items())
         way_out = "".join(f", or {option} to send a part" for option in part)
         to_send = f"{runs:,} run{'s' * (runs != 1)} to send"
         super().__init__(
-            f"{to_send}{before} come{'s' * (runs + sent == 1)} to ${self.cost:,.2f}, over "
+            f"{to_send}{before} come{'s' * (runs + billed == 1)} to ${self.cost:,.2f}, over "
             f"max_cost={self.max_cost:g}. None of them was sent. Pass {proceed} to proceed{way_out}."
         )
 
@@ -219,7 +222,7 @@ class CreditError(ServiceError):
 
 
 class RejectedError(ServiceError):
-    """The service understood the request and refuses it (400, 404, 422). Nothing was created."""
+    """The service, or a gateway before it, refuses the request (4xx). Nothing was created."""
 
 
 class RateLimitError(ServiceError):

@@ -35,7 +35,7 @@ from parallel_frames._columns._layout import (
     make_layout,
     name_of,
 )
-from parallel_frames._columns._merge import Judged, Merged, judge_answers, merge_outcomes
+from parallel_frames._columns._merge import Judged, Merged, Unanswered, judge_answers, merge_outcomes
 from parallel_frames._columns._questions import citations, confidence, low_confidence
 from parallel_frames._columns._typed import (
     ABSENT,
@@ -62,6 +62,7 @@ __all__ = [
     "Layout",
     "Merged",
     "TypedColumn",
+    "Unanswered",
     "cells_of",
     "check_frame",
     "citations",

@@ -58,7 +58,7 @@ def merge_outcomes(
     schema: Schema,
     *,
     answers: Answers,
-    is_sent: Callable[[str], bool],
+    unanswered: Callable[[str], Unanswered],
     layout: Layout,
     dtype_backend: Literal["numpy_nullable", "pyarrow"],
 ) -> Merged:
@@ -68,8 +68,8 @@ def merge_outcomes(
     ----------
     answers : Answers
         The outcome of each distinct run of the plan.
-    is_sent : callable
-        Whether the run of a key may exist: distinguishes pending from not sent.
+    unanswered : callable
+        Says of the key of a run without an outcome whether it is pending or was not sent, and why.
     """
     # A user's own model may leave cyclic garbage behind.
     with nullcontext() if schema.model is not None else gc_paused():
@@ -90,15 +90,23 @@ def merge_outcomes(
         placement = AnswerPlacement(df, schema, layout, per_row, replaced)
         arrays |= place_evidence(placement, lambda: _bases(answers, judged), dtype_backend=dtype_backend)
     others = answers.others()
-    statuses, is_old = _row_statuses(df, plan, _run_statuses(plan, judged, others, is_sent=is_sent), layout=layout)
+    codes, reasons = _run_statuses(plan, judged, others, unanswered=unanswered)
+    statuses, is_old = _row_statuses(df, plan, codes, layout=layout)
     if layout.status is not None:
         arrays[layout.status] = pd.Categorical.from_codes(statuses, categories=pd.Index(STATUSES))
     if layout.error is not None:
-        errors = _row_errors(df, plan, _run_errors(judged, others), is_old, layout=layout)
+        errors = _row_errors(df, plan, _run_errors(judged, others, reasons), is_old, layout=layout)
         arrays[layout.error] = pd.array(errors, dtype=dtype_of(ERROR, dtype_backend))
     counts = np.bincount(statuses[plan.row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
     frame = _assign(df, {label: arrays[label] for label in layout.all})
     return Merged(frame, {status: rows for status, rows in zip(STATUSES, counts, strict=True) if rows})
+
+
+class Unanswered(NamedTuple):
+    """What a run without an outcome is, and why."""
+
+    status: Literal["pending", "not_sent"]
+    reason: str
 
 
 class Judged(NamedTuple):
@@ -282,16 +290,18 @@ def _bases(answers: Answers, judged: JudgedAnswers) -> Iterator[str | None]:
 
 
 def _run_statuses(
-    plan: Plan, judged: JudgedAnswers, others: Mapping[int, Outcome], *, is_sent: Callable[[str], bool]
-) -> Codes:
-    """Return the status of each run as its position in `STATUSES`."""
+    plan: Plan, judged: JudgedAnswers, others: Mapping[int, Outcome], *, unanswered: Callable[[str], Unanswered]
+) -> tuple[Codes, dict[int, str]]:
+    """Return the status of each run as its position in `STATUSES`, and why runs have no outcome."""
     codes = np.where(judged.is_completed, CODES["completed"], -1).astype(np.int8)
     codes[judged.is_invalid[judged.position]] = CODES["invalid"]
     for run, outcome in others.items():
         codes[run] = CODES[outcome.status]
+    reasons: dict[int, str] = {}
     for run in np.flatnonzero(codes < 0).tolist():
-        codes[run] = CODES["pending" if is_sent(plan.keys[run]) else "not_sent"]
-    return codes
+        status, reasons[run] = unanswered(plan.keys[run])
+        codes[run] = CODES[status]
+    return codes, reasons
 
 
 def _row_statuses(df: pd.DataFrame, plan: Plan, runs: Codes, *, layout: Layout) -> tuple[Codes, Mask]:
@@ -306,13 +316,15 @@ def _row_statuses(df: pd.DataFrame, plan: Plan, runs: Codes, *, layout: Layout) 
     return np.where(is_old, before, now), is_old
 
 
-def _run_errors(judged: JudgedAnswers, others: Mapping[int, Outcome]) -> list[str | None]:
+def _run_errors(judged: JudgedAnswers, others: Mapping[int, Outcome], reasons: Mapping[int, str]) -> list[str | None]:
     """Return the error of each run, and two more: those of a row without a run."""
     errors: list[str | None] = [None] * (len(judged.position) + 2)
     for run in np.flatnonzero(judged.is_invalid[judged.position]).tolist():
         errors[run] = "; ".join(judged.problems[judged.position[run]])
     for run, outcome in others.items():
         errors[run] = _error_of(outcome)
+    for run, reason in reasons.items():
+        errors[run] = reason
     return errors
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from parallel_frames._engine._follow import follow_group, hydrate
+from parallel_frames._engine._follow import ask_often, follow_group, hydrate
 from parallel_frames._engine._look import list_patiently, look_until_whole
 from parallel_frames._engine._state import EngineState
 from parallel_frames._engine._submit import Submitter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._clock import Clock, Pacer
     from parallel_frames._engine._protocols import Observer, RunFeed, Service, Store
-    from parallel_frames._model import Intent, Job, Json
+    from parallel_frames._model import Intent, Job, Json, RunId
     from parallel_frames._state import GroupState, Index
 
 __all__ = ["Engine", "list_patiently"]
@@ -51,6 +51,10 @@ class Engine:
         ``"looked"``: each group was looked at once, and nothing is sent.
     check_budget : callable or None
         Gets how many runs are about to be sent, once that is certain; raises where they are too many.
+    reasons : dict of RunId to str
+        Filled with why a run that has not ended is not waited for.
+    trouble : str or None
+        Why the service could not be read, where the time was up meanwhile.
     """
 
     job: Job
@@ -68,6 +72,8 @@ class Engine:
     max_in_flight: int | None = None
     until: Literal["answered", "sent", "looked"] = "answered"
     check_budget: Callable[[int], None] | None = None
+    reasons: dict[RunId, str] = field(default_factory=dict)
+    trouble: str | None = None
     _submitter: Submitter | None = None
     _followers: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _halted: bool = False
@@ -80,11 +86,14 @@ class Engine:
 
     async def run(self, *, timeout: float | None) -> None:  # noqa: ASYNC109 - a deadline that leaves rows pending
         """Run until every key has an outcome, or `timeout` seconds of the clock have passed."""
-        state = EngineState(job=self.job, index=self.index, store=self.store, observer=self.observer)
+        state = EngineState(
+            job=self.job, index=self.index, store=self.store, observer=self.observer, reasons=self.reasons
+        )
         work = asyncio.create_task(self._work(state))
         side = [
             asyncio.create_task(hydrate(state=state, service=self.service, clock=self.clock)),
             asyncio.create_task(self._flush_often(state)),
+            asyncio.create_task(ask_often(state=state, service=self.service, clock=self.clock)),
         ]
         try:
             await self._until_done(work, side, timeout=timeout)
@@ -94,6 +103,7 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._followers.clear()
+            self.trouble = state.trouble
             await state.flush()
             state.note_open_batches()
 
@@ -192,7 +202,9 @@ class Engine:
             is_whole = is_whole and look.flaw is None
             await state.flush()
             for run, rows in self.index.waiting(group_id).items():
-                if not group.has_outcome(run):  # one may have come since the flush, and the index not know it yet
+                if (
+                    not group.has_outcome(run) and run not in state.reasons
+                ):  # an outcome may have come since the flush, and the index not know it yet
                     group.waiting.setdefault(run, rows)
             state.forget_settled(filling=self.store.groups[-1])
         return is_whole

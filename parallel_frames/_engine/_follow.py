@@ -31,6 +31,9 @@ FEW: Final = 64
 AT_ONCE: Final = 8
 GATHER_SECONDS: Final = 0.02
 HYDRATION_TRIES: Final = 6
+DENIALS: Final = 4
+ASK_EVERY: Final = 45.0
+HEARD_WITHIN: Final = 5.0  # what ended a moment ago is on its way
 
 
 async def follow_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:
@@ -45,6 +48,7 @@ async def follow_group(group: GroupState, *, state: EngineState, service: Servic
         try:
             async with aclosing(service.stream_events(group.group_id, last_event_id=cursor)) as bursts:
                 async for burst in bursts:
+                    state.trouble = None
                     reached, is_new = _take(burst, group, state=state)
                     cursor = reached or cursor
                     has_news = has_news or is_new
@@ -55,6 +59,7 @@ async def follow_group(group: GroupState, *, state: EngineState, service: Servic
             continue
         except (UnavailableError, RateLimitError) as error:
             logger.debug("group %s: %s", group.group_id, error)
+            state.trouble = str(error)
         silent_streams = 0 if has_news else silent_streams + 1
         if silent_streams and group.is_awaited:
             await _ask_group(group, state=state, service=service, clock=clock)
@@ -72,22 +77,40 @@ def _take(events: Iterable[Event], group: GroupState, *, state: EngineState) -> 
     return cursor, has_news
 
 
-async def _ask_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:
-    """Ask a group for outcomes that its stream did not bring; its counts say whether that is worth a listing."""
-    awaited = len(group.awaited)
-    known = len(group.acknowledged) - awaited + list(state.given_up.values()).count(group.group_id)
+async def ask_often(*, state: EngineState, service: Service, clock: Clock) -> None:
+    """Ask each group now and then, until cancelled: a stream that stays open may have lost an event."""
+    while True:
+        await clock.sleep(ASK_EVERY)
+        for group in list(state.groups.values()):
+            try:
+                if group.is_awaited and await _has_more_ended(group, state=state, service=service):
+                    await clock.sleep(HEARD_WITHIN)
+                    await _ask_group(group, state=state, service=service, clock=clock)
+            except CANNOT_BE_READ as error:
+                logger.debug("group %s: %s", group.group_id, error)
+
+
+async def _has_more_ended(group: GroupState, *, state: EngineState, service: Service) -> bool:
+    """Return whether more runs of a group may have ended than were heard of."""
+    lacking = [*state.given_up.values(), *state.to_hydrate.values()].count(group.group_id)
+    known = len(group.acknowledged) - len(group.awaited) + lacking
     try:
         counts = (await service.group_status(group.group_id)).counts
-        ended = sum(counts.get(word, 0) for word in TERMINAL) if counts else known + 1
     except ProtocolError:  # counts that cannot be read say nothing
-        ended = known + 1
-    if ended > known:
-        await look_at_group(service, state, group, clock=clock, include_output=awaited > FEW)
+        return True
+    return not counts or sum(counts.get(word, 0) for word in TERMINAL) > known
+
+
+async def _ask_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:
+    """Ask a group for outcomes that its stream did not bring; its counts say whether that is worth a listing."""
+    if await _has_more_ended(group, state=state, service=service):
+        await look_at_group(service, state, group, clock=clock, include_output=len(group.awaited) > FEW)
 
 
 async def hydrate(*, state: EngineState, service: Service, clock: Clock) -> None:
     """Fetch the outputs that events came without, until cancelled: few one by one, many in one listing."""
     tries: Counter[str] = Counter()
+    denied: Counter[str] = Counter()  # how often the service showed a run as completed, and without an output
     while True:
         while not state.to_hydrate:
             await state.news()
@@ -96,26 +119,34 @@ async def hydrate(*, state: EngineState, service: Service, clock: Clock) -> None
         for group_id in set(wanted.values()):
             run_ids = [run_id for run_id, group in wanted.items() if group == group_id]
             is_first = not any(tries[run_id] for run_id in run_ids)
-            await _hydrate_group(
-                state.groups[group_id], run_ids, state=state, service=service, clock=clock, in_bulk=is_first
+            denied.update(
+                await _hydrate_group(
+                    state.groups[group_id], run_ids, state=state, service=service, clock=clock, in_bulk=is_first
+                )
             )
-        for run_id in wanted.keys() & state.to_hydrate.keys():
+        left = wanted.keys() & state.to_hydrate.keys()
+        for run_id in left:
             tries[run_id] += 1
-            if tries[run_id] >= HYDRATION_TRIES:
+            if denied[run_id] >= DENIALS:
+                state.observer.note(f"run {run_id} completed, but the service holds no output of it")
+                state.take_lost(run_id)
+            elif tries[run_id] >= HYDRATION_TRIES:
                 state.observer.note(f"the output of run {run_id} cannot be had; its row stays pending")
-                state.give_up(run_id)
+                state.give_up(run_id, reason=f"run {run_id} completed, but its output cannot be had now")
         if wanted.keys() & state.to_hydrate.keys():
             await clock.sleep(Backoff().wait(max(tries[run_id] for run_id in wanted)))
 
 
 async def _hydrate_group(
     group: GroupState, run_ids: list[str], *, state: EngineState, service: Service, clock: Clock, in_bulk: bool
-) -> None:
+) -> list[str]:
+    """Fetch outputs, and return the runs that the service shows as completed and without one."""
+    denied: list[str] = []
     are_many = in_bulk and len(run_ids) > max(FEW, group.size // 5)
     try:
         if are_many or service.dialect == "seed":
             await look_at_group(service, state, group, clock=clock, include_output=True)
-            return
+            return [run_id for run_id in run_ids if run_id in state.to_hydrate]
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def fetch(run_id: str) -> None:
@@ -123,7 +154,10 @@ async def _hydrate_group(
                 event = await service.run_result(run_id)
             if event is not None and (run := group.identify(event)) is not None:
                 state.take_run(group, event, run)
+                if event.status == "completed" and run_id in state.to_hydrate:
+                    denied.append(run_id)
 
         await asyncio.gather(*map(fetch, run_ids))
     except CANNOT_BE_READ as error:
         logger.debug("group %s: outputs could not be fetched: %s", group.group_id, error)
+    return denied

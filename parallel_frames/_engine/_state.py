@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from parallel_frames._model import TERMINAL, Intent, RunEvent
+import orjson
+
+from parallel_frames._model import TERMINAL, Intent, Outcome, RunEvent
 from parallel_frames._service import read_outcome
 from parallel_frames._state import states_of
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from parallel_frames._engine._protocols import Observer, Store
-    from parallel_frames._model import Event, Job, Outcome, OutgoingRun, Receipt, RunId
+    from parallel_frames._model import Event, Job, OutgoingRun, Receipt, RunId
     from parallel_frames._state import GroupState, Index
 
 
@@ -32,12 +34,18 @@ class EngineState:
     to_hydrate : dict of str to str
         Runs that completed and whose output is to be fetched, with their groups.
     given_up : dict of str to str
-        Runs whose output cannot be had now.
+        Runs whose output cannot be had now, with their groups.
+    reasons : dict of RunId to str
+        Why this call does not wait for a run that has not ended.
+    trouble : str or None
+        Why the service could not be read at the last try; None once it could.
     noted : set of int
         Open batches that the index knows.
     """
 
-    def __init__(self, *, job: Job, index: Index, store: Store, observer: Observer) -> None:
+    def __init__(self, *, job: Job, index: Index, store: Store, observer: Observer, reasons: dict[RunId, str]) -> None:
+        self.reasons = reasons
+        self.trouble: str | None = None
         self._asked = job.spec.get("output_schema")
         self.index = index
         self.store = store
@@ -121,6 +129,9 @@ class EngineState:
         outcome = read_outcome(event, run, group_id=group.group_id, asked=self._asked)
         if outcome is not None:
             return self._take_outcome(group, run, outcome)
+        if event.status == "action_required":
+            reason = f"run {event.run_id} of group {group.group_id} waits for an action that this client cannot take"
+            self.set_aside(group, run, reason=reason)
         if event.status in TERMINAL and not group.has_outcome(run) and event.run_id not in self.given_up:
             self.to_hydrate[event.run_id] = group.group_id
             self.notify()
@@ -158,15 +169,32 @@ class EngineState:
             if run_id not in self.to_hydrate:
                 group.cursor.release(run_id)
 
-    def give_up(self, run_id: str) -> None:
+    def set_aside(self, group: GroupState, run: RunId, *, reason: str) -> None:
+        """Stop waiting for a run, which cannot be decided now; the next call looks again."""
+        self.reasons[run] = reason
+        group.waiting.pop(run, None)
+        self.notify()
+
+    def give_up(self, run_id: str, *, reason: str) -> None:
         """Leave a run pending: its output cannot be had now."""
         group_id = self.to_hydrate.pop(run_id)
         self.given_up[run_id] = group_id
         group = self.groups[group_id]
-        run = group.awaited.get(run_id)
-        if run is not None:
-            group.waiting.pop(run, None)
+        if (run := group.run_of(run_id)) is not None:
+            self.set_aside(group, run, reason=reason)
         self.notify()
+
+    def take_lost(self, run_id: str) -> None:
+        """Take a run as failed whose output the service has said it does not hold: it may be asked again."""
+        group_id = self.to_hydrate.pop(run_id)
+        group = self.groups[group_id]
+        message = (
+            f"run {run_id} completed, but the service holds no output of it any more (retention). "
+            "The same call again asks anew, and pays again"
+        )
+        if (run := group.run_of(run_id)) is not None:
+            error = orjson.dumps({"message": message}).decode()
+            self._take_outcome(group, run, Outcome(run.key, run.attempt, run_id, group_id, "failed", error=error))
 
     # Batches
 

@@ -10,11 +10,12 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import CANNOT_BE_READ, UNLINKED, look_at_group
-from parallel_frames._limits import MAX_RUNS_PER_BATCH, MAX_RUNS_PER_GROUP
+from parallel_frames._limits import MAX_BYTES_PER_BATCH, MAX_RUNS_PER_BATCH, MAX_RUNS_PER_GROUP
 from parallel_frames._model import Accepted, Ambiguous, Receipt, Refused
 from parallel_frames._state import GroupState, Look, judge_batch
 from parallel_frames.errors import ProtocolError, UnavailableError, UndecidedError
@@ -31,6 +32,8 @@ FIRST_UNPROVEN_BATCH: Final = 5
 LONG_WAIT: Final = 5.0
 ABSENCES: Final = 3
 CREDIT_PAUSE: Final = 1.0
+CREDIT_NEWS: Final = 4.0
+RUN_BYTES: Final = 300  # of a run around its input: processor and metadata
 NEWS_AT_LEAST: Final = 1.0  # of the wall: a batch that is undecided may be due
 
 
@@ -90,6 +93,7 @@ class Submitter:
         self._unread: Iterator[list[OutgoingRun]] | None = None
         self._reading: asyncio.Future[list[OutgoingRun] | None] | None = None
         self._batch_limit = MAX_RUNS_PER_BATCH
+        self._byte_limit = MAX_BYTES_PER_BATCH
         self._linked = any(group.acknowledged for group in state.groups.values())
         self._order_proven = False
         self._absences = 0
@@ -201,13 +205,18 @@ class Submitter:
 
     def _wanted(self) -> int:
         """Return how large the next batch may be; 0 while too many runs are in flight for one worth its request."""
-        wanted = min(self._batch_limit, len(self.queue))
+        wanted = self._fitting(min(self._batch_limit, len(self.queue)))
         if not self._is_linkable():
             wanted = min(wanted, FIRST_UNPROVEN_BATCH)
         if self._max_in_flight is None:
             return wanted
         room = self._max_in_flight - self.state.in_flight
         return min(wanted, room) if room >= min(wanted, max(1, self._max_in_flight // 4)) else 0
+
+    def _fitting(self, most: int) -> int:
+        """Return how many of the next runs, and no more than `most`, go into one request; at least one."""
+        sizes = accumulate(len(run.input) + RUN_BYTES for run in islice(self.queue, most))
+        return max(min(most, 1), sum(size <= self._byte_limit for size in sizes))
 
     async def idle(self) -> None:
         """Return when no POST is in flight and the last one's answer is durable."""
@@ -258,7 +267,7 @@ class Submitter:
         else:
             self.queue.extendleft(reversed(batch))
             await self.state.drop_batch(group, intent)
-            await self._after_refusal(posted, len(batch))
+            await self._after_refusal(posted, batch)
 
     def _note_created(self) -> None:
         """Go on with larger batches: the service creates what is sent, and its runs can be told apart."""
@@ -279,16 +288,19 @@ class Submitter:
             agrees = all(claimed[run] == run_id for run, run_id in found.items())
             # Nothing found in a whole list: metadata and inputs are not echoed, and the order is all there is.
             if agrees and (found or flaw is None or flaw == UNLINKED):
-                self._order_proven = True
+                self._order_proven = len(claimed) > 1  # one id has no order
                 return accepted
             if len(found) == len(claimed):
                 return Accepted([found[run] for run in intent.runs])
             await self._clock.sleep(Backoff().wait(attempt))
         return Ambiguous(f"whose ids they are cannot be known: {flaw}")
 
-    async def _after_refusal(self, refused: Refused, size: int) -> None:
+    async def _after_refusal(self, refused: Refused, batch: Sequence[OutgoingRun]) -> None:
         """Wait where waiting helps; raise where it does not."""
-        if refused.status == 429:
+        size = len(batch)
+        if refused.status == 413 and size > 1:
+            self._byte_limit = sum(len(run.input) + RUN_BYTES for run in batch) // 2
+        elif refused.status == 429:
             self._batch_limit = max(1, size // 2)  # the limit may be lower than one batch
             self._pacer.refuse(refused.retry_after, now=self._clock.now())
         elif refused.status == 402 and (self.state.in_flight or size > 1):
@@ -296,8 +308,9 @@ class Submitter:
             if self.state.in_flight:
                 self.state.observer.note("out of credit: waiting for runs in flight to finish")
                 await self._clock.sleep(CREDIT_PAUSE)
-                await self.state.news(timeout=self._clock.real(30.0))
+                await self.state.news(timeout=self._clock.real(CREDIT_NEWS))  # a top-up makes no news
         elif refused.status is None and self._unreachable < Backoff().tries:
+            self.state.trouble = str(refused.error)
             self._unreachable += 1
             await self._clock.sleep(Backoff().wait(self._unreachable - 1))
         else:

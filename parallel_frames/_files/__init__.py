@@ -247,7 +247,7 @@ class FileEnrichment(Enrichment):
             rows.answers_in_order(results, prepared.layout) as answers,
             whole_target(self._target, schema, rows_per_file=self._rows_per_file, overwrite=self._overwrite) as writer,
         ):
-            tables = rows.tables(results.index, answers, layout=prepared.layout, types=file.added)
+            tables = rows.tables(results, answers, layout=prepared.layout, types=file.added)
             for _, table, statuses, _ in tables:
                 columns = [as_type(table.column(column.name), column.type) for column in schema]
                 writer.write(pa.table(columns, schema=schema))
@@ -267,7 +267,7 @@ class FileEnrichment(Enrichment):
     def summary(self, counts: Mapping[str, int], *, manifest: str | None) -> EnrichedParquet:
         """Return what was written."""
         status = self._runner.status()
-        cost = self._file.prepared.price.of(status.sent)
+        cost = self._file.prepared.price.of(status.billed)
         return EnrichedParquet(
             target=None if manifest is None or self._target is None else self._target.shown,
             rows=status.rows,

@@ -169,7 +169,7 @@ class FileSource:
         """Yield all rows with their new columns as frames, some at a time: for what is known to fit memory."""
         types = output_types(self.prepared.schema, layout) | self.file.added
         with self.answers_in_order(results, layout) as answers:
-            for start, table, counts, asked in self.tables(results.index, answers, layout=layout, types=types):
+            for start, table, counts, asked in self.tables(results, answers, layout=layout, types=types):
                 yield Piece(frame_of(table, start), counts, asked)
 
     @contextmanager
@@ -180,7 +180,12 @@ class FileSource:
             yield RowOrderReader(results.index, results.read, folder=folder, basis=wants_basis)
 
     def tables(
-        self, index: DiskIndex, answers: RowOrderReader, *, layout: Layout, types: Mapping[str, pa.DataType]
+        self,
+        results: Results[DiskIndex],
+        answers: RowOrderReader,
+        *,
+        layout: Layout,
+        types: Mapping[str, pa.DataType],
     ) -> Iterator[tuple[int, pa.Table, Mapping[str, int], np.ndarray[Any, np.dtype[np.bool_]]]]:
         """Yield each batch of the source with its new columns, and its first row, its asked rows by status and mask.
 
@@ -194,18 +199,18 @@ class FileSource:
             rows += batch.num_rows
             known = answers.between(start, start + batch.num_rows)
             columns = {name: batch.column(name) for name in batch.schema.names}
-            merged, row_runs, outcomes = self._merge(index, batch, start, known, layout=layout, types=types)
+            merged, row_runs, outcomes = self._merge(results, batch, start, known, layout=layout, types=types)
             for label in layout.all:
                 columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
             if self.prepared.call.provenance:
                 columns |= self._provenance(batch, row_runs, outcomes)
             yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
-        if rows != index.rows:
+        if rows != results.index.rows:
             raise self._changed()
 
     def _merge(
         self,
-        index: DiskIndex,
+        results: Results[DiskIndex],
         batch: pa.RecordBatch,
         start: int,
         known: Mapping[int, Outcome],
@@ -214,8 +219,8 @@ class FileSource:
         types: Mapping[str, pa.DataType],
     ) -> tuple[Merged, RowRuns, list[Outcome | None]]:
         """Return a batch's new columns, which run each row has, and the runs' outcomes."""
-        asked = index.rows_between(start, start + batch.num_rows)
-        self._check_same(index, batch, start, {row: key for row, key, _ in asked})
+        asked = results.index.rows_between(start, start + batch.num_rows)
+        self._check_same(results.index, batch, start, {row: key for row, key, _ in asked})
         keys = [key for _, key, _ in asked if key is not None]
         outcomes = [known.get(row) for row, key, _ in asked if key is not None]
         sent = {key for _, key, was_sent in asked if was_sent and key is not None}
@@ -232,7 +237,7 @@ class FileSource:
             plan,
             self.prepared.schema,
             answers=Answers.of(outcomes),
-            is_sent=sent.__contains__,
+            unanswered=lambda key: results.unanswered(key, is_sent=key in sent),
             layout=layout,
             dtype_backend="pyarrow",
         )

@@ -34,7 +34,7 @@ def make_manifest(
     """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status."""
     source, prepared, status = file.source, file.prepared, index.plan()
     price = prepared.price
-    cost = price.of(status.sent)
+    cost = price.of(status.billed)
     return {
         "library": f"parallel_frames {version('parallel-frames')}",
         "written_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 import pyarrow as pa
 
-from parallel_frames._columns import merge_outcomes
+from parallel_frames._columns import Unanswered, merge_outcomes
 from parallel_frames._model import Job, Options, Plan
 from parallel_frames._state import Answers
 from parallel_frames.errors import InputError
@@ -49,7 +49,7 @@ def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:
         nothing,
         schema,
         answers=Answers.of([]),
-        is_sent=lambda _: False,
+        unanswered=lambda _: Unanswered("not_sent", ""),
         layout=layout,
         dtype_backend="pyarrow",
     ).frame

@@ -104,7 +104,7 @@ class Enrichment:
     @property
     def cost(self) -> float | None:
         """US dollars of the runs that were sent for these rows; None where the price is not known."""
-        dollars = self._runner.prepared.price.of(self._runner.status().sent)
+        dollars = self._runner.prepared.price.of(self._runner.status().billed)
         return None if dollars is None else float(dollars)
 
     # Looking

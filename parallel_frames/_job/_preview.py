@@ -122,10 +122,10 @@ def preview(source: RowSource[Any]) -> EnrichmentPlan:
     found = preview_checkpoint(source, runner.index, destination)
     status = runner.status()
     limit_for = None if call.group_ids else runner.index.limit_for
-    check_cost(price, status.to_send, sent=status.sent, max_cost=call.max_cost, limit_for=limit_for)
+    check_cost(price, status.to_send, billed=status.billed, max_cost=call.max_cost, limit_for=limit_for)
     client = destination.client
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
-    cost, per_run, spent = price.of(status.to_send), price.per_run, price.of(status.sent)
+    cost, per_run, spent = price.of(status.to_send), price.per_run, price.of(status.billed)
     seconds = expected_seconds(price, runs=status.to_send, max_per_minute=client.max_per_minute)
     runner.index.plan_feed()
     first = next(iter(next(source.read(runner.index), [])), None)

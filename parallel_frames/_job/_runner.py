@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from parallel_frames._checkpoint import in_thread, memory_store
+from parallel_frames._columns import Unanswered
 from parallel_frames._engine import Engine
 from parallel_frames._job._checkpoints import OpenCheckpoint, opened_checkpoint
 from parallel_frames._job._offline import choose_destination
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._rows import Row
     from parallel_frames._job._source import RowSource
-    from parallel_frames._model import Job, Json, Outcome, Receipt
+    from parallel_frames._model import Job, Json, Outcome, Receipt, RunId
     from parallel_frames._service import Client
     from parallel_frames._state import Index, JobStatus
     from parallel_frames._ui import Progress
@@ -58,6 +59,16 @@ Until: TypeAlias = Literal["answered", "sent", "looked"]
 LOOK_SECONDS: Final = 20.0
 TRIES: Final = 3  # of reading answers, where parts turn out damaged
 AT_ONCE: Final = 1_000
+
+
+@dataclass(slots=True)
+class Reasons:
+    """Why runs have no outcome: a run's own reason, or else the call's."""
+
+    runs: dict[RunId, str] = field(default_factory=dict)
+    pending: str = "not waited for yet"
+    not_sent: str = "not sent yet"
+    limit: int | None = None
 
 
 class DamagedPartError(Exception):
@@ -71,12 +82,16 @@ class Results(Generic[IndexT]):
     ----------
     index : Index
     store : JobStore or None
+    reasons : Reasons
+        Why there is no answer where there is none.
     strict : bool, default False
         Raise where a part is damaged; without it, its rows seem to have no answer.
     """
 
-    def __init__(self, index: IndexT, store: JobStore | None, *, strict: bool = False) -> None:
+    def __init__(self, index: IndexT, store: JobStore | None, *, reasons: Reasons, strict: bool = False) -> None:
         self.index = index
+        self._reasons = reasons
+        self._of_keys = {run.key: reason for run, reason in reasons.runs.items()}
         self._store = store
         self._strict = strict
 
@@ -91,6 +106,15 @@ class Results(Generic[IndexT]):
         """Return each input's outcome, and whether it was ever sent."""
         table = self.index.answers()
         return Answers(self.read, table[:, :3]), (table[:, 3] > 0).tolist()
+
+    def unanswered(self, key: str, *, is_sent: bool) -> Unanswered:
+        """Return what a run without an outcome is, and why."""
+        if is_sent:
+            return Unanswered("pending", self._of_keys.get(key, self._reasons.pending))
+        limit = self._reasons.limit
+        if limit is not None and (not self.index.plan().to_send or not self.index.steps_of([key])):
+            return Unanswered("not_sent", f"beyond limit={limit}")
+        return Unanswered("not_sent", self._reasons.not_sent)
 
     def outcomes(self, *, only_done: bool = False) -> Iterator[list[Outcome]]:
         """Yield the outcomes that there are, some at a time; `only_done`: but for those that are asked again."""
@@ -151,6 +175,7 @@ class JobRunner:
         self.has_begun = False
         self.halted = False
         self.refreshing = source.prepared.call.refresh
+        self._reasons = Reasons(limit=source.prepared.call.limit)
         self._store: JobStore | None = None
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -200,7 +225,7 @@ class JobRunner:
     def results(self) -> Results[Any]:
         """Return what is known of the answers, to be read from the store."""
         self.scan()
-        return Results(self.index, self._store)
+        return Results(self.index, self._store, reasons=self._reasons)
 
     @property
     def has_store(self) -> bool:
@@ -290,7 +315,7 @@ class JobRunner:
                         return None
                     for _ in range(TRIES):
                         with suppress(DamagedPartError):
-                            return await in_thread(partial(deliver, Results(self.index, opened.store, strict=True)))
+                            return await in_thread(partial(deliver, self._whole_results(opened.store)))
                         await in_thread(partial(self._drop_damaged, opened.store))
                         await self._run(opened, destination.client, progress, until, on_row)
                     raise CheckpointCorruptError(
@@ -300,6 +325,9 @@ class JobRunner:
                     )
         finally:
             self.is_running = False
+
+    def _whole_results(self, store: JobStore) -> Results[Any]:
+        return Results(self.index, store, reasons=self._reasons, strict=True)
 
     async def adopt(
         self, receipts: Sequence[Receipt], outcomes: Sequence[Outcome], *, destination: Destination
@@ -333,6 +361,7 @@ class JobRunner:
         until: Until,
         on_row: Callable[[Row], object] | None,
     ) -> None:
+        self._reasons = Reasons({}, "under way", "waits to be sent", self.prepared.call.limit)
         try:
             status = self.index.plan()
             if until != "looked":
@@ -347,17 +376,48 @@ class JobRunner:
             if self.refreshing and self.index.is_refreshed():
                 self.refreshing = False
                 await in_thread(lambda: opened.store.end_refresh(self.index.marked_attempts(of_others=True)))
+            if until == "answered":
+                self._warn_of_open_rows(progress)
         except ParallelFramesError as error:
+            self._end(f"the call ended with {type(error).__name__}")
             self.group_ids = tuple(opened.store.groups)
             error.safety = self.safety(is_refused=isinstance(error, CostError))
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
+            self._end("the call was interrupted")
             self.group_ids = tuple(opened.store.groups)
             if until != "looked" and (safety := self.safety()) is not None:
                 progress.line(f"Stopped: {safety}")
             raise
         finally:
             self.group_ids = tuple(opened.store.groups)
+
+    def _end(self, pending: str, *, not_sent: str | None = None) -> None:
+        """Say why the rows that are left have no answer."""
+        self._reasons.pending = f"{pending}; the same call again resumes"
+        self._reasons.not_sent = f"{not_sent or pending}; the same call again sends it"
+
+    def _end_as(self, engine: Engine, until: Until) -> None:
+        """Say why rows are left after the engine has ended without an error."""
+        not_sent = "stop_sending() was called" if self.halted else None
+        if until == "sent":
+            self._end("sent, and not waited for", not_sent=not_sent)
+        elif until == "looked":
+            self._end("had no answer when the group was looked at", not_sent=not_sent or "only looked, sent nothing")
+        else:
+            timeout = self.prepared.call.timeout
+            late = "no answer yet" if timeout is None else f"no answer within timeout={timeout:g}"
+            unsent = "not sent" if timeout is None else f"not sent within timeout={timeout:g}"
+            trouble = f" ({engine.trouble})" if engine.trouble else ""
+            self._end(late + trouble, not_sent=not_sent or unsent + trouble)
+
+    def _warn_of_open_rows(self, progress: Progress) -> None:
+        status = self.index.plan()
+        rows = status.rows_open
+        if rows and not self.halted:
+            own = next(iter(self._reasons.runs.values()), None)
+            reason = own or (self._reasons.pending if status.awaited else self._reasons.not_sent)
+            progress.warn(f"{counted(rows, 'row')} without an answer: {reason}")
 
     async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
         store, call = opened.store, self.prepared.call
@@ -378,6 +438,7 @@ class JobRunner:
                     cursors=opened.recalled.cursors,
                     max_in_flight=call.max_in_flight,
                     until=until,
+                    reasons=self._reasons.runs,
                     check_budget=self._check_budget,
                 )
                 self._loop, self._engine = asyncio.get_running_loop(), engine
@@ -385,6 +446,7 @@ class JobRunner:
                     engine.halt()
                 try:
                     await engine.run(timeout=LOOK_SECONDS if until == "looked" else call.timeout)
+                    self._end_as(engine, until)
                     if until != "looked":
                         self.has_begun = True
                         self._configure()
@@ -428,8 +490,8 @@ class JobRunner:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
         call = self.prepared.call
         limit_for = None if call.group_ids else self.index.limit_for
-        sent = self.index.plan().sent
-        check_cost(self.prepared.price, runs, sent=sent, max_cost=call.max_cost, limit_for=limit_for)
+        billed = self.index.plan().billed
+        check_cost(self.prepared.price, runs, billed=billed, max_cost=call.max_cost, limit_for=limit_for)
 
     @contextmanager
     def _observed(
@@ -443,7 +505,7 @@ class JobRunner:
             failed=status.rows_failed,
             in_flight=status.awaited,
             per_run=None if per_run is None else float(per_run),
-            spent=None if per_run is None else float(per_run * status.sent),
+            spent=None if per_run is None else float(per_run * status.billed),
             url_of=client.url_of,
         )
         if on_row is None:

@@ -135,7 +135,7 @@ class FrameSource:
             self.plan,
             self.prepared.schema,
             answers=answers,
-            is_sent=keys.__contains__,
+            unanswered=lambda key: results.unanswered(key, is_sent=key in keys),
             layout=layout,
             dtype_backend=self.prepared.call.dtype_backend,
         )

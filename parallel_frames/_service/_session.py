@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
-from parallel_frames._clock import Backoff
+from parallel_frames._clock import Backoff, heeded
 from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, Dialect
 from parallel_frames._service._messages import (
@@ -70,8 +70,17 @@ NOTHING_SENT: Final = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-NOTHING_CREATED: Final = frozenset({400, 401, 402, 403, 404, 422, 429})
+# What the service refuses, and what a gateway answers before the service has seen anything.
+NOTHING_CREATED: Final = frozenset({*range(400, 406), 407, *range(409, 419), 421, 422, 429, 431, 451})
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+HINTS: Final = {
+    405: " Check PARALLEL_BASE_URL: this address does not take what the service takes.",
+    407: " A proxy asks for a password: put it into its address in HTTPS_PROXY, or add the host to NO_PROXY.",
+    413: " A single row is too large for the service or a gateway before it: send less of it with inputs=.",
+    431: " The headers are too large: check options={'beta_headers': ...} and the proxies on the way.",
+}
 
 
 class Session:
@@ -318,7 +327,7 @@ class Session:
                 if status not in RETRIED or status in final:
                     raise failure
                 advised = retry_after(received)
-                wait = wait if advised is None else advised
+                wait = wait if advised is None else heeded(advised, at_least=wait)
             if attempt == backoff.tries:
                 raise failure
             logger.debug("%s %s: %s; again in %.1f s", method, path, failure, wait)
@@ -429,12 +438,14 @@ def _beta_headers(job: Job) -> dict[str, str]:
 
 
 def retry_after(headers: httpx.Headers) -> float | None:
-    """Return the seconds of a Retry-After, given as seconds or as a date; None without one that can be read."""
-    value = headers.get("retry-after", "").strip()
+    """Return the seconds of a Retry-After, given as seconds, milliseconds or a date; None without one to be read."""
+    value, unit = headers.get("retry-after-ms", "").strip(), 1000.0
+    if not value:
+        value, unit = headers.get("retry-after", "").strip(), 1.0
     if not value:
         return None
     try:
-        seconds = float(value)
+        seconds = float(value) / unit
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
@@ -461,8 +472,9 @@ def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: 
             "another dialect (Client(api=...))? If it is gone for good, name another checkpoint to start over.",
             **facts,
         )
-    if status in (400, 404, 405, 409, 413, 422):
-        return RejectedError(f"The service refuses the request ({status}): {reason}.", **facts)
+    if status in NOTHING_CREATED - {429}:
+        hint = HINTS.get(status, "")
+        return RejectedError(f"The service refuses the request ({status}): {reason}.{hint}", **facts)
     if status == 429:
         return RateLimitError(f"The service's rate limit is reached (429): {reason}.", **facts)
     if 300 <= status < 400:

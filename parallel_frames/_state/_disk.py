@@ -91,6 +91,14 @@ insert into known
     on conflict(key) do update set answered = excluded.answered, at = excluded.at, part = excluded.part,
         offset = excluded.offset;
 """
+# Attempts at the source's inputs that failed. One that exists twice may have completed, too.
+FAILURES: Final = """
+select count(*) from (
+    select o.key, o.attempt from outcomes o join runs r on r.key = o.key
+    where o.status > 0 group by o.key, o.attempt
+    except select key, attempt from outcomes where status = 0 and key in (select key from outcomes where status > 0)
+)
+"""
 BY_GROUP: Final = """
 create index if not exists outcomes_of_group on outcomes(grp);
 create index if not exists receipts_of_group on receipts(grp);
@@ -115,6 +123,7 @@ class DiskIndex:
         self._db.executescript(TABLES)
         self._lock = threading.RLock()
         self._groups: dict[str, int] = {}
+        self._failures = 0
         self._is_current = True  # whether `known` says what the other tables do
         self._status: JobStatus | None = None  # of the last plan, while nothing has changed since
         self._last_row = -1
@@ -291,6 +300,7 @@ class DiskIndex:
             self._db.executescript(NEWEST)
             if self._line(REPEATED)[0]:
                 self._db.executescript(OLDER_ANSWERS)
+            self._failures = int(self._line(FAILURES)[0])
             self._is_current = True
 
     @locked
@@ -395,6 +405,7 @@ class DiskIndex:
             rows_failed=rows_failed,
             rows_open=rows_open,
             sent=sent,
+            billed=sent - self._failures,
             known=known,
             keys=self._line("select count(*) from known")[0],
         )

@@ -52,8 +52,9 @@ class GroupState:
     ----------
     acknowledged : set of str
         Ids that the service gave: it must show them, or a look at the group has a flaw.
-    awaited : dict of str to RunId
-        Acknowledged runs without an outcome, by their ids.
+    awaited : dict of RunId to str
+        Acknowledged runs without an outcome, with their ids. The place of an id in an answer may be wrong, and an
+        outcome come under another one: what is awaited goes by the run itself.
     waiting : dict of RunId to int
         The runs that this call waits for, those of open batches included, with the number of rows that share each.
     intents, found : dict by number
@@ -66,7 +67,7 @@ class GroupState:
     def __init__(self, group_id: str) -> None:
         self.group_id = group_id
         self.acknowledged: set[str] = set()
-        self.awaited: dict[str, RunId] = {}
+        self.awaited: dict[RunId, str] = {}
         self.waiting: dict[RunId, int] = {}
         self.intents: dict[int, Intent] = {}
         self.found: dict[int, dict[RunId, Receipt]] = {}
@@ -85,7 +86,7 @@ class GroupState:
         self._paid.add(run)
         self.acknowledged.add(run_id)
         if run not in self._ended:
-            self.awaited[run_id] = run
+            self.awaited[run] = run_id
 
     def add_outcome(self, run: RunId, *, run_id: str, status: str) -> bool:
         """Record how a run ended; return False where that is not new.
@@ -95,7 +96,7 @@ class GroupState:
         self._runs[run_id] = run
         self._paid.add(run)
         self.acknowledged.add(run_id)
-        self.awaited.pop(run_id, None)
+        self.awaited.pop(run, None)
         known = self._ended.get(run)
         if known is not None and (known == "completed" or status != "completed"):
             return False
@@ -140,6 +141,10 @@ class GroupState:
         """
         return read_identity(event.metadata) or self._runs.get(event.run_id)
 
+    def run_of(self, run_id: str) -> RunId | None:
+        """Return the run that an id is known to be of."""
+        return self._runs.get(run_id)
+
     def has_outcome(self, run: RunId) -> bool:
         """Return whether a run has ended."""
         return run in self._ended
@@ -167,7 +172,7 @@ class GroupState:
     @property
     def is_awaited(self) -> bool:
         """Whether this call waits for a run that the service has acknowledged."""
-        return bool(self.waiting) and any(run in self.waiting for run in self.awaited.values())
+        return bool(self.waiting) and any(run in self.waiting for run in self.awaited)
 
     @property
     def is_settled(self) -> bool:

@@ -48,8 +48,9 @@ class JobStatus:
         Runs within the limit; `failed` are those of the answered ones that failed and are not asked again.
     rows_answered, rows_failed, rows_open : int
         Rows of the answered runs, of the failed ones among them, and of those that are awaited or to be sent.
-    sent : int
-        Runs that were ever sent for these rows.
+    sent, billed : int
+        Runs that were ever sent for these rows, and those of them that did not fail: failed and cancelled runs are
+        not billed.
     known, keys : int
         Runs of which the checkpoint knows anything, and everything it knows.
     """
@@ -67,6 +68,7 @@ class JobStatus:
     rows_failed: int
     rows_open: int
     sent: int
+    billed: int
     known: int
     keys: int
 

@@ -265,7 +265,22 @@ class MemoryIndex:
             at = self._places_of_answers(runs)
             self._parts[runs.entries[at]] = runs.part
             self._offsets[runs.entries[at]] = at + runs.base
+        self._failures = self._count_failures()
         self._is_current = True
+
+    def _count_failures(self) -> int:
+        """Return how many attempts at the source's inputs failed."""
+
+        def attempts(runs: _Outcomes, chosen: Any) -> set[tuple[int, int]]:
+            places = np.flatnonzero(chosen & (runs.entries < self.runs))
+            return set(zip(runs.entries[places].tolist(), runs.attempts[places].tolist(), strict=True))
+
+        failed = {run for runs in self._outcomes for run in attempts(runs, runs.statuses != COMPLETED)}
+        if failed:  # an attempt that exists twice may have completed, too
+            entries = np.array([entry for entry, _ in failed])
+            for runs in self._outcomes:
+                failed -= attempts(runs, (runs.statuses == COMPLETED) & np.isin(runs.entries, entries))
+        return len(failed)
 
     def _places_of_answers(self, runs: _Outcomes) -> Integers:
         """Return which of a part's outcomes are the newest answer of their entry, or else its newest failure."""
@@ -367,6 +382,7 @@ class MemoryIndex:
             rows_failed=total(failed, counts),
             rows_open=total(awaited | to_send, counts),
             sent=total(known, newest + 1),
+            billed=total(known, newest + 1) - self._failures,
             known=total(known),
             keys=total(self._newest >= 0),
         )

@@ -79,6 +79,8 @@ class Tally:
         self.done += rows
         if outcome.status != "completed":
             self.failed += rows
+            if self.spent is not None and self.per_run is not None:
+                self.spent -= self.per_run  # what fails is not billed
 
     def sample(self, now: float) -> None:
         """Remember how far it was at this moment, for the rate; no more than one minute back."""

@@ -141,10 +141,10 @@ def test_messages_name_options_as_flags(python, shell):
 
 def test_hints_of_an_error_are_flags():
     """An error carries the options that it tells the user to pass, and its message spells them for Python."""
-    error = CostError(runs=300, sent=0, per_run=Decimal("0.01"), max_cost=Decimal(1), limit=100)
+    error = CostError(runs=300, billed=0, per_run=Decimal("0.01"), max_cost=Decimal(1), limit=100)
     assert error.hints == {"max_cost": "3", "limit": "100"}
     assert "Pass max_cost=3 to proceed, or limit=100 to send a part." in str(error)
     text = in_flags(str(error), hints=error.hints)
     assert "over --max-cost 1." in text
     assert "Pass --max-cost 3 to proceed, or --limit 100 to send a part." in text
-    assert CostError(runs=1, sent=0, per_run=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}
+    assert CostError(runs=1, billed=0, per_run=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}

@@ -150,7 +150,7 @@ def test_a_field_called_content_is_a_field(dialect, embedded):
     df = pd.DataFrame({"company": ["Acme", "Globex"]})
     schema, answer = {"content": str, "type": str}, {"content": "news", "type": "json"}
     options = {"dialect": dialect, "output_as": "bare", "events_honour_include_output": embedded}
-    with pf.offline(lambda _: answer, latency=0, **options) as sim:
+    with pf.offline(lambda _: answer, latency=0, **options):
         out = df.parallel.enrich(schema, checkpoint=None)
         assert out[["content", "type"]].to_numpy().tolist() == [["news", "json"]] * 2
         joined = df.parallel.collect(pf.last().group_ids[0], schema)

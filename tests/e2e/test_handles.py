@@ -262,7 +262,7 @@ def test_max_cost_holds_across_a_resume(df):
     }
     with pf.offline(answers, latency=0) as sim:
         df.parallel.enrich(SCHEMA, max_cost=0.25, **QUIET)
-        with pytest.raises(CostError, match=r"10 runs to send and 20 sent before come to \$0.30") as caught:
+        with pytest.raises(CostError, match=r"10 runs to send and 20 paid for before come to \$0.30") as caught:
             df.parallel.enrich(SCHEMA, max_cost=0.25, **QUIET)
         assert sim.counts.runs == 20
         assert re.search(r"20 of 40 rows are answered, 20 runs sent.*nothing of it is paid twice", str(caught.value))
@@ -295,7 +295,7 @@ def test_max_cost_holds_for_failures_that_only_a_look_shows(df, tmp_path, client
         df.parallel.submit(SCHEMA, **options)
         while sim.counts.failed < 20:
             time.sleep(0.01)
-        with pytest.raises(CostError, match="20 runs to send and 20 sent before"):
+        with pytest.raises(CostError, match="20 runs to send and 20 paid for before"):
             df.parallel.enrich(SCHEMA, **options)
         assert sim.counts.runs == 20
 

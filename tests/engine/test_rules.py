@@ -368,7 +368,7 @@ def test_a_group_named_by_mistake_does_not_spoil_the_checkpoint(engine, tmp_path
         assert engine.enrich(sim, engine.frame(1, 2), tmp_path)["name"].notna().all()
 
 
-@pytest.mark.parametrize("code", [413, 503])
+@pytest.mark.parametrize("code", [406, 503])
 def test_a_service_that_never_creates_what_is_sent_ends_the_call(engine, code: int) -> None:
     """After a few batches that were proven absent, the call ends with what the service answered."""
     trouble = [faults.status(code, on="add_runs")]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import parallel_frames as pf
 from parallel_frames._checkpoint import OUTCOME_SCHEMA, table_of
-from parallel_frames._columns import make_layout, merge_outcomes
+from parallel_frames._columns import Unanswered, make_layout, merge_outcomes
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome
@@ -45,7 +45,8 @@ def test_any_order_and_repetition_of_outcomes_gives_the_same_frame(names, labels
     places = index.answers()[:, :3]
     merged = merge_outcomes(
         df, plan, SCHEMA, answers=Answers(lambda part, names: parts[part].select(list(names)), places),
-        is_sent=lambda _: True, layout=make_layout(df, SCHEMA, prefix="", status=True, if_exists="error"),
+        unanswered=lambda _: Unanswered("pending", ""),
+        layout=make_layout(df, SCHEMA, prefix="", status=True, if_exists="error"),
         dtype_backend=backend,
     )  # fmt: skip
     out = merged.frame

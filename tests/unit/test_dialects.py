@@ -590,7 +590,7 @@ class TestOutcomes:
     )
     def test_a_bare_answer_is_told_from_a_wrapped_one(self, fields, output, answer):
         """Wrapped or bare, as an object or as its text, an answer is the same, whatever its fields are called."""
-        asked = {"type": "json", "json_schema": {"type": "object", "properties": dict.fromkeys(fields, {})}}
+        asked = {"type": "json", "json_schema": {"type": "object", "properties": {name: {} for name in fields}}}
         outcome = outcome_of(an_event(output=output), asked=asked)
         assert (json.loads(outcome.output), outcome.output_type) == (answer, "json")
 

@@ -54,7 +54,7 @@ EXAMPLES = [
     UnavailableError("reset"),
     ProtocolError("HTML", status=200),
     UndecidedError(group_id="tgrp_1", runs=3, reason="the list holds 5 of 8 runs"),
-    CostError(runs=20, sent=3, per_run=Decimal("0.1"), max_cost=Decimal(1), limit=7),
+    CostError(runs=20, billed=3, per_run=Decimal("0.1"), max_cost=Decimal(1), limit=7),
     DeclinedError("the answer was no"),
     CheckpointError("a folder is no checkpoint", path="companies.ckpt"),
     CheckpointMismatchError("another job", path="companies.ckpt"),
@@ -220,13 +220,13 @@ def test_errors_travel_between_processes(error):
             20,
             3,
             7,
-            "20 runs to send and 3 sent before come to $2.30",
+            "20 runs to send and 3 paid for before come to $2.30",
             "Pass max_cost=2.3 to proceed, or limit=7 to send a part.",
         ),
     ],
 )
 def test_a_cost_error_names_the_budget_that_suffices(runs, sent, limit, cost, advice):
     """The message has the runs, the cost with what was sent before, the limit, and what to pass instead."""
-    error = CostError(runs=runs, sent=sent, per_run=Decimal("0.1"), max_cost=Decimal("0.05"), limit=limit)
+    error = CostError(runs=runs, billed=sent, per_run=Decimal("0.1"), max_cost=Decimal("0.05"), limit=limit)
     assert (error.runs, error.limit, error.max_cost) == (runs, limit, 0.05)
     assert str(error) == f"{cost}, over max_cost=0.05. None of them was sent. {advice}"

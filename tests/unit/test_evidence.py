@@ -149,7 +149,7 @@ class TestColumns:
         assert [each["field"] for each in columns["p", "citations"][0]] == ["p.0", "p.1"]
 
     def test_a_list_is_as_sure_as_its_least_sure_element(self, backend):
-        """A list's own reasoning holds, whatever its elements have; the lowest confidence counts, citations are kept."""
+        """A list's own reasoning holds; of its confidence and its elements' the lowest counts."""
         entries = [an_entry("p.0", "low", "A.", "a"), an_entry("p", "high", "All.", "b")]
         columns = evidence_columns([entries], ["p"], dtype_backend=backend)
         assert columns["p", "confidence"].tolist() == ["low"]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_frames._columns import STATUS_COLUMN as STATUS
-from parallel_frames._columns import Affixes, make_layout, merge_outcomes
+from parallel_frames._columns import Affixes, Unanswered, make_layout, merge_outcomes
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import make_job, make_options, make_plan
 from parallel_frames._model import Outcome
@@ -36,7 +36,8 @@ def merge(df, outcomes, *, schema=TYPES, sent=(), if_exists="error", status=True
     ]
     layout = make_layout(df, parsed, prefix=prefix, status=status, if_exists=if_exists)
     return merge_outcomes(
-        df, plan, parsed, answers=Answers.of(found), is_sent=lambda key: plan.keys.index(key) in sent, layout=layout,
+        df, plan, parsed, answers=Answers.of(found), layout=layout,
+        unanswered=lambda key: Unanswered("pending" if plan.keys.index(key) in sent else "not_sent", "why"),
         dtype_backend=backend,
     )  # fmt: skip
 

@@ -145,6 +145,15 @@ def test_a_receipt_is_awaited_until_its_outcome() -> None:
     assert (group.in_flight, group.is_settled, group.size) == (0, True, 1)
 
 
+def test_an_outcome_under_another_id_ends_the_wait_for_its_run() -> None:
+    """Ids that were given in another order than sent never take a wrong run off what is awaited."""
+    group = GroupState(GROUP)
+    group.add_paid(RunId(KEY, 0), run_id="run_2")  # the service answered with the ids of the two swapped
+    group.add_paid(RunId(OTHER, 0), run_id="run_1")
+    group.add_outcome(RunId(KEY, 0), run_id="run_1", status="completed")
+    assert group.awaited == {RunId(OTHER, 0): "run_1"}
+
+
 def test_a_run_found_by_metadata_waits_for_its_batch_to_be_decided() -> None:
     """What is found of an open batch becomes part of that batch's receipt and not a receipt of its own."""
     group = GroupState(GROUP)
@@ -284,7 +293,7 @@ def test_a_group_is_loaded_with_what_it_owes(index: Index) -> None:
     index.add_receipts([Receipt(KEY, 0, "run_1", GROUP), Receipt(OTHER, 0, "run_2", GROUP)])
     group = index.group_state(GROUP, cursor="evt_7")
     assert group.acknowledged == {"run_1", "run_2"}
-    assert group.awaited == {"run_2": RunId(OTHER, 0)}
+    assert group.awaited == {RunId(OTHER, 0): "run_2"}
     assert (group.waiting, group.cursor.durable) == ({RunId(OTHER, 0): 1}, "evt_7")
 
 

@@ -74,11 +74,12 @@ async def test_the_seed_is_asked_at_its_own_path(wire):
         (404, RejectedError),
         (422, RejectedError),
         (429, RateLimitError),
+        *((status, RejectedError) for status in (405, 407, *range(409, 419), 421, 431, 451)),
     ],
 )
 @pytest.mark.parametrize("body", ["error", "html", "nothing"])
 async def test_statuses_that_prove_nothing_was_created(wire, status, kind, body):
-    """The proofs are these seven, whatever their body is; each carries the error to raise, and its facts."""
+    """The service's refusals and its gateways', whatever their body is, carry the error to raise, and its facts."""
     error = {"type": "error", "error": {"ref_id": "ref_1", "message": "no, thanks."}}
     content = {"error": error, "html": PAGE, "nothing": b""}[body]
     posted, times = await post(wire, wire.reply(status, content))
@@ -165,7 +166,7 @@ AMBIGUOUS = {
     "reset in the headers": lambda wire: [b"HTTP/1.1 200 OK\r\ncontent-type: app", wire.RESET],
     "reset in the body": lambda wire: [wire.endless("application/json") + TEXT[:20], 0.05, wire.RESET],
 }
-AMBIGUOUS |= {f"HTTP {n}": lambda wire, n=n: wire.reply(n, FULL) for n in (405, 406, 408, 409, 410, 413, 418, 425, 451)}
+AMBIGUOUS |= {f"HTTP {n}": lambda wire, n=n: wire.reply(n, FULL) for n in (406, 408, 419, 423, 425, 499)}
 AMBIGUOUS |= {f"HTTP {n}": lambda wire, n=n: wire.reply(n, FULL) for n in (500, 501, 502, 503, 504, 520, 599)}
 AMBIGUOUS |= {f"HTTP {n}": lambda wire, n=n: wire.reply(n, FULL) for n in (300, 301, 302, 303, 305, 307, 308)}
 

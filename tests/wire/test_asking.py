@@ -72,7 +72,7 @@ FINAL = {
     405: RejectedError,
     409: RejectedError,
     422: RejectedError,
-    410: UnavailableError,
+    410: RejectedError,
     501: UnavailableError,
     301: ProtocolError,
     307: ProtocolError,

@@ -1,0 +1,211 @@
+"""Rows that have no answer say why, nothing is waited for that cannot come, and what fails is not counted as spent."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames.errors import CostError, CreditError, RejectedError
+from parallel_frames.simulator import Failure, Simulator, faults
+from parallel_frames.simulator.faults import RequestFault, StreamFault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptNothing(StreamFault):
+    """Streams and lists in which completed runs have no output, as after the end of their retention."""
+
+    async def bend(self, frames: Any, *, rng: Any) -> Any:
+        """Take the outputs away."""
+        async for chunk in frames:
+            yield [self._strip(data) for data in chunk]
+
+    @staticmethod
+    def _strip(data: bytes) -> bytes:
+        if not data.startswith(b"data: "):
+            return data
+        event = orjson.loads(data[6:])
+        event.pop("output", None)
+        return b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneMegabyte(RequestFault):
+    """A gateway that takes bodies of so many bytes at most."""
+
+    on: str = "add_runs"
+    limit: int = 20_000
+
+    async def strike(self, exchange: Any, proceed: Any) -> Any:
+        """Refuse what is too large before the service sees it."""
+        if len(await exchange.request.body()) <= self.limit:
+            return await proceed()
+        return faults.status(413, on="add_runs").answer(exchange)
+
+
+def status_of(out: pd.DataFrame) -> dict[str, int]:
+    """Return how many rows have each status."""
+    return out["parallel_status"].value_counts().loc[lambda counts: counts > 0].to_dict()
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_run_that_waits_for_an_action_is_not_waited_for(engine: Any, tmp_path: Path, *, checkpoint: bool) -> None:
+    """The call ends without a timeout, the row names group and run, and the next call looks again and buys nothing."""
+    folder = tmp_path if checkpoint else None
+    trouble = [faults.require_action(nth=2)]
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=trouble) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2, 3), folder)
+        assert out["parallel_status"].tolist() == ["completed", "pending", "completed"]
+        run = sim.runs()[1]
+        assert f"run {run.run_id} of group {run.group_id} waits for an action" in out["parallel_error"][1]
+        if checkpoint:
+            again = engine.enrich(sim, engine.frame(1, 2, 3), folder)
+            assert "waits for an action" in again["parallel_error"][1]
+        assert sim.counts.runs == 3
+
+
+def test_a_completed_run_whose_output_is_gone_fails_and_is_asked_again(engine: Any, tmp_path: Path) -> None:
+    """Said several times, the row is failed, says why, and is asked again; an output that is back counts."""
+    gone = [KeptNothing(on={"events", "list_runs"}), faults.status(404, on="result")]
+    with Simulator(
+        engine.answer, latency=1, speed=engine.SPEED, dialect="seed", seed_list_as="sse", faults=gone
+    ) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"})
+        assert out["parallel_status"].tolist() == ["failed", "failed"]
+        assert out["parallel_error"].str.contains("holds no output of it any more").all()
+        kept = engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"}, retry_failed=False)
+        assert status_of(kept) == {"failed": 2}
+        assert sim.counts.runs == 2
+        engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"})
+        assert sim.counts.runs == 4
+        sim.clear_faults()
+        back = engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"})
+        assert (status_of(back), sim.counts.runs) == ({"completed": 2}, 4)
+
+
+def test_an_event_that_got_lost_holds_no_row_up(engine: Any) -> None:
+    """A stream that stays open and says nothing of a run that has ended is not believed for longer than a minute."""
+    lost = [faults.lose_events(events=2)]
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=lost, stream_lifetime=100_000) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2, 3), None, timeout=200)
+    assert status_of(out) == {"completed": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "reason"),
+    [
+        ({"timeout": 5}, "pending", "no answer within timeout=5; the same call again resumes"),
+        ({"limit": 1, "timeout": 5}, "not_sent", "beyond limit=1"),
+    ],
+)
+def test_a_row_without_an_answer_says_why(engine: Any, caplog: Any, options: Any, status: str, reason: str) -> None:
+    """A timeout and a limit leave a text in parallel_error, and the log says how many rows are concerned."""
+    with Simulator(engine.answer, latency=10_000, speed=engine.SPEED) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2), None, **options)
+    row = out[out["parallel_status"] == status].iloc[-1]
+    assert row["parallel_error"] == reason
+    assert "without an answer: no answer within timeout=5" in caplog.text
+    assert out["parallel_error"].notna().all()
+
+
+def test_rows_of_a_file_say_why_too(engine: Any, tmp_path: Path) -> None:
+    """The target has the reasons that a frame has."""
+    engine.frame(1, 2).to_parquet(tmp_path / "rows.parquet")
+    with Simulator(engine.answer, latency=10_000, speed=engine.SPEED) as sim:
+        pf.enrich_parquet(
+            tmp_path / "rows.parquet", tmp_path / "out.parquet", {"name": str}, client=engine.client(sim), timeout=5,
+            limit=1, checkpoint=tmp_path / "ckpt", progress=False,
+        )  # fmt: skip
+    errors = pd.read_parquet(tmp_path / "out.parquet")["parallel_error"].tolist()
+    assert errors == ["no answer within timeout=5; the same call again resumes", "beyond limit=1"]
+
+
+def test_what_was_submitted_says_so(engine: Any) -> None:
+    """A handle's frame says of rows that are under way when they were looked at."""
+    with Simulator(engine.answer, latency=10_000, speed=engine.SPEED) as sim:
+        sent = engine.frame(1).parallel.submit(
+            {"name": str}, client=engine.client(sim), checkpoint=None, progress=False
+        )
+        assert sent.partial()["parallel_error"].tolist() == [
+            "had no answer when the group was looked at; the same call again resumes"
+        ]
+
+
+def test_a_gateway_that_takes_little_gets_small_batches(engine: Any) -> None:
+    """413 halves the batch without counting against the service, down to one row; one row too large is an error."""
+    df = pd.DataFrame({"company": [f"{number} " + "x" * 2_000 for number in range(60)]})
+    with Simulator(lambda _: {"name": "y"}, latency=1, speed=engine.SPEED, faults=[OneMegabyte()]) as sim:
+        out = engine.enrich(sim, df, None)
+        assert (status_of(out), sim.counts.runs) == ({"completed": 60}, 60)
+        assert sim.counts.posts < 30
+        with pytest.raises(RejectedError, match=r"413.*A single row is too large.*inputs="):
+            engine.enrich(sim, pd.DataFrame({"company": ["x" * 22_000]}), None)
+
+
+def test_batches_are_bounded_by_bytes(engine: Any) -> None:
+    """Rows of 20,000 characters go out in requests below 1 MB, which is what many gateways take."""
+    df = pd.DataFrame({"company": [f"{number} " + "x" * 20_000 for number in range(100)]})
+    with Simulator(
+        lambda _: {"name": "y"}, latency=1, speed=engine.SPEED, faults=[OneMegabyte(limit=1_000_000)]
+    ) as sim:
+        assert status_of(engine.enrich(sim, df, None)) == {"completed": 100}
+        assert sim.counts.faults == sim.counts.posts - sim.counts.faults or sim.counts.runs == 100
+
+
+@pytest.mark.parametrize("code", [405, 409, 431, 451])
+def test_what_a_gateway_refuses_ends_the_call_at_once(engine: Any, code: int) -> None:
+    """Nothing was created, so nobody looks and waits: one POST, one error."""
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=[faults.status(code, on="add_runs")]) as sim:
+        with pytest.raises(RejectedError, match=str(code)):
+            engine.enrich(sim, engine.frame(1, 2), None)
+        assert (sim.counts.runs, sim.counts.posts) == (0, 1)
+
+
+@pytest.mark.parametrize("advice", [3_600, 0, -5])
+def test_advice_to_wait_is_heeded_within_reason(engine: Any, advice: int) -> None:
+    """An hour is asked again after a minute, and no time at all is a pause: ten refusals are outlasted either way."""
+    trouble = [faults.rate_limited(retry_after=advice, nth=set(range(1, 5)))]
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED * 10, faults=trouble) as sim:
+        client = {"clock_speed": engine.SPEED * 10}
+        out = engine.enrich(sim, engine.frame(1, 2), None, client=client, timeout=600)
+        assert (status_of(out), sim.counts.runs) == ({"completed": 2}, 2)
+
+
+def test_credit_that_comes_back_is_noticed_within_seconds(engine: Any) -> None:
+    """A refusal for want of credit while runs are in flight is repeated every few seconds."""
+    broke = [faults.status(402, on="add_runs", nth={1, 3, 4, 5})]  # the first one has nothing to wait for
+    with Simulator(engine.answer, latency=60, speed=engine.SPEED, faults=broke) as sim:
+        out = engine.enrich(sim, engine.frame(*range(4)), None, timeout=100)
+    assert status_of(out) == {"completed": 4}
+
+
+def test_failed_runs_are_not_billed(engine: Any, tmp_path: Path) -> None:
+    """Cost, plan and budget count completed runs and those under way; a failure costs nothing."""
+
+    def half(sent: dict[str, Any]) -> Any:
+        return Failure("no") if sent["company"].endswith(("1", "3")) else {"name": "y"}
+
+    with Simulator(half, latency=1, speed=engine.SPEED) as sim:
+        options = {"processor": "base", "retry_failed": False}
+        out = engine.enrich(sim, engine.frame(1, 2, 3, 4), tmp_path, **options)
+        assert status_of(out) == {"failed": 2, "completed": 2}
+        assert pf.last().cost == 0.02
+        plan = engine.frame(1, 2, 3, 4).parallel.plan(
+            {"name": str}, client=engine.client(sim), checkpoint=tmp_path, **options
+        )
+        assert plan.spent == 0.02
+        with pytest.raises(CostError, match=r"1 run to send and 2 paid for before"):
+            engine.enrich(sim, engine.frame(1, 2, 3, 4, 5), tmp_path, max_cost=0.02, **options)
+        engine.enrich(sim, engine.frame(1, 2, 3, 4, 5), tmp_path, max_cost=0.03, **options)
+
+
+def test_no_credit_at_all_is_an_error(engine: Any) -> None:
+    """With nothing in flight there is nothing to wait for."""
+    with (
+        Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=[faults.status(402, on="add_runs")]) as sim,
+        pytest.raises(CreditError),
+    ):
+        engine.enrich(sim, engine.frame(1), None)

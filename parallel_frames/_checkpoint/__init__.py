@@ -16,8 +16,8 @@ ledger's.
 """
 
 from parallel_frames._checkpoint._folders import (
+    auto_folder,
     auto_home,
-    auto_root,
     choose_folder,
     memory_store,
     open_store,
@@ -46,8 +46,8 @@ __all__ = [
     "JobStore",
     "Recalled",
     "StoragePath",
+    "auto_folder",
     "auto_home",
-    "auto_root",
     "check_path",
     "choose_folder",
     "compact_job",

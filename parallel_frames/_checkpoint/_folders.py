@@ -34,9 +34,19 @@ def auto_home() -> Path:
     return platformdirs.user_cache_path("parallel_frames") / "checkpoints"
 
 
-def auto_root(host: str) -> Path:
-    """Return the folder below it for one host's jobs."""
-    return auto_home() / re.sub(r"[^\w.-]", "_", host)
+def auto_folder(host: str, account: str | None, job: Job) -> tuple[StoragePath, list[StoragePath]]:
+    """Return the folder of a job there, and those of other accounts, where this one does not know the job.
+
+    Hosts have folders of their own, and accounts: their answers are not shared. Without an account (a plan needs no
+    key) the folder is whichever knows the job. Earlier versions did not tell accounts apart: what they paid for counts.
+    """
+    name, digits = re.sub(r"[^\w.-]", "_", host), job.hash[:JOB_DIGITS]
+    own = auto_home() / (name if account is None else f"{name}@{account}")
+    others = [root for root in sorted(auto_home().glob(f"{name}@*")) if (root / digits / "header.json").exists()]
+    for root in (own, auto_home() / name, *(others if account is None else ())):
+        if (root / digits / "header.json").exists():
+            return place_of(root) / digits, []
+    return place_of(own) / digits, [place_of(root) / digits for root in others]
 
 
 def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mismatch: str, price: str) -> StoragePath:

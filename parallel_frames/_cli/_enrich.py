@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from parallel_frames._cli._exits import Exit, StoppedError
 from parallel_frames._cli._options import FRAME, examples, library_options, read_schema, with_options
@@ -79,8 +78,6 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
     if not said["yes"]:
         _agree(way.plan())
     done = way.enrich()
-    if said["checkpoint"] is None and asked.target != PIPE and done.checkpoint:
-        say(f"The checkpoint is {asked.options['checkpoint']}, beside the target.")
     _tell_done(done, as_json=said["json"])
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if said["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE
@@ -100,7 +97,7 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
 def submit_command(source: str, target: str | None, **said: Any) -> None:
     """Send what enrich would send, and leave as soon as the service has all of it.
 
-    TARGET is not written; it says which checkpoint remembers. The same words with enrich fetch the answers, and send
+    TARGET is not written. The same words with enrich fetch the answers, and send
     nothing twice.
     """
     from parallel_frames._cli._way import choose_way
@@ -131,9 +128,7 @@ def _fetching(asked: Asked, sent: Done) -> str:
     context = click.get_current_context()
     words = list(context.find_root().obj)
     words[words.index("submit")] = "enrich"
-    is_named = context.get_parameter_source("checkpoint") is not ParameterSource.DEFAULT
-    named = [] if is_named or asked.target else ["--checkpoint", asked.options["checkpoint"]]
-    return f"parallel-frames {shlex.join([*words, *named])}"
+    return f"parallel-frames {shlex.join(words)}"
 
 
 def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_sending: bool = True) -> Asked:

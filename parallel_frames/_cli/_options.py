@@ -128,7 +128,7 @@ ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "where": {"type": click.Choice(CHOICES), "help": "Ask only these rows."},
     "limit": {},
     "checkpoint": {"default": None, "metavar": "DIR|auto|none",
-                   "help": "The directory that remembers.  [default: TARGET.ckpt, or auto without a target]"},
+                   "help": "The directory that remembers.  [default: auto, your cache]"},
     "on_mismatch": {},
     "refresh": {},
     "older_than": {"type": DURATION, "metavar": "TIME"},

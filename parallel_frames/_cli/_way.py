@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -91,8 +92,9 @@ def as_typed(target: str | None) -> str | None:
 
 
 def default_checkpoint(target: str | None) -> str:
-    """Return what remembers where nothing is named: beside the target, or in the cache where there is none."""
-    return "auto" if target in (None, PIPE) else f"{str(target).rstrip('/')}.ckpt"
+    """Return what remembers where nothing is named: the cache, or what an earlier version wrote beside the target."""
+    beside = f"{str(target).rstrip('/')}.ckpt"
+    return beside if target not in (None, PIPE) and Path(beside).is_dir() else "auto"
 
 
 class FileToFile:

@@ -99,6 +99,10 @@ def enrich_parquet(
 ) -> EnrichedParquet:
     """Ask the web about every row of a file and write a Parquet file with the answers next to the rows.
 
+    By default answers are remembered in your cache directory, together with those of frames and of the command line:
+    the same question about the same rows is paid once, whatever the target is called. A target in an object store
+    keeps a checkpoint beside it, ``<target>.ckpt``, unless the cache knows the job already.
+
     Memory is bounded whatever the number of rows. The checkpoint is the job's state: the same call again
     resumes where it stopped, and pays for nothing twice. A source that has grown or was edited pays for its new inputs
     only.
@@ -124,7 +128,7 @@ def enrich_parquet(
         False: return once everything is sent, and write nothing; the same call with True resumes from there.
     **options
         As for `enrich`: ``processor``, ``inputs``, ``input_schema``, ``where`` (``"missing"``, ``"failed"``, or a
-        function that is given batches of rows), ``limit``, ``checkpoint`` (default: ``<target>.ckpt``),
+        function that is given batches of rows), ``limit``, ``checkpoint`` (default: your cache, as for a frame),
         ``on_mismatch``, ``refresh``, ``older_than``, ``retry_failed``, ``dedupe``, ``basis``, ``status``, ``prefix``,
         ``if_exists``, ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``,
         ``options``, ``group_id``, ``provenance``, ``progress``, ``on_row``, ``client``.
@@ -168,11 +172,6 @@ def enrich_parquet(
     """
     if target is None and wait:
         raise InputError("target=None goes with wait=False: name a file that ends in .parquet, or a directory.")
-    if target is None and "checkpoint" not in options:
-        raise InputError(
-            "target=None needs checkpoint='...': it is named after the target otherwise, and the call that writes one "
-            "would not find it, and pay again."
-        )
     if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
         raise InputError(f"rows_per_file={rows_per_file!r} must be a number of rows, 1 or more.")
     address = None
@@ -193,12 +192,10 @@ def enrich_parquet(
 
 def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[JobRunner, FileSource]:
     """Return a job whose source is opened: everything that can be decided before its rows are read."""
-    options = dict(options)
-    if target is not None:
-        options.setdefault("checkpoint", f"{str(target).rstrip('/')}.ckpt")
     call: Call = make_call(options)
     opened = open_source(source)
-    rows = FileSource(prepare_file(opened, schema, call))
+    beside = None if target is None else f"{str(target).rstrip('/')}.ckpt"
+    rows = FileSource(prepare_file(opened, schema, call, beside=beside))
     if call.checkpoint != "auto":
         place = None if target is None else find_address(target, what="target")
         check_checkpoint(call.checkpoint, opened.address, place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -46,8 +46,8 @@ class PreparedFile:
     added: dict[str, pa.DataType]
 
 
-def prepare_file(source: Source, schema: object, call: Call) -> PreparedFile:
-    """Return the call prepared for a file.
+def prepare_file(source: Source, schema: object, call: Call, *, beside: str | None = None) -> PreparedFile:
+    """Return the call prepared for a file, whose checkpoint may be `beside` its target.
 
     Raises
     ------
@@ -68,6 +68,7 @@ def prepare_file(source: Source, schema: object, call: Call) -> PreparedFile:
         return frame_of(source.schema.empty_table().select(names), 0)
 
     prepared = prepare(columns, schema, call, sample=sample, hidden=_index_columns(source.schema))
+    prepared = replace(prepared, beside=beside)
     added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
     file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
     _check_added(file)

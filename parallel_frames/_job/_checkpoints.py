@@ -5,7 +5,9 @@ It joins the checkpoint with one call, before anything is sent: resuming is neve
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import contextvars
 import logging
 import os
 import threading
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._checkpoint import (
     JobStore,
-    auto_root,
+    auto_folder,
     choose_folder,
     in_thread,
     memory_store,
@@ -90,6 +92,9 @@ async def opened_checkpoint(
     opening = open_checkpoint(source, index, destination, refresh=refresh, memory=memory)
     opened: list[OpenCheckpoint] = []
     async with contextlib.AsyncExitStack() as stack:
+        if memory is None and source.prepared.call.checkpoint is not None:
+            folder = await in_thread(lambda: job_folder(source.prepared, destination, runs=index.runs))
+            await stack.enter_async_context(_turn(str(folder)))
 
         async def close(*error: Any) -> None:
             if opened:
@@ -98,6 +103,36 @@ async def opened_checkpoint(
         stack.push_async_exit(close)
         await in_thread(lambda: opened.append(opening.__enter__()))
         yield opened[0]
+
+
+_guard = threading.Lock()
+_turns: dict[str, threading.Lock] = {}
+_our_folders: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("our_folders", default=frozenset())
+
+
+@contextlib.asynccontextmanager
+async def _turn(folder: str) -> AsyncIterator[None]:
+    """Wait until no other call of this process writes a folder; a call made inside such a one would wait for ever."""
+    if folder in _our_folders.get():
+        raise CheckpointLockedError(
+            f"{folder} is being written by the enrichment that called this one (in on_row=, perhaps). Name another "
+            "checkpoint= for the call inside, or make it after the other.",
+            path=folder,
+        )
+    with _guard:
+        lock = _turns.setdefault(folder, threading.Lock())
+    waits = False
+    while not lock.acquire(blocking=False):
+        if not waits:
+            logger.warning("Another call of this process uses %s: waiting for it.", folder)
+        waits = True
+        await asyncio.sleep(0.02)
+    token = _our_folders.set(_our_folders.get() | {folder})
+    try:
+        yield
+    finally:
+        _our_folders.reset(token)
+        lock.release()
 
 
 def _recall(store: JobStore, source: RowSource[Any], index: Index, *, refresh: bool) -> OpenCheckpoint:
@@ -144,7 +179,6 @@ def preview_checkpoint(source: RowSource[Any], index: Index, destination: Destin
 
 
 _groups_in_use: set[tuple[str, str]] = set()
-_guard = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -169,14 +203,34 @@ def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -
     """Return the folder of a job in the checkpoint that a call names."""
     call, price = prepared.call, prepared.price.text(runs)
     if call.checkpoint == "auto":
-        root = destination.root or auto_root(destination.host)
-        return choose_folder(root, prepared.job, on_mismatch="new", price=price)
+        if destination.root is not None:
+            return choose_folder(destination.root, prepared.job, on_mismatch="new", price=price)
+        return _default_folder(prepared, destination)
     if not isinstance(call.checkpoint, str | os.PathLike):
         raise InputError(f"checkpoint={call.checkpoint!r} must be a path, 'auto' or None.")
     place = place_of(call.checkpoint)
     if place.exists() and not place.is_dir():
         raise InputError(f"checkpoint={str(call.checkpoint)!r} is a file; name a directory.")
     return choose_folder(place, prepared.job, on_mismatch=call.on_mismatch, price=price)
+
+
+def _default_folder(prepared: PreparedCall, destination: Destination) -> StoragePath:
+    """Return the folder in the user's cache, which all ends share, or the one beside a target.
+
+    That one counts where it knows the job (earlier versions wrote there) and the cache does not, and for a target in an
+    object store, which other machines see as well.
+    """
+    folder, others = auto_folder(destination.host, destination.client.account, prepared.job)
+    if others:
+        logger.warning(
+            "%s holds answers to this question that were asked with another API key. If the account is the same, pass "
+            "checkpoint=%r to use them; without it they are paid for again.",
+            others[0], str(others[0].parent),
+        )  # fmt: skip
+    if prepared.beside is None or (folder / "header.json").exists():
+        return folder
+    beside = place_of(prepared.beside) / folder.name
+    return beside if "://" in prepared.beside or (beside / "header.json").exists() else folder
 
 
 def _check_key_overlap(

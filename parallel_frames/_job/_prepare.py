@@ -39,6 +39,8 @@ class PreparedCall:
         The schema as it was given.
     findings : tuple of Finding
         What there is to say of the schema, the processor and the inputs together.
+    beside : str or None
+        Where the checkpoint of a file's target may be, beside it.
     """
 
     frame: pd.DataFrame
@@ -50,6 +52,7 @@ class PreparedCall:
     job: Job
     price: Price
     findings: tuple[Finding, ...]
+    beside: str | None = None
 
 
 def prepare(

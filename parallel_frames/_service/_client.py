@@ -134,6 +134,13 @@ class Client:
         return f"{self.base_url}/v1/tasks/groups/{group_id}"
 
     @property
+    def account(self) -> str | None:
+        """A few digits that tell this key's account from another; None without a key. The key cannot be had from it."""
+        if self.api_key in (None, "none"):
+            return None
+        return hashlib.blake2b(str(self.api_key).encode(), digest_size=4, person=b"pf account").hexdigest()
+
+    @property
     def host(self) -> str:
         """The host, with its port unless it is the usual one."""
         return urlsplit(self.base_url).netloc

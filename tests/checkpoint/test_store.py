@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -199,7 +198,7 @@ def test_a_part_being_written_is_never_read(tmp_path: Path, recall: Any) -> None
         assert len(recall(store).outcomes) == 1
 
 
-def test_two_writers_are_refused_and_told_who_writes(tmp_path: Path) -> None:
+def test_two_writers_are_refused_and_told_who_writes(forks: Any, tmp_path: Path) -> None:
     """The second writer in this process, or in another, gets a clear error."""
     folder = tmp_path / "job"
     code = (
@@ -212,9 +211,9 @@ def test_two_writers_are_refused_and_told_who_writes(tmp_path: Path) -> None:
     with open_store(folder, JOB, host=HOST):
         with pytest.raises(CheckpointLockedError, match=f"process {os.getpid()}"), open_store(folder, JOB, host=HOST):
             pass
-        other = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+        other = forks.run([sys.executable, "-c", code, str(folder)])
         assert "CheckpointLockedError" in other.stderr
-    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=True).returncode == 0
+    assert forks.run([sys.executable, "-c", code, str(folder)]).returncode == 0
 
 
 def test_a_dead_writer_is_not_in_the_way_but_another_hosts_is(tmp_path: Path) -> None:

@@ -117,15 +117,11 @@ def test_without_a_terminal_it_wants_a_yes(run, pointed):
 
 
 @pytest.mark.parametrize(("answer", "code", "runs"), [("n", 2, 0), ("y", 0, 1)])
-def test_at_a_terminal_it_shows_the_plan_and_asks(pointed, place, answer, code, runs):
+def test_at_a_terminal_it_shows_the_plan_and_asks(pointed, place, program, answer, code, runs):
     """A person sees the price before it is paid, and may say no."""
     pexpect = pytest.importorskip("pexpect")
-    import sys
-
     write_rows("rows.csv", "Acme")
-    child = pexpect.spawn(
-        sys.executable, ["-m", "parallel_frames", "enrich", "rows.csv", "out.csv", *SIZE], encoding="utf-8", timeout=60
-    )
+    child = pexpect.spawn(str(program), ["enrich", "rows.csv", "out.csv", *SIZE], encoding="utf-8", timeout=60)
     child.expect(r"Send 1 run for \$0\.01\? \[y/N\]")
     child.sendline(answer)
     child.expect(pexpect.EOF)

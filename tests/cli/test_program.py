@@ -40,7 +40,7 @@ def test_every_help_has_examples(run, words):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the help shows a POSIX shell")
-def test_every_example_of_every_help_runs(run, monkeypatch, place):
+def test_every_example_of_every_help_runs(run, program, monkeypatch, place):
     """All of them, one after another in one directory: none is in the way of another."""
     (place / "schema.json").write_text('{"founded": "year of foundation"}')
     (place / "models.py").write_text("from pydantic import BaseModel\n\nclass Company(BaseModel):\n    ceo: str\n")
@@ -56,7 +56,7 @@ def test_every_example_of_every_help_runs(run, monkeypatch, place):
         lines = [_with(line, known) for words in every_command() for line in _examples(run(*words, "--help").stdout)]
         assert len(lines) > 20
         for line in lines:
-            _run_example(run, line, place)
+            _run_example(run, program, line, place)
 
 
 def _examples(shown):
@@ -71,7 +71,7 @@ def _with(line, known):
     return line
 
 
-def _run_example(run, line, place):
+def _run_example(run, program, line, place):
     """Run one example as it stands, with a yes where it would ask."""
     if "3f0c" in line:
         path = place / line.split()[3]
@@ -79,7 +79,7 @@ def _run_example(run, line, place):
             shutil.copytree("out.parquet.ckpt", path)
         line = line.replace("3f0c", json.loads(run("checkpoint", "list", path, "--json").stdout)[0]["job"][:4])
     if any(mark in line for mark in "|<>"):
-        line = line.replace(" | jq .output", "").replace("parallel-frames", shlex.join(PROGRAM))
+        line = line.replace(" | jq .output", "").replace("parallel-frames", str(program))
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, (line, done.stderr)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pandas as pd
@@ -71,7 +70,7 @@ def test_runs_under_way_are_pending(df):
         assert df.parallel.collect(group, SCHEMA)["size"].tolist()[:2] == [4, 6]
 
 
-def test_another_process_collects(df):
+def test_another_process_collects(forks, df):
     """A fresh process that knows nothing but the group's id gets the answers."""
     code = (
         "import sys, pandas as pd, parallel_frames as pf\n"
@@ -80,12 +79,11 @@ def test_another_process_collects(df):
     )
     with Simulator(answers=answer, latency=0) as sim:
         df.parallel.enrich(SCHEMA, client=pf.Client(api_key="any", base_url=sim.url), checkpoint=None)
-        told = subprocess.run(
+        done = forks.run(
             [sys.executable, "-W", "error", "-c", code, sim.group_ids[0]],
             env=os.environ | {"PARALLEL_API_KEY": "any", "PARALLEL_BASE_URL": sim.url},
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-    assert (told.stdout, told.stderr) == ("[6, 4]\n", "")
+        )
+    assert (done.stdout, done.stderr) == ("[6, 4]\n", "")
     assert sim.counts.posts == 1
 
 

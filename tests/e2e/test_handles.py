@@ -202,7 +202,7 @@ def test_on_row_tells_of_failures_too():
     assert rows[2].values == {"number": None}
 
 
-def test_a_handle_is_found_again_by_the_same_call_in_another_process(df, tmp_path):
+def test_a_handle_is_found_again_by_the_same_call_in_another_process(forks, df, tmp_path):
     """Submitted in one process, and again in the next: nothing is sent twice, and the answers are there."""
     df.to_parquet(tmp_path / "in.parquet")
     code = (
@@ -215,8 +215,7 @@ def test_a_handle_is_found_again_by_the_same_call_in_another_process(df, tmp_pat
 
     def process(what):
         arguments = [str(tmp_path / "in.parquet"), sim.url, str(tmp_path / "kept"), what]
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)
+        return json.loads(forks.run([sys.executable, "-c", code, *arguments], check=True).stdout)
 
     with Simulator(number, latency=30, speed=20) as sim:
         assert process("leave") == [{"pending": 40}, 0]
@@ -377,7 +376,7 @@ def test_a_plan_looks_at_a_checkpoint_in_use_without_disturbing_it(df, tmp_path,
     assert (plan.to_send, plan.awaited + plan.answered) == (0, 20)
 
 
-def test_ctrl_c_in_the_loop_stops_it_and_loses_nothing(df, tmp_path):
+def test_ctrl_c_in_the_loop_stops_it_and_loses_nothing(forks, df, tmp_path):
     """Interrupted while it waits for a row, the process ends its worker at once, and another one goes on."""
     code = (
         "import sys, pandas as pd, parallel_frames as pf\n"
@@ -393,12 +392,12 @@ def test_ctrl_c_in_the_loop_stops_it_and_loses_nothing(df, tmp_path):
     seconds = itertools.chain([0.2], itertools.repeat(600.0))  # one run ends, the others don't
     with Simulator(number, latency=lambda _: next(seconds)) as sim:
         arguments = [sys.executable, "-c", code, sim.url, str(tmp_path / "kept")]
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout.readline() == "ROW\n"
-            assert process.stdout.readline() == "ROW\n"
-            began = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
+        process = forks.start(arguments, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ROW\n"
+        assert process.stdout.readline() == "ROW\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate()
         assert time.monotonic() - began < 5
         assert (rest, process.returncode) == ("INTERRUPTED True\n", 0)
         stored = pf.Checkpoint(tmp_path / "kept").outcomes()

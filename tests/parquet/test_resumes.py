@@ -20,6 +20,7 @@ import parallel_frames as pf
 from parallel_frames.simulator import Simulator, faults
 
 Enrich = Callable[..., pf.EnrichedParquet]
+Begin = Callable[..., Any]
 CALL = """
 import json
 import sys
@@ -37,11 +38,16 @@ def write(path: Path, numbers: range) -> Path:
     return path
 
 
-def begin(source: Path, target: Path, sim: Simulator, **options: Any) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def begin(forks: Any) -> Begin:
     """Begin a call in another process."""
-    environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed)}
-    command = [sys.executable, "-c", CALL, str(source), str(target), sim.url, json.dumps(options)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+
+    def start(source: Path, target: Path, sim: Simulator, **options: Any) -> Any:
+        environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed)}
+        command = [sys.executable, "-c", CALL, str(source), str(target), sim.url, json.dumps(options)]
+        return forks.start(command, stderr=subprocess.PIPE, env=environment)
+
+    return start
 
 
 def right(target: Path) -> bool:
@@ -51,7 +57,7 @@ def right(target: Path) -> bool:
 
 
 def test_a_batch_in_doubt_is_settled_though_its_rows_have_changed(
-    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace
+    tmp_path: Path, begin: Begin, sim: Simulator, enrich: Enrich, files: SimpleNamespace
 ) -> None:
     """Killed before the answer to a POST came, then edited: rows that stayed are adopted, new ones paid."""
     source = write(tmp_path / "in.parquet", range(400))
@@ -90,7 +96,9 @@ def test_what_a_checkpoint_lost_is_found_on_the_service(
     files.assert_paid_once(sim, runs=310)
 
 
-def test_two_calls_on_one_checkpoint_are_one_too_many(tmp_path: Path, sim: Simulator, enrich: Enrich) -> None:
+def test_two_calls_on_one_checkpoint_are_one_too_many(
+    tmp_path: Path, begin: Begin, sim: Simulator, enrich: Enrich
+) -> None:
     """The second one is refused and pays nothing; the first one goes on."""
     source = write(tmp_path / "in.parquet", range(50))
     sim.speed = 5.0
@@ -107,7 +115,12 @@ def test_two_calls_on_one_checkpoint_are_one_too_many(tmp_path: Path, sim: Simul
 @pytest.mark.parametrize("moment", ["in mid-POST", "while runs are under way"])
 @pytest.mark.parametrize("options", [{}, {"dialect": "seed", "seed_echo_metadata": False}], ids=["published", "seed"])
 def test_equal_rows_kept_apart_survive_a_kill(
-    tmp_path: Path, enrich: Enrich, files: SimpleNamespace, moment: str, options: dict[str, Any]
+    tmp_path: Path,
+    begin: Begin,
+    enrich: Enrich,
+    files: SimpleNamespace,
+    moment: str,
+    options: dict[str, Any],
 ) -> None:
     """dedupe=False, then SIGKILL: every row has one run, and the same call finds each by its own key."""
     source = tmp_path / "in.parquet"
@@ -229,7 +242,7 @@ def _plan(sim: Simulator) -> Callable[..., Any]:
 
 
 def test_a_refresh_that_is_killed_goes_on(
-    tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace
+    tmp_path: Path, begin: Begin, sim: Simulator, enrich: Enrich, files: SimpleNamespace
 ) -> None:
     """Rows that the killed refresh asked already are not asked a third time."""
     source = write(tmp_path / "in.parquet", range(1_500))

@@ -86,7 +86,7 @@ def test_a_receipt_beside_its_intent_wins(tmp_path: Path, recall: Any) -> None:
 def test_a_damaged_part_is_set_aside_and_the_rest_is_read(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture, recall: Any
 ) -> None:
-    """One bad file costs its own outcomes, is said, and is never a stack trace."""
+    """One bad file costs its own outcomes, is reported, and is never a stack trace."""
     folder = tmp_path / "job"
     write(folder, *range(200))
     write(folder, 1000)
@@ -311,7 +311,7 @@ def test_receipts_are_put_together_and_survive_dying_in_between(tmp_path: Path, 
 
 
 def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> None:
-    """What a refresh found is what it is to ask anew, whatever it made since."""
+    """What a refresh found is what it asks again, whatever it made since."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
         assert read_stale(store.folder) is None
@@ -323,7 +323,7 @@ def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> No
 
 
 def test_a_damaged_memory_of_a_refresh_is_never_guessed_at(tmp_path: Path) -> None:
-    """Which rows were asked again cannot be told, so a person decides."""
+    """Which rows were asked again is unknown, so a person decides."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
         store.begin_refresh([("a" * 32, 0)])

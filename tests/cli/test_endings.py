@@ -109,7 +109,7 @@ def test_a_signal_is_an_interrupt_that_says_how_to_go_on(rows, start, monkeypatc
 
 
 def test_a_refused_request_is_not_to_be_repeated(run, pointed):
-    """Where the same command would be refused again, it is not advised, and nothing of checkpoints is said."""
+    """Where the same command would be refused again, it is not advised, and checkpoints are not mentioned."""
     done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")
     assert done.exit_code == 3
     assert "To go on" not in done.stderr

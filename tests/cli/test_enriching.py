@@ -225,7 +225,7 @@ def test_a_target_that_cannot_be_written_in_the_end_is_resumable(start, monkeypa
 
 
 def test_plan_needs_no_key_and_sends_nothing(run):
-    """Runs and price are told to people and to machines."""
+    """Runs and price are printed for people and for machines."""
     write_rows("rows.csv", "Acme", "Globex", "Acme")
     assert "2 runs · $0.05" in run("plan", "rows.csv", *SIZE, "--processor", "core").stdout
     told = json.loads(run("plan", "rows.csv", *SIZE, "--json").stdout)

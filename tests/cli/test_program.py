@@ -110,7 +110,7 @@ def test_completion_of_bash(place):
 
 
 def test_lint_is_exit_code_1_only_for_errors(run, place):
-    """Warnings are told; errors are what the service would refuse."""
+    """Warnings are printed; errors are what the service would refuse."""
     assert run("lint", "--column", "ceo: name of the CEO").exit_code == 0
     assert "basis_name" in run("lint", "--column", "sources: pages").stdout
     (place / "many.json").write_text(json.dumps({f"field_{n}": "text" for n in range(101)}))

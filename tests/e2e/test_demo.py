@@ -35,7 +35,7 @@ def shown():
 
 
 def test_the_demo_says_first_and_last_that_it_is_simulated(shown):
-    """Nobody can take the answers for research: the first word and the last paragraph say so."""
+    """The answers cannot be taken for research: the first word and the last paragraph say that they are simulated."""
     text, _ = shown
     assert text.startswith("SIMULATED")
     assert text.rstrip().rpartition("\n\n")[2].startswith("SIMULATED")

@@ -74,7 +74,7 @@ def test_status_is_no_error_when_the_service_is_away(df, client_of, caplog):
 
 
 def test_a_handle_of_an_ended_block_never_goes_to_the_live_service(df, monkeypatch):
-    """After the offline block nothing is asked of anybody: what is known is told, and going on is refused."""
+    """After the offline block nothing is requested: what is known is returned, and resuming is refused."""
     monkeypatch.setenv("PARALLEL_API_KEY", "would-pay")
     with pf.offline(number, latency=1000):
         run = df.parallel.submit(SCHEMA, **QUIET)
@@ -157,7 +157,7 @@ def test_stop_sending_ends_a_call_with_what_was_sent(df):
 
 
 def test_stop_sending_before_the_start_sends_nothing(df):
-    """A handle told to stop sends nothing later on."""
+    """A handle that was stopped sends nothing later."""
     with pf.offline(number, latency=0, max_per_minute=10, speed=50) as sim:
         seen = []
 
@@ -237,7 +237,7 @@ def test_max_cost_refuses_before_the_first_request(df, tmp_path):
 
 @pytest.mark.parametrize("why", ["the price", "the host"])
 def test_a_call_that_bought_nothing_leaves_no_job(df, tmp_path, why):
-    """Refused, or stopped before the service was reached: the corrected call is not told of another job's answers."""
+    """Refused, or stopped before the service was reached: the corrected call does not report another job's answers."""
     nowhere = pf.Client(api_key="key", base_url="http://127.0.0.1:9", clock_speed=1000.0)
     with pf.offline(number, latency=0) as sim:
         with pytest.raises(CostError if why == "the price" else UnavailableError):
@@ -288,7 +288,7 @@ def test_the_limit_that_a_cost_error_names_is_not_refused(df, first, limit):
 
 
 def test_max_cost_holds_for_failures_that_only_a_look_shows(df, tmp_path, client_of):
-    """Runs that failed while nobody listened would be tried again: their price is counted before they are."""
+    """Runs that failed between two calls would be tried again: their price is counted before they are."""
     with Simulator(lambda _: Failure("down"), latency=1, speed=20) as sim:
         options = {"checkpoint": tmp_path / "kept", "client": client_of(sim), "max_cost": 0.2, **QUIET}
         df.parallel.submit(SCHEMA, **options)
@@ -308,7 +308,7 @@ def test_max_cost_needs_a_known_price(df):
 
 
 def test_confirm_needs_somebody_to_ask(df):
-    """Where nobody can be asked confirm=True is an error that says what to do; with nothing to pay it is silent."""
+    """Without a terminal confirm=True is an error that says what to do; with nothing to pay it is silent."""
     with pf.offline(number, latency=0) as sim:
         with pytest.raises(InputError, match="confirm=True"):
             df.parallel.enrich(SCHEMA, confirm=True, **QUIET)
@@ -450,7 +450,7 @@ def test_on_row_may_stop_a_run_as_ctrl_c_does(df, error):
 
 
 def test_a_reader_that_leaves_makes_no_noise(caplog):
-    """The simulator writes nothing to streams that nobody reads any more."""
+    """The simulator writes nothing to streams that were closed."""
     many = pd.DataFrame({"company": [f"Company {n}" for n in range(2500)]})
     with caplog.at_level("WARNING", logger="asyncio"), pf.offline(latency=0, speed=50, max_per_minute=100_000):
         run = many.parallel.submit(SCHEMA, checkpoint=None, **QUIET)
@@ -459,7 +459,7 @@ def test_a_reader_that_leaves_makes_no_noise(caplog):
 
 
 def test_the_end_of_a_submit_is_that_all_is_sent(df, capsys):
-    """Its last line says sent, that of a result enriched, and that of what nobody finished stopped."""
+    """Its last line says sent, that of a result enriched, and that of an unfinished job stopped."""
     with pf.offline(number, latency=5, speed=20):
         run = df.parallel.submit(SCHEMA)
         assert capsys.readouterr().err.splitlines()[-1].startswith("sent: 0 of 40 rows · 20 in flight")

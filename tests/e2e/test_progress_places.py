@@ -137,7 +137,7 @@ def own_directory(tmp_path, monkeypatch):
 
 
 def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
-    """From file to file the announcement, the first group's address and the end are said, and nothing moves."""
+    """From file to file the announcement, the first group's address and the end are printed, and nothing moves."""
     code = FILES.replace("CONFIRM", "limit=50")
     done = forks.run([sys.executable, "-c", code], check=True)
     first, second, last = done.stderr.splitlines()
@@ -149,7 +149,7 @@ def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
 
 
 def test_a_file_is_enriched_in_silence_where_progress_is_false(forks, own_directory):
-    """Nothing is said, but what the program itself prints."""
+    """Nothing is printed but what the program itself prints."""
     code = FILES.replace("CONFIRM", "progress=False")
     done = forks.run([sys.executable, "-c", code], check=True)
     assert (done.stderr, done.stdout) == ("", "ROWS 60\nPAID 60\n")
@@ -166,7 +166,7 @@ def test_a_terminal_is_asked_before_a_file_is_paid_for(forks, own_directory, ans
 
 
 def test_a_file_has_somebody_to_ask_or_an_error(forks, own_directory):
-    """Where nobody can be asked confirm=True is an error that says what to do; nothing is paid or written."""
+    """Without a terminal confirm=True is an error that says what to do; nothing is paid or written."""
     code = FILES.replace("CONFIRM", "confirm=True")
     done = forks.run([sys.executable, "-c", code])
     assert "InputError: confirm=True asks before anything is paid, and here is nobody to ask" in done.stderr

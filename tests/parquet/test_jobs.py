@@ -276,7 +276,7 @@ def test_answers_without_a_time_of_their_end(
     caplog: pytest.LogCaptureFixture,
     times: str,
 ) -> None:
-    """The run's beginning stands for it; without that nothing is paid, and it is said why."""
+    """The time the run was created stands in; without that nothing is paid, and a warning says why."""
     source, target = write(tmp_path / "in.parquet", *range(3)), tmp_path / "out.parquet"
     done = enrich(source, target)
     _age(done.checkpoint, keys=9, moment=None)
@@ -396,7 +396,7 @@ def test_a_row_with_nothing_to_send_is_skipped(tmp_path: Path, sim: Simulator, e
 
 
 def test_inputs_may_be_templates_mappings_and_inferred(tmp_path: Path, sim: Simulator, enrich: Enrich) -> None:
-    """What a row sends is said as for frames."""
+    """What a row sends is given as for frames."""
     source = write(tmp_path / "in.parquet", 1, n=[5])
     for nr, inputs in enumerate(["The {company} of {n}", {"company": "company"}]):
         enrich(source, tmp_path / f"{nr}.parquet", {"x": "any"}, inputs=inputs, input_schema="infer" if nr else None)

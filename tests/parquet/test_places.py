@@ -1,4 +1,4 @@
-"""Where a target is put: never over what is somebody else's, and nothing of anybody's is lost on the way."""
+"""Where a target is put: never over another program's files, and nothing is lost on the way."""
 
 import os
 import signal
@@ -157,7 +157,7 @@ def test_what_came_into_a_target_meanwhile_is_not_deleted(
 def test_a_target_that_appeared_meanwhile_is_not_replaced_unasked(
     tmp_path: Path, source: Path, files: SimpleNamespace, name: str
 ) -> None:
-    """Somebody else's file stays, and the message says how to go on."""
+    """Another program's file stays, and the message says how to continue."""
     target = tmp_path / name
 
     def appear() -> None:

@@ -218,7 +218,7 @@ def test_a_checkpoint_that_moved_goes_on_elsewhere(
 
 
 def test_rows_that_are_all_strangers_stop_the_call(tmp_path: Path, sim: Simulator, enrich: Enrich) -> None:
-    """A column that was renamed makes every row a new input: that is said before anything is paid."""
+    """A column that was renamed makes every row a new input: an error says so before anything is paid."""
     source = write(tmp_path / "in.parquet", range(50))
     enrich(source, tmp_path / "out.parquet")
     table = pq.read_table(source)

@@ -85,7 +85,7 @@ def test_a_second_process_finds_what_the_first_paid_for(s3: Any, process: Any) -
 
 @pytest.mark.parametrize(("after", "elsewhere"), [(1, True), (2, False), (4, True)])
 def test_killed_and_resumed_it_pays_once(s3: Any, process: Any, after: int, elsewhere: bool) -> None:
-    """The same machine goes on by itself; another one once somebody unlocked what the dead writer left."""
+    """The same machine goes on by itself; another one once the dead writer's checkpoint was unlocked."""
     with Simulator(answer, latency=(1, 60), speed=SPEED, max_per_minute=None) as sim:
         child = process(sim, "one")
         deadline = time.monotonic() + 60
@@ -148,7 +148,7 @@ def test_a_store_that_loses_answers_costs_nothing(s3: Any) -> None:
 
 
 def test_two_machines_at_once_are_refused(s3: Any) -> None:
-    """The second is told who is at work; it may plan all the same."""
+    """The second gets an error that names the first; it may plan all the same."""
     with Simulator(answer, latency=1000, speed=1, max_per_minute=None) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, max_per_minute=None)
         first = make_frame().parallel.submit({"name": str}, client=client, checkpoint=ADDRESS, progress=False)

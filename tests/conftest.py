@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 import parallel_frames
 from parallel_frames._model import Outcome
 
+from .forks import Forks
+
 # How fast a machine makes examples says nothing of the code: two cores may be busy with other tests.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
@@ -37,6 +39,29 @@ def _nothing_of_the_users(tmp_path_factory):
         for name in [name for name in os.environ if name.startswith("PARALLEL_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session")
+def _fork_server():
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    server = Forks()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def forks(_fork_server):
+    """Give a process that forks children which have imported the package; they end with the test."""
+    yield _fork_server
+    _fork_server.end_children()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen():
+    """Let collections of garbage pass over what earlier modules and imports left: hundreds of tests ask for one."""
+    gc.collect()
+    gc.freeze()
 
 
 class Recorder:

@@ -25,7 +25,7 @@ ONE_JOB = click.option("--job", metavar="HASH", help="Only this job; the beginni
     no_args_is_help=True,
     epilog=examples(
         "parallel-frames checkpoint list",
-        "parallel-frames checkpoint verify out.parquet.ckpt",
+        "parallel-frames checkpoint verify ceos.ckpt",
         "parallel-frames checkpoint prune --older-than 90d",
     ),
 )
@@ -60,7 +60,7 @@ def _summary(path: str | None) -> list[dict[str, Any]]:
     return lines
 
 
-@checkpoint_command.command("list", epilog=examples("parallel-frames checkpoint list out.parquet.ckpt --json"))
+@checkpoint_command.command("list", epilog=examples("parallel-frames checkpoint list ceos.ckpt --json"))
 @PATH
 @JSON
 def list_command(path: str | None, *, json: bool) -> None:
@@ -73,7 +73,7 @@ def list_command(path: str | None, *, json: bool) -> None:
     show_table(head, [[line[name] for name in head] for line in lines])
 
 
-@checkpoint_command.command("show", epilog=examples("parallel-frames checkpoint show out.parquet.ckpt --job 3f0c"))
+@checkpoint_command.command("show", epilog=examples("parallel-frames checkpoint show ceos.ckpt --job 3f0c"))
 @PATH
 @ONE_JOB
 @JSON
@@ -131,7 +131,7 @@ def _describe(folder: StoragePath) -> dict[str, Any]:
     }
 
 
-@checkpoint_command.command("verify", epilog=examples("parallel-frames checkpoint verify out.parquet.ckpt"))
+@checkpoint_command.command("verify", epilog=examples("parallel-frames checkpoint verify ceos.ckpt"))
 @PATH
 @JSON
 def verify_command(path: str | None, *, json: bool) -> Exit:
@@ -149,7 +149,7 @@ def verify_command(path: str | None, *, json: bool) -> Exit:
     return Exit.FAILED if damaged else Exit.FINE
 
 
-@checkpoint_command.command("compact", epilog=examples("parallel-frames checkpoint compact out.parquet.ckpt"))
+@checkpoint_command.command("compact", epilog=examples("parallel-frames checkpoint compact ceos.ckpt"))
 @PATH
 @ONE_JOB
 @JSON
@@ -167,7 +167,7 @@ def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
         show_json(told)
 
 
-@checkpoint_command.command("unlock", epilog=examples("parallel-frames checkpoint unlock s3://bucket/out.ckpt"))
+@checkpoint_command.command("unlock", epilog=examples("parallel-frames checkpoint unlock s3://bucket/ceos.ckpt"))
 @click.argument("path")
 @click.option("--force", is_flag=True, help="Also where its writer was heard of just now.")
 @JSON
@@ -184,7 +184,7 @@ def unlock_command(path: str, *, force: bool, json: bool) -> None:
     "prune",
     epilog=examples(
         "parallel-frames checkpoint prune --older-than 90d",
-        "parallel-frames checkpoint prune old.parquet.ckpt --job 3f0c --yes",
+        "parallel-frames checkpoint prune old.ckpt --job 3f0c --yes",
     ),
 )
 @PATH
@@ -247,9 +247,7 @@ def _loss(each: dict[str, Any]) -> str:
     return f"{counted(answers, 'answer')} ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
 
 
-@checkpoint_command.command(
-    "export", epilog=examples("parallel-frames checkpoint export out.parquet.ckpt outcomes.parquet")
-)
+@checkpoint_command.command("export", epilog=examples("parallel-frames checkpoint export ceos.ckpt outcomes.parquet"))
 @click.argument("path")
 @click.argument("out")
 @ONE_JOB

@@ -49,7 +49,7 @@ def plan_command(source: str, target: str | None, **said: Any) -> None:
     epilog=examples(
         'parallel-frames enrich companies.csv ceos.parquet --column "ceo: name of the current CEO"',
         'parallel-frames enrich companies.parquet founded.csv --column "founded (int): year of foundation" --yes',
-        "parallel-frames enrich companies.csv profiles.parquet --schema models:Company --max-cost 20 --yes",
+        "parallel-frames enrich companies.csv profiles.parquet --schema models:Company --checkpoint ceos.ckpt --yes",
         "cat rows.jsonl | parallel-frames enrich - - --schema schema.json --yes > answers.jsonl",
     ),
 )

@@ -8,9 +8,8 @@ be fetched, or whose run may be ours once an open batch is decided.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
-
-import orjson
 
 from parallel_frames._model import TERMINAL, Intent, Outcome, RunEvent
 from parallel_frames._service import read_outcome
@@ -193,7 +192,7 @@ class EngineState:
             "The same call again asks anew, and pays again"
         )
         if (run := group.run_of(run_id)) is not None:
-            error = orjson.dumps({"message": message}).decode()
+            error = json.dumps({"message": message})
             self._take_outcome(group, run, Outcome(run.key, run.attempt, run_id, group_id, "failed", error=error))
 
     # Batches

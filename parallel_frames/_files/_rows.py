@@ -63,6 +63,11 @@ class FileSource:
         """The call."""
         return self.file.prepared
 
+    @property
+    def name(self) -> str:
+        """The address of the source."""
+        return self.file.source.shown
+
     def label(self, row: int) -> int:
         """Return the number of a row, which is what a file has for an index."""
         return row

@@ -242,7 +242,8 @@ def _check_key_overlap(
         return
     if call.on_mismatch == "new" or not last or min(status.keys, status.runs) < SUSPICIOUS_FROM:
         return
-    same_shape = last["rows"] == status.rows or call.checkpoint != "auto"
+    # In the cache, which all ends share, other rows are expected unless they are of the same source and as many.
+    same_shape = call.checkpoint != "auto" or (last["rows"] == status.rows and last.get("source") == source.name)
     if status.known >= SUSPICIOUS_SHARE * min(status.keys, status.runs) or not same_shape:
         return
     stored, first = last["samples"][0], source.first_runs[0]
@@ -261,6 +262,7 @@ def _note_call(store: JobStore, source: RowSource[Any], *, rows: int) -> None:
     if source.first_runs:
         store.header["last_call"] = {
             "rows": rows,
+            "source": source.name,
             "sent": list(source.prepared.selection.names),
             "samples": [
                 {"row": run.row, "key": run.id.key, "input": run.input.decode()[:300]} for run in source.first_runs

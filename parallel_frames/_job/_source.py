@@ -48,6 +48,11 @@ class RowSource(Protocol[IndexT]):
         ...
 
     @property
+    def name(self) -> str | None:
+        """What tells these rows from other rows of the same shape: a file's address."""
+        ...
+
+    @property
     def first_runs(self) -> Sequence[OutgoingRun]:
         """A few runs, the first ones: what the checkpoint's header remembers of a call. Known after `scan`."""
         ...
@@ -89,6 +94,7 @@ class FrameSource:
     def __init__(self, prepared: PreparedCall) -> None:
         call = prepared.call
         self.prepared = prepared
+        self.name = None
         self.plan: Plan = make_plan(
             prepared.frame,
             prepared.job,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ def test_a_receipt_beside_its_intent_wins(tmp_path: Path, recall: Any) -> None:
 def test_a_damaged_part_is_set_aside_and_the_rest_is_read(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture, recall: Any
 ) -> None:
-    """One bad file costs its own outcomes, is said, and is never a stack trace."""
+    """One bad file costs its own outcomes, is reported, and is never a stack trace."""
     folder = tmp_path / "job"
     write(folder, *range(200))
     write(folder, 1000)
@@ -142,7 +141,7 @@ def test_a_part_that_was_written_anew_is_read_all_the_same(tmp_path: Path, rewri
     index = MemoryIndex()
     with open_store(folder, JOB, host=HOST) as store:
         store.recall(index)
-    assert index.group_state("tgrp_1").awaited == {"run_4": RunId(f"{4:032x}", 0)}
+    assert index.group_state("tgrp_1").awaited == {RunId(f"{4:032x}", 0): "run_4"}
 
 
 def test_a_part_of_other_types_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture, recall: Any) -> None:
@@ -198,7 +197,7 @@ def test_a_part_being_written_is_never_read(tmp_path: Path, recall: Any) -> None
         assert len(recall(store).outcomes) == 1
 
 
-def test_two_writers_are_refused_and_told_who_writes(tmp_path: Path) -> None:
+def test_two_writers_are_refused_and_told_who_writes(forks: Any, tmp_path: Path) -> None:
     """The second writer in this process, or in another, gets a clear error."""
     folder = tmp_path / "job"
     code = (
@@ -211,9 +210,9 @@ def test_two_writers_are_refused_and_told_who_writes(tmp_path: Path) -> None:
     with open_store(folder, JOB, host=HOST):
         with pytest.raises(CheckpointLockedError, match=f"process {os.getpid()}"), open_store(folder, JOB, host=HOST):
             pass
-        other = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+        other = forks.run([sys.executable, "-c", code, str(folder)])
         assert "CheckpointLockedError" in other.stderr
-    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=True).returncode == 0
+    assert forks.run([sys.executable, "-c", code, str(folder)]).returncode == 0
 
 
 def test_a_dead_writer_is_not_in_the_way_but_another_hosts_is(tmp_path: Path) -> None:
@@ -311,7 +310,7 @@ def test_receipts_are_put_together_and_survive_dying_in_between(tmp_path: Path, 
 
 
 def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> None:
-    """What a refresh found is what it is to ask anew, whatever it made since."""
+    """What a refresh found is what it asks again, whatever it made since."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
         assert read_stale(store.folder) is None
@@ -323,7 +322,7 @@ def test_an_unfinished_refresh_is_remembered_until_it_ends(tmp_path: Path) -> No
 
 
 def test_a_damaged_memory_of_a_refresh_is_never_guessed_at(tmp_path: Path) -> None:
-    """Which rows were asked again cannot be told, so a person decides."""
+    """Which rows were asked again is unknown, so a person decides."""
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
         store.begin_refresh([("a" * 32, 0)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -60,24 +59,19 @@ def run():
 
 
 @pytest.fixture
-def start():
-    """Start the program in a process of its own; it is killed with the test."""
-    begun = []
+def start(forks):
+    """Start the program in a process of its own."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 
-    def begin(*arguments, **options):
-        process = subprocess.Popen(
-            [*PROGRAM, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=dict(os.environ),
-            **options,
-        )
-        begun.append(process)
-        return process
+    def begin(*arguments):
+        return forks.start([*PROGRAM, *arguments], text=True, **pipes)
 
-    yield begin
-    for process in begun:
-        process.kill()
-        process.communicate()
+    return begin
+
+
+@pytest.fixture
+def program(forks, tmp_path_factory):
+    """Write the program as shells start it, and return its path."""
+    path = tmp_path_factory.mktemp("bin") / "parallel-frames"
+    forks.write_program(path, *PROGRAM[1:])
+    return path

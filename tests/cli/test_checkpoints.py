@@ -1,4 +1,4 @@
-"""`checkpoint`: looking inside, and making smaller what nobody writes."""
+"""`checkpoint`: looking inside, and making smaller what is not being written."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_compact_keeps_every_answer(run, job):
 
 
 def test_prune_says_what_is_lost_and_wants_a_yes(run, job):
-    """Nothing goes without --yes where nobody can be asked; what goes, goes whole."""
+    """Nothing is deleted without --yes where there is no terminal; what is deleted is deleted whole."""
     done = run("checkpoint", "prune", "c.ckpt", "--job", job.name[:4])
     assert (done.exit_code, job.exists()) == (2, True)
     assert "3 answers ($0.03)" in done.stderr

@@ -26,9 +26,9 @@ def rows(place):
     pd.DataFrame({"company": ["Acme", "Globex"]}).to_csv("rows.csv", index=False)
 
 
-def shell(words, streams):
+def shell(program, words, streams):
     """Run a command with its streams led elsewhere by a shell."""
-    line = f"{shlex.join([*PROGRAM, *words])} {streams}"
+    line = f"{shlex.join(map(str, [*program, *words]))} {streams}"
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=100, check=False)
 
 
@@ -42,34 +42,34 @@ def shell(words, streams):
 )
 def test_a_closed_stream_is_told_before_anything_is_sent(rows, pointed, words, streams, stream):
     """Exit code 2 and one line; nothing was paid."""
-    done = shell(words, streams)
+    done = shell(PROGRAM, words, streams)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert f"The standard {stream} is closed" in done.stderr
     assert pointed.counts.runs == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_output_is_resumable(rows, pointed):
+def test_a_full_output_is_resumable(rows, program, pointed):
     """What was paid for cannot be printed: exit code 3, and the same command goes on without paying again."""
     words = ("enrich", "rows.csv", *SIZE, "--no-progress")
-    done = shell(words, ">/dev/full")
+    done = shell([program], words, ">/dev/full")
     assert done.returncode == 3
     assert "The standard output cannot be written (No space left on device)." in done.stderr
     assert f"To go on: parallel-frames {shlex.join(words)}" in done.stderr
     assert "Exception ignored" not in done.stderr
-    again = shell(words, "")
+    again = shell([program], words, "")
     assert [json.loads(line)["size"] for line in again.stdout.splitlines()] == [4, 6]
-    summary = shell(("enrich", "rows.csv", "out.parquet", *SIZE, "--json"), ">/dev/full")
+    summary = shell([program], ("enrich", "rows.csv", "out.parquet", *SIZE, "--json"), ">/dev/full")
     assert (summary.returncode, "are in out.parquet" in summary.stderr) == (3, True)
-    collected = shell(("collect", pointed.group_ids[0]), ">/dev/full")
+    collected = shell([program], ("collect", pointed.group_ids[0]), ">/dev/full")
     assert (collected.returncode, "To go on: " in collected.stderr) == (3, True)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
-def test_a_full_error_stream_decides_nothing(rows, pointed, place, target):
+def test_a_full_error_stream_decides_nothing(rows, program, pointed, place, target):
     """Talk that cannot be heard stops no job."""
-    done = shell(("enrich", "rows.csv", target, *SIZE), "2>/dev/full")
+    done = shell([program], ("enrich", "rows.csv", target, *SIZE), "2>/dev/full")
     assert done.returncode == 0
     assert (place / target).exists()
 
@@ -109,7 +109,7 @@ def test_a_signal_is_an_interrupt_that_says_how_to_go_on(rows, start, monkeypatc
 
 
 def test_a_refused_request_is_not_to_be_repeated(run, pointed):
-    """Where the same command would be refused again, it is not advised, and nothing of checkpoints is said."""
+    """Where the same command would be refused again, it is not advised, and checkpoints are not mentioned."""
     done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")
     assert done.exit_code == 3
     assert "To go on" not in done.stderr
@@ -117,10 +117,10 @@ def test_a_refused_request_is_not_to_be_repeated(run, pointed):
     assert not Path("out.jsonl").exists()
 
 
-def test_ctrl_d_at_the_question_is_no(rows, pointed):
+def test_ctrl_d_at_the_question_is_no(rows, program, pointed):
     """No answer is no yes: exit code 2."""
     pexpect = pytest.importorskip("pexpect")
-    child = pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], "enrich", "rows.csv", "out.csv", *SIZE[:2]], timeout=60)
+    child = pexpect.spawn(str(program), ["enrich", "rows.csv", "out.csv", *SIZE[:2]], timeout=60)
     child.expect(r"\[y/N\]")
     child.sendeof()
     child.expect(pexpect.EOF)

@@ -128,7 +128,7 @@ def test_the_start_may_be_named(run, monkeypatch, place):
 
 @pytest.mark.parametrize("text", ["id,name\n1,Acme\n", "no end", '{"a": 1}\n'])
 def test_a_file_that_is_not_its_own_is_left_alone(run, pointed, place, text):
-    """Somebody else's file is neither cut nor appended to."""
+    """Another program's file is neither cut nor appended to."""
     (place / "out.jsonl").write_text(text)
     done = run("collect", submit(pointed, ["Acme"]), "--output", "out.jsonl")
     assert done.exit_code == 2
@@ -156,7 +156,7 @@ def test_what_is_no_file_is_refused(run, pointed, output):
 
 
 def test_a_line_without_end_is_not_read_whole(run, pointed, place):
-    """A file of zeros is nobody's lines, whatever its size."""
+    """A file of zeros is refused, whatever its size."""
     with (place / "out.jsonl").open("wb") as file:
         file.truncate(2**27)
     assert run("collect", "tgrp_any", "--output", "out.jsonl").exit_code == 2

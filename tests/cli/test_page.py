@@ -13,7 +13,7 @@ import pytest
 from parallel_frames._cli._exits import MEANINGS
 from parallel_frames.simulator import Simulator
 
-from .conftest import PROGRAM, point_at
+from .conftest import point_at
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "command-line.md").read_text(encoding="utf-8")
@@ -37,14 +37,10 @@ def sessions(text):
 @pytest.mark.skipif(os.name == "nt", reason="the page shows a POSIX shell")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("text", [PAGE, README], ids=["page", "README"])
-def test_the_commands_print_what_is_shown(monkeypatch, place, text):
+def test_the_commands_print_what_is_shown(monkeypatch, place, program, text):
     """Each command runs in its turn, against the simulator, and shows what stands below it."""
     for name, content in FILES.items():
         (place / name).write_text(content)
-    program = place / "bin" / "parallel-frames"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {PROGRAM[0]} -m parallel_frames "$@"\n')
-    program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONIOENCODING": "utf-8"}
     assert sessions(text)
     with Simulator(latency=1, speed=20) as sim:

@@ -1,4 +1,4 @@
-"""What is wrong is said at once: which class, which names and numbers, and that nothing was sent."""
+"""Wrong input is an error at once: its class, names and numbers, and that nothing was sent."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ def test_unusual_cells_that_can_travel_do(df, sim):
 
 @pytest.mark.parametrize("ask", [pf.report, pf.citations, pf.confidence, pf.low_confidence], ids=lambda f: f.__name__)
 def test_what_is_no_frame_tells_nothing(ask):
-    """Whoever asks a list for a report or for evidence is told that it is no frame."""
+    """A list that is asked for a report or for evidence is an error that says that it must be a frame."""
     with pytest.raises(InputError, match="expected an enriched DataFrame, got a list"):
         ask([1])
 
@@ -407,7 +407,7 @@ def test_whatever_takes_one_row_may_listen(df, sim):
     ],
 )
 def test_an_input_schema_that_describes_something_else_is_a_warning(inputs, input_schema, said):
-    """Other names, or another form, than a row sends are told before anything is paid."""
+    """Other names, or another form, than a row sends are refused before anything is paid."""
     df = pd.DataFrame({"company": ["Acme"]})
     with pf.offline(latency=0):
         plan = df.parallel.plan({"ceo": str}, inputs=inputs, input_schema=input_schema)

@@ -156,12 +156,10 @@ SCRIPT = textwrap.dedent(
 
 
 @pytest.fixture
-def script(tmp_path):
+def script(forks, tmp_path):
     """Start the script against a simulator."""
     path = tmp_path / "script.py"
     path.write_text(SCRIPT)
-
-    started = []
 
     def start(sim, checkpoint):
         environment = os.environ | {
@@ -169,17 +167,10 @@ def script(tmp_path):
             "PARALLEL_BASE_URL": sim.url,
             "PARALLEL_FRAMES_CLOCK_SPEED": str(sim.speed),
         }
-        child = subprocess.Popen(
-            [sys.executable, "-W", "error", str(path), str(checkpoint)],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        started.append(child)
-        return child
+        command = [sys.executable, "-W", "error", str(path), str(checkpoint)]
+        return forks.start(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    yield start
-    for child in started:
-        child.kill()
-        child.communicate()
+    return start
 
 
 @posix

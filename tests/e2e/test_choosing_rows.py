@@ -260,7 +260,7 @@ def test_dedupe_false_keeps_a_rows_key_whatever_is_chosen(df, tmp_path):
 
 
 def test_a_cell_that_cannot_travel_may_be_left_out(df):
-    """A bad cell in a row that is not asked is nobody's trouble, and in one that is it is named by its own position."""
+    """A bad cell in a row that is not asked is ignored, and in one that is it is named by its own position."""
     df["blob"] = [None, None, None, b"\x00", None]
     with pf.offline(founded, latency=0):
         out = df.parallel.enrich({"founded": int}, where=df["blob"].isna(), **quiet())
@@ -332,7 +332,7 @@ def test_other_rows_of_the_same_frame_are_no_surprise(tmp_path):
 
 @pytest.mark.parametrize("basis", ["columns", "struct"])
 def test_numbered_columns_have_their_own_evidence(df, basis):
-    """With if_exists="suffix" the second answers' confidence and citations are told of the numbered columns."""
+    """With if_exists="suffix" the second answers' confidence and citations are those of the numbered columns."""
     with pf.offline(lambda _: Answer({"founded": 1}, basis={"founded": "low"}), latency=0):
         first = df.parallel.enrich({"founded": int}, basis=basis, **quiet())
     with pf.offline(lambda _: Answer({"founded": 2}, basis={"founded": "high"}), latency=0):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pandas as pd
@@ -71,7 +70,7 @@ def test_runs_under_way_are_pending(df):
         assert df.parallel.collect(group, SCHEMA)["size"].tolist()[:2] == [4, 6]
 
 
-def test_another_process_collects(df):
+def test_another_process_collects(forks, df):
     """A fresh process that knows nothing but the group's id gets the answers."""
     code = (
         "import sys, pandas as pd, parallel_frames as pf\n"
@@ -80,12 +79,11 @@ def test_another_process_collects(df):
     )
     with Simulator(answers=answer, latency=0) as sim:
         df.parallel.enrich(SCHEMA, client=pf.Client(api_key="any", base_url=sim.url), checkpoint=None)
-        told = subprocess.run(
+        done = forks.run(
             [sys.executable, "-W", "error", "-c", code, sim.group_ids[0]],
             env=os.environ | {"PARALLEL_API_KEY": "any", "PARALLEL_BASE_URL": sim.url},
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-    assert (told.stdout, told.stderr) == ("[6, 4]\n", "")
+        )
+    assert (done.stdout, done.stderr) == ("[6, 4]\n", "")
     assert sim.counts.posts == 1
 
 
@@ -123,7 +121,7 @@ def test_a_group_of_the_vendors_own_client_is_joined_by_input(df, client_of, bar
 
 
 def test_strangers_in_a_group_change_nothing(df):
-    """Runs that somebody else added to our group are nobody's answer."""
+    """Runs that another program added to our group answer no row."""
     with pf.offline(answers=answer, latency=0) as sim:
         out = df.parallel.enrich(SCHEMA)
         for stranger in ("somebody else's row", {"company": "Nobody"}):
@@ -204,7 +202,7 @@ def matched(out):
 
 
 def test_prompts_of_another_program_are_joined_by_the_row_in_their_metadata(df, vendor, client_of, caplog):
-    """Inputs that no row would send find their row by its number, and the user is told that only that was known."""
+    """Inputs that no row would send find their row by its number, and a warning says that only that was known."""
     group = add_elsewhere(vendor, [(f"Research {n}", {"row": str(n)}) for n in range(3)])
     vendor.sim.wait_until(lambda counts: counts.active == 0)
     out = df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim))
@@ -266,7 +264,7 @@ def test_a_group_id_that_is_none_is_refused(df, group_id):
 
 @pytest.mark.parametrize("dialect", ["published", "both", "seed"])
 def test_a_group_is_found_whatever_its_service_speaks(df, client_of, dialect):
-    """Without being told, collect() finds a known group under either path: reading creates nothing."""
+    """collect() finds a known group under either path by itself: reading creates nothing."""
     with Simulator(answers=answer, latency=0, dialect=dialect) as sim:
         df.parallel.enrich(SCHEMA, client=client_of(sim), checkpoint=None)
         posts = sim.counts.posts

@@ -35,7 +35,7 @@ def shown():
 
 
 def test_the_demo_says_first_and_last_that_it_is_simulated(shown):
-    """Nobody can take the answers for research: the first word and the last paragraph say so."""
+    """The answers cannot be taken for research: the first word and the last paragraph say that they are simulated."""
     text, _ = shown
     assert text.startswith("SIMULATED")
     assert text.rstrip().rpartition("\n\n")[2].startswith("SIMULATED")
@@ -88,15 +88,10 @@ def test_a_missing_extra_is_one_clear_line(command, module, extra):
 
 
 @pytest.fixture
-def served():
+def served(forks):
     """Run a simulator as a program of its own; give it and the address it printed."""
-    with subprocess.Popen(
-        [*RUN, "simulate", "--latency", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        try:
-            yield process, process.stdout.readline().decode().strip()
-        finally:
-            process.kill()
+    process = forks.start([*RUN, "simulate", "--latency", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return process, process.stdout.readline().decode().strip()
 
 
 def test_simulate_serves_an_enrichment_until_it_is_interrupted(served, monkeypatch, tmp_path):

@@ -121,7 +121,7 @@ def test_a_grown_frame_pays_for_its_new_rows_only(df, tmp_path):
 
 
 def test_the_automatic_checkpoint_remembers_and_none_does_not(df):
-    """By default the same call again is free; with checkpoint=None every call asks anew."""
+    """By default the same call again is free; with checkpoint=None every call asks again."""
     with pf.offline(answers=answer, latency=0) as sim:
         df.parallel.enrich(SCHEMA)
         df.parallel.enrich(SCHEMA)
@@ -344,7 +344,7 @@ OPTIONS = {
 
 
 def test_every_option_arrives_with_every_run(df, tmp_path):
-    """What is said in options= stands in each run as the service got it, and its secrets are not on the disk."""
+    """What is passed in options= stands in each run as the service got it, and its secrets are not on the disk."""
     with pf.offline(answers=answer, latency=0) as sim:
         df.parallel.enrich(SCHEMA, options=OPTIONS, checkpoint=tmp_path)
         for run in sim.runs():
@@ -474,7 +474,7 @@ def test_last_tells_of_the_newest_enrichment(df):
         run = pf.last()
         assert run.status() == {"completed": 2, "failed": 1}
         pd.testing.assert_frame_equal(run.partial(), out)
-        assert run.cost == pytest.approx(3 * 0.025)
+        assert run.cost == pytest.approx(2 * 0.025)  # what failed is not billed
         assert run.group_ids == tuple(sim.group_ids)
         errors = run.errors()
         assert errors.index.tolist() == [20]
@@ -484,7 +484,7 @@ def test_last_tells_of_the_newest_enrichment(df):
         assert "any" not in repr(run.plan.job.options)
         sim.clear_faults()
         assert run.resume()["size"].tolist() == [4, 6, 7]
-        assert pf.last().cost == pytest.approx(4 * 0.025)
+        assert pf.last().cost == pytest.approx(3 * 0.025)
 
 
 def test_errors_are_told_without_status_columns_too(df):
@@ -507,7 +507,7 @@ def test_resume_goes_on_with_or_without_a_checkpoint(df, checkpoint):
 
 
 def test_resume_of_a_refresh_without_a_checkpoint_goes_on(df):
-    """resume() goes on with what a refresh began; it does not begin anew."""
+    """resume() continues what a refresh began; it does not begin again."""
     with pf.offline(answers=answer, latency=5_000, speed=40) as sim:
         df.parallel.enrich(SCHEMA, timeout=60, checkpoint=None, refresh=True)
         sim.advance(10_000)

@@ -124,7 +124,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
 def test_a_broken_field_is_missing_and_told(name, backend):
-    """A field that breaks the schema makes its row invalid, is missing and told raw; the other fields stay."""
+    """A field that breaks the schema makes its row invalid, is missing and reported raw; the other fields stay."""
     schema = {
         "founded": {"type": "integer", "minimum": 1600},
         "ceo": str | None,
@@ -186,7 +186,7 @@ def test_raw_answers_are_stored_so_that_dtypes_can_change(tmp_path):
 
 @pytest.mark.parametrize("ending", ["cancel_runs", "require_action", "stick_runs"])
 def test_runs_that_end_otherwise_have_a_status(ending):
-    """Cancelled runs say so; runs that wait for somebody or never end are pending once the time is up."""
+    """Cancelled runs say so; runs that wait for an action or never end are pending once the time is up."""
     with pf.offline(latency=0, speed=40, faults=[getattr(faults, ending)()]) as sim:
         out = COMPANY.parallel.enrich({"founded": int}, timeout=40)
     expected = "cancelled" if ending == "cancel_runs" else "pending"

@@ -53,11 +53,11 @@ def answer(sent: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at the process's open files")
 @pytest.mark.timeout(600)
-def test_ctrl_c_at_random_moments_leaks_nothing_and_pays_once(tmp_path: Path) -> None:
+def test_ctrl_c_at_random_moments_leaks_nothing_and_pays_once(forks: Any, tmp_path: Path) -> None:
     """No socket, lock or thread outlives an interrupted call, and every distinct row has one run in the end."""
     rng = random.Random(INTERRUPTS)
     with Simulator(answer, latency=(1, 300), max_per_minute=None, speed=SPEED) as sim:
-        child = subprocess.Popen(
+        child = forks.start(
             [sys.executable, "-u", "-c", PATIENT, sim.url, str(tmp_path / "ck")],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

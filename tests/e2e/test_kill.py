@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -50,9 +51,9 @@ def make_frame() -> pd.DataFrame:
     return pd.DataFrame({"company": names, "n": [len(name) for name in names]}, index=[i // 2 for i in range(ROWS)])
 
 
-def run_killed(arguments: list[str], *, after: float) -> bool:
+def run_killed(forks: Any, arguments: list[str], *, after: float) -> bool:
     """Run the enrichment in a process; return whether it came to its end before it was killed."""
-    child = subprocess.Popen([sys.executable, "-c", ENRICH, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = forks.start([sys.executable, "-c", ENRICH, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n", child.communicate()[1].decode()
@@ -70,7 +71,7 @@ def run_killed(arguments: list[str], *, after: float) -> bool:
 
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("api", ["published", "seed"])
-def test_killed_anywhere_it_pays_once_and_answers_every_row(tmp_path: Path, api: str) -> None:
+def test_killed_anywhere_it_pays_once_and_answers_every_row(forks: Any, tmp_path: Path, api: str) -> None:
     """However often the process dies, the frame equals an undisturbed one and each distinct input has one run."""
     df = make_frame()
     df.to_parquet(tmp_path / "rows.parquet")
@@ -85,11 +86,11 @@ def test_killed_anywhere_it_pays_once_and_answers_every_row(tmp_path: Path, api:
                 target = tmp_path / f"out{turn}.parquet"
                 arguments = [str(tmp_path / "rows.parquet"), sim.url, str(checkpoint), str(target), api]
                 for _ in range(min(60, KILLS - kills)):
-                    if run_killed(arguments, after=rng.choice([0.02, 0.1, 0.3, 1.0]) * rng.random() + 0.01):
+                    if run_killed(forks, arguments, after=rng.choice([0.02, 0.1, 0.3, 1.0]) * rng.random() + 0.01):
                         break
                     kills += 1
                 else:
-                    assert run_killed(arguments, after=60)
+                    assert run_killed(forks, arguments, after=60)
                 out = pd.read_parquet(target)
                 paid = Counter((run.metadata["key"], run.metadata["attempt"]) for run in sim.runs()[before:])
                 assert len(paid) == df["company"].nunique()

@@ -1,4 +1,4 @@
-"""The committed notebooks are what a real kernel makes of them: executed anew, they say the same."""
+"""The committed notebooks are what a real kernel makes of them: executed again, they show the same."""
 
 from __future__ import annotations
 

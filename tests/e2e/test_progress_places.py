@@ -38,18 +38,16 @@ FILES = CODE.replace(
 pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
 
 
-def in_terminal(code, *, answers=(), columns=80):
-    """Run code with a terminal of its own, answer what it asks (None: with Ctrl-C), and return what stood on it."""
+def in_terminal(forks, code, *, answers=(), columns=80):
+    """Run code with a terminal of its own, answer what it asks (None: with Ctrl-C), and return what it showed."""
     import fcntl
     import struct
     import termios
 
     leader, follower = pty.openpty()
     fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
-    )  # fmt: skip
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), follower)
+    process = forks.start([sys.executable, "-c", code], terminal=True, **streams)
     os.close(follower)
     shown, left = b"", list(answers)
     try:
@@ -70,15 +68,15 @@ def in_terminal(code, *, answers=(), columns=80):
                     os.write(leader, answer)
         process.wait(timeout=30)
     finally:
-        os.close(leader)
         process.kill()
+        os.close(leader)
     return shown.decode(errors="replace")
 
 
 @pytest.mark.parametrize("columns", [80, 60, 45])
-def test_a_terminal_shows_how_far_it_is(columns):
+def test_a_terminal_shows_how_far_it_is(forks, columns):
     """The announcement is broken to the width; the bar fits it, its figures whole or left out, and ends whole."""
-    shown = in_terminal(CODE.replace("CONFIRM", ""), columns=columns)
+    shown = in_terminal(forks, CODE.replace("CONFIRM", ""), columns=columns)
     before = shown.partition("enriching")[0]
     assert max(map(len, before.replace("\r", "").splitlines())) <= max(columns, 80)  # a path is not cut
     assert "60 rows → 60 runs" in before.replace("\r\n", " ")
@@ -96,11 +94,11 @@ def test_a_terminal_shows_how_far_it_is(columns):
     assert [part for part in parts if not whole.fullmatch(re.sub(r"\x1b.*", "", part))] == []
 
 
-def test_a_terminal_is_asked_before_anything_is_paid():
+def test_a_terminal_is_asked_before_anything_is_paid(forks):
     """No, nothing, Ctrl-C and the end of the input pay nothing, at once; yes goes on."""
     answers = [b"n\n", b"\n", None, b"\x04", b"y\n"]
     asking = textwrap.indent(CODE.replace("CONFIRM", "confirm=True, progress=False"), "    ")
-    shown = in_terminal(f"for _ in range({len(answers)}):\n{asking}", answers=answers)
+    shown = in_terminal(forks, f"for _ in range({len(answers)}):\n{asking}", answers=answers)
     assert shown.count("Send 60 runs ($0.60)? [y/N]") == len(answers)
     told = re.findall(r"(DECLINED|INTERRUPTED|ROWS 60)(?s:.*?)(PAID \d+)", shown)
     declined = ("DECLINED", "PAID 0")
@@ -117,12 +115,10 @@ def test_a_bar_is_written_as_the_stream_can():
     assert "\\x" not in done.stderr
 
 
-def test_a_pipe_gets_its_lines_and_no_bar():
+def test_a_pipe_gets_its_lines_and_no_bar(forks):
     """Into a file go the announcement, the group's address and how it ended, nothing that moves."""
-    done = subprocess.run(
-        [sys.executable, "-c", CODE.replace("CONFIRM", "")], capture_output=True, text=True, check=True,
-        env=os.environ | {"PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+    command = [sys.executable, "-c", CODE.replace("CONFIRM", "")]
+    done = forks.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=True)
     first, second, last = done.stderr.splitlines()
     assert first.startswith("60 rows -> 60 runs - $0.60")
     assert second.startswith("group http://127.0.0.1")
@@ -140,10 +136,10 @@ def own_directory(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_pipe_gets_the_lines_of_a_file_too(own_directory):
-    """From file to file the announcement, the first group's address and the end are said, and nothing moves."""
+def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
+    """From file to file the announcement, the first group's address and the end are printed, and nothing moves."""
     code = FILES.replace("CONFIRM", "limit=50")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = forks.run([sys.executable, "-c", code], check=True)
     first, second, last = done.stderr.splitlines()
     assert first.startswith("60 rows → 50 runs · of the first 50 of 60 · $0.50 · ")
     assert re.search(r" · sends company · checkpoint out\.parquet\.ckpt/", first)
@@ -152,35 +148,35 @@ def test_a_pipe_gets_the_lines_of_a_file_too(own_directory):
     assert "\r" not in done.stderr
 
 
-def test_a_file_is_enriched_in_silence_where_progress_is_false(own_directory):
-    """Nothing is said, but what the program itself prints."""
+def test_a_file_is_enriched_in_silence_where_progress_is_false(forks, own_directory):
+    """Nothing is printed but what the program itself prints."""
     code = FILES.replace("CONFIRM", "progress=False")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = forks.run([sys.executable, "-c", code], check=True)
     assert (done.stderr, done.stdout) == ("", "ROWS 60\nPAID 60\n")
 
 
 @pytest.mark.parametrize(("answer", "told"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED")])
-def test_a_terminal_is_asked_before_a_file_is_paid_for(own_directory, answer, told):
+def test_a_terminal_is_asked_before_a_file_is_paid_for(forks, own_directory, answer, told):
     """Yes goes on; no pays nothing and writes nothing."""
-    shown = in_terminal(FILES.replace("CONFIRM", "confirm=True, progress=False"), answers=[answer])
+    shown = in_terminal(forks, FILES.replace("CONFIRM", "confirm=True, progress=False"), answers=[answer])
     assert "Send 60 runs ($0.60)? [y/N]" in shown
     assert told in shown
     assert f"PAID {60 if told == 'ROWS 60' else 0}" in shown
     assert (own_directory / "out.parquet").exists() == (told == "ROWS 60")
 
 
-def test_a_file_has_somebody_to_ask_or_an_error(own_directory):
-    """Where nobody can be asked confirm=True is an error that says what to do; nothing is paid or written."""
+def test_a_file_has_somebody_to_ask_or_an_error(forks, own_directory):
+    """Without a terminal confirm=True is an error that says what to do; nothing is paid or written."""
     code = FILES.replace("CONFIRM", "confirm=True")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = forks.run([sys.executable, "-c", code])
     assert "InputError: confirm=True asks before anything is paid, and here is nobody to ask" in done.stderr
     assert "PAID 0" in done.stdout
     assert not (own_directory / "out.parquet").exists()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kernel():
-    """Start a real kernel."""
+    """Start a real kernel for both tests."""
     manager, client = start_new_kernel()
     yield client
     client.stop_channels()

@@ -177,7 +177,7 @@ def test_a_checkpoint_that_lost_a_part_finds_it_on_the_server(tmp_path: Path, lo
 
 
 def test_a_damaged_intent_holds_all_sending_for_the_settle_time(tmp_path: Path) -> None:
-    """Nobody knows what a damaged intent meant: nothing is sent until its batch must have shown."""
+    """What a damaged intent meant is unknown: nothing is sent until its batch must have shown."""
     with Simulator(answer, latency=1, speed=SPEED) as sim:
         enrich(sim, frame(1), tmp_path)
         write_intent(sim, tmp_path, frame(2))
@@ -311,7 +311,7 @@ def test_without_a_checkpoint_the_group_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_tripwire_stops_a_frame_whose_inputs_all_changed(tmp_path: Path) -> None:
-    """A frame of the same rows that became other inputs is not paid for anew unless that is said."""
+    """A frame of the same rows that became other inputs is not paid for again unless the call asks for it."""
     with Simulator(answer, latency=1, speed=SPEED) as sim:
         enrich(sim, frame(*range(30)), tmp_path)
         changed = frame(*range(30)).assign(company=lambda df: df["company"] + " ")

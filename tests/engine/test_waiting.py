@@ -97,8 +97,8 @@ def test_an_event_that_got_lost_holds_no_row_up(engine: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "reason"),
     [
-        ({"timeout": 5}, "pending", "no answer within timeout=5; the same call again resumes"),
-        ({"limit": 1, "timeout": 5}, "not_sent", "beyond limit=1"),
+        ({"timeout": 100}, "pending", "no answer within timeout=100; the same call again resumes"),
+        ({"limit": 1, "timeout": 100}, "not_sent", "beyond limit=1"),
     ],
 )
 def test_a_row_without_an_answer_says_why(engine: Any, caplog: Any, options: Any, status: str, reason: str) -> None:
@@ -107,7 +107,7 @@ def test_a_row_without_an_answer_says_why(engine: Any, caplog: Any, options: Any
         out = engine.enrich(sim, engine.frame(1, 2), None, **options)
     row = out[out["parallel_status"] == status].iloc[-1]
     assert row["parallel_error"] == reason
-    assert "without an answer: no answer within timeout=5" in caplog.text
+    assert "without an answer: no answer within timeout=100" in caplog.text
     assert out["parallel_error"].notna().all()
 
 
@@ -116,11 +116,11 @@ def test_rows_of_a_file_say_why_too(engine: Any, tmp_path: Path) -> None:
     engine.frame(1, 2).to_parquet(tmp_path / "rows.parquet")
     with Simulator(engine.answer, latency=10_000, speed=engine.SPEED) as sim:
         pf.enrich_parquet(
-            tmp_path / "rows.parquet", tmp_path / "out.parquet", {"name": str}, client=engine.client(sim), timeout=5,
+            tmp_path / "rows.parquet", tmp_path / "out.parquet", {"name": str}, client=engine.client(sim), timeout=100,
             limit=1, checkpoint=tmp_path / "ckpt", progress=False,
         )  # fmt: skip
     errors = pd.read_parquet(tmp_path / "out.parquet")["parallel_error"].tolist()
-    assert errors == ["no answer within timeout=5; the same call again resumes", "beyond limit=1"]
+    assert errors == ["no answer within timeout=100; the same call again resumes", "beyond limit=1"]
 
 
 def test_what_was_submitted_says_so(engine: Any) -> None:
@@ -177,8 +177,8 @@ def test_advice_to_wait_is_heeded_within_reason(engine: Any, advice: int) -> Non
 def test_credit_that_comes_back_is_noticed_within_seconds(engine: Any) -> None:
     """A refusal for want of credit while runs are in flight is repeated every few seconds."""
     broke = [faults.status(402, on="add_runs", nth={1, 3, 4, 5})]  # the first one has nothing to wait for
-    with Simulator(engine.answer, latency=60, speed=engine.SPEED, faults=broke) as sim:
-        out = engine.enrich(sim, engine.frame(*range(4)), None, timeout=100)
+    with Simulator(engine.answer, latency=200, speed=engine.SPEED, faults=broke) as sim:
+        out = engine.enrich(sim, engine.frame(*range(4)), None, timeout=1_000)
     assert status_of(out) == {"completed": 4}
 
 

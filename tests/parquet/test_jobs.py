@@ -140,7 +140,7 @@ def test_failed_rows_are_tried_again_unless_told_otherwise(
     enrich(source, out, overwrite=True, retry_failed=False)
     assert sim.counts.runs == 3
     done = enrich(source, out, overwrite=True)
-    assert (sim.counts.runs, done.cost) == (5, 0.05)
+    assert (sim.counts.runs, done.cost) == (5, 0.01)  # what fails is not billed
     assert set(files.paid(sim).values()) == {1}
     with pytest.raises(pf.errors.EnrichmentError, match=r"3 failed of 4 rows; everything is stored"):
         enrich(source, out, overwrite=True, retry_failed=False, on_error="raise")
@@ -276,7 +276,7 @@ def test_answers_without_a_time_of_their_end(
     caplog: pytest.LogCaptureFixture,
     times: str,
 ) -> None:
-    """The run's beginning stands for it; without that nothing is paid, and it is said why."""
+    """The time the run was created stands in; without that nothing is paid, and a warning says why."""
     source, target = write(tmp_path / "in.parquet", *range(3)), tmp_path / "out.parquet"
     done = enrich(source, target)
     _age(done.checkpoint, keys=9, moment=None)
@@ -396,7 +396,7 @@ def test_a_row_with_nothing_to_send_is_skipped(tmp_path: Path, sim: Simulator, e
 
 
 def test_inputs_may_be_templates_mappings_and_inferred(tmp_path: Path, sim: Simulator, enrich: Enrich) -> None:
-    """What a row sends is said as for frames."""
+    """What a row sends is given as for frames."""
     source = write(tmp_path / "in.parquet", 1, n=[5])
     for nr, inputs in enumerate(["The {company} of {n}", {"company": "company"}]):
         enrich(source, tmp_path / f"{nr}.parquet", {"x": "any"}, inputs=inputs, input_schema="infer" if nr else None)

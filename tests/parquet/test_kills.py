@@ -49,11 +49,11 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in.parquet"
 
 
-def run_killed(arguments: list[str], *, after: float, by: signal.Signals) -> bool:
+def run_killed(forks: Any, arguments: list[str], *, after: float, by: signal.Signals) -> bool:
     """Run a call in a process; return whether it came to its end before the signal."""
     environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(SPEED)}
     command = [sys.executable, "-c", ENRICH, *arguments]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    child = forks.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n", child.communicate()[1].decode()
@@ -90,7 +90,7 @@ def check(target: Path, source: Path, sim: Simulator) -> None:
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("api", ["published", "seed"])
 def test_killed_anywhere_it_pays_once_and_writes_the_target_whole(
-    tmp_path: Path, source: Path, files: SimpleNamespace, api: Any, by: signal.Signals
+    forks: Any, tmp_path: Path, source: Path, files: SimpleNamespace, api: Any, by: signal.Signals
 ) -> None:
     """Until the last call there is no target; after it, the target is as if nothing had happened."""
     rng = random.Random(KILLS + by)
@@ -104,12 +104,12 @@ def test_killed_anywhere_it_pays_once_and_writes_the_target_whole(
         with Simulator(files.answer, latency=(1.0, 60.0), max_per_minute=None, speed=SPEED, dialect=api) as sim:
             arguments = [str(own), str(target), sim.url, api, "700"]
             for _ in range(min(60, KILLS // 2 - kills)):
-                if run_killed(arguments, after=rng.choice([0.1, 0.3, 1.0, 2.0]) * rng.random() + 0.1, by=by):
+                if run_killed(forks, arguments, after=rng.choice([0.1, 0.3, 1.0, 2.0]) * rng.random() + 0.1, by=by):
                     break
                 kills += 1
                 assert not target.exists() or len(pd.read_parquet(target)) == 2_000
             else:
-                assert run_killed(arguments, after=60, by=by)
+                assert run_killed(forks, arguments, after=60, by=by)
             check(target, own, sim)
         if kills >= KILLS // 2:
             break
@@ -195,7 +195,7 @@ def test_a_service_that_dies_in_between_is_waited_for(tmp_path: Path, source: Pa
 
 
 def test_a_source_that_changes_under_the_call_is_noticed(
-    tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], source: Path, files: SimpleNamespace
+    forks: Any, tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], source: Path, files: SimpleNamespace
 ) -> None:
     """Answers would land beside other rows: no target is written, and the next call pays for new inputs only."""
     sim.speed = 20.0
@@ -206,7 +206,7 @@ def test_a_source_that_changes_under_the_call_is_noticed(
     code = ENRICH.replace('print("ready", flush=True)', "")
     environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": "20"}
     command = [sys.executable, "-c", code, str(source), str(tmp_path / "out.parquet"), sim.url, "published", "9999"]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    child = forks.start(command, stderr=subprocess.PIPE, env=environment)
     sim.wait_until(lambda counts: counts.runs > 0, timeout=60)
     pq.write_table(changed, source)
     _, trouble = child.communicate(timeout=60)

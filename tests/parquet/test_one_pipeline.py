@@ -100,7 +100,7 @@ def test_a_budget_names_the_limit_and_what_is_safe_for_files_too(
     enrich(source, tmp_path / "out.parquet", limit=3)
     with pytest.raises(CostError) as refused:
         enrich(source, tmp_path / "out.parquet", overwrite=True, max_cost=0.05, retry_failed=False)
-    assert refused.value.limit == 5
+    assert refused.value.limit == 6  # one of the three failed, and is not billed
     assert "3 runs sent" in str(refused.value.safety)
 
 

@@ -1,4 +1,4 @@
-"""Where a target is put: never over what is somebody else's, and nothing of anybody's is lost on the way."""
+"""Where a target is put: never over another program's files, and nothing is lost on the way."""
 
 import os
 import signal
@@ -20,6 +20,7 @@ from parallel_frames.simulator import Simulator
 
 Enrich = Callable[..., pf.EnrichedParquet]
 # A call in a process of its own; MEANWHILE happens while the first run is answered.
+Call = Callable[..., subprocess.CompletedProcess[str]]
 CALL = """
 import os, pathlib, resource, signal, sys, tempfile
 import parallel_frames as pf
@@ -66,22 +67,25 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def call(
-    source: Path,
-    target: Path,
-    *,
-    before: str = "",
-    meanwhile: str = "pass",
-    overwrite: bool = False,
-    checkpoint: str = "ck",
-    **environment: str,
-) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def call(forks: Any) -> Call:
     """Run a call in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", CALL.replace("BEFORE", before).replace("MEANWHILE", meanwhile), str(source),
-         str(target), "yes" if overwrite else "", str(target.parent / checkpoint)],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+
+    def run(
+        source: Path,
+        target: Path,
+        *,
+        before: str = "",
+        meanwhile: str = "pass",
+        overwrite: bool = False,
+        checkpoint: str = "ck",
+        **environment: str,
+    ) -> Any:
+        code = CALL.replace("BEFORE", before).replace("MEANWHILE", meanwhile)
+        arguments = [source, target, "yes" if overwrite else "", target.parent / checkpoint]
+        return forks.run([sys.executable, "-c", code, *arguments], env={**os.environ, **environment})
+
+    return run
 
 
 def while_answering(
@@ -153,7 +157,7 @@ def test_what_came_into_a_target_meanwhile_is_not_deleted(
 def test_a_target_that_appeared_meanwhile_is_not_replaced_unasked(
     tmp_path: Path, source: Path, files: SimpleNamespace, name: str
 ) -> None:
-    """Somebody else's file stays, and the message says how to go on."""
+    """Another program's file stays, and the message says how to continue."""
     target = tmp_path / name
 
     def appear() -> None:
@@ -168,7 +172,9 @@ def test_a_target_that_appeared_meanwhile_is_not_replaced_unasked(
     assert files.beside(target) == {"in.parquet"}
 
 
-def test_ctrl_c_between_the_renames_of_a_directory_leaves_the_old_target(tmp_path: Path, source: Path) -> None:
+def test_ctrl_c_between_the_renames_of_a_directory_leaves_the_old_target(
+    tmp_path: Path, call: Call, source: Path
+) -> None:
     """One of the two is always there."""
     target = tmp_path / "out"
     assert call(source, target).returncode == 0
@@ -179,7 +185,7 @@ def test_ctrl_c_between_the_renames_of_a_directory_leaves_the_old_target(tmp_pat
 
 
 def test_a_call_that_is_killed_before_its_manifest_is_there_is_finished_by_the_next(
-    tmp_path: Path, source: Path, sim: Simulator, enrich: Enrich
+    tmp_path: Path, call: Call, source: Path, sim: Simulator, enrich: Enrich
 ) -> None:
     """The target is whole; the same call says so, and puts the manifest beside it."""
     target = tmp_path / "out.parquet"
@@ -234,7 +240,9 @@ def test_manifests_beside_targets_are_no_rows(tmp_path: Path, enrich: Enrich) ->
 # The directory for temporary files
 
 
-def test_what_a_killed_call_left_in_the_temporary_directory_goes_with_the_next(tmp_path: Path, source: Path) -> None:
+def test_what_a_killed_call_left_in_the_temporary_directory_goes_with_the_next(
+    tmp_path: Path, call: Call, source: Path
+) -> None:
     """Folders of the dead, killed while they wrote, are removed; those of the living and of others are not."""
     place = tmp_path / "temporary"
     place.mkdir()
@@ -254,7 +262,7 @@ def test_what_a_killed_call_left_in_the_temporary_directory_goes_with_the_next(t
     assert [path.name for path in place.iterdir()] == ["parallel_frames-of-another-kind"]
 
 
-def test_a_full_temporary_directory_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_full_temporary_directory_is_named_and_nothing_is_lost(tmp_path: Path, call: Call) -> None:
     """The message says which directory, what is safe, and how to go on."""
     source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
     pq.write_table(pa.table({"company": [f"company {n % 300}" for n in range(40_000)]}), source)

@@ -19,7 +19,7 @@ Enrich = Callable[..., pf.EnrichedParquet]
 
 @dataclass(frozen=True, slots=True)
 class Compacted(LocalPath):
-    """A folder whose outcomes another process puts together right after somebody listed them."""
+    """A folder whose outcomes another process puts together right after they were listed."""
 
     def __truediv__(self, name: str) -> LocalPath:
         return Compacted(self.path / name)
@@ -54,11 +54,11 @@ def test_a_plan_of_a_refresh_that_broke_off_counts_what_is_left_of_it(
 def test_a_plan_beside_a_compaction_sees_every_answer(
     tmp_path: Path, sim: Simulator, enrich: Enrich, files: SimpleNamespace
 ) -> None:
-    """A part that goes between the listing and its reading is looked for anew, and not taken as nothing."""
+    """A part that goes between the listing and its reading is looked for again, and not taken as nothing."""
     source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
     for rows in (10, 20, 30):
         files.rows(*range(rows)).to_parquet(source)
-        enrich(source, target, overwrite=True)
+        enrich(source, target, overwrite=True, checkpoint=f"{target}.ckpt")
     client = pf.Client(api_key="key", base_url=sim.url, clock_speed=files.SPEED)
     checkpoint = Compacted(Path(f"{target}.ckpt"))
     shutil.copytree(checkpoint.path, tmp_path / "frame.ckpt")

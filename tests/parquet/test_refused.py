@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
-    """Return an address and what is said of it, for each thing that can be wrong with a source."""
+    """Return an address and the message about it, for each thing that can be wrong with a source."""
     good = pa.table({"company": ["a"]})
     for name in ("empty", "mixed", "differing", "order", "csvs", "tsv_csv", "feathers", "nested"):
         (place / name).mkdir()
@@ -112,7 +112,7 @@ def test_a_source_that_is_torn_in_the_middle_is_named(
 
 
 def test_a_target_is_refused_before_a_source_is_read(tmp_path: Path, enrich: Callable[..., Any]) -> None:
-    """A source of many gigabytes takes a while; what is wrong with the target is said first, and makes no folder."""
+    """A source of many gigabytes takes a while; a wrong target is refused first, and makes no folder."""
     (tmp_path / "torn.csv").write_text("a,b\n1\n")
     (tmp_path / "out.parquet").write_bytes(b"kept")
     with pytest.raises(InputError, match=r"exists\. Nothing was sent"):
@@ -207,14 +207,12 @@ def test_an_option_that_cannot_be_is_named(
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_without_a_target_a_checkpoint_must_be_named(
-    tmp_path: Path, source: Path, sim: Simulator, enrich: Callable[..., Any]
+def test_without_a_target_there_is_nothing_to_wait_for(
+    source: Path, sim: Simulator, enrich: Callable[..., Any]
 ) -> None:
-    """The later call with a target would look beside that, and pay again."""
+    """`target=None` goes with `wait=False` only."""
     with pytest.raises(InputError, match="goes with wait=False"):
         enrich(source, None)
-    with pytest.raises(InputError, match="would not find it, and pay again"):
-        enrich(source, None, wait=False)
     assert sim.counts.posts == 0
 
 
@@ -231,7 +229,7 @@ def test_no_option_of_a_frame_is_forgotten(tmp_path: Path, source: Path) -> None
 def test_provenance_that_is_there_already_is_not_replaced_unasked(
     tmp_path: Path, sim: Simulator, enrich: Callable[..., Any]
 ) -> None:
-    """Columns of provenance are columns like others: error, or fill and overwrite if that is said."""
+    """Columns of provenance are columns like others: error, or fill and overwrite where that was passed."""
     pd.DataFrame({"company": ["a"], "parallel_run_id": ["mine"]}).to_parquet(tmp_path / "in.parquet")
     with pytest.raises(InputError, match="already has 'parallel_run_id'"):
         enrich(tmp_path / "in.parquet", tmp_path / "out.parquet", provenance=True)
@@ -254,7 +252,7 @@ def test_a_call_that_bought_nothing_is_not_in_the_way_of_the_corrected_one(
     files.rows(*range(5)).to_parquet(source)
     wrong: dict[str, Any] = {"max_cost": 0.01} if why == "the price" else {"client": {"base_url": "http://127.0.0.1:9"}}
     with pytest.raises((pf.errors.CostError, pf.errors.UnavailableError)):
-        enrich(source, target, {"wrong": str}, **wrong)
-    assert enrich(source, target).counts == {"completed": 5}
+        enrich(source, target, {"wrong": str}, checkpoint=tmp_path / "ckpt", **wrong)
+    assert enrich(source, target, checkpoint=tmp_path / "ckpt").counts == {"completed": 5}
     assert sim.counts.runs == 5
-    assert len(pf.Checkpoint(f"{target}.ckpt").summary()) == 1
+    assert len(pf.Checkpoint(tmp_path / "ckpt").summary()) == 1

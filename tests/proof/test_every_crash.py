@@ -1,15 +1,14 @@
 """A small job is stopped at every step of its files and of the service, resumed, and counted: nothing is paid twice.
 
-A preloaded process forks one client after another. A client ends itself, without any cleaning up, at the n-th
-operation on its checkpoint or target; or the service kills it when its n-th request comes in, or right before that is
-answered. Then another client makes the same call. The default run takes every third step, each dialect and end another
-third; all of them: ``PARALLEL_FRAMES_CRASHES=all pytest tests/proof``.
+Each client is forked from a preloaded process. It ends itself, without any cleaning up, at the n-th operation on its
+checkpoint or target; or the service kills it when its n-th request comes in, or right before that is answered. Then
+another client makes the same call. The default run takes every third step, each dialect and end another third; all of
+them: ``PARALLEL_FRAMES_CRASHES=all pytest tests/proof``.
 """
 
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -31,12 +30,11 @@ ENDPOINTS = ("create_group", "add_runs", "status", "events", "list_runs", "resul
 DEAD = 9
 ROWS = ["a", "b", "bad", "a", "c", "d"]  # five distinct inputs, of which one fails
 
-# Reads one call per line, forks a client that makes it, and prints the client's id, and then how it ended.
-CLIENTS = """
-import json, os, sys, warnings
-import pandas as pd, pyarrow.dataset, pyarrow.parquet, httpx
+# One call of a client, whose arguments are JSON.
+CLIENT = """
+import json, os, sys
+import pandas as pd
 import parallel_frames as pf
-import parallel_frames._files, parallel_frames._job._handle, parallel_frames._service
 
 FILES = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.truncate", "os.rmdir"}
 
@@ -65,24 +63,12 @@ def call(end, folder, source, url, api, dies_at):
         pf.enrich_parquet(source, folder + "/out.parquet", {"name": str}, overwrite=True, **options)
     return counted()
 
-print("ready", flush=True)
-for line in sys.stdin:
-    arguments = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            steps = call(**arguments)
-            open(arguments["source"] + ".steps", "w").write(str(steps))
-            status = 0
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+arguments = json.loads(sys.argv[1])
+steps = call(**arguments)
+with open(arguments["source"] + ".steps", "w") as file:
+    file.write(str(steps))
+os._exit(0)  # an interpreter's own shutdown takes longer than the call
 """.replace("SPEED", str(SPEED))
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,21 +92,11 @@ def answer(sent: dict[str, Any]) -> Any:
 
 
 class Clients:
-    """The process that forks clients, and the calls they make."""
+    """Clients of the service, and the calls they make."""
 
-    def __init__(self, sim: Simulator, *, end: str, api: str, folder: Path) -> None:
-        command = [sys.executable, "-c", CLIENTS]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-        self._sim, self._end, self._api, self._folder = sim, end, api, folder
+    def __init__(self, forks: Any, sim: Simulator, *, end: str, api: str, folder: Path) -> None:
+        self._forks, self._sim, self._end, self._api, self._folder = forks, sim, end, api, folder
         self._pid = 0
-        assert self._line() == "ready"
-
-    def close(self) -> None:
-        """End the process, and the client that may still be at work."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.communicate()
 
     def kill(self) -> None:
         """Kill the client that is at work."""
@@ -138,11 +114,10 @@ class Clients:
         """Make the call in a client of its own, and return how that ended."""
         self._pid = 0
         arguments = {"end": self._end, "folder": f"{source}.d", "source": str(source), "url": self._sim.url}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({**arguments, "api": self._api, "dies_at": dies_at}) + "\n")
-        self._process.stdin.flush()
-        self._pid = int(self._line())
-        return int(self._line())
+        asked = json.dumps({**arguments, "api": self._api, "dies_at": dies_at})
+        child = self._forks.start([sys.executable, "-c", CLIENT, asked])
+        self._pid = child.pid
+        return int(child.wait())
 
     def check(self, source: Path, ended: int) -> None:
         """Resume what was stopped; each row has its own answer, and each attempt at an input was created once."""
@@ -158,10 +133,6 @@ class Clients:
         assert len({key for key, _ in created}) == len(set(ROWS))
         again = [run for run in ours if run.metadata and run.metadata["attempt"] != "0"]
         assert all("bad" in run.input["company"] for run in again), "only what failed is asked again"
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
 
 
 @pytest.fixture(params=["published", "seed"])
@@ -184,11 +155,9 @@ def sim(api: str) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def clients(sim: Simulator, end: str, api: str, tmp_path: Path) -> Iterator[Clients]:
+def clients(forks: Any, sim: Simulator, end: str, api: str, tmp_path: Path) -> Clients:
     """Give clients of the service."""
-    made = Clients(sim, end=end, api=api, folder=tmp_path)
-    yield made
-    made.close()
+    return Clients(forks, sim, end=end, api=api, folder=tmp_path)
 
 
 def phase(end: str, api: str) -> int:

@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, behind a proxy that fails as it is told."""
+"""A real S3 server on loopback, behind a proxy that fails on request."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Store:
         return [each["Key"] for each in self.client.list_objects_v2(Bucket="bucket").get("Contents", [])]
 
     def objects(self) -> dict[str, bytes]:
-        """Return every object of the bucket, while nobody writes."""
+        """Return every object of the bucket, while it is not being written."""
         return {name: self.client.get_object(Bucket="bucket", Key=name)["Body"].read() for name in self.names()}
 
     def put(self, key: str, data: bytes) -> None:

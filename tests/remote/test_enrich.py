@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +44,23 @@ def make_frame() -> pd.DataFrame:
     return pd.DataFrame({"company": [f"company {n // 2}" for n in range(ROWS)]})
 
 
-def process(sim: Simulator, tmp_path: Path, name: str) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def process(forks: Any, tmp_path: Path) -> Callable[[Simulator, str], Any]:
     """Begin the enrichment in another process with a cache of its own."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / name), "PARALLEL_FRAMES_CLOCK_SPEED": str(SPEED)}
-    return subprocess.Popen(
-        [sys.executable, "-c", ENRICH, sim.url, str(ROWS), ADDRESS],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+
+    def start(sim: Simulator, name: str) -> Any:
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / name), "PARALLEL_FRAMES_CLOCK_SPEED": str(SPEED)}
+        command = [sys.executable, "-c", ENRICH, sim.url, str(ROWS), ADDRESS]
+        return forks.start(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    return start
 
 
-def finish(child: subprocess.Popen[bytes]) -> str:
+def finish(child: Any) -> str:
     """Wait for a process and return what it printed."""
-    told, trouble = child.communicate(timeout=100)
-    assert child.returncode == 0, trouble.decode()
-    return told.decode()
+    printed, errors = child.communicate(timeout=100)
+    assert child.returncode == 0, errors.decode()
+    return printed.decode()
 
 
 def assert_paid_once(sim: Simulator) -> None:
@@ -68,11 +70,11 @@ def assert_paid_once(sim: Simulator) -> None:
     assert set(paid.values()) == {1}
 
 
-def test_a_second_process_finds_what_the_first_paid_for(s3: Any, tmp_path: Path) -> None:
+def test_a_second_process_finds_what_the_first_paid_for(s3: Any, process: Any) -> None:
     """The address is what messages name, and no secret is in what is stored."""
     with Simulator(answer, latency=0, speed=SPEED, max_per_minute=None) as sim:
         for name in ("one", "other"):
-            assert finish(process(sim, tmp_path, name)).startswith(ADDRESS)
+            assert finish(process(sim, name)).startswith(ADDRESS)
         assert_paid_once(sim)
     stored = s3.objects()
     assert not any(name.endswith("writer.json") for name in stored)
@@ -82,10 +84,10 @@ def test_a_second_process_finds_what_the_first_paid_for(s3: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("after", "elsewhere"), [(1, True), (2, False), (4, True)])
-def test_killed_and_resumed_it_pays_once(s3: Any, tmp_path: Path, after: int, elsewhere: bool) -> None:
-    """The same machine goes on by itself; another one once somebody unlocked what the dead writer left."""
+def test_killed_and_resumed_it_pays_once(s3: Any, process: Any, after: int, elsewhere: bool) -> None:
+    """The same machine goes on by itself; another one once the dead writer's checkpoint was unlocked."""
     with Simulator(answer, latency=(1, 60), speed=SPEED, max_per_minute=None) as sim:
-        child = process(sim, tmp_path, "one")
+        child = process(sim, "one")
         deadline = time.monotonic() + 60
         while len([name for name in s3.names() if name.endswith(".parquet")]) < after:
             assert time.monotonic() < deadline
@@ -96,12 +98,12 @@ def test_killed_and_resumed_it_pays_once(s3: Any, tmp_path: Path, after: int, el
         if elsewhere:
             (name,) = [name for name in s3.names() if name.endswith("writer.json")]
             s3.put(name, json.dumps({**json.loads(s3.objects()[name]), "host": "elsewhere"}).encode())
-            child = process(sim, tmp_path, "two")
+            child = process(sim, "two")
             assert b"on elsewhere" in child.communicate()[1]
             before = sim.counts.posts
             pf.Checkpoint(ADDRESS).unlock(force=True)
             assert sim.counts.posts == before
-        finish(process(sim, tmp_path, "three"))
+        finish(process(sim, "three"))
         assert_paid_once(sim)
 
 
@@ -146,7 +148,7 @@ def test_a_store_that_loses_answers_costs_nothing(s3: Any) -> None:
 
 
 def test_two_machines_at_once_are_refused(s3: Any) -> None:
-    """The second is told who is at work; it may plan all the same."""
+    """The second gets an error that names the first; it may plan all the same."""
     with Simulator(answer, latency=1000, speed=1, max_per_minute=None) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, max_per_minute=None)
         first = make_frame().parallel.submit({"name": str}, client=client, checkpoint=ADDRESS, progress=False)

@@ -149,7 +149,7 @@ def test_a_card_beats_while_its_writer_is_at_work(s3: Any, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("fault", ["refuse", "lose"])
 def test_a_failing_store_is_a_checkpoint_error_and_no_intent(s3: Any, fault: str, recall: Any) -> None:
-    """Where it cannot be told whether an object was put, it is looked at; a number is never used for two things."""
+    """Where it is unknown whether an object was put, it is looked up; a number is never used for two things."""
     with open_store(FOLDER, JOB, host="h") as store:
         s3.fault = lambda method, path: fault if method == "PUT" and "receipts" in path else None
         work = store.write_intent("tgrp_1", runs=[RunId("a" * 32, 0)], rows=[1])

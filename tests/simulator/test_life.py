@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import socket
 import subprocess
@@ -116,17 +115,16 @@ def test_every_response_says_it_is_simulated(simulate):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_program_prints_its_address_and_stops_at_a_signal(number):
+def test_the_program_prints_its_address_and_stops_at_a_signal(forks, number):
     """One line with the URL, then an exit without a word."""
     code = "from parallel_frames.simulator import serve; serve(latency=1)"
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as program:
-        url = program.stdout.readline().strip()
-        assert httpx.post(f"{url}/v1/tasks/groups", json={}, headers=KEY).status_code == 200
-        os.kill(program.pid, number)
-        assert program.communicate(timeout=20) == ("", "")
-        assert program.returncode == 0
+    command = [sys.executable, "-W", "error", "-c", code]
+    program = forks.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    url = program.stdout.readline().strip()
+    assert httpx.post(f"{url}/v1/tasks/groups", json={}, headers=KEY).status_code == 200
+    program.send_signal(number)
+    assert program.communicate(timeout=20) == ("", "")
+    assert program.returncode == 0
 
 
 def test_a_missing_extra_says_what_to_type(tmp_path):

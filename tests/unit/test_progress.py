@@ -67,7 +67,7 @@ def test_a_terminal_shows_a_bar_in_rows():
     last = text.split("\r")[-1]
     assert "stopped" in last
     assert "2/10 rows" in last
-    assert re.search(r"1 failed · 3 in flight · \$0\.05", last)
+    assert re.search(r"1 failed · 3 in flight · \$0\.04", last)
     assert text.count("https://x.example/tgrp_1") == 1
     assert "too late" not in text
     assert not [thread for thread in threading.enumerate() if "tqdm" in type(thread).__name__.lower()]

@@ -85,7 +85,7 @@ def test_a_report_counts(out):
     assert report.missing == {"founded": 5, "sector": 0}
     assert report.confidence.loc["sector"].tolist() == [36, 0, 0, 0]
     assert report.confidence.loc["founded"].tolist() == [0, 0, 32, 4]
-    assert report.cost == pytest.approx(0.4)
+    assert report.cost == pytest.approx(0.36)
 
 
 def test_the_frame_reports_by_itself(out):
@@ -125,7 +125,7 @@ def test_the_text_fits_a_screen(out):
     text = repr(report)
     assert max(map(len, text.splitlines())) <= 100
     assert text.startswith("32 of 40 rows completed (80%) · SIMULATED")
-    for word in ("4 invalid", "4 failed", "no company #", "$0.40", "base", "company"):
+    for word in ("4 invalid", "4 failed", "no company #", "$0.36", "base", "company"):
         assert word in text
 
 

@@ -5,8 +5,8 @@ The rule, wherever rows come from CSV:
 - An empty cell is missing, quoted or not. It is the only one in a column of text: ``NA`` is Namibia's code there.
 - A column whose other cells are all whole numbers, all numbers, or all ``true`` and ``false`` is of that type; the
   usual words for a missing cell (`MISSING`) are missing in it, as in pandas. Nothing but such words is text.
-- Everything else is text, as it stands: dates and times, as in JSON; hexadecimal digits; digits after a plus; whole
-  numbers of more digits than 64 bits hold.
+- Everything else is text, as it stands: dates and times, as in JSON; hexadecimal digits; digits after a plus or a
+  leading zero, which are codes (``02101`` is a place, 2101 is not); whole numbers of more digits than 64 bits hold.
 """
 
 # Arrow makes its functions when it is imported.
@@ -38,8 +38,8 @@ MISSING: Final = pa.array([
 ])  # fmt: skip
 TRUE: Final = pa.array(["true", "True", "TRUE"])
 BOOLEAN: Final = pa.array([*TRUE.to_pylist(), "false", "False", "FALSE"])
-WHOLE: Final = r"^\s*-?[0-9]+\s*$"
-NUMBER: Final = r"^\s*-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+WHOLE: Final = r"^\s*-?(0|[1-9][0-9]*)\s*$"
+NUMBER: Final = r"^\s*-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 
 def open_csv(address: Address, paths: Sequence[str], *, delimiter: str, options: Mapping[str, Any]) -> TextFiles:

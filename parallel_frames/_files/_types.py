@@ -124,7 +124,8 @@ def _holds(new: pa.DataType, old: pa.DataType) -> bool:
         (pa.types.is_floating, lambda t: pa.types.is_floating(t) or pa.types.is_integer(t)),
         (_is_text, _is_text),
         (pa.types.is_date, pa.types.is_date),
-        (pa.types.is_timestamp, pa.types.is_timestamp),
+        # A time without a zone is a time on some wall: in UTC it would be another one.
+        (pa.types.is_timestamp, lambda t: pa.types.is_timestamp(t) and (t.tz is None) == (new.tz is None)),
     )
     return any(of_new(new) and of_old(old) for of_new, of_old in same)
 

@@ -79,7 +79,7 @@ def _clock_times(array: Any) -> Tokens:
 
 
 def _dictionary(array: Any) -> Tokens:
-    codes = array.indices.fill_null(-1).to_numpy()
+    codes = array.indices.cast(pa.int64()).fill_null(-1).to_numpy()  # polars counts them without a sign
     return plain.take(codes, lambda used: arrow_tokens(array.dictionary.take(pa.array(used))))
 
 
@@ -120,6 +120,14 @@ def _structs(array: Any) -> Tokens:
     )
 
 
+def _extension(array: Any) -> Tokens:
+    """Return what a cell of the type says, which is not what is stored: 2024Q1, and not the 216th quarter."""
+    if array.type.extension_name in ("pandas.period", "pandas.interval"):
+        values = array.type.to_pandas_dtype().__from_arrow__(array)
+        return plain.strings([str(value) for value in values]).without(np.asarray(values.isna()))
+    return plain.cells(array.to_pylist())
+
+
 def _cells(array: Any) -> Tokens:
     return plain.cells(array.to_pylist())
 
@@ -151,7 +159,7 @@ def _is_run_ends(kind: Any) -> bool:
 
 
 def _has_cells(kind: Any) -> bool:
-    return bool(pa.types.is_decimal(kind) or isinstance(kind, pa.BaseExtensionType) or pa.types.is_union(kind))
+    return bool(pa.types.is_decimal(kind) or pa.types.is_union(kind))
 
 
 def _is_other_list(kind: Any) -> bool:
@@ -171,6 +179,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Tokens]], ...] = (
     (_is_list, _lists),
     (pa.types.is_map, _maps),
     (pa.types.is_struct, _structs),
+    (lambda kind: isinstance(kind, pa.BaseExtensionType), _extension),
     (_has_cells, _cells),
     (_is_other_list, _cells),
     (_is_run_ends, _run_ends),

@@ -59,7 +59,7 @@ def _missing(_: object) -> None:
 
 def _float_of_digits(number: Any) -> Pair | None:
     # A float32 is what a person sees of it: 0.1, not 0.10000000149011612.
-    return real_pair(float(str(number)))
+    return real_pair(float(np.format_float_scientific(number, unique=True)))
 
 
 def _spelt(spell: Callable[[Any], str]) -> Callable[[Any], Pair]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from parallel_frames._inputs import _form1 as form
 from parallel_frames._inputs import _times as times
@@ -96,7 +97,7 @@ def truths(values: Array) -> Tokens:
 def reals(values: Array) -> Tokens:
     """Return the tokens of floats of any width, NaN being missing."""
     if values.dtype.itemsize < 8:
-        values = values.astype(str)  # the digits a person sees: 0.1, not 0.10000000149011612
+        values = _shortest(values)
     values = values.astype("float64")
     missing = np.isnan(values)
     size = np.abs(np.where(missing, 0, values))
@@ -110,6 +111,17 @@ def reals(values: Array) -> Tokens:
     for row in np.flatnonzero(integral).tolist():
         texts[row] = str(int(whole[row]))
     return Tokens.same(texts).without(missing)
+
+
+def _shortest(values: Array) -> Array:
+    """Return narrow floats as the doubles a person reads: 0.1, not 0.10000000149011612.
+
+    numpy's own texts follow its print options, which belong to the user.
+    """
+    if values.dtype.itemsize == 4:
+        doubles: Array = pa.array(values).cast(pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return doubles
+    return np.array([float(np.format_float_scientific(value, unique=True)) for value in values], dtype="float64")
 
 
 def moments(values: Any) -> Tokens:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from parallel_frames._columns import Layout, make_layout
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import made_columns
@@ -19,8 +21,6 @@ from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
-
-    import pandas as pd
 
     from parallel_frames._inputs import Selection
     from parallel_frames._job._options import Call
@@ -84,6 +84,7 @@ def prepare(
     layout = make_layout(
         frame, parsed, prefix=call.prefix, status=call.status, if_exists=call.if_exists, basis=call.basis
     )
+    _check_kept_cells(frame, parsed, layout)
     provenance = provenance_labels(call.prefix)
     if call.provenance:
         _check_provenance(frame, layout, call, provenance)
@@ -109,6 +110,25 @@ def prepare(
         price=price,
         findings=(*parsed.findings, *(finding for finding in found if finding is not None)),
     )
+
+
+def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> None:
+    """Refuse to complete a column whose cells answers would turn into something else."""
+    for column, label in zip(schema.columns, layout.outputs, strict=True):
+        if label not in frame.columns or frame[label].isna().all():
+            continue
+        dtype = frame[label].dtype
+        is_zoned = isinstance(dtype, pd.DatetimeTZDtype)
+        is_time = is_zoned or dtype.kind == "M"
+        fits = column.kind == "any" or (column.kind == "datetime" and is_zoned)
+        if (is_time or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype)) and not fits:
+            what = "times without a zone" if is_time and not is_zoned else str(dtype)
+            raise InputError(
+                f"{label!r} holds {what}, and the answers to it are of another type ({column.kind}"
+                f"{', in UTC' * (column.kind == 'datetime')}): one column cannot hold both. Nothing was sent. Pass "
+                "if_exists='suffix' or prefix='...' for a column of its own, or convert it first "
+                f"(df[{label!r}].dt.tz_localize(...), or .astype(str))."
+            )
 
 
 def provenance_labels(prefix: str) -> list[str]:

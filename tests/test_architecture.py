@@ -17,6 +17,7 @@ TESTS = Path(__file__).parent
 
 # A module imports only from floors below its own. Modules of one floor know nothing of each other.
 FLOORS = {
+    "_format": -1,  # below `errors`, whose messages state counts and amounts
     "errors": 0,
     "data": 0,
     "_runtime": 0,
@@ -42,12 +43,13 @@ FLOORS = {
     "__main__": 11,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_runtime", "_limits", "data"}
+ALONE = {"simulator", "_format", "_runtime", "_limits", "data"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_checkpoint", "_ui"), ("_job", "simulator"), ("_schema", "data"), ("parallel_frames", "data")}
 
 BASICS = {"numpy", "pandas", "pyarrow", "orjson"}
 THIRD_PARTIES = {
+    "_format": set(),
     "errors": set(),
     "data": {"pandas"},
     "_runtime": {"nest_asyncio"},

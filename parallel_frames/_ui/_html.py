@@ -32,16 +32,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda number: f"{number:,}"
-    environment.filters["dollars"] = _dollars
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     environment.filters["link"] = web_address
     return environment
-
-
-def _dollars(amount: float | None) -> str:
-    if amount is None:
-        return "price not known"
-    return f"${amount:,.3f}" if 0 < amount < 0.01 else f"${amount:,.2f}"
 
 
 def web_address(value: object) -> str | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._prices import duration_text
+from parallel_frames._format import format_dollars, format_duration
 from parallel_frames._ui._screen import (
     SEPARATOR,
     ask,
@@ -100,7 +100,7 @@ class Tally:
         rate = self.rows_per_minute(now)
         told = []
         if rate and self.done < self.rows:
-            told.append(f"{duration_text((self.rows - self.done) / rate * 60.0)} left")
+            told.append(f"{format_duration((self.rows - self.done) / rate * 60.0, estimate=True)} left")
         if self.failed:
             told.append(f"{self.failed:,} failed")
         if self.in_flight and self.done < self.rows:  # an outcome may be heard of before its run counts as sent
@@ -108,7 +108,7 @@ class Tally:
         if rate is not None:
             told.append(f"{rate:,.0f}/min")
         if self.spent is not None:
-            told.append(f"${self.spent:,.2f}")
+            told.append(format_dollars(self.spent))
         return told
 
     def text(self, now: float) -> str:

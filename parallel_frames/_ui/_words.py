@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._prices import duration_text
+from parallel_frames._format import format_dollars, format_duration
 from parallel_frames._ui._sections import draw_timeline, label_text, seconds_taken
 
 if TYPE_CHECKING:
@@ -26,15 +26,17 @@ def shorten(text: str, most: int) -> str:
 
 def plan_headline(plan: EnrichmentPlan) -> str:
     """Return the essence of a plan."""
-    parts = [f"{_rows(plan.rows)} → {plan.to_send:,} run{'s' * (plan.to_send != 1)}", dollars(plan.cost)]
+    parts = [f"{_rows(plan.rows)} → {plan.to_send:,} run{'s' * (plan.to_send != 1)}", format_dollars(plan.cost)]
     if plan.to_send:
-        parts.append(duration_text(plan.seconds))
+        parts.append(format_duration(plan.seconds, estimate=True))
     return " · ".join(parts)
 
 
 def plan_facts(plan: EnrichmentPlan) -> list[tuple[str, str]]:
     """Return everything else of it, by name."""
-    per_run = "price not known" if plan.price_per_run is None else f"${plan.price_per_run:g} a run"
+    per_run = (
+        "price not known" if plan.price_per_run is None else f"{format_dollars(plan.price_per_run, exact=True)} a run"
+    )
     facts = [("processor", f"{plan.processor}, {per_run} (prices of {plan.prices_as_of})")]
     rows = [f"{plan.rows:,}"]
     if plan.chosen != plan.rows:
@@ -55,7 +57,7 @@ def plan_facts(plan: EnrichmentPlan) -> list[tuple[str, str]]:
             runs.append(f"{number:,} {what}")
     facts.append(("runs", ", ".join(runs)))
     if plan.spent:
-        facts.append(("spent before", f"{dollars(plan.spent)} for these rows"))
+        facts.append(("spent before", f"{format_dollars(plan.spent)} for these rows"))
     facts.append(("sends", ", ".join(plan.sends)))
     facts.append(("checkpoint", plan.checkpoint or "none"))
     return facts
@@ -101,9 +103,9 @@ def report_facts(section: Section) -> list[tuple[str, str]]:
     lines.append(("runs", f"{facts.runs:,} distinct for {_rows(facts.rows)}, {facts.sent:,} sent so far"))
     if facts.not_asked:
         lines.append(("not asked", _rows(facts.not_asked)))
-    lines.append(("cost", f"{dollars(facts.cost)} (prices of {facts.prices_as_of})"))
+    lines.append(("cost", f"{format_dollars(facts.cost)} (prices of {facts.prices_as_of})"))
     if (seconds := seconds_taken(facts.times)) is not None:
-        lines.append(("took", f"{duration_text(seconds).removeprefix('~')} from the first run to the last answer"))
+        lines.append(("took", f"{format_duration(seconds)} from the first run to the last answer"))
     if facts.sends:
         lines.append(("inputs", ", ".join(facts.sends)))
     if facts.url:
@@ -132,7 +134,7 @@ def report_values(section: Section) -> dict[str, Any]:
         "failures": section.failures,
         "fields": fields,
         "has_confidence": has_confidence,
-        "timeline": draw_timeline(times, duration=lambda s: duration_text(s).removeprefix("~")) if times else None,
+        "timeline": draw_timeline(times, duration=format_duration) if times else None,
     }
 
 
@@ -172,13 +174,6 @@ def _aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
             value, WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=indent, break_long_words=False
         ) or [f"  {name}"]
     return lines
-
-
-def dollars(amount: float | None) -> str:
-    """Return an amount as a person reads it."""
-    if amount is None:
-        return "price not known"
-    return f"${amount:,.3f}" if 0 < amount < 0.01 else f"${amount:,.2f}"
 
 
 def _rows(number: int) -> str:

@@ -29,16 +29,20 @@ def format_share(part: int, whole: int) -> str:
     return "100%" if part else "0%"
 
 
-def format_dollars(amount: Decimal | float | None, *, exact: bool = False) -> str:
-    """Return an amount in US dollars, in cents; below one cent, or with `exact`, in fractions of a cent."""
+def format_dollars(amount: Decimal | float | None) -> str:
+    """Return an amount in US dollars: cents, and fractions of a cent where there are some (``$0.005``)."""
     if amount is None:
         return "price not known"
-    # A float and a Decimal of the same amount must round alike: 2.155 is slightly less as a binary fraction.
+    # Through its shortest text, a float is the amount that was meant: 2.155 is slightly less as a binary fraction.
+    # Nothing above a millionth is rounded away, since a run may cost half a cent.
     amount = round(Decimal(str(amount)), 6)
-    digits = 3 if 0 < amount < Decimal("0.01") else 2
-    if exact:
-        digits = max(2, -int(amount.normalize().as_tuple().exponent))
+    digits = max(2, -int(amount.normalize().as_tuple().exponent))
     return f"${amount:,.{digits}f}"
+
+
+def format_amount(amount: Decimal) -> str:
+    """Return an amount exactly, as a user types it: ``0.2``, ``12345.645``, ``2000000``."""
+    return f"{amount.normalize():f}"
 
 
 def format_duration(seconds: float | None, *, estimate: bool = False) -> str:
@@ -62,8 +66,13 @@ def parse_duration(text: str) -> float:
 
 
 def format_utc(seconds: float | None = None) -> str:
-    """Return seconds since 1970 (default: now) as an ISO 8601 time in UTC."""
+    """Return seconds since 1970 (default: now) as an ISO 8601 time in UTC, for files and attrs."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def format_time(seconds: float | None = None) -> str:
+    """Return seconds since 1970 (default: now) as a time for people: ``2026-11-18 11:06:40 UTC``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def format_label(label: Any) -> str:

@@ -27,14 +27,16 @@
 
 The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
 message from them; the others are given a message where they are raised. Once runs were sent, an error that reaches the
-user also carries a `Safety`: what is safe, where, and how to resume. This module imports nothing of ours, so that any
-module may raise.
+user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format`
+only, so that any other may raise.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from parallel_frames._format import format_amount, format_count, format_dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -72,8 +74,8 @@ class Safety:
 
     def __str__(self) -> str:
         groups = ", ".join(self.group_ids) or "none yet"
-        sent = f"{self.sent} run{'s' * (self.sent != 1)} sent"
-        state = f"{self.answered} of {self.rows} rows are answered, {sent} (group {groups})"
+        sent = f"{format_count(self.sent, 'run')} sent"
+        state = f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {groups})"
         if self.is_refused:
             place = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
             return f"{state} and safe {place}: nothing of it is paid twice."
@@ -160,15 +162,18 @@ class CostError(InputError):
 
     def __init__(self, *, runs: int, sent: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None) -> None:
         self.runs = runs
-        self.cost = float(per_run * (runs + sent))
+        cost = per_run * (runs + sent)
+        self.cost = float(cost)
         self.max_cost = float(max_cost)
         before = f" and {sent:,} sent before" if sent else ""
         self.limit = limit
         part = "" if limit is None else f", or limit={limit} to send a part"
-        to_send = f"{runs:,} run{'s' * (runs != 1)} to send"
+        # What is to be passed is exact: an amount rounded down would be refused again.
+        to_send = f"{format_count(runs, 'run')} to send"
         super().__init__(
-            f"{to_send}{before} come{'s' * (runs + sent == 1)} to ${self.cost:,.2f}, over "
-            f"max_cost={self.max_cost:g}. None of them was sent. Pass max_cost={self.cost:g} to proceed{part}."
+            f"{to_send}{before} come{'s' * (runs + sent == 1)} to {format_dollars(cost)}, over "
+            f"max_cost={format_amount(max_cost)}. None of them was sent. Pass max_cost={format_amount(cost)} to "
+            f"proceed{part}."
         )
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from parallel_frames._cli._values import Value, dict_of, read_column, read_duration, read_pair
+from parallel_frames._cli._values import Value, dict_of, read_column, read_pair
+from parallel_frames._format import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-DURATION: Final = Value("time", read_duration)
+DURATION: Final = Value("time", parse_duration)
 COLUMN: Final = Value("name: what to find", read_column)
 PAIR: Final = Value("name=column", read_pair)
 TEXT: Final = Value("text", str)

@@ -11,8 +11,6 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
 COLUMN: Final = re.compile(r"(?P<name>[^:]+?)\s*(?:\((?P<type>[^()]*)\))?\s*(?::\s*(?P<said>.*))?", re.DOTALL)
 TYPES: Final[Mapping[str, Any]] = {
     "str": str,
@@ -45,14 +43,6 @@ class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
             return self._read(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-def read_duration(text: str) -> float:
-    """Return seconds: ``90``, ``90s``, ``30m``, ``12h``, ``30d``, ``2w``."""
-    match = DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is no time: expected seconds, or 90s, 30m, 12h, 30d")
-    return float(match[1]) * UNITS[match[2]]
 
 
 def read_column(text: str) -> tuple[str, Any]:

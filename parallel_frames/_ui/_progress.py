@@ -31,6 +31,7 @@ from parallel_frames._ui._screen import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from decimal import Decimal
 
     from parallel_frames._model import Outcome
 
@@ -48,7 +49,7 @@ class Tally:
         Rows that get an outcome in this call, those that have one, and of these the ones that did not complete.
     in_flight : int
         Runs sent and not finished.
-    per_run, spent : float or None
+    per_run, spent : decimal.Decimal or None
         US dollars of one run, and of all so far; None where the price is not known.
     """
 
@@ -56,8 +57,8 @@ class Tally:
     done: int = 0
     failed: int = 0
     in_flight: int = 0
-    per_run: float | None = None
-    spent: float | None = None
+    per_run: Decimal | None = None
+    spent: Decimal | None = None
     _early: int = 0  # runs that ended before it was told that they were sent
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -166,8 +167,8 @@ class Progress:
         answered: int,
         failed: int,
         in_flight: int,
-        per_run: float | None,
-        spent: float | None,
+        per_run: Decimal | None,
+        spent: Decimal | None,
         url_of: Callable[[str], str],
     ) -> None:
         """Take note of what there is to do, before anything is done.
@@ -178,7 +179,7 @@ class Progress:
             Rows that have an outcome in the end, those that have one already, and of these the failed ones.
         in_flight : int
             Runs that were sent before and are awaited.
-        per_run, spent : float or None
+        per_run, spent : decimal.Decimal or None
             US dollars of one run, and of what was sent for these rows before.
         url_of : callable
             Returns where a group can be looked at.

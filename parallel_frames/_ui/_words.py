@@ -34,9 +34,7 @@ def plan_headline(plan: EnrichmentPlan) -> str:
 
 def plan_facts(plan: EnrichmentPlan) -> list[tuple[str, str]]:
     """Return everything else of it, by name."""
-    per_run = (
-        "price not known" if plan.price_per_run is None else f"{format_dollars(plan.price_per_run, exact=True)} a run"
-    )
+    per_run = "price not known" if plan.price_per_run is None else f"{format_dollars(plan.price_per_run)} a run"
     facts = [("processor", f"{plan.processor}, {per_run} (prices of {plan.prices_as_of})")]
     rows = [f"{plan.rows:,}"]
     if plan.chosen != plan.rows:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
 
 from parallel_frames._format import (
+    format_amount,
     format_count,
     format_dollars,
     format_duration,
     format_label,
     format_share,
+    format_time,
     format_utc,
     parse_duration,
     shorten,
 )
+from parallel_frames._prices import check_cost, price_of
+from parallel_frames.errors import CostError
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 rows"), (1, "1 row"), (1234, "1,234 rows")])
@@ -27,19 +32,14 @@ def test_a_count_agrees_with_its_noun(number, text):
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
-        (None, "price not known"), (0, "$0.00"), (0.005, "$0.005"), (0.01, "$0.01"), (4.31, "$4.31"),
-        (1_234_567.891, "$1,234,567.89"), (0.1 + 0.2, "$0.30"),
+        (None, "price not known"), (0, "$0.00"), (0.005, "$0.005"), (0.01, "$0.01"), (0.3, "$0.30"), (2.155, "$2.155"),
+        (1_234_567.89, "$1,234,567.89"), (0.1 + 0.2, "$0.30"), (Decimal(20), "$20.00"),
+        (Decimal("2E+6"), "$2,000,000.00"),
     ],
 )  # fmt: skip
-def test_dollars_are_cents(amount, text):
-    """Tenths of a cent appear only where cents would say nothing."""
+def test_dollars_are_cents_and_what_is_left_of_a_cent(amount, text):
+    """At least cents; half a cent of the cheapest processor is not rounded away."""
     assert format_dollars(amount) == text
-
-
-@pytest.mark.parametrize(("price", "text"), [(0.005, "$0.005"), (0.025, "$0.025"), (0.3, "$0.30"), (2.4, "$2.40")])
-def test_a_price_list_is_exact(price, text):
-    """A price per run keeps every digit, and at least cents."""
-    assert format_dollars(price, exact=True) == text
 
 
 @pytest.mark.parametrize("runs", [1, 3, 5, 431, 433, 1_000_003])
@@ -48,6 +48,27 @@ def test_a_float_and_a_decimal_of_one_amount_read_alike(runs, per_run):
     """Wherever an amount comes from, a plan, an announcement and a report state the same."""
     amount = Decimal(per_run) * runs
     assert format_dollars(amount) == format_dollars(float(amount)) == format_dollars(runs * float(per_run))
+
+
+@pytest.mark.parametrize(("runs", "sent"), [(1, 0), (3, 0), (431, 2), (2_469_129, 0), (10**9 + 1, 7)])
+@pytest.mark.parametrize("processor", ["lite", "base", "core", "ultra8x"])
+def test_the_max_cost_that_an_error_names_is_enough(runs, sent, processor):
+    """Typed as the message has it, or taken from the attribute, and not a tenth of a cent more than is needed."""
+    price = price_of(processor)
+    cost = price.of(runs + sent)
+    with pytest.raises(CostError) as caught:
+        check_cost(price, runs, sent=sent, max_cost=cost - Decimal("0.001"))
+    named = re.search(r"Pass max_cost=([\d.]+) to proceed", str(caught.value))[1]
+    assert Decimal(named) == Decimal(str(caught.value.cost)) == cost
+    assert f" to {format_dollars(cost)}, over" in str(caught.value)
+    check_cost(price, runs, sent=sent, max_cost=Decimal(named))
+
+
+def test_limits_are_repeated_as_they_were_given():
+    """Neither rounded nor in powers of ten."""
+    error = CostError(runs=2_469_129, sent=0, per_run=Decimal("0.005"), max_cost=Decimal("2E+3"))
+    assert "come to $12,345.645, over max_cost=2000." in str(error)
+    assert format_amount(Decimal("0.0000001")) == "0.0000001"
 
 
 @pytest.mark.parametrize(
@@ -78,9 +99,10 @@ def test_what_is_not_a_duration_is_refused(text):
 
 
 def test_times_are_utc():
-    """ISO 8601, to the second; without an argument it is now."""
+    """To the second, in ISO 8601 or for people; without an argument it is now."""
     assert format_utc(1_795_000_000.9) == "2026-11-18T11:06:40Z"
-    assert format_utc() >= "2026"
+    assert format_time(1_795_000_000.9) == "2026-11-18 11:06:40 UTC"
+    assert min(format_utc(), format_time()) >= "2026"
 
 
 @pytest.mark.parametrize(("label", "text"), [("a", "a"), (1, "1"), (("a", "b", 3), "a / b / 3"), (("a", ""), "a")])

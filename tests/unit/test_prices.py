@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from parallel_frames._prices import Price, duration_text, expected_seconds, price_of
+from parallel_frames._prices import Price, expected_seconds, price_of
 
 PUBLISHED = {
     "lite": 5,
@@ -101,15 +101,6 @@ def test_a_price_reads_as_dollars(processor, runs, text):
 def test_the_time_is_the_rate_limit_and_one_run(runs, limit, seconds):
     """Full minutes of the limit before the last batch, and then one usual run."""
     assert expected_seconds(price_of("base"), runs=runs, max_per_minute=limit) == seconds
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "time not known"), (0, "~0 s"), (57.5, "~58 s"), (120, "~2 min"), (5399, "~90 min"), (7200, "~2.0 h")],
-)
-def test_durations_read_as_a_person_says_them(seconds, text):
-    """Seconds, then minutes, then hours."""
-    assert duration_text(seconds) == text
 
 
 def test_a_price_is_a_value():

@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from contextlib import redirect_stderr
+from decimal import Decimal
 
 import pytest
 
@@ -40,7 +41,7 @@ def outcome(key, status="completed"):
 
 def begin(progress, rows=10, answered=0, **facts):
     """Begin with a cent per run."""
-    known = {"failed": 0, "in_flight": 0, "per_run": 0.01, "spent": 0.0}
+    known = {"failed": 0, "in_flight": 0, "per_run": Decimal("0.01"), "spent": Decimal(0)}
     progress.begin(rows=rows, answered=answered, url_of=lambda group: f"https://x.example/{group}", **known | facts)
 
 
@@ -86,14 +87,14 @@ def test_a_resume_begins_where_it_was():
 
 def test_a_run_that_ends_before_its_sending_is_told_is_not_in_flight():
     """Events may come before the answer to the POST that made them; what turns out never sent is taken back."""
-    tally = Tally(rows=4, per_run=0.01, spent=0.0)
+    tally = Tally(rows=4, per_run=Decimal("0.01"), spent=Decimal(0))
     tally.finish(outcome("a"), rows=1, now=0.0)
     tally.finish(outcome("b"), rows=1, now=0.0)
     tally.send(4)
-    assert (tally.in_flight, tally.spent) == (2, 0.04)
+    assert (tally.in_flight, tally.spent) == (2, Decimal("0.04"))
     tally.send(-1)
     tally.finish(outcome("c"), rows=1, now=0.0)
-    assert (tally.in_flight, tally.done, round(tally.spent or 0, 2)) == (0, 3, 0.03)
+    assert (tally.in_flight, tally.done, tally.spent) == (0, 3, Decimal("0.03"))
 
 
 def test_a_pipe_gets_lines_and_no_bar(capsys, caplog):
@@ -125,7 +126,7 @@ def test_a_screen_that_fails_breaks_nothing(screen):
 
 def test_the_tally_tells_rate_and_time_left():
     """The rate is that of the last minute, and what is left follows from it."""
-    tally = Tally(rows=1000, done=400, per_run=0.01, spent=4.0)
+    tally = Tally(rows=1000, done=400, per_run=Decimal("0.01"), spent=Decimal(4))
     tally.sample(0.0)
     for n in range(300):
         tally.finish(outcome(str(n)), rows=1, now=n * 0.4)  # 150 a minute

@@ -256,7 +256,7 @@ ALLOWED_HANDLERS = {
     "_checkpoint/_paths.py:_asking": "what fsspec and the libraries below it raise has no common root",
     "_job/_rows.py:hand_over": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
-    "_ui/_progress.py:_safely": "a screen must not cost what was paid for",
+    "_ui/_screen.py:_show": "a screen must not cost what was paid for",
     "_runtime.py:_find_patch": "nest-asyncio may break in any way on a Python it never saw",
     "_runtime.py:_start_worker": "raised again in the thread that takes the result",
     "_runtime.py:work": "raised again in the thread that takes the result",

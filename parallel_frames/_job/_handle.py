@@ -374,7 +374,7 @@ class Enrichment:
             rows=status.chosen,
             runs=status.runs,
             sent=status.sent,
-            cost=self.cost,
+            cost=prepared.price.of(status.sent),
             prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
             url=self.url,

@@ -1,4 +1,4 @@
-"""The price table: what it knows, what it says of names it does not know, and how a person reads it."""
+"""The price table: what it knows, unknown processors, and prices as text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_fast_variant_is_faster(processor):
 
 @pytest.mark.parametrize(("processor", "fields"), [("lite", 2), ("base", 5), ("core2x", 10), ("ultra8x", 25)])
 def test_a_processor_is_recommended_for_so_many_fields(processor, fields):
-    """The table's number, the same for the fast variant; nobody knows it of an unknown processor."""
+    """The table's number, the same for the fast variant; an unknown processor has none."""
     assert price_of(processor).fields == fields
     assert price_of(f"{processor}-fast").fields == fields
     assert price_of("ultra16x").fields is None
@@ -58,7 +58,7 @@ def test_prices_never_pass_through_floats():
 
 @pytest.mark.parametrize("processor", ["", "ultra16x", "Base", "lite-fast-fast", "-fast"])
 def test_an_unknown_processor_has_no_price_and_is_not_refused(processor):
-    """Neither a price nor a time, and a text that says so with the name."""
+    """It has neither a price nor a time, and its text names it."""
     price = price_of(processor)
     assert (price.processor, price.per_run, price.seconds) == (processor, None, None)
     assert price.of(10) is None
@@ -69,7 +69,7 @@ def test_an_unknown_processor_has_no_price_and_is_not_refused(processor):
 def test_the_table_is_dated():
     """Whoever shows a price can say of when it is."""
     assert date.fromisoformat(price_of("base").as_of).year >= 2025
-    assert price_of("nobody's").as_of == price_of("base").as_of
+    assert price_of("unknown").as_of == price_of("base").as_of
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def format_duration(seconds: float | None, *, estimate: bool = False) -> str:
     if seconds is None:
         return "time not known"
     about = "~" if estimate else ""
+    # "90 s" and "90 min" are the largest: rounding "1 min" or "1 h" would be off by up to a half.
     if seconds < 90:
         return f"{about}{seconds:.0f} s"
     if seconds < 5400:

@@ -248,8 +248,8 @@ class UndecidedError(ParallelFramesError):
         self.group_id = group_id
         self.runs = runs
         super().__init__(
-            f"{runs} runs may or may not have been created in group {group_id}: {reason}. They are not sent again, "
-            "because that could pay for them twice; a later call looks again."
+            f"{format_count(runs, 'run')} may or may not have been created in group {group_id}: {reason}. They are not "
+            "sent again, because that could pay for them twice; a later call looks again."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -291,3 +292,23 @@ def test_no_test_mocks():
         found = imports_of(path, package="tests", room="tests")
         wrong += [str(each) for each in found if each.target.startswith("unittest.mock")] + patches(path)
     assert wrong == []
+
+
+FORMATTING = {
+    "amounts": r"\$\{",
+    "plurals": r"""['"]s['"] \* \(""",
+    "times": r"strftime|%Y-%m-%d",
+    "durations": r":\.[0-9]f\} (s|min|h)\b",
+}
+
+
+@pytest.mark.parametrize("what", FORMATTING)
+def test_texts_are_formatted_in_one_module(what):
+    """An amount, a count, a time or a duration reads the same everywhere, because `_format` alone writes it."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path, _, room in source_files()
+        if room not in ("_format", "simulator") and re.search(FORMATTING[what], path.read_text(encoding="utf-8"))
+    }
+    verbs = {"errors.py"} if what == "plurals" else set()  # "1 run comes to", "2 runs come to"
+    assert found <= verbs

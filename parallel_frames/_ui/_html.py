@@ -51,7 +51,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("parallel_frames._ui"),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=jinja2.StrictUndefined,  # a misspelt name is an error, not a blank in a report
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -90,7 +90,7 @@ def report_values(section: Section, *, with_timeline: bool = True) -> dict[str, 
 def timeline_values(timeline: Timeline) -> dict[str, Any] | None:
     """Return a timeline as the template draws it; None where there is nothing to see."""
     runs = max(int(curve.total[-1]) for curve in timeline.curves)
-    if timeline.length < 0.5 or runs < 2:
+    if timeline.length < 0.5 or runs < 2:  # a single step says no more than the fact "took"
         return None
     length = format_duration(timeline.length)
     return {
@@ -107,6 +107,7 @@ def timeline_values(timeline: Timeline) -> dict[str, Any] | None:
 
 def _points(curve: Curve, length: float, runs: int) -> str:
     """Return a curve as the points of a polyline in steps, few enough to be small, the first and the last exact."""
+    # An SVG with a point for each of a million runs would be larger than the rest of the page.
     kept = np.unique(np.linspace(0, len(curve.seconds) - 1, min(MAX_POINTS, len(curve.seconds))).astype(int))
     seconds, totals = np.repeat(curve.seconds[kept], 2)[1:], np.repeat(curve.total[kept], 2)[:-1]  # along, then up
     x = LEFT + seconds / length * (RIGHT - LEFT)
@@ -119,9 +120,10 @@ def _points(curve: Curve, length: float, runs: int) -> str:
 
 def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]:
     """Return the columns and the first rows of a frame, and the evidence of its answers, as the template takes them."""
-    part = df.head(MAX_ROWS)
+    part = df.head(MAX_ROWS)  # every cell is an element, and a browser is slow from some 10,000 of them
     names = list(map(format_label, part.columns))
     evidence = _find_evidence(part)
+    # Evidence is shown inside the answer that it belongs to, not in columns of its own.
     hidden = {f"{field}{end}" for _, field in evidence for end in EVIDENCE} | set(filter(ENTRIES.search, names))
     statuses = {section.status for section in sections}
     shown = [position for position, name in enumerate(names) if name not in hidden]

@@ -93,7 +93,7 @@ class Report:
         return render("report.html", sections=list(map(report_values, self.sections)))
 
     def to_html(self, path: str | os.PathLike[str], *, title: str | None = None) -> Path:
-        """Write the report as a page that stands alone, with the rows and what is behind each answer.
+        """Write the report as a page of its own, with the rows and the evidence of each answer.
 
         Parameters
         ----------
@@ -135,6 +135,7 @@ class Report:
             sections=list(map(report_values, self.sections)),
             **page_values(self._frame, self.sections),
         )
+        # Written beside the target and moved: a browser that reloads never finds half a page.
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -205,6 +206,7 @@ def make_report(
     facts: RunFacts | None,
 ) -> Report:
     """Return the report on one enrichment whose columns are known; only rows that were asked about are counted."""
+    # Rows that `where=` left out may hold the statuses of an earlier enrichment.
     section = make_section(frame[asked], outputs=outputs, status=status, error=error, facts=facts)
     return Report(frame, (section,))
 

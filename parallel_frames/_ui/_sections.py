@@ -204,6 +204,7 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
                 f"The frame has {columns[label]} columns named {label!r}, and a report cannot know which one is meant. "
                 "df.loc[:, ~df.columns.duplicated()] keeps the first of each name."
             )
+    # A status column that was overwritten is named by several entries; the last one made what it holds now.
     newest = {_attrs_name(attrs.get("status")): attrs for attrs in enrichments}
     sections = [
         _section_of_status(df, columns, label, newest.get(_attrs_name(label), {}), names=[*statuses.values()])
@@ -297,6 +298,7 @@ def make_timeline(times: Sequence[tuple[str | None, str | None, str]]) -> Timeli
     ended = pd.to_datetime(table["ended"], utc=True, errors="coerce", format="ISO8601")
     if created.notna().sum() == 0 or ended.notna().sum() == 0:
         return None
+    # The service's clock, not ours: a resumed run may have been sent by another machine days ago.
     moments = {"sent": created, "finished": ended, "failed": ended[table["status"] != "completed"]}
     if moments["failed"].notna().sum() == 0:
         del moments["failed"]
@@ -305,9 +307,9 @@ def make_timeline(times: Sequence[tuple[str | None, str | None, str]]) -> Timeli
         name: np.sort((column.dropna() - start).dt.total_seconds().to_numpy(dtype=float))
         for name, column in moments.items()
     }
-    length = max(float(each[-1]) for each in seconds.values())
+    length = max(float(offsets[-1]) for offsets in seconds.values())
     curves = [
-        Curve(name, np.concatenate([[0.0], each, [length]]), np.append(np.arange(len(each) + 1), len(each)))
-        for name, each in seconds.items()
+        Curve(name, np.concatenate([[0.0], offsets, [length]]), np.append(np.arange(len(offsets) + 1), len(offsets)))
+        for name, offsets in seconds.items()
     ]
     return Timeline(start, length, curves)

@@ -69,6 +69,7 @@ def report_headline(section: Section) -> str:
     if section.status is not None or section.facts is not None:
         share = f" ({format_share(done, rows)})" if rows else ""
         headline = f"{done:,} of {format_count(rows, 'row')} completed{share}"
+    # `b_parallel_status_2` is the second enrichment with `prefix="b_"`.
     prefix, _, number = section.name.partition("parallel_status")
     name = f"{prefix}{number}".strip("_")
     return f"{name}: {headline}" if name else headline
@@ -129,6 +130,7 @@ def _align(facts: Facts) -> list[str]:
     width = max((len(name) for name, _ in facts), default=0)
     lines = []
     for name, value in facts:
+        # Paths and addresses stay whole, so that they can be copied, even where that makes a long line.
         start, indent = f"  {name:<{width}}  ", " " * (width + 4)
         wrapped = textwrap.wrap(value, WIDTH, initial_indent=start, subsequent_indent=indent, break_long_words=False)
         lines += wrapped or [f"  {name}"]

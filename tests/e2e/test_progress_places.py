@@ -194,7 +194,7 @@ def cell(client, code, *, answer=None):
     """Execute a cell, answering what it asks, and return what it printed."""
     texts = []
 
-    def hear(message):
+    def collect(message):
         content = message["content"]
         texts.append(content.get("text", "") or content.get("evalue", "") or str(content.get("data", "")))
 
@@ -202,7 +202,7 @@ def cell(client, code, *, answer=None):
         texts.append(message["content"]["prompt"])
         client.input(answer)
 
-    client.execute_interactive(code, allow_stdin=answer is not None, stdin_hook=reply, output_hook=hear, timeout=60)
+    client.execute_interactive(code, allow_stdin=answer is not None, stdin_hook=reply, output_hook=collect, timeout=60)
     return "".join(texts)
 
 

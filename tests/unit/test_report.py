@@ -11,7 +11,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._ui._html import BOTTOM, LEFT, RIGHT, render, timeline_values, web_address
 from parallel_frames._ui._sections import make_timeline
-from parallel_frames.errors import InputError
+from parallel_frames.errors import CostError, InputError
 from parallel_frames.simulator import Answer, Failure
 
 HOSTILE = '<script>alert("x")</script>'
@@ -326,3 +326,21 @@ def test_a_users_column_that_only_sounds_like_evidence_is_shown(tmp_path):
     with pf.offline(lambda _: {"n": 1}, latency=0):
         out = df.parallel.enrich({"n": int}, inputs=["company"], basis="columns", **QUIET)
     assert "keep me" in out.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_an_amount_reads_the_same_everywhere(capsys):
+    """Three runs of half a cent are $0.015 in the plan, the announcement, at the end, in the report and in an error."""
+    df = pd.DataFrame({"company": ["a", "b", "c"]})
+    options = {"processor": "lite", "checkpoint": None}
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        plan = df.parallel.plan({"n": int}, **options)
+        with pytest.raises(CostError) as caught:
+            df.parallel.enrich({"n": int}, max_cost=0.01, **options)
+        df.parallel.enrich({"n": int}, max_cost=caught.value.cost, **options)
+        run = pf.last()
+    announcement, *_, end = capsys.readouterr().err.splitlines()[-3:]
+    texts = [announcement, end, str(caught.value)]
+    for shown in (plan, run.report()):
+        texts += [repr(shown), shown._repr_html_()]
+    assert [set(re.findall(r"\$[\d.]+\d", text)) - {"$0.005"} for text in texts] == [{"$0.015"}] * len(texts)
+    assert plan.cost == run.cost == run.report().cost == caught.value.cost == 0.015

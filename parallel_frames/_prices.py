@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from parallel_frames._format import format_amount, format_dollars
 from parallel_frames.errors import CostError, InputError
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ class Price:
     def text(self, runs: int) -> str:
         """Return that price as a person reads it."""
         dollars = self.of(runs)
-        if dollars is None:
-            return f"price of {self.processor!r} not known"
-        return f"${dollars:,.2f}" if not dollars or dollars >= Decimal("0.01") else f"${dollars:,.3f}"
+        return f"price of {self.processor!r} not known" if dollars is None else format_dollars(dollars)
 
 
 @cache
@@ -98,11 +97,11 @@ def check_cost(
         return
     if price.per_run is None:
         raise InputError(
-            f"max_cost={max_cost:g} cannot be kept: the price of processor {price.processor!r} is not known (the table "
-            f"is of {price.as_of}). Nothing was sent. Pass limit= to bound the runs."
+            f"max_cost={format_amount(max_cost)} cannot be kept: the price of processor {price.processor!r} is not "
+            f"known (the table is of {price.as_of}). Nothing was sent. Pass limit= to bound the runs."
         )
     if price.per_run * (billed + runs) > max_cost:
-        affordable = int(max_cost / price.per_run) - billed
+        affordable = int(max_cost // price.per_run) - billed
         limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
         raise CostError(runs=runs, billed=billed, per_run=price.per_run, max_cost=max_cost, limit=limit)
 
@@ -113,14 +112,3 @@ def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> 
         return None
     windows = 0 if max_per_minute is None else max(0, runs - 1) // max_per_minute
     return windows * 60.0 + sum(price.seconds) / 2
-
-
-def duration_text(seconds: float | None) -> str:
-    """Return seconds as a person says them."""
-    if seconds is None:
-        return "time not known"
-    if seconds < 90:
-        return f"~{seconds:.0f} s"
-    if seconds < 5400:
-        return f"~{seconds / 60:.0f} min"
-    return f"~{seconds / 3600:.1f} h"

@@ -27,8 +27,8 @@
 
 The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
 message from them; the others are given a message where they are raised. Once runs were sent, an error that reaches the
-user also carries a `Safety`: what is safe, where, and how to resume. This module imports nothing of ours, so that any
-module may raise.
+user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format`
+only, so that any other may raise.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from parallel_frames._format import format_amount, format_count, format_dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -73,8 +75,8 @@ class Safety:
 
     def __str__(self) -> str:
         groups = ", ".join(self.group_ids) or "none yet"
-        sent = f"{self.sent} run{'s' * (self.sent != 1)} sent"
-        state = f"{self.answered} of {self.rows} rows are answered, {sent} (group {groups})"
+        sent = f"{format_count(self.sent, 'run')} sent"
+        state = f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {groups})"
         if self.is_refused:
             place = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
             return f"{state} and safe {place}: nothing of it is paid twice."
@@ -171,13 +173,14 @@ class CostError(InputError):
         self.max_cost = float(max_cost)
         before = f" and {billed:,} paid for before" if billed else ""
         self.limit = limit
-        self.hints = {"max_cost": f"{cost.normalize():f}"} | ({} if limit is None else {"limit": str(limit)})
+        self.hints = {"max_cost": format_amount(cost)} | ({} if limit is None else {"limit": str(limit)})
+        # What is to be passed is exact: an amount rounded down would be refused again.
         proceed, *part = (f"{option}={value}" for option, value in self.hints.items())
         way_out = "".join(f", or {option} to send a part" for option in part)
-        to_send = f"{runs:,} run{'s' * (runs != 1)} to send"
+        to_send = f"{format_count(runs, 'run')} to send"
         super().__init__(
-            f"{to_send}{before} come{'s' * (runs + billed == 1)} to ${self.cost:,.2f}, over "
-            f"max_cost={self.max_cost:g}. None of them was sent. Pass {proceed} to proceed{way_out}."
+            f"{to_send}{before} come{'s' * (runs + billed == 1)} to {format_dollars(cost)}, over "
+            f"max_cost={format_amount(max_cost)}. None of them was sent. Pass {proceed} to proceed{way_out}."
         )
 
 
@@ -252,8 +255,8 @@ class UndecidedError(ParallelFramesError):
         self.group_id = group_id
         self.runs = runs
         super().__init__(
-            f"{runs} runs may or may not have been created in group {group_id}: {reason}. They are not sent again, "
-            "because that could pay for them twice; a later call looks again."
+            f"{format_count(runs, 'run')} may or may not have been created in group {group_id}: {reason}. They are not "
+            "sent again, because that could pay for them twice; a later call looks again."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -17,37 +18,39 @@ TESTS = Path(__file__).parent
 
 # A module imports only from floors below its own. Modules of one floor know nothing of each other.
 FLOORS = {
-    "errors": 0,
+    "_format": 0,  # even the messages of `errors` are built with it
+    "errors": 1,
     "data": 0,
     "_runtime": 0,
-    "_limits": 1,
-    "_model": 1,
-    "_clock": 1,
-    "_prices": 1,
-    "_schema": 2,
-    "_inputs": 2,
-    "_service": 2,
-    "_state": 2,
-    "_engine": 3,
-    "_checkpoint": 3,
-    "_columns": 3,
-    "_ui": 4,
-    "_job": 5,
-    "_files": 6,
-    "accessor": 7,
-    "parallel_frames": 8,  # the package's own names
-    "simulator": 7,  # knows nothing of ours: see ALONE
-    "_demo": 9,
-    "_cli": 10,
-    "__main__": 11,
+    "_limits": 2,
+    "_model": 2,
+    "_clock": 2,
+    "_prices": 2,
+    "_schema": 3,
+    "_inputs": 3,
+    "_service": 3,
+    "_state": 3,
+    "_engine": 4,
+    "_checkpoint": 4,
+    "_columns": 4,
+    "_ui": 5,
+    "_job": 6,
+    "_files": 7,
+    "accessor": 8,
+    "parallel_frames": 9,  # the package's own names
+    "simulator": 8,  # knows nothing of ours: see ALONE
+    "_demo": 10,
+    "_cli": 11,
+    "__main__": 12,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "errors", "_runtime", "_limits", "data"}
+ALONE = {"simulator", "_format", "_runtime", "_limits", "data"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_checkpoint", "_ui"), ("_job", "simulator"), ("_schema", "data"), ("parallel_frames", "data")}
 
 BASICS = {"numpy", "pandas", "pyarrow", "orjson"}
 THIRD_PARTIES = {
+    "_format": set(),
     "errors": set(),
     "data": {"pandas"},
     "_runtime": {"nest_asyncio"},
@@ -254,7 +257,7 @@ ALLOWED_HANDLERS = {
     "_checkpoint/_paths.py:_asking": "what fsspec and the libraries below it raise has no common root",
     "_job/_rows.py:hand_over": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
-    "_ui/_progress.py:_safely": "a screen must not cost what was paid for",
+    "_ui/_screen.py:_show": "a screen must not cost what was paid for",
     "_runtime.py:_find_patch": "nest-asyncio may break in any way on a Python it never saw",
     "_runtime.py:_start_worker": "raised again in the thread that takes the result",
     "_runtime.py:work": "raised again in the thread that takes the result",
@@ -289,3 +292,23 @@ def test_no_test_mocks():
         found = imports_of(path, package="tests", room="tests")
         wrong += [str(each) for each in found if each.target.startswith("unittest.mock")] + patches(path)
     assert wrong == []
+
+
+FORMATTING = {
+    "amounts": r"\$\{",
+    "plurals": r"""['"]s['"] \* \(""",
+    "times": r"strftime|%Y-%m-%d",
+    "durations": r":\.[0-9]f\} (s|min|h)\b",
+}
+
+
+@pytest.mark.parametrize("what", FORMATTING)
+def test_texts_are_formatted_in_one_module(what):
+    """An amount, a count, a time or a duration reads the same everywhere, because `_format` alone writes it."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path, _, room in source_files()
+        if room not in ("_format", "simulator") and re.search(FORMATTING[what], path.read_text(encoding="utf-8"))
+    }
+    verbs = {"errors.py"} if what == "plurals" else set()  # "1 run comes to", "2 runs come to"
+    assert found <= verbs

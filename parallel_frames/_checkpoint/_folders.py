@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
@@ -14,6 +13,7 @@ from parallel_frames._checkpoint._lease import written_by_us
 from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error, read_part, set_aside
 from parallel_frames._checkpoint._paths import place_of
 from parallel_frames._checkpoint._store import JobStore, MemoryStore
+from parallel_frames._format import format_count, format_utc
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mi
         nearest = min(others, key=lambda header: len(_differences(header["job"], job.identity)))
         differing = "; ".join(_differences(nearest["job"], job.identity)[:5])
         raise CheckpointMismatchError(
-            f"{root} holds {len(others)} other job{'s' * (len(others) > 1)} and not this one. Against the nearest: "
+            f"{root} holds {format_count(len(others), 'other job')} and not this one. Against the nearest: "
             f"{differing}. Its answers do not count for this call; going on asks every row anew ({price}). "
             'Say on_mismatch="new" to go on, or name another checkpoint.',
             path=root,
@@ -118,7 +118,7 @@ def _new_header(job: Job, *, host: str, groups: list[str]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "library": version("parallel-frames"),
-        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created_at": format_utc(),
         "job": dict(job.identity),
         "job_hash": job.hash,
         "host": host,

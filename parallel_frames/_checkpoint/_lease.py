@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import filelock
 
 from parallel_frames._checkpoint._paths import LocalPath
+from parallel_frames._format import format_duration, format_time
 from parallel_frames.errors import CheckpointError, CheckpointLockedError
 
 if TYPE_CHECKING:
@@ -243,9 +244,9 @@ def holder(there: dict[str, Any] | None) -> str:
         return "another process"
     holder = f"process {there.get('pid')} on {there.get('host')}"
     if isinstance(since := there.get("since"), int | float):
-        holder += f" since {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(since))}"
+        holder += f" since {format_time(since)}"
     if isinstance(beat := there.get("beat"), int | float):
-        holder += f" (last heard of {max(0, time.time() - beat):.0f} s ago)"
+        holder += f" (last heard of {format_duration(max(0, time.time() - beat))} ago)"
     return holder
 
 

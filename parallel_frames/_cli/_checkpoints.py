@@ -92,20 +92,18 @@ def show_command(path: str | None, job: str | None, *, json: bool) -> None:
             show(f"  {name:<13}{text}")
 
 
-def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
 def _describe(folder: StoragePath) -> dict[str, Any]:
     """Return what a job's folder holds, with what a removal would lose."""
     from collections import Counter
 
     from parallel_frames._checkpoint import is_being_written, last_used, read_header, read_patiently, recall_folder
+    from parallel_frames._format import format_utc
     from parallel_frames._state import DiskIndex
 
     header = read_header(folder)
     if header is None:
         return {"path": str(folder)}
+    used = last_used(folder)
     index = DiskIndex()
 
     def recall() -> Any:
@@ -121,7 +119,7 @@ def _describe(folder: StoragePath) -> dict[str, Any]:
         "dialect": header.get("dialect"),
         "simulated": bool(header.get("simulated")),
         "created_at": header["created_at"],
-        "used_at": _moment(last_used(folder)),
+        "used_at": None if used is None else format_utc(used),
         "groups": header["groups"],
         "outcomes": dict(sum((Counter(group.statuses.values()) for group in groups), Counter[str]())),
         "under_way": sum(len(group.awaited) for group in groups),
@@ -156,12 +154,12 @@ def verify_command(path: str | None, *, json: bool) -> Exit:
 def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Put many small files together."""
     from parallel_frames._checkpoint import compact_job
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
 
     told = []
     for folder in _jobs(path, [] if job is None else [job]):
         before, after = compact_job(folder)
-        say(f"{folder}: {counted(before, 'part')} → {after:,}")
+        say(f"{folder}: {format_count(before, 'part')} → {after:,}")
         told.append({"path": str(folder), "parts_before": before, "parts": after})
     if json:
         show_json(told)
@@ -220,31 +218,31 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
 def _remove(going: Sequence[StoragePath], *, yes: bool) -> set[str]:
     """Remove jobs, unless somebody says no; return which."""
     from parallel_frames._checkpoint import remove_job
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
 
     if not going:
         say("There is nothing to remove.")
         return set()
     if not yes and not is_terminal():
         raise click.UsageError("Here is no terminal to ask at; say --yes to remove them. Nothing was removed.")
-    if not yes and not ask(f"Remove {counted(len(going), 'job')} for good?"):
+    if not yes and not ask(f"Remove {format_count(len(going), 'job')} for good?"):
         say("Nothing was removed.")
         return set()
     for folder in going:
         remove_job(folder)
-    say(f"{counted(len(going), 'job')} removed.")
+    say(f"{format_count(len(going), 'job')} removed.")
     return {str(folder) for folder in going}
 
 
 def _loss(each: dict[str, Any]) -> str:
     """Return what would be lost with a job."""
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
     from parallel_frames._prices import price_of
 
     answers = sum(each["outcomes"].values())
     price = price_of(each["processor"] or "").text(answers)
-    under_way = f", {counted(each['under_way'], 'run')} under way" if each["under_way"] else ""
-    return f"{counted(answers, 'answer')} ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
+    under_way = f", {format_count(each['under_way'], 'run')} under way" if each["under_way"] else ""
+    return f"{format_count(answers, 'answer')} ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
 
 
 @checkpoint_command.command("export", epilog=examples("parallel-frames checkpoint export ceos.ckpt outcomes.parquet"))
@@ -260,7 +258,7 @@ def export_command(path: str, out: str, job: str | None, *, overwrite: bool, jso
     """
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._frames import check_target, write_frame
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
 
     if json and out == PIPE:
         raise click.UsageError("--json and the outcomes would both go to the standard output; name a file.")
@@ -273,4 +271,4 @@ def export_command(path: str, out: str, job: str | None, *, overwrite: bool, jso
     if json:
         show_json({"path": out, "outcomes": len(outcomes)})
     else:
-        say(f"{counted(len(outcomes), 'outcome')} written.")
+        say(f"{format_count(len(outcomes), 'outcome')} written.")

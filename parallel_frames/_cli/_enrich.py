@@ -152,12 +152,12 @@ def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_send
 
 def _agree(plan: EnrichmentPlan) -> None:
     """Make sure that somebody wants to pay for what is to be sent."""
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
     from parallel_frames.errors import DeclinedError
 
     if not plan.to_send:
         return
-    runs = counted(plan.to_send, "run")
+    runs = format_count(plan.to_send, "run")
     if not is_terminal():
         raise click.UsageError(
             f"It would send {runs}{_costs(plan.cost)}, and here is no terminal to ask at. Say --yes to send without "
@@ -169,18 +169,20 @@ def _agree(plan: EnrichmentPlan) -> None:
 
 
 def _costs(cost: float | None) -> str:
-    return " at a price that is not known" if cost is None else f" for ${cost:,.2f}"
+    from parallel_frames._format import format_dollars
+
+    return " at a price that is not known" if cost is None else f" for {format_dollars(cost)}"
 
 
 def _tell_done(done: Done, *, as_json: bool) -> None:
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
 
     if as_json:
         _show_done(done)
         return
     counts = " · ".join(f"{count:,} {name}" for name, count in done.counts.items() if count)
     where = "" if done.target == "-" else f" → {done.target}"
-    say(f"{counted(done.rows, 'row')}{where} · {counts or 'nothing asked'}")
+    say(f"{format_count(done.rows, 'row')}{where} · {counts or 'nothing asked'}")
     if done.counts.get("failed"):
         say("Failed rows say why in their column parallel_error; the same command with --overwrite tries them again.")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from parallel_frames._cli._lines import is_whole
 from parallel_frames._clock import Backoff
 from parallel_frames._engine import list_patiently
-from parallel_frames._job._summary import counted
+from parallel_frames._format import format_count
 from parallel_frames._model import TERMINAL, OtherEvent, RunEvent
 from parallel_frames.errors import RateLimitError, RejectedError, UnavailableError
 
@@ -200,10 +200,9 @@ class _Gathering:
                 await self._clock.sleep(backoff.wait(attempt))
             await self._keep([replace(event, event_id=None) for event in self._owed.values()])
         if self._owed:
-            named = ", ".join(list(self._owed)[:3])
+            owed, named = format_count(len(self._owed), "finished run"), ", ".join(list(self._owed)[:3])
             raise UnavailableError(
-                f"The service does not hand out the output of {counted(len(self._owed), 'finished run')} ({named}); "
-                "everything else is written.",
+                f"The service does not hand out the output of {owed} ({named}); everything else is written.",
                 group_id=self._group_id,
             )
 

@@ -33,7 +33,7 @@ def _client(said: dict[str, Any]) -> Client:
 @with_options(*SERVICE, JSON)
 def status_command(group_id: str, *, watch: bool, every: float, json: bool, **said: Any) -> None:
     """Say how a group stands: its runs by status, its address, its metadata."""
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
     from parallel_frames._runtime import run_from_anywhere
 
     client = _client(said)
@@ -51,7 +51,7 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **sa
             show_json(told)
             return
         counts = " · ".join(f"{count:,} {name}" for name, count in status.counts.items() if count)
-        show(f"{counted(status.runs, 'run')}: {counts or 'none'}{' · active' if status.is_active else ''}")
+        show(f"{format_count(status.runs, 'run')}: {counts or 'none'}{' · active' if status.is_active else ''}")
 
     async def look() -> None:
         async with client.session() as session:
@@ -91,7 +91,7 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
     """
     from parallel_frames._cli._gather import gather_runs
     from parallel_frames._cli._lines import open_lines
-    from parallel_frames._job._summary import counted
+    from parallel_frames._format import format_count
     from parallel_frames._runtime import run_from_anywhere
 
     if last_event_id is not None and not follow:
@@ -105,4 +105,4 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
                 say(f"The last event written is {lines.last_event_id}: go on with --follow --last-event-id of it.")
             raise
         counts = " · ".join(f"{count:,} {name}" for name, count in lines.counts.items())
-        say(f"{counted(lines.counts.total(), 'run')} written{f' ({counts})' if counts else ''}.")
+        say(f"{format_count(lines.counts.total(), 'run')} written{f' ({counts})' if counts else ''}.")

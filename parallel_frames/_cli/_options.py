@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_or
 
 import click
 
+from parallel_frames._format import parse_duration
 from parallel_frames._job._options import CHOICES, Call
 from parallel_frames.accessor import enrich
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-DURATION_PATTERN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
 COLUMN_PATTERN: Final = re.compile(
     r"(?P<name>[^:]+?)\s*(?:\((?P<type>[^()]*)\))?\s*(?::\s*(?P<description>.*))?", re.DOTALL
 )
@@ -69,14 +68,6 @@ class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
             self.fail(str(error), param, ctx)
 
 
-def read_duration(text: str) -> float:
-    """Return seconds: ``90``, ``90s``, ``30m``, ``12h``, ``30d``, ``2w``."""
-    match = DURATION_PATTERN.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is no time: expected seconds, or 90s, 30m, 12h, 30d")
-    return float(match[1]) * UNITS[match[2]]
-
-
 def read_column(text: str) -> tuple[str, Any]:
     """Return a column's name and what to find: ``ceo: name of the CEO``, ``founded (int): year of foundation``."""
     match = COLUMN_PATTERN.fullmatch(text.strip())
@@ -110,7 +101,7 @@ def dict_of(pairs: Sequence[tuple[str, Any]], *, option: str) -> dict[str, Any]:
     return found
 
 
-DURATION: Final = Value("time", read_duration)
+DURATION: Final = Value("time", parse_duration)
 COLUMN: Final = Value("name: what to find", read_column)
 PAIR: Final = Value("name=column", read_pair)
 TEXT: Final = Value("text", str)

@@ -17,6 +17,7 @@ from parallel_frames._engine._follow import ask_often, follow_group, hydrate
 from parallel_frames._engine._look import list_patiently, look_until_whole
 from parallel_frames._engine._state import EngineState
 from parallel_frames._engine._submit import Submitter
+from parallel_frames._format import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -167,7 +168,7 @@ class Engine:
         """List each known group and adopt from it, before anything is sent; return whether the lists were whole."""
         unreadable = [intent.number for intent in self.intents if not intent.runs]
         if unreadable and to_send:
-            self.observer.note(f"a damaged intent: waiting {self.settle_time:.0f} s before anything is sent")
+            self.observer.note(f"a damaged intent: waiting {format_duration(self.settle_time)} before anything is sent")
             await self.clock.sleep(self.settle_time)
         is_whole = await self._look_at_groups(state, to_send=to_send)
         await self.store.prove_groups(dialect=self.service.dialect)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import CANNOT_BE_READ, UNLINKED, look_at_group
+from parallel_frames._format import format_count, format_duration
 from parallel_frames._limits import MAX_BYTES_PER_BATCH, MAX_RUNS_PER_BATCH, MAX_RUNS_PER_GROUP
 from parallel_frames._model import Accepted, Ambiguous, Receipt, Refused
 from parallel_frames._state import GroupState, Look, judge_batch
@@ -182,7 +183,7 @@ class Submitter:
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
             if wait > LONG_WAIT:
-                self.state.observer.note(f"waiting {wait:.0f} s for the rate limit")
+                self.state.observer.note(f"waiting {format_duration(wait)} for the rate limit")
             due = min((undecided.next_look for undecided in self.undecided), default=float("inf"))
             await self._sleep(min(wait, max(due - self._clock.now(), 0.01)))
             return
@@ -261,9 +262,8 @@ class Submitter:
             now = self._clock.now()
             self.undecided.append(Undecided(group, intent, now, posted.reason, now))
             self.state.note_undecided(intent)
-            self.state.observer.note(
-                f"whether {len(intent.runs)} runs were created is not known ({posted.reason}): looking"
-            )
+            runs = format_count(len(intent.runs), "run")
+            self.state.observer.note(f"whether the service created {runs} is not known ({posted.reason}): looking")
         else:
             self.queue.extendleft(reversed(batch))
             await self.state.drop_batch(group, intent)
@@ -345,7 +345,8 @@ class Submitter:
         left = self._settle_time - waited
         pause = min(max(1.0, waited), left) if left > 0 else 5.0
         batch.next_look = self._clock.now() + pause
-        self.state.observer.note(f"{len(missing)} runs undecided; {max(left, 0):.0f} s until they count as not created")
+        undecided, wait = format_count(len(missing), "run"), format_duration(max(left, 0))
+        self.state.observer.note(f"{undecided} undecided; {wait} until they count as not created")
 
     async def _close(self, batch: Undecided, missing: Sequence[RunId]) -> None:
         """End a decided batch, and queue again those of its runs that were not created."""
@@ -356,7 +357,7 @@ class Submitter:
         await self.state.end_batch(batch.group, batch.intent, created=created)
         self.state.observer.sent(len(created) - len(batch.intent.runs) * batch.is_counted)
         if not missing:
-            self.state.observer.note(f"all {len(batch.intent.runs)} runs were found")
+            self.state.observer.note(f"{format_count(len(batch.intent.runs), 'run')} found: all were created")
             return
         # What their inputs need is decided again: the rows may not be asked about, or a failure not be tried again.
         again = [run.key for run in missing if batch.group.waiting.pop(run, None) is not None]
@@ -374,7 +375,7 @@ class Submitter:
                 f"The service did not create {missing} runs, {self._absences} times in a row ({batch.reason}).",
                 group_id=batch.group.group_id,
             )
-        self.state.observer.note(f"{missing} runs were not created: sending them again")
+        self.state.observer.note(f"{format_count(missing, 'run')} not created: sending again")
 
     async def _look(self, group: GroupState, runs: Sequence[RunId]) -> Look:
         """Look once for these runs; a service that cannot be read now proves nothing."""

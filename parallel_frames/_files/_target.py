@@ -6,7 +6,6 @@ import json
 import os
 import re
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from parallel_frames._files._address import MANIFEST, matches, spot_of
-from parallel_frames._job._summary import iso_time
+from parallel_frames._format import format_utc
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def make_manifest(
     cost = price.of(status.billed)
     return {
         "library": f"parallel_frames {version('parallel-frames')}",
-        "written_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "written_at": format_utc(),
         "simulated": simulated,
         "source": {
             "address": source.shown,
@@ -45,7 +44,7 @@ def make_manifest(
                 {
                     "path": facts.path,
                     "bytes": facts.size,
-                    "modified_at": None if facts.modified is None else iso_time(facts.modified / 10**9),
+                    "modified_at": None if facts.modified is None else format_utc(facts.modified / 10**9),
                 }
                 for facts in source.files
             ],

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._columns import BASIS_COLUMN, ERROR_COLUMN, STATUS_COLUMN, evidence_of, name_of
+from parallel_frames._format import format_utc
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def write_attrs(
     before = deepcopy(before) if isinstance(before, dict) else {}
     simulated = facts["simulated"] or before.get("simulated", False)
     enrichment = {
-        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "at": format_utc(),
         **facts,
         "group_ids": facts["group_ids"][-REMEMBERED:],
         "columns": [_json_label(label) for label in layout.outputs],

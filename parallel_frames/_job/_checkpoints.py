@@ -27,6 +27,7 @@ from parallel_frames._checkpoint import (
     read_stale,
     recall_folder,
 )
+from parallel_frames._format import format_count
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
@@ -252,7 +253,8 @@ def _check_key_overlap(
         f"{folder} holds {status.keys} inputs of this job but only {status.known} of this frame's {status.runs}.\n"
         f"  stored, row {stored['row']}: {stored['input']}\n  now, row {first.row}: {first.input.decode()[:300]}\n"
         f"If the rows are the same, something about them changed (a column's type or name, a format); sending them "
-        f"would pay for {unknown} runs ({price.text(unknown)}). If they are new rows, pass on_mismatch='new'.",
+        f"would pay for {format_count(unknown, 'run')} ({price.text(unknown)}). If they are new rows, pass "
+        "on_mismatch='new'.",
         path=folder,
     )
 

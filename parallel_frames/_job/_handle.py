@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from parallel_frames._columns import make_layout
+from parallel_frames._format import format_count
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._prepare import prepare
 from parallel_frames._job._runner import JobRunner
@@ -71,7 +72,8 @@ class Enrichment:
         groups = ", ".join(self.group_ids) or "no group"
         status = self._runner.status()
         done = status.runs - status.to_send - status.awaited - status.left_out
-        return f"<Enrichment of {status.rows} rows: {done} of {status.runs} runs finished · {groups}{where}>"
+        rows, runs = format_count(status.rows, "row"), format_count(status.runs, "run")
+        return f"<Enrichment of {rows}: {done:,} of {runs} finished · {groups}{where}>"
 
     def _repr_html_(self) -> str:
         from parallel_frames._ui import enrichment_html
@@ -374,7 +376,7 @@ class Enrichment:
             rows=status.chosen,
             runs=status.runs,
             sent=status.sent,
-            cost=self.cost,
+            cost=prepared.price.of(status.sent),
             prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
             url=self.url,

@@ -16,6 +16,7 @@ from fractions import Fraction
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
+from parallel_frames._format import parse_duration
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ IfExists = Literal["error", "fill", "overwrite", "suffix"]
 Basis = Literal["none", "columns", "struct"]
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 OnError = Literal["keep", "raise"]
-UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 CHOICES: Final = ("missing", "failed")
 
 
@@ -234,11 +234,10 @@ def seconds(value: float | timedelta | None, *, name: str) -> float | None:
 def age(value: float | str | timedelta | None, *, name: str) -> float | None:
     """Return an age such as ``"30d"`` in seconds; a number is seconds already."""
     if isinstance(value, str):
-        number, unit = value.strip()[:-1], value.strip()[-1:].lower()
         try:
-            value = float(number) * UNITS[unit]
-        except (KeyError, ValueError):
-            raise InputError(f"{name}={value!r} must be an age such as '30d', '12h' or '2w', or seconds.") from None
+            value = parse_duration(value)
+        except ValueError as error:
+            raise InputError(f"{name}={error}.") from None
     return seconds(value, name=name)
 
 

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeV
 from parallel_frames._checkpoint import in_thread, memory_store
 from parallel_frames._columns import Unanswered
 from parallel_frames._engine import Engine
+from parallel_frames._format import format_count, format_utc
 from parallel_frames._job._checkpoints import OpenCheckpoint, opened_checkpoint
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
 from parallel_frames._job._source import IndexedFeed
-from parallel_frames._job._summary import announcement, counted, iso_time
+from parallel_frames._job._summary import announcement
 from parallel_frames._prices import check_cost
 from parallel_frames._state import NEVER, Answers, states_of
 from parallel_frames._ui import ask, showing
@@ -210,7 +211,7 @@ class JobRunner:
     def _configure(self) -> None:
         call = self.prepared.call
         # What failed or grew old since everything was sent is for another call to ask again.
-        stale_before = NEVER if call.older_than is None else iso_time(time.time() - call.older_than)
+        stale_before = NEVER if call.older_than is None else format_utc(time.time() - call.older_than)
         self.index.configure(
             retry_failed=call.retry_failed and not self.has_begun,
             stale_before=NEVER if self.has_begun else stale_before,
@@ -417,7 +418,7 @@ class JobRunner:
         if rows and not self.halted:
             own = next(iter(self._reasons.runs.values()), None)
             reason = own or (self._reasons.pending if status.awaited else self._reasons.not_sent)
-            progress.warn(f"{counted(rows, 'row')} without an answer: {reason}")
+            progress.warn(f"{format_count(rows, 'row')} without an answer: {reason}")
 
     async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
         store, call = opened.store, self.prepared.call
@@ -467,8 +468,8 @@ class JobRunner:
                 progress.warn(f"processor {prepared.call.processor!r} is not in the price table of {price.as_of}.")
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
                 progress.warn(
-                    f"older_than=: {counted(undated, 'answer')} without a time, because the service sent none; they "
-                    "are not asked again. refresh=True asks every row again."
+                    f"older_than=: {format_count(undated, 'answer')} without a time, because the service sent none; "
+                    "they are not asked again. refresh=True asks every row again."
                 )
         progress.line(
             announcement(
@@ -483,7 +484,7 @@ class JobRunner:
         runs = 0 if self.halted else status.to_send
         self._check_budget(runs)
         asks = prepared.call.confirm and runs and not self.has_begun
-        if asks and not ask(f"Send {counted(runs, 'run')} ({price.text(runs)})?"):
+        if asks and not ask(f"Send {format_count(runs, 'run')} ({price.text(runs)})?"):
             raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
 
     def _check_budget(self, runs: int) -> None:
@@ -498,14 +499,14 @@ class JobRunner:
         self, status: JobStatus, client: Client, progress: Progress, on_row: Callable[[Row], object] | None
     ) -> Iterator[Observer]:
         """Give the engine's observer, which hands over rows too where a function takes them."""
-        per_run = self.prepared.price.per_run
+        price = self.prepared.price
         progress.begin(
             rows=status.rows_answered + status.rows_open,
             answered=status.rows_answered,
             failed=status.rows_failed,
             in_flight=status.awaited,
-            per_run=None if per_run is None else float(per_run),
-            spent=None if per_run is None else float(per_run * status.billed),
+            per_run=price.per_run,
+            spent=price.of(status.billed),
             url_of=client.url_of,
         )
         if on_row is None:

@@ -1,16 +1,19 @@
-"""What a person sees: progress, plans and reports, as text and as HTML."""
+"""What a person sees: progress, a question before anything is paid, plans and reports as text and as HTML.
 
-from parallel_frames._ui._progress import Progress, Tally, showing
+It takes numbers and finished frames, and decides nothing about an enrichment. Only it knows tqdm, jinja2 and
+matplotlib, which are imported when they are needed. A failing screen must never cost an answer that was paid for.
+"""
+
+from parallel_frames._ui._progress import Progress, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
 from parallel_frames._ui._screen import ask, readable
 from parallel_frames._ui._sections import RunFacts
-from parallel_frames._ui._words import plan_text
+from parallel_frames._ui._text import plan_text
 
 __all__ = [
     "Progress",
     "Report",
     "RunFacts",
-    "Tally",
     "ask",
     "enrichment_html",
     "make_report",

@@ -1,18 +1,42 @@
-"""What a notebook shows, as HTML: templates, their one style sheet, and nothing of what is in them.
+"""What a notebook and a browser show, as HTML: the templates, their filters, and the values that go in.
 
-Everything that is put in is escaped: most of it comes from the web. A fragment brings its style along, scoped to its
-own class, and needs no script and nothing from any other place.
+Everything that goes in is escaped, since most of it comes from the web. A fragment brings its style along, scoped to
+its own class, and needs no script and nothing from any other place.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import numpy as np
+import pandas as pd
+
+from parallel_frames._columns import BASIS_COLUMN, citations, confidence
+from parallel_frames._format import format_count, format_duration, format_label, format_time, shorten
+from parallel_frames._model import STATUSES
+from parallel_frames._ui._sections import make_timeline
+from parallel_frames._ui._text import report_facts, report_headline
+from parallel_frames.errors import InputError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import jinja2
+
+    from parallel_frames._ui._sections import Curve, Section, Timeline
+
+MAX_ROWS: Final = 1_000
+MAX_CELL: Final = 160
+MAX_LABEL: Final = 80
+EVIDENCE: Final = ("_confidence", "_reasoning", "_citations")
+ENTRIES: Final = re.compile(rf"{BASIS_COLUMN}(_\d+)?$")
+MAX_POINTS: Final = 160
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 630.0, 12.0, 140.0
+COLOURS: Final = {"sent": "pending", "finished": "completed", "failed": "failed"}
 
 
 def render(template: str, **values: object) -> str:
@@ -27,21 +51,14 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("parallel_frames._ui"),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=jinja2.StrictUndefined,  # a misspelt name is an error, not a blank in a report
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = lambda number: f"{number:,}"
-    environment.filters["dollars"] = _dollars
+    environment.filters["count"] = "{:,}".format
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     environment.filters["link"] = web_address
     return environment
-
-
-def _dollars(amount: float | None) -> str:
-    if amount is None:
-        return "price not known"
-    return f"${amount:,.3f}" if 0 < amount < 0.01 else f"${amount:,.2f}"
 
 
 def web_address(value: object) -> str | None:
@@ -53,3 +70,110 @@ def web_address(value: object) -> str | None:
     except ValueError:
         return None
     return value.strip() if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def report_values(section: Section, *, with_timeline: bool = True) -> dict[str, Any]:
+    """Return an enrichment as the template takes it."""
+    timeline = make_timeline(section.facts.times) if with_timeline and section.facts is not None else None
+    return {
+        "headline": report_headline(section),
+        "simulated": section.simulated,
+        "counts": section.counts,
+        "facts": report_facts(section),
+        "failures": section.failures,
+        "fields": section.fields(),
+        "has_confidence": len(section.confidence) > 0,
+        "timeline": timeline and timeline_values(timeline),
+    }
+
+
+def timeline_values(timeline: Timeline) -> dict[str, Any] | None:
+    """Return a timeline as the template draws it; None where there is nothing to see."""
+    runs = max(int(curve.total[-1]) for curve in timeline.curves)
+    if timeline.length < 0.5 or runs < 2:  # a single step says no more than the fact "took"
+        return None
+    length = format_duration(timeline.length)
+    return {
+        "lines": [
+            {"name": curve.name, "colour": COLOURS[curve.name], "points": _points(curve, timeline.length, runs)}
+            for curve in timeline.curves
+        ],
+        "runs": runs,
+        "start": format_time(timeline.start.timestamp()),
+        "length": length,
+        "description": f"{runs:,} runs over {length}",
+    }
+
+
+def _points(curve: Curve, length: float, runs: int) -> str:
+    """Return a curve as the points of a polyline in steps, few enough to be small, the first and the last exact."""
+    # An SVG with a point for each of a million runs would be larger than the rest of the page.
+    kept = np.unique(np.linspace(0, len(curve.seconds) - 1, min(MAX_POINTS, len(curve.seconds))).astype(int))
+    seconds, totals = np.repeat(curve.seconds[kept], 2)[1:], np.repeat(curve.total[kept], 2)[:-1]  # along, then up
+    x = LEFT + seconds / length * (RIGHT - LEFT)
+    y = BOTTOM - totals / runs * (BOTTOM - TOP)
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+# The rows of the page
+
+
+def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]:
+    """Return the columns and the first rows of a frame, and the evidence of its answers, as the template takes them."""
+    part = df.head(MAX_ROWS)  # every cell is an element, and a browser is slow from some 10,000 of them
+    names = list(map(format_label, part.columns))
+    evidence = _find_evidence(part)
+    # Evidence is shown inside the answer that it belongs to, not in columns of its own.
+    hidden = {f"{field}{end}" for _, field in evidence for end in EVIDENCE} | set(filter(ENTRIES.search, names))
+    statuses = {section.status for section in sections}
+    shown = [position for position, name in enumerate(names) if name not in hidden]
+    rows = []
+    for row, label in enumerate(part.index):
+        cells = []
+        for position in shown:
+            cell = _cell(part.iat[row, position], is_status=part.columns[position] in statuses)
+            cells.append(cell | {"evidence": evidence.get((row, names[position]))})
+        rows.append({"label": shorten(format_label(label), MAX_LABEL), "cells": cells})
+    total = format_count(len(df), "row")
+    summary = total if len(part) == len(df) else f"the first {len(part):,} of {total}"
+    if evidence:
+        summary += "; an answer opens to show its confidence, reasoning and citations"
+    return {"columns": [names[position] for position in shown], "rows": rows, "summary": summary}
+
+
+def _cell(value: Any, *, is_status: bool) -> dict[str, Any]:
+    text = _cell_text(value)
+    short = shorten(text, MAX_CELL) if len(text) > MAX_CELL else text
+    return {"text": short, "whole": text if short != text else None, "is_status": is_status and text in STATUSES}
+
+
+def _cell_text(value: Any) -> str:
+    """Return a cell as text; a missing value is a dash."""
+    if isinstance(value, list | tuple) or (hasattr(value, "ndim") and value.ndim):
+        return ", ".join(map(_cell_text, value))
+    return "–" if not isinstance(value, dict) and pd.isna(value) else str(value)
+
+
+def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
+    """Return confidence, reasoning and citations by row and field."""
+    try:
+        levels = confidence(df)
+    except InputError:
+        return {}
+    try:
+        cited = citations(df).to_dict("records")
+    except InputError:  # the frame has been through CSV
+        cited = []
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for position, label in enumerate(levels.columns):
+        for row, level in enumerate(levels.iloc[:, position].astype(object).tolist()):
+            if isinstance(level, str):
+                found[row, format_label(label)] = {"confidence": level, "reasoning": None, "citations": []}
+    for line in cited:
+        texts = {name: line[name] if isinstance(line[name], str) else None for name in ("url", "title", "reasoning")}
+        reasoning = texts.pop("reasoning")
+        nothing: dict[str, Any] = {"confidence": None, "reasoning": None, "citations": []}
+        cell = found.setdefault((line["row"], line["field"]), nothing)
+        cell["reasoning"] = cell["reasoning"] or reasoning
+        cell["citations"].append(texts | {"excerpts": line["excerpts"]})
+    return found

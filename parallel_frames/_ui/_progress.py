@@ -1,8 +1,7 @@
-"""What a person sees while an enrichment runs: a line before the first run is sent, a bar, and news.
+"""What is shown while an enrichment runs, and when: a line before the first run is sent, a bar, and news.
 
-In a terminal and in a notebook there is a bar; where the output is piped into a file or a log, a line now and then
-instead. With ``progress=False`` all of it goes to the log only. Nothing here may break an enrichment, or make it
-wait: a screen that cannot be written is not written any more.
+Numbers are `ProgressCounts`, drawing is `_screen`'s. In a terminal and in a notebook there is a bar; where the output
+goes into a file or a log, a line now and then. With ``progress=False`` all of it goes to the log only.
 """
 
 from __future__ import annotations
@@ -13,34 +12,30 @@ import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from textwrap import shorten
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from parallel_frames._prices import duration_text
-from parallel_frames._ui._screen import (
-    SEPARATOR,
-    ask,
-    bar_class,
-    bar_file,
-    bar_width,
-    in_notebook,
-    in_terminal,
-    print_line,
-    readable,
-)
+from parallel_frames._format import format_count, format_dollars, format_duration
+from parallel_frames._ui._screen import SEPARATOR, Screen, in_notebook, in_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from decimal import Decimal
 
     from parallel_frames._model import Outcome
 
-RECENT_SECONDS: Final = 60.0
-SAMPLE_SECONDS: Final = 0.5
+logger = logging.getLogger("parallel_frames")
+
+DRAW_EVERY: Final = 0.2
+LINE_EVERY: Final = 60.0
+NEWS_SECONDS: Final = 1.0
+RATE_SECONDS: Final = 60.0
+SAMPLE_EVERY: Final = 0.5
+WORKING: Final = "enriching"
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
-    """What is done and what is left.
+class ProgressCounts:
+    """How far an enrichment is, in rows and dollars.
 
     Attributes
     ----------
@@ -48,7 +43,7 @@ class Tally:
         Rows that get an outcome in this call, those that have one, and of these the ones that did not complete.
     in_flight : int
         Runs sent and not finished.
-    per_run, spent : float or None
+    per_run, spent : decimal.Decimal or None
         US dollars of one run, and of all so far; None where the price is not known.
     """
 
@@ -56,21 +51,21 @@ class Tally:
     done: int = 0
     failed: int = 0
     in_flight: int = 0
-    per_run: float | None = None
-    spent: float | None = None
-    _early: int = 0  # runs that ended before it was told that they were sent
+    per_run: Decimal | None = None
+    spent: Decimal | None = None
+    _early: int = 0  # runs whose outcome came before the answer to the POST that sent them
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def send(self, runs: int) -> None:
-        """Take note that so many more runs are paid for, or were not after all."""
+    def add_sent(self, runs: int) -> None:
+        """Count runs that are paid for; a negative number takes back some that were not."""
         early = min(self._early, max(0, runs))
         self._early -= early
         self.in_flight = max(0, self.in_flight + runs - early)
         if self.spent is not None and self.per_run is not None:
             self.spent += runs * self.per_run
 
-    def finish(self, outcome: Outcome, *, rows: int, now: float) -> None:
-        """Take note of an outcome, which answers so many rows."""
+    def add_outcome(self, outcome: Outcome, *, rows: int, now: float) -> None:
+        """Count an outcome that answers so many rows."""
         if self.in_flight:
             self.in_flight -= 1
         else:
@@ -83,10 +78,10 @@ class Tally:
                 self.spent -= self.per_run  # what fails is not billed
 
     def sample(self, now: float) -> None:
-        """Remember how far it was at this moment, for the rate; no more than one minute back."""
-        if not self._samples or now - self._samples[-1][0] >= SAMPLE_SECONDS:
+        """Keep the rows done at this moment for the rate, and drop what is older than a minute."""
+        if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY:
             self._samples.append((now, self.done))
-        while now - self._samples[0][0] > RECENT_SECONDS and len(self._samples) > 1:
+        while now - self._samples[0][0] > RATE_SECONDS and len(self._samples) > 1:
             self._samples.popleft()
 
     def rows_per_minute(self, now: float) -> float | None:
@@ -97,69 +92,40 @@ class Tally:
         elapsed = now - then
         return None if elapsed < 1.0 or self.done == done else (self.done - done) / elapsed * 60.0
 
-    def parts(self, now: float) -> list[str]:
-        """Return everything but the count of rows, in words; what matters most first, for narrow screens."""
+    def figures(self, now: float) -> list[str]:
+        """Return everything but the rows as texts, the most important first, for narrow screens."""
         rate = self.rows_per_minute(now)
-        told = []
-        if rate and self.done < self.rows:
-            told.append(f"{duration_text((self.rows - self.done) / rate * 60.0)} left")
+        left = self.rows - self.done
+        figures = []
+        if rate and left > 0:
+            figures.append(f"{format_duration(left / rate * 60.0, estimate=True)} left")
         if self.failed:
-            told.append(f"{self.failed:,} failed")
-        if self.in_flight and self.done < self.rows:  # an outcome may be heard of before its run counts as sent
-            told.append(f"{self.in_flight:,} in flight")
+            figures.append(f"{self.failed:,} failed")
+        if self.in_flight and left > 0:  # an outcome may arrive before its run counts as sent
+            figures.append(f"{self.in_flight:,} in flight")
         if rate is not None:
-            told.append(f"{rate:,.0f}/min")
+            figures.append(f"{rate:,.0f}/min")
         if self.spent is not None:
-            told.append(f"${self.spent:,.2f}")
-        return told
+            figures.append(format_dollars(self.spent))
+        return figures
 
     def text(self, now: float) -> str:
         """Return how far it is, as one line."""
-        return " · ".join([f"{self.done:,} of {self.rows:,} rows", *self.parts(now)])
-
-
-__all__ = ["Progress", "Tally", "ask", "readable", "showing"]
-
-logger = logging.getLogger("parallel_frames")
-
-DRAW_EVERY: Final = 0.2
-LINE_EVERY: Final = 60.0
-WORKING: Final = "enriching"
-FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rows{postfix}"
-LEAST_BAR: Final = len(": 100%|██████|  rows")
+        return SEPARATOR.join([f"{self.done:,} of {format_count(self.rows, 'row')}", *self.figures(now)])
 
 
 class Progress:
-    """Tells of one enrichment; the engine's observer."""
+    """The engine's observer that a person sees. None of its methods fails or waits, whatever becomes of the screen."""
 
     def __init__(self, *, lines: bool, bar: bool) -> None:
-        self._lines = lines
-        self._shows_bar = bar
-        self._bar: Any = None
-        self._tally = Tally(rows=0)
+        self._screen = Screen(lines=lines, bar=bar)
+        self._counts = ProgressCounts(rows=0)
         self._url_of: Callable[[str], str] | None = None
         self._groups: set[str] = set()
-        self._drawn = self._lined = time.monotonic()
-        self._left_as: str | None = None  # the word for an end with rows left; None before anything is awaited
+        self._next_draw = 0.0
+        self._last_line = time.monotonic()
+        self._end_word: str | None = None  # the word for an end with rows left; None before anything is awaited
         self._timer: asyncio.TimerHandle | None = None
-
-    # Lines
-
-    def line(self, text: str) -> None:
-        """Say one line, whatever else is on the screen."""
-        logger.info("%s", text)
-        self._print(text)
-
-    def warn(self, text: str) -> None:
-        """Say one line that asks for attention."""
-        logger.warning("%s", text)
-        self._print(f"Warning: {text}")
-
-    def _print(self, text: str) -> None:
-        if self._lines:
-            self._safely(lambda: print_line(text))
-
-    # Numbers
 
     def begin(
         self,
@@ -168,161 +134,120 @@ class Progress:
         answered: int,
         failed: int,
         in_flight: int,
-        per_run: float | None,
-        spent: float | None,
+        per_run: Decimal | None,
+        spent: Decimal | None,
         url_of: Callable[[str], str],
     ) -> None:
-        """Take note of what there is to do, before anything is done.
-
-        Parameters
-        ----------
-        rows, answered, failed : int
-            Rows that have an outcome in the end, those that have one already, and of these the failed ones.
-        in_flight : int
-            Runs that were sent before and are awaited.
-        per_run, spent : float or None
-            US dollars of one run, and of what was sent for these rows before.
-        url_of : callable
-            Returns where a group can be looked at.
-        """
+        """Set what there is to do, before anything is done; `url_of` returns the address of a group."""
         self._url_of = url_of
-        self._tally = Tally(rows=rows, done=answered, failed=failed, in_flight=in_flight, per_run=per_run, spent=spent)
-
-    def started(self, *, rows: int, waiting: int) -> None:
-        """Begin: so many runs are waited for."""
-        logger.info("%d rows, waiting for %d runs", rows, waiting)
-        self._tally.sample(time.monotonic())
-        self._left_as = "stopped"
-        with suppress(RuntimeError):  # nothing runs that could be silent for long
-            self._tell_later(asyncio.get_running_loop())
-        if self._shows_bar:
-            self._safely(self._open_bar)
-
-    def _open_bar(self) -> None:
-        self._bar = bar_class()(
-            total=self._tally.rows,
-            initial=self._tally.done,
-            unit="row",
-            desc=WORKING,
-            file=bar_file(),
-            leave=True,
-            dynamic_ncols=True,
-            bar_format=FORMAT,
+        self._counts = ProgressCounts(
+            rows=rows, done=answered, failed=failed, in_flight=in_flight, per_run=per_run, spent=spent
         )
 
+    def line(self, text: str) -> None:
+        """Show and log a line."""
+        logger.info("%s", text)
+        self._screen.write_line(text)
+
+    def warn(self, text: str) -> None:
+        """Show and log a warning."""
+        logger.warning("%s", text)
+        self._screen.write_line(f"Warning: {text}")
+
+    # The engine's observer
+
+    def started(self, *, rows: int, waiting: int) -> None:
+        """Open the bar, and report from now on even if no run ends for long."""
+        logger.info("%d rows, waiting for %d runs", rows, waiting)
+        self._counts.sample(time.monotonic())
+        self._end_word = "stopped"
+        with suppress(RuntimeError):  # no loop runs, so nothing can be silent for long
+            self._schedule_report(asyncio.get_running_loop())
+        self._next_draw = time.monotonic() + DRAW_EVERY
+        self._screen.open_bar(WORKING, rows=self._counts.rows, done=self._counts.done)
+
     def opened(self, group_id: str) -> None:
-        """Say where a group can be looked at, once."""
-        if group_id in self._groups or self._url_of is None:
-            return
-        self._groups.add(group_id)
-        self.line(f"group {self._url_of(group_id)}")
+        """Show a group's address, once."""
+        if group_id not in self._groups and self._url_of is not None:
+            self._groups.add(group_id)
+            self.line(f"group {self._url_of(group_id)}")
 
     def sent(self, runs: int) -> None:
-        """Take note that so many more runs are paid for."""
-        self._tally.send(runs)
+        """Count runs that are paid for."""
+        self._counts.add_sent(runs)
         self._draw()
 
     def finished(self, outcome: Outcome, *, rows: int) -> None:
-        """Take note that a run has an outcome, which answers so many rows."""
+        """Count an outcome that answers so many rows."""
         now = time.monotonic()
-        self._tally.finish(outcome, rows=rows, now=now)
-        if self._bar is not None and rows:
-            self._safely(lambda: self._bar.update(rows))
+        self._counts.add_outcome(outcome, rows=rows, now=now)
+        self._screen.advance(rows)
         self._draw()
-        self._tell_now_and_then(now)
-
-    def _tell_now_and_then(self, now: float) -> None:
-        if now - self._lined >= LINE_EVERY:
-            self._lined = now
-            self._tell(self._tally.text(now))
-
-    def _tell_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell how far it is also where no run ends for long."""
-
-        def tell() -> None:
-            self._draw()
-            self._tell_now_and_then(time.monotonic())
-            self._tell_later(loop)
-
-        due = max(self._lined + LINE_EVERY - time.monotonic(), LINE_EVERY / 10)
-        self._timer = loop.call_later(due, tell)
-
-    def _tell(self, text: str) -> None:
-        """Say how far it is where no bar does."""
-        logger.info("%s", text)
-        if not self._shows_bar:
-            self._print(text)
+        self._report_if_due(now)
 
     def note(self, message: str) -> None:
-        """Show or log something worth a line."""
+        """Log a message, and show it in place of the bar's title for a moment."""
         logger.info("%s", message)
-        if self._bar is not None:
-            room = bar_width(self._bar) - LEAST_BAR - 2 * len(str(self._tally.rows)) - 1
-            told = shorten(message, max(len(WORKING), min(60, room)), placeholder=" …")
-            self._safely(lambda: self._bar.set_description_str(self._readable(told)))
-            self._drawn = time.monotonic() + 1.0  # it stands for a moment at least
+        self._screen.set_title(message, min_width=len(WORKING))
+        self._next_draw = time.monotonic() + DRAW_EVERY + NEWS_SECONDS
 
     def _draw(self) -> None:
         now = time.monotonic()
-        if self._bar is None or now - self._drawn < DRAW_EVERY:
-            return
-        self._drawn = now
-        self._safely(lambda: self._describe(WORKING, now))
+        if now >= self._next_draw:  # tens of thousands of events a second would draw nothing else
+            self._next_draw = now + DRAW_EVERY
+            self._screen.set_figures(WORKING, self._counts.figures(now))
 
-    def _describe(self, what: str, now: float) -> None:
-        self._bar.set_description_str(what, refresh=False)
-        rows = f"{self._tally.done}/{self._tally.rows}"
-        room = bar_width(self._bar) - LEAST_BAR - len(what) - len(rows) - len(", ")
-        parts = self._tally.parts(now)
-        while parts and len(SEPARATOR.join(parts)) > room:  # what matters least stands last
-            parts.pop()
-        self._bar.set_postfix_str(self._readable(SEPARATOR.join(parts)))
+    def _report(self, text: str) -> None:
+        """Log how far it is, and show it where no bar does."""
+        logger.info("%s", text)
+        if not self._screen.has_bar:
+            self._screen.write_line(text)
 
-    def _readable(self, text: str) -> str:
-        return readable(text, encoding=getattr(bar_file(), "encoding", None))
+    def _report_if_due(self, now: float) -> None:
+        if now - self._last_line >= LINE_EVERY:
+            self._last_line = now
+            self._report(self._counts.text(now))
+
+    def _schedule_report(self, loop: asyncio.AbstractEventLoop) -> None:
+        def report() -> None:
+            self._draw()
+            self._report_if_due(time.monotonic())
+            self._schedule_report(loop)
+
+        due = max(self._last_line + LINE_EVERY - time.monotonic(), LINE_EVERY / 10)
+        self._timer = loop.call_later(due, report)
 
     # The end
 
     def leave_as(self, word: str) -> None:
         """End with this word where rows are left, rather than as stopped."""
-        if self._left_as is not None:
-            self._left_as = word
+        if self._end_word is not None:
+            self._end_word = word
 
     def _last_word(self) -> str:
-        return "enriched" if self._tally.done >= self._tally.rows else self._left_as or "stopped"
+        return "enriched" if self._counts.done >= self._counts.rows else self._end_word or "stopped"
 
-    def tell_end(self) -> None:
-        """Say how far it came, unless nothing was awaited."""
-        if self._left_as is not None:
-            self._tell(f"{self._last_word()}: {self._tally.text(time.monotonic())}")
+    def report_end(self) -> None:
+        """Report how far it came, unless nothing was awaited."""
+        if self._end_word is not None:
+            self._report(f"{self._last_word()}: {self._counts.text(time.monotonic())}")
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar with its last figures; nothing is shown from now on."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._bar is not None:
-            self._safely(lambda: self._describe(self._last_word(), time.monotonic()))
-        if self._bar is not None:
-            self._safely(self._bar.close)
-        self._bar = self._left_as = self._timer = None
-        self._lines = False
-
-    def _safely(self, show: Callable[[], object]) -> None:
-        """Show something; a screen that fails is left alone from then on."""
-        try:
-            show()
-        except Exception as error:  # noqa: BLE001 - a screen must not cost what was paid for
-            logger.debug("progress cannot be shown: %s: %s", type(error).__name__, error)
-            self._bar, self._lines, self._shows_bar = None, False, False
+        self._screen.set_figures(self._last_word(), self._counts.figures(time.monotonic()))
+        self._screen.close()
+        self._end_word = self._timer = None
 
 
 @contextmanager
 def showing(progress: bool | None) -> Iterator[Progress]:  # noqa: FBT001 - the user's own option
-    """Give a progress that is closed in the end; None shows a bar where a person looks."""
+    """Give a progress that is closed in the end; None shows a bar in a terminal and in a notebook."""
     bar = progress if progress is not None else in_notebook() or in_terminal()
-    teller = Progress(lines=progress is not False, bar=bar)  # what is paid is said, also where nobody looks
+    shown = Progress(lines=progress is not False, bar=bar)  # what is paid is stated in a pipe, too
     try:
-        yield teller
-        teller.tell_end()
+        yield shown
+        shown.report_end()
     finally:
-        teller.close()
+        shown.close()

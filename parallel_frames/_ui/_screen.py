@@ -1,84 +1,40 @@
-"""Where a person looks: a terminal, a notebook, or nowhere; and how a line gets there in one piece."""
+"""The error stream of a terminal or a notebook: lines, a progress bar, and a question with its answer.
+
+It owns where output goes, how much fits and what the encoding can show. It does not know what is shown, or when:
+that is `_progress`.
+"""
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import sys
 import threading
-from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Self
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames._format import shorten
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-YES = frozenset({"y", "yes"})
-
-
-def ask(question: str) -> bool:
-    """Ask at the terminal or in the notebook, and return whether the answer is yes.
-
-    Raises
-    ------
-    InputError
-        There is nobody to ask.
-    """
-    prompt = f"{question} [y/N] "
-    with _plain_ctrl_c():
-        if in_notebook():
-            answer = _ask_in_notebook(prompt)
-        elif in_terminal() and sys.stdin is not None and sys.stdin.isatty():
-            sys.stderr.write(readable(prompt, encoding=sys.stderr.encoding))
-            sys.stderr.flush()
-            answer = sys.stdin.readline()
-        else:
-            raise _nobody()
-    return answer.strip().lower() in YES
-
-
-def _ask_in_notebook(prompt: str) -> str:
-    try:
-        return input(prompt)
-    except NotImplementedError:  # the front end takes no input, as when a notebook is executed as a whole
-        raise _nobody() from None
-    except EOFError:
-        return ""
-
-
-def _nobody() -> InputError:
-    return InputError(
-        "confirm=True asks before anything is paid, and here is nobody to ask: neither a terminal nor a notebook that "
-        "takes input. Nothing was sent. In a script leave it out, and say max_cost=... to bound what it may cost."
-    )
-
-
-@contextmanager
-def _plain_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C break off the reading of a line: while an enrichment runs, it only cancels at the next moment."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
+logger = logging.getLogger("parallel_frames")
 
 SEPARATOR: Final = " · "
-WIDE: Final = 1_000
-PLAIN: Final = str.maketrans({"→": "->", "·": "-", "…": "...", "–": "-", "×": "x"})
+YES: Final = frozenset({"y", "yes"})
+UNLIMITED: Final = 1_000
+BAR_FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rows{postfix}"
+MIN_BAR: Final = len(": 100%|██████|  rows")
+ASCII: Final = str.maketrans({"→": "->", "·": "-", "…": "...", "–": "-", "×": "x"})
 
 
 def in_notebook() -> bool:
     """Return whether this process is a notebook's kernel."""
-    shell = sys.modules.get("IPython")
-    running = shell.get_ipython() if shell is not None else None
-    return running is not None and hasattr(running, "kernel")
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def in_terminal() -> bool:
@@ -86,68 +42,119 @@ def in_terminal() -> bool:
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
-def bar_class() -> Any:
-    """Return tqdm's notebook bar where it can be drawn, and its text bar elsewhere; neither starts a thread."""
+class Screen:
+    """Lines and a bar; after the first failure nothing is shown any more."""
+
+    def __init__(self, *, lines: bool, bar: bool) -> None:
+        self.has_bar = bar
+        self._has_lines = lines
+        self._bar: Any = None
+
+    def write_line(self, text: str) -> None:
+        """Write a line, above the bar if there is one."""
+        if self._has_lines:
+            self._show(lambda: _write_line(text))
+
+    def open_bar(self, title: str, *, rows: int, done: int) -> None:
+        """Draw the bar, if there is to be one."""
+
+        def draw() -> None:
+            self._bar = _bar_class()(
+                total=rows,
+                initial=done,
+                unit="row",
+                desc=title,
+                file=_bar_file(),
+                leave=True,
+                dynamic_ncols=True,
+                bar_format=BAR_FORMAT,
+            )
+
+        if self.has_bar:
+            self._show(draw)
+
+    def advance(self, rows: int) -> None:
+        """Move the bar on by so many rows."""
+        if self._bar is not None and rows:
+            self._show(lambda: self._bar.update(rows))
+
+    def set_title(self, text: str, *, min_width: int) -> None:
+        """Put a text in front of the bar, cut to the room there is."""
+
+        def draw() -> None:
+            room = self._room() - len(str(self._bar.total))
+            self._bar.set_description_str(_bar_text(shorten(text, max(min_width, min(60, room)))))
+
+        if self._bar is not None:
+            self._show(draw)
+
+    def set_figures(self, title: str, figures: Sequence[str]) -> None:
+        """Put the title in front of the bar and behind it as many of the figures, from the first on, as fit whole."""
+
+        def draw() -> None:
+            fitting = list(figures)
+            room = self._room() - len(title) - len(str(self._bar.n)) - len(", ")
+            while fitting and len(SEPARATOR.join(fitting)) > room:
+                fitting.pop()
+            self._bar.set_description_str(title, refresh=False)
+            self._bar.set_postfix_str(_bar_text(SEPARATOR.join(fitting)))
+
+        if self._bar is not None:
+            self._show(draw)
+
+    def _room(self) -> int:
+        """Return the columns that a short bar leaves; a notebook and a pipe have room for everything."""
+        columns = None if in_notebook() else self._bar.format_dict["ncols"]
+        width = columns if isinstance(columns, int) and columns > 0 else UNLIMITED
+        return width - MIN_BAR - len(f"{self._bar.total}/")
+
+    def close(self) -> None:
+        """Leave the bar as it is, and show nothing from now on."""
+        if self._bar is not None:
+            self._show(self._bar.close)
+        self._bar, self._has_lines, self.has_bar = None, False, False
+
+    def _show(self, draw: Callable[[], object]) -> None:
+        try:
+            draw()
+        except Exception as error:  # noqa: BLE001 - a screen must not cost what was paid for
+            logger.debug("progress cannot be shown: %s: %s", type(error).__name__, error)
+            self._bar, self._has_lines, self.has_bar = None, False, False
+
+
+def _bar_class() -> Any:
+    """Return tqdm's notebook bar where it can be drawn, and its text bar elsewhere."""
     from tqdm import tqdm
 
     base: Any = tqdm
     if in_notebook():
-        try:
+        with suppress(ImportError):
             # Without it the notebook bar only warns.
             import ipywidgets  # noqa: F401 # pyright: ignore[reportMissingImports] - optional
             from tqdm.notebook import tqdm as notebook_bar
-        except ImportError:
-            pass
-        else:
+
             base = notebook_bar
-    return _bar_of(base)
+    # All bars of a process share a lock. A Ctrl-C between its taking and its release would leave it taken, and the next
+    # enrichment in another thread would wait for ever; so each bar has its own. The monitor's thread is not needed.
+    return type("Bar", (base,), {"monitor_interval": 0, "_lock": threading.RLock()})
 
 
-@cache
-def _bar_of(base: Any) -> Any:
-    """Return a bar without the thread and the lock that all bars of a process share.
-
-    A Ctrl-C between its taking and its giving back would leave that lock taken, and the next enrichment in another
-    thread waiting for ever. Without it two lines may stand in one, at worst.
-    """
-    return type("Bar", (base,), {"monitor_interval": 0, "_lock": _NoLock()})
-
-
-class _NoLock:
-    """A lock that is always free."""
-
-    def acquire(self, *_: object, **__: object) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def bar_file() -> Any:
+def _bar_file() -> Any:
     """Return where a text bar is drawn; the notebook's bar chooses itself."""
     return None if in_notebook() else sys.stderr
 
 
-def bar_width(bar: Any) -> int:
-    """Return the columns a bar may take; a notebook's has room for everything, and so has a pipe's."""
-    columns = None if in_notebook() else bar.format_dict["ncols"]
-    return columns if isinstance(columns, int) and columns > 0 else WIDE
+def _bar_text(text: str) -> str:
+    return readable(text, encoding=getattr(_bar_file(), "encoding", None))
 
 
-def print_line(text: str) -> None:
-    """Write a line to the error stream, above a bar if there is one, in what the stream can show."""
+def _write_line(text: str) -> None:
     stream = sys.stderr
     if stream is None:
         return
     if in_terminal():
-        text = wrapped(text, width=shutil.get_terminal_size().columns)
-    bar_class().write(readable(f"{text}\n", encoding=getattr(stream, "encoding", None)), file=stream, end="")
+        text = wrap_parts(text, width=shutil.get_terminal_size().columns)
+    _bar_class().write(readable(f"{text}\n", encoding=getattr(stream, "encoding", None)), file=stream, end="")
 
 
 def readable(text: str, *, encoding: str | None) -> str:
@@ -155,19 +162,71 @@ def readable(text: str, *, encoding: str | None) -> str:
     try:
         text.encode(encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
-        return text.translate(PLAIN).encode("ascii", "replace").decode()
+        return text.translate(ASCII).encode("ascii", "replace").decode()
     return text
 
 
-def wrapped(text: str, *, width: int) -> str:
-    """Return a line broken between its parts where it is wider than the terminal."""
+def wrap_parts(text: str, *, width: int) -> str:
+    """Return a line broken between its parts, where it is wider than that."""
     if len(text) <= width:
         return text
-    lines = [""]
-    for part in text.split(SEPARATOR):
-        longer = f"{lines[-1]}{SEPARATOR}{part}" if lines[-1].strip() else f"{lines[-1]}{part}"
-        if len(longer) <= width or not lines[-1].strip():
+    first, *parts = text.split(SEPARATOR)
+    lines = [first]
+    for part in parts:
+        longer = f"{lines[-1]}{SEPARATOR}{part}"
+        if len(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(f"  {part}")
     return "\n".join(lines)
+
+
+def ask(question: str) -> bool:
+    """Ask in the terminal or in the notebook, and return whether the answer is yes.
+
+    Raises
+    ------
+    InputError
+        There is neither.
+    """
+    prompt = f"{question} [y/N] "
+    with _default_ctrl_c():
+        if in_notebook():
+            answer = _ask_in_notebook(prompt)
+        elif in_terminal() and sys.stdin is not None and sys.stdin.isatty():
+            sys.stderr.write(readable(prompt, encoding=sys.stderr.encoding))
+            sys.stderr.flush()
+            answer = sys.stdin.readline()
+        else:
+            raise _cannot_ask()
+    return answer.strip().lower() in YES
+
+
+def _ask_in_notebook(prompt: str) -> str:
+    try:
+        return input(prompt)
+    except NotImplementedError:  # the front end takes no input, as when a notebook is executed as a whole
+        raise _cannot_ask() from None
+    except EOFError:
+        return ""
+
+
+def _cannot_ask() -> InputError:
+    return InputError(
+        "confirm=True asks before anything is paid, and there is neither a terminal nor a notebook that takes input. "
+        "Nothing was sent. In a script, leave it out and set max_cost=... to bound the cost."
+    )
+
+
+@contextmanager
+def _default_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C interrupt the reading of a line: asyncio's own handler only cancels at the next step of the loop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -1,4 +1,8 @@
-"""What became of the rows of one enrichment, as numbers: by status, cause, field and time; no text, no HTML."""
+"""What became of the rows of an enrichment, as numbers: by status, by cause, by field, over time. No text, no HTML.
+
+A handle knows its columns and its `RunFacts`. A mere frame is read by its status columns, and by its attrs where
+they are still there: concat, merge and CSV lose them.
+"""
 
 from __future__ import annotations
 
@@ -10,93 +14,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import CONFIDENCE, confidence
+from parallel_frames._columns import CONFIDENCE, check_frame, confidence
+from parallel_frames._format import format_label
 from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
-
-POINTS: Final = 160
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 630.0, 12.0, 140.0
-
-
-class Curve(NamedTuple):
-    """How many runs had come so far, at which second."""
-
-    name: str
-    seconds: np.ndarray[Any, np.dtype[np.float64]]
-    total: np.ndarray[Any, np.dtype[np.int64]]
-
-
-def make_curves(times: Sequence[tuple[str | None, str | None, str]]) -> tuple[pd.Timestamp | None, list[Curve]]:
-    """Return when the first run was sent, and the curves of sent, finished and failed runs."""
-    table = pd.DataFrame(times, columns=["created", "ended", "status"])
-    created = pd.to_datetime(table["created"], utc=True, errors="coerce", format="ISO8601")
-    ended = pd.to_datetime(table["ended"], utc=True, errors="coerce", format="ISO8601")
-    if created.notna().sum() == 0 or ended.notna().sum() == 0:
-        return None, []
-    start = created.min()
-    bad = table["status"] != "completed"
-    curves = [Curve("sent", *_steps(created, start)), Curve("finished", *_steps(ended, start))]
-    if bad.any():
-        curves.append(Curve("failed", *_steps(ended[bad], start)))
-    return start, curves
-
-
-def steps(curve: Curve, length: float) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return a curve's moments and counts from nothing at the start to the end of the time shown."""
-    return np.concatenate([[0.0], curve.seconds, [length]]), np.concatenate([[0], curve.total, [curve.total[-1]]])
-
-
-def _steps(moments: pd.Series[Any], start: pd.Timestamp) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    seconds = np.sort((moments.dropna() - start).dt.total_seconds().to_numpy(dtype=float))
-    return seconds, np.arange(1, len(seconds) + 1)
-
-
-def seconds_taken(times: Sequence[tuple[str | None, str | None, str]]) -> float | None:
-    """Return the seconds from the first run's creation to the last one's end; None where they are not known."""
-    _, curves = make_curves(times)
-    ends = [curve.seconds[-1] for curve in curves if len(curve.seconds)]
-    return float(max(ends)) if ends else None
-
-
-def draw_timeline(times: Sequence[tuple[str | None, str | None, str]], *, duration: Any) -> dict[str, Any] | None:
-    """Return what the template draws; None where there is nothing to see. `duration` says seconds in words."""
-    start, curves = make_curves(times)
-    length = max((curve.seconds[-1] for curve in curves if len(curve.seconds)), default=0.0)
-    most = max((int(curve.total[-1]) for curve in curves if len(curve.total)), default=0)
-    if start is None or length < 0.5 or most < 2:
-        return None
-    colours = {"sent": "pending", "finished": "completed", "failed": "failed"}
-    lines = [
-        {"name": curve.name, "colour": colours[curve.name], "dashed": curve.name == "sent",
-         "points": _points(curve, length=length, most=most)}
-        for curve in curves
-    ]  # fmt: skip
-    told = f"{most} runs over {duration(length)}"
-    return {
-        "lines": lines,
-        "most": most,
-        "start": start.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        "length": duration(length),
-        "told": told,
-    }
-
-
-def _points(curve: Curve, *, length: float, most: int) -> str:
-    """Return a curve as the points of a polyline in steps, few enough to be small and the last one exact."""
-    kept = np.unique(np.linspace(0, len(curve.seconds) - 1, min(POINTS, len(curve.seconds))).astype(int))
-    seconds, totals = steps(Curve(curve.name, curve.seconds[kept], curve.total[kept]), length)
-    seconds, totals = np.repeat(seconds, 2)[1:-1], np.repeat(totals, 2)[:-2]  # along, then up
-    x = LEFT + seconds / length * (RIGHT - LEFT)
-    y = BOTTOM - totals / most * (BOTTOM - TOP)
-    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-
+    from decimal import Decimal
 
 EXAMPLES: Final = 3
-WORKED: Final = frozenset({"completed", "skipped", "not_sent"})
-_VARYING: Final = (
+LEVELS: Final = (*CONFIDENCE, "none")
+NOT_FAILED: Final = frozenset({"completed", "skipped", "not_sent"})
+STATUS: Final = re.compile(r"parallel_status(_\d+)?$")
+# What differs between messages of one cause, and what it is replaced by.
+VALUES: Final = (
     (re.compile(r"\b(?:trun|tgrp)_\w+"), "…"),
     (re.compile(r'"[^"]*"|“[^”]*”'), "“…”"),
     (re.compile(r"\d[\d.,]*"), "#"),
@@ -109,18 +41,14 @@ class RunFacts:
 
     Attributes
     ----------
-    processor : str
     rows, runs : int
         Rows asked about, and their distinct inputs.
     sent : int
         Runs sent for them so far, and paid.
-    cost : float or None
+    cost : decimal.Decimal or None
         US dollars of these; None where the price is not known.
     prices_as_of : str
         The date of the price table.
-    group_ids : tuple of str
-    url, checkpoint : str or None
-    simulated : bool
     times : sequence of (str or None, str or None, str)
         When each finished run was created and when it ended, ISO 8601, and its status.
     sends : tuple of str
@@ -133,7 +61,7 @@ class RunFacts:
     rows: int
     runs: int
     sent: int
-    cost: float | None
+    cost: Decimal | None
     prices_as_of: str
     group_ids: tuple[str, ...]
     url: str | None
@@ -160,7 +88,7 @@ class Section:
     Attributes
     ----------
     name : str
-        What its columns begin with.
+        The name of its status column.
     counts : dict of str to int
         Rows by status; empty without a status column.
     failures : tuple of Failure
@@ -169,9 +97,8 @@ class Section:
         For each output column the answered rows without a value.
     confidence : pandas.DataFrame
         One line per field with evidence: rows of ``low``, ``medium``, ``high`` confidence and those with ``none``.
-    told : mapping
-        What the frame's attrs tell of it.
-    facts : RunFacts or None
+    attrs : mapping
+        What the frame's attrs say of it.
     """
 
     name: str = ""
@@ -179,7 +106,7 @@ class Section:
     failures: tuple[Failure, ...] = ()
     missing: dict[Hashable, int] = field(default_factory=dict)
     confidence: pd.DataFrame = field(default_factory=pd.DataFrame)
-    told: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
     facts: RunFacts | None = None
     outputs: tuple[Hashable, ...] = ()
     status: Hashable | None = None
@@ -187,7 +114,15 @@ class Section:
     @property
     def simulated(self) -> bool:
         """Whether its answers are a simulator's."""
-        return bool(self.told.get("simulated")) or (self.facts is not None and self.facts.simulated)
+        return bool(self.attrs.get("simulated")) or (self.facts is not None and self.facts.simulated)
+
+    def fields(self) -> list[dict[str, Any]]:
+        """Return a line per field: its name, rows without a value, and rows by confidence; None where not known."""
+        missing = {format_label(label): rows for label, rows in self.missing.items()}
+        levels: dict[Any, dict[Any, Any]] = self.confidence.to_dict("index")
+        unknown = dict.fromkeys(LEVELS)
+        names = dict.fromkeys([*missing, *levels])
+        return [{"name": name, "missing": missing.get(name), **levels.get(name, unknown)} for name in names]
 
 
 def make_section(
@@ -197,7 +132,7 @@ def make_section(
     outputs: tuple[Hashable, ...] = (),
     status: Hashable | None,
     error: Hashable | None,
-    told: Mapping[str, Any] | None = None,
+    attrs: Mapping[str, Any] | None = None,
     facts: RunFacts | None = None,
 ) -> Section:
     """Return the numbers of one enrichment."""
@@ -207,55 +142,174 @@ def make_section(
     return Section(
         name=name,
         counts={known: counted[known] for known in STATUSES if counted.get(known)},
-        failures=() if status is None or error is None else _failures(statuses, df[error]),
+        failures=() if status is None or error is None else _group_failures(statuses, df[error]),
         missing={label: int((df[label].isna().to_numpy() & answered).sum()) for label in outputs},
-        confidence=_confidence(df, outputs, answered),
-        told=told or {},
+        confidence=_count_confidence(df, outputs, answered),
+        attrs=attrs or {},
         facts=facts,
         outputs=outputs,
         status=status,
     )
 
 
-def _failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[Failure, ...]:
-    """Return what went wrong, the most frequent cause first: messages that differ only in values are one cause."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    bad = ~statuses.isin(WORKED).to_numpy() & errors.notna().to_numpy()
-    for label, message in zip(errors.index[bad], errors[bad].astype(str), strict=True):
-        found.setdefault(_cause(message), []).append((_label_text(label), message))
-    ranked = sorted(found.items(), key=lambda cause: -len(cause[1]))
+def _group_failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[Failure, ...]:
+    """Return failures by cause, the most frequent first: messages that differ only in values are one cause."""
+    causes: dict[str, list[tuple[str, str]]] = {}
+    failed = ~statuses.isin(NOT_FAILED).to_numpy() & errors.notna().to_numpy()
+    for label, message in zip(errors.index[failed], errors[failed].astype(str), strict=True):
+        cause = message
+        for pattern, replacement in VALUES:
+            cause = pattern.sub(replacement, cause)
+        causes.setdefault(cause, []).append((format_label(label), message))
+    ranked = sorted(causes.items(), key=lambda item: -len(item[1]))
     return tuple(Failure(cause, len(rows), tuple(rows[:EXAMPLES])) for cause, rows in ranked)
 
 
-def _cause(message: str) -> str:
-    for varying, instead in _VARYING:
-        message = varying.sub(instead, message)
-    return message
-
-
-def _label_text(label: Any) -> str:
-    return " / ".join(map(str, label)) if isinstance(label, tuple) else str(label)
-
-
-def _confidence(df: pd.DataFrame, outputs: Sequence[Hashable], answered: np.ndarray[Any, Any]) -> pd.DataFrame:
+def _count_confidence(df: pd.DataFrame, outputs: Sequence[Hashable], answered: np.ndarray[Any, Any]) -> pd.DataFrame:
     """Return how many answered rows of each field have which confidence."""
-    columns = [*CONFIDENCE, "none"]
     try:
-        wide = confidence(df)
+        levels = confidence(df)
     except InputError:  # the frame holds no evidence
-        return pd.DataFrame(columns=columns, dtype="int64")
-    wanted = {label_text(label) for label in outputs}
+        return pd.DataFrame(columns=list(LEVELS), dtype="int64")
+    names = {format_label(label) for label in outputs}
     lines = {}
-    for position, label in enumerate(wide.columns):
-        if wanted and label_text(label) not in wanted:
+    for position, label in enumerate(levels.columns):
+        if names and format_label(label) not in names:
             continue
-        counts = wide.iloc[:, position][answered].astype(object).value_counts()
-        known = [int(counts.get(level, 0)) for level in CONFIDENCE]
-        lines[label_text(label)] = [*known, int(answered.sum()) - sum(known)]
-    return pd.DataFrame.from_dict(lines, orient="index", columns=columns)
+        found = levels.iloc[:, position][answered].astype(object).value_counts()
+        known = [int(found.get(level, 0)) for level in CONFIDENCE]
+        lines[format_label(label)] = [*known, int(answered.sum()) - sum(known)]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=list(LEVELS))
 
 
-def label_text(label: Any) -> str:
-    """Return a column's label as a person reads it."""
-    parts = label if isinstance(label, tuple) else (label,)
-    return " / ".join(str(part) for part in parts if str(part))
+# Sections of a mere frame
+
+
+def find_sections(df: pd.DataFrame) -> list[Section]:
+    """Return a section for each enrichment that left a status column, or attrs and output columns.
+
+    Raises
+    ------
+    InputError
+        The frame holds nothing of an enrichment, or two status columns of one name.
+    """
+    check_frame(df)
+    parallel = df.attrs.get("parallel")
+    enrichments: list[dict[str, Any]] = parallel.get("enrichments", []) if isinstance(parallel, dict) else []
+    columns: Counter[Hashable] = Counter(df.columns)
+    statuses = {label: name for label in columns if STATUS.search(name := _top_level(label)) is not None}
+    for label in statuses:
+        if columns[label] != 1:
+            raise InputError(
+                f"The frame has {columns[label]} columns named {label!r}, and a report cannot know which one is meant. "
+                "df.loc[:, ~df.columns.duplicated()] keeps the first of each name."
+            )
+    # A status column that was overwritten is named by several entries; the last one made what it holds now.
+    newest = {_attrs_name(attrs.get("status")): attrs for attrs in enrichments}
+    sections = [
+        _section_of_status(df, columns, label, newest.get(_attrs_name(label), {}), names=[*statuses.values()])
+        for label in statuses
+    ]
+    sections.extend(
+        make_section(df, outputs=outputs, status=None, error=None, attrs=attrs)
+        for attrs in enrichments
+        if attrs.get("status") is None and (outputs := _outputs_in_attrs(columns, attrs))
+    )
+    if not sections:
+        raise InputError(
+            "The frame holds nothing of an enrichment: it has no status columns, and its attrs name none. "
+            "pf.last().report() reports on the last enrichment of this process."
+        )
+    return sections
+
+
+def _section_of_status(
+    df: pd.DataFrame, columns: Mapping[Hashable, int], label: Any, attrs: Mapping[str, Any], *, names: Sequence[str]
+) -> Section:
+    name = _top_level(label)
+    error: Any = name.replace("parallel_status", "parallel_error")
+    error = (error, *label[1:]) if isinstance(label, tuple) else error
+    return make_section(
+        df,
+        name=name,
+        outputs=_outputs_in_attrs(columns, attrs) or _outputs_with_evidence(df, columns, name, statuses=names),
+        status=label,
+        error=error if error in columns else None,
+        attrs=attrs,
+    )
+
+
+def _top_level(label: Any) -> str:
+    return str(label[0] if isinstance(label, tuple) and label else label)
+
+
+def _attrs_name(label: object) -> str:
+    """Return a label as attrs hold it: they are JSON, which has no tuples."""
+    return label if isinstance(label, str) else repr(label)
+
+
+def _outputs_in_attrs(columns: Mapping[Hashable, int], attrs: Mapping[str, Any]) -> tuple[Hashable, ...]:
+    """Return the output columns that the attrs name, as far as the frame still has them."""
+    names = set(map(str, attrs.get("columns", [])))
+    return tuple(label for label, times in columns.items() if times == 1 and _attrs_name(label) in names)
+
+
+def _outputs_with_evidence(
+    df: pd.DataFrame, columns: Mapping[Hashable, int], status: str, *, statuses: Sequence[str]
+) -> tuple[Hashable, ...]:
+    """Return the columns with evidence that have the prefix and the number of this status column."""
+    try:
+        fields = set(confidence(df).columns)
+    except InputError:  # the frame holds no evidence
+        return ()
+
+    def is_ours(field: str) -> bool:
+        affixes = {name: name.partition("parallel_status") for name in statuses}
+        fitting = [name for name, (start, _, end) in affixes.items() if field.startswith(start) and field.endswith(end)]
+        return max(fitting, key=len, default=None) == status
+
+    names = {label: format_label(label) for label, times in columns.items() if times == 1}
+    return tuple(label for label, name in names.items() if name in fields and is_ours(name))
+
+
+# Time
+
+
+class Curve(NamedTuple):
+    """How many runs there were at which second: it begins with none and lasts until the end of the timeline."""
+
+    name: str
+    seconds: np.ndarray[Any, np.dtype[np.float64]]
+    total: np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Timeline(NamedTuple):
+    """When runs were sent, finished and failed."""
+
+    start: pd.Timestamp
+    length: float
+    curves: list[Curve]
+
+
+def make_timeline(times: Sequence[tuple[str | None, str | None, str]]) -> Timeline | None:
+    """Return the timeline of runs that were created and ended; None where nothing of it is known."""
+    table = pd.DataFrame(times, columns=["created", "ended", "status"])
+    created = pd.to_datetime(table["created"], utc=True, errors="coerce", format="ISO8601")
+    ended = pd.to_datetime(table["ended"], utc=True, errors="coerce", format="ISO8601")
+    if created.notna().sum() == 0 or ended.notna().sum() == 0:
+        return None
+    # The service's clock, not ours: a resumed run may have been sent by another machine days ago.
+    moments = {"sent": created, "finished": ended, "failed": ended[table["status"] != "completed"]}
+    if moments["failed"].notna().sum() == 0:
+        del moments["failed"]
+    start = created.min()
+    seconds = {
+        name: np.sort((column.dropna() - start).dt.total_seconds().to_numpy(dtype=float))
+        for name, column in moments.items()
+    }
+    length = max(float(offsets[-1]) for offsets in seconds.values())
+    curves = [
+        Curve(name, np.concatenate([[0.0], offsets, [length]]), np.append(np.arange(len(offsets) + 1), len(offsets)))
+        for name, offsets in seconds.items()
+    ]
+    return Timeline(start, length, curves)

@@ -89,7 +89,7 @@ def test_failed_rows_are_exit_code_1_and_the_target_is_written(run, pointed):
         (["rows.csv", "out.csv", "--column", "size"], "what to find"),
         (["rows.csv", "out.csv", *SIZE, "--inputs", "compny"], "which the frame does not have"),
         (["rows.csv", "out.csv", *SIZE, "--max-cost", "0.001"], "Pass --max-cost 0.02 to proceed"),
-        (["rows.csv", "out.csv", *SIZE, "--timeout", "soon"], "is no time"),
+        (["rows.csv", "out.csv", *SIZE, "--timeout", "soon"], "must be a number of seconds"),
         (["rows.csv", "out.csv", *SIZE, "--processr", "x"], "--processor"),
         (["rows.csv", "out.csv", *SIZE, "--rows-per-file", "9"], "Parquet target"),
         (["rows.csv", "-", *SIZE, "--json"], "name a TARGET"),

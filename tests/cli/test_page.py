@@ -38,7 +38,7 @@ def sessions(text):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("text", [PAGE, README], ids=["page", "README"])
 def test_the_commands_print_what_is_shown(monkeypatch, place, program, text):
-    """Each command runs in its turn, against the simulator, and shows what stands below it."""
+    """Each command runs in its turn, against the simulator, and shows what is printed below it."""
     for name, content in FILES.items():
         (place / name).write_text(content)
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONIOENCODING": "utf-8"}
@@ -49,8 +49,8 @@ def test_the_commands_print_what_is_shown(monkeypatch, place, program, text):
         _check(sessions(text), environment)
 
 
-def _check(told, environment):
-    for command, shown in told:
+def _check(commands, environment):
+    for command, shown in commands:
         done = subprocess.run(
             command, shell=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
             check=False,
@@ -61,5 +61,5 @@ def _check(told, environment):
 
 def test_the_exit_codes_of_the_page_are_those_of_the_program():
     """One table, in two places."""
-    told = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, re.MULTILINE))
-    assert told == {str(int(code)): meaning for code, meaning in MEANINGS.items()}
+    table = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, re.MULTILINE))
+    assert table == {str(int(code)): meaning for code, meaning in MEANINGS.items()}

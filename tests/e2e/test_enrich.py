@@ -149,7 +149,7 @@ def test_a_checkpoint_of_another_job_stops_the_call_or_stands_beside_it(df, tmp_
         with pytest.raises(CheckpointMismatchError, match="processor") as caught:
             df.parallel.enrich(SCHEMA, checkpoint=tmp_path, processor="core")
         assert "on_mismatch=" in str(caught.value)
-        assert "$0.08" in str(caught.value)
+        assert "$0.075" in str(caught.value)
         assert sim.counts.runs == 3
         df.parallel.enrich(SCHEMA, checkpoint=tmp_path, processor="core", on_mismatch="new")
     assert [run.processor for run in sim.runs()] == ["base"] * 3 + ["core"] * 3

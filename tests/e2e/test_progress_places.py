@@ -1,4 +1,4 @@
-"""Progress and questions where people sit: a real terminal, a real notebook, a pipe."""
+"""Progress and questions in a real terminal, a real notebook and a pipe."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def test_a_terminal_shows_how_far_it_is(forks, columns):
 
 
 def test_a_terminal_is_asked_before_anything_is_paid(forks):
-    """No, nothing, Ctrl-C and the end of the input pay nothing, at once; yes goes on."""
+    """No, nothing, Ctrl-C and the end of the input pay nothing, at once; yes pays."""
     answers = [b"n\n", b"\n", None, b"\x04", b"y\n"]
     asking = textwrap.indent(CODE.replace("CONFIRM", "confirm=True, progress=False"), "    ")
     shown = in_terminal(forks, f"for _ in range({len(answers)}):\n{asking}", answers=answers)
     assert shown.count("Send 60 runs ($0.60)? [y/N]") == len(answers)
-    told = re.findall(r"(DECLINED|INTERRUPTED|ROWS 60)(?s:.*?)(PAID \d+)", shown)
+    results = re.findall(r"(DECLINED|INTERRUPTED|ROWS 60)(?s:.*?)(PAID \d+)", shown)
     declined = ("DECLINED", "PAID 0")
-    assert told == [declined, declined, ("INTERRUPTED", "PAID 0"), declined, ("ROWS 60", "PAID 60")]
+    assert results == [declined, declined, ("INTERRUPTED", "PAID 0"), declined, ("ROWS 60", "PAID 60")]
 
 
 def test_a_bar_is_written_as_the_stream_can():
@@ -137,7 +137,7 @@ def own_directory(tmp_path, monkeypatch):
 
 
 def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
-    """From file to file the announcement, the first group's address and the end are printed, and nothing moves."""
+    """From file to file the announcement, the first group's address and the end are shown, and nothing moves."""
     code = FILES.replace("CONFIRM", "limit=50")
     done = forks.run([sys.executable, "-c", code], check=True)
     first, second, last = done.stderr.splitlines()
@@ -149,27 +149,30 @@ def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
 
 
 def test_a_file_is_enriched_in_silence_where_progress_is_false(forks, own_directory):
-    """Nothing is printed but what the program itself prints."""
+    """Only what the program itself prints appears."""
     code = FILES.replace("CONFIRM", "progress=False")
     done = forks.run([sys.executable, "-c", code], check=True)
     assert (done.stderr, done.stdout) == ("", "ROWS 60\nPAID 60\n")
 
 
-@pytest.mark.parametrize(("answer", "told"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED")])
-def test_a_terminal_is_asked_before_a_file_is_paid_for(forks, own_directory, answer, told):
-    """Yes goes on; no pays nothing and writes nothing."""
+@pytest.mark.parametrize(("answer", "result"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED")])
+def test_a_terminal_is_asked_before_a_file_is_paid_for(forks, own_directory, answer, result):
+    """Yes pays; no pays nothing and writes nothing."""
     shown = in_terminal(forks, FILES.replace("CONFIRM", "confirm=True, progress=False"), answers=[answer])
     assert "Send 60 runs ($0.60)? [y/N]" in shown
-    assert told in shown
-    assert f"PAID {60 if told == 'ROWS 60' else 0}" in shown
-    assert (own_directory / "out.parquet").exists() == (told == "ROWS 60")
+    assert result in shown
+    assert f"PAID {60 if result == 'ROWS 60' else 0}" in shown
+    assert (own_directory / "out.parquet").exists() == (result == "ROWS 60")
 
 
-def test_a_file_has_somebody_to_ask_or_an_error(forks, own_directory):
-    """Without a terminal confirm=True is an error that says what to do; nothing is paid or written."""
+def test_confirming_a_file_needs_a_terminal(forks, own_directory):
+    """In a pipe confirm=True is an error that says what to do; nothing is paid or written."""
     code = FILES.replace("CONFIRM", "confirm=True")
     done = forks.run([sys.executable, "-c", code])
-    assert "InputError: confirm=True asks before anything is paid, and here is nobody to ask" in done.stderr
+    assert (
+        "InputError: confirm=True asks before anything is paid, and there is neither a terminal nor a notebook"
+        in done.stderr
+    )
     assert "PAID 0" in done.stdout
     assert not (own_directory / "out.parquet").exists()
 
@@ -187,7 +190,7 @@ def cell(client, code, *, answer=None):
     """Execute a cell, answering what it asks, and return what it printed."""
     texts = []
 
-    def hear(message):
+    def collect(message):
         content = message["content"]
         texts.append(content.get("text", "") or content.get("evalue", "") or str(content.get("data", "")))
 
@@ -195,7 +198,7 @@ def cell(client, code, *, answer=None):
         texts.append(message["content"]["prompt"])
         client.input(answer)
 
-    client.execute_interactive(code, allow_stdin=answer is not None, stdin_hook=reply, output_hook=hear, timeout=60)
+    client.execute_interactive(code, allow_stdin=answer is not None, stdin_hook=reply, output_hook=collect, timeout=60)
     return "".join(texts)
 
 
@@ -208,7 +211,7 @@ def test_a_notebook_is_asked_in_the_cell(kernel):
     assert "ROWS 60" in shown
     assert "DECLINED" in cell(kernel, asking, answer="no")
     shown = cell(kernel, asking)
-    assert "here is nobody to ask" in shown
+    assert "neither a terminal nor a notebook that takes input" in shown
     assert "PAID 0" in shown
 
 

@@ -1,4 +1,4 @@
-"""Progress: true numbers, few words, and never in the way, whatever becomes of the screen."""
+"""Progress: true numbers, few words, and no effect on the enrichment, whatever becomes of the screen."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import logging
 import re
 import threading
 from contextlib import redirect_stderr
+from decimal import Decimal
 
 import pytest
 
 from parallel_frames._model import Outcome
-from parallel_frames._ui import Progress, Tally, showing
-from parallel_frames._ui._screen import readable, wrapped
+from parallel_frames._ui import Progress, ask, showing
+from parallel_frames._ui._progress import ProgressCounts
+from parallel_frames._ui._screen import readable, wrap_parts
 from parallel_frames.errors import InputError
 
 
@@ -40,7 +42,7 @@ def outcome(key, status="completed"):
 
 def begin(progress, rows=10, answered=0, **facts):
     """Begin with a cent per run."""
-    known = {"failed": 0, "in_flight": 0, "per_run": 0.01, "spent": 0.0}
+    known = {"failed": 0, "in_flight": 0, "per_run": Decimal("0.01"), "spent": Decimal(0)}
     progress.begin(rows=rows, answered=answered, url_of=lambda group: f"https://x.example/{group}", **known | facts)
 
 
@@ -59,7 +61,7 @@ def work(progress):
 
 
 def test_a_terminal_shows_a_bar_in_rows():
-    """Rows done, failed, in flight and dollars stand in it; the group's address is said once; it ends as stopped."""
+    """It has rows done, failed, in flight and dollars; the group's address appears once; it ends as stopped."""
     screen = Terminal()
     with redirect_stderr(screen), showing(None) as progress:
         work(progress)
@@ -84,20 +86,20 @@ def test_a_resume_begins_where_it_was():
     assert "2 failed · 3 in flight · $0.90" in screen.getvalue()
 
 
-def test_a_run_that_ends_before_its_sending_is_told_is_not_in_flight():
+def test_a_run_that_ends_before_it_counts_as_sent_is_not_in_flight():
     """Events may come before the answer to the POST that made them; what turns out never sent is taken back."""
-    tally = Tally(rows=4, per_run=0.01, spent=0.0)
-    tally.finish(outcome("a"), rows=1, now=0.0)
-    tally.finish(outcome("b"), rows=1, now=0.0)
-    tally.send(4)
-    assert (tally.in_flight, tally.spent) == (2, 0.04)
-    tally.send(-1)
-    tally.finish(outcome("c"), rows=1, now=0.0)
-    assert (tally.in_flight, tally.done, round(tally.spent or 0, 2)) == (0, 3, 0.03)
+    counts = ProgressCounts(rows=4, per_run=Decimal("0.01"), spent=Decimal(0))
+    counts.add_outcome(outcome("a"), rows=1, now=0.0)
+    counts.add_outcome(outcome("b"), rows=1, now=0.0)
+    counts.add_sent(4)
+    assert (counts.in_flight, counts.spent) == (2, Decimal("0.04"))
+    counts.add_sent(-1)
+    counts.add_outcome(outcome("c"), rows=1, now=0.0)
+    assert (counts.in_flight, counts.done, counts.spent) == (0, 3, Decimal("0.03"))
 
 
 def test_a_pipe_gets_lines_and_no_bar(capsys, caplog):
-    """Where nobody looks there is no bar, and a short job prints nothing but its lines."""
+    """In a pipe there is no bar, and a short job prints nothing but its lines."""
     with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(None) as progress:
         work(progress)
     assert capsys.readouterr().err == "group https://x.example/tgrp_1\n"
@@ -105,7 +107,7 @@ def test_a_pipe_gets_lines_and_no_bar(capsys, caplog):
 
 
 def test_silence_is_silent(capsys, caplog):
-    """progress=False shows nothing, and the log hears it all the same."""
+    """progress=False shows nothing, and logs it all the same."""
     with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(False) as progress:
         progress.warn("price not known")
         work(progress)
@@ -115,7 +117,7 @@ def test_silence_is_silent(capsys, caplog):
 
 @pytest.mark.parametrize("screen", [None, Broken(), io.StringIO()], ids=["none", "broken", "closed"])
 def test_a_screen_that_fails_breaks_nothing(screen):
-    """A missing, broken or closed error stream is left alone, and the enrichment goes on."""
+    """A missing, broken or closed error stream is not written again, and the enrichment continues."""
     if type(screen) is io.StringIO:
         screen.close()
     with redirect_stderr(screen), showing(True) as progress:
@@ -123,61 +125,59 @@ def test_a_screen_that_fails_breaks_nothing(screen):
         work(progress)
 
 
-def test_the_tally_tells_rate_and_time_left():
-    """The rate is that of the last minute, and what is left follows from it."""
-    tally = Tally(rows=1000, done=400, per_run=0.01, spent=4.0)
-    tally.sample(0.0)
+def test_rate_and_time_left_follow_from_the_last_minute():
+    """The rate counts the last minute only, and the time left is computed from it."""
+    counts = ProgressCounts(rows=1000, done=400, per_run=Decimal("0.01"), spent=Decimal(4))
+    counts.sample(0.0)
     for n in range(300):
-        tally.finish(outcome(str(n)), rows=1, now=n * 0.4)  # 150 a minute
-    assert tally.rows_per_minute(120.0) == pytest.approx(150, rel=0.02)
-    assert tally.text(120.0) == "700 of 1,000 rows · ~2 min left · 150/min · $4.00"
+        counts.add_outcome(outcome(str(n)), rows=1, now=n * 0.4)  # 150 a minute
+    assert counts.rows_per_minute(120.0) == pytest.approx(150, rel=0.02)
+    assert counts.text(120.0) == "700 of 1,000 rows · ~2 min left · 150/min · $4.00"
 
 
 def test_a_shared_run_is_all_of_its_rows():
     """A run that answers three rows adds three, whether it completed or failed."""
-    tally = Tally(rows=5)
-    tally.send(2)
-    tally.finish(outcome("a", "failed"), rows=3, now=0.0)
-    tally.finish(outcome("b"), rows=2, now=2.0)
-    assert (tally.done, tally.failed, tally.in_flight) == (5, 3, 0)
+    counts = ProgressCounts(rows=5)
+    counts.add_sent(2)
+    counts.add_outcome(outcome("a", "failed"), rows=3, now=0.0)
+    counts.add_outcome(outcome("b"), rows=2, now=2.0)
+    assert (counts.done, counts.failed, counts.in_flight) == (5, 3, 0)
 
 
 def test_nothing_is_in_flight_once_all_is_done():
     """Answers that overtake the acknowledgement of their batch leave no runs that never end."""
-    tally = Tally(rows=2)
-    tally.finish(outcome("a"), rows=1, now=0.0)
-    tally.send(2)
-    assert tally.text(0.0) == "1 of 2 rows · 1 in flight"
-    tally.finish(outcome("b"), rows=1, now=0.0)
-    assert tally.text(0.0) == "2 of 2 rows"
+    counts = ProgressCounts(rows=2)
+    counts.add_outcome(outcome("a"), rows=1, now=0.0)
+    counts.add_sent(2)
+    assert counts.text(0.0) == "1 of 2 rows · 1 in flight"
+    counts.add_outcome(outcome("b"), rows=1, now=0.0)
+    assert counts.text(0.0) == "2 of 2 rows"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "unknown-8", None])
 def test_text_is_shown_as_the_stream_can(encoding):
     """What an encoding lacks is written plainly."""
-    told = readable("3 rows → 2 runs · $0.01", encoding=encoding)
-    assert told == ("3 rows → 2 runs · $0.01" if encoding is None else "3 rows -> 2 runs - $0.01")
+    text = readable("3 rows → 2 runs · $0.01", encoding=encoding)
+    assert text == ("3 rows → 2 runs · $0.01" if encoding is None else "3 rows -> 2 runs - $0.01")
 
 
 def test_a_long_line_breaks_between_its_parts():
     """On a narrow terminal the line before the first run is several, none wider than it and none cut."""
     line = "500 rows → 431 runs · 69 already answered (2026-11-20) · $4.31 · ~2 min · sends company, website"
-    told = wrapped(line, width=40).splitlines()
-    assert max(map(len, told)) <= 40
-    assert " · ".join(part.strip() for part in told) == line
-    assert wrapped(line, width=200) == line
+    lines = wrap_parts(line, width=40).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " · ".join(part.strip() for part in lines) == line
+    assert wrap_parts(line, width=200) == line
 
 
-def test_a_question_needs_somebody_to_answer():
+def test_a_question_needs_a_terminal_or_a_notebook():
     """Without a terminal and without a notebook it is an error that says what to do in a script."""
-    from parallel_frames._ui import ask
-
     with pytest.raises(InputError, match=r"confirm=True.*max_cost="):
         ask("Send 3 runs ($0.03)?")
 
 
 def test_progress_counts_nothing_before_it_begins():
-    """A progress that only said lines can be closed."""
+    """A progress that only showed lines can be closed."""
     progress = Progress(lines=True, bar=True)
     progress.finished(outcome("a"), rows=1)
     progress.close()
@@ -221,9 +221,9 @@ def test_a_long_silence_is_broken_now_and_then(capsys, monkeypatch):
             progress.started(rows=10, waiting=10)
             progress.sent(5)
             await asyncio.sleep(0.3)
-        told = capsys.readouterr().err.splitlines()
+        lines = capsys.readouterr().err.splitlines()
         await asyncio.sleep(0.1)
-        return told
+        return lines
 
     *lines, last = asyncio.run(wait())
     assert 3 < len(lines) < 16
@@ -233,8 +233,8 @@ def test_a_long_silence_is_broken_now_and_then(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("left_as", "word"), [(None, "stopped"), ("sent", "sent")])
-def test_the_end_is_told_where_no_bar_tells_it(capsys, caplog, left_as, word):
-    """The log and a pipe hear how far it came, in the word for how it ended."""
+def test_a_line_reports_the_end_where_there_is_no_bar(capsys, caplog, left_as, word):
+    """The log and a pipe get how far it came, in the word for how it ended."""
     with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(None) as progress:
         begin(progress)
         progress.started(rows=10, waiting=10)
@@ -246,7 +246,7 @@ def test_the_end_is_told_where_no_bar_tells_it(capsys, caplog, left_as, word):
 
 
 def test_an_error_has_its_own_words(capsys):
-    """Where an enrichment ends with an error nothing is said beside it."""
+    """Where an enrichment ends with an error, no line is shown with it."""
 
     def fail():
         with showing(None) as progress:

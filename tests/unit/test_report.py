@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames._ui._html import render, web_address
-from parallel_frames._ui._sections import BOTTOM, LEFT, RIGHT, draw_timeline
-from parallel_frames._ui._words import share_text, shorten
-from parallel_frames.errors import InputError
+from parallel_frames._ui._html import BOTTOM, LEFT, RIGHT, render, timeline_values, web_address
+from parallel_frames._ui._sections import make_timeline
+from parallel_frames.errors import CostError, InputError
 from parallel_frames.simulator import Answer, Failure
 
 HOSTILE = '<script>alert("x")</script>'
@@ -60,9 +59,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        told = dict(attrs)
-        self.links += [told["href"]] if tag == "a" else []
-        self.loads += [told[name] for name in ("src", "srcset", "data") if name in told] + (
+        values = dict(attrs)
+        self.links += [values["href"]] if tag == "a" else []
+        self.loads += [values[name] for name in ("src", "srcset", "data") if name in values] + (
             ["link"] if tag == "link" else []
         )
         if tag not in self.VOID or tag == "i":
@@ -89,10 +88,10 @@ def test_a_report_counts(out):
 
 
 def test_the_frame_reports_by_itself(out):
-    """Without the handle, after Parquet and without attrs, a frame still tells statuses, failures and confidence."""
+    """Without the handle, filtered and without attrs, a frame still has statuses, missing values and confidence."""
     frame, report, _ = out
-    told = frame.parallel.report()
-    assert (told.counts, told.missing, told.cost) == (report.counts, report.missing, None)
+    alone = frame.parallel.report()
+    assert (alone.counts, alone.missing, alone.cost) == (report.counts, report.missing, None)
     bare = frame.copy()
     bare.attrs.clear()
     assert bare.parallel.report().counts == report.counts
@@ -101,14 +100,14 @@ def test_the_frame_reports_by_itself(out):
 
 
 def test_two_enrichments_are_two_sections(out):
-    """Each status column is one enrichment; what the attrs tell of it goes with it."""
+    """Each status column is one enrichment, with what the attrs say of it."""
     frame, _, _ = out
     with pf.offline(lambda _: {"ceo": "x"}, latency=0):
         both = frame.parallel.enrich({"ceo": str}, prefix="b_", processor="pro", **QUIET)
         third = both.parallel.enrich({"ceo": str}, prefix="b_", if_exists="suffix", inputs=["company"], **QUIET)
     report = third.parallel.report()
     assert [section.outputs for section in report.sections] == [("founded", "sector"), ("b_ceo",), ("b_ceo_2",)]
-    assert [section.told["processor"] for section in report.sections] == ["base", "pro", "base"]
+    assert [section.attrs["processor"] for section in report.sections] == ["base", "pro", "base"]
     assert report.counts == {"completed": 40}
     assert repr(report).count("completed (") == 3
 
@@ -120,7 +119,7 @@ def test_a_frame_without_enrichment_has_no_report():
 
 
 def test_the_text_fits_a_screen(out):
-    """No line is wider than 100 columns, and what counts stands in it."""
+    """No line is wider than 100 columns, and the important words are in it."""
     _, report, _ = out
     text = repr(report)
     assert max(map(len, text.splitlines())) <= 100
@@ -205,7 +204,7 @@ def test_odd_columns_report_too(columns, tmp_path):
 
 
 def test_a_frame_of_no_rows_reports():
-    """Nothing to count is no error."""
+    """A frame without rows has a report of zero rows."""
     with pf.offline(latency=0):
         out = pd.DataFrame({"company": pd.Series([], dtype=str)}).parallel.enrich({"n": int}, **QUIET)
     assert out.parallel.report().counts == {}
@@ -231,7 +230,7 @@ def test_the_plot_has_a_line_for_sent_finished_and_failed(out):
         frame.parallel.report().plot()
 
 
-def test_a_plans_words_and_html_say_the_same(out):
+def test_a_plans_text_and_html_agree(out):
     """The text is compact, the HTML has the first request, and both name what would be sent."""
     frame, _, _ = out
     plan = frame.parallel.plan(SCHEMA, where="failed", processor="hyper", checkpoint=None)
@@ -252,12 +251,12 @@ def test_a_plans_words_and_html_say_the_same(out):
     ],
 )  # fmt: skip
 def test_only_addresses_of_the_web_become_links(value, link):
-    """What a browser would run, or what is no address, stays text."""
+    """What a browser would run, or what is not an address, stays text."""
     assert (web_address(value) is not None) == link
 
 
 def test_a_template_that_lacks_a_value_is_an_error():
-    """A slip of ours is seen in the tests and not as a blank in a notebook."""
+    """A missing value fails in the tests instead of leaving a blank in a notebook."""
     import jinja2
 
     with pytest.raises(jinja2.UndefinedError):
@@ -277,7 +276,7 @@ def test_what_is_not_known_is_not_counted(out):
 
 
 def test_each_enrichment_has_its_own_fields_without_attrs():
-    """Prefixes and numbers tell which fields a status column speaks of."""
+    """A status column's prefix and number are those of its fields."""
     df = pd.DataFrame({"company": ["Company 1", "Company 2"]})
     with pf.offline(lambda _: Answer({"n": 1}, basis={"n": "low"}), latency=0):
         once = df.parallel.enrich({"n": int}, basis="columns", **QUIET)
@@ -288,7 +287,7 @@ def test_each_enrichment_has_its_own_fields_without_attrs():
 
 
 def test_the_report_of_a_handle_counts_the_rows_it_asked():
-    """With where= the report says what the handle says, and how many rows were not asked."""
+    """With where= the report counts as the handle does, and names the rows that were not asked."""
     df = pd.DataFrame({"company": [f"Company {n}" for n in range(6)]})
     with pf.offline(answer, latency=0):
         df.parallel.enrich(SCHEMA, where=[True, True, False, False, False, False], **QUIET)
@@ -298,21 +297,12 @@ def test_the_report_of_a_handle_counts_the_rows_it_asked():
     assert re.search("not asked +4 rows", repr(run.report()))
 
 
-@pytest.mark.parametrize(
-    ("part", "whole", "told"),
-    [(19_999, 20_000, ">99%"), (1, 20_000, "<1%"), (20_000, 20_000, "100%"), (0, 3, "0%"), (1, 3, "33%")],
-)
-def test_all_and_none_are_said_only_where_they_are_exact(part, whole, told):
-    """One failure in many rows is not 100%, and one success not 0%."""
-    assert share_text(part, whole) == told
-
-
 def test_a_timeline_goes_in_steps():
     """A single failure late is a step up late, and every line reaches from the first moment to the last."""
     second = "2026-11-20T12:00:{:02}Z".format
     times = [(second(0), second(10), "completed"), (second(1), second(8), "failed")]
-    lines = {line["name"]: line["points"].split() for line in draw_timeline(times, duration=str)["lines"]}
-    start, corner, top, end = ([float(part) for part in point.split(",")] for point in lines["failed"])
+    lines = {line["name"]: line["points"].split() for line in timeline_values(make_timeline(times))["lines"]}
+    start, corner, top, *_, end = ([float(part) for part in point.split(",")] for point in lines["failed"])
     assert start[1] == corner[1]
     assert corner[0] == top[0] > start[0]
     assert top[1] == end[1] < corner[1]
@@ -321,7 +311,7 @@ def test_a_timeline_goes_in_steps():
 
 
 def test_two_columns_of_one_status_are_named():
-    """A frame beside itself has two status columns of one name: the message names them and says how to keep one."""
+    """A frame joined to itself has two status columns of one name: the message names them and says how to keep one."""
     with pf.offline(lambda _: {"n": 1}, latency=0):
         out = pd.DataFrame({"company": ["a"]}).parallel.enrich({"n": int}, **QUIET)
     twice = pd.concat([out, out], axis=1)
@@ -338,9 +328,19 @@ def test_a_users_column_that_only_sounds_like_evidence_is_shown(tmp_path):
     assert "keep me" in out.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("text", "told"), [("short", "short"), ("one two three four", "one two …"), ("a" * 30, "a" * 11 + "…")]
-)
-def test_long_texts_are_cut_and_never_lost(text, told):
-    """Between words where there are some, and within a word that alone is too long."""
-    assert shorten(text, 12) == told
+def test_an_amount_reads_the_same_everywhere(capsys):
+    """Three runs of half a cent are $0.015 in the plan, the announcement, at the end, in the report and in an error."""
+    df = pd.DataFrame({"company": ["a", "b", "c"]})
+    options = {"processor": "lite", "checkpoint": None}
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        plan = df.parallel.plan({"n": int}, **options)
+        with pytest.raises(CostError) as caught:
+            df.parallel.enrich({"n": int}, max_cost=0.01, **options)
+        df.parallel.enrich({"n": int}, max_cost=caught.value.cost, **options)
+        run = pf.last()
+    announcement, *_, end = capsys.readouterr().err.splitlines()[-3:]
+    texts = [announcement, end, str(caught.value)]
+    for shown in (plan, run.report()):
+        texts += [repr(shown), shown._repr_html_()]
+    assert [set(re.findall(r"\$[\d.]+\d", text)) - {"$0.005"} for text in texts] == [{"$0.015"}] * len(texts)
+    assert plan.cost == run.cost == run.report().cost == caught.value.cost == 0.015

@@ -1,0 +1,88 @@
+"""Counts, amounts, durations, times and labels as text; durations as seconds.
+
+Texts for people are built from these, so an amount or a count reads the same in an error, a report, the progress bar
+and the command line. It imports nothing of ours: even `errors` builds on it.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import time
+from decimal import Decimal
+from typing import Any, Final
+
+UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
+
+
+def format_count(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 row``, ``1,234 rows``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def format_share(part: int, whole: int) -> str:
+    """Return a share in per cent; 0% and 100% only where they are exact."""
+    if 0 < part < whole:
+        percent = round(100 * part / whole)
+        return "<1%" if percent == 0 else ">99%" if percent == 100 else f"{percent}%"
+    return "100%" if part else "0%"
+
+
+def format_dollars(amount: Decimal | float | None) -> str:
+    """Return an amount in US dollars: cents, and fractions of a cent where there are some (``$0.005``)."""
+    if amount is None:
+        return "price not known"
+    # Through its shortest text, a float is the amount that was meant: 2.155 is slightly less as a binary fraction.
+    # Nothing above a millionth is rounded away, since a run may cost half a cent.
+    amount = round(Decimal(str(amount)), 6)
+    digits = max(2, -int(amount.normalize().as_tuple().exponent))
+    return f"${amount:,.{digits}f}"
+
+
+def format_amount(amount: Decimal) -> str:
+    """Return an amount exactly, as a user types it: ``0.2``, ``12345.645``, ``2000000``."""
+    return f"{amount.normalize():f}"
+
+
+def format_duration(seconds: float | None, *, estimate: bool = False) -> str:
+    """Return seconds in the unit a person would use; an estimate begins with a tilde."""
+    if seconds is None:
+        return "time not known"
+    about = "~" if estimate else ""
+    # "90 s" and "90 min" are the largest: rounding "1 min" or "1 h" would be off by up to a half.
+    if seconds < 90:
+        return f"{about}{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{about}{seconds / 60:.0f} min"
+    return f"{about}{seconds / 3600:.1f} h"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of ``90``, ``90s``, ``30m``, ``12h``, ``30d`` or ``2w``; anything else is a ValueError."""
+    match = DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError(f"{text!r} must be a number of seconds, or a duration such as '90s', '12h', '30d' or '2w'")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def format_utc(seconds: float | None = None) -> str:
+    """Return seconds since 1970 (default: now) as an ISO 8601 time in UTC, for files and attrs."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def format_time(seconds: float | None = None) -> str:
+    """Return seconds since 1970 (default: now) as a time for people: ``2026-11-18 11:06:40 UTC``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def format_label(label: Any) -> str:
+    """Return a row's or a column's label as text; the parts of a MultiIndex label are joined by slashes."""
+    parts = label if isinstance(label, tuple) else (label,)
+    return " / ".join(str(part) for part in parts if str(part))
+
+
+def shorten(text: str, width: int) -> str:
+    """Return a text cut between words, or within one where nothing would be left."""
+    cut = textwrap.shorten(text, width, placeholder=" …")
+    return cut if cut.strip() != "…" else f"{text.strip()[: width - 1]}…"

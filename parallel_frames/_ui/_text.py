@@ -1,0 +1,137 @@
+"""A plan and a report in words: their headlines and facts, which HTML shows too, and both as plain text."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from parallel_frames._format import format_count, format_dollars, format_duration, format_share, shorten
+from parallel_frames._ui._sections import LEVELS, make_timeline
+
+if TYPE_CHECKING:
+    from parallel_frames._job._preview import EnrichmentPlan
+    from parallel_frames._ui._sections import Section
+
+    Facts: TypeAlias = list[tuple[str, str]]
+
+WIDTH: Final = 98
+
+
+def plan_headline(plan: EnrichmentPlan) -> str:
+    """Return the essence of a plan."""
+    parts = [f"{format_count(plan.rows, 'row')} → {format_count(plan.to_send, 'run')}", format_dollars(plan.cost)]
+    if plan.to_send:
+        parts.append(format_duration(plan.seconds, estimate=True))
+    return " · ".join(parts)
+
+
+def plan_facts(plan: EnrichmentPlan) -> Facts:
+    """Return everything else of a plan, by name."""
+    per_run = format_dollars(plan.price_per_run) + (" a run" if plan.price_per_run is not None else "")
+    rows = [
+        (plan.chosen if plan.chosen != plan.rows else 0, "of them chosen by where="),
+        (plan.skipped, "with nothing to send"),
+        (plan.duplicates, "share another row's run"),
+    ]
+    runs = [
+        (plan.answered, "answered already"),
+        (plan.awaited, "under way"),
+        (plan.left_out, "beyond limit="),
+        (plan.to_send, "to send"),
+    ]
+    return [
+        ("processor", f"{plan.processor}, {per_run} (prices of {plan.prices_as_of})"),
+        ("rows", ", ".join([f"{plan.rows:,}", *_nonzero(rows)])),
+        ("runs", ", ".join([f"{plan.runs:,} distinct", *_nonzero(runs)])),
+        *([("spent before", f"{format_dollars(plan.spent)} for these rows")] if plan.spent else []),
+        ("sends", ", ".join(plan.sends)),
+        ("checkpoint", plan.checkpoint or "none"),
+    ]
+
+
+def _nonzero(numbers: list[tuple[int, str]]) -> list[str]:
+    return [f"{number:,} {text}" for number, text in numbers if number]
+
+
+def plan_text(plan: EnrichmentPlan) -> str:
+    """Return a plan as lines."""
+    facts = [*plan_facts(plan), *(("schema", f"{finding.severity}: {finding}") for finding in plan.findings)]
+    if plan.payload is not None:
+        facts.append(("first request", f"{plan.method_path}, body in .payload"))
+    return "\n".join([_first_line(plan_headline(plan), simulated=plan.simulated), *_align(facts)])
+
+
+def report_headline(section: Section) -> str:
+    """Return the essence of an enrichment."""
+    rows = sum(section.counts.values())
+    done = section.counts.get("completed", 0)
+    headline = "An enrichment without status columns"
+    if section.status is not None or section.facts is not None:
+        share = f" ({format_share(done, rows)})" if rows else ""
+        headline = f"{done:,} of {format_count(rows, 'row')} completed{share}"
+    # `b_parallel_status_2` is the second enrichment with `prefix="b_"`.
+    prefix, _, number = section.name.partition("parallel_status")
+    name = f"{prefix}{number}".strip("_")
+    return f"{name}: {headline}" if name else headline
+
+
+def report_facts(section: Section) -> Facts:
+    """Return what is known of an enrichment's runs, by name."""
+    facts, attrs = section.facts, section.attrs
+    if facts is None:
+        known = {
+            "processor": attrs.get("processor"),
+            "at": attrs.get("at"),
+            "groups": ", ".join(attrs.get("group_ids", [])),
+            "checkpoint": attrs.get("checkpoint"),
+        }
+    else:
+        timeline = make_timeline(facts.times)
+        known = {
+            "processor": facts.processor,
+            "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
+            "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
+            "cost": f"{format_dollars(facts.cost)} (prices of {facts.prices_as_of})",
+            "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
+            "inputs": ", ".join(facts.sends),
+            "group": facts.url,
+            "groups": ", ".join(facts.group_ids) if len(facts.group_ids) > 1 else None,
+            "checkpoint": facts.checkpoint or "none",
+        }
+    return [(name, str(value)) for name, value in known.items() if value]
+
+
+def report_text(section: Section) -> str:
+    """Return an enrichment as lines."""
+    lines = [_first_line(report_headline(section), simulated=section.simulated)]
+    if others := [f"{rows:,} {status}" for status, rows in section.counts.items() if status != "completed"]:
+        lines.append(f"  {' · '.join(others)}")
+    lines += _align(report_facts(section))
+    if section.failures:
+        lines.append("What went wrong")
+    for failure in section.failures:
+        label = shorten(failure.examples[0][0], 24)
+        lines.append(f"  {failure.rows:>7,}  {shorten(failure.cause, 60)}  (row {label})")
+    if fields := section.fields():
+        columns = ("missing", *(LEVELS if len(section.confidence) else ()))
+        lines.append(f"{'Field':<40}" + "".join(f"{column:>9}" for column in columns))
+        for field in fields:
+            cells = ["–" if field[column] is None else f"{field[column]:,}" for column in columns]
+            lines.append(f"{shorten(field['name'], 38):<40}" + "".join(f"{cell:>9}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _first_line(headline: str, *, simulated: bool) -> str:
+    return f"{headline} · SIMULATED" if simulated else headline
+
+
+def _align(facts: Facts) -> list[str]:
+    """Return facts as lines with their values in one column."""
+    width = max((len(name) for name, _ in facts), default=0)
+    lines = []
+    for name, value in facts:
+        # Paths and addresses stay whole, so that they can be copied, even where that makes a long line.
+        start, indent = f"  {name:<{width}}  ", " " * (width + 4)
+        wrapped = textwrap.wrap(value, WIDTH, initial_indent=start, subsequent_indent=indent, break_long_words=False)
+        lines += wrapped or [f"  {name}"]
+    return lines

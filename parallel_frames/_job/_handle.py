@@ -376,7 +376,7 @@ class Enrichment:
             rows=status.chosen,
             runs=status.runs,
             sent=status.sent,
-            cost=prepared.price.of(status.sent),
+            cost=prepared.price.of(status.billed),
             prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
             url=self.url,

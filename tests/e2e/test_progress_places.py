@@ -142,7 +142,7 @@ def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
     done = forks.run([sys.executable, "-c", code], check=True)
     first, second, last = done.stderr.splitlines()
     assert first.startswith("60 rows → 50 runs · of the first 50 of 60 · $0.50 · ")
-    assert re.search(r" · sends company · checkpoint out\.parquet\.ckpt/", first)
+    assert re.search(r" · sends company · checkpoint \S+", first)
     assert re.match(r"group http://127\.0\.0\.1:\d+/", second)
     assert re.fullmatch(r"enriched: 50 of 50 rows( · [\d,]+/min)? · \$0\.50", last)
     assert "\r" not in done.stderr

@@ -10,12 +10,12 @@ import math
 import os
 import random
 import threading
-import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from parallel_frames._runtime import real_time
 from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Clock:
 
     def now(self) -> float:
         """Return this clock's monotonic seconds."""
-        return time.monotonic() * self.speed
+        return real_time() * self.speed
 
     def real(self, seconds: float) -> float:
         """Return how many real seconds that many of this clock's are."""

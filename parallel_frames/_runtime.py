@@ -28,6 +28,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -60,6 +61,13 @@ def run_from_anywhere(make: Make[T], *, strategy: Strategy | None = None) -> T:
     """
     runners = {"here": _run_here, "nested": _run_nested, "worker": _run_in_worker}
     return runners[strategy or _choose_strategy()](make)
+
+
+def real_time() -> float:
+    """Return the seconds of the system's monotonic clock, also in tests that freeze Python's own clocks."""
+    if hasattr(time, "clock_gettime"):
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.monotonic()
 
 
 @contextmanager
@@ -123,6 +131,9 @@ def _iterate(emitted: queue.SimpleQueue[tuple[T] | None], outcome: list[Future[o
 
 def _choose_strategy() -> Strategy:
     """Choose by what runs in this thread and by what nest-asyncio can do on this Python."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():  # httpx would take this thread for trio's
+        return "worker"
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -222,6 +233,7 @@ def _drive(make_loop: Callable[[], asyncio.AbstractEventLoop], make: Make[T], ct
 
     with asyncio.Runner(loop_factory=make_loop) as runner:
         loop = runner.get_loop()
+        loop.time = real_time  # type: ignore[method-assign] # a frozen clock would stop it
         task = loop.create_task(make())
         task.add_done_callback(stop)
         ctrl_c.watch(task)

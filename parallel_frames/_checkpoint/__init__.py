@@ -35,7 +35,7 @@ from parallel_frames._checkpoint._parts import (
     read_patiently,
     table_of,
 )
-from parallel_frames._checkpoint._paths import StoragePath, check_path, place_of
+from parallel_frames._checkpoint._paths import StoragePath, check_path, expand_home, place_of, sync_folder
 from parallel_frames._checkpoint._recall import Recalled, read_stale, recall_folder
 from parallel_frames._checkpoint._store import JobStore
 
@@ -51,6 +51,7 @@ __all__ = [
     "check_path",
     "choose_folder",
     "compact_job",
+    "expand_home",
     "file_lock",
     "in_thread",
     "is_being_written",
@@ -66,5 +67,6 @@ __all__ = [
     "read_stale",
     "recall_folder",
     "remove_job",
+    "sync_folder",
     "table_of",
 ]

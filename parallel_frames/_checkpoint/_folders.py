@@ -14,7 +14,7 @@ from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoi
 from parallel_frames._checkpoint._paths import place_of
 from parallel_frames._checkpoint._store import JobStore, MemoryStore
 from parallel_frames._format import format_count, format_utc
-from parallel_frames.errors import CheckpointError, CheckpointMismatchError
+from parallel_frames.errors import CheckpointError, CheckpointMismatchError, ConfigurationError
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +31,13 @@ JOB_DIGITS: Final = 16
 
 def auto_home() -> Path:
     """Return the folder of the user's cache in which jobs are remembered unless another is named."""
-    return platformdirs.user_cache_path("parallel_frames") / "checkpoints"
+    try:
+        return platformdirs.user_cache_path("parallel_frames") / "checkpoints"
+    except RuntimeError:
+        raise ConfigurationError(
+            "This user has no home directory, and so no cache to remember answers in. Nothing was sent. Set HOME or "
+            "XDG_CACHE_HOME, name a checkpoint='...', or pass checkpoint=None."
+        ) from None
 
 
 def auto_folder(host: str, account: str | None, job: Job) -> tuple[StoragePath, list[StoragePath]]:

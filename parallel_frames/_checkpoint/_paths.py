@@ -96,6 +96,9 @@ class StoragePath(Protocol):
         ...
 
 
+UNSYNCED: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOSYS}
+
+
 @dataclass(frozen=True, slots=True)
 class LocalPath:
     """A place on this machine's file systems, mounted ones included."""
@@ -174,11 +177,7 @@ class LocalPath:
     def sync(self) -> None:
         if os.name == "nt":
             return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +275,31 @@ def check_path(path: object) -> None:
         check_address(str(path))
 
 
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a crash, where its file system can: CIFS, FUSE and others refuse it."""
+    if os.name == "nt":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written and not read
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
+    finally:
+        os.close(handle)
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """Return a path whose ``~`` is the user's home; where there is none, it is a name like any other."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def place_of(path: str | os.PathLike[str] | StoragePath) -> StoragePath:
     """Return the place that a path or an address names.
 
@@ -297,7 +321,7 @@ def place_of(path: str | os.PathLike[str] | StoragePath) -> StoragePath:
         return LocalPath(Path(url2pathname(unquote(urlsplit(address).path))))
     if isinstance(path, Path) and EATEN_SLASH.match(address):
         raise InputError(f"checkpoint={address!r}: a Path turns '://' into ':/'. Give the address as a text.")
-    return LocalPath(Path(path).expanduser())
+    return LocalPath(expand_home(path))
 
 
 PUTS_WHOLE: Final = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "tos", "memory"}

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 import pyarrow.fs as pafs
 
+from parallel_frames._checkpoint import expand_home
 from parallel_frames.errors import InputError
 
 ARROWS_OWN: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs", "file"})
@@ -37,7 +38,7 @@ def spot_of(text: str) -> Spot:
     """Return the place that a path or an address names."""
     scheme, found, rest = text.partition("://")
     if not found or scheme == "file":
-        return Spot("", os.path.realpath(_path_of(rest) if found else Path(text).expanduser()).strip("/"))
+        return Spot("", os.path.realpath(_path_of(rest) if found else expand_home(text)).strip("/"))
     return Spot(SAME.get(scheme, scheme), posixpath.normpath(rest.strip("/")))
 
 
@@ -138,7 +139,7 @@ def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
         raise InputError(f"{what} is empty; name a file, a directory or an address.")
     scheme, found, rest = text.partition("://")
     if not found:
-        path = Path(text).expanduser().absolute()
+        path = expand_home(text).absolute()
         return Address(pafs.LocalFileSystem(), str(path), text, is_local=True)
     if scheme == "file":
         return Address(pafs.LocalFileSystem(), str(_path_of(rest)), text, is_local=True)

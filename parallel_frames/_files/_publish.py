@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from parallel_frames._checkpoint import file_lock
+from parallel_frames._checkpoint import file_lock, sync_folder
 from parallel_frames._files._address import find_address
 from parallel_frames._files._target import (
     PART,
@@ -219,12 +219,7 @@ def _put_local(address: Address, folder: Path, writer: TargetWriter, *, overwrit
         raise
     with suppress(FileNotFoundError):
         manifest.replace(manifest_of(address))
-    if os.name != "nt":
-        handle_of = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle_of)
-        finally:
-            os.close(handle_of)
+    sync_folder(target.parent)
 
 
 def _put_file(path: Path, target: Path, *, overwrite: bool) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +22,7 @@ from parallel_frames._format import parse_duration
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     import numpy as np
     import pandas as pd
@@ -35,6 +37,7 @@ Basis = Literal["none", "columns", "struct"]
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 OnError = Literal["keep", "raise"]
 CHOICES: Final = ("missing", "failed")
+UNSENDABLE: Final = re.compile("[\ud800-\udfff\\0]")
 
 
 if TYPE_CHECKING:
@@ -143,6 +146,8 @@ class Call:
             check_path(self.checkpoint)
 
     def _check_values(self) -> None:
+        for name in ("processor", "inputs", "input_schema", "prefix", "group_id", "metadata", "options", "checkpoint"):
+            check_words(name, getattr(self, name))
         if not isinstance(self.processor, str) or not self.processor.strip():
             raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
         if isinstance(self.where, str) and self.where not in CHOICES:
@@ -218,6 +223,26 @@ def make_call(options: Mapping[str, Any]) -> Call:
             meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}."
             raise TypeError(f"An enrichment has no option {name!r}; {meant}")
     return Call(**options)
+
+
+def check_words(name: str, value: object) -> None:
+    """Refuse text that cannot travel, or be stored, anywhere in an argument: half a character, or a NUL.
+
+    Cells of rows are another matter: there a half character is replaced, as it is data.
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            check_words(name, key)
+            check_words(name, item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_words(name, item)
+    elif isinstance(value, str | os.PathLike) and (flaw := UNSENDABLE.search(os.fspath(value))):
+        text = ascii(os.fspath(value)[:80])
+        raise InputError(
+            f"{name}= holds {text}, in which {flaw[0]!a} is no character: it cannot be sent or stored. Nothing was "
+            "sent. Remove it, or decode the text with its own encoding."
+        )
 
 
 def seconds(value: float | timedelta | None, *, name: str) -> float | None:

@@ -66,7 +66,11 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
             raise InputError(f"options[{name!r}] is a {type(value).__name__}, expected {_named(known[name])}.")
     betas = given.pop(BETAS, None) or ()
     _check_source_policy(given.get("source_policy"))
-    return Options(**given, beta_headers=(betas,) if isinstance(betas, str) else tuple(betas))
+    betas = (betas,) if isinstance(betas, str) else tuple(betas)
+    for beta in betas:
+        if not (isinstance(beta, str) and beta.isascii() and beta.isprintable()):
+            raise InputError(f"options={{'beta_headers': ...}} holds {beta!r}, which no HTTP header can carry.")
+    return Options(**given, beta_headers=betas)
 
 
 def _named(kind: Any) -> str:

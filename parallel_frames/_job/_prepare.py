@@ -14,6 +14,7 @@ from parallel_frames._columns import Layout, make_layout
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import made_columns
 from parallel_frames._job._lint import field_count_finding, input_finding
+from parallel_frames._job._options import check_words
 from parallel_frames._job._plan import Inferred, make_job, make_options
 from parallel_frames._prices import Price, price_of
 from parallel_frames._schema import parse_schema
@@ -79,6 +80,7 @@ def prepare(
     InputError
         Something about the columns, the schema or an option is wrong; the message names it.
     """
+    check_words("schema", schema)
     parsed = parse_schema(schema)
     call = apply_defaults(call)
     layout = make_layout(

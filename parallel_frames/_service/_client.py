@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
@@ -24,7 +24,7 @@ from parallel_frames._service._session import KEY_VARIABLE, Session
 from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from ssl import SSLContext
 
     from parallel_frames._model import DialectName
@@ -33,6 +33,7 @@ LIVE_URL: Final = "https://api.parallel.ai"
 LIVE_PAGES: Final = "https://platform.parallel.ai/view/task-run-group"
 URL_VARIABLE: Final = "PARALLEL_BASE_URL"
 CERTIFICATE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+PROXY_VARIABLES: Final = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy"})
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -167,17 +168,42 @@ class Client:
         name = dialect or (None if self.api == "auto" else self.api)
         trust_env = urlsplit(self.base_url).hostname not in LOOPBACK  # no proxy between this machine and itself
         timeout = self.real_timeout
-        http = httpx.AsyncClient(
-            base_url=self.base_url,
-            headers={"x-api-key": self.api_key or "", "user-agent": "parallel_frames"},
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 20.0)),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),  # a group's stream holds one each
-            follow_redirects=False,  # a redirect must neither repeat a POST nor carry the key elsewhere
-            trust_env=trust_env,
-            verify=_load_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES), trust_env=trust_env),
-        )
+        with _environment_errors():
+            http = httpx.AsyncClient(
+                base_url=self.base_url,
+                headers={"x-api-key": self.api_key or "", "user-agent": "parallel_frames"},
+                timeout=httpx.Timeout(timeout, connect=min(timeout, 20.0)),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),  # a stream holds one
+                follow_redirects=False,  # a redirect must neither repeat a POST nor carry the key elsewhere
+                trust_env=trust_env,
+                verify=_load_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES), trust_env=trust_env),
+            )
         async with http:
             yield Session(http, client=self, dialect=DIALECTS[name] if name else None)
+
+
+@contextmanager
+def _environment_errors() -> Iterator[None]:
+    """Name what is wrong with the machine's proxies and certificates. An address may hold a password: none is shown."""
+    try:
+        yield
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        names = [name for name in os.environ if name.lower() in PROXY_VARIABLES]
+        socks = " It is a SOCKS proxy: pip install 'httpx[socks]'." if isinstance(error, ImportError) else ""
+        raise ConfigurationError(
+            f"The proxy settings of the environment cannot be used; they are in {', '.join(names) or 'the system'}."
+            f"{socks} Nothing was sent. Expected is http://host:port (a '#' in a password as %23), and in NO_PROXY "
+            "names of hosts without brackets or networks; or unset them."
+        ) from None
+    except OSError as error:  # ssl.SSLError is one
+        names = [
+            f"{name}={os.environ[name]}" for name in (*CERTIFICATE_VARIABLES, "SSLKEYLOGFILE") if name in os.environ
+        ]
+        raise ConfigurationError(
+            f"The certificates of this machine cannot be loaded ({error.strerror or error}); the environment has "
+            f"{', '.join(names) or 'no variable for them'}. Nothing was sent. Let it name a "
+            "file of certificates, or unset it."
+        ) from None
 
 
 @cache  # it takes longer than a small enrichment; the arguments make a change of the environment another entry

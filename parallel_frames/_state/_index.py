@@ -1,5 +1,8 @@
 """What every index shares: the numbers and steps that it returns, the states that it takes, one thread at a time."""
 
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass

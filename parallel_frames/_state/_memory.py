@@ -6,6 +6,9 @@ number; everything else is an array with a place for each entry. `DiskIndex` doe
 not fit memory.
 """
 
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import threading

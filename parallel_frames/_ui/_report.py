@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from parallel_frames._checkpoint import expand_home
 from parallel_frames._format import format_time
 from parallel_frames._ui._html import page_values, render, report_values
 from parallel_frames._ui._sections import RunFacts, Section, find_sections, make_section, make_timeline
@@ -20,6 +20,7 @@ from parallel_frames.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
+    from pathlib import Path
 
     import numpy as np
 
@@ -127,7 +128,7 @@ class Report:
         ...     "<title>Companies</title>" in page.read_text(encoding="utf-8")
         True
         """
-        target = Path(path).expanduser()
+        target = expand_home(path)
         text = render(
             "page.html",
             title=title or "Enrichment report",

@@ -39,7 +39,8 @@ def in_notebook() -> bool:
 
 def in_terminal() -> bool:
     """Return whether the error stream is a terminal."""
-    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+    is_terminal = getattr(sys.stderr, "isatty", None)  # what stands in for a stream may have `write` and no more
+    return is_terminal is not None and not getattr(sys.stderr, "closed", False) and is_terminal()
 
 
 class Screen:

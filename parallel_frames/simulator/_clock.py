@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+REAL = getattr(time, "clock_gettime", None)  # not what a test freezes
 SLICE = 500  # actions per turn of the event loop, so that requests are answered in between
+
+
+def real_time() -> float:
+    """Return the seconds of the system's monotonic clock, also in tests that freeze Python's own clocks."""
+    return time.monotonic() if REAL is None else REAL(time.CLOCK_MONOTONIC)
 
 
 class Clock:
     """Seconds since the simulator was made, `speed` times as fast as the wall's."""
 
     def __init__(self, *, speed: float = 1.0) -> None:
-        self._base = (time.monotonic(), 0.0, _checked(speed))  # one tuple: read and replaced atomically
-        self._epoch = datetime.now(UTC)
+        self._base = (real_time(), 0.0, _checked(speed))  # one tuple: read and replaced atomically
+        self._epoch = time.time()
 
     @property
     def speed(self) -> float:
@@ -37,7 +43,7 @@ class Clock:
     @speed.setter
     def speed(self, speed: float) -> None:
         wall, simulated, old = self._base
-        now = time.monotonic()
+        now = real_time()
         self._base = (now, simulated + (now - wall) * old, _checked(speed))
 
     def advance(self, seconds: float) -> None:
@@ -48,7 +54,7 @@ class Clock:
     def now(self) -> float:
         """Return the simulated seconds since the simulator was made."""
         wall, simulated, speed = self._base
-        return simulated + (time.monotonic() - wall) * speed
+        return simulated + (real_time() - wall) * speed
 
     def wall(self, seconds: float) -> float:
         """Return how long `seconds` simulated seconds take on the wall's clock."""
@@ -56,7 +62,7 @@ class Clock:
 
     def moment(self, at: float) -> datetime:
         """Return the simulated second `at` as a moment."""
-        return self._epoch + timedelta(seconds=at)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=self._epoch + at)
 
 
 def _checked(speed: float) -> float:

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import _endpoints as endpoints
+from ._clock import real_time
 from ._exchange import TRANSPORT, Answering, EventStream, Exchange, RefusedError, reply, reset_connection
 from ._records import SeenRequest, error_body
 
@@ -254,6 +255,7 @@ class ServerThread:
             headers=[("x-parallel-simulator", "1")],
         )
         loop = asyncio.get_running_loop()
+        loop.time = real_time  # type: ignore[method-assign] # a frozen clock would stop it
 
         def announce() -> None:
             self._on_loop(loop)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from ._clock import real_time
 from ._records import TERMINAL, Counts, Run, SeenRequest, SimulatedRun, dump
 from ._server import ServerThread, build_app
 from ._service import Dialect, Draft, Latency, Service, Settings
@@ -249,9 +250,9 @@ class Simulator:
         Counts
             The counts that fulfilled it.
         """
-        deadline = time.monotonic() + timeout
+        deadline = real_time() + timeout
         while not condition(counts := self.counts):
-            if time.monotonic() > deadline:
+            if real_time() > deadline:
                 raise TimeoutError(f"not within {timeout} s; the counts are {counts}")
             time.sleep(0.001)
         return counts

@@ -149,7 +149,7 @@ def test_dtypes_of_a_frame_are_a_schema() -> None:
 def test_what_no_answer_can_be_is_refused(dtype: object) -> None:
     """The message names the column, the dtype, and what can be asked instead."""
     told = refusal(dtype)
-    assert told.startswith(f"x: {dtype!r} is no type an answer can have. Use a dtype of texts, numbers, booleans")
+    assert told.startswith(f"x: an answer cannot have the type {dtype!r}. Use a dtype of texts, numbers, booleans")
 
 
 def test_what_is_inside_is_refused_with_its_path() -> None:
@@ -169,7 +169,7 @@ def test_a_category_needs_its_categories(dtype: object) -> None:
 
 
 def test_categories_that_json_does_not_have_are_refused() -> None:
-    """A moment is no JSON value, and the message says where it stands."""
+    """JSON has no moments, and the message says where it is."""
     told = refusal(pd.CategoricalDtype(pd.to_datetime(["2024-01-02"])))
     assert told.startswith("properties.x: Timestamp('2024-01-02 00:00:00') is a Timestamp, which JSON does not have")
 

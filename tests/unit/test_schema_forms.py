@@ -122,7 +122,7 @@ def node_of(type_: object) -> dict[str, Any]:
 
 
 def refusal(schema: object) -> str:
-    """Return what a user is told about something that is no schema."""
+    """Return what a user is told about something that cannot be a schema."""
     with pytest.raises(SchemaError) as caught:
         parse_schema(schema)
     return str(caught.value)
@@ -427,9 +427,9 @@ def test_columns_of_a_json_schema_may_have_keywords_names() -> None:
         ({"type": "object", "properties": {}, "additionalProperties": False}, "name its properties"),
         ({"type": "text", "ceo": "x"}, "write {'type': (str, 'what to find')}"),
         ({"type": "json"}, "{'type': 'json', 'json_schema': {...}}"),
-        ({"type": "json", "json_schema": "x"}, "it takes a JSON Schema"),
+        ({"type": "json", "json_schema": "x"}, "json_schema must be a JSON Schema, not 'x'"),
         ({"type": "text", "description": 3}, "not 3"),
-        ({"output_schema": {"type": "auto"}}, "give what its 'output_schema' holds"),
+        ({"output_schema": {"type": "auto"}}, "give the value of its 'output_schema'"),
         ({"properties": {"a": {"type": "string"}}, "ceo": "x"}, "put the columns under 'properties'"),
         ({"anyOf": [{"type": "object", "properties": {"a": {}}}, {"type": "null"}]}, "the root is a union"),
     ],
@@ -447,24 +447,24 @@ def test_what_could_be_two_things_is_refused(schema: object, told: str) -> None:
         ([], "The list of columns is empty"),
         ("  ", "an empty text"),
         ('{"type": "object"}', "json.loads it first"),
-        (None, "None (NoneType) is no schema"),
-        (3, "3 (int) is no schema"),
-        (str, "<class 'str'> (type) is no schema"),
-        ({"a"}, "(set) is no schema"),
+        (None, "None (NoneType) cannot be a schema"),
+        (3, "3 (int) cannot be a schema"),
+        (str, "<class 'str'> (type) cannot be a schema"),
+        ({"a"}, "(set) cannot be a schema"),
         (PersonModel(name="Ada"), "give the class itself: PersonModel, not PersonModel(...)"),
         (PersonClass(name="Ada"), "give the class itself"),
         ({"": "x"}, "is empty"),
         ({" ceo": "x"}, "write 'ceo'"),
-        ({1: "x"}, "1 is a int; names are texts"),
+        ({1: "x"}, "1 is a int; names must be texts"),
         ({"ceo": ""}, "ceo: the description is empty"),
-        ({"ceo": None}, "ceo: None is no type"),
+        ({"ceo": None}, "ceo: None cannot be a type"),
         ({"ceo": ["a", "b"]}, "Literal['a', 'b'] for a choice"),
         ({"ceo": {}}, "ceo: the mapping is empty"),
-        ({"ceo": 3}, "ceo: 3 is no type"),
-        ({"ceo": bytes}, "<class 'bytes'> is no type an answer can have"),
-        ({"ceo": ("the CEO", str)}, "should be (type, 'description')"),
-        ({"ceo": (str, "a", "b")}, "should be (type, 'description')"),
-        ({"ceo": list["Person"]}, "is no type an answer can have"),  # type: ignore[name-defined]  # noqa: F821 - the point
+        ({"ceo": 3}, "ceo: an answer cannot have the type 3"),
+        ({"ceo": bytes}, "ceo: an answer cannot have the type <class 'bytes'>"),
+        ({"ceo": ("the CEO", str)}, "must be (type, 'description')"),
+        ({"ceo": (str, "a", "b")}, "must be (type, 'description')"),
+        ({"ceo": list["Person"]}, "an answer cannot have the type"),  # type: ignore[name-defined]  # noqa: F821 - the point
         ({"ceo": Literal[b"x"]}, "properties.ceo: b'x' is a bytes, which JSON does not have"),
         ({"ceo": [str]}, "list[str] for a list"),
         ({"a": {"b": enum.Enum("Pair", {"X": (1, 2)})}}, "properties.a.properties.b: (1, 2) is a tuple"),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallel_frames._schema import lint_schema, parse_schema
-from parallel_frames._schema._lint import FORBIDDEN
+from parallel_frames._limits import FORBIDDEN_KEYWORDS
 from parallel_frames._schema._normal import normalise
 from parallel_frames._schema._wire import identity_of, wire_node
 from parallel_frames.errors import SchemaError
@@ -142,11 +142,11 @@ def test_references_are_followed_wherever_they_point() -> None:
         ({"$ref": "#/$defs/none"}, "properties.x: $ref '#/$defs/none' points at nothing"),
         ({"$ref": "https://example.com/s.json"}, "lies outside the schema"),
         ({"$ref": "#"}, "properties.x.properties.x: '#' leads back to itself"),
-        ({"type": "text"}, "'text' is no JSON type"),
+        ({"type": "text"}, "the type must be one of string, integer, number, boolean, array, object, null, not 'text'"),
         ({"type": []}, "an empty list of types"),
         ({"enum": []}, "a list of at least one value"),
         ({"type": "string", "enum": [1]}, "holds values that are not string"),
-        ({"type": "string", "pattern": "("}, "no regular expression that Python reads"),
+        ({"type": "string", "pattern": "("}, "the pattern '(' must be a regular expression of Python"),
         ({"type": "string", "minLength": -1}, "minLength cannot be -1"),
         ({"type": "integer", "minimum": "0"}, "minimum cannot be '0'"),
         ({"type": "number", "multipleOf": 0}, "multipleOf cannot be 0"),
@@ -157,7 +157,7 @@ def test_references_are_followed_wherever_they_point() -> None:
             "write each branch in full",
         ),
         ({"anyOf": []}, "an empty list"),
-        ({"allOf": [{"minimum": 1}], "minimum": 2, "type": "integer"}, "'minimum' is said twice"),
+        ({"allOf": [{"minimum": 1}], "minimum": 2, "type": "integer"}, "'minimum' is set twice"),
         ({"type": "object", "properties": {"a": {}}, "required": ["b"]}, "required names 'b'"),
         ({"type": "object", "properties": {"a": 3}}, "a JSON Schema is an object here, not 3"),
         ({"type": "object", "properties": {" a": {}}}, "begins or ends with a space"),
@@ -437,7 +437,7 @@ def _shuffled(node: Any) -> Any:
 
 JSON_KEYS = st.sampled_from(
     [
-        *sorted(FORBIDDEN),
+        *sorted(FORBIDDEN_KEYWORDS),
         "type",
         "properties",
         "required",

@@ -1,8 +1,8 @@
 """Whether a value of an answer fits its node, and the words for every way it does not.
 
-JSON Schema is jsonschema-rs's business. This module owns how a normal form is handed to it, the four keywords that
-mean more here than there (`pattern`, `patternProperties`, `multipleOf`, `format`), and the wording of problems. It
-converts nothing, and it never raises over a value.
+The verdict is jsonschema-rs's. This module owns how a normal form is handed to it, the four keywords that mean more
+here than there (`pattern`, `patternProperties`, `multipleOf`, `format`), and the messages. It converts nothing, and it
+never raises over a value.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, NamedTuple, TypeAlias
 
-from jsonschema_rs import Draft202012Validator, ValidationError
-from jsonschema_rs import ValidationErrorKind as Kind
+from jsonschema_rs import Draft202012Validator
 
 from parallel_frames._model import Json
 from parallel_frames._schema._formats import FORMATS
-from parallel_frames._schema._normal import APPLIES, Node, split_null
+from parallel_frames._schema._normal import APPLIES, NULL, Node, split_null
 
 MAX_SHOWN = 200
 MAX_OPTIONS = 20
+_PATTERNS = "x-patternProperties"  # named patternProperties, it would change which properties are additional
 
 
 class Problem(NamedTuple):
@@ -76,13 +77,18 @@ def check(node: Mapping[str, Json], value: Json) -> Problems:
 def compile_check(node: Mapping[str, Json]) -> Check:
     """Return the check of one node, to be called with many values."""
     schema = _validation_schema(node)
-    validator = Draft202012Validator(schema, formats=_FORMATS, validate_formats=True, keywords=_KEYWORDS)
-    is_valid, iter_errors = validator.is_valid, validator.iter_errors
+    validator = _validator(schema)
+    is_valid = validator.is_valid
 
     def check_value(value: Json) -> Problems:
         try:
-            return () if is_valid(value) else tuple(_problems(iter_errors(value), value, schema))
-        except ValueError as error:  # half a surrogate pair, nesting too deep to read: what is not JSON
+            return () if is_valid(value) else _problems(validator, schema, value)
+        except ValueError:  # half a surrogate pair, or nesting beyond what jsonschema-rs reads
+            pass
+        try:
+            readable = _replace_surrogates(value)
+            return () if is_valid(readable) else _problems(validator, schema, readable)
+        except (ValueError, RecursionError) as error:
             return (Problem("", f"cannot be checked ({error}), got {shown(value)}"),)
 
     return check_value
@@ -112,67 +118,80 @@ def _validation_schema(node: Mapping[str, Json]) -> Node:
     type_ = inner.get("type")
     if type_ is None:
         return {}
-    # Constraints bind only their own type, so null needs no branch of its own, and a problem none either.
+    # Constraints bind only values of their own type, so null needs no anyOf, whose errors would be harder to read.
     schema: Node = {"type": [type_, "null"] if nullable and type_ != "null" else type_}
-    schema |= {_RENAMED.get(key, key): inner[key] for key in APPLIES[type_] if key in inner}
-    if schema.get("format") not in FORMATS:  # jsonschema-rs checks more formats, and more strictly
-        schema.pop("format", None)
-    for key in ("items", "contains", "propertyNames"):
+    schema |= {key: inner[key] for key in APPLIES[type_] if key in inner}
+    if schema.get("format") not in FORMATS:
+        schema.pop("format", None)  # jsonschema-rs knows more formats, and refuses answers that are close enough
+    for key in ("items", "contains", "propertyNames", "additionalProperties"):
         if key in inner:
-            schema[key] = _validation_schema(inner[key])
+            schema[key] = _validation_schema(inner[key]) if inner[key] else inner[key]
     if "prefixItems" in inner:
         schema["prefixItems"] = [_validation_schema(member) for member in inner["prefixItems"]]
-    if "additionalProperties" in inner:
-        extra = inner["additionalProperties"]
-        schema["additionalProperties"] = _validation_schema(extra) if isinstance(extra, dict) else extra
     if "properties" in inner:
-        properties = inner["properties"]
-        schema["properties"] = {name: _validation_schema(child) for name, child in properties.items()}
-        # A property that is absent counts as null.
-        schema["required"] = [name for name, child in properties.items() if not split_null(child)[1]]
+        schema["properties"] = _validation_schemas(inner["properties"])
+        # An absent property counts as null, so only those that must not be null are required.
+        schema["required"] = [name for name, child in inner["properties"].items() if not split_null(child)[1]]
+    if "patternProperties" in inner:
+        schema[_PATTERNS] = _validation_schemas(schema.pop("patternProperties"))
     return schema
+
+
+def _validation_schemas(nodes: Mapping[str, Mapping[str, Json]]) -> Node:
+    return {name: _validation_schema(node) for name, node in nodes.items()}
+
+
+def _validator(schema: Node) -> Draft202012Validator:
+    return Draft202012Validator(schema, formats=_FORMATS, validate_formats=True, keywords=_KEYWORDS)
+
+
+def _replace_surrogates(value: Json) -> Json:
+    """Return a value without lone surrogates: whether they can be stored is for the column to decide."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_replace_surrogates(element) for element in value]
+    if isinstance(value, dict):
+        return {_replace_surrogates(name): _replace_surrogates(element) for name, element in value.items()}
+    return value
+
+
+# The keywords that mean more here than in jsonschema-rs
 
 
 class _Pattern:
     """`pattern` in Python's dialect of regular expressions, in which users and pydantic write them."""
 
-    def __init__(self, _parent: object, value: str, _path: object) -> None:
-        self.search = re.compile(value).search
-        self.message = f"does not match {value}"
+    def __init__(self, _parent: object, pattern: str, _path: object) -> None:
+        self.search = re.compile(pattern).search
 
     def validate(self, instance: Any) -> None:
         if isinstance(instance, str) and not self.search(instance):
-            raise ValueError(self.message)
+            raise ValueError
 
 
 class _MultipleOf:
     """`multipleOf` with room for binary fractions: 0.1 + 0.2 is a multiple of 0.1."""
 
-    def __init__(self, _parent: object, value: float, _path: object) -> None:
-        self.step = value
+    def __init__(self, _parent: object, step: float, _path: object) -> None:
+        self.step = step
 
     def validate(self, instance: Any) -> None:
         if type(instance) in (int, float) and not _is_multiple(instance, self.step):
-            raise ValueError(f"expected a multiple of {self.step}")
+            raise ValueError
 
 
-class _NamedProperties:
-    """`patternProperties` in Python's dialect, beside whatever else holds for the names it matches."""
+class _PatternProperties:
+    """`patternProperties` in Python's dialect."""
 
-    def __init__(self, _parent: object, value: Mapping[str, Node], _path: object) -> None:
-        self.checks = [(re.compile(pattern).search, compile_check(child)) for pattern, child in value.items()]
+    def __init__(self, _parent: object, patterns: Mapping[str, Node], _path: object) -> None:
+        self.checks = [(re.compile(pattern).search, _validator(child)) for pattern, child in patterns.items()]
 
     def validate(self, instance: Any) -> None:
-        properties = instance.items() if isinstance(instance, dict) else ()
-        problems = [
-            Problem(_joined(name, problem.path), problem.message)
-            for name, value in properties
-            for search, test in self.checks
-            if search(name)
-            for problem in test(value)
-        ]
-        if problems:
-            raise ValueError("; ".join(map(str, problems)))
+        for name, value in instance.items() if isinstance(instance, dict) else ():
+            for search, validator in self.checks:
+                if search(name) and not validator.is_valid(value):
+                    raise ValueError
 
 
 def _is_multiple(value: float, step: float) -> bool:
@@ -185,10 +204,12 @@ def _is_multiple(value: float, step: float) -> bool:
     return math.isfinite(quotient) and math.isclose(quotient, round(quotient), rel_tol=1e-9, abs_tol=1e-9)
 
 
-# By a name of its own, because `patternProperties` would change what `additionalProperties` means.
-_RENAMED = {"patternProperties": "namedProperties"}
-_KEYWORDS: dict[str, Any] = {"pattern": _Pattern, "multipleOf": _MultipleOf, "namedProperties": _NamedProperties}
-_FORMATS = {name: (lambda text, test=test: bool(test(text))) for name, test in FORMATS.items()}
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_KEYWORDS: dict[str, Any] = {"pattern": _Pattern, "multipleOf": _MultipleOf, _PATTERNS: _PatternProperties}
+_FORMATS: dict[str, Any] = dict(FORMATS)  # typed as returning bool; jsonschema-rs takes whatever is true
+
+
+# Errors → problems
 
 _TYPES = {
     "string": "a text",
@@ -199,103 +220,149 @@ _TYPES = {
     "object": "an object",
     "null": "null",
 }
-_LIMITS: Mapping[type[Kind], str] = {
-    Kind.MinLength: "expected a length of at least {}",
-    Kind.MaxLength: "expected a length of at most {}",
-    Kind.MinItems: "expected a length of at least {}",
-    Kind.MaxItems: "expected a length of at most {}",
-    Kind.MinProperties: "expected at least {} properties",
-    Kind.MaxProperties: "expected at most {} properties",
-    Kind.Minimum: "expected at least {}",
-    Kind.Maximum: "expected at most {}",
-    Kind.ExclusiveMinimum: "expected more than {}",
-    Kind.ExclusiveMaximum: "expected less than {}",
+_REASONS = {
+    "format": "expected the format {}",
+    "pattern": "does not match {}",
+    "minLength": "expected a length of at least {}",
+    "maxLength": "expected a length of at most {}",
+    "minimum": "expected at least {}",
+    "exclusiveMinimum": "expected more than {}",
+    "maximum": "expected at most {}",
+    "exclusiveMaximum": "expected less than {}",
+    "multipleOf": "expected a multiple of {}",
+    "minItems": "expected a length of at least {}",
+    "maxItems": "expected a length of at most {}",
+    "uniqueItems": "an element occurs twice",
+    "minProperties": "expected at least {} properties",
+    "maxProperties": "expected at most {} properties",
 }
+_STEPS_TO_CHILD = {"properties": 2, "prefixItems": 2, "items": 1, "additionalProperties": 1}
+
+Step: TypeAlias = str | int
+Steps: TypeAlias = tuple[Step, ...]
 
 
-def _problems(errors: Iterable[ValidationError], value: Json, schema: Node) -> Iterator[Problem]:
-    """Yield the problems that errors stand for; paths start at the value that was checked."""
-    for error in _relevant(errors):
-        path, instance = _follow(value, error.instance_path)
-        kind = error.kind
-        if isinstance(kind, Kind.Required):
-            yield Problem(_joined(path, kind.property), "is missing")
-        elif isinstance(kind, Kind.AdditionalProperties):
-            for name in kind.unexpected:
-                yield Problem(_joined(path, name), f"is not asked for, got {shown(instance[name])}")
-        elif isinstance(kind, Kind.PropertyNames):
-            name = str(kind.error.instance)
-            yield Problem(_joined(path, name), f"bad name: {_reason(kind.error, schema)}, got {shown(name)}")
-        elif isinstance(kind, Kind.Custom) and kind.keyword == "namedProperties":
-            yield Problem(path, kind.message)  # it has named each property and its value
+class _Error(NamedTuple):
+    """Where an error is, in the schema and in the value."""
+
+    keyword: tuple[str, ...]
+    instance: tuple[str, ...]
+
+
+class _Finding(NamedTuple):
+    """What was expected at a place in the value, and what was found there."""
+
+    steps: Steps
+    reason: str
+    got: str = ""
+
+    def below(self, step: Step) -> _Finding:
+        return self._replace(steps=(step, *self.steps))
+
+
+def _problems(validator: Draft202012Validator, schema: Node, value: Json) -> Problems:
+    return tuple(
+        Problem(
+            "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in finding.steps).removeprefix("."),
+            f"{finding.reason}{finding.got}",
+        )
+        for finding in _find(validator, schema, value)
+    )
+
+
+def _find(validator: Draft202012Validator, schema: Node, value: Json) -> list[_Finding]:
+    # iter_errors() names the kinds of errors, but its paths lose empty names, and "07" and "+7" become 7. The JSON
+    # pointers of evaluate() are exact, and the words follow from the keyword and the value that they lead to.
+    entries = validator.evaluate(value).errors()
+    errors = [_Error(_steps(entry["schemaLocation"]), _steps(entry["instanceLocation"])) for entry in entries]
+    return _explain(errors, schema, value)
+
+
+def _steps(pointer: str) -> tuple[str, ...]:
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
+def _explain(errors: Iterable[_Error], schema: Node, value: Any) -> list[_Finding]:
+    """Return what errors mean for a value, each relative to its schema and to the value."""
+    children: dict[tuple[str, ...], list[_Error]] = {}
+    branches: dict[int, list[_Error]] = {}
+    keywords = []
+    for error in errors:
+        keyword = error.keyword[0]
+        size = _STEPS_TO_CHILD.get(keyword, len(error.keyword))
+        if keyword == "anyOf":
+            branches.setdefault(int(error.keyword[1]), []).append(_Error(error.keyword[2:], error.instance))
+        elif size < len(error.keyword):
+            child = (*error.keyword[:size], error.instance[0])
+            children.setdefault(child, []).append(_Error(error.keyword[size:], error.instance[1:]))
         else:
-            closest = _closest_branch(kind.context, value, schema) if isinstance(kind, Kind.AnyOf) else []
-            if _depth(closest) > len(path):
-                yield from closest
-            else:
-                yield Problem(path, f"{_reason(error, schema)}, got {shown(instance)}")
+            keywords.append(keyword)
+    if "type" in keywords:  # what else is wrong follows from it: 1.5 for a whole number is not "too small" as well
+        keywords = ["type"]
+    found = [finding for keyword in dict.fromkeys(keywords) for finding in _broken(keyword, schema, value)]
+    for (*path, name), below in children.items():
+        step = int(name) if isinstance(value, list) else name
+        findings = _explain(below, reduce(_member, path, schema), _member(value, name))
+        found += [finding.below(step) for finding in findings]
+    if branches:
+        found += _explain_union(branches, schema["anyOf"], value)
+    return found
 
 
-def _relevant(errors: Iterable[ValidationError]) -> list[ValidationError]:
-    """Return errors without those of values that have the wrong type anyway: 1.5 for an integer is not too small."""
-    found = list(errors)
-    mistyped = {tuple(error.instance_path) for error in found if isinstance(error.kind, Kind.Type)}
-    return [error for error in found if isinstance(error.kind, Kind.Type) or tuple(error.instance_path) not in mistyped]
+def _member(container: Any, step: str) -> Any:
+    return container[int(step)] if isinstance(container, list) else container[step]
 
 
-def _closest_branch(branches: Iterable[Iterable[ValidationError]], value: Json, schema: Node) -> list[Problem]:
-    """Return the problems of the branch of a union that got furthest, which is the one with the longest path."""
-    return max((list(_problems(errors, value, schema)) for errors in branches), key=_depth)
+def _explain_union(branches: Mapping[int, list[_Error]], schemas: list[Node], value: Json) -> list[_Finding]:
+    """Return the findings of the closest branch; where no branch got into the value, what all of them expected."""
+    found = [_explain(errors, schemas[at], value) for at, errors in branches.items() if schemas[at] != NULL]
+    closest = max(found, key=_depth)  # the deeper a branch got, the likelier it is the one that was meant
+    if _depth(closest):
+        return closest
+    reasons = dict.fromkeys(findings[0].reason for findings in found)
+    return [_finding(" or ".join(reasons).replace("or expected ", "or "), value)]
 
 
-def _depth(problems: Iterable[Problem]) -> int:
-    return max((len(problem.path) for problem in problems), default=0)
+def _depth(findings: list[_Finding]) -> int:
+    return max(len(finding.steps) for finding in findings)
 
 
-def _reason(error: ValidationError, schema: Node) -> str:
-    """Return what was expected of a value."""
-    kind = error.kind
-    if isinstance(kind, Kind.Type):
-        types = [_TYPES[name] for name in kind.types if name != "null"]
-        return f"expected {' or '.join(types) or 'null'}"
-    if isinstance(kind, Kind.Enum):
-        options = [shown(option) for option in kind.options if option is not None]
+def _finding(reason: str, value: Json, *steps: Step) -> _Finding:
+    return _Finding(steps, reason, f", got {shown(value)}")
+
+
+def _broken(keyword: str, schema: Node, value: Any) -> Iterator[_Finding]:
+    """Yield what a keyword that a value breaks expected, one finding for each property concerned."""
+    limit: Any = schema[keyword]
+    match keyword:
+        case "required":
+            yield from (_Finding((name,), "is missing") for name in limit if name not in value)
+        case "additionalProperties":
+            names = (name for name in value if name not in schema["properties"])
+            yield from (_finding("is not asked for", value[name], name) for name in names)
+        case "propertyNames":
+            validator = _validator(limit)
+            for name in value:
+                findings = _find(validator, limit, name)
+                yield from (_finding(f"bad name: {finding.reason}", name, name) for finding in findings)
+        case _ if keyword == _PATTERNS:
+            for pattern, child in limit.items():
+                validator = _validator(child)
+                for name in filter(re.compile(pattern).search, value):
+                    yield from (finding.below(name) for finding in _find(validator, child, value[name]))
+        case _:
+            yield _finding(_expectation(keyword, schema), value)
+
+
+def _expectation(keyword: str, schema: Node) -> str:
+    if keyword == "type":
+        types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+        return f"expected {' or '.join(_TYPES[name] for name in types if name != 'null') or 'null'}"
+    if keyword == "enum":
+        options = [shown(option) for option in schema["enum"] if option is not None]
         return f"expected one of {', '.join(options[:MAX_OPTIONS])}{', …' if len(options) > MAX_OPTIONS else ''}"
-    if isinstance(kind, Kind.AnyOf):
-        reasons = [_reason(_relevant(errors)[0], schema) for errors in kind.context]
-        named = dict.fromkeys(reason for reason in reasons if reason != "expected null")
-        return " or ".join(named).replace("or expected ", "or ")
-    if isinstance(kind, Kind.Format):
-        return f"expected the format {kind.format}"
-    if isinstance(kind, Kind.UniqueItems):
-        return "an element occurs twice"
-    if isinstance(kind, Kind.Contains):
-        node = _follow(schema, error.schema_path[:-1])[1]
-        least, most = node.get("minContains", 1), node.get("maxContains")
+    if keyword in ("contains", "minContains", "maxContains"):
+        least, most = schema.get("minContains", 1), schema.get("maxContains")
         count = f"at least {least}" if most is None else f"{least} to {most}"
-        return f"expected {count} elements that fit {shown(node['contains'])}"
-    if isinstance(kind, Kind.Custom):
-        return kind.message
-    limit = _LIMITS.get(type(kind))
-    return error.message if limit is None else limit.format(kind.value)
-
-
-def _follow(value: Any, steps: Sequence[str | int]) -> tuple[str, Any]:
-    """Return a path as messages show it, and what stands there."""
-    path = ""
-    for step in steps:
-        if isinstance(value, dict) and isinstance(step, int):
-            # jsonschema-rs reports every step that reads as a number as one, whether it is an index or a name.
-            name = next(name for name in (str(step), *value) if name in value and _reads_as(name, step))
-            path, value = _joined(path, name), value[name]
-        else:
-            path, value = _joined(path, f"[{step}]" if isinstance(step, int) else step), value[step]
-    return path, value
-
-
-def _reads_as(name: str, number: int) -> bool:
-    return name.removeprefix("+").isdecimal() and int(name) == number
-
-
-def _joined(path: str, below: str) -> str:
-    return f"{path}.{below}" if path and below and not below.startswith("[") else f"{path}{below}"
+        return f"expected {count} elements that fit {shown(schema['contains'])}"
+    return _REASONS[keyword].format(schema[keyword])

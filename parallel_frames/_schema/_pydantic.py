@@ -66,7 +66,7 @@ class ValidationIssue(NamedTuple):
         for step in self.loc[:-1] if self.type == "missing" else self.loc:
             is_index = isinstance(content, list) and isinstance(step, int) and step < len(content)
             if is_index or (isinstance(content, dict) and step in content):
-                content = content[step]
+                content = _value_at(content, [step])
                 steps.append(step)
         return (*steps, self.loc[-1]) if self.type == "missing" else tuple(steps)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallel_frames._schema import lint_schema, parse_schema
 from parallel_frames._limits import FORBIDDEN_KEYWORDS
+from parallel_frames._schema import lint_schema, parse_schema
 from parallel_frames._schema._normal import normalise
 from parallel_frames._schema._wire import identity_of, wire_node
 from parallel_frames.errors import SchemaError

@@ -42,7 +42,7 @@ Check: TypeAlias = Callable[[Json], Problems]
 
 @dataclass(frozen=True, slots=True)
 class ModelVerdict:
-    """What the user's own model says of one answer.
+    """The verdict of the user's own model on one answer.
 
     Attributes
     ----------

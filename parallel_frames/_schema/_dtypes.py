@@ -1,7 +1,7 @@
 """Types of columns, both ways: the dtype that a user gives → its node, and a node → the kind of its column.
 
 Pandas, numpy and pyarrow are not imported here: whoever gives a dtype has them, and it is read by what it is called.
-A width is no constraint (an answer's column is as wide as pandas makes it), but an unsigned type has no negative
+A width is not a constraint (an answer's column is as wide as pandas makes it), but an unsigned type has no negative
 values. Which dtype a kind has is decided where columns are built.
 """
 
@@ -47,7 +47,7 @@ _TYPES = (
 _KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "U": "str", "T": "str", "M": "datetime"}
 """Numpy's letters, which pandas' own dtypes have, too → a name in the table."""
 _BASE_CLASSES = {
-    "timedelta64": "",  # numpy derives it from signedinteger, and it is no number
+    "timedelta64": "",  # numpy derives it from signedinteger, but it is not a number
     "bool": "bool",
     "bool_": "bool",
     "unsignedinteger": "uint",
@@ -61,6 +61,7 @@ _BASE_CLASSES = {
 
 
 def _named_type(name: str) -> _NamedType | None:
+    # "string[pyarrow]" and "string[python]" differ in how pandas stores them, and an answer does not care.
     bare = re.sub(r"\[(python|pyarrow)\]$", "", name.strip())
     return next((type_ for type_ in _TYPES if re.fullmatch(type_.name, bare, re.IGNORECASE)), None)
 
@@ -114,7 +115,7 @@ def _numpy_node(type_: Any, path: Path) -> Node | None:
         return _category_node(type_.categories, path)
     if name.startswith("Sparse"):
         return _numpy_node(type_.subtype, path)
-    if name == "datetime64[D]":
+    if name == "datetime64[D]":  # of numpy's kind M like every other unit, but it holds no time of day
         return named_dtype_node("date")
     return named_dtype_node("str" if name in ("str", "string") else _KINDS.get(str(getattr(type_, "kind", "")), ""))
 
@@ -168,6 +169,7 @@ def kind_of(node: Mapping[str, Json]) -> str:
 
 def _common_kind(kinds: list[str], branches: list[Mapping[str, Json]]) -> str:
     """Return the kind that holds every branch of a union."""
+    # Two arrays or objects may differ in what they hold, and two enums in their values, so equal kinds are not enough.
     if len(set(kinds)) == 1 and kinds[0] not in ("enum", "array", "object"):
         return kinds[0]
     types = {str(branch.get("type")) for branch in branches}

@@ -1,7 +1,7 @@
 """Which form of schema the user gave, and the JSON Schema it stands for.
 
-This module owns telling the forms apart, how columns get their names, and the messages for anything else. It does not
-check the service's limits.
+This module decides which form it is, names the columns, and has the messages for anything else. It does not check the
+service's limits.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _KEYWORDS = frozenset(
     format pattern minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems
     uniqueItems contains minContains maxContains minProperties maxProperties propertyNames patternProperties
     unevaluatedProperties unevaluatedItems dependentRequired dependentSchemas deprecated readOnly writeOnly
-    contentMediaType contentEncoding""".split()  # noqa: SIM905 - a list of eighty quoted words is no better to read
+    contentMediaType contentEncoding""".split()  # noqa: SIM905 - eighty quoted words would be harder to read
 )
-_TELLING_KEYWORDS = (
+_TYPICAL_KEYWORDS = (
     "type", "properties", "$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf", "enum", "const", "$schema"
 )  # fmt: skip
 _WRAPPERS = {
@@ -49,7 +49,7 @@ class Form(NamedTuple):
 
 
 def read_form(schema: object) -> Form:
-    """Tell the forms apart."""
+    """Return the form of a schema, or raise SchemaError for what has none."""
     if isinstance(schema, str):
         return _text_form(schema)
     if is_model(schema) or is_record(schema):
@@ -126,16 +126,16 @@ def _is_json_schema(schema: Mapping[Any, Any], path: Path) -> bool:
     A keyword counts by what it holds: ``properties`` by schemas, ``type`` by a JSON type's name, ``anyOf`` by a list
     of schemas. Words other than these are descriptions, so ``type`` and ``properties`` can be columns too.
     """
-    telling = [keyword for keyword in _TELLING_KEYWORDS if keyword in schema and _is_keyword(keyword, schema[keyword])]
-    if not telling:
+    typical = [keyword for keyword in _TYPICAL_KEYWORDS if keyword in schema and _is_keyword(keyword, schema[keyword])]
+    if not typical:
         return False
     others = [key for key in schema if key not in _KEYWORDS and not str(key).startswith(("x-", "$"))]
-    if others and not (schema.get("type") == "object" and "properties" in telling):
+    if others and not (schema.get("type") == "object" and "properties" in typical):
         where = ".".join(path) or "The schema"
         raise SchemaError(
-            f"{where}: {telling[0]!r} reads like JSON Schema and {others[0]!r} like a column. For a JSON Schema put "
-            f"the columns under 'properties'; for a column named {telling[0]!r} write "
-            f"{{{telling[0]!r}: (str, 'what to find')}}."
+            f"{where}: {typical[0]!r} reads like JSON Schema and {others[0]!r} like a column. For a JSON Schema put "
+            f"the columns under 'properties'; for a column named {typical[0]!r} write "
+            f"{{{typical[0]!r}: (str, 'what to find')}}."
         )
     return True
 

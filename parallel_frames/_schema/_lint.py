@@ -74,7 +74,7 @@ class _Linter:
 
     def enum(self, node: Mapping[str, Json], path: str) -> None:
         values = node.get("enum") or ()
-        self.enum_values += len(values)
+        self.enum_values += len(values)  # the service's limit is for the whole schema
         characters = sum(len(value if isinstance(value, str) else json.dumps(value)) for value in values)
         if len(values) > LARGE_ENUM_VALUES and characters > MAX_LARGE_ENUM_CHARACTERS:
             message = (
@@ -136,6 +136,7 @@ def lint_schema(wire: Mapping[str, Json]) -> list[Finding]:
 
 def length_finding(spec: Mapping[str, Json], *, whose: str = "this schema makes") -> Finding | None:
     """Return an error where a task spec, whole or in part, is longer than the service takes."""
+    # As it is sent: an escaped or indented text would be longer than what the service counts.
     length = len(json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
     if length <= MAX_SPEC_CHARACTERS:
         return None
@@ -158,7 +159,7 @@ def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
 
 
 def _children(node: Mapping[str, Json], path: str) -> Iterator[tuple[str, Mapping[str, Json], bool]]:
-    """Yield each schema inside a node: its path, itself, whether it is a branch of a union."""
+    """Yield the schemas inside a node, with their paths and whether they are branches of a union."""
     prefix = f"{path}." if path else ""
     for name, child in (node.get("properties") or {}).items():
         yield f"{prefix}properties.{name}", child, False

@@ -45,7 +45,7 @@ _SIZES = frozenset(keyword for keyword in (*APPLIES["string"], *APPLIES["array"]
 _REFUSED = frozenset({"not", "if", "then", "else", "dependentRequired", "dependentSchemas", "dependencies", "allOf"})
 _ANNOTATIONS = ("description", "examples")  # belong to a union as a whole, not to its branches
 _DROPPED = ("title", "default", "$defs", "definitions")
-_NOT_BESIDE_A_UNION = ("enum", "const", "properties", "required", "items", "prefixItems", "additionalProperties")
+_NOT_WITH_A_UNION = ("enum", "const", "properties", "required", "items", "prefixItems", "additionalProperties")
 
 
 def normalise(document: Mapping[str, Json], path: Path = ()) -> Node:
@@ -286,26 +286,26 @@ def _alternatives(raw: Mapping[str, Json], path: Path) -> list[Json] | None:
 
 
 def _spread(raw: Mapping[str, Json], rest: Node, path: Path) -> list[Json]:
-    """Return the members of anyOf or oneOf, each with what is written beside the union."""
+    """Return the members of anyOf or oneOf, each with the keywords that stand next to the union."""
     members = raw.get("anyOf", raw.get("oneOf"))
-    beside = [k for k in _NOT_BESIDE_A_UNION if k in rest]
-    if ("anyOf" in raw and "oneOf" in raw) or beside or not isinstance(members, list) or not members:
-        about = beside[0] if beside else "oneOf" if "oneOf" in raw and "anyOf" in raw else "an empty list"
-        raise SchemaError(f"{_at(path)}: {about!r} beside or in a union is not understood; write each branch in full.")
+    excluded = [k for k in _NOT_WITH_A_UNION if k in rest]
+    if ("anyOf" in raw and "oneOf" in raw) or excluded or not isinstance(members, list) or not members:
+        about = excluded[0] if excluded else "oneOf" if "oneOf" in raw and "anyOf" in raw else "an empty list"
+        raise SchemaError(f"{_at(path)}: {about!r} next to or in a union is not supported; write each branch in full.")
     common = {k: v for k, v in rest.items() if k not in (*_DROPPED, "discriminator")}
     return [m if not common or m is True else {"allOf": [m], **common} for m in members]
 
 
 def _merge(raw: Mapping[str, Json], keyword: str, member: Json, path: Path) -> Node:
-    """Put a lone member in its keyword's place; what is beside it may add, not contradict."""
-    beside = {name: value for name, value in raw.items() if name != keyword}
+    """Put a lone member in its keyword's place; the keywords next to it may add, not contradict."""
+    siblings = {name: value for name, value in raw.items() if name != keyword}
     inner: Mapping[str, Json] = {} if member is True else member
     if not isinstance(inner, Mapping):
         raise SchemaError(f"{_at(path)}: {keyword} must hold a schema, not {member!r}.")
-    for name in beside.keys() & inner.keys() - {*_ANNOTATIONS, *_DROPPED}:
-        if beside[name] != inner[name]:
-            raise SchemaError(f"{_at(path)}: {name!r} is set twice, beside {keyword} and inside it; set it once.")
-    return {**inner, **beside}
+    for name in siblings.keys() & inner.keys() - {*_ANNOTATIONS, *_DROPPED}:
+        if siblings[name] != inner[name]:
+            raise SchemaError(f"{_at(path)}: {name!r} is set twice, next to {keyword} and inside it; set it once.")
+    return {**inner, **siblings}
 
 
 def _optional(node: Node) -> Node:

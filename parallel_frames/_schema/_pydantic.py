@@ -53,7 +53,7 @@ def document_of(type_: Any) -> dict[str, Any]:
 
 
 class ValidationIssue(NamedTuple):
-    """One error of pydantic's: its type, where it is, what it says, and the value it is about."""
+    """One error of pydantic's: its type, location, message and value."""
 
     type: str
     loc: Location
@@ -74,7 +74,7 @@ class ValidationIssue(NamedTuple):
 class ModelValidator:
     """A model's validator and serializer, and the names that its fields have in an answer.
 
-    Pydantic's own parts are looked up once, because a model judges every answer.
+    Pydantic's own parts are looked up once, because a model validates every answer.
     """
 
     def __init__(self, model: Any) -> None:
@@ -109,7 +109,7 @@ class ModelValidator:
         try:
             made = self._dump(self._load(adapted), content)
         except ValidationError as error:
-            # What is wrong where a null was left out is said of the null that was answered.
+            # An issue where a null was left out is reported for the null, which is what was answered.
             located = [(issue, issue.location(adapted)) for issue in _issues(error)]
             return {}, [first for issue, location in located for first in nulls.get(location, [issue])]
         for *parents, name in nulls:  # the null is the answer, and not the model's default

@@ -137,7 +137,7 @@ def _class_node(type_: object, path: Path, trail: tuple[object, ...]) -> Node:
     raise SchemaError(
         f"{'.'.join(path) or 'The schema'}: an answer cannot have the type {type_!r}. Use str, int, float, bool, "
         "datetime.date, datetime.datetime, list[...], Literal[...], X | None, an Enum, a dataclass, a TypedDict or "
-        "a pydantic model; an instruction in words goes beside it: (type, 'description')."
+        "a pydantic model; for an instruction in words write (type, 'description')."
     )
 
 

@@ -87,7 +87,7 @@ def identity_of(node: Mapping[str, Json]) -> Node:
             value = [identity_of(member) for member in value]
         elif key == "anyOf":
             value = sorted((identity_of(branch) for branch in value), key=_sort_key)
-        elif key in ("enum", "required"):
+        elif key in ("enum", "required"):  # but not prefixItems: the order of a tuple is its meaning
             value = sorted(value, key=_sort_key)
         sorted_node[key] = value
     return sorted_node

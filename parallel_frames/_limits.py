@@ -23,3 +23,24 @@ MAX_SPEC_CHARACTERS: Final = 15_000
 MAX_RUN_CHARACTERS: Final = 25_000
 # OpenAPI 0.1.2, SourcePolicy: include_domains and exclude_domains together.
 MAX_SOURCE_DOMAINS: Final = 200
+
+# The guides (https://docs.parallel.ai/task-api/guides/specify-a-task), of an output schema: objects and arrays inside
+# one another, the root included; properties and enum values over the whole schema.
+MAX_NESTING: Final = 5
+MAX_PROPERTIES: Final = 100
+MAX_ENUM_VALUES: Final = 500
+# An enum of more than LARGE_ENUM_VALUES values has a limit on their characters, too.
+LARGE_ENUM_VALUES: Final = 250
+MAX_LARGE_ENUM_CHARACTERS: Final = 7_500
+# Keywords that the service refuses in an output schema.
+FORBIDDEN_KEYWORDS: Final = frozenset(
+    {
+        "contains", "format", "maxContains", "maxItems", "maxLength", "maxProperties", "maximum", "minContains",
+        "minItems", "minLength", "minProperties", "minimum", "multipleOf", "pattern", "patternProperties",
+        "propertyNames", "unevaluatedItems", "unevaluatedProperties", "uniqueItems",
+    }
+)  # fmt: skip
+# Names of fields that the service warns about, because the basis of every answer has them already.
+BASIS_NAMES: Final = frozenset(
+    {"citations", "confidence", "evidence", "reasoning", "source", "source_urls", "sources"}
+)  # fmt: skip

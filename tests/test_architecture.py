@@ -58,7 +58,7 @@ THIRD_PARTIES = {
     "_model": set(),
     "_clock": set(),
     "_prices": set(),
-    "_schema": {"pydantic"},  # in a module that is imported only once the user brought a model
+    "_schema": {"jsonschema_rs", "pydantic"},  # pydantic in a module that is imported once the user brought a model
     "_inputs": BASICS,
     "_service": {"httpx", "orjson"},
     "_state": {"numpy", "pyarrow"},
@@ -223,6 +223,7 @@ SEAMS = {
     "matplotlib": {"_ui"},
     "starlette": {"simulator"},
     "uvicorn": {"simulator"},
+    "jsonschema_rs": {"_schema"},
     "pydantic": {"_schema"},
     "requests": set(),
     "polars": set(),

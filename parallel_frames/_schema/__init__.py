@@ -1,30 +1,36 @@
-"""The user's schema → what is sent, what identifies it, the columns that come of it, and what is wrong with it.
+"""The user's schema → what is sent, what identifies it, the columns of its answers, and what is wrong with it.
 
-It owns everything that is decided by a schema alone: the forms a user may write (`_forms`, `_types`), their one
-normal form (`_normal`), the wire schema and the identity (`_wire`, `_words`), the service's limits (`_lint`), the
-columns' kinds (`_columns_of`) and the check of an answer (`_check`). It is pure: no network, no files, no pandas;
-pydantic only where the user brought it. It refuses to know what dtype a column has and how a row is merged.
+This package owns everything that is decided by a schema alone: the forms a user may give (`_forms`, `_types`,
+`_dtypes`), their one normal form (`_normal`), the wire schema and the identity (`_wire`), the service's rules
+(`_lint`), and the check of an answer (`_checks`, `_formats`, `_pydantic`). It is pure: no network, no
+files, no pandas, and pydantic only where the user brought it. It refuses to know which dtype a column has and how a row
+is merged.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parallel_frames._model import Column, Finding, Schema
-from parallel_frames._schema._check import Check, Problem, check, compile_check, shown
+from parallel_frames._model import Column, Finding, Json, Schema
+from parallel_frames._schema._checks import (
+    Check,
+    ModelVerdict,
+    Problem,
+    check,
+    compile_check,
+    compile_model_check,
+    shown,
+)
+from parallel_frames._schema._dtypes import columns_of, kind_of
+from parallel_frames._schema._formats import parse_date, parse_datetime
 from parallel_frames._schema._forms import Form, read_form
-from parallel_frames._schema._leaf import split_null
 from parallel_frames._schema._lint import length_finding, lint_schema, types_as_text
-from parallel_frames._schema._normal import normalise
-from parallel_frames._schema._times import parse_date, parse_datetime
-from parallel_frames._schema._verdict import ModelVerdict, compile_model_check
-from parallel_frames._schema._wire import columns_of, identity_of, kind_of, wire_node
+from parallel_frames._schema._normal import normalise, split_null
+from parallel_frames._schema._wire import identity_of, wire_node
 from parallel_frames.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from parallel_frames._model import Json
 
 __all__ = [
     "Check",
@@ -63,19 +69,25 @@ def parse_schema(schema: object) -> Schema:
     Raises
     ------
     SchemaError
-        When it is no schema, cannot be a frame's columns, or the service would refuse it.
+        When it is not a schema, cannot be a frame's columns, or the service would refuse it.
     """
     form = read_form(schema)
-    return _json(form) if form.kind == "json" else _plain(form)
+    if form.kind != "json":
+        return _one_column(form)
+    node = normalise(form.document)
+    wire = {"type": "json", "json_schema": wire_node(node)}
+    warnings = (*_warnings(wire), *types_as_text(node["properties"]))
+    identity = {"type": "json", "json_schema": identity_of(node)}
+    return Schema("json", wire, identity, columns_of(node), warnings, form.model)
 
 
 def find_problems(schema: object) -> tuple[Finding, ...]:
-    """Return everything there is to say of a schema, errors first; `parse_schema` raises over those.
+    """Return every finding about a schema, errors first; `parse_schema` raises those.
 
     Raises
     ------
     SchemaError
-        It is no schema, or cannot be a frame's columns.
+        It is not a schema, or cannot be a frame's columns.
     """
     form = read_form(schema)
     if form.kind != "json":
@@ -84,21 +96,14 @@ def find_problems(schema: object) -> tuple[Finding, ...]:
     return (*lint_schema({"type": "json", "json_schema": wire_node(node)}), *types_as_text(node.get("properties", {})))
 
 
-def _plain(form: Form) -> Schema:
-    """Return the schema of a text or of whatever the service chooses: one column, ``output``."""
+def _one_column(form: Form) -> Schema:
+    """Return the schema of a text, or of whatever the service chooses: one column, ``output``."""
     wire = {"type": form.kind, **form.document}
-    column = (
-        Column("output", "string", {"type": "string"}) if form.kind == "text" else Column("output", "any", {}, True)  # noqa: FBT003 - Column's own order
-    )
+    if form.kind == "text":
+        column = Column("output", "string", {"type": "string"})
+    else:
+        column = Column("output", "any", {}, nullable=True)
     return Schema(form.kind, wire, dict(wire), (column,), _warnings(wire))
-
-
-def _json(form: Form) -> Schema:
-    node = normalise(form.document)
-    wire = {"type": "json", "json_schema": wire_node(node)}
-    warnings = (*_warnings(wire), *types_as_text(node["properties"]))
-    identity = {"type": "json", "json_schema": identity_of(node)}
-    return Schema("json", wire, identity, columns_of(node), warnings, form.model)
 
 
 def _warnings(wire: Mapping[str, Json]) -> tuple[Finding, ...]:

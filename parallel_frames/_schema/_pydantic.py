@@ -1,14 +1,18 @@
-"""What only pydantic knows of a model: its JSON Schema, held still, and its verdict on an answer.
+"""Everything that needs pydantic: the JSON Schema of a model, and what its validators make of an answer.
 
-The only module that imports pydantic, and only once the user has. It owns the few spellings that pydantic changed
-between its versions, so that an upgrade of pydantic changes no key; and it keeps a model's validators, which are the
-user's own code, from costing an answer.
+The only module that imports pydantic, and only once the user has. It keeps one spelling for what pydantic's versions
+spell differently, so that an upgrade changes no key, and it keeps a model's validators, which are the user's own code,
+from costing an answer.
+
+A schema asks for every field and allows null where the model has a default; a model takes null only where its type
+does, and its default where a field is absent. Whatever differs between the two is translated here, in both directions.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from traceback import format_exception_only
@@ -17,138 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from parallel_frames._schema._check import shown
+from parallel_frames._schema._checks import ModelVerdict, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from parallel_frames._model import Json
 
-Place: TypeAlias = "tuple[str | int, ...]"
-
-
-class Trouble(NamedTuple):
-    """One thing a model says against an answer, and the value it says it of."""
-
-    kind: str
-    place: Place
-    message: str
-    value: Any
-
-    def steps(self, content: Json) -> Place:
-        """Return the way to the value in an answer, without the names that pydantic gives to branches of unions."""
-        if self.kind == "missing":
-            return (*way(content, self.place[:-1]), self.place[-1])
-        return way(content, self.place)
-
-
-class Mended(NamedTuple):
-    """An answer in other words, and what was said of each place where a null was left out."""
-
-    content: dict[str, Json]
-    left_out: Mapping[Place, Sequence[Trouble]]
-
-    def blamed(self, troubles: Sequence[Trouble]) -> list[Trouble]:
-        """Return troubles with the mended answer as troubles with the answer that was given."""
-        return [first for each in troubles for first in self.left_out.get(each.steps(self.content), [each])]
-
-    def restored(self, made: dict[str, Json]) -> dict[str, Json]:
-        """Return what became of the mended answer, with its nulls back: a default is nobody's answer."""
-        for place in self.left_out:
-            parent = value_at(made, place[:-1])
-            if isinstance(parent, dict):
-                parent[place[-1]] = None
-        return made
-
-
-def mend(content: Mapping[str, Json], troubles: Sequence[Trouble]) -> Mended | None:
-    """Return an answer in words that a model may take; None where there is nothing to reword."""
-    mended: dict[str, Json] = copy.deepcopy(dict(content))
-    left_out: dict[Place, list[Trouble]] = {}
-    for trouble in troubles:
-        place = trouble.steps(content)
-        if not place:
-            continue
-        parent: Any = value_at(mended, place[:-1])
-        if trouble.kind == "missing" and isinstance(parent, dict):
-            parent[place[-1]] = None
-        elif trouble.value is None and isinstance(parent, dict):
-            parent.pop(place[-1], None)
-            left_out.setdefault(place, []).append(trouble)
-        elif trouble.kind == "int_type" and isinstance(trouble.value, float) and trouble.value.is_integer():
-            parent[place[-1]] = int(trouble.value)
-    # Compared as texts: 3.0 == 3 in Python.
-    return Mended(mended, left_out) if repr(mended) != repr(dict(content)) else None
-
-
-def way(content: Any, place: Place) -> Place:
-    """Return those steps of a place that lead somewhere in an answer."""
-    steps: list[str | int] = []
-    for step in place:
-        inside = isinstance(content, list) and isinstance(step, int) and step < len(content)
-        if inside or (isinstance(content, dict) and step in content):
-            content = value_at(content, (step,))
-            steps.append(step)
-    return tuple(steps)
-
-
-def value_at(content: Any, place: tuple[Any, ...]) -> Json:
-    """Return what stands at a place; None where it leads nowhere."""
-    for step in place:
-        try:
-            content = content[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return content
-
-
-def settled(written: Json, held: Any, answer: Json) -> Json:
-    """Return what was written, by what the model holds there and what the answer said there.
-
-    Parameters
-    ----------
-    written : JSON
-        What a model writes of its value.
-    held : object
-        The same in Python's own types, nested alike.
-    answer : JSON
-        What the service said; only its order counts.
-    """
-    if isinstance(held, Decimal) and isinstance(written, str):
-        return _number(held, written)
-    if isinstance(written, list) and isinstance(held, AbstractSet):
-        return _ordered([settled(each, _same(each, held), None) for each in written], answer)
-    if (
-        not isinstance(written, (dict, list)) or not isinstance(held, (dict, list, tuple)) or len(written) != len(held)
-    ):  # a serializer of the user's own
-        return written
-    if isinstance(written, dict) and isinstance(held, dict):
-        fields = answer if isinstance(answer, dict) else {}
-        values = zip(written.items(), held.values(), strict=True)
-        return {name: settled(value, each, fields.get(name)) for (name, value), each in values}
-    if isinstance(written, list):
-        said = answer if isinstance(answer, list) and len(answer) == len(written) else [None] * len(written)
-        return [settled(*each) for each in zip(written, held, said, strict=True)]
-    return written
-
-
-def _number(held: Decimal, written: str) -> Json:
-    if not held.is_finite():
-        return written
-    return int(held) if held == held.to_integral_value() and abs(held) < 2**63 else float(held)
-
-
-def _same(written: Json, held: AbstractSet[Any]) -> Any:
-    """Return the element of a set that was written so."""
-    return next((each for each in held if isinstance(each, Decimal) and str(each) == written), None)
-
-
-def _ordered(elements: list[Json], answer: Json) -> list[Json]:
-    """Return the elements of a set in the order of the answer; those that it does not have come last, sorted."""
-    said = [repr(each) for each in answer] if isinstance(answer, list) else []
-    places = {text: place for place, text in enumerate(said)}
-    return sorted(elements, key=lambda each: (places.get(repr(each), len(said)), repr(each)))
-
+Location: TypeAlias = tuple[str | int, ...]
 
 _BOUNDS = {
     "ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf"
@@ -158,7 +36,7 @@ _BOUNDS = {
 class StableJsonSchema(GenerateJsonSchema):
     """Pydantic's generator, with one spelling for what its versions spell differently."""
 
-    # Defaults are dropped, so one that JSON cannot hold is nobody's concern.
+    # Defaults are dropped, so one that JSON cannot hold does not matter.
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as pydantic declares it
 
     def decimal_schema(self, schema: Any) -> dict[str, Any]:
@@ -174,95 +52,192 @@ def document_of(type_: Any) -> dict[str, Any]:
     return TypeAdapter(type_).json_schema(schema_generator=StableJsonSchema)
 
 
-class Judge(NamedTuple):
-    """What a model validates and writes with, and the answer's name of each of its fields by what it calls them."""
+class ValidationIssue(NamedTuple):
+    """One error of pydantic's: its type, location, message and value."""
 
-    validator: Any
-    serializer: Any
-    names: Mapping[str, str]
+    type: str
+    loc: Location
+    message: str
+    value: Any
 
-
-def judge_of(model: Any) -> Judge:
-    """Return what judges answers for a model, looked up once."""
-    names: dict[str, str] = {}
-    fields = getattr(model, "__pydantic_fields__", None) or getattr(model, "model_fields", {})  # before 2.10
-    for name, field in fields.items():
-        asked = _first_alias(field.validation_alias) or name
-        names |= {name: asked, field.serialization_alias or name: asked, asked: asked}
-    return Judge(model.__pydantic_validator__, model.__pydantic_serializer__, names)
-
-
-def validate(judge: Judge, content: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str], str | None]:
-    """Return an answer as a model has it, what is wrong with which of its fields, and with the whole of it."""
-    try:
-        made, troubles = _made(judge, content)
-        problems, whole = _told(troubles, judge, content)
-    except Exception as error:  # noqa: BLE001 - the user's own code, and the answer is paid for
-        raised = format_exception_only(error)[-1].strip()
-        return dict(content), {}, f"the model's own code raised {raised}"
-    return {**content, **made}, problems, whole
+    def location(self, content: Any) -> Location:
+        """Return where in an answer the value is, without pydantic's names for branches of unions."""
+        steps: list[str | int] = []
+        for step in self.loc[:-1] if self.type == "missing" else self.loc:
+            is_index = isinstance(content, list) and isinstance(step, int) and step < len(content)
+            if is_index or (isinstance(content, dict) and step in content):
+                content = _value_at(content, [step])
+                steps.append(step)
+        return (*steps, self.loc[-1]) if self.type == "missing" else tuple(steps)
 
 
-def _made(judge: Judge, content: Mapping[str, Json]) -> tuple[dict[str, Json], list[Trouble]]:
-    """Return what a model makes of an answer's values, or its troubles with it.
+class ModelValidator:
+    """A model's validator and serializer, and the names that its fields have in an answer.
 
-    Read as JSON, in which a strict model takes the date that it asked for as a text.
+    Pydantic's own parts are looked up once, because a model validates every answer.
     """
-    try:
-        return _written(judge, judge.validator.validate_json(json.dumps(content)), content), []
-    except ValidationError as error:
-        first = _troubles(error)
-    mended = mend(content, first)
-    if mended is None:
-        return {}, first
-    try:
-        valid = judge.validator.validate_json(json.dumps(mended.content))
-    except ValidationError as error:
-        return {}, mended.blamed(_troubles(error))
-    return mended.restored(_written(judge, valid, content)), []
+
+    def __init__(self, model: Any) -> None:
+        self._validator = model.__pydantic_validator__
+        self._serializer = model.__pydantic_serializer__
+        self._names: dict[str, str] = {}
+        fields = getattr(model, "__pydantic_fields__", None) or getattr(model, "model_fields", {})  # before 2.10
+        for name, field in fields.items():
+            choices = getattr(field.validation_alias, "choices", [field.validation_alias])
+            alias = next((choice for choice in choices if isinstance(choice, str)), name)
+            self._names |= {name: alias, field.serialization_alias or name: alias, alias: alias}
+
+    def validate(self, content: Mapping[str, Json]) -> ModelVerdict:
+        """Return what the model makes of an answer that fits its schema; never raise."""
+        try:
+            made, issues = self._validate(content)
+            problems, whole = self._messages(issues, content)
+        except Exception as error:  # noqa: BLE001 - the user's own code, and the answer is paid for
+            raised = format_exception_only(error)[-1].strip()
+            return ModelVerdict(dict(content), {}, f"the model's own code raised {raised}")
+        return ModelVerdict({**content, **made}, problems, whole)
+
+    def _validate(self, content: Mapping[str, Json]) -> tuple[dict[str, Json], list[ValidationIssue]]:
+        """Return what the model makes of an answer's values, or its issues with them."""
+        try:
+            return self._dump(self._load(content), content), []
+        except ValidationError as error:
+            issues = _issues(error)
+        adapted, nulls = null_defaults(content, issues)
+        if repr(adapted) == repr(dict(content)):  # as texts: 3.0 == 3 in Python
+            return {}, issues
+        try:
+            made = self._dump(self._load(adapted), content)
+        except ValidationError as error:
+            # An issue where a null was left out is reported for the null, which is what was answered.
+            located = [(issue, issue.location(adapted)) for issue in _issues(error)]
+            return {}, [first for issue, location in located for first in nulls.get(location, [issue])]
+        for *parents, name in nulls:  # the null is the answer, and not the model's default
+            parent = _value_at(made, parents)
+            if isinstance(parent, dict):
+                parent[name] = None
+        return made, []
+
+    def _load(self, content: Mapping[str, Json]) -> Any:
+        # As JSON, in which a strict model accepts a date as a text.
+        return self._validator.validate_json(json.dumps(content))
+
+    def _dump(self, valid: Any, content: Mapping[str, Json]) -> dict[str, Json]:
+        """Return a validated answer as JSON, without defaults, which are not part of the answer."""
+        options: Any = {"by_alias": True, "exclude_unset": True, "warnings": False}
+        written = self._serializer.to_python(valid, mode="json", **options)
+        if not isinstance(written, dict):  # a serializer of the user's own
+            return {}
+        values = serialise(written, self._serializer.to_python(valid, mode="python", **options), dict(content))
+        tracks_fields = hasattr(valid, "model_fields_set")
+        made = {}
+        for name, value in values.items():
+            alias = self._names.get(name)
+            if (alias or name) in content or (alias and tracks_fields):
+                made[alias or name] = value
+        return made
+
+    def _messages(
+        self, issues: Iterable[ValidationIssue], content: Mapping[str, Json]
+    ) -> tuple[dict[str, str], str | None]:
+        """Return the messages by field, and those about the answer as a whole."""
+        by_field: dict[str, dict[str, None]] = {}  # dicts as sets that keep their order
+        whole: dict[str, None] = {}
+        for issue in issues:
+            message = issue.message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            location = issue.location(content)
+            if not location:
+                whole[message] = None
+                continue
+            if issue.type != "missing":
+                message = f"{message}, got {shown(issue.value)}"
+            name = self._names.get(str(location[0]), str(location[0]))
+            path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location[1:])
+            by_field.setdefault(name, {})[f"{path.removeprefix('.')}: {message}" if path else message] = None
+        return {name: "; ".join(messages) for name, messages in by_field.items()}, "; ".join(whole) or None
 
 
-def _written(judge: Judge, valid: Any, content: Mapping[str, Json]) -> dict[str, Json]:
-    """Return a validated answer as JSON; a default is nobody's answer, so what was not set is not in it."""
-    how: Any = {"by_alias": True, "exclude_unset": True, "warnings": False}
-    written = judge.serializer.to_python(valid, mode="json", **how)
-    if not isinstance(written, dict):  # a serializer of the user's own
-        return {}
-    found = judge.serializer.to_python(valid, mode="python", **how)
-    made = settled(written, found, dict(content))
-    tracked = hasattr(valid, "model_fields_set")
-    named = ((judge.names.get(name), name, value) for name, value in made.items())
-    return {asked or name: value for asked, name, value in named if (asked or name) in content or (asked and tracked)}
-
-
-def _troubles(error: ValidationError) -> list[Trouble]:
+def _issues(error: ValidationError) -> list[ValidationIssue]:
     return [
-        Trouble(each["type"], each["loc"], each["msg"], each["input"])
-        for each in error.errors(include_url=False, include_context=False)
+        ValidationIssue(issue["type"], issue["loc"], issue["msg"], issue["input"])
+        for issue in error.errors(include_url=False, include_context=False)
     ]
 
 
-def _told(troubles: Iterable[Trouble], judge: Judge, content: Mapping[str, Json]) -> tuple[dict[str, str], str | None]:
-    """Return the messages by field; what belongs to no field of the answer is said of the whole."""
-    by_field: dict[str, dict[str, None]] = {}
-    whole: dict[str, None] = {}
-    for trouble in troubles:
-        message = trouble.message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        steps = trouble.steps(content)
-        if not steps:
-            whole[message] = None
+def null_defaults(
+    content: Mapping[str, Json], issues: Sequence[ValidationIssue]
+) -> tuple[dict[str, Json], dict[Location, list[ValidationIssue]]]:
+    """Return an answer as a model may accept it, and the issues at each place where a null was left out.
+
+    Nulls that the model refuses are left out, so that its defaults apply; fields that it misses become null; a strict
+    model gets 3 for 3.0, which JSON Schema counts as an integer.
+    """
+    adapted: dict[str, Json] = copy.deepcopy(dict(content))
+    nulls: dict[Location, list[ValidationIssue]] = {}
+    for issue in issues:
+        location = issue.location(content)
+        if not location:
             continue
-        told = message if trouble.kind == "missing" else f"{message}, got {shown(trouble.value)}"
-        by_field.setdefault(judge.names.get(str(steps[0]), str(steps[0])), {})[_below(steps[1:], told)] = None
-    return {name: "; ".join(told) for name, told in by_field.items()}, "; ".join(whole) or None
+        parent: Any = _value_at(adapted, location[:-1])
+        if issue.type == "missing" and isinstance(parent, dict):
+            parent[location[-1]] = None
+        elif issue.value is None and isinstance(parent, dict):
+            parent.pop(location[-1], None)
+            nulls.setdefault(location, []).append(issue)
+        elif issue.type == "int_type" and isinstance(issue.value, float) and issue.value.is_integer():
+            parent[location[-1]] = int(issue.value)
+    return adapted, nulls
 
 
-def _below(steps: Place, told: str) -> str:
-    """Return a message about what lies below a field, with the way to it."""
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return f"{path.removeprefix('.')}: {told}" if path else told
+def _value_at(content: Any, location: Iterable[str | int]) -> Any:
+    """Return the value at a location; None where there is none."""
+    for step in location:
+        try:
+            content = content[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return content
 
 
-def _first_alias(alias: Any) -> str | None:
-    """Return the name that a validation alias has in the JSON Schema."""
-    return next((choice for choice in getattr(alias, "choices", [alias]) if isinstance(choice, str)), None)
+def serialise(written: Json, value: Any, answer: Json) -> Json:
+    """Return pydantic's JSON of a value, corrected to fit the columns of the model's schema.
+
+    Pydantic writes a Decimal as a text, where the schema asks for a number, and a set in any order, where two runs of
+    one program should give one frame. Types are read from the value, never guessed from texts.
+
+    Parameters
+    ----------
+    written : JSON
+        The value as pydantic writes it.
+    value : object
+        The same in Python's own types, nested alike.
+    answer : JSON
+        The value in the answer; only its order matters.
+    """
+    if isinstance(value, Decimal) and isinstance(written, str):
+        if not value.is_finite():
+            return written
+        return int(value) if value == value.to_integral_value() and abs(value) < 2**63 else float(value)
+    if isinstance(written, list) and isinstance(value, AbstractSet):
+        decimals = {str(element): element for element in value if isinstance(element, Decimal)}
+        numbers = (decimals.get(text) if isinstance(text, str) else None for text in written)
+        return _ordered([serialise(text, number, None) for text, number in zip(written, numbers, strict=True)], answer)
+    if not isinstance(written, (dict, list)) or not isinstance(value, (dict, list, tuple)):
+        return written
+    if len(written) != len(value):  # a serializer of the user's own
+        return written
+    if isinstance(written, dict) and isinstance(value, dict):
+        fields = answer if isinstance(answer, dict) else {}
+        pairs = zip(written.items(), value.values(), strict=True)
+        return {name: serialise(text, element, fields.get(name)) for (name, text), element in pairs}
+    if isinstance(written, list):
+        elements = answer if isinstance(answer, list) and len(answer) == len(written) else [None] * len(written)
+        return [serialise(*triple) for triple in zip(written, value, elements, strict=True)]
+    return written
+
+
+def _ordered(elements: list[Json], answer: Json) -> list[Json]:
+    """Return the elements of a set in the order of the answer; those that are not in it come last, sorted."""
+    answered = [repr(element) for element in answer] if isinstance(answer, list) else []
+    positions = {text: position for position, text in enumerate(answered)}
+    return sorted(elements, key=lambda element: (positions.get(repr(element), len(answered)), repr(element)))

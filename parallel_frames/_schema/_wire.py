@@ -1,58 +1,23 @@
 """Normal form → what is sent, and → what identifies it.
 
-The wire schema keeps the user's order and says in words what the service's dialect of JSON Schema cannot. The
-identity keeps every constraint, holds no generated text, and does not depend on any order.
+The wire schema keeps the user's order and puts into descriptions what the service's dialect of JSON Schema cannot
+express. The identity keeps every constraint, holds no generated text, and does not depend on any order.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from parallel_frames._model import Column
-from parallel_frames._schema._leaf import NULL, split_null
+from parallel_frames._schema._normal import NULL, Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from parallel_frames._model import Json
-    from parallel_frames._schema._leaf import Node
 
-
-def columns_of(node: Mapping[str, Json]) -> tuple[Column, ...]:
-    """Return one column per property of the root, in the user's order."""
-    return tuple(column_of(name, child) for name, child in node["properties"].items())
-
-
-def column_of(name: str, node: Mapping[str, Json]) -> Column:
-    """Return the column of one property."""
-    inner, nullable = split_null(node)
-    return Column(name, cast("Any", kind_of(inner)), node, nullable)
-
-
-def kind_of(node: Mapping[str, Json]) -> str:
-    """Return what the values of a normal form without null are."""
-    if "anyOf" in node:
-        return _common_kind([kind_of(branch) for branch in node["anyOf"]], node["anyOf"])
-    if "enum" in node:
-        return "enum"
-    type_ = node.get("type")
-    if type_ == "string":
-        return {"date": "date", "date-time": "datetime"}.get(node.get("format", ""), "string")
-    return "any" if type_ is None or type_ == "null" else str(type_)
-
-
-def _common_kind(kinds: list[str], branches: list[Mapping[str, Json]]) -> str:
-    """Return the kind that holds every branch of a union."""
-    if len(set(kinds)) == 1 and kinds[0] not in ("enum", "array", "object"):
-        return kinds[0]
-    types = {str(branch.get("type")) for branch in branches}
-    if len(types) == 1 and types <= {"string", "integer", "number", "boolean"}:
-        return types.pop()
-    return "number" if types == {"integer", "number"} else "any"
-
-
-FORMATS = {
+# Generated texts are in no key, so they may be reworded freely.
+_FORMAT_SENTENCES = {
     "date": "Format: date (YYYY-MM-DD).",
     "date-time": "Format: date and time (ISO 8601 with zone, such as 2024-01-31T09:30:00Z).",
     "time": "Format: time (HH:MM:SS).",
@@ -61,7 +26,8 @@ FORMATS = {
     "uri": "Format: absolute URL (such as https://example.com/).",
     "uuid": "Format: UUID.",
 }
-SENTENCES = {
+_SENTENCES = {
+    "format": "Format: {}.",
     "minimum": "Must be at least {}.",
     "exclusiveMinimum": "Must be greater than {}.",
     "maximum": "Must be at most {}.",
@@ -72,6 +38,7 @@ SENTENCES = {
     "maxLength": "Length in characters: at most {}.",
     "minItems": "Number of elements: at least {}.",
     "maxItems": "Number of elements: at most {}.",
+    "uniqueItems": "No element may occur twice.",
     "minProperties": "Number of properties: at least {}.",
     "maxProperties": "Number of properties: at most {}.",
     "prefixItems": "Its elements must fit these JSON Schemas, in this order: {}",
@@ -80,43 +47,12 @@ SENTENCES = {
     "maxContains": "At most {} of its elements may fit it.",
     "propertyNames": "Each property's name must fit this JSON Schema: {}",
     "patternProperties": "Properties whose names match must fit these JSON Schemas: {}",
+    "examples": "Examples: {}.",
 }
 
 
-def sentences(node: Mapping[str, Json]) -> list[str]:
-    """Return one sentence for each constraint of a node."""
-    return [_sentence(keyword, node[keyword]) for keyword in node if keyword in _TOLD]
-
-
-def add_words(description: str | None, words: list[str]) -> str | None:
-    """Return a description with sentences at its end."""
-    if not words:
-        return description
-    text = (description or "").rstrip()
-    if text and text[-1] not in ".!?:;…":
-        text += "."
-    return " ".join([text, *words] if text else words)
-
-
-def _sentence(keyword: str, value: Json) -> str:
-    if keyword == "format":
-        return FORMATS.get(value, f"Format: {value}.")
-    if keyword == "uniqueItems":
-        return "No element may occur twice."
-    if keyword == "examples":
-        return f"Examples: {', '.join(_shown(example) for example in value)}."
-    return SENTENCES[keyword].format(_shown(value))
-
-
-def _shown(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-_TOLD = {*SENTENCES, "format", "uniqueItems", "examples"}
-
-
 def wire_node(node: Mapping[str, Json]) -> Node:
-    """Return a normal form as the service takes it: constraints are words in descriptions."""
+    """Return a normal form as the service takes it: constraints are sentences in descriptions."""
     wire: Node = {key: node[key] for key in ("type", "enum") if key in node}
     if "properties" in node:
         wire["properties"] = {name: wire_node(child) for name, child in node["properties"].items()}
@@ -126,15 +62,15 @@ def wire_node(node: Mapping[str, Json]) -> Node:
     if "additionalProperties" in node:
         extra = node["additionalProperties"]
         wire["additionalProperties"] = wire_node(extra) if isinstance(extra, dict) else extra
-    words = sentences(node)
+    sentences = _sentences(node)
     if "anyOf" in node:
         branches = [wire_node(branch) for branch in node["anyOf"]]
         if sum(branch != NULL for branch in branches) == 1 and "description" not in node["anyOf"][0]:
-            # One real branch: its words belong to the property, where the model reads them.
-            words = sentences(node["anyOf"][0]) + words
+            # One real branch: its sentences belong to the property, where the model reads them.
+            sentences = _sentences(node["anyOf"][0]) + sentences
             branches[0].pop("description", None)
         wire["anyOf"] = branches
-    description = add_words(node.get("description"), words)
+    description = _extended(node.get("description"), sentences)
     return wire | ({"description": description} if description else {})
 
 
@@ -150,12 +86,38 @@ def identity_of(node: Mapping[str, Json]) -> Node:
         elif key == "prefixItems":
             value = [identity_of(member) for member in value]
         elif key == "anyOf":
-            value = sorted((identity_of(branch) for branch in value), key=_text)
-        elif key in ("enum", "required"):
-            value = sorted(value, key=_text)
+            value = sorted((identity_of(branch) for branch in value), key=_sort_key)
+        elif key in ("enum", "required"):  # but not prefixItems: the order of a tuple is its meaning
+            value = sorted(value, key=_sort_key)
         sorted_node[key] = value
     return sorted_node
 
 
-def _text(value: Any) -> str:
+def _sort_key(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _sentences(node: Mapping[str, Json]) -> list[str]:
+    """Return one sentence for each constraint of a node."""
+    return [_sentence(keyword, value) for keyword, value in node.items() if keyword in _SENTENCES]
+
+
+def _sentence(keyword: str, value: Json) -> str:
+    if keyword == "format" and value in _FORMAT_SENTENCES:
+        return _FORMAT_SENTENCES[value]
+    text = ", ".join(map(_text, value)) if keyword == "examples" else _text(value)
+    return _SENTENCES[keyword].format(text)
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _extended(description: str | None, sentences: list[str]) -> str | None:
+    """Return a description with sentences at its end."""
+    if not sentences:
+        return description
+    text = (description or "").rstrip()
+    if text and text[-1] not in ".!?:;…":
+        text += "."
+    return " ".join([text, *sentences] if text else sentences)

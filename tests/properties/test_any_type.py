@@ -63,7 +63,7 @@ DTYPES = st.sampled_from(
 ODD = st.sampled_from(
     [bytes, range, complex, np.dtype("m8[s]"), pa.binary(), type(None), "text", 3, None, Ellipsis, ()]
 )
-SAID = st.sampled_from(["said", pydantic.Field(description="d"), annotated_types.doc("documented")])
+NOTES = st.sampled_from(["described", pydantic.Field(description="d"), annotated_types.doc("documented")])
 COUNTER = iter(range(10**9))
 
 
@@ -90,7 +90,7 @@ def _composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(inner, inner).map(lambda pair: tuple[pair[0], pair[1]]),
         inner.map(lambda t: t | None),
         st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1]),
-        st.tuples(inner, SAID).map(lambda pair: Annotated[pair[0], pair[1]]),
+        st.tuples(inner, NOTES).map(lambda pair: Annotated[pair[0], pair[1]]),
     )
 
 

@@ -24,7 +24,7 @@ class Place:
     long: float
 
 
-def told(found: Findings) -> list[tuple[str, str, str]]:
+def summary(found: Findings) -> list[tuple[str, str, str]]:
     """Return what findings are about."""
     return [(finding.severity, finding.rule, finding.path) for finding in found]
 
@@ -40,7 +40,7 @@ def test_nothing_to_say_is_said():
 def test_every_error_is_a_finding_and_none_is_raised():
     """What `enrich` refuses, all of it at once, before the warnings."""
     schema = {"sources": list[str], "x": type(None), "y": {"enum": list(range(501))}}
-    assert told(lint(schema)) == [
+    assert summary(lint(schema)) == [
         ("error", "null_alone", "properties.x"),
         ("error", "enum_values", "root"),
         ("warning", "basis_name", "properties.sources"),
@@ -57,9 +57,9 @@ class Tree:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        (3, "3 (int) is no schema"),
+        (3, "3 (int) cannot be a schema"),
         ({}, "The schema is empty"),
-        ({"ceo": bytes}, "<class 'bytes'> is no type an answer can have"),
+        ({"ceo": bytes}, "ceo: an answer cannot have the type <class 'bytes'>"),
         (Tree, "properties.left: Tree contains itself"),
         ({"a": {"$ref": "#"}}, "'#' leads back to itself"),
     ],
@@ -74,7 +74,7 @@ def test_what_is_no_schema_is_an_error_too(schema: object, message: str):
 
 
 def test_findings_read_a_line_each():
-    """Severity, path, message and rule stand in one line, errors first."""
+    """A finding is one line with severity, path, message and rule; errors come first."""
     found = lint({"sources": list[str], "x": type(None)})
     lines = repr(found).splitlines()
     assert lines[0].startswith("error    properties.x: null is allowed only inside a union")
@@ -141,12 +141,12 @@ def test_the_count_is_of_fields():
 )
 def test_errors_of_the_input_say_that_they_are_of_the_input(input_schema: object, rule: str, path: str):
     """The path begins with the argument's name."""
-    assert told(lint({"a": int}, input_schema=input_schema)) == [("error", rule, path)]
+    assert summary(lint({"a": int}, input_schema=input_schema)) == [("error", rule, path)]
 
 
 @pytest.mark.parametrize("input_schema", [None, "infer", "A company's name", {"source": object, "tags": list}])
 def test_an_input_is_not_judged_as_an_answer(input_schema: object):
-    """What makes better answers is no concern of what is given: a column may be called source."""
+    """Warnings about better answers do not concern inputs: a column may be called source."""
     assert lint({"a": int}, input_schema=input_schema) == ()
 
 

@@ -29,7 +29,7 @@ def node_of(type_: object) -> dict[str, Any]:
 
 
 def refusal(type_: object) -> str:
-    """Return what a user is told about a type that no answer can have."""
+    """Return the message of the error for a type that no answer can have."""
     with pytest.raises(SchemaError) as caught:
         parse_schema({"x": type_})
     return str(caught.value)
@@ -101,7 +101,7 @@ def test_a_dtype_is_a_type(dtype: object, node: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["float64", "Int64", "string", "boolean", "datetime64[ns]"])
 def test_a_dtype_in_words_is_words_with_a_warning(name: str) -> None:
-    """A text is always a description; one that names a dtype is told what to write."""
+    """A text is always a description; the warning for one that names a dtype gives the type to write."""
     parsed = parse_schema({"x": name})
     assert parsed.columns[0].node == {"type": "string", "description": name}
     (finding,) = parsed.findings
@@ -148,8 +148,8 @@ def test_dtypes_of_a_frame_are_a_schema() -> None:
 )
 def test_what_no_answer_can_be_is_refused(dtype: object) -> None:
     """The message names the column, the dtype, and what can be asked instead."""
-    told = refusal(dtype)
-    assert told.startswith(f"x: {dtype!r} is no type an answer can have. Use a dtype of texts, numbers, booleans")
+    message = refusal(dtype)
+    assert message.startswith(f"x: an answer cannot have the type {dtype!r}. Use a dtype of texts, numbers, booleans")
 
 
 def test_what_is_inside_is_refused_with_its_path() -> None:
@@ -169,9 +169,9 @@ def test_a_category_needs_its_categories(dtype: object) -> None:
 
 
 def test_categories_that_json_does_not_have_are_refused() -> None:
-    """A moment is no JSON value, and the message says where it stands."""
-    told = refusal(pd.CategoricalDtype(pd.to_datetime(["2024-01-02"])))
-    assert told.startswith("properties.x: Timestamp('2024-01-02 00:00:00') is a Timestamp, which JSON does not have")
+    """JSON has no moments, and the message says where it is."""
+    message = refusal(pd.CategoricalDtype(pd.to_datetime(["2024-01-02"])))
+    assert message.startswith("properties.x: Timestamp('2024-01-02 00:00:00') is a Timestamp, which JSON does not have")
 
 
 def test_pydantic_comes_only_with_a_model() -> None:
@@ -183,5 +183,5 @@ def test_pydantic_comes_only_with_a_model() -> None:
         "parse_schema({'x': int, 'y': 'words'})\n"
         "print('pydantic' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "False"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "False"

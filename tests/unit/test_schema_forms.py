@@ -1,4 +1,4 @@
-"""Every form a user may write, and what they are told when it is none."""
+"""Every form of schema that a user may write, and the errors for anything else."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def node_of(type_: object) -> dict[str, Any]:
 
 
 def refusal(schema: object) -> str:
-    """Return what a user is told about something that is no schema."""
+    """Return the message of the error for something that cannot be a schema."""
     with pytest.raises(SchemaError) as caught:
         parse_schema(schema)
     return str(caught.value)
@@ -302,7 +302,7 @@ def test_a_mapping_may_mix_descriptions_types_pairs_and_schemas() -> None:
     ids=str,
 )
 def test_python_types_become_json_types(type_: object, node: dict[str, Any]) -> None:
-    """Each supported Python type has one normal form, and it is what pydantic says of it too."""
+    """A supported Python type has one normal form, the one of pydantic's JSON Schema for it."""
     assert node_of(type_) == node
     model = pydantic.create_model("Model", x=(type_, ...))
     assert parse_schema(model).identity == parse_schema({"x": type_}).identity
@@ -324,10 +324,10 @@ def test_python_types_become_json_types(type_: object, node: dict[str, Any]) -> 
             {"anyOf": [{"type": "array", "items": {"type": "integer"}, "minItems": 1}, {"type": "null"}]},
         ),
         (Annotated[str, pydantic.StringConstraints(pattern=re.compile("^a"))], {"type": "string", "pattern": "^a"}),
-        (Annotated[str, annotated_types.doc("said")], {"type": "string", "description": "said"}),
+        (Annotated[str, annotated_types.doc("documented")], {"type": "string", "description": "documented"}),
         (
-            Annotated[int, pydantic.Field(ge=0, description="said", examples=[1])],
-            {"type": "integer", "minimum": 0, "description": "said", "examples": [1]},
+            Annotated[int, pydantic.Field(ge=0, description="documented", examples=[1])],
+            {"type": "integer", "minimum": 0, "description": "documented", "examples": [1]},
         ),
         (pydantic.PositiveInt, {"type": "integer", "exclusiveMinimum": 0}),
         (Annotated[int, {"no": "hash"}, ["either"]], {"type": "integer"}),
@@ -345,13 +345,13 @@ def test_what_stands_in_annotated_is_read(type_: object, node: dict[str, Any]) -
     [(pydantic.HttpUrl, "uri"), (pydantic.AwareDatetime, "date-time"), (pydantic.PastDate, "date")],
 )
 def test_types_of_pydantics_own_are_types(type_: object, format_: str) -> None:
-    """Outside a model too, wherever a type may stand."""
+    """Outside a model too, wherever a type may be."""
     assert node_of(type_)["format"] == format_
     assert node_of(list[type_])["items"]["format"] == format_  # type: ignore[valid-type]
 
 
 def test_a_text_in_annotated_is_a_description() -> None:
-    """Annotated describes a column wherever a type may stand."""
+    """Annotated describes a column wherever a type may be."""
     assert node_of(Annotated[int, "how many"]) == {"type": "integer", "description": "how many"}
 
 
@@ -419,7 +419,7 @@ def test_columns_of_a_json_schema_may_have_keywords_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "message"),
     [
         ({"type": "object", "ceo": {"type": "string"}}, "'type' reads like JSON Schema and 'ceo' like a column"),
         ({"type": "string"}, "the root must be an object, not 'string'"),
@@ -427,44 +427,44 @@ def test_columns_of_a_json_schema_may_have_keywords_names() -> None:
         ({"type": "object", "properties": {}, "additionalProperties": False}, "name its properties"),
         ({"type": "text", "ceo": "x"}, "write {'type': (str, 'what to find')}"),
         ({"type": "json"}, "{'type': 'json', 'json_schema': {...}}"),
-        ({"type": "json", "json_schema": "x"}, "it takes a JSON Schema"),
+        ({"type": "json", "json_schema": "x"}, "json_schema must be a JSON Schema, not 'x'"),
         ({"type": "text", "description": 3}, "not 3"),
-        ({"output_schema": {"type": "auto"}}, "give what its 'output_schema' holds"),
+        ({"output_schema": {"type": "auto"}}, "give the value of its 'output_schema'"),
         ({"properties": {"a": {"type": "string"}}, "ceo": "x"}, "put the columns under 'properties'"),
         ({"anyOf": [{"type": "object", "properties": {"a": {}}}, {"type": "null"}]}, "the root is a union"),
     ],
     ids=str,
 )
-def test_what_could_be_two_things_is_refused(schema: object, told: str) -> None:
+def test_what_could_be_two_things_is_refused(schema: object, message: str) -> None:
     """An ambiguous mapping is never guessed: the message says how to write either meaning."""
-    assert told in refusal(schema)
+    assert message in refusal(schema)
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "message"),
     [
         ({}, "The schema is empty"),
         ([], "The list of columns is empty"),
         ("  ", "an empty text"),
         ('{"type": "object"}', "json.loads it first"),
-        (None, "None (NoneType) is no schema"),
-        (3, "3 (int) is no schema"),
-        (str, "<class 'str'> (type) is no schema"),
-        ({"a"}, "(set) is no schema"),
+        (None, "None (NoneType) cannot be a schema"),
+        (3, "3 (int) cannot be a schema"),
+        (str, "<class 'str'> (type) cannot be a schema"),
+        ({"a"}, "(set) cannot be a schema"),
         (PersonModel(name="Ada"), "give the class itself: PersonModel, not PersonModel(...)"),
         (PersonClass(name="Ada"), "give the class itself"),
         ({"": "x"}, "is empty"),
         ({" ceo": "x"}, "write 'ceo'"),
-        ({1: "x"}, "1 is a int; names are texts"),
+        ({1: "x"}, "1 is a int; names must be texts"),
         ({"ceo": ""}, "ceo: the description is empty"),
-        ({"ceo": None}, "ceo: None is no type"),
+        ({"ceo": None}, "ceo: None cannot be a type"),
         ({"ceo": ["a", "b"]}, "Literal['a', 'b'] for a choice"),
         ({"ceo": {}}, "ceo: the mapping is empty"),
-        ({"ceo": 3}, "ceo: 3 is no type"),
-        ({"ceo": bytes}, "<class 'bytes'> is no type an answer can have"),
-        ({"ceo": ("the CEO", str)}, "should be (type, 'description')"),
-        ({"ceo": (str, "a", "b")}, "should be (type, 'description')"),
-        ({"ceo": list["Person"]}, "is no type an answer can have"),  # type: ignore[name-defined]  # noqa: F821 - the point
+        ({"ceo": 3}, "ceo: an answer cannot have the type 3"),
+        ({"ceo": bytes}, "ceo: an answer cannot have the type <class 'bytes'>"),
+        ({"ceo": ("the CEO", str)}, "must be (type, 'description')"),
+        ({"ceo": (str, "a", "b")}, "must be (type, 'description')"),
+        ({"ceo": list["Person"]}, "an answer cannot have the type"),  # type: ignore[name-defined]  # noqa: F821 - the point
         ({"ceo": Literal[b"x"]}, "properties.ceo: b'x' is a bytes, which JSON does not have"),
         ({"ceo": [str]}, "list[str] for a list"),
         ({"a": {"b": enum.Enum("Pair", {"X": (1, 2)})}}, "properties.a.properties.b: (1, 2) is a tuple"),
@@ -476,9 +476,9 @@ def test_what_could_be_two_things_is_refused(schema: object, told: str) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_schema_is_refused_in_plain_words(schema: object, told: str) -> None:
+def test_what_cannot_be_a_schema_is_refused_in_plain_words(schema: object, message: str) -> None:
     """The message names what was given, and what to type."""
-    assert told in refusal(schema)
+    assert message in refusal(schema)
 
 
 def test_recursion_is_refused_with_its_path() -> None:
@@ -506,9 +506,9 @@ def test_annotations_that_cannot_be_read_are_named() -> None:
 
     @dataclasses.dataclass
     class Company:
-        ceo: Nobody  # type: ignore[name-defined]  # noqa: F821 - the point
+        ceo: Unknown  # type: ignore[name-defined]  # noqa: F821 - the point
 
-    assert "Company: its annotations cannot be read (name 'Nobody' is not defined)" in refusal(Company)
+    assert "Company: its annotations cannot be read (name 'Unknown' is not defined)" in refusal(Company)
 
 
 def test_pydantics_own_refusals_become_ours() -> None:
@@ -530,7 +530,7 @@ def test_defaults_that_json_cannot_hold_do_not_matter() -> None:
 
 
 def test_dataclass_metadata_may_describe() -> None:
-    """A field's metadata is another place for its description; a generated docstring is no description."""
+    """A field's metadata is another place for its description; a generated docstring is not a description."""
 
     @dataclasses.dataclass
     class Company:

@@ -1,4 +1,4 @@
-"""The user's own model as judge of an answer that fits its schema: what it changes, refuses, and how it fails."""
+"""Validation of answers by the user's own model: what it changes, refuses, and how it fails."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Office(pydantic.BaseModel):
     @pydantic.field_validator("city")
     @classmethod
     def not_nowhere(cls, city: str) -> str:
-        """Refuse what is no place."""
+        """Refuse a city that does not exist."""
         if city == "nowhere":
-            raise ValueError("there is no such place")
+            raise ValueError("this city does not exist")
         return city
 
 
@@ -52,7 +52,7 @@ class Company(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def consistent(self) -> Company:
-        """Refuse offices that nobody works in."""
+        """Refuse offices without staff."""
         if self.employees == 0 and self.offices:
             raise ValueError("offices without employees")
         return self
@@ -133,7 +133,7 @@ def test_whole_numbers_may_come_as_floats() -> None:
 
 
 def test_a_null_takes_no_default() -> None:
-    """A field with a default may be answered null: that is no value, not the default and no problem."""
+    """A field with a default may be answered null, which stays null: it is neither the default nor a problem."""
     answer = {"name": "a", "revenue": None, "employees": None, "offices": [{"city": "x", "floors": None, "rent": 2}]}
     found = verdict(Company, answer)
     assert (found.problems, found.whole) == ({}, None)
@@ -154,20 +154,20 @@ def test_problems_stand_at_their_field() -> None:
     found = compile_model_check(Company)(answer)
     assert found.problems == {
         "name": 'a bad name, got "bad"',
-        "offices": '[1].city: there is no such place, got "nowhere"',
+        "offices": '[1].city: this city does not exist, got "nowhere"',
     }
     assert found.whole is None
     assert found.content == answer
 
 
 def test_a_null_that_a_model_refuses_is_told_as_a_null() -> None:
-    """Leaving it out is tried, and what is told is about the answer that was given."""
+    """The model's default is tried, and the messages are about the answer as it was given."""
     found = compile_model_check(Company)({**GOOD, "name": None, "employees": None})
     assert found.problems == {"name": "Input should be a valid string, got null"}
 
 
 def test_branches_of_a_union_are_told_together() -> None:
-    """Pydantic's own names for them are no part of the way."""
+    """Pydantic's own names for branches are not part of the path."""
     model = pydantic.create_model("Model", x=(int | list[int], 3))
     found = compile_model_check(model)({"x": {"a": 1}})
     assert found.problems == {
@@ -177,7 +177,7 @@ def test_branches_of_a_union_are_told_together() -> None:
 
 
 def test_what_the_whole_model_says_is_said_of_the_whole() -> None:
-    """A model's validator speaks of no field."""
+    """A problem of a model's own validator belongs to no field."""
     found = verdict(Company, {**GOOD, "employees": 0})
     assert (found.problems, found.whole) == ({}, "offices without employees")
 
@@ -188,16 +188,16 @@ class UnspeakableError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("raised", "told"),
+    ("raised", "message"),
     [
         (KeyError("boom"), "KeyError: 'boom'"),
         (ZeroDivisionError(), "ZeroDivisionError"),
         (RecursionError("deep"), "RecursionError: deep"),
         (UnspeakableError(), "UnspeakableError: <exception str() failed>"),
     ],
-    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else "",
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_whatever_a_validator_raises_costs_no_answer(raised: Exception, told: str) -> None:
+def test_whatever_a_validator_raises_costs_no_answer(raised: Exception, message: str) -> None:
     """It is a problem with the type and message, and the answer stays."""
 
     def fail(value: int) -> int:
@@ -207,7 +207,7 @@ def test_whatever_a_validator_raises_costs_no_answer(raised: Exception, told: st
     found = verdict(model, {"x": 1})
     assert (found.content, found.problems) == ({"x": 1}, {})
     assert (found.whole or "").startswith("the model's own code raised ")
-    assert (found.whole or "").endswith(told)
+    assert (found.whole or "").endswith(message)
 
 
 def test_a_value_that_cannot_be_written_is_a_problem() -> None:
@@ -274,7 +274,7 @@ def test_a_serializer_of_ones_own_writes_the_value() -> None:
 
 
 def test_a_dataclass_that_pydantic_validates_is_a_judge_too() -> None:
-    """Its validators count, its defaults are no answers, and its FieldInfo says what a model's would."""
+    """Its validators count, its defaults are not answers, and its FieldInfo means what a model's does."""
 
     @validated_dataclass
     class Person:

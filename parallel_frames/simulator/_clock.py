@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import time
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +59,10 @@ class Clock:
         """Return how long `seconds` simulated seconds take on the wall's clock."""
         return seconds / self.speed
 
-    def moment(self, at: float) -> datetime:
-        """Return the simulated second `at` as a moment."""
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=self._epoch + at)
+    def moment(self, at: float) -> str:
+        """Return the simulated second `at` as an ISO 8601 time in UTC."""
+        micros = round((self._epoch + at) * 1e6)
+        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(micros // 10**6))}.{micros % 10**6:06d}Z"
 
 
 def _checked(speed: float) -> float:

@@ -23,7 +23,8 @@ import pandas, pyarrow.dataset, pyarrow.parquet, parallel_frames as pf, parallel
 
 client = pf.Client(api_key="key", base_url=sys.argv[3], max_per_minute=None)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pf.enrich_parquet(sys.argv[1], sys.argv[2], {"name": str}, client=client, inputs=["company"], progress=False)
+options = {"checkpoint": f"{sys.argv[2]}.ckpt", "inputs": ["company"], "progress": False}
+pf.enrich_parquet(sys.argv[1], sys.argv[2], {"name": str}, client=client, **options)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 

@@ -21,6 +21,7 @@ DialectName: TypeAlias = Literal["published", "published-v1beta", "seed"]
 Status: TypeAlias = Literal["completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent"]
 
 STATUSES: tuple[Status, ...] = ("completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent")
+UNREADABLE = "unreadable"  # the status of a listed entry that cannot be read; its id is an excerpt of it
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 KEY_VERSION = 1
 SKIPPED = -1

@@ -52,6 +52,8 @@ class Engine:
         ``"looked"``: each group was looked at once, and nothing is sent.
     check_budget : callable or None
         Gets how many runs are about to be sent, once that is certain; raises where they are too many.
+    named_groups : sequence of str
+        Groups that the call names: another program may have filled them.
     reasons : dict of RunId to str
         Filled with why a run that has not ended is not waited for.
     trouble : str or None
@@ -73,6 +75,7 @@ class Engine:
     max_in_flight: int | None = None
     until: Literal["answered", "sent", "looked"] = "answered"
     check_budget: Callable[[int], None] | None = None
+    named_groups: Sequence[str] = ()
     reasons: dict[RunId, str] = field(default_factory=dict)
     trouble: str | None = None
     _submitter: Submitter | None = None
@@ -181,8 +184,9 @@ class Engine:
         """Look at each group, and keep those in which there is something to wait for or to decide."""
         is_whole = True
         in_doubt = {run.key: run.attempt for intent in self.intents for run in intent.runs}
-        # In the seed dialect a run that was lost may be known by its input alone, whichever batch it was in.
-        anything = self.service.dialect == "seed" and bool(to_send)
+        # In the seed dialect a run that was lost may be known by its input alone, whichever batch it was in; and in a
+        # group that the call names, another program may have asked what is about to be asked.
+        anything = bool(to_send) and (self.service.dialect == "seed" or bool(self.named_groups))
         recognise = self.feed.recognise(in_doubt, or_to_send=anything) if in_doubt or anything else None
         for group_id in self.store.groups:
             group = state.load_group(group_id, cursor=self.cursors.get(group_id))
@@ -198,6 +202,7 @@ class Engine:
                 clock=self.clock,
                 include_output=awaited > max(WHOLESALE, group.size // 10),
                 recognise=recognise,
+                is_foreign=group_id in self.named_groups,
                 to_send=to_send,
             )
             is_whole = is_whole and look.flaw is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from parallel_frames._clock import Backoff
-from parallel_frames._model import RunEvent, RunId
+from parallel_frames._model import UNREADABLE, RunEvent, RunId
 from parallel_frames._state import Look, judge_look, read_identity
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 Recognise: TypeAlias = Callable[[RunEvent], RunId | None]
 
+logger = logging.getLogger("parallel_frames")
+
+REREADINGS: Final = 2
 UNLINKED: Final = "it holds runs without metadata and without an input that was sent: they could be anybody's"
 CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
@@ -33,20 +37,30 @@ async def list_patiently(
     include_input: bool,
     include_output: bool,
 ) -> None:
-    """Hand every run of a group to `take`; a list that broke off is read again, so a run may be handed twice."""
+    """Hand every run of a group to `take`; a list that broke off is read again, so a run may be handed twice.
+
+    Entries that cannot be read, however often, are handed over as such: they must not hide the others.
+    """
     backoff = Backoff()
     for attempt in range(backoff.tries + 1):
+        unreadable: list[RunEvent] = []
         try:
             runs = service.list_runs(group_id, include_input=include_input, include_output=include_output)
             async with aclosing(runs):
                 async for event in runs:
-                    take(event)
+                    if event.status == UNREADABLE:
+                        unreadable.append(event)
+                    else:
+                        take(event)
         except (UnavailableError, RateLimitError):
             if attempt == backoff.tries:
                 raise
-            await clock.sleep(backoff.wait(attempt))
         else:
-            return
+            if not unreadable or attempt >= REREADINGS:
+                for event in unreadable:
+                    take(event)
+                return
+        await clock.sleep(backoff.wait(attempt))
 
 
 async def look_at_group(
@@ -57,27 +71,32 @@ async def look_at_group(
     clock: Clock,
     include_output: bool,
     recognise: Recognise | None = None,
+    is_foreign: bool = False,
 ) -> Look:
     """Read a group's count and then its whole list, and adopt every run of ours in it.
 
-    `recognise` identifies a run of ours by its input alone, where the service holds no metadata of it at all. Returns
-    the look, which says whether absence may be concluded.
+    `recognise` identifies a run of ours by its input alone, where the service holds no metadata of it at all, or, in a
+    foreign group, another program's. Returns the look, which says whether absence may be concluded.
     """
     # In this order: runs that are acknowledged or counted before the listing begins must be in it.
     acknowledged = set(group.acknowledged)
     status = await _read_status(service, group.group_id)
     listed: set[str] = set()
+    unreadable: list[str] = []
     unlinked: set[str] = set()
     echoes = False
 
     def take(event: RunEvent) -> None:
         nonlocal echoes
+        if event.status == UNREADABLE:
+            unreadable.append(event.run_id)
+            return
         listed.add(event.run_id)
         echoes = echoes or read_identity(event.metadata) is not None
         run = group.identify(event)
-        if run is None and not event.metadata:
+        if run is None and (not event.metadata or is_foreign):
             run = None if recognise is None else recognise(event)
-            if run is None and (event.input is None or service.dialect == "seed"):
+            if run is None and not event.metadata and (event.input is None or service.dialect == "seed"):
                 unlinked.add(event.run_id)  # it may be any run that was ever sent
         if run is not None:
             state.note_found(group, run, run_id=event.run_id)
@@ -93,7 +112,11 @@ async def look_at_group(
     )
     if status is None:
         return Look(listed, "its counts cannot be read")
-    look = judge_look(status, listed, acknowledged)
+    if unreadable:
+        logger.warning(
+            "group %s: %d entries of the list cannot be read: %s", group.group_id, len(unreadable), unreadable[0]
+        )
+    look = judge_look(status, listed, acknowledged, unreadable=len(unreadable))
     if look.flaw is None and unlinked and recognise is not None and not echoes:
         return Look(listed, UNLINKED)
     return look
@@ -107,6 +130,7 @@ async def look_until_whole(
     clock: Clock,
     include_output: bool,
     recognise: Recognise | None,
+    is_foreign: bool,
     to_send: int,
 ) -> Look:
     """Look at a group, and again where so many runs are to be sent and what is absent cannot be concluded yet.
@@ -120,7 +144,13 @@ async def look_until_whole(
     attempt = 0
     while True:
         look = await look_at_group(
-            service, state, group, clock=clock, include_output=include_output, recognise=recognise
+            service,
+            state,
+            group,
+            clock=clock,
+            include_output=include_output or is_foreign,
+            recognise=recognise,
+            is_foreign=is_foreign,
         )
         if look.flaw is None or not to_send:
             return look

@@ -12,7 +12,7 @@ from parallel_frames._engine import list_patiently
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._job._handle import frame_enrichment
 from parallel_frames._job._offline import choose_destination
-from parallel_frames._model import Receipt, RunId
+from parallel_frames._model import UNREADABLE, Receipt, RunId
 from parallel_frames._service import possible_inputs, read_outcome
 from parallel_frames._state import read_identity
 from parallel_frames.errors import InputError
@@ -56,7 +56,10 @@ async def collect_groups(
             events: dict[str, RunEvent] = {}
 
             def take(event: RunEvent, events: dict[str, RunEvent] = events) -> None:
-                events[event.run_id] = event
+                if event.status == UNREADABLE:
+                    logger.warning("An entry of the list of runs cannot be read: %s", event.run_id)
+                else:
+                    events[event.run_id] = event
 
             await list_patiently(session, group, take=take, clock=client.clock, include_input=True, include_output=True)
             found = match_runs(list(events.values()), enrichment.plan)
@@ -149,15 +152,40 @@ def match_runs(events: Sequence[RunEvent], plan: Plan) -> Matched:
         matched.runs[event.run_id] = run
         matched.counts[way] += 1
     known = [(event, entries[matched.runs[event.run_id].key]) for event in events if event.run_id in matched.runs]
-    trusted = all(_entry_of(event, plan) in (None, entry) for event, entry in known)
+    answered = {entry for _, entry in known}
     claims = Counter(_row_of(event) for event in rest)
+    trusted = _are_numbers_trusted(known, rest, plan)
     for event in rest:
         entry = _entry_of(event, plan) if trusted and claims[_row_of(event)] == 1 else None
-        taken = entry is None or entry < 0 or read_identity(event.metadata) is not None
-        if not taken and entry is not None:
+        # A weaker proof never replaces a stronger one.
+        fits = entry is not None and entry >= 0 and entry not in answered and read_identity(event.metadata) is None
+        if fits and entry is not None:
             matched.runs[event.run_id] = RunId(plan.keys[entry], 0)
-        matched.counts["unmatched" if taken else "row"] += 1
+        matched.counts["row" if fits else "unmatched"] += 1
     return matched
+
+
+def _are_numbers_trusted(known: Sequence[tuple[RunEvent, int]], rest: Sequence[RunEvent], plan: Plan) -> bool:
+    """Return whether row numbers in metadata may be believed: one that does not fit makes all of them worthless.
+
+    They do not where a run that is known otherwise has another number, a number is of no row, a label is another
+    row's, or inputs are of our form and a run's is none of them.
+    """
+    if any(_entry_of(event, plan) not in (None, entry) for event, entry in known):
+        return False
+    if known and any(event.input is not None for event in rest if _row_of(event) is not None):
+        return False
+    for event in rest:
+        row, label = _row_of(event), (event.metadata or {}).get("index")
+        if row is None or read_identity(event.metadata) is not None:
+            continue
+        if row >= plan.rows:
+            return False
+        entry = int(plan.row_runs[row])
+        first = entry >= 0 and plan.positions[entry] == row
+        if first and isinstance(label, str) and plan.labels[entry] not in (None, label):
+            return False
+    return True
 
 
 def _row_of(event: RunEvent) -> int | None:
@@ -180,13 +208,15 @@ class _Inputs:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._keys: dict[bytes, str] | None = None
+        self._keys: dict[bytes, list[str]] | None = None
 
     def find(self, event: RunEvent) -> str | None:
-        """Return the key of the input that a run was sent with."""
+        """Return the key of the input that a run was sent with; equal rows that are kept apart get a run each."""
         if self._keys is None:
             self._keys = {}
-            for key, sent in zip(self._plan.keys, self._plan.inputs, strict=True):
-                self._keys.setdefault(canonical_of_sent(sent), key)
-        keys = (self._keys.get(canonical_of_json(sent)) for sent in possible_inputs(event))
-        return next((key for key in keys if key is not None), None)
+            for key, sent in zip(self._plan.keys[::-1], self._plan.inputs[::-1], strict=True):
+                self._keys.setdefault(canonical_of_sent(sent), []).append(key)
+        for sent in possible_inputs(event):
+            if keys := self._keys.get(canonical_of_json(sent)):
+                return keys.pop() if len(keys) > 1 else keys[0]
+        return None

@@ -440,6 +440,7 @@ class JobRunner:
                     max_in_flight=call.max_in_flight,
                     until=until,
                     reasons=self._reasons.runs,
+                    named_groups=call.group_ids,
                     check_budget=self._check_budget,
                 )
                 self._loop, self._engine = asyncio.get_running_loop(), engine

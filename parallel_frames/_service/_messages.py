@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from parallel_frames._model import TERMINAL, GroupStatus, OtherEvent, Outcome, RunEvent
+from parallel_frames._model import TERMINAL, UNREADABLE, GroupStatus, OtherEvent, Outcome, RunEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -246,9 +246,7 @@ def read_listing(body: bytes) -> Iterator[RunEvent]:
         raise UnreadableError(f"expected a list of runs, got {excerpt(body)}")
     for entry in runs:
         run = read_run(entry) if isinstance(entry, dict) else None
-        if run is None:
-            raise UnreadableError(f"expected a run, got {type(entry).__name__} in {excerpt(body)}")
-        yield run
+        yield RunEvent(excerpt((_text_or_none(entry) or "").encode()), UNREADABLE) if run is None else run
 
 
 def read_outcome(event: RunEvent, run: RunId, *, group_id: str, asked: Json = None) -> Outcome | None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import httpx
 
 from parallel_frames._clock import Backoff, heeded
-from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
+from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, Dialect
 from parallel_frames._service._messages import (
     TornError,
@@ -249,7 +249,9 @@ class Session:
                 for event in self._read_events(chunk, decoder, group_id=group_id):
                     if isinstance(event, RunEvent):
                         yield event
-                    elif event.type in ("error", "malformed"):
+                    elif event.type == "malformed":
+                        yield RunEvent(event.message or "", UNREADABLE)
+                    elif event.type == "error":
                         raise UnavailableError(f"The list of runs broke off: {event.message}.", group_id=group_id)
 
     @asynccontextmanager

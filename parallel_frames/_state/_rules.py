@@ -100,15 +100,23 @@ class Look:
     flaw: str | None
 
 
-def judge_look(status: GroupStatus, run_ids: Collection[str], acknowledged: Iterable[str]) -> Look:
-    """Return the look with its flaw: a listing or a count that lags, or that was cut short, proves no absence."""
+def judge_look(
+    status: GroupStatus, run_ids: Collection[str], acknowledged: Iterable[str], *, unreadable: int = 0
+) -> Look:
+    """Return the look with its flaw: a listing or a count that lags, or that was cut short, proves no absence.
+
+    Entries that cannot be read are no flaw where they can only be the acknowledged runs that are not listed otherwise.
+    """
     owed = set(acknowledged)
+    lacking = owed.difference(run_ids)
     if status.runs < len(owed):
         return Look(run_ids, f"the group counts {status.runs} runs where {len(owed)} were acknowledged")
-    if len(run_ids) < status.runs:
-        return Look(run_ids, f"the list holds {len(run_ids)} of {status.runs} runs")
-    if lacking := owed.difference(run_ids):
+    if len(run_ids) + unreadable < status.runs:
+        return Look(run_ids, f"the list holds {len(run_ids) + unreadable} of {status.runs} runs")
+    if len(lacking) > unreadable:
         return Look(run_ids, f"the list lacks {len(lacking)} runs that were acknowledged")
+    if unreadable > len(lacking):
+        return Look(run_ids, f"{unreadable} entries of the list cannot be read, and may be of any run")
     return Look(run_ids, None)
 
 

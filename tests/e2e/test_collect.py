@@ -273,3 +273,49 @@ def test_a_group_is_found_whatever_its_service_speaks(df, client_of, dialect):
         assert (sim.counts.posts, sim.counts.groups) == (posts, 1)
         with pytest.raises(RejectedError, match="404"):
             df.parallel.collect("tgrp_unknown", SCHEMA, client=client_of(sim))
+
+
+def test_a_weaker_proof_never_replaces_a_stronger_one(vendor, client_of):
+    """A run of another input whose metadata claims a row does not take the place of the row's own answer."""
+    df = pd.DataFrame({"company": ["Acme", "Globex", "Initech"]})
+    runs = [({"company": name}, {"row": str(row)}) for row, name in enumerate(df["company"])]
+    group = add_elsewhere(vendor, [*runs, ({"company": "Somebody else"}, {"row": "2"})])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    out = df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim))
+    assert matched(out) == {"key": 0, "input": 3, "row": 0, "unmatched": 1}
+    assert out["parallel_status"].tolist() == ["completed"] * 3
+
+
+def test_a_number_that_no_row_has_makes_all_of_them_worthless(vendor, client_of):
+    """A group of ten joined to four of its rows puts nothing on a wrong row."""
+    df = pd.DataFrame({"company": [f"c{n}" for n in range(10)]})
+    group = add_elsewhere(vendor, [(f"Research {name}", {"row": str(row)}) for row, name in enumerate(df["company"])])
+    some = df.iloc[[1, 4, 6, 9]].reset_index(drop=True)
+    assert matched(some.parallel.collect(group, SCHEMA, client=client_of(vendor.sim)))["row"] == 0
+    assert matched(df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim)))["row"] == 10
+
+
+def test_equal_rows_that_are_kept_apart_get_a_run_each(vendor, client_of):
+    """With dedupe=False two runs of one input answer two rows."""
+    df = pd.DataFrame({"company": ["Acme", "Acme"]})
+    group = add_elsewhere(vendor, [({"company": "Acme"}, {}), ({"company": "Acme"}, {})])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    out = df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim), dedupe=False)
+    assert out["parallel_status"].tolist() == ["completed"] * 2
+
+
+@pytest.mark.parametrize("end", ["frame", "file"])
+def test_a_group_that_another_program_filled_is_joined_before_anything_is_sent(vendor, client_of, tmp_path, end):
+    """enrich(group_id=...) recognises inputs as collect does: only what is not there is sent."""
+    df = pd.DataFrame({"company": [f"c{n}" for n in range(5)]})
+    group = add_elsewhere(vendor, [({"company": f"c{n}"}, {"job": "nightly"}) for n in range(4)])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    options = {"client": client_of(vendor.sim), "group_id": group, "progress": False}
+    if end == "frame":
+        out = df.parallel.enrich(SCHEMA, **options)
+    else:
+        df.to_parquet(tmp_path / "rows.parquet")
+        pf.enrich_parquet(tmp_path / "rows.parquet", tmp_path / "out.parquet", SCHEMA, **options)
+        out = pd.read_parquet(tmp_path / "out.parquet")
+    assert out["parallel_status"].tolist() == ["completed"] * 5
+    assert vendor.sim.counts.runs == 5

@@ -209,3 +209,41 @@ def test_no_credit_at_all_is_an_error(engine: Any) -> None:
         pytest.raises(CreditError),
     ):
         engine.enrich(sim, engine.frame(1), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddEntry(StreamFault):
+    """Lists in which the entry of one run cannot be read: broken, without a status, or without a run."""
+
+    on: Any = "list_runs"
+    how: str = "null"
+
+    async def bend(self, frames: Any, *, rng: Any) -> Any:
+        """Spoil the second run of each list."""
+        seen = 0
+        async for chunk in frames:
+            spoiled = []
+            for data in chunk:
+                seen += data.startswith(b"data: ")
+                spoiled.append(self._spoil(data) if seen == 2 and data.startswith(b"data: ") else data)
+            yield spoiled
+
+    def _spoil(self, data: bytes) -> bytes:
+        if self.how == "broken":
+            return b'data: {"type": "task_run.state", \n\n'
+        event = orjson.loads(data[6:])
+        event["run"] = None if self.how == "null" else {"run_id": event["run"]["run_id"]}
+        return b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+@pytest.mark.parametrize("how", ["null", "broken", "no status"])
+def test_an_entry_that_cannot_be_read_holds_up_no_other_row(engine: Any, tmp_path: Path, caplog: Any, how: str) -> None:
+    """A resume adopts what it can read, sends what is new, and waits for the one run alone."""
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
+        sim.add_faults(faults.stick_runs(nth=2))
+        engine.enrich(sim, engine.frame(1, 2, 3), tmp_path, timeout=20)
+        sim.add_faults(OddEntry(how=how))
+        out = engine.enrich(sim, engine.frame(1, 2, 3, 4), tmp_path, timeout=60, on_mismatch="new")
+        assert out["parallel_status"].tolist() == ["completed", "pending", "completed", "completed"]
+        assert (sim.counts.runs, sim.counts.duplicates) == (4, 0)
+    assert "cannot be read" in caplog.text

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from parallel_frames._model import GroupStatus, Job, Options, OtherEvent, OutgoingRun, RunEvent, RunId
+from parallel_frames._model import UNREADABLE, GroupStatus, Job, Options, OtherEvent, OutgoingRun, RunEvent, RunId
 from parallel_frames._service import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, possible_inputs, read_outcome
 from parallel_frames._service._dialects import seed_spec
 from parallel_frames._service._messages import (
@@ -505,18 +505,21 @@ class TestListings:
         """A group without runs lists none."""
         assert list(read_listing(b'{"runs": []}')) == list(read_listing(b"[]")) == []
 
-    @pytest.mark.parametrize(
-        "body", [b"{}", b"null", b'{"runs": {}}', b'[{"run_id": "a"}]', b"[5]", b"[[]]", b'["trun_1"]', b"<p>", b"[{"]
-    )
-    def test_a_listing_with_anything_else_in_it_is_unreadable(self, body):
-        """One entry that is no run makes the list no proof of anything."""
+    @pytest.mark.parametrize("body", [b"{}", b"null", b'{"runs": {}}', b"<p>", b"[{"])
+    def test_what_is_no_list_is_unreadable(self, body):
+        """It proves nothing."""
         with pytest.raises(UnreadableError):
             list(read_listing(body))
 
-    def test_a_deep_entry_is_unreadable(self):
-        """Not even the message about it overflows."""
-        with pytest.raises(UnreadableError):
-            list(read_listing(b"[" * 900 + b"]" * 900))
+    @pytest.mark.parametrize(
+        "entry", [b'{"run_id": "a"}', b'{"run": null}', b"5", b"[]", b'"t"', b"[" * 900 + b"]" * 900]
+    )
+    def test_an_entry_that_is_no_run_hides_no_other(self, entry):
+        """It is handed on as one that cannot be read, with an excerpt of it."""
+        first, odd, last = read_listing(
+            b'[{"run_id": "a", "status": "failed"},' + entry + b',{"run_id": "b", "status": "queued"}]'
+        )
+        assert (first.run_id, odd.status, last.run_id) == ("a", UNREADABLE, "b")
 
 
 # -- outcomes ------------------------------------------------------------------------------------------------------

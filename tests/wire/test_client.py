@@ -59,7 +59,7 @@ async def test_certificates_named_later_are_the_ones_that_count(tmp_path, monkey
         async with client.session():
             pass
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
         async with client.session():
             pass
 
@@ -305,9 +305,8 @@ async def test_an_event_that_repeats_the_key_does_not_make_us_repeat_it(wire):
         with pytest.raises(ServiceError, match=r"who is \[the API key\]\?"):
             await first(session.list_runs("tgrp_1", include_input=True, include_output=True))
     async with wire.session(wire.reply(200, [wire.KEY])) as (session, _):
-        with pytest.raises(ServiceError) as caught:
-            await first(session.list_runs("tgrp_1", include_input=True, include_output=True))
-    assert wire.KEY not in "".join(traceback.format_exception(caught.value))
+        (odd,) = [run async for run in session.list_runs("tgrp_1", include_input=True, include_output=True)]
+    assert odd.run_id == repr('"[the API key]"')
 
 
 async def test_nothing_that_works_logs_the_key(wire, caplog):

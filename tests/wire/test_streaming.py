@@ -285,11 +285,18 @@ async def test_a_list_is_read_as_json(wire):
         assert [(run.run_id, run.status) for run in await read_list(session)] == [("r1", "queued"), ("r2", "failed")]
 
 
-@pytest.mark.parametrize(
-    "event", [b'{"type": "error", "error": {"message": "odd"}}', b"{", b'{"type":"task_run.state"}']
-)
-async def test_a_list_with_trouble_in_it_is_not_whole(wire, event):
-    """An error or an unreadable run makes a list unfit to conclude absence from."""
+@pytest.mark.parametrize("event", [b"{", b'{"type":"task_run.state"}', b'{"type":"task_run.state","run":null}'])
+async def test_an_entry_that_cannot_be_read_hides_no_other(wire, event):
+    """It stands in the list as one that cannot be read."""
+    body = wire.sse(EVENTS[1]) + b"data: " + event + b"\n\n" + wire.sse(EVENTS[2])
+    async with wire.session(wire.chunked(body)) as (session, _):
+        first, odd, last = await read_list(session)
+    assert (first.run_id == last.run_id, odd.status) == (False, "unreadable")
+
+
+async def test_a_list_with_an_error_in_it_is_not_whole(wire):
+    """An error makes a list unfit to conclude absence from."""
+    event = b'{"type": "error", "error": {"message": "odd"}}'
     body = wire.sse(EVENTS[1]) + b"data: " + event + b"\n\n" + wire.sse(EVENTS[2])
     async with wire.session(wire.chunked(body)) as (session, _):
         asked = {"group_id": "tgrp_1", "include_input": False, "include_output": False}
@@ -298,7 +305,7 @@ async def test_a_list_with_trouble_in_it_is_not_whole(wire, event):
     assert "The list of runs broke off" in str(error)
 
 
-@pytest.mark.parametrize("body", [b'[{"run_id": "r1", "st', b"[5]", b'{"more": true}', b"", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b'[{"run_id": "r1", "st', b'{"more": true}', b"", b"[" * 100_000])
 async def test_a_json_list_that_cannot_be_read_is_no_list(wire, body):
     """Torn, odd or empty: nothing may be concluded from it."""
     async with wire.session(wire.reply(200, body)) as (session, _):

@@ -1,0 +1,180 @@
+"""Machines as they are: proxies and certificates that cannot be used, no home, odd streams, frozen clocks, trio."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames.errors import ConfigurationError, InputError
+from parallel_frames.simulator import Simulator
+
+PASSWORD = "hunter#2"
+OFFLINE = "import pandas as pd, parallel_frames as pf\n"
+ENRICH = 'print(pd.DataFrame({"c": ["A"]}).parallel.enrich({"n": str}, progress=False)["parallel_status"].tolist())\n'
+
+
+def rows() -> pd.DataFrame:
+    """Return one row."""
+    return pd.DataFrame({"company": ["Acme"]})
+
+
+def python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program."""
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", r"httpx\[socks\]"),
+        ("all_proxy", "socks://127.0.0.1:1", "all_proxy"),
+        ("NO_PROXY", "localhost,fd00::/8", "NO_PROXY"),
+        ("HTTPS_PROXY", f"http://me:{PASSWORD}@proxy:port", "HTTPS_PROXY"),
+        ("SSL_CERT_FILE", "/gone.pem", "SSL_CERT_FILE=/gone.pem"),
+        ("SSLKEYLOGFILE", "/proc/x/y", "SSLKEYLOGFILE=/proc/x/y"),
+    ],
+)
+def test_settings_of_the_environment_that_cannot_be_used_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """A ConfigurationError names the variable and shows no password, before anything is sent."""
+    monkeypatch.setenv(name, value)
+    client = pf.Client(api_key="k" * 20, base_url="https://127.0.0.2:9", clock_speed=1000)
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        rows().parallel.enrich({"n": str}, checkpoint=None, progress=False, client=client)
+    assert PASSWORD not in str(caught.value)
+    assert "Nothing was sent" in str(caught.value)
+
+
+def test_a_bad_proxy_is_exit_code_2(tmp_path: Path) -> None:
+    """On the command line it is a wrong argument, and no traceback."""
+    (tmp_path / "rows.csv").write_text("company\nAcme\n")
+    variables = {
+        "ALL_PROXY": "socks://127.0.0.1:1",
+        "PARALLEL_API_KEY": "k" * 20,
+        "PARALLEL_BASE_URL": "https://127.0.0.2:9",
+    }
+    words = ["enrich", "rows.csv", "out.csv", "--column", "n: x", "--yes", "--no-progress", "--checkpoint", "none"]
+    done = subprocess.run(
+        [sys.executable, "-m", "parallel_frames", *words], env={**os.environ, **variables}, cwd=tmp_path,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "all_proxy" in done.stderr.lower()
+
+
+def test_a_user_without_a_home_is_told_what_to_set() -> None:
+    """Where containers run as a user that is nobody, there is no cache: an error names the ways out."""
+    code = (
+        "import os, pwd\n"
+        "def unknown(*_): raise KeyError('uid not found')\n"
+        "pwd.getpwuid = unknown\n"
+        "os.environ.pop('HOME', None); os.environ.pop('XDG_CACHE_HOME', None)\n"
+        + OFFLINE
+        + "from parallel_frames.simulator import Simulator\n"
+        "with Simulator(latency=0) as sim:\n"
+        "    options = {'client': pf.Client(api_key='k' * 20, base_url=sim.url), 'progress': False}\n"
+        "    df = pd.DataFrame({'c': ['A']})\n"
+        "    print(df.parallel.enrich({'n': str}, checkpoint=None, **options)['parallel_status'].tolist())\n"
+        "    df.parallel.enrich({'n': str}, **options)\n"
+    )
+    done = python(code)
+    assert "['completed']" in done.stdout, done.stderr
+    assert "ConfigurationError: This user has no home directory" in done.stderr
+
+
+def test_a_name_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``~report.csv`` is a name where no user is called report.csv."""
+    monkeypatch.chdir(tmp_path)
+    Path("~report.csv").write_text("company\nAcme\n")
+    assert pf.plan_parquet("~report.csv", {"n": str}).runs == 1
+
+
+def test_a_stream_that_only_writes_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in for the error stream in services and consoles need not be a file."""
+
+    class Stream:
+        def write(self, text: str) -> int:
+            return len(text)
+
+        def flush(self) -> None:
+            pass
+
+    monkeypatch.setattr(sys, "stderr", Stream())
+    with pf.offline(latency=0):
+        assert rows().parallel.enrich({"n": str})["parallel_status"].tolist() == ["completed"]
+
+
+def test_a_frozen_clock_stops_nothing() -> None:
+    """Tests that freeze time enrich all the same, also where asyncio's own clock is frozen."""
+    pytest.importorskip("freezegun")
+    freeze = 'import freezegun\nwith freezegun.freeze_time("2024-01-01"), pf.offline(latency=0):\n    ' + ENRICH
+    done = python(OFFLINE + freeze)
+    assert done.stdout == "['completed']\n", done.stderr
+
+
+def test_trio_may_be_running() -> None:
+    """A call inside trio's loop blocks it, as any blocking call does, and works."""
+    pytest.importorskip("trio")
+    code = "import trio\nasync def main():\n    with pf.offline(latency=0):\n        " + ENRICH + "trio.run(main)\n"
+    done = python(OFFLINE + code)
+    assert done.stdout == "['completed']\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES])
+def test_a_mount_whose_folders_cannot_be_synced_holds_targets_and_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """CIFS, FUSE and others refuse fsync of a folder: what was written is there, and no error says otherwise."""
+    real = os.fsync
+
+    def fsync(handle: Any) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    rows().to_parquet(tmp_path / "rows.parquet")
+    with pf.offline(latency=0) as sim:
+        for overwrite in (False, True):
+            pf.enrich_parquet(
+                tmp_path / "rows.parquet", tmp_path / "out.parquet", {"n": str}, checkpoint=tmp_path / "ck",
+                overwrite=overwrite, progress=False,
+            )  # fmt: skip
+        assert sim.counts.runs == 1
+    assert pd.read_parquet(tmp_path / "out.parquet")["parallel_status"].tolist() == ["completed"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schema": {"x": "find \ud800"}},
+        {"schema": {"x\ud800": str}},
+        {"input_schema": {"company": "\ud800"}},
+        {"prefix": "\udce9"},
+        {"checkpoint": "k\udce9"},
+        {"checkpoint": "k\0"},
+        {"metadata": {"a\ud800": "company"}},
+        {"options": {"beta_headers": ["é"]}},
+        {"options": {"beta_headers": ["a\nb"]}},
+    ],
+)
+def test_words_that_cannot_travel_are_refused_before_anything_is_paid(options: dict[str, Any]) -> None:
+    """Half a character, a NUL, or what no header carries is an InputError that names the option."""
+    schema = options.pop("schema", {"n": str})
+    name = next(iter(options), "schema")
+    with Simulator(latency=0) as sim:
+        client = pf.Client(api_key="k" * 20, base_url=sim.url)
+        with pytest.raises(InputError, match=name):
+            rows().parallel.enrich(schema, client=client, progress=False, **options)
+        assert sim.counts.posts == 0

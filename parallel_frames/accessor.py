@@ -170,7 +170,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     0    Acme     1949       completed
     1  Globex     1989       completed
     """
-    frame: pd.DataFrame = run_from_anywhere(_prepare(df, schema, options)._run)
+    frame: pd.DataFrame = run_from_anywhere(prepare_enrichment(df, schema, options)._run)
     return frame
 
 
@@ -188,11 +188,12 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
     >>> out["founded"].tolist()
     [1949]
     """
-    frame: pd.DataFrame = await _prepare(df, schema, options)._run()
+    frame: pd.DataFrame = await prepare_enrichment(df, schema, options)._run()
     return frame
 
 
-def _prepare(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
+def prepare_enrichment(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
+    """Return an enrichment that has not begun, its options checked."""
     from parallel_frames._job._handle import frame_enrichment
 
     return frame_enrichment(df, schema, make_call(options))
@@ -324,7 +325,7 @@ def submit(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     >>> out["founded"].tolist()
     [1949, 1949]
     """
-    return run_from_anywhere(_prepare(df, schema, options)._send)
+    return run_from_anywhere(prepare_enrichment(df, schema, options)._send)
 
 
 def report(df: pd.DataFrame) -> Report:

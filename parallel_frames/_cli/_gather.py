@@ -70,6 +70,7 @@ class _Gathering:
         self._lines = lines
         self._say = say
         self._owed: dict[str, RunEvent] = {}  # finished, and their output did not come
+        self._known: set[tuple[str, str]] = set()  # runs and their statuses: what a stream has brought so far
 
     async def follow(self, start: str | None) -> None:
         """Write runs as their events come, over any cut, until the group is at rest and has told everything."""
@@ -78,7 +79,7 @@ class _Gathering:
         failures = quiet = 0
         at_rest = False
         while True:
-            before = cursor
+            known = len(self._known)
             try:
                 cursor = await self._hear(cursor)
             except RejectedError:
@@ -88,15 +89,16 @@ class _Gathering:
                 continue
             except _CutError as cut:
                 cursor, failures = cut.cursor, failures + 1
-                if cursor == before and at_rest and failures > TRIES:
+                if len(self._known) == known and at_rest and failures > TRIES:
                     if start is not None:
                         raise UnavailableError(str(cut), group_id=self._group_id) from cut
                     return  # the listing tells the rest
             else:
                 failures = 0
-                if at_rest and cursor == before:
+                if at_rest and len(self._known) == known:
                     return
-            quiet = 0 if cursor != before else quiet + 1
+            # Events of the group itself have cursors, too: only what is new of a run is news.
+            quiet = 0 if len(self._known) > known else quiet + 1
             at_rest = not (await self._session.group_status(self._group_id)).is_active
             if quiet and not (at_rest and not failures):
                 await self._clock.sleep(backoff.wait(quiet - 1))
@@ -122,7 +124,9 @@ class _Gathering:
         listening = asyncio.ensure_future(listen())
         try:
             while batch := await _next_batch(queue):
-                await self._keep([event for event in batch if isinstance(event, RunEvent)])
+                runs = [event for event in batch if isinstance(event, RunEvent)]
+                self._known.update((run.run_id, run.status) for run in runs)
+                await self._keep(runs)
                 for event in batch:
                     if isinstance(event, OtherEvent) and event.type == "error":
                         self._say(f"The stream reports: {event.message}")

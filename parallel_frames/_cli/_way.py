@@ -12,6 +12,7 @@ import click
 import parallel_frames as pf
 from parallel_frames._cli._formats import PIPE, format_of
 from parallel_frames._cli._frames import check_checkpoint, check_target, read_frame, rehearse, write_frame
+from parallel_frames.accessor import prepare_enrichment
 from parallel_frames.errors import InputError, ParallelFramesError
 
 if TYPE_CHECKING:
@@ -179,11 +180,14 @@ class InMemory:
         target = self._asked.target or PIPE
         self.check()
         rehearse(self.frame, target)
-        out = pf.enrich(self.frame, self._asked.schema, **self._asked.options)
-        try:
-            write_frame(out.drop(columns=NO_COLUMN, errors="ignore"), target, overwrite=self._asked.overwrite)
-        except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
-            raise ParallelFramesError(str(error)) from error
+
+        def write(out: pd.DataFrame) -> None:
+            try:
+                write_frame(out.drop(columns=NO_COLUMN, errors="ignore"), target, overwrite=self._asked.overwrite)
+            except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
+                raise ParallelFramesError(str(error)) from error
+
+        out = prepare_enrichment(self.frame, self._asked.schema, self._asked.options)._run_into(write)
         told, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
         return Done(
             target,

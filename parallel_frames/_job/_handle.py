@@ -24,7 +24,7 @@ from parallel_frames._runtime import iterate_in_background
 from parallel_frames.errors import CheckpointError, ConfigurationError, EnrichmentError, InputError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from parallel_frames._columns import Layout
@@ -66,6 +66,7 @@ class Enrichment:
 
     def __init__(self, runner: JobRunner) -> None:
         self._runner = runner
+        self._sink: Callable[[pd.DataFrame], object] | None = None
 
     def __repr__(self) -> str:
         where = f" · checkpoint {self.checkpoint}" if self.checkpoint else ""
@@ -307,6 +308,14 @@ class Enrichment:
         frame: pd.DataFrame = self._deliver(runner.results())
         return frame
 
+    def _run_into(self, sink: Callable[[pd.DataFrame], object]) -> pd.DataFrame:
+        """Run to the end, and hand the frame over while the checkpoint is still ours: a refresh ends after that."""
+        self._sink = sink
+        from parallel_frames._runtime import run_from_anywhere
+
+        frame: pd.DataFrame = run_from_anywhere(self._run)
+        return frame
+
     def _be_last(self) -> None:
         global _last  # noqa: PLW0603 - one per process, by design
         _last = self
@@ -321,6 +330,8 @@ class Enrichment:
                 "Run the same call again to try failed rows again.",
                 frame=frame,
             )
+        if self._sink is not None:
+            self._sink(frame)
         return frame
 
     def _pieces(self, layout: Layout) -> Iterator[Piece]:

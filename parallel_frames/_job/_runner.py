@@ -313,10 +313,13 @@ class JobRunner:
                     self._take_store(opened.store, destination)
                     await self._run(opened, destination.client, progress, until, on_row)
                     if deliver is None:
+                        await self._end_refresh(opened.store)
                         return None
                     for _ in range(TRIES):
                         with suppress(DamagedPartError):
-                            return await in_thread(partial(deliver, self._whole_results(opened.store)))
+                            delivered = await in_thread(partial(deliver, self._whole_results(opened.store)))
+                            await self._end_refresh(opened.store)
+                            return delivered
                         await in_thread(partial(self._drop_damaged, opened.store))
                         await self._run(opened, destination.client, progress, until, on_row)
                     raise CheckpointCorruptError(
@@ -326,6 +329,12 @@ class JobRunner:
                     )
         finally:
             self.is_running = False
+
+    async def _end_refresh(self, store: JobStore) -> None:
+        """Record the end of a refresh: not before its answers are delivered, or a kill would pay for it twice."""
+        if self.refreshing and self.index.is_refreshed():
+            self.refreshing = False
+            await in_thread(lambda: store.end_refresh(self.index.marked_attempts(of_others=True)))
 
     def _whole_results(self, store: JobStore) -> Results[Any]:
         return Results(self.index, store, reasons=self._reasons, strict=True)
@@ -374,9 +383,6 @@ class JobRunner:
                     await self._run_engine(opened, client, observer, until)
             if until == "looked" or (until == "sent" and not self.index.plan().to_send):
                 progress.leave_as(until)
-            if self.refreshing and self.index.is_refreshed():
-                self.refreshing = False
-                await in_thread(lambda: opened.store.end_refresh(self.index.marked_attempts(of_others=True)))
             if until == "answered":
                 self._warn_of_open_rows(progress)
         except ParallelFramesError as error:

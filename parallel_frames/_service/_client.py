@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LIVE_URL: Final = "https://api.parallel.ai"
 LIVE_PAGES: Final = "https://platform.parallel.ai/view/task-run-group"
 URL_VARIABLE: Final = "PARALLEL_BASE_URL"
-CERTIFICATE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+CERTIFICATE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 PROXY_VARIABLES: Final = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy"})
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -207,7 +207,7 @@ def _environment_errors() -> Iterator[None]:
 
 
 @cache  # it takes longer than a small enrichment; the arguments make a change of the environment another entry
-def _load_certificates(_file: str | None, _directory: str | None, /, *, trust_env: bool) -> SSLContext:
+def _load_certificates(*_named: str | None, trust_env: bool) -> SSLContext:
     """Return the certificates to trust, as httpx finds them."""
     return httpx.create_ssl_context(trust_env=trust_env)
 

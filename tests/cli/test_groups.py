@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import dataclass
 
 import pandas as pd
 import pytest
@@ -13,6 +14,18 @@ import parallel_frames as pf
 from parallel_frames.simulator import Simulator, faults
 
 from .conftest import point_at, size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chatty(faults.StreamFault):
+    """Streams that end with an event of the group's own, with an id that is new each time."""
+
+    async def bend(self, frames, *, rng):
+        """Add it."""
+        async for chunk in frames:
+            yield chunk
+        event = {"type": "task_group_status", "event_id": f"evt_{rng.random()}", "status": {"is_active": False}}
+        yield [b"data: " + json.dumps(event).encode() + b"\n\n"]
 
 
 def submit(sim, names, *, api="auto"):
@@ -161,3 +174,15 @@ def test_a_line_without_end_is_not_read_whole(run, pointed, place):
         file.truncate(2**27)
     assert run("collect", "tgrp_any", "--output", "out.jsonl").exit_code == 2
     assert (place / "out.jsonl").stat().st_size == 2**27
+
+
+def test_status_events_with_new_ids_are_no_news(run, monkeypatch, place):
+    """A finished group is followed to its end, in a few requests, however its streams end."""
+    with Simulator(size, latency=0, faults=[Chatty()], unknown_cursor="start") as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, companies(3))
+        sim.wait_until(lambda counts: counts.completed == 3)
+        before = sim.counts.requests
+        assert run("collect", group_id, "--follow", "--output", "out.jsonl").exit_code == 0
+        assert sim.counts.requests - before < 15
+    assert len(lines_of(place / "out.jsonl")) == 3

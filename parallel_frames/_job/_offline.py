@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -14,7 +15,7 @@ from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from parallel_frames._service import Client
     from parallel_frames.simulator import Simulator
@@ -110,7 +111,8 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
 
     Notes
     -----
-    Checkpoints that are not named go to a temporary folder that is removed after the block. Needs the extra
+    Checkpoints that are not named go to a temporary folder that is removed after the block. Processes that are started
+    in the block go to its simulator as well: it is in their environment. Needs the extra
     ``parallel-frames[simulator]``.
 
     Examples
@@ -137,7 +139,28 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
         )
         block = Offline(client, Path(tempfile.mkdtemp(prefix="parallel_frames-")))
         _blocks.append(block)
-        try:
-            yield sim
-        finally:
-            _blocks.remove(block)
+        # A child that is spawned in the block has no blocks, and must not go to the live service and pay.
+        variables = {
+            "PARALLEL_API_KEY": client.api_key or "",
+            "PARALLEL_BASE_URL": sim.url,
+            "PARALLEL_FRAMES_CLOCK_SPEED": str(speed),
+        }
+        with _environment(variables):
+            try:
+                yield sim
+            finally:
+                _blocks.remove(block)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -171,6 +171,8 @@ def _read_counts(counts: Mapping[str, Json]) -> dict[str, int]:
 
 def read_event(data: bytes) -> Event:
     """Return one event of a stream; what cannot be read is an `OtherEvent` of type ``malformed``."""
+    if data.strip() == b"[DONE]":  # as other services of this kind end a stream
+        return OtherEvent("done", None, None)
     try:
         event = _load(data)
     except ValueError:
@@ -355,6 +357,12 @@ def read_error(body: bytes) -> tuple[str, str | None]:
         message, ref_id = error.get("message"), error.get("ref_id")
         text = message[:500].rstrip(".") if isinstance(message, str) and message else "no explanation"
         return text, ref_id if isinstance(ref_id, str) and ref_id else None
+    for bare in (error, answer.get("message") if isinstance(answer, dict) else None):
+        if isinstance(bare, str) and bare:
+            return bare[:500].rstrip("."), None
+    if isinstance(answer, dict) and isinstance(answer.get("errors"), list) and answer["errors"]:
+        texts = (entry.get("message", entry) if isinstance(entry, dict) else entry for entry in answer["errors"][:5])
+        return "; ".join(map(str, texts))[:1000], None
     if isinstance(answer, dict) and isinstance(answer.get("detail"), list):
         problems = [_read_problem(entry) for entry in answer["detail"][:5] if isinstance(entry, dict)]
         return "; ".join(problems)[:1000] or "no explanation", None

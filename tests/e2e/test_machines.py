@@ -179,3 +179,11 @@ def test_words_that_cannot_travel_are_refused_before_anything_is_paid(options: d
         with pytest.raises(InputError, match=name):
             rows().parallel.enrich(schema, client=client, progress=False, **options)
         assert sim.counts.posts == 0
+
+
+def test_a_child_of_an_offline_block_goes_to_its_simulator() -> None:
+    """A process that is spawned in the block pays nothing, whatever key its environment had."""
+    with pf.offline(latency=0) as sim:
+        done = python(OFFLINE + ENRICH)
+        assert (done.stdout, sim.counts.runs) == ("['completed']\n", 1), done.stderr
+    assert os.environ.get("PARALLEL_BASE_URL") != sim.url

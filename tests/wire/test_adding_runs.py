@@ -108,6 +108,16 @@ async def test_an_error_of_any_shape_has_a_message(wire, body):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [{"error": "no luck."}, {"message": "no luck"}, {"errors": [{"message": "no luck"}]}, {"errors": ["no luck"]}],
+)
+async def test_the_text_of_an_error_is_found_wherever_gateways_put_it(wire, body):
+    """Bare messages, texts as errors and lists of errors say what is wrong."""
+    posted, _ = await post(wire, wire.reply(400, body))
+    assert "(400): no luck. " in f"{posted.error} "
+
+
+@pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("7", 7.0),

@@ -108,7 +108,7 @@ def _kept_from_click() -> Iterator[None]:
 
 
 def _tell_usage(error: click.ClickException) -> Exit:
-    """Say what is wrong in one line, and where the rest is told; a bare command shows its whole help."""
+    """Say what is wrong in one line, and where to read more; a bare command shows its whole help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return Exit.USAGE

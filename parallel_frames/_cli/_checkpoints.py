@@ -79,13 +79,13 @@ def list_command(path: str | None, *, json: bool) -> None:
 @JSON
 def show_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Show each job whole: its schema, its groups, what is answered and what is under way."""
-    told = [_describe(folder) for folder in _jobs(path, [] if job is None else [job])]
+    facts = [_describe(folder) for folder in _jobs(path, [] if job is None else [job])]
     if json:
-        show_json(told)
+        show_json(facts)
         return
     from json import dumps
 
-    for each in told:
+    for each in facts:
         show(f"{each.pop('path')}")
         for name, value in each.items():
             text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
@@ -156,13 +156,13 @@ def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
     from parallel_frames._checkpoint import compact_job
     from parallel_frames._format import format_count
 
-    told = []
+    facts = []
     for folder in _jobs(path, [] if job is None else [job]):
         before, after = compact_job(folder)
         say(f"{folder}: {format_count(before, 'part')} → {after:,}")
-        told.append({"path": str(folder), "parts_before": before, "parts": after})
+        facts.append({"path": str(folder), "parts_before": before, "parts": after})
     if json:
-        show_json(told)
+        show_json(facts)
 
 
 @checkpoint_command.command("unlock", epilog=examples("parallel-frames checkpoint unlock s3://bucket/ceos.ckpt"))

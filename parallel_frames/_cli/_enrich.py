@@ -33,12 +33,12 @@ BAD = ("failed", "cancelled", "invalid", "pending")
 @SOURCE
 @TARGET
 @with_options(*FRAME)
-def plan_command(source: str, target: str | None, **said: Any) -> None:
+def plan_command(source: str, target: str | None, **arguments: Any) -> None:
     """Say what enrich would do and cost. It sends nothing, and needs no key."""
     from parallel_frames._cli._way import choose_way
 
-    plan = choose_way(_asked(source, target, said, for_sending=False)).plan()
-    if said["json"]:
+    plan = choose_way(_asked(source, target, arguments, for_sending=False)).plan()
+    if arguments["json"]:
         show_json(asdict(plan))
     else:
         show(str(plan))
@@ -56,7 +56,7 @@ def plan_command(source: str, target: str | None, **said: Any) -> None:
 @SOURCE
 @TARGET
 @with_options(*FRAME)
-def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
+def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
     """Ask the web about every row of SOURCE and write the rows with their answers to TARGET.
 
     SOURCE and TARGET are files (.parquet .pq .csv .tsv .feather .arrow .json .jsonl .ndjson; a SOURCE also .csv.gz
@@ -68,18 +68,18 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._way import choose_way
 
-    asked = _asked(source, target or PIPE, said)
-    if said["json"] and asked.target == PIPE:
+    asked = _asked(source, target or PIPE, arguments)
+    if arguments["json"] and asked.target == PIPE:
         raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
-    if said["json"] or asked.target == PIPE:
+    if arguments["json"] or asked.target == PIPE:
         need_output()
     way = choose_way(asked)
     way.check()
-    if not said["yes"]:
+    if not arguments["yes"]:
         _agree(way.plan())
     done = way.enrich()
-    _tell_done(done, as_json=said["json"])
-    bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if said["limit"] else ("not_sent",))))
+    _tell_done(done, as_json=arguments["json"])
+    bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if arguments["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE
 
 
@@ -94,7 +94,7 @@ def enrich_command(source: str, target: str | None, **said: Any) -> Exit:
 @SOURCE
 @TARGET
 @with_options(*FRAME)
-def submit_command(source: str, target: str | None, **said: Any) -> None:
+def submit_command(source: str, target: str | None, **arguments: Any) -> None:
     """Send what enrich would send, and leave as soon as the service has all of it.
 
     TARGET is not written. The same words with enrich fetch the answers, and send
@@ -103,17 +103,17 @@ def submit_command(source: str, target: str | None, **said: Any) -> None:
     from parallel_frames._cli._way import choose_way
     from parallel_frames._job._offline import choose_destination
 
-    asked = _asked(source, target, said)
+    asked = _asked(source, target, arguments)
     need_output()
     way = choose_way(asked)
-    if not said["yes"]:
+    if not arguments["yes"]:
         _agree(way.plan())
     sent = way.submit()
     client = choose_destination(asked.options["client"]).client
-    if said["json"]:
+    if arguments["json"]:
         urls = [client.url_of(group_id) for group_id in sent.group_ids]
-        told = {"rows": sent.rows, "cost": sent.cost, "group_ids": sent.group_ids, "urls": urls}
-        show_json({**told, "checkpoint": sent.checkpoint})
+        facts = {"rows": sent.rows, "cost": sent.cost, "group_ids": sent.group_ids, "urls": urls}
+        show_json({**facts, "checkpoint": sent.checkpoint})
         return
     for group_id in sent.group_ids:
         show(group_id)
@@ -131,21 +131,21 @@ def _fetching(asked: Asked, sent: Done) -> str:
     return f"parallel-frames {shlex.join(words)}"
 
 
-def _asked(source: str, target: str | None, said: Mapping[str, Any], *, for_sending: bool = True) -> Asked:
-    """Return what the options ask for; everything that is wrong with them is told here, before a row is read."""
+def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for_sending: bool = True) -> Asked:
+    """Return what the options ask for; everything that is wrong with them is reported here, before a row is read."""
     from parallel_frames._cli._way import Asked, as_typed, default_checkpoint
 
-    schema = read_schema(said["schema"], said["column"])
-    options = library_options(said, for_sending=for_sending)
+    schema = read_schema(arguments["schema"], arguments["column"])
+    options = library_options(arguments, for_sending=for_sending)
     asked = Asked(
         source,
         as_typed(target),
         schema,
         options,
-        overwrite=said["overwrite"],
-        rows_per_file=said["rows_per_file"],
+        overwrite=arguments["overwrite"],
+        rows_per_file=arguments["rows_per_file"],
     )
-    given = said["checkpoint"]
+    given = arguments["checkpoint"]
     checkpoint = default_checkpoint(asked.target) if given is None else None if given == "none" else given
     return replace(asked, options={**options, "checkpoint": checkpoint})
 

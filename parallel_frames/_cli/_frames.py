@@ -1,4 +1,4 @@
-"""Tables in files and pipes: one frame in memory, its format told by the extension, written whole or not at all."""
+"""Tables in files and pipes: one frame in memory, its format known by the extension, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def check_checkpoint(checkpoint: str | None, target: str | None) -> None:
 
 
 def rehearse(frame: pd.DataFrame, target: str) -> None:
-    """Write the rows under a hidden name and remove them: what cannot be written is told before it costs."""
+    """Write the rows under a hidden name and remove them: what cannot be written is reported before it costs."""
     if target == PIPE:
         return
     with contextlib.suppress(_RehearsedError), _whole(Path(target)) as sink:

@@ -1,7 +1,7 @@
 """Gathering a group's finished runs into lines: what is there now, or all of them while they arrive.
 
-The cursor only saves work, as in an enrichment: what the stream told badly, or not at all, is found in the listing at
-the end. Where the start was named, nothing before it is wanted, and the stream alone decides.
+The cursor only saves work, as in an enrichment: what the stream brought badly, or not at all, is found in the listing
+at the end. Where the start was named, nothing before it is wanted, and the stream alone decides.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Gathering:
         self._known: set[tuple[str, str]] = set()  # runs and their statuses: what a stream has brought so far
 
     async def follow(self, start: str | None) -> None:
-        """Write runs as their events come, over any cut, until the group is at rest and has told everything."""
+        """Write runs as their events come, over any cut, until the group is at rest and has brought everything."""
         cursor = start or self._lines.last_event_id
         backoff = Backoff(first=0.2)
         failures = quiet = 0
@@ -189,9 +189,9 @@ class _Gathering:
             await self._list(lambda event: fetched.append(event) if event.run_id in lacking else None)
         for event in fetched:
             if event.status == "completed" and is_whole(event):
-                told = lacking[event.run_id]
-                sent = event.input if told.input is None else told.input
-                whole[event.run_id] = replace(told, output=event.output, input=sent)
+                known = lacking[event.run_id]
+                sent = event.input if known.input is None else known.input
+                whole[event.run_id] = replace(known, output=event.output, input=sent)
         return whole
 
     async def settle_debts(self) -> None:

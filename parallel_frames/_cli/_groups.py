@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 GROUP = click.argument("group_id")
 
 
-def _client(said: dict[str, Any]) -> Client:
+def _client(arguments: dict[str, Any]) -> Client:
     from parallel_frames._job._offline import choose_destination
 
-    return choose_destination(client_of(said)).client
+    return choose_destination(client_of(arguments)).client
 
 
 @click.command(
@@ -31,15 +31,15 @@ def _client(said: dict[str, Any]) -> Client:
 @click.option("--watch", is_flag=True, help="Tell again whenever it changed, until no run is active.")
 @click.option("--every", type=DURATION, default="5s", show_default=True, metavar="TIME", help="How often to look.")
 @with_options(*SERVICE, JSON)
-def status_command(group_id: str, *, watch: bool, every: float, json: bool, **said: Any) -> None:
+def status_command(group_id: str, *, watch: bool, every: float, json: bool, **arguments: Any) -> None:
     """Say how a group stands: its runs by status, its address, its metadata."""
     from parallel_frames._format import format_count
     from parallel_frames._runtime import run_from_anywhere
 
-    client = _client(said)
+    client = _client(arguments)
 
     def tell(status: GroupStatus) -> None:
-        told = {
+        facts = {
             "group_id": group_id,
             "runs": status.runs,
             "counts": dict(status.counts),
@@ -48,7 +48,7 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **sa
             "metadata": dict(status.metadata),
         }
         if json:
-            show_json(told)
+            show_json(facts)
             return
         counts = " · ".join(f"{count:,} {name}" for name, count in status.counts.items() if count)
         show(f"{format_count(status.runs, 'run')}: {counts or 'none'}{' · active' if status.is_active else ''}")
@@ -81,9 +81,9 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **sa
 @GROUP
 @click.option("--output", default="-", show_default=True, metavar="FILE|-", help="Where the JSON lines go.")
 @click.option("--follow", is_flag=True, help="Go on until the group has no active run.")
-@click.option("--last-event-id", metavar="ID", help="With --follow: only what the group told after this event.")
+@click.option("--last-event-id", metavar="ID", help="With --follow: only what the group brought after this event.")
 @with_options(*SERVICE)
-def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: str | None, **said: Any) -> None:
+def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: str | None, **arguments: Any) -> None:
     """Write the finished runs of a group as JSON lines, each once. It sends nothing, and costs nothing.
 
     A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. Stopped at any moment,
@@ -96,7 +96,7 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
 
     if last_event_id is not None and not follow:
         raise click.UsageError("--last-event-id is a place in the stream that --follow reads; say --follow too.")
-    client = _client(said)
+    client = _client(arguments)
     with open_lines(output, group_id) as lines:
         try:
             run_from_anywhere(lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say))

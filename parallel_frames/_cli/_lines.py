@@ -80,7 +80,7 @@ def line_of(event: RunEvent, group_id: str) -> bytes:
     if outcome is not None:
         output = None if outcome.output is None else orjson.Fragment(outcome.output)
         basis = None if outcome.basis is None else orjson.Fragment(outcome.basis)
-    told = {
+    facts = {
         "event_id": event.event_id,
         "run_id": event.run_id,
         "group_id": group_id,
@@ -91,7 +91,7 @@ def line_of(event: RunEvent, group_id: str) -> bytes:
         "metadata": event.metadata,
         "error": event.error,
     }
-    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _input_of(echoed: Json) -> Json:
@@ -152,17 +152,17 @@ def _recall(handle: BinaryIO, output: str, group_id: str) -> tuple[set[str], str
     last: str | None = None
     end = 0
     for number, line in enumerate(iter(lambda: handle.readline(LONGEST), b""), start=1):
-        told = _read_line(line)
-        if told is None:
+        facts = _read_line(line)
+        if facts is None:
             rest = handle.read(1)
             if rest or not _is_torn(line):
                 raise InputError(f"{output} holds something else in line {number}; name a file of collect's own.")
             break
-        if told["group_id"] != group_id:
-            raise InputError(f"{output} holds runs of the group {told['group_id']}; name another file.")
+        if facts["group_id"] != group_id:
+            raise InputError(f"{output} holds runs of the group {facts['group_id']}; name another file.")
         end += len(line)
-        written.add(told["run_id"])
-        last = told.get("event_id") or last
+        written.add(facts["run_id"])
+        last = facts.get("event_id") or last
     handle.seek(end)
     handle.truncate()
     return written, last
@@ -173,10 +173,10 @@ def _read_line(line: bytes) -> Json | None:
     if not (line.startswith(BEGINNING) and line.endswith(b"\n")):
         return None
     try:
-        told = orjson.loads(line)
+        facts = orjson.loads(line)
     except ValueError:
         return None
-    return told if all(isinstance(told.get(name), str) for name in ("run_id", "group_id")) else None
+    return facts if all(isinstance(facts.get(name), str) for name in ("run_id", "group_id")) else None
 
 
 def _is_torn(line: bytes) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COUNTRIES = 250
 
 
-def _number(kind: Callable[[str], float], allowed: Callable[[float], bool], said: str) -> Value:
+def _number(kind: Callable[[str], float], allowed: Callable[[float], bool], expected: str) -> Value:
     """Return a reader of a number that says what it expected."""
 
     def read(text: str) -> float:
@@ -26,10 +26,10 @@ def _number(kind: Callable[[str], float], allowed: Callable[[float], bool], said
         except ValueError:
             value = math.nan
         if not allowed(value):
-            raise ValueError(f"{text!r} is not {said}")
+            raise ValueError(f"{text!r} is not {expected}")
         return value
 
-    return Value(said, read)
+    return Value(expected, read)
 
 
 PORT = _number(int, lambda n: 0 <= n < 65536, "a port")
@@ -72,10 +72,10 @@ def demo_command(rows: int) -> None:
 @click.option("--speed", type=FACTOR, default=1.0, show_default=True, metavar="F", help="Its seconds per real second.")
 @click.option("--dialect", type=click.Choice(["both", "published", "seed"]), default="both", show_default=True,
               help="Which API it speaks.")  # fmt: skip
-def simulate_command(**said: Any) -> None:
+def simulate_command(**arguments: Any) -> None:
     """Serve the API on this machine until Ctrl-C; every answer is made up."""
     with _needing("simulator"):
         from parallel_frames.simulator import serve
     say("A simulator of the service; every answer is made up. Point PARALLEL_BASE_URL at this address,")
     say("with any PARALLEL_API_KEY. Ctrl-C stops it.")
-    serve(**said)
+    serve(**arguments)

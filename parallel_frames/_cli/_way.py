@@ -188,14 +188,14 @@ class InMemory:
                 raise ParallelFramesError(str(error)) from error
 
         out = prepare_enrichment(self.frame, self._asked.schema, self._asked.options)._run_into(write)
-        told, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
+        facts, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
         return Done(
             target,
             len(out),
-            told["rows"],
+            facts["rows"],
             None if run is None else run.cost,
-            tuple(told["group_ids"]),
-            told["checkpoint"],
+            tuple(facts["group_ids"]),
+            facts["checkpoint"],
         )
 
     def submit(self) -> Done:

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from parallel_frames._engine._state import EngineState
     from parallel_frames._model import Event
     from parallel_frames._state import GroupState
+    from parallel_frames.errors import ServiceError
 
 logger = logging.getLogger("parallel_frames")
 
 FEW: Final = 64
 AT_ONCE: Final = 8
 GATHER_SECONDS: Final = 0.02
+REFUSALS: Final = 4
 HYDRATION_TRIES: Final = 6
 DENIALS: Final = 4
 ASK_EVERY: Final = 45.0
@@ -40,7 +42,7 @@ async def follow_group(group: GroupState, *, state: EngineState, service: Servic
     """Take a group's events until cancelled."""
     cursor = group.cursor.durable
     backoff = Backoff(first=0.2)
-    silent_streams = 0
+    silent_streams = refusals = 0
     while True:
         while not group.is_awaited:
             await state.news()
@@ -48,15 +50,18 @@ async def follow_group(group: GroupState, *, state: EngineState, service: Servic
         try:
             async with aclosing(service.stream_events(group.group_id, last_event_id=cursor)) as bursts:
                 async for burst in bursts:
-                    state.trouble = None
+                    state.trouble, refusals = None, 0
                     reached, is_new = _take(burst, group, state=state)
                     cursor = reached or cursor
                     has_news = has_news or is_new
-        except RejectedError:
+        except RejectedError as error:
             if cursor is None:
-                raise
-            cursor = None  # the service forgot the cursor; taking all events again is harmless
-            continue
+                refusals = _count_refusal(refusals, error, state=state)
+            else:
+                cursor = None  # the service forgot the cursor; taking all events again is harmless
+                continue
+        except ProtocolError as error:
+            refusals = _count_refusal(refusals, error, state=state)
         except (UnavailableError, RateLimitError) as error:
             logger.debug("group %s: %s", group.group_id, error)
             state.trouble = str(error)
@@ -64,6 +69,14 @@ async def follow_group(group: GroupState, *, state: EngineState, service: Servic
         if silent_streams and group.is_awaited:
             await _ask_group(group, state=state, service=service, clock=clock)
             await clock.sleep(backoff.wait(silent_streams - 1))
+
+
+def _count_refusal(refusals: int, error: ServiceError, *, state: EngineState) -> int:
+    """Count one more; a proxy's page or a redirect may pass, but what a service says five times in a row it means."""
+    if refusals >= REFUSALS:
+        raise error
+    state.trouble = str(error)
+    return refusals + 1
 
 
 def _take(events: Iterable[Event], group: GroupState, *, state: EngineState) -> tuple[str | None, bool]:

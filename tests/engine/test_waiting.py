@@ -247,3 +247,14 @@ def test_an_entry_that_cannot_be_read_holds_up_no_other_row(engine: Any, tmp_pat
         assert out["parallel_status"].tolist() == ["completed", "pending", "completed", "completed"]
         assert (sim.counts.runs, sim.counts.duplicates) == (4, 0)
     assert "cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.redirect(on="events", nth=1), faults.html(on="events", nth=1), faults.status(404, on="events", nth=1)],
+)
+def test_one_odd_answer_of_the_stream_ends_no_call(engine: Any, fault: Any) -> None:
+    """A redirect, a page or a 404 after money was spent is trouble on the way until it stays."""
+    with Simulator(engine.answer, latency=5, speed=engine.SPEED, faults=[fault]) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2), None, timeout=500)
+        assert (status_of(out), sim.counts.runs) == ({"completed": 2}, 2)

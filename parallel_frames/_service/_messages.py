@@ -213,7 +213,10 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
     if not isinstance(run_id, str) or not isinstance(status, str):
         return None
     sent = event.get("input")
-    outputs = (holder.get(name) for name in ("output", "result") for holder in (event, run))
+    output = event.get("output")
+    if output is None:  # where it stands is not fixed in every dialect
+        others = (run.get("output"), event.get("result"), run.get("result"))
+        output = next((other for other in others if other is not None), None)
     metadata = run.get("metadata")
     if not metadata and isinstance(sent, dict) and "input" in sent:  # the whole run as we sent it, echoed
         metadata = sent.get("metadata")
@@ -223,7 +226,7 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         _string_or_none(event.get("event_id")),
         metadata if isinstance(metadata, dict) else None,
         sent,
-        next((output for output in outputs if output is not None), None),
+        output,
         run.get("error"),
         run.get("warnings"),
         _string_or_none(run.get("created_at")),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -68,8 +69,8 @@ def check_columns(files: Iterable[tuple[str, pa.Schema]]) -> None:
 
 
 def _check_names(names: list[str], *, where: str) -> None:
-    for name in dict.fromkeys(names):
-        if (times := names.count(name)) > 1:
+    for name, times in Counter(names).items():
+        if times > 1:
             raise InputError(
                 f"{where} has {times} columns that are called {name!r}: which of them is meant is ambiguous. Nothing "
                 "was sent. Rename them, or leave all but one out of the file."

@@ -127,7 +127,8 @@ def _check_added(file: PreparedFile) -> None:
     """Refuse, before anything is sent, what could not be written afterwards."""
     source = file.source
     check_existing(source.schema, file.added, shown=source.shown)
-    for field in source.schema:
+    of_each_type = {field.type: field for field in reversed(list(source.schema))}  # the first one is named
+    for field in of_each_type.values():
         try:
             _rehearse(pa.field(field.name, widened(field.type)))
         except pa.ArrowException as error:

@@ -108,6 +108,7 @@ class Options:
     advanced_settings: Mapping[str, Json] | None = None
     mcp_servers: Sequence[Mapping[str, Json]] | None = field(default=None, repr=False)
     previous_interaction_id: str | None = None
+    memory_scope_key: str | None = None
     enable_events: bool | None = None
     webhook: Mapping[str, Json] | None = field(default=None, repr=False)
     beta_headers: tuple[str, ...] = ()
@@ -119,6 +120,7 @@ class Options:
             "advanced_settings",
             "mcp_servers",
             "previous_interaction_id",
+            "memory_scope_key",
             "enable_events",
             "webhook",
         )
@@ -126,7 +128,7 @@ class Options:
 
     def identity(self) -> dict[str, Json]:
         """Return what changes the answer, without any secret."""
-        names = ("source_policy", "advanced_settings", "previous_interaction_id")
+        names = ("source_policy", "advanced_settings", "previous_interaction_id", "memory_scope_key")
         identity = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.mcp_servers:
             identity["mcp_servers"] = [

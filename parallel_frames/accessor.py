@@ -119,7 +119,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         Further metadata of each run: name (at most 16 characters) → column.
     options : mapping, optional
         What else travels with every run: ``source_policy``, ``advanced_settings``, ``mcp_servers``,
-        ``previous_interaction_id``, ``enable_events``, ``webhook``, and ``beta_headers`` (a list of names).
+        ``previous_interaction_id``, ``memory_scope_key``, ``enable_events``, ``webhook``, and ``beta_headers`` (a
+        list of names).
     progress : bool, optional
         True: show a line before the first run, and a bar. False: nothing but the log. Default: the line, and the
         bar in a terminal or a notebook.

@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 BEGINNING: Final = b'{"event_id":'
 LONGEST: Final = 2**26
-RUN_FIELDS: Final = frozenset(
-    ("input", "processor", "metadata", "source_policy", "advanced_settings", "mcp_servers", "previous_interaction_id",
-     "enable_events", "webhook", "task_spec")
-)  # fmt: skip
 
 
 class Lines:
@@ -96,7 +92,9 @@ def line_of(event: RunEvent, group_id: str) -> bytes:
 
 def _input_of(echoed: Json) -> Json:
     """Return the row's input out of what a service echoes: the bare input, or the whole run that held it."""
-    if isinstance(echoed, dict) and "input" in echoed and echoed.keys() <= RUN_FIELDS:
+    # The seed's runs name no processor.
+    is_run = isinstance(echoed, dict) and "input" in echoed
+    if is_run and ("processor" in echoed or echoed.keys() <= {"input", "metadata"}):
         return echoed["input"]
     return echoed
 

@@ -7,6 +7,7 @@ away.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 INT64: Final = range(-(2**63), 2**63)
 RESERVED: Final = frozenset({"row", "index", "key", "attempt"})
 BETAS: Final = "beta_headers"
+SCOPE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def make_options(options: Mapping[str, Json] | None) -> Options:
@@ -55,6 +57,7 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
         "advanced_settings": dict,
         "mcp_servers": list,
         "previous_interaction_id": str,
+        "memory_scope_key": str,
         "enable_events": bool,
         "webhook": dict,
         BETAS: (str, list, tuple),
@@ -64,6 +67,12 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
             raise InputError(f"options has no {name!r}; there are {', '.join(known)}.")
         if value is not None and not isinstance(value, known[name]):
             raise InputError(f"options[{name!r}] is a {type(value).__name__}, expected {_named(known[name])}.")
+    scope = given.get("memory_scope_key")
+    if scope is not None and not SCOPE_KEY.fullmatch(scope):
+        raise InputError(
+            f"options['memory_scope_key'] is {scope!r}: it must be 1 to 128 of the letters a to z and A to Z, digits, "
+            "'_' and '-'. Nothing was sent."
+        )
     betas = given.pop(BETAS, None) or ()
     _check_source_policy(given.get("source_policy"))
     betas = (betas,) if isinstance(betas, str) else tuple(betas)

@@ -338,6 +338,7 @@ OPTIONS = {
     "advanced_settings": {"location": "us"},
     "mcp_servers": [{"type": "url", "name": "crm", "url": "https://example.com/mcp", "headers": {"x": "secret-1"}}],
     "previous_interaction_id": "interaction_1",
+    "memory_scope_key": "team-1",
     "enable_events": True,
     "webhook": {"url": "https://example.com/hook?token=secret-2", "event_types": ["task_run.status"]},
 }

@@ -61,6 +61,7 @@ JOBS = {
     "source policy": {"source_policy": {"include_domains": ["example.com"]}},
     "advanced settings": {"advanced_settings": {"location": "us"}},
     "previous interaction": {"previous_interaction_id": "i_1"},
+    "memory scope": {"memory_scope_key": "team-1"},
     "MCP servers": {"mcp_servers": [{"name": "crm", "url": "https://example.com"}]},
 }
 SAME = {

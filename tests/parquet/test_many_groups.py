@@ -42,7 +42,7 @@ def test_new_rows_are_sent_and_answered_beside_forty_groups_that_are_stuck(
         tmp_path / "in.parquet",
         tmp_path / "out.parquet",
         checkpoint=checkpoint,
-        timeout=5,
+        timeout=12,
         client={"clock_speed": 1.0},
     )
     assert done.counts == {"completed": 20, "pending": GROUPS}
@@ -53,7 +53,7 @@ def test_a_frame_goes_on_with_forty_groups_too(sim: Simulator, files: SimpleName
     """A frame with the same rows shares the checkpoint, and the connections."""
     client = pf.Client(api_key="key", base_url=sim.url, max_per_minute=None)
     out = files.rows(*range(GROUPS + 20)).parallel.enrich(
-        files.SCHEMA, checkpoint=checkpoint, timeout=5, client=client, progress=False
+        files.SCHEMA, checkpoint=checkpoint, timeout=12, client=client, progress=False
     )
     assert out["parallel_status"].value_counts()[["completed", "pending"]].tolist() == [20, GROUPS]
     files.assert_paid_once(sim, runs=GROUPS + 20)

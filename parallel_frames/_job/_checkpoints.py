@@ -215,6 +215,9 @@ def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -
     return choose_folder(place, prepared.job, on_mismatch=call.on_mismatch, price=price)
 
 
+_named_to_user: set[str] = set()  # folders of other accounts: once in a process is enough
+
+
 def _default_folder(prepared: PreparedCall, destination: Destination) -> StoragePath:
     """Return the folder in the user's cache, which all ends share, or the one beside a target.
 
@@ -222,7 +225,8 @@ def _default_folder(prepared: PreparedCall, destination: Destination) -> Storage
     object store, which other machines see as well.
     """
     folder, others = auto_folder(destination.host, destination.client.account, prepared.job)
-    if others:
+    if others and str(others[0]) not in _named_to_user:
+        _named_to_user.add(str(others[0]))
         logger.warning(
             "%s holds answers to this question that were asked with another API key. If the account is the same, pass "
             "checkpoint=%r to use them; without it they are paid for again.",

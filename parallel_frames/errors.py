@@ -229,7 +229,7 @@ class RejectedError(ServiceError):
 
 
 class RateLimitError(ServiceError):
-    """The service answered 429 until all retries were used up."""
+    """The service answered 429 until all retries of a request were used up; sending runs waits instead."""
 
 
 class UnavailableError(ServiceError):

@@ -72,6 +72,7 @@ NOTHING_SENT: Final = (
 )
 # What the service refuses, and what a gateway answers before the service has seen anything.
 NOTHING_CREATED: Final = frozenset({*range(400, 406), 407, *range(409, 419), 421, 422, 429, 431, 451})
+# Of requests that may be repeated; runs are sent once, and what their refusal means is for the submitter to say.
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 

@@ -43,6 +43,8 @@ def next_step(
 ) -> int:
     """Return the attempt to send for one input, or `ANSWERED` or `AWAITED` where nothing is to be sent.
 
+    Whether a row is sent again, and so paid again, is decided here and nowhere else.
+
     Parameters
     ----------
     newest : int or None

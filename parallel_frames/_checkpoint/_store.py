@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 COMPACT_ABOVE: Final = 64
 SMALL_PART: Final = 2 * 2**20
+_numbers: Final = itertools.count(1)  # of the stores in memory
 Moves: TypeAlias = dict[int, tuple[int, int]]  # of each part its new one, and the place of its first outcome there
 LARGE_TABLE: Final = 64 * 2**20  # in memory: answers that are alike take a hundredth of that as Parquet
 
@@ -288,7 +289,7 @@ class MemoryStore(JobStore):
     """
 
     def __init__(self, *, header: dict[str, Json]) -> None:
-        super().__init__(MemoryPath("/job"), header=header, writer=SoleWriter())
+        super().__init__(MemoryPath(f"/job-{next(_numbers)}"), header=header, writer=SoleWriter())
         self._intents: dict[int, Intent] = {}
 
     @property

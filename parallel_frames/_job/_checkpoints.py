@@ -5,12 +5,9 @@ It joins the checkpoint with one call, before anything is sent: resuming is neve
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import contextvars
 import logging
 import os
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +25,8 @@ from parallel_frames._checkpoint import (
     recall_folder,
 )
 from parallel_frames._format import format_count
-from parallel_frames.errors import CheckpointError, CheckpointLockedError, CheckpointMismatchError, InputError
+from parallel_frames._job._turns import only_user, take_turn
+from parallel_frames.errors import CheckpointError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -53,11 +51,13 @@ class OpenCheckpoint:
     recalled: Recalled
 
 
-@contextlib.contextmanager
-def open_checkpoint(
+@contextlib.asynccontextmanager
+async def open_checkpoint(
     source: RowSource[Any], index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None = None
-) -> Iterator[OpenCheckpoint]:
+) -> AsyncIterator[OpenCheckpoint]:
     """Open the store that a call names, read it into the index, and stop where it hardly knows these rows.
+
+    Files are read and written in threads: a store may be far away.
 
     Parameters
     ----------
@@ -65,37 +65,24 @@ def open_checkpoint(
         Whether every row is asked again.
     memory : JobStore, optional
         The store of an earlier call in this process that had no checkpoint: it is all there is.
+
+    Raises
+    ------
+    CheckpointLockedError
+        Another process writes the folder, or a call of this process that cannot end before this one does.
     """
-    prepared = source.prepared
-    call = prepared.call
-    with contextlib.ExitStack() as stack:
-        store = memory
-        if store is None and call.checkpoint is not None:
-            folder = job_folder(prepared, destination, runs=index.runs)
-            try:
-                store = stack.enter_context(open_store(folder, prepared.job, host=destination.host))
-            except CheckpointError as error:
-                is_new = type(error) is CheckpointError and not (folder / "header.json").exists()
-                if call.checkpoint != "auto" or not is_new:
-                    raise  # what it holds was paid for
-                logger.warning("%s Continuing without a checkpoint.", error)
-        if store is None:
-            stack.enter_context(_only_user(destination.host, call.group_ids))
-            store = memory_store(prepared.job, host=destination.host)
-        yield _recall(store, source, index, refresh=refresh)
-
-
-@contextlib.asynccontextmanager
-async def opened_checkpoint(
-    source: RowSource[Any], index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None = None
-) -> AsyncIterator[OpenCheckpoint]:
-    """Open a checkpoint as `open_checkpoint` does, without blocking the event loop: a store may be far away."""
-    opening = open_checkpoint(source, index, destination, refresh=refresh, memory=memory)
+    call = source.prepared.call
+    folder: StoragePath | None = None
+    if memory is not None:
+        folder = memory.folder
+    elif call.checkpoint is not None:
+        folder = await in_thread(lambda: job_folder(source.prepared, destination, index))
+    opening = _opened(folder, source, index, destination, refresh=refresh, memory=memory)
     opened: list[OpenCheckpoint] = []
     async with contextlib.AsyncExitStack() as stack:
-        if memory is None and source.prepared.call.checkpoint is not None:
-            folder = await in_thread(lambda: job_folder(source.prepared, destination, runs=index.runs))
-            await stack.enter_async_context(_turn(str(folder)))
+        if folder is not None:
+            turn = take_turn(str(folder), clock=destination.client.clock, at_most=call.timeout)
+            await stack.enter_async_context(turn)
 
         async def close(*error: Any) -> None:
             if opened:
@@ -106,34 +93,32 @@ async def opened_checkpoint(
         yield opened[0]
 
 
-_guard = threading.Lock()
-_turns: dict[str, threading.Lock] = {}
-_our_folders: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("our_folders", default=frozenset())
-
-
-@contextlib.asynccontextmanager
-async def _turn(folder: str) -> AsyncIterator[None]:
-    """Wait until no other call of this process writes a folder; a call made inside such a one would wait for ever."""
-    if folder in _our_folders.get():
-        raise CheckpointLockedError(
-            f"{folder} is being written by the enrichment that called this one (in on_row=, perhaps). Name another "
-            "checkpoint= for the call inside, or make it after the other.",
-            path=folder,
-        )
-    with _guard:
-        lock = _turns.setdefault(folder, threading.Lock())
-    waits = False
-    while not lock.acquire(blocking=False):
-        if not waits:
-            logger.warning("Another call of this process uses %s: waiting for it.", folder)
-        waits = True
-        await asyncio.sleep(0.02)
-    token = _our_folders.set(_our_folders.get() | {folder})
-    try:
-        yield
-    finally:
-        _our_folders.reset(token)
-        lock.release()
+@contextlib.contextmanager
+def _opened(
+    folder: StoragePath | None,
+    source: RowSource[Any],
+    index: Index,
+    destination: Destination,
+    *,
+    refresh: bool,
+    memory: JobStore | None,
+) -> Iterator[OpenCheckpoint]:
+    call, job = source.prepared.call, source.prepared.job
+    with contextlib.ExitStack() as stack:
+        store = memory
+        if store is None and folder is not None:
+            try:
+                store = stack.enter_context(open_store(folder, job, host=destination.host))
+            except CheckpointError as error:
+                is_new = type(error) is CheckpointError and not (folder / "header.json").exists()
+                if call.checkpoint != "auto" or not is_new:
+                    raise  # what it holds was paid for
+                logger.warning("%s Continuing without a checkpoint.", error)
+        if store is None:
+            store = memory_store(job, host=destination.host)
+        if store.location is None:
+            stack.enter_context(only_user(destination.host, call.group_ids))
+        yield _recall(store, source, index, refresh=refresh)
 
 
 def _recall(store: JobStore, source: RowSource[Any], index: Index, *, refresh: bool) -> OpenCheckpoint:
@@ -163,50 +148,24 @@ def preview_checkpoint(source: RowSource[Any], index: Index, destination: Destin
     prepared = source.prepared
     if prepared.call.checkpoint is None:
         return CheckpointPreview()
-    folder = job_folder(prepared, destination, runs=index.runs)
+    folder = job_folder(prepared, destination, index)
     header = read_header(folder)
     if header is None:
         return CheckpointPreview(folder)
-
-    def read() -> None:
-        index.forget_checkpoint()
-        recall_folder(folder, index, repair=False)
-        if prepared.call.refresh:
-            index.begin_refresh(read_stale(folder) or ())
-
-    read_patiently(read)
+    _read_into(index, folder)
+    if prepared.call.refresh:
+        index.begin_refresh(read_stale(folder) or ())
     _check_key_overlap(folder, header, source, index.plan())
     return CheckpointPreview(folder, header)
 
 
-_groups_in_use: set[tuple[str, str]] = set()
-
-
-@contextlib.contextmanager
-def _only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
-    """Keep two calls of this process from completing one group at once, where no directory's lock does."""
-    used = {(host, group_id) for group_id in group_ids}
-    with _guard:
-        if taken := used & _groups_in_use:
-            raise CheckpointLockedError(
-                f"Another call of this process is going on with group {min(taken)[1]}. "
-                "Wait for it; two would pay twice."
-            )
-        _groups_in_use.update(used)
-    try:
-        yield
-    finally:
-        with _guard:
-            _groups_in_use.difference_update(used)
-
-
-def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -> StoragePath:
-    """Return the folder of a job in the checkpoint that a call names."""
-    call, price = prepared.call, prepared.price.text(runs)
+def job_folder(prepared: PreparedCall, destination: Destination, index: Index) -> StoragePath:
+    """Return the folder of a job in the checkpoint that a call names; `index` knows the rows."""
+    call, price = prepared.call, prepared.price.text(index.runs)
     if call.checkpoint == "auto":
         if destination.root is not None:
             return choose_folder(destination.root, prepared.job, on_mismatch="new", price=price)
-        return _default_folder(prepared, destination)
+        return _default_folder(prepared, destination, index)
     if not isinstance(call.checkpoint, str | os.PathLike):
         raise InputError(f"checkpoint={call.checkpoint!r} must be a path, 'auto' or None.")
     place = place_of(call.checkpoint)
@@ -218,11 +177,11 @@ def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -
 _named_to_user: set[str] = set()  # folders of other accounts: once in a process is enough
 
 
-def _default_folder(prepared: PreparedCall, destination: Destination) -> StoragePath:
+def _default_folder(prepared: PreparedCall, destination: Destination, index: Index) -> StoragePath:
     """Return the folder in the user's cache, which all ends share, or the one beside a target.
 
-    That one counts where it knows the job (earlier versions wrote there) and the cache does not, and for a target in an
-    object store, which other machines see as well.
+    That one counts where it knows the job (earlier versions wrote there), and for a target in an object store, which
+    other machines see as well. Where both know the job, the one counts that leaves fewer runs to be sent.
     """
     folder, others = auto_folder(destination.host, destination.client.account, prepared.job)
     if others and str(others[0]) not in _named_to_user:
@@ -232,10 +191,31 @@ def _default_folder(prepared: PreparedCall, destination: Destination) -> Storage
             "checkpoint=%r to use them; without it they are paid for again.",
             others[0], str(others[0].parent),
         )  # fmt: skip
-    if prepared.beside is None or (folder / "header.json").exists():
+    if prepared.beside is None:
         return folder
     beside = place_of(prepared.beside) / folder.name
-    return beside if "://" in prepared.beside or (beside / "header.json").exists() else folder
+    knowing = [place for place in (folder, beside) if (place / "header.json").exists()]
+    if len(knowing) == 2:
+        chosen = min(knowing, key=lambda place: _to_send(place, index))
+        logger.warning("Both %s and %s hold answers to this question: using %s, which has more.", *knowing, chosen)
+        return chosen
+    return next(iter(knowing), beside if "://" in prepared.beside else folder)
+
+
+def _to_send(folder: StoragePath, index: Index) -> int:
+    """Return how many runs would be sent with what this folder holds."""
+    _read_into(index, folder)
+    return index.plan().to_send
+
+
+def _read_into(index: Index, folder: StoragePath) -> None:
+    """Read a folder without its lock."""
+
+    def read() -> None:
+        index.forget_checkpoint()
+        recall_folder(folder, index, repair=False)
+
+    read_patiently(read)
 
 
 def _check_key_overlap(

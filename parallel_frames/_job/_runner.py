@@ -20,7 +20,7 @@ from parallel_frames._checkpoint import in_thread, memory_store
 from parallel_frames._columns import Unanswered
 from parallel_frames._engine import Engine
 from parallel_frames._format import format_count, format_utc
-from parallel_frames._job._checkpoints import OpenCheckpoint, opened_checkpoint
+from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
@@ -307,7 +307,7 @@ class JobRunner:
             if destination.is_gone:
                 raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
             with showing(False if until == "looked" else self.prepared.call.progress) as progress:
-                async with opened_checkpoint(
+                async with open_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
                     self._take_store(opened.store, destination)

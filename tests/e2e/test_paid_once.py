@@ -13,7 +13,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames.errors import CheckpointLockedError
-from parallel_frames.simulator import Simulator
+from parallel_frames.simulator import Failure, Simulator
 
 SCHEMA = {"size": int}
 KEY = "an-account-of-tests"
@@ -112,6 +112,23 @@ def test_a_checkpoint_that_is_beside_the_target_counts(sim: Simulator) -> None:
     assert (sim.counts.runs, Path("out.parquet.ckpt").exists()) == (6, False)
 
 
+def test_of_two_checkpoints_that_know_the_job_the_one_with_more_counts(
+    sim: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A frame's one new row does not hide what the checkpoint of the target holds, nor the other way round."""
+    rows().to_parquet("rows.parquet")
+    one = pd.DataFrame({"company": ["Hooli"]})
+    pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, checkpoint="out.parquet.ckpt", **options(sim))
+    one.parallel.enrich(SCHEMA, **options(sim))
+    assert pf.plan_parquet("rows.parquet", SCHEMA, target="out.parquet", **options(sim)).to_send == 0
+    pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, overwrite=True, **options(sim))
+    assert sim.counts.runs == 4
+    assert "out.parquet.ckpt" in caplog.text
+    one.to_parquet("one.parquet")
+    pf.enrich_parquet("one.parquet", "out.parquet", SCHEMA, overwrite=True, **options(sim))
+    assert sim.counts.runs == 4
+
+
 def test_calls_of_one_process_wait_for_each_other(sim: Simulator) -> None:
     """Threads that ask the same question pay for it once, and each gets its answers."""
     with ThreadPoolExecutor(4) as pool:
@@ -134,3 +151,16 @@ def test_a_call_inside_on_row_does_not_wait_for_its_caller(sim: Simulator) -> No
     assert len(errors) == 3
     assert "on_row=" in errors[0]
     assert "another process" not in errors[0]
+
+
+def test_two_threads_resume_an_enrichment_in_memory_one_after_the_other() -> None:
+    """Without a checkpoint, too, what failed is asked again by one of two calls, not by both."""
+    first_failures = iter([Failure("not now")] * 3)
+    with Simulator(lambda sent: next(first_failures, size(sent)), latency=0) as sim:
+        rows().parallel.enrich(SCHEMA, checkpoint=None, **options(sim))
+        run = pf.last()
+        assert run is not None
+        with ThreadPoolExecutor(2) as pool:
+            for call in [pool.submit(run.resume) for _ in range(2)]:
+                call.result()
+        assert sim.counts.runs == 6

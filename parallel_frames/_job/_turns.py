@@ -1,0 +1,132 @@
+"""Which calls of one process may work at the same time: one at a time on a checkpoint, and on a group that calls name.
+
+The lock of a checkpoint's folder keeps other processes away; calls of this one wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import math
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from parallel_frames._format import format_duration
+from parallel_frames._runtime import real_time
+from parallel_frames.errors import CheckpointLockedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from parallel_frames._clock import Clock
+
+logger = logging.getLogger("parallel_frames")
+
+LOOK_EVERY: Final = 0.02
+BEAT: Final = 1.0
+PATIENCE: Final = 15.0  # without a beat: the loop of the call that is waited for stands still
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Who may work on one checkpoint, and when the event loop of the call that does last moved."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    beat: float = math.inf
+
+    async def keep_beating(self) -> None:
+        while True:
+            self.beat = real_time()
+            await asyncio.sleep(BEAT)
+
+
+_guard = threading.Lock()
+_turns: dict[str, _Turn] = {}
+_groups_in_use: set[tuple[str, str]] = set()
+_our_checkpoints: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
+    "our_checkpoints", default=frozenset()
+)
+
+
+def _forget_all() -> None:
+    """Start afresh in a forked child: the calls of its parent are not its own, and none of them ends there."""
+    global _guard  # noqa: PLW0603 - it may be held
+    _guard = threading.Lock()
+    _turns.clear()
+    _groups_in_use.clear()
+    _our_checkpoints.set(frozenset())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+@contextlib.asynccontextmanager
+async def take_turn(
+    checkpoint: str, *, clock: Clock, at_most: float | None, patience: float = PATIENCE
+) -> AsyncIterator[None]:
+    """Wait until no other call of this process works on a checkpoint, and keep the others waiting.
+
+    Raises
+    ------
+    CheckpointLockedError
+        The other call seems to wait for this one, or did not end within `at_most` seconds of the clock.
+    """
+    if checkpoint in _our_checkpoints.get():
+        raise CheckpointLockedError(
+            f"{checkpoint} is being written by the enrichment that called this one (in on_row=, perhaps). Name another "
+            "checkpoint= for the call inside, or make it after the other.",
+            path=checkpoint,
+        )
+    with _guard:
+        turn = _turns.setdefault(checkpoint, _Turn())
+    began, is_waiting = clock.now(), False
+    while not turn.lock.acquire(blocking=False):
+        if not is_waiting:
+            logger.warning("Another call of this process uses %s: waiting for it.", checkpoint)
+        is_waiting = True
+        still = real_time() - turn.beat
+        if still > patience:
+            raise CheckpointLockedError(
+                f"{checkpoint} is being written by another call of this process, whose event loop has not moved for "
+                f"{format_duration(still)}: it may be waiting for this one (in on_row=, through a thread). This call "
+                "sent nothing. Make it after the other, or name another checkpoint=.",
+                path=checkpoint,
+            )
+        if at_most is not None and clock.now() - began > at_most:
+            raise CheckpointLockedError(
+                f"Another call of this process still writes {checkpoint} after timeout={at_most:g}. This call sent "
+                "nothing. Make it again when the other has ended, or with a longer timeout=.",
+                path=checkpoint,
+            )
+        await asyncio.sleep(LOOK_EVERY)
+    beating = asyncio.create_task(turn.keep_beating())
+    token = _our_checkpoints.set(_our_checkpoints.get() | {checkpoint})
+    try:
+        yield
+    finally:
+        _our_checkpoints.reset(token)
+        beating.cancel()
+        turn.beat = math.inf
+        turn.lock.release()
+
+
+@contextlib.contextmanager
+def only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
+    """Keep two calls of this process from completing one group at once, where no checkpoint does."""
+    used = {(host, group_id) for group_id in group_ids}
+    with _guard:
+        if taken := used & _groups_in_use:
+            raise CheckpointLockedError(
+                f"Another call of this process is completing group {min(taken)[1]}. Wait for it; two would pay twice."
+            )
+        _groups_in_use.update(used)
+    try:
+        yield
+    finally:
+        with _guard:
+            _groups_in_use.difference_update(used)

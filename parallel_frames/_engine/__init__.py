@@ -95,7 +95,9 @@ class Engine:
         )
         work = asyncio.create_task(self._work(state))
         side = [
-            asyncio.create_task(hydrate(state=state, service=self.service, clock=self.clock)),
+            asyncio.create_task(
+                hydrate(state=state, service=self.service, clock=self.clock, settle_time=self.settle_time)
+            ),
             asyncio.create_task(self._flush_often(state)),
             asyncio.create_task(ask_often(state=state, service=self.service, clock=self.clock)),
         ]
@@ -123,6 +125,8 @@ class Engine:
             is_whole = False
             while not is_whole:  # what it finds may have to be tried again, and that needs a whole look
                 is_whole = await self._look_first(state, to_send=to_send)
+                while to_send and state.is_rechecking:  # a failure that turns out an answer is not asked again
+                    await state.news()
                 await state.flush()  # a failure is durable before its retry's intent
                 to_send = self._plan()
                 is_whole = is_whole or not to_send
@@ -208,9 +212,8 @@ class Engine:
             is_whole = is_whole and look.flaw is None
             await state.flush()
             for run, rows in self.index.waiting(group_id).items():
-                if (
-                    not group.has_outcome(run) and run not in state.reasons
-                ):  # an outcome may have come since the flush, and the index not know it yet
+                # An outcome may have come since the flush, and the index not know it yet.
+                if group.status(run) is None and run not in state.reasons:
                     group.waiting.setdefault(run, rows)
             state.forget_settled(filling=self.store.groups[-1])
         return is_whole

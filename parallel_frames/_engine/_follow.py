@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import defaultdict
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
@@ -120,57 +121,87 @@ async def _ask_group(group: GroupState, *, state: EngineState, service: Service,
         await look_at_group(service, state, group, clock=clock, include_output=len(group.awaited) > FEW)
 
 
-async def hydrate(*, state: EngineState, service: Service, clock: Clock) -> None:
-    """Fetch the outputs that events came without, until cancelled: few one by one, many in one listing."""
-    tries: Counter[str] = Counter()
-    denied: Counter[str] = Counter()  # how often the service showed a run as completed, and without an output
+@dataclass(slots=True)
+class _Tries:
+    """How often an output was asked for, and how often the service showed its run as completed and without one."""
+
+    unknown: int = 0
+    denials: int = 0
+    first_denial: float = 0.0
+
+
+async def hydrate(*, state: EngineState, service: Service, clock: Clock, settle_time: float) -> None:
+    """Fetch the outputs that events came without, until cancelled: few one by one, many in one listing.
+
+    An output counts as lost where the service shows the run as completed and without it several times, for as long as
+    an answer of the service may lag; nothing else than such a run says so.
+    """
+    tries: defaultdict[str, _Tries] = defaultdict(_Tries)
+    rounds = 0
     while True:
         while not state.to_hydrate:
+            rounds = 0
             await state.news()
         await asyncio.sleep(GATHER_SECONDS)  # a burst of events is one listing
         wanted = dict(state.to_hydrate)
+        denied: set[str] = set()
         for group_id in set(wanted.values()):
             run_ids = [run_id for run_id, group in wanted.items() if group == group_id]
-            is_first = not any(tries[run_id] for run_id in run_ids)
-            denied.update(
-                await _hydrate_group(
-                    state.groups[group_id], run_ids, state=state, service=service, clock=clock, in_bulk=is_first
-                )
+            is_first = not any(run_id in tries for run_id in run_ids)
+            denied |= await _hydrate_group(
+                state.groups[group_id], run_ids, state=state, service=service, clock=clock, in_bulk=is_first
             )
         left = wanted.keys() & state.to_hydrate.keys()
         for run_id in left:
-            tries[run_id] += 1
-            if denied[run_id] >= DENIALS:
-                state.observer.note(f"run {run_id} completed, but the service holds no output of it")
-                state.take_lost(run_id)
-            elif tries[run_id] >= HYDRATION_TRIES:
-                state.observer.note(f"the output of run {run_id} cannot be had; its row stays pending")
-                state.give_up(run_id, reason=f"run {run_id} completed, but its output cannot be had now")
-        if wanted.keys() & state.to_hydrate.keys():
-            await clock.sleep(Backoff().wait(max(tries[run_id] for run_id in wanted)))
+            _note_try(
+                tries[run_id], run_id, is_denied=run_id in denied, state=state, clock=clock, settle_time=settle_time
+            )
+        if left & state.to_hydrate.keys():
+            await clock.sleep(Backoff().wait(rounds))
+            rounds += 1
+
+
+def _note_try(
+    tries: _Tries, run_id: str, *, is_denied: bool, state: EngineState, clock: Clock, settle_time: float
+) -> None:
+    """Count one more try at an output, and take its run as lost, or give it up, where that is enough."""
+    if is_denied:
+        tries.first_denial = tries.first_denial or clock.now()
+        tries.denials += 1
+        has_settled = tries.denials >= DENIALS and clock.now() - tries.first_denial >= settle_time
+        if has_settled or state.is_recheck(run_id):
+            state.take_lost(run_id)
+    else:
+        tries.unknown += 1
+        if tries.unknown >= HYDRATION_TRIES:
+            state.observer.note(f"the output of run {run_id} cannot be had; its row stays pending")
+            state.give_up(run_id, reason=f"run {run_id} completed, but its output cannot be had now")
 
 
 async def _hydrate_group(
     group: GroupState, run_ids: list[str], *, state: EngineState, service: Service, clock: Clock, in_bulk: bool
-) -> list[str]:
+) -> set[str]:
     """Fetch outputs, and return the runs that the service shows as completed and without one."""
-    denied: list[str] = []
+    denied: set[str] = set()
     are_many = in_bulk and len(run_ids) > max(FEW, group.size // 5)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def fetch(run_id: str) -> bool:
+        """Return whether the service has that run's result."""
+        async with gate:
+            event = await service.run_result(run_id)
+        if event is None or (run := group.identify(event)) is None:
+            return False
+        state.take_run(group, event, run)
+        if event.status == "completed" and run_id in state.to_hydrate:
+            denied.add(run_id)
+        return True
+
     try:
-        if are_many or service.dialect == "seed":
-            await look_at_group(service, state, group, clock=clock, include_output=True)
-            return [run_id for run_id in run_ids if run_id in state.to_hydrate]
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def fetch(run_id: str) -> None:
-            async with gate:
-                event = await service.run_result(run_id)
-            if event is not None and (run := group.identify(event)) is not None:
-                state.take_run(group, event, run)
-                if event.status == "completed" and run_id in state.to_hydrate:
-                    denied.append(run_id)
-
-        await asyncio.gather(*map(fetch, run_ids))
+        by_list = are_many or service.dialect == "seed"
+        if by_list or not all(await asyncio.gather(*map(fetch, run_ids))):
+            look = await look_at_group(service, state, group, clock=clock, include_output=True)
+            denied |= look.without_output
     except CANNOT_BE_READ as error:
         logger.debug("group %s: outputs could not be fetched: %s", group.group_id, error)
     return denied

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from parallel_frames._clock import Backoff
 from parallel_frames._model import UNREADABLE, RunEvent, RunId
-from parallel_frames._state import Look, judge_look, read_identity
+from parallel_frames._state import judge_look, read_identity
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
@@ -26,6 +27,22 @@ logger = logging.getLogger("parallel_frames")
 REREADINGS: Final = 2
 UNLINKED: Final = "it holds runs without metadata and without an input that was sent: they could be anybody's"
 CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one whole reading of a group, its count and then its list, comes to.
+
+    Attributes
+    ----------
+    flaw : str or None
+        Why nothing may be concluded from what is *not* listed; None if absence may be concluded.
+    without_output : frozenset of str
+        Runs that completed and were listed without their outputs, where outputs were asked for.
+    """
+
+    flaw: str | None
+    without_output: frozenset[str] = frozenset()
 
 
 async def list_patiently(
@@ -84,6 +101,7 @@ async def look_at_group(
     listed: set[str] = set()
     unreadable: list[str] = []
     unlinked: set[str] = set()
+    without_output: set[str] = set()
     echoes = False
 
     def take(event: RunEvent) -> None:
@@ -101,6 +119,8 @@ async def look_at_group(
         if run is not None:
             state.note_found(group, run, run_id=event.run_id)
             state.take_run(group, event, run)
+            if include_output and event.status == "completed" and event.run_id in state.to_hydrate:
+                without_output.add(event.run_id)
 
     await list_patiently(
         service,
@@ -110,16 +130,17 @@ async def look_at_group(
         include_input=recognise is not None,
         include_output=include_output,
     )
-    if status is None:
-        return Look(listed, "its counts cannot be read")
     if unreadable:
         logger.warning(
             "group %s: %d entries of the list cannot be read: %s", group.group_id, len(unreadable), unreadable[0]
         )
-    look = judge_look(status, listed, acknowledged, unreadable=len(unreadable))
-    if look.flaw is None and unlinked and recognise is not None and not echoes:
-        return Look(listed, UNLINKED)
-    return look
+    if status is None:
+        flaw: str | None = "its counts cannot be read"
+    else:
+        flaw = judge_look(status, listed, acknowledged, unreadable=len(unreadable))
+    if flaw is None and unlinked and recognise is not None and not echoes:
+        flaw = UNLINKED
+    return Look(flaw, frozenset(without_output))
 
 
 async def look_until_whole(

@@ -52,6 +52,8 @@ class EngineState:
         self.groups: dict[str, GroupState] = {}
         self.to_hydrate: dict[str, str] = {}
         self.given_up: dict[str, str] = {}
+        self._rechecks: set[str] = set()
+        self._decided: set[str] = set()  # runs whose outputs this call asks for no more
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
         self.noted: set[int] = set()
@@ -86,6 +88,7 @@ class EngineState:
     def forget_settled(self, *, filling: str | None) -> list[str]:
         """Drop the groups whose runs are all answered and durable, but for the one that is being filled."""
         busy = {outcome.group_id for outcome in self._buffer} | {receipt.group_id for receipt in self._found}
+        busy.update(self.to_hydrate.values())
         settled = [g for g, state in self.groups.items() if state.is_settled and g not in busy and g != filling]
         for group_id in settled:
             del self.groups[group_id]
@@ -117,11 +120,11 @@ class EngineState:
                 group.cursor.add(event.event_id)
             return False
         self.note_found(group, run, run_id=event.run_id)
-        known = group.has_outcome(run)
+        was_known = group.status(run) is not None
         is_new = self.take_run(group, event, run)
         lacks_output = event.run_id in self.to_hydrate
         group.cursor.add(event.event_id, blocked_by=event.run_id if lacks_output else None)
-        return is_new or (lacks_output and not known)
+        return is_new or (lacks_output and not was_known)
 
     def take_run(self, group: GroupState, event: RunEvent, run: RunId) -> bool:
         """Take what the service says of one of our runs: an outcome, or that its output has to be fetched."""
@@ -131,10 +134,21 @@ class EngineState:
         if event.status == "action_required":
             reason = f"run {event.run_id} of group {group.group_id} waits for an action that this client cannot take"
             self.set_aside(group, run, reason=reason)
-        if event.status in TERMINAL and not group.has_outcome(run) and event.run_id not in self.given_up:
+        if event.status in TERMINAL and group.status(run) != "completed" and event.run_id not in self._decided:
+            if group.status(run) is not None:  # it failed, or counted as lost, and may have an answer all the same
+                self._rechecks.add(event.run_id)
             self.to_hydrate[event.run_id] = group.group_id
             self.notify()
         return False
+
+    def is_recheck(self, run_id: str) -> bool:
+        """Return whether a run to hydrate has a failure as its outcome already."""
+        return run_id in self._rechecks
+
+    @property
+    def is_rechecking(self) -> bool:
+        """Whether a failure may yet turn out to be an answer."""
+        return not self._rechecks.isdisjoint(self.to_hydrate)
 
     def _take_outcome(self, group: GroupState, run: RunId, outcome: Outcome) -> bool:
         self.to_hydrate.pop(outcome.run_id, None)
@@ -177,6 +191,7 @@ class EngineState:
     def give_up(self, run_id: str, *, reason: str) -> None:
         """Leave a run pending: its output cannot be had now."""
         group_id = self.to_hydrate.pop(run_id)
+        self._decided.add(run_id)
         self.given_up[run_id] = group_id
         group = self.groups[group_id]
         if (run := group.run_of(run_id)) is not None:
@@ -186,11 +201,15 @@ class EngineState:
     def take_lost(self, run_id: str) -> None:
         """Take a run as failed whose output the service has said it does not hold: it may be asked again."""
         group_id = self.to_hydrate.pop(run_id)
+        self._decided.add(run_id)
+        if not self.is_recheck(run_id):
+            self.observer.note(f"run {run_id} completed, but the service holds no output of it")
         group = self.groups[group_id]
         message = (
             f"run {run_id} completed, but the service holds no output of it any more (retention). "
             "The same call again asks anew, and pays again"
         )
+        self.notify()
         if (run := group.run_of(run_id)) is not None:
             error = json.dumps({"message": message})
             self._take_outcome(group, run, Outcome(run.key, run.attempt, run_id, group_id, "failed", error=error))

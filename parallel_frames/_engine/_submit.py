@@ -14,11 +14,11 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
-from parallel_frames._engine._look import CANNOT_BE_READ, UNLINKED, look_at_group
+from parallel_frames._engine._look import CANNOT_BE_READ, UNLINKED, Look, look_at_group
 from parallel_frames._format import format_count, format_duration
 from parallel_frames._limits import MAX_BYTES_PER_BATCH, MAX_RUNS_PER_BATCH, MAX_RUNS_PER_GROUP
 from parallel_frames._model import Accepted, Ambiguous, Receipt, Refused
-from parallel_frames._state import GroupState, Look, judge_batch
+from parallel_frames._state import GroupState, judge_batch
 from parallel_frames.errors import ProtocolError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
@@ -380,11 +380,11 @@ class Submitter:
     async def _look(self, group: GroupState, runs: Sequence[RunId]) -> Look:
         """Look once for these runs; a service that cannot be read now proves nothing."""
         if not runs:
-            return Look((), None)
+            return Look(None)
         recognise = self._feed.recognise({run.key: run.attempt for run in runs})
         try:
             return await look_at_group(
                 self._service, self.state, group, clock=self._clock, include_output=False, recognise=recognise
             )
         except CANNOT_BE_READ as error:
-            return Look((), str(error))
+            return Look(str(error))

@@ -299,7 +299,8 @@ def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:
     with `content` is the wrapper unless the schema has a field of that name; then its `type` and an object in `content`
     decide.
     """
-    if output is None or output in ("", {}, []):
+    is_empty_text = output == "" and isinstance(asked, dict) and asked.get("type") == "text"
+    if output is None or (output in ("", {}, []) and not is_empty_text):
         return None
     if not isinstance(output, dict):
         return {"content": output}

@@ -145,9 +145,9 @@ class GroupState:
         """Return the run that an id is known to be of."""
         return self._runs.get(run_id)
 
-    def has_outcome(self, run: RunId) -> bool:
-        """Return whether a run has ended."""
-        return run in self._ended
+    def status(self, run: RunId) -> str | None:
+        """Return how a run ended; None while it has not."""
+        return self._ended.get(run)
 
     @property
     def statuses(self) -> dict[RunId, str]:

@@ -6,7 +6,6 @@ A run's identity is (key, attempt).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from parallel_frames._model import RunId
@@ -86,40 +85,25 @@ def read_identity(metadata: Mapping[str, object] | None) -> RunId | None:
     return RunId(key, int(number)) if number.isdecimal() and len(number) < 7 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One whole reading of a group: its count, then its list.
-
-    Attributes
-    ----------
-    run_ids : collection of str
-        Every run that was listed.
-    flaw : str or None
-        Why nothing may be concluded from what is *not* listed; None if absence may be concluded.
-    """
-
-    run_ids: Collection[str]
-    flaw: str | None
-
-
 def judge_look(
     status: GroupStatus, run_ids: Collection[str], acknowledged: Iterable[str], *, unreadable: int = 0
-) -> Look:
-    """Return the look with its flaw: a listing or a count that lags, or that was cut short, proves no absence.
+) -> str | None:
+    """Return why nothing may be concluded from what a look at a group lacks; None if absence may be concluded.
 
-    Entries that cannot be read are no flaw where they can only be the acknowledged runs that are not listed otherwise.
+    A listing or a count that lags, or that was cut short, proves no absence. Entries that cannot be read are no flaw
+    where they can only be the acknowledged runs that are not listed otherwise.
     """
     owed = set(acknowledged)
     lacking = owed.difference(run_ids)
     if status.runs < len(owed):
-        return Look(run_ids, f"the group counts {status.runs} runs where {len(owed)} were acknowledged")
+        return f"the group counts {status.runs} runs where {len(owed)} were acknowledged"
     if len(run_ids) + unreadable < status.runs:
-        return Look(run_ids, f"the list holds {len(run_ids) + unreadable} of {status.runs} runs")
+        return f"the list holds {len(run_ids) + unreadable} of {status.runs} runs"
     if len(lacking) > unreadable:
-        return Look(run_ids, f"the list lacks {len(lacking)} runs that were acknowledged")
+        return f"the list lacks {len(lacking)} runs that were acknowledged"
     if unreadable > len(lacking):
-        return Look(run_ids, f"{unreadable} entries of the list cannot be read, and may be of any run")
-    return Look(run_ids, None)
+        return f"{unreadable} entries of the list cannot be read, and may be of any run"
+    return None
 
 
 def judge_batch(

@@ -3,15 +3,18 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pandas as pd
 import pytest
 
 import parallel_frames as pf
 from parallel_frames.simulator import Failure, Simulator
+from parallel_frames.simulator.faults import StreamFault
 
 SPEED = 100.0
 SECRET = "sk-engine-0123456789"
@@ -44,6 +47,29 @@ def paid(sim: Simulator) -> Counter[tuple[str, str]]:
     return Counter((run.metadata["key"], run.metadata["attempt"]) for run in sim.runs() if run.metadata)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedEvents(StreamFault):
+    """Streams or lists whose events are changed by a function; those for which it returns None are left out."""
+
+    change: Any = None
+
+    async def bend(self, frames: Any, *, rng: Any) -> Any:
+        """Change each event."""
+        async for chunk in frames:
+            yield [changed for data in chunk if (changed := self._changed(data)) is not None]
+
+    def _changed(self, data: bytes) -> bytes | None:
+        if not data.startswith(b"data: "):
+            return data
+        event = self.change(orjson.loads(data[6:]))
+        return None if event is None else b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+def without_outputs(on: Any) -> ChangedEvents:
+    """Return streams and lists in which completed runs have no output, as after the end of their retention."""
+    return ChangedEvents(on=on, change=lambda event: {**event, "output": None})
+
+
 @pytest.fixture(autouse=True)
 def _the_key_is_nowhere(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Iterator[None]:
     """After every scenario, the API key stands in no log line of any level and in no file."""
@@ -59,5 +85,6 @@ def _the_key_is_nowhere(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Ite
 def engine() -> SimpleNamespace:
     """Give the functions above to tests."""
     return SimpleNamespace(
-        SPEED=SPEED, SCHEMA=SCHEMA, answer=answer, frame=frame, client=client, enrich=enrich, paid=paid
-    )
+        SPEED=SPEED, SCHEMA=SCHEMA, answer=answer, frame=frame, client=client, enrich=enrich, paid=paid,
+        ChangedEvents=ChangedEvents, without_outputs=without_outputs,
+    )  # fmt: skip

@@ -52,24 +52,6 @@ def only_total(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "status": {"num_task_runs": body["status"]["num_task_runs"]}}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithoutOutput(faults.StreamFault):
-    """Streams and lists that leave every output out."""
-
-    async def bend(self, frames: Any, *, rng: Any) -> Any:
-        """Strip the output of each event."""
-        async for chunk in frames:
-            yield [self._strip(data) for data in chunk]
-
-    @staticmethod
-    def _strip(data: bytes) -> bytes:
-        if not data.startswith(b"data: "):
-            return data
-        event = orjson.loads(data[6:])
-        event.pop("output", None)
-        return b"data: " + orjson.dumps(event) + b"\n\n"
-
-
 async def cancel_when(condition: Any, df: pd.DataFrame, **options: Any) -> None:
     """Begin an enrichment and cancel it, as Ctrl-C does, once a condition holds."""
     running = asyncio.create_task(df.parallel.aenrich(progress=False, **options))
@@ -388,7 +370,7 @@ def test_counts_that_say_nothing_are_no_reason_to_wait_for_ever(engine) -> None:
 
 def test_outputs_that_lists_leave_out_are_asked_for_one_by_one(engine) -> None:
     """Many runs without output in events and lists are fetched as single results."""
-    trouble = [WithoutOutput(on=frozenset({"events", "list_runs"}))]
+    trouble = [engine.without_outputs(frozenset({"events", "list_runs"}))]
     with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=trouble) as sim:
         out = engine.enrich(sim, engine.frame(*range(150)), None, timeout=2000)
     assert out["name"].tolist() == out["company"].str.upper().tolist()

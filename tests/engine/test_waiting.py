@@ -15,24 +15,6 @@ from parallel_frames.simulator.faults import RequestFault, StreamFault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptNothing(StreamFault):
-    """Streams and lists in which completed runs have no output, as after the end of their retention."""
-
-    async def bend(self, frames: Any, *, rng: Any) -> Any:
-        """Take the outputs away."""
-        async for chunk in frames:
-            yield [self._strip(data) for data in chunk]
-
-    @staticmethod
-    def _strip(data: bytes) -> bytes:
-        if not data.startswith(b"data: "):
-            return data
-        event = orjson.loads(data[6:])
-        event.pop("output", None)
-        return b"data: " + orjson.dumps(event) + b"\n\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OneMegabyte(RequestFault):
     """A gateway that takes bodies of so many bytes at most."""
 
@@ -67,23 +49,64 @@ def test_a_run_that_waits_for_an_action_is_not_waited_for(engine: Any, tmp_path:
         assert sim.counts.runs == 3
 
 
-def test_a_completed_run_whose_output_is_gone_fails_and_is_asked_again(engine: Any, tmp_path: Path) -> None:
-    """Said several times, the row is failed, says why, and is asked again; an output that is back counts."""
-    gone = [KeptNothing(on={"events", "list_runs"}), faults.status(404, on="result")]
+GONE = frozenset({"events", "list_runs"})
+
+
+@pytest.mark.parametrize("dialect", ["published", "seed"])
+def test_a_completed_run_whose_output_is_gone_fails_and_is_asked_again(
+    engine: Any, tmp_path: Path, dialect: str
+) -> None:
+    """Shown so for as long as an answer may lag, the row is failed and says why; the next call pays again."""
+    gone = [engine.without_outputs(GONE), faults.status(404, on="result")]
+    user = {"client": {"api": dialect}}
     with Simulator(
-        engine.answer, latency=1, speed=engine.SPEED, dialect="seed", seed_list_as="sse", faults=gone
+        engine.answer, latency=1, speed=engine.SPEED, dialect=dialect, seed_list_as="sse", faults=gone
     ) as sim:
-        out = engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"})
+        clock = engine.client(sim).clock
+        began = clock.now()
+        out = engine.enrich(sim, engine.frame(1, 2), tmp_path, **user)
+        assert clock.now() - began >= 60
         assert out["parallel_status"].tolist() == ["failed", "failed"]
         assert out["parallel_error"].str.contains("holds no output of it any more").all()
-        kept = engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"}, retry_failed=False)
-        assert status_of(kept) == {"failed": 2}
-        assert sim.counts.runs == 2
-        engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"})
+        kept = engine.enrich(sim, engine.frame(1, 2), tmp_path, retry_failed=False, **user)
+        assert (status_of(kept), sim.counts.runs) == ({"failed": 2}, 2)
+        engine.enrich(sim, engine.frame(1, 2), tmp_path, **user)
         assert sim.counts.runs == 4
+
+
+@pytest.mark.parametrize("count", [2, 150])
+@pytest.mark.parametrize("dialect", ["published", "seed"])
+def test_an_output_that_is_back_is_not_paid_again(engine: Any, tmp_path: Path, dialect: str, count: int) -> None:
+    """Before a lost answer is asked again, the service is asked for it once more."""
+    gone = [engine.without_outputs(GONE), faults.status(404, on="result")]
+    df, user = engine.frame(*range(count)), {"client": {"api": dialect}}
+    with Simulator(
+        engine.answer, latency=1, speed=engine.SPEED, dialect=dialect, seed_list_as="sse", faults=gone
+    ) as sim:
+        assert status_of(engine.enrich(sim, df, tmp_path, **user)) == {"failed": count}
         sim.clear_faults()
-        back = engine.enrich(sim, engine.frame(1, 2), tmp_path, client={"api": "seed"})
-        assert (status_of(back), sim.counts.runs) == ({"completed": 2}, 4)
+        back = engine.enrich(sim, df, tmp_path, **user)
+        assert (status_of(back), sim.counts.runs) == ({"completed": count}, count)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [lambda _: None, lambda event: {**event, "run": {**event["run"], "status": "running"}}],
+    ids=["not listed", "listed as running"],
+)
+def test_only_a_run_that_is_shown_without_its_output_has_lost_it(engine: Any, tmp_path: Path, listed: Any) -> None:
+    """A list that lags behind the stream says nothing of an output; the row stays pending, and the next call looks."""
+    lagging = [
+        engine.without_outputs("events"), engine.ChangedEvents(on="list_runs", change=listed),
+        faults.status(404, on="result"),
+    ]  # fmt: skip
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=lagging) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2), tmp_path)
+        assert status_of(out) == {"pending": 2}
+        assert out["parallel_error"].str.contains("its output cannot be had now").all()
+        sim.clear_faults()
+        back = engine.enrich(sim, engine.frame(1, 2), tmp_path)
+        assert (status_of(back), sim.counts.runs) == ({"completed": 2}, 2)
 
 
 def test_an_event_that_got_lost_holds_no_row_up(engine: Any) -> None:

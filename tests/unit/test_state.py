@@ -120,7 +120,7 @@ def test_absence_is_concluded_from_whole_listings_only(
 ) -> None:
     """A count or a listing that lags, or is cut short, proves nothing."""
     status = GroupStatus(GROUP, count, {}, is_active=True)
-    assert judge_look(status, listed, acknowledged).flaw == flaw
+    assert judge_look(status, listed, acknowledged) == flaw
 
 
 # A group

@@ -278,8 +278,8 @@ def plan(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> 
 
     Notes
     -----
-    What it says is exact for the runs and their price, as far as a checkpoint can know: a group that is only named by
-    ``group_id=`` is not looked at. The time is an estimate.
+    What it says is exact for the runs and their price. With ``group_id=`` it reads those groups, which is free, and
+    needs a key for that. The time is an estimate.
 
     Examples
     --------

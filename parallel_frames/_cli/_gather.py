@@ -49,7 +49,7 @@ async def gather_runs(
         It cannot be reached, or does not hand out the output of a finished run.
     """
     async with client.session() as session:
-        await session.find_group(group_id)
+        await session.group_status(group_id)
         gathering = _Gathering(client, session, group_id, lines, say=say)
         if follow:
             await gathering.follow(start)

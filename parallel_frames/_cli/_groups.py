@@ -55,7 +55,7 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **ar
 
     async def look() -> None:
         async with client.session() as session:
-            status = await session.find_group(group_id)
+            status = await session.group_status(group_id)
             tell(status)
             if not json:
                 show(f"  {client.url_of(group_id)}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from parallel_frames._engine._follow import ask_often, follow_group, hydrate
@@ -188,9 +189,8 @@ class Engine:
         """Look at each group, and keep those in which there is something to wait for or to decide."""
         is_whole = True
         in_doubt = {run.key: run.attempt for intent in self.intents for run in intent.runs}
-        # In the seed dialect a run that was lost may be known by its input alone, whichever batch it was in; and in a
-        # group that the call names, another program may have asked what is about to be asked.
-        anything = bool(to_send) and (self.service.dialect == "seed" or bool(self.named_groups))
+        # In the seed dialect a run that was lost may be known by its input alone, whichever batch it was in.
+        anything = bool(to_send) and self.service.dialect == "seed"
         recognise = self.feed.recognise(in_doubt, or_to_send=anything) if in_doubt or anything else None
         for group_id in self.store.groups:
             group = state.load_group(group_id, cursor=self.cursors.get(group_id))
@@ -206,7 +206,8 @@ class Engine:
                 clock=self.clock,
                 include_output=awaited > max(WHOLESALE, group.size // 10),
                 recognise=recognise,
-                is_foreign=group_id in self.named_groups,
+                # In a group that the call names, another program may have asked what is about to be asked.
+                join=partial(self.feed.join, in_doubt) if to_send and group_id in self.named_groups else None,
                 to_send=to_send,
             )
             is_whole = is_whole and look.flaw is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from parallel_frames._clock import Backoff
@@ -15,7 +15,7 @@ from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableErr
 
 if TYPE_CHECKING:
     from parallel_frames._clock import Clock
-    from parallel_frames._engine._protocols import Service
+    from parallel_frames._engine._protocols import Joiner, Service
     from parallel_frames._engine._state import EngineState
     from parallel_frames._model import GroupStatus
     from parallel_frames._state import GroupState
@@ -80,6 +80,55 @@ async def list_patiently(
         await clock.sleep(backoff.wait(attempt))
 
 
+@dataclass(slots=True)
+class _Reading:
+    """One reading of a group's list: it adopts what is ours, and notes what a look has to know of the rest."""
+
+    state: EngineState
+    group: GroupState
+    is_seed: bool
+    include_output: bool
+    recognise: Recognise | None
+    joiner: Joiner | None
+    listed: set[str] = field(default_factory=set)
+    unreadable: list[str] = field(default_factory=list)
+    unlinked: set[str] = field(default_factory=set)
+    without_output: set[str] = field(default_factory=set)
+    echoes: bool = False
+
+    def take(self, event: RunEvent) -> None:
+        if event.status == UNREADABLE:
+            self.unreadable.append(event.run_id)
+            return
+        self.listed.add(event.run_id)
+        self.echoes = self.echoes or read_identity(event.metadata) is not None
+        run = self.group.identify(event)
+        if self.joiner is not None:
+            self.joiner.add(event, run)
+        elif run is None and not event.metadata and self.recognise is not None:
+            run = self.recognise(event)
+        if run is not None:
+            self._adopt(event, run)
+        elif not event.metadata and (event.input is None or self.is_seed):
+            self.unlinked.add(event.run_id)  # it may be any run that was ever sent
+
+    def finish(self) -> None:
+        for event, run in self.joiner.finish() if self.joiner is not None else ():
+            self.unlinked.discard(event.run_id)
+            self._adopt(event, run)
+
+    def _adopt(self, event: RunEvent, run: RunId) -> None:
+        self.state.note_found(self.group, run, run_id=event.run_id)
+        self.state.take_run(self.group, event, run)
+        if self.include_output and event.status == "completed" and event.run_id in self.state.to_hydrate:
+            self.without_output.add(event.run_id)
+
+    @property
+    def flaw(self) -> str | None:
+        is_linking = self.recognise is not None or self.joiner is not None
+        return UNLINKED if is_linking and self.unlinked and not self.echoes else None
+
+
 async def look_at_group(
     service: Service,
     state: EngineState,
@@ -88,59 +137,35 @@ async def look_at_group(
     clock: Clock,
     include_output: bool,
     recognise: Recognise | None = None,
-    is_foreign: bool = False,
+    joiner: Joiner | None = None,
 ) -> Look:
     """Read a group's count and then its whole list, and adopt every run of ours in it.
 
-    `recognise` identifies a run of ours by its input alone, where the service holds no metadata of it at all, or, in a
-    foreign group, another program's. Returns the look, which says whether absence may be concluded.
+    `recognise` identifies a run of ours by its input alone, where the service holds no metadata of it at all; `joiner`
+    says which runs of another program answer a row. The look that is returned says whether absence may be concluded.
     """
     # In this order: runs that are acknowledged or counted before the listing begins must be in it.
     acknowledged = set(group.acknowledged)
     status = await _read_status(service, group.group_id)
-    listed: set[str] = set()
-    unreadable: list[str] = []
-    unlinked: set[str] = set()
-    without_output: set[str] = set()
-    echoes = False
-
-    def take(event: RunEvent) -> None:
-        nonlocal echoes
-        if event.status == UNREADABLE:
-            unreadable.append(event.run_id)
-            return
-        listed.add(event.run_id)
-        echoes = echoes or read_identity(event.metadata) is not None
-        run = group.identify(event)
-        if run is None and (not event.metadata or is_foreign):
-            run = None if recognise is None else recognise(event)
-            if run is None and not event.metadata and (event.input is None or service.dialect == "seed"):
-                unlinked.add(event.run_id)  # it may be any run that was ever sent
-        if run is not None:
-            state.note_found(group, run, run_id=event.run_id)
-            state.take_run(group, event, run)
-            if include_output and event.status == "completed" and event.run_id in state.to_hydrate:
-                without_output.add(event.run_id)
-
+    reading = _Reading(state, group, service.dialect == "seed", include_output, recognise, joiner)
     await list_patiently(
         service,
         group.group_id,
-        take=take,
+        take=reading.take,
         clock=clock,
-        include_input=recognise is not None,
+        include_input=recognise is not None or joiner is not None,
         include_output=include_output,
     )
-    if unreadable:
+    reading.finish()
+    if unreadable := reading.unreadable:
         logger.warning(
             "group %s: %d entries of the list cannot be read: %s", group.group_id, len(unreadable), unreadable[0]
         )
     if status is None:
         flaw: str | None = "its counts cannot be read"
     else:
-        flaw = judge_look(status, listed, acknowledged, unreadable=len(unreadable))
-    if flaw is None and unlinked and recognise is not None and not echoes:
-        flaw = UNLINKED
-    return Look(flaw, frozenset(without_output))
+        flaw = judge_look(status, reading.listed, acknowledged, unreadable=len(unreadable)) or reading.flaw
+    return Look(flaw, frozenset(reading.without_output))
 
 
 async def look_until_whole(
@@ -151,7 +176,7 @@ async def look_until_whole(
     clock: Clock,
     include_output: bool,
     recognise: Recognise | None,
-    is_foreign: bool,
+    join: Callable[[], Joiner] | None,
     to_send: int,
 ) -> Look:
     """Look at a group, and again where so many runs are to be sent and what is absent cannot be concluded yet.
@@ -169,9 +194,9 @@ async def look_until_whole(
             state,
             group,
             clock=clock,
-            include_output=include_output or is_foreign,
+            include_output=include_output or join is not None,
             recognise=recognise,
-            is_foreign=is_foreign,
+            joiner=None if join is None else join(),
         )
         if look.flaw is None or not to_send:
             return look

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from parallel_frames._model import (
         DialectName,
@@ -143,4 +143,23 @@ class RunFeed(Protocol):
         `wanted` maps the keys of runs that may be recognised to their attempts; with `or_to_send`, so may every run
         that the last `plan` decided to send.
         """
+        ...
+
+    def join(self, wanted: Mapping[str, int]) -> Joiner:
+        """Return what says which runs of a group that another program filled answer rows.
+
+        That is for the rows whose keys are in `wanted`, with their attempts, and for those that are to be sent.
+        """
+        ...
+
+
+class Joiner(Protocol):
+    """What joins the runs of one group to rows."""
+
+    def add(self, event: RunEvent, run: RunId | None) -> None:
+        """Take a run of the group; `run` says whose it is, where that is known."""
+        ...
+
+    def finish(self) -> Iterable[tuple[RunEvent, RunId]]:
+        """Return which of the others stand for which runs of ours."""
         ...

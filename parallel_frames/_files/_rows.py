@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from parallel_frames._files._batches import frame_of, take
 from parallel_frames._files._gather import RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._types import PROVENANCE, as_type, at_risk, check_values, output_types
-from parallel_frames._inputs import make_keys, render_inputs
+from parallel_frames._inputs import make_key, make_keys, render_inputs
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._job._source import SAMPLES, Piece, outgoing_run
@@ -72,6 +73,10 @@ class FileSource:
         """Return the number of a row, which is what a file has for an index."""
         return row
 
+    def label_text(self, row: int) -> str:
+        """Return that number as text."""
+        return str(row)
+
     # Runs
 
     def make_index(self) -> DiskIndex:
@@ -117,6 +122,15 @@ class FileSource:
             if start + batch.num_rows > steps[-1].row:
                 break
         return runs
+
+    def keys_of_input(self, index: DiskIndex, canonical: bytes) -> Iterator[str]:
+        """Yield the keys of the rows that send this input."""
+        job, dedupe = self.prepared.job, self.prepared.call.dedupe
+        for occurrence in [None] if dedupe else count():
+            key = make_key(canonical, job.hash, occurrence=occurrence)
+            if not index.has_key(key):
+                return
+            yield key
 
     def _plan(
         self, df: pd.DataFrame, *, occurrences: Callable[[list[str | None]], list[int]], chosen: Any = None

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from parallel_frames._job._checkpoints import preview_checkpoint
+from parallel_frames._job._collect import Found
+from parallel_frames._job._join import count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
+from parallel_frames._job._source import IndexedFeed
 from parallel_frames._prices import check_cost, expected_seconds
+from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._service import DIALECTS, PUBLISHED
+from parallel_frames._state import states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from parallel_frames._job._source import RowSource
     from parallel_frames._model import Finding, Job, Json, OutgoingRun
+    from parallel_frames._service import Client
 
 HIDDEN = "•••"
 
@@ -113,13 +120,18 @@ class EnrichmentPlan:
 
 
 def preview(source: RowSource[Any]) -> EnrichmentPlan:
-    """Return what a call would do, and raise what it would raise; it reads the checkpoint and changes nothing."""
+    """Return what a call would do, and raise what it would raise.
+
+    It reads the checkpoint, and the groups that the call names, and changes nothing.
+    """
     prepared = source.prepared
     call, price = prepared.call, prepared.price
-    destination = choose_destination(call.client, for_sending=False)
+    destination = choose_destination(call.client, for_sending=bool(call.group_ids))
     runner = JobRunner(source)
     runner.scan()
     found = preview_checkpoint(source, runner.index, destination)
+    if call.group_ids:
+        run_from_anywhere(partial(_look_at_groups, runner, destination.client, call.group_ids, found.header))
     status = runner.status()
     limit_for = None if call.group_ids else runner.index.limit_for
     check_cost(price, status.to_send, billed=status.billed, max_cost=call.max_cost, limit_for=limit_for)
@@ -168,3 +180,17 @@ def _first_body(job: Job, run: OutgoingRun, header: Mapping[str, Any], dialect: 
                 name: value if name == "event_types" else HIDDEN for name, value in sent["webhook"].items()
             }
     return body
+
+
+async def _look_at_groups(
+    runner: JobRunner, client: Client, group_ids: Sequence[str], header: Mapping[str, Any]
+) -> None:
+    """Let the index know of the runs that groups hold for these rows."""
+    found, feed = Found(), IndexedFeed(runner.source, runner.index)
+    async with client.session(dialect=header.get("dialect")) as session:
+        for group_id in group_ids:
+            await session.group_status(group_id)
+            await found.take_group(session, group_id, feed.join({}), runner, clock=client.clock)
+            runner.index.add_receipts(found.receipts)
+            runner.index.add_outcomes(0, states_of(found.outcomes.values()))
+    count_matches(group_ids, feed.ways)

@@ -21,6 +21,7 @@ from parallel_frames._columns import Unanswered
 from parallel_frames._engine import Engine
 from parallel_frames._format import format_count, format_utc
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
+from parallel_frames._job._join import count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
@@ -153,7 +154,7 @@ class JobRunner:
     simulated : bool
         Whether any answer is a simulator's.
     matched : mapping of str to int, or None
-        How runs were matched to rows, where they were collected rather than sent.
+        How runs of groups that the call names were matched to rows.
     is_running : bool
     has_begun : bool
         Whether everything was sent once: what failed since is not tried again by resuming.
@@ -430,9 +431,10 @@ class JobRunner:
         store, call = opened.store, self.prepared.call
         with client.pacer.joined(client.max_per_minute) as pacer:
             async with client.session(dialect=store.dialect) as session:
+                feed = IndexedFeed(self.source, self.index)
                 engine = Engine(
                     job=self.job,
-                    feed=IndexedFeed(self.source, self.index),
+                    feed=feed,
                     index=self.index,
                     store=store,
                     service=session,
@@ -460,6 +462,8 @@ class JobRunner:
                         self._configure()
                 finally:
                     self._engine = self._loop = None
+                    if feed.ways:
+                        self.matched = count_matches(call.group_ids, feed.ways)
                     self.simulated |= session.simulated
                     await in_thread(lambda: store.note_simulated(self.simulated))
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import pandas as pd
 
 from parallel_frames._columns import PANDAS_3, merge_outcomes
-from parallel_frames._inputs import canonical_of_json, make_key
+from parallel_frames._inputs import canonical_of_sent, index_labels
+from parallel_frames._job._join import InputMatcher, Joiner
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, OutgoingRun, RunId
-from parallel_frames._service import possible_inputs
 from parallel_frames._state import MemoryIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -77,6 +78,14 @@ class RowSource(Protocol[IndexT]):
         """Return the index label of a row."""
         ...
 
+    def label_text(self, row: int) -> str | None:
+        """Return that label as the metadata of the row's run carry it; None where it is too long for them."""
+        ...
+
+    def keys_of_input(self, index: IndexT, canonical: bytes) -> Iterable[str]:
+        """Return the keys of the rows that send this input: one, or one for each of equal rows that are kept apart."""
+        ...
+
     def pieces(self, results: Results[IndexT], layout: Layout) -> Iterator[Piece]:
         """Yield all rows with their new columns, some at a time."""
         ...
@@ -105,6 +114,7 @@ class FrameSource:
         )
         self.first_runs = [outgoing_run(self.plan, entry) for entry in range(min(SAMPLES, len(self.plan.keys)))]
         self._entries: dict[int, int] | None = None
+        self._keys_of_inputs: dict[bytes, list[str]] | None = None
 
     def make_index(self) -> MemoryIndex:
         """Return an empty index: what a frame's rows need fits memory as the frame does."""
@@ -131,6 +141,18 @@ class FrameSource:
         """Return the index label of a row."""
         label: Hashable = self.prepared.frame.index[row]
         return label
+
+    def label_text(self, row: int) -> str | None:
+        """Return the label as text."""
+        return index_labels(self.prepared.frame, [row])[0]
+
+    def keys_of_input(self, index: MemoryIndex, canonical: bytes) -> Sequence[str]:  # noqa: ARG002 - a file's source asks it
+        """Return the keys of the rows that send this input."""
+        if self._keys_of_inputs is None:
+            self._keys_of_inputs = {}
+            for key, sent in zip(self.plan.keys, self.plan.inputs, strict=True):
+                self._keys_of_inputs.setdefault(canonical_of_sent(sent), []).append(key)
+        return self._keys_of_inputs.get(canonical, ())
 
     def pieces(self, results: Results[MemoryIndex], layout: Layout) -> Iterator[Piece]:
         """Yield the frame with its new columns, as one piece."""
@@ -196,6 +218,7 @@ class IndexedFeed:
     def __init__(self, source: RowSource[Any], index: Index) -> None:
         self._source = source
         self._index = index
+        self.ways: dict[str, str] = {}  # how each run of the groups that the call names was matched to a row
 
     def plan(self) -> int:
         """Decide what is to be sent, and return how many runs that is."""
@@ -212,32 +235,23 @@ class IndexedFeed:
 
     def recognise(self, wanted: Mapping[str, int], *, or_to_send: bool = False) -> Callable[[RunEvent], RunId | None]:
         """Return what identifies, each once, runs by the input that the service echoes."""
-        prepared = self._source.prepared
-        claimed: set[str] = set()
-        seen: dict[str, int] = {}  # of equal rows that are kept apart: how many were looked at
+        matcher = InputMatcher(self._source, self._index)
 
-        def attempt_of(key: str) -> int | None:
-            if key in wanted:
-                return wanted[key]
-            steps = self._index.steps_of([key]) if or_to_send else []
-            return steps[0].attempt if steps else None
+        def accept(key: str) -> RunId | None:
+            attempt = wanted.get(key, self._attempt_to_send(key) if or_to_send else None)
+            return None if attempt is None else RunId(key, attempt)
 
-        def keys_of(canonical: bytes) -> Iterator[str]:
-            shared = key = make_key(canonical, prepared.job.hash)
-            if prepared.call.dedupe:
-                yield shared
-                return
-            while self._index.has_key(key := make_key(canonical, prepared.job.hash, occurrence=seen.get(shared, 0))):
-                seen[shared] = seen.get(shared, 0) + 1
-                yield key
+        return partial(matcher.find, accept=accept)
 
-        def recognise(event: RunEvent) -> RunId | None:
-            for sent in possible_inputs(event):
-                for key in keys_of(canonical_of_json(sent)):
-                    attempt = attempt_of(key)
-                    if attempt is not None and key not in claimed:
-                        claimed.add(key)
-                        return RunId(key, attempt)
-            return None
+    def join(self, wanted: Mapping[str, int]) -> Joiner:
+        """Return what joins another program's runs to the rows of these keys, and to those that are to be sent."""
+        return Joiner(
+            self._source,
+            self._index,
+            wanted=lambda key: wanted[key] if key in wanted else self._attempt_to_send(key),
+            ways=self.ways,
+        )
 
-        return recognise
+    def _attempt_to_send(self, key: str) -> int | None:
+        steps = self._index.steps_of([key])
+        return steps[0].attempt if steps else None

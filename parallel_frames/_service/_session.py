@@ -22,7 +22,7 @@ import httpx
 
 from parallel_frames._clock import Backoff, heeded
 from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
-from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, Dialect
+from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
 from parallel_frames._service._messages import (
     TornError,
     UnreadableError,
@@ -92,6 +92,7 @@ class Session:
         self._client = client
         self._clock = client.clock
         self._dialect = dialect
+        self._guess: Dialect | None = None  # of a group that was found under /v1beta, where two dialects are read alike
         self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
 
@@ -102,7 +103,7 @@ class Session:
 
     @property
     def _current(self) -> Dialect:
-        return self._dialect or PUBLISHED
+        return self._dialect or self._guess or PUBLISHED
 
     # Groups and batches
 
@@ -146,6 +147,16 @@ class Session:
         `Refused` needs proof that nothing was created, `Accepted` one id for each run. Everything else, statuses of
         success included, is `Ambiguous`.
         """
+        posted = await self._post_runs(group_id, job=job, runs=runs)
+        if self._guess is not None:
+            # An unknown body is refused with 422, and nothing is created: the other dialect of these paths is meant.
+            is_other = isinstance(posted, Refused) and posted.status == 422
+            self._dialect, self._guess = SEED if is_other else self._guess, None
+            if is_other:
+                posted = await self._post_runs(group_id, job=job, runs=runs)
+        return posted
+
+    async def _post_runs(self, group_id: str, *, job: Job, runs: Sequence[OutgoingRun]) -> Posted:
         path = self._current.group_path(group_id, "runs")
         body = self._current.runs_body(job, runs=runs)
         params = {} if self._current.name == "seed" else {"refresh_status": "false"}
@@ -170,29 +181,24 @@ class Session:
         return Accepted(run_ids)
 
     async def group_status(self, group_id: str) -> GroupStatus:
-        """Return the counts of a group."""
+        """Return the counts of a group, under ``/v1`` or, where that does not know it, under ``/v1beta``."""
+        try:
+            return await self._group_status(group_id)
+        except RejectedError as error:
+            if error.status != 404 or self._dialect is not None or self._guess is not None:
+                raise
+            self._guess = PUBLISHED_V1BETA
+            try:
+                return await self._group_status(group_id)
+            except RejectedError:
+                self._guess = None
+                raise error from None
 
+    async def _group_status(self, group_id: str) -> GroupStatus:
         def read(answer: bytes) -> GroupStatus:
             return read_status(group_id, answer)
 
         return await self._request("GET", self._current.group_path(group_id), read=read, group_id=group_id)
-
-    async def find_group(self, group_id: str) -> GroupStatus:
-        """Return the counts of a group under ``/v1`` or else ``/v1beta``, for a session that only reads.
-
-        Under ``/v1beta`` the two dialects differ in what is sent and not in what is read, so that it does not matter
-        which one the group was made in. Send nothing on this session afterwards.
-        """
-        try:
-            return await self.group_status(group_id)
-        except RejectedError as error:
-            if error.status != 404 or self._dialect is not None:
-                raise
-            self._dialect = PUBLISHED_V1BETA
-            try:
-                return await self.group_status(group_id)
-            except RejectedError:
-                raise error from None
 
     async def run_result(self, run_id: str) -> RunEvent | None:
         """Return a finished run with its output; None when it has not finished or the service has no such path."""

@@ -210,6 +210,12 @@ class DiskIndex:
         return {key: rows for key, rows in found.items() if rows}
 
     @locked
+    def keys_at(self, rows: Iterable[int]) -> dict[int, str]:
+        """Return the keys of those of these rows that are asked about and have something to send."""
+        query = "select lower(hex(key)) from rows where row = ? and key is not null"
+        return {row: key for row in rows for (key,) in self._db.execute(query, (row,))}
+
+    @locked
     def rows_between(self, start: int, end: int) -> list[tuple[int, str | None, bool]]:
         """Return the asked rows from `start` up to `end`: number, key (None: nothing to send), and if it was sent."""
         self._derive()

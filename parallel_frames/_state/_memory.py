@@ -157,6 +157,12 @@ class MemoryIndex:
                 found[key] = self._rows_by_entry[self._row_starts[entry] : self._row_starts[entry + 1]].tolist()
         return found
 
+    @locked
+    def keys_at(self, rows: Iterable[int]) -> dict[int, str]:
+        """Return the keys of those of these rows that are asked about and have something to send."""
+        entries = {row: int(self._row_entries[row]) for row in rows if row < self.rows}
+        return {row: self._keys[entry] for row, entry in entries.items() if entry >= 0}
+
     # What the checkpoint holds
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from decimal import Decimal
 
 import pandas as pd
 import parallel
@@ -319,3 +320,76 @@ def test_a_group_that_another_program_filled_is_joined_before_anything_is_sent(v
         out = pd.read_parquet(tmp_path / "out.parquet")
     assert out["parallel_status"].tolist() == ["completed"] * 5
     assert vendor.sim.counts.runs == 5
+    if end == "frame":
+        assert matched(out) == {"key": 0, "input": 4, "row": 0, "unmatched": 0}
+
+
+def test_a_plan_counts_what_the_named_group_holds(vendor, client_of):
+    """plan(group_id=...) reads the group, sends nothing, and expects what enrich(group_id=...) then sends."""
+    df = pd.DataFrame({"company": [f"c{n}" for n in range(5)]})
+    group = add_elsewhere(vendor, [({"company": f"c{n}"}, {"job": "nightly"}) for n in range(4)])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    options = {"client": client_of(vendor.sim), "group_id": group, "progress": False}
+    plan = df.parallel.plan(SCHEMA, **options)
+    assert (plan.answered, plan.to_send, vendor.sim.counts.runs) == (4, 1, 4)
+    df.parallel.enrich(SCHEMA, max_cost=plan.spent + plan.cost, **options)
+    assert vendor.sim.counts.runs == 5
+
+
+@pytest.mark.parametrize("end", ["frame", "file"])
+def test_prompts_of_another_program_are_not_paid_again(vendor, client_of, tmp_path, caplog, end):
+    """enrich(group_id=...) believes row numbers where collect does, says so, and not where it does not."""
+    df = pd.DataFrame({"company": ["Acme", "Globex", "Initech"]})
+    group = add_elsewhere(vendor, [(f"Research {n}", {"row": str(n)}) for n in range(2)])
+    other = add_elsewhere(vendor, [("Research 9", {"row": "9"}), ("Research 0", {"row": "0"})])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+
+    def enrich(group_id, **more):
+        options = {"client": client_of(vendor.sim), "group_id": group_id, "progress": False, "checkpoint": None, **more}
+        if end == "frame":
+            return df.parallel.enrich(SCHEMA, **options)
+        df.to_parquet(tmp_path / "rows.parquet")
+        options["checkpoint"] = tmp_path / f"{group_id}.ckpt"
+        pf.enrich_parquet(tmp_path / "rows.parquet", tmp_path / "out.parquet", SCHEMA, overwrite=True, **options)
+        return pd.read_parquet(tmp_path / "out.parquet")
+
+    out = enrich(group)
+    assert out["name"].tolist()[:2] == ["Research 0", "Research 1"]
+    assert vendor.sim.counts.runs == 5
+    assert "by the row number in their metadata alone" in caplog.text
+    assert enrich(other)["parallel_status"].tolist() == ["completed"] * 3
+    assert vendor.sim.counts.runs == 8
+
+
+def test_of_several_runs_of_one_input_the_completed_one_counts(client_of):
+    """A failure that another program asked again is not taken where its answer is there, too."""
+    answers = iter([Failure("first"), {"name": "Acme", "size": 4}])
+    with (
+        Simulator(answers=lambda _: next(answers), latency=0) as sim,
+        parallel.Parallel(api_key="any", base_url=sim.url) as vendor,
+    ):
+        group = add_elsewhere(vendor, [({"company": "Acme"}, {"n": "1"}), ({"company": "Acme"}, {"n": "2"})])
+        sim.wait_until(lambda counts: counts.active == 0)
+        df = pd.DataFrame({"company": ["Acme"]})
+        out = df.parallel.enrich(SCHEMA, client=client_of(sim), group_id=group, progress=False, checkpoint=None)
+        assert (out["size"].tolist(), sim.counts.runs) == ([4], 2)
+
+
+@pytest.mark.parametrize("dialect", ["published", "both", "seed"])
+def test_a_named_group_is_found_and_filled_whatever_its_service_speaks(df, client_of, dialect):
+    """enrich(group_id=...) finds the group under either path, and sends the rest in the dialect that is taken."""
+    with Simulator(answers=answer, latency=0, dialect=dialect) as sim:
+        df.head(1).parallel.enrich(SCHEMA, client=client_of(sim), checkpoint=None)
+        group = pf.last().group_ids[0]
+        out = df.parallel.enrich(SCHEMA, client=client_of(sim), checkpoint=None, group_id=group)
+        assert out["parallel_status"].tolist() == ["completed", "completed", "failed", "completed", "skipped"]
+        assert (sim.counts.groups, sim.counts.runs) == (1, 3)
+
+
+def test_decimals_are_known_by_what_they_send(vendor, client_of):
+    """A number that travels as text is the input that another program sent as that text."""
+    df = pd.DataFrame({"company": ["Acme"], "price": [Decimal("1.50")]})
+    group = add_elsewhere(vendor, [({"company": "Acme", "price": "1.50"}, {"n": "1"})])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    out = df.parallel.enrich(SCHEMA, client=client_of(vendor.sim), group_id=group, checkpoint=None)
+    assert (out["size"].tolist(), vendor.sim.counts.runs) == ([1], 1)

@@ -243,11 +243,11 @@ def test_resume_without_a_checkpoint_goes_on_with_every_group(engine, monkeypatc
 
 def test_resume_without_a_checkpoint_keeps_the_settle_time(engine) -> None:
     """A batch that lands late, after its call timed out, is found by resume() and not sent again."""
-    late = [faults.late_post(40, answer="reset", nth=1)]
+    late = [faults.late_post(160, answer="reset", nth=1)]
     with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=late) as sim:
-        out = engine.enrich(sim, engine.frame(*range(5)), None, timeout=10)
+        out = engine.enrich(sim, engine.frame(*range(5)), None, timeout=40, client={"settle_time": 240})
         assert out["parallel_status"].tolist() == ["pending"] * 5
-        for _ in range(8):  # each with the same ten seconds
+        for _ in range(8):  # each with the same forty seconds
             out = pf.last().resume()
         assert out["parallel_status"].tolist() == ["completed"] * 5
         assert (sim.counts.runs, sim.counts.duplicates) == (5, 0)

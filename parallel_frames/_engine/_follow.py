@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Service
     from parallel_frames._engine._state import EngineState
-    from parallel_frames._model import Event
+    from parallel_frames._model import Event, RunId
     from parallel_frames._state import GroupState
     from parallel_frames.errors import ServiceError
 
@@ -35,6 +35,7 @@ GATHER_SECONDS: Final = 0.02
 REFUSALS: Final = 4
 HYDRATION_TRIES: Final = 6
 DENIALS: Final = 4
+UNREADABLE_LOOKS: Final = 4
 ASK_EVERY: Final = 45.0
 HEARD_WITHIN: Final = 5.0  # what ended a moment ago is on its way
 
@@ -117,8 +118,28 @@ async def _has_more_ended(group: GroupState, *, state: EngineState, service: Ser
 
 async def _ask_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:
     """Ask a group for outcomes that its stream did not bring; its counts say whether that is worth a listing."""
-    if await _has_more_ended(group, state=state, service=service):
-        await look_at_group(service, state, group, clock=clock, include_output=len(group.awaited) > FEW)
+    if not await _has_more_ended(group, state=state, service=service):
+        return
+    look = await look_at_group(service, state, group, clock=clock, include_output=len(group.awaited) > FEW)
+    if look.unreadable:
+        unlisted = [(run, run_id) for run, run_id in group.awaited.items() if run_id not in look.listed]
+        for run, run_id in unlisted if len(unlisted) <= FEW else ():
+            await _ask_for_unlisted(group, run, run_id, state=state, service=service)
+
+
+async def _ask_for_unlisted(
+    group: GroupState, run: RunId, run_id: str, *, state: EngineState, service: Service
+) -> None:
+    """Ask for a run whose entry in the list may be one that cannot be read; stop waiting where that never says more."""
+    event = await service.run_result(run_id)
+    if event is not None and group.identify(event) == run:
+        state.take_run(group, event, run)
+        return
+    state.unreadable[run] += 1
+    if state.unreadable[run] >= UNREADABLE_LOOKS and run in group.waiting:
+        reason = f"what group {group.group_id} says of run {run_id} cannot be read"
+        state.observer.note(f"{reason}; its row stays pending")
+        state.set_aside(group, run, reason=reason)
 
 
 @dataclass(slots=True)

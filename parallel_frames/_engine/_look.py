@@ -37,12 +37,18 @@ class Look:
     ----------
     flaw : str or None
         Why nothing may be concluded from what is *not* listed; None if absence may be concluded.
-    without_output : frozenset of str
+    without_output : set of str
         Runs that completed and were listed without their outputs, where outputs were asked for.
+    listed : set of str
+        The ids of all runs whose entries could be read.
+    unreadable : int
+        How many entries could not.
     """
 
     flaw: str | None
-    without_output: frozenset[str] = frozenset()
+    without_output: set[str] = field(default_factory=set)()
+    listed: set[str] = field(default_factory=set)()
+    unreadable: int = 0
 
 
 async def list_patiently(
@@ -165,7 +171,7 @@ async def look_at_group(
         flaw: str | None = "its counts cannot be read"
     else:
         flaw = judge_look(status, reading.listed, acknowledged, unreadable=len(unreadable)) or reading.flaw
-    return Look(flaw, frozenset(reading.without_output))
+    return Look(flaw, reading.without_output, reading.listed, len(unreadable))
 
 
 async def look_until_whole(

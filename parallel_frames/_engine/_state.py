@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from parallel_frames._model import TERMINAL, Intent, Outcome, RunEvent
@@ -40,6 +41,8 @@ class EngineState:
         Why the service could not be read at the last try; None once it could.
     noted : set of int
         Open batches that the index knows.
+    unreadable : Counter of RunId
+        How often the list had entries that could not be read, and this run was in none of the others.
     """
 
     def __init__(self, *, job: Job, index: Index, store: Store, observer: Observer, reasons: dict[RunId, str]) -> None:
@@ -57,6 +60,7 @@ class EngineState:
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
         self.noted: set[int] = set()
+        self.unreadable: Counter[RunId] = Counter()
         self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
 
@@ -101,8 +105,10 @@ class EngineState:
 
     @property
     def in_flight(self) -> int:
-        """How many runs are paid for, or may be, and not finished."""
-        return sum(group.in_flight for group in self.groups.values())
+        """How many runs are paid for, or may be, and may still finish; those that are set aside take no place."""
+        groups = self.groups.values()
+        aside = sum(run in group.awaited for group in groups for run in self.reasons)
+        return sum(group.in_flight for group in groups) - aside
 
     # Events
 
@@ -156,6 +162,7 @@ class EngineState:
         if not group.add_outcome(run, run_id=outcome.run_id, status=outcome.status):
             return False
         self._buffer.append(outcome)
+        self.reasons.pop(run, None)
         rows = group.waiting.pop(run, None)
         if rows is not None:
             self.observer.finished(outcome, rows=rows)

@@ -423,9 +423,13 @@ class JobRunner:
         status = self.index.plan()
         rows = status.rows_open
         if rows and not self.halted:
-            own = next(iter(self._reasons.runs.values()), None)
-            reason = own or (self._reasons.pending if status.awaited else self._reasons.not_sent)
-            progress.warn(f"{format_count(rows, 'row')} without an answer: {reason}")
+            own = list(self._reasons.runs.values())
+            reasons = [own[0] + (f" (and {len(own) - 1} more)" if len(own) > 1 else "")] if own else []
+            if status.awaited > len(own):
+                reasons.append(self._reasons.pending)
+            if status.to_send:
+                reasons.append(self._reasons.not_sent)
+            progress.warn(f"{format_count(rows, 'row')} without an answer: {'; '.join(reasons)}")
 
     async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
         store, call = opened.store, self.prepared.call

@@ -49,6 +49,19 @@ def test_a_run_that_waits_for_an_action_is_not_waited_for(engine: Any, tmp_path:
         assert sim.counts.runs == 3
 
 
+def test_a_run_that_waits_for_an_action_takes_no_place_in_flight(engine: Any, caplog: Any) -> None:
+    """max_in_flight counts runs that may finish, and the warning gives no row another one's reason."""
+    trouble = [faults.require_action(nth=1), faults.stick_runs(nth=4)]
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=trouble) as sim:
+        out = engine.enrich(sim, engine.frame(*range(6)), None, max_in_flight=1, timeout=300)
+    assert status_of(out) == {"completed": 2, "pending": 2, "not_sent": 2}
+    warning = next(line for line in caplog.messages if "without an answer" in line)
+    assert warning.startswith("4 rows without an answer: run ")
+    assert "waits for an action" in warning
+    assert "no answer within timeout=300" in warning
+    assert "not sent within timeout=300" in warning
+
+
 GONE = frozenset({"events", "list_runs"})
 
 
@@ -270,6 +283,26 @@ def test_an_entry_that_cannot_be_read_holds_up_no_other_row(engine: Any, tmp_pat
         assert out["parallel_status"].tolist() == ["completed", "pending", "completed", "completed"]
         assert (sim.counts.runs, sim.counts.duplicates) == (4, 0)
     assert "cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("result", [404, None])
+def test_a_run_that_is_never_readable_is_not_waited_for(engine: Any, result: int | None) -> None:
+    """What the stream and the list say of a run in a way that cannot be read is asked for by its id, and then left."""
+
+    def hide(event: Any) -> Any:
+        second = "run" in event and event["run"]["run_id"].endswith("02")
+        return {**event, "run": {"run_id": event["run"]["run_id"]}} if second else event
+
+    odd = [engine.ChangedEvents(on=frozenset({"events", "list_runs"}), change=hide)]
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=odd) as sim:
+        if result is not None:
+            sim.add_faults(faults.status(result, on="result"))
+        out = engine.enrich(sim, engine.frame(1, 2, 3), None)
+    if result is None:
+        assert status_of(out) == {"completed": 3}
+    else:
+        assert status_of(out) == {"completed": 2, "pending": 1}
+        assert "cannot be read" in out["parallel_error"].dropna().iloc[0]
 
 
 @pytest.mark.parametrize(

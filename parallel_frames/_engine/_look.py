@@ -46,8 +46,8 @@ class Look:
     """
 
     flaw: str | None
-    without_output: set[str] = field(default_factory=set)()
-    listed: set[str] = field(default_factory=set)()
+    without_output: set[str] = field(default_factory=set)
+    listed: set[str] = field(default_factory=set)
     unreadable: int = 0
 
 

@@ -26,7 +26,7 @@ from parallel_frames._checkpoint import (
 )
 from parallel_frames._format import format_count
 from parallel_frames._job._turns import only_user, take_turn
-from parallel_frames.errors import CheckpointError, CheckpointMismatchError, InputError
+from parallel_frames.errors import CheckpointCorruptError, CheckpointError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -130,6 +130,9 @@ def _recall(store: JobStore, source: RowSource[Any], index: Index, *, refresh: b
     if refresh:
         index.begin_refresh(read_stale(store.folder) or ())
         store.begin_refresh(index.marked_attempts())
+    else:
+        with contextlib.suppress(CheckpointCorruptError):  # which concerns a refresh only
+            index.recall_refresh(read_stale(store.folder) or ())
     _note_call(store, source, rows=index.rows)
     store.keep_header()
     return OpenCheckpoint(store, recalled)

@@ -314,7 +314,6 @@ class JobRunner:
                     self._take_store(opened.store, destination)
                     await self._run(opened, destination.client, progress, until, on_row)
                     if deliver is None:
-                        await self._end_refresh(opened.store)
                         return None
                     for _ in range(TRIES):
                         with suppress(DamagedPartError):
@@ -332,8 +331,12 @@ class JobRunner:
             self.is_running = False
 
     async def _end_refresh(self, store: JobStore) -> None:
-        """Record the end of a refresh: not before its answers are delivered, or a kill would pay for it twice."""
-        if self.refreshing and self.index.is_refreshed():
+        """Record the end of a refresh: not before its answers are delivered, or a kill would pay for it twice.
+
+        Runs that cannot end now do not keep it open, and a call without ``refresh=`` may deliver what is left of one.
+        """
+        excepted = {run.key for run in self._reasons.runs}
+        if self.index.has_marks and self.index.is_refreshed(excepted=excepted):
             self.refreshing = False
             await in_thread(lambda: store.end_refresh(self.index.marked_attempts(of_others=True)))
 

@@ -32,7 +32,7 @@ from parallel_frames._state._rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -127,6 +127,7 @@ class DiskIndex:
         self._is_current = True  # whether `known` says what the other tables do
         self._status: JobStatus | None = None  # of the last plan, while nothing has changed since
         self._last_row = -1
+        self._is_refreshing = False
         self.rows = self.chosen = self.skipped = 0
         self.configure()
 
@@ -141,13 +142,17 @@ class DiskIndex:
             # Few inputs differ in what the rule goes by, unless answers grow old.
             rule = cache(partial(next_step, retry_failed=retry_failed, stale_before=stale_before))
             self._db.create_function("next_step", 5, rule, deterministic=True)
-            ended_at = "null" if stale_before == NEVER else "k.tried"
-            self._rule = f"next_step(k.newest, k.status, k.answered, {ended_at}, s.attempt)"
+            self._ended_at = "null" if stale_before == NEVER else "k.tried"
             found = (
                 None if limit is None else self._line("select row from runs order by row limit 1 offset ?", limit - 1)
             )
             self._last_row = self.rows if found is None else int(found[0])
             self._status = None
+
+    @property
+    def _rule(self) -> str:
+        marked = "s.attempt" if self._is_refreshing else "null"
+        return f"next_step(k.newest, k.status, k.answered, {self._ended_at}, {marked})"
 
     def _line(self, query: str, *values: Any) -> Any:
         return self._db.execute(query, values).fetchone()
@@ -314,6 +319,7 @@ class DiskIndex:
         """Forget what the checkpoint holds, to read it again."""
         for table in ("outcomes", "receipts", "intents", "stale", "steps"):
             self._db.execute(f"delete from {table}")  # noqa: S608 - our own names
+        self._is_refreshing = False
         self._note_change()
 
     # A refresh
@@ -324,14 +330,27 @@ class DiskIndex:
 
         An input without an answer is marked -1: once it has one, the refresh does not ask it a second time.
         """
+        self.recall_refresh(unfinished)
+        self._is_refreshing = True
         self._derive()
         with self._writing() as db:
-            db.executemany("insert into stale values (?, ?)", ((bytes.fromhex(key), at) for key, at in unfinished))
             db.execute(
                 "insert or ignore into stale select r.key, case when k.status is null then -1 else k.newest end "
                 "from runs r left join known k on k.key = r.key order by r.key"
             )
             self._status = None
+
+    @locked
+    def recall_refresh(self, unfinished: Iterable[tuple[str, int]]) -> None:
+        """Know what an unfinished refresh had marked, without continuing it: `is_refreshed` says when it is over."""
+        with self._writing() as db:
+            db.executemany("insert into stale values (?, ?)", ((bytes.fromhex(key), at) for key, at in unfinished))
+
+    @property
+    @locked
+    def has_marks(self) -> bool:
+        """Whether a refresh is not over yet."""
+        return bool(self._line("select exists(select 1 from stale)")[0])
 
     @locked
     def marked_attempts(self, *, of_others: bool = False) -> list[tuple[str, int]]:
@@ -342,14 +361,14 @@ class DiskIndex:
         return self._db.execute(query).fetchall()
 
     @locked
-    def is_refreshed(self) -> bool:
-        """Return whether every marked attempt of this source was asked again."""
+    def is_refreshed(self, *, excepted: Collection[str] = ()) -> bool:
+        """Return whether each marked input of this source was asked again, and that has ended; but for some keys."""
         self._derive()
-        left = self._line(
-            "select exists(select 1 from stale s join runs r on r.key = s.key join known k on k.key = s.key "
-            "where k.status is not null and s.attempt = k.newest)"
+        left = self._db.execute(
+            "select lower(hex(s.key)) from stale s join runs r on r.key = s.key left join known k on k.key = s.key "
+            "where k.status is null or k.newest <= s.attempt"
         )
-        return not left[0]
+        return all(key in excepted for (key,) in left)
 
     # What is to be done
 

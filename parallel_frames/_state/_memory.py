@@ -35,7 +35,7 @@ from parallel_frames._state._rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from parallel_frames._model import Receipt
 
@@ -247,6 +247,7 @@ class MemoryIndex:
         self._receipts: list[_Runs] = []
         self._intents: dict[int, _Runs] = {}
         self._marked: dict[int, int] = {}
+        self._is_refreshing = False
         self._note_change()
 
     def _note_change(self) -> None:
@@ -313,12 +314,23 @@ class MemoryIndex:
 
         An input without an answer is marked -1: once it has one, the refresh does not ask it a second time.
         """
-        self._marked = {self._entry(key): attempt for key, attempt in unfinished}
-        self._is_current = False  # there may be further entries
+        self.recall_refresh(unfinished)
+        self._is_refreshing = True
         self._derive()
         newest = np.where(self._tried >= 0, self._newest, -1)[: self.runs]
         self._marked = dict(enumerate(newest.tolist())) | self._marked
         self._status = None
+
+    @locked
+    def recall_refresh(self, unfinished: Iterable[tuple[str, int]]) -> None:
+        """Know what an unfinished refresh had marked, without continuing it: `is_refreshed` says when it is over."""
+        self._marked = {self._entry(key): attempt for key, attempt in unfinished}
+        self._is_current = False  # there may be further entries
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether a refresh is not over yet."""
+        return bool(self._marked)
 
     @locked
     def marked_attempts(self, *, of_others: bool = False) -> list[tuple[str, int]]:
@@ -330,11 +342,13 @@ class MemoryIndex:
         ]
 
     @locked
-    def is_refreshed(self) -> bool:
-        """Return whether every marked attempt of this source was asked again."""
+    def is_refreshed(self, *, excepted: Collection[str] = ()) -> bool:
+        """Return whether each marked input of this source was asked again, and that has ended; but for some keys."""
         self._derive()
         return not any(
-            entry < self.runs and self._tried[entry] >= 0 and self._newest[entry] == attempt
+            entry < self.runs
+            and (self._tried[entry] < 0 or self._newest[entry] <= attempt)
+            and self._keys[entry] not in excepted
             for entry, attempt in self._marked.items()
         )
 
@@ -354,7 +368,7 @@ class MemoryIndex:
         )
         unknown = [None] * len(entries)
         times = unknown if self._stale_before == NEVER else self._tried_at()[entries].tolist()
-        marks = [self._marked.get(entry) for entry in entries.tolist()] if self._marked else unknown
+        marks = [self._marked.get(entry) for entry in entries.tolist()] if self._is_refreshing else unknown
         return np.fromiter(map(self._rule, newest, tried, answered, times, marks), np.int64, len(entries))
 
     @locked

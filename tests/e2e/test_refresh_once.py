@@ -1,5 +1,6 @@
 """A refresh is over when its answers are where they belong: stopped on the way there, it is not paid for again."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames.errors import EnrichmentError, ParallelFramesError
-from parallel_frames.simulator import Failure, Simulator
+from parallel_frames.simulator import Failure, Simulator, faults
 
 KEY = "an-account-of-tests"
 # End the process, without any cleaning up, when a file is about to get the target's name.
@@ -110,4 +111,58 @@ def test_failures_that_raise() -> None:
         for runs in (3, 4, 5):
             with pytest.raises(EnrichmentError):
                 rows().parallel.enrich({"size": int}, **call)
+            assert sim.counts.runs == runs
+
+
+@pytest.mark.parametrize("end", ["frame", "file"])
+def test_a_refresh_that_ran_out_of_time(end: str) -> None:
+    """The same call again asks what was not asked, waits for what was, and pays for nothing twice."""
+    created = itertools.count(1)
+
+    def latency(_: Any) -> float:
+        return 1_000 if next(created) in (5, 6) else 1
+
+    with Simulator(size, latency=latency, speed=20) as sim:
+        client = pf.Client(api_key=KEY, base_url=sim.url, clock_speed=20)
+        call: dict[str, Any] = {"client": client, "progress": False}
+
+        def refresh(**more: Any) -> list[Any]:
+            if end == "frame":
+                return rows().parallel.enrich({"size": int}, refresh=True, **call, **more)["size"].tolist()
+            pf.enrich_parquet(
+                "rows.parquet", "out.parquet", {"size": int}, refresh=True, overwrite=True, **call, **more
+            )
+            return pd.read_parquet("out.parquet")["size"].tolist()
+
+        rows().parallel.enrich({"size": int}, **call)
+        refresh(timeout=60)
+        assert sim.counts.runs == 6
+        sim.advance(2_000)
+        assert refresh() == [4, 6, 7]
+        assert sim.counts.runs == 6
+        refresh()
+        assert sim.counts.runs == 9
+
+
+def test_a_refresh_that_another_call_delivers() -> None:
+    """What was submitted to be refreshed and fetched by a call without refresh= is over; the next refresh pays."""
+    with Simulator(size, latency=0) as sim:
+        call: dict[str, Any] = options(sim)
+        rows().parallel.enrich({"size": int}, **call)
+        rows().parallel.submit({"size": int}, refresh=True, **call)
+        assert sim.counts.runs == 6
+        rows().parallel.enrich({"size": int}, **call)
+        rows().parallel.enrich({"size": int}, refresh=True, **call)
+        assert sim.counts.runs == 9
+
+
+def test_a_run_that_cannot_end_keeps_no_refresh_open() -> None:
+    """One run that waits for an action is left, and the next refresh asks the other rows."""
+    with Simulator(size, latency=1, speed=20) as sim:
+        client = pf.Client(api_key=KEY, base_url=sim.url, clock_speed=20)
+        call: dict[str, Any] = {"client": client, "progress": False}
+        rows().parallel.enrich({"size": int}, **call)
+        sim.add_faults(faults.require_action(nth=1))
+        for runs in (6, 8):
+            rows().parallel.enrich({"size": int}, refresh=True, **call)
             assert sim.counts.runs == runs

@@ -274,7 +274,25 @@ def test_a_refresh_asks_what_it_found_once_and_awaits_what_is_under_way(index: I
     assert not index.is_refreshed()
     store(index, outcome(KEY, 1, run_id="run_3"), part=2)
     assert steps(index) == []
+    assert not index.is_refreshed()
+    assert index.is_refreshed(excepted={OTHER})
+    store(index, outcome(OTHER, run_id="run_2"), part=3)
     assert index.is_refreshed()
+    assert steps(index) == []
+
+
+def test_an_unfinished_refresh_is_not_continued_by_a_call_that_does_not_refresh(index: Index) -> None:
+    """Its marks are known, and ask for nothing; once what they mark has ended anew, the refresh is over."""
+    store(index, outcome(KEY), outcome(OTHER))
+    index.recall_refresh([(KEY, 0), ("f" * 32, 0)])
+    assert steps(index) == []
+    assert index.has_marks
+    assert not index.is_refreshed()
+    store(index, outcome(KEY, 1, run_id="run_3"), part=2)
+    assert index.is_refreshed()
+    assert index.marked_attempts(of_others=True) == [("f" * 32, 0)]
+    index.forget_checkpoint()
+    assert not index.has_marks
 
 
 def test_an_open_batch_is_awaited_and_its_absence_frees_the_attempt(index: Index) -> None:

@@ -108,6 +108,7 @@ class _Reading:
             return
         self.listed.add(event.run_id)
         self.echoes = self.echoes or read_identity(event.metadata) is not None
+        self.state.echoes = self.state.echoes or self.echoes
         run = self.group.identify(event)
         if self.joiner is not None:
             self.joiner.add(event, run)

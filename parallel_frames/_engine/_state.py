@@ -43,6 +43,8 @@ class EngineState:
         Open batches that the index knows.
     unreadable : Counter of RunId
         How often the list had entries that could not be read, and this run was in none of the others.
+    echoes : bool
+        Whether the service has shown the metadata of any run of ours.
     """
 
     def __init__(self, *, job: Job, index: Index, store: Store, observer: Observer, reasons: dict[RunId, str]) -> None:
@@ -61,6 +63,7 @@ class EngineState:
         self._found: list[Receipt] = []
         self.noted: set[int] = set()
         self.unreadable: Counter[RunId] = Counter()
+        self.echoes = False
         self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
 

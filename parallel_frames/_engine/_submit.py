@@ -35,6 +35,10 @@ ABSENCES: Final = 3
 CREDIT_PAUSE: Final = 1.0
 CREDIT_NEWS: Final = 4.0
 RUN_BYTES: Final = 300  # of a run around its input: processor and metadata
+UNPROVEN: Final = (
+    "The service shows neither the metadata nor the inputs of {runs} that it created, so that nothing proves which "
+    "answer is whose. Nothing further was sent. With max_in_flight=1 each run is sent alone, and its id is certain."
+)
 NEWS_AT_LEAST: Final = 1.0  # of the wall: a batch that is undecided may be due
 
 
@@ -276,8 +280,15 @@ class Submitter:
         self._batch_limit = min(MAX_RUNS_PER_BATCH, self._batch_limit * 2)
 
     async def _match_ids(self, accepted: Accepted, group: GroupState, intent: Intent) -> Accepted | Ambiguous:
-        """Return the ids in the order of the runs; where that order is not documented, the group's list proves it."""
-        if self._order_proven or self._service.dialect != "seed":
+        """Return the ids in the order of the runs; where nothing but that order links them, the group's list proves it.
+
+        Raises
+        ------
+        ProtocolError
+            The service documents an order and gives no way to prove it.
+        """
+        is_seed = self._service.dialect == "seed"
+        if self._order_proven or (not is_seed and (len(intent.runs) == 1 or await self._echoes_metadata(group))):
             return accepted
         group.acknowledge(accepted.run_ids)
         claimed = dict(zip(intent.runs, accepted.run_ids, strict=True))
@@ -287,13 +298,26 @@ class Submitter:
             found = {run: receipt.run_id for run, receipt in group.found[intent.number].items()}
             agrees = all(claimed[run] == run_id for run, run_id in found.items())
             # Nothing found in a whole list: metadata and inputs are not echoed, and the order is all there is.
-            if agrees and (found or flaw is None or flaw == UNLINKED):
+            has_nothing = not found and (flaw is None or flaw == UNLINKED)
+            if has_nothing and not is_seed:
+                raise ProtocolError(UNPROVEN.format(runs=format_count(len(claimed), "run")), group_id=group.group_id)
+            if agrees and (found or has_nothing):
                 self._order_proven = len(claimed) > 1  # one id has no order
                 return accepted
             if len(found) == len(claimed):
                 return Accepted([found[run] for run in intent.runs])
             await self._clock.sleep(Backoff().wait(attempt))
         return Ambiguous(f"whose ids they are cannot be known: {flaw}")
+
+    async def _echoes_metadata(self, group: GroupState) -> bool:
+        """Return whether the service shows whose its runs are, or has not shown any yet."""
+        if self.state.echoes:
+            return True
+        try:
+            look = await look_at_group(self._service, self.state, group, clock=self._clock, include_output=False)
+        except CANNOT_BE_READ:
+            return True
+        return self.state.echoes or not look.listed
 
     async def _after_refusal(self, refused: Refused, batch: Sequence[OutgoingRun]) -> None:
         """Wait where waiting helps; raise where it does not."""

@@ -19,6 +19,7 @@ from parallel_frames.errors import (
     CheckpointLockedError,
     InputError,
     ParallelFramesError,
+    ProtocolError,
     RejectedError,
     UnavailableError,
     UndecidedError,
@@ -193,6 +194,30 @@ def test_metadata_is_believed_over_the_order_of_ids_in_the_published_dialect_too
     trouble = [Rewritten(on=frozenset({"add_runs"}), change=backwards)]
     with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=trouble) as sim:
         out = engine.enrich(sim, engine.frame(*range(4)), None)
+    assert out["name"].tolist() == out["company"].str.upper().tolist()
+
+
+@pytest.mark.parametrize("shows_input", [True, False])
+def test_without_metadata_the_published_order_of_ids_is_proved_or_not_believed(engine, *, shows_input: bool) -> None:
+    """Echoed inputs say whose the runs are; with neither, the call ends, unless each run is sent alone."""
+
+    def hide(event: Any) -> Any:
+        if "run" not in event:
+            return event
+        sent = {**event["input"], "metadata": None} if shows_input and event.get("input") else None
+        return {**event, "input": sent, "run": {**event["run"], "metadata": None}}
+
+    trouble = [
+        Rewritten(on=frozenset({"add_runs"}), change=backwards),
+        engine.ChangedEvents(on=frozenset({"events", "list_runs"}), change=hide),
+    ]
+    df = engine.frame(*range(4))
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=trouble) as sim:
+        if not shows_input:
+            with pytest.raises(ProtocolError, match=r"neither the metadata nor the inputs of 4 runs.*max_in_flight=1"):
+                engine.enrich(sim, df, None)
+            df = engine.frame(*range(10, 14))
+        out = engine.enrich(sim, df, None, max_in_flight=None if shows_input else 1)
     assert out["name"].tolist() == out["company"].str.upper().tolist()
 
 

@@ -23,9 +23,10 @@ from parallel_frames._format import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from parallel_frames._clock import Clock, Pacer
+    from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Observer, RunFeed, Service, Store
     from parallel_frames._model import Intent, Job, Json, RunId
+    from parallel_frames._service import Pacer
     from parallel_frames._state import GroupState, Index
 
 __all__ = ["Engine", "list_patiently"]

@@ -24,10 +24,11 @@ from parallel_frames.errors import ProtocolError, UnavailableError, UndecidedErr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from parallel_frames._clock import Clock, Pacer
+    from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import RunFeed, Service
     from parallel_frames._engine._state import EngineState
     from parallel_frames._model import Intent, Job, Json, OutgoingRun, Posted, RunId
+    from parallel_frames._service import Pacer
 
 FIRST_UNPROVEN_BATCH: Final = 5
 LONG_WAIT: Final = 5.0

@@ -57,9 +57,12 @@ def _missing(_: object) -> None:
     return None
 
 
-def _float_of_digits(number: Any) -> Pair | None:
-    # A float32 is what a person sees of it: 0.1, not 0.10000000149011612.
-    return real_pair(float(np.format_float_scientific(number, unique=True)))
+def as_read(number: Any) -> float:
+    """Return a narrow float as the double a person reads: 0.1, not 0.10000000149011612.
+
+    numpy's own texts follow its print options, which belong to the user.
+    """
+    return float(np.format_float_scientific(number, unique=True))
 
 
 def _spelt(spell: Callable[[Any], str]) -> Callable[[Any], Pair]:
@@ -98,8 +101,8 @@ _SCALARS: dict[type, Callable[[Any], Pair | None]] = {
     pd.Timestamp: _spelt(times.moment_text),
     pd.Timedelta: _pandas_span,
     np.bool_: _truth_pair,
-    np.float16: _float_of_digits,
-    np.float32: _float_of_digits,
+    np.float16: lambda number: real_pair(as_read(number)),
+    np.float32: lambda number: real_pair(as_read(number)),
     np.longdouble: lambda number: real_pair(float(number)),
     np.datetime64: _numpy_moment,
     np.timedelta64: _numpy_span,

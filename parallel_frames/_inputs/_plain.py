@@ -15,7 +15,7 @@ import pyarrow as pa
 from parallel_frames._inputs import _form1 as form
 from parallel_frames._inputs import _times as times
 from parallel_frames._inputs import _wire as wire
-from parallel_frames._inputs._cells import pair_of, real_pair
+from parallel_frames._inputs._cells import as_read, pair_of, real_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -114,14 +114,10 @@ def reals(values: Array) -> Tokens:
 
 
 def _shortest(values: Array) -> Array:
-    """Return narrow floats as the doubles a person reads: 0.1, not 0.10000000149011612.
-
-    numpy's own texts follow its print options, which belong to the user.
-    """
-    if values.dtype.itemsize == 4:
+    if values.dtype.itemsize == 4:  # Arrow writes the same digits, and does it faster
         doubles: Array = pa.array(values).cast(pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False)
         return doubles
-    return np.array([float(np.format_float_scientific(value, unique=True)) for value in values], dtype="float64")
+    return np.array(list(map(as_read, values)), dtype="float64")
 
 
 def moments(values: Any) -> Tokens:

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from parallel_frames._clock import Clock, Pacer, shared_pacer
+from parallel_frames._clock import Clock
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames._service._dialects import DIALECTS
+from parallel_frames._service._pacer import Pacer, shared_pacer
 from parallel_frames._service._session import KEY_VARIABLE, Session
 from parallel_frames.errors import ConfigurationError
 

@@ -4,7 +4,7 @@ This is the one border where httpx's errors become ours. Requests that may be re
 batch may not be: `Session.add_runs` sends it once and returns what the answer proves, and the engine decides. Whatever
 is received passes through `KeyRedactor` before anything can quote, log or store it.
 
-It refuses to know what a run is for, and when a batch may be sent (`_clock.Pacer` and the engine know).
+It refuses to know what a run is for, and when a batch may be sent (`Pacer` and the engine know).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
-from parallel_frames._clock import Backoff, heeded
+from parallel_frames._clock import Backoff
 from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
 from parallel_frames._service._messages import (
@@ -36,6 +36,7 @@ from parallel_frames._service._messages import (
     read_run_ids,
     read_status,
 )
+from parallel_frames._service._pacer import heeded
 from parallel_frames._service._sse import EventDecoder, EventTooLargeError
 from parallel_frames.errors import (
     AuthenticationError,

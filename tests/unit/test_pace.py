@@ -12,7 +12,8 @@ from typing import Literal
 
 import pytest
 
-from parallel_frames._clock import SMALL_BATCH, WINDOW, Backoff, Clock, Pacer, shared_pacer
+from parallel_frames._clock import Backoff, Clock
+from parallel_frames._service._pacer import SMALL_BATCH, WINDOW, Pacer, shared_pacer
 from parallel_frames.errors import ConfigurationError
 from parallel_frames.simulator._limits import RateLimit
 

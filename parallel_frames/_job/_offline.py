@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Offline:
-    """What an offline block replaces: the client, the service's name, and where checkpoints go by default.
+    """What an offline block replaces: the client, the environment, the service's name, and where checkpoints go.
 
     The folder of its checkpoints goes with it, and so with the last handle that reads answers from there.
     """
 
     client: Client
     root: Path
+    variables: Mapping[str, str]
     host: str = "simulator"
 
     def __post_init__(self) -> None:
@@ -137,29 +139,37 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
             max_per_minute=options.get("max_per_minute", MAX_RUNS_PER_MINUTE),
             clock_speed=speed,
         )
-        block = Offline(client, Path(tempfile.mkdtemp(prefix="parallel_frames-")))
-        _blocks.append(block)
         # A child that is spawned in the block has no blocks, and must not go to the live service and pay.
         variables = {
             "PARALLEL_API_KEY": client.api_key or "",
             "PARALLEL_BASE_URL": sim.url,
             "PARALLEL_FRAMES_CLOCK_SPEED": str(speed),
         }
-        with _environment(variables):
-            try:
-                yield sim
-            finally:
-                _blocks.remove(block)
+        block = Offline(client, Path(tempfile.mkdtemp(prefix="parallel_frames-")), variables)
+        _enter(block)
+        try:
+            yield sim
+        finally:
+            _leave(block)
 
 
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
+_guard = threading.Lock()
+_outside: Final[dict[str, str | None]] = {}  # the variables as they are without a block
+
+
+def _enter(block: Offline) -> None:
+    with _guard:
+        if not _blocks:
+            _outside.update({name: os.environ.get(name) for name in block.variables})
+        _blocks.append(block)
+        os.environ.update(block.variables)
+
+
+def _leave(block: Offline) -> None:
+    """End a block; those of several threads need not end in the order in which they began."""
+    with _guard:
+        _blocks.remove(block)
+        for name, value in (_blocks[-1].variables if _blocks else _outside).items():
             if value is None:
                 os.environ.pop(name, None)
             else:

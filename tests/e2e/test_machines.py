@@ -187,3 +187,15 @@ def test_a_child_of_an_offline_block_goes_to_its_simulator() -> None:
         done = python(OFFLINE + ENRICH)
         assert (done.stdout, sim.counts.runs) == ("['completed']\n", 1), done.stderr
     assert os.environ.get("PARALLEL_BASE_URL") != sim.url
+
+
+def test_blocks_that_overlap_leave_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of two threads may end in any order: what is left is the newest one that is open, or what was before."""
+    monkeypatch.setenv("PARALLEL_API_KEY", "mine")
+    one, other = pf.offline(latency=0), pf.offline(latency=0)
+    one.__enter__()
+    newest = other.__enter__()
+    one.__exit__(None, None, None)
+    assert os.environ["PARALLEL_BASE_URL"] == newest.url
+    other.__exit__(None, None, None)
+    assert (os.environ["PARALLEL_API_KEY"], os.environ.get("PARALLEL_BASE_URL")) == ("mine", None)

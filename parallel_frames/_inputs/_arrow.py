@@ -19,7 +19,7 @@ from parallel_frames._inputs import _times as times
 from parallel_frames._inputs import _wire as wire
 from parallel_frames._inputs._cells import list_pair, object_pair
 from parallel_frames._inputs._plain import Tokens
-from parallel_frames._inputs._refusal import UnusableCellError
+from parallel_frames._inputs._wire import UnusableCellError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

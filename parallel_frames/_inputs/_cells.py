@@ -21,7 +21,7 @@ import pandas as pd
 from parallel_frames._inputs import _form1 as form
 from parallel_frames._inputs import _times as times
 from parallel_frames._inputs import _wire as wire
-from parallel_frames._inputs._refusal import UnusableCellError, refuse_type
+from parallel_frames._inputs._wire import UnusableCellError, refuse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,11 +15,10 @@ import pandas as pd
 
 from parallel_frames._inputs import _form1 as form
 from parallel_frames._inputs._cells import pair_of
-from parallel_frames._inputs._columns import column_tokens
 from parallel_frames._inputs._keys import check_version
-from parallel_frames._inputs._refusal import UnusableCellError
 from parallel_frames._inputs._select import check_label
-from parallel_frames._inputs._wire import is_empty, quote, unquote
+from parallel_frames._inputs._tokens import column_tokens
+from parallel_frames._inputs._wire import UnusableCellError, is_empty, quote, unquote
 from parallel_frames._model import KEY_VERSION
 from parallel_frames.errors import InputError
 

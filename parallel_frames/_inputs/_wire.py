@@ -13,13 +13,37 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from parallel_frames._inputs._refusal import UnusableCellError
-
 if TYPE_CHECKING:
     from decimal import Decimal
 
 MOST_BITS = 13_000  # about 3,900 digits: str() of an int stops at 4,300
 MOST_ZEROS = 100  # zeros a Decimal's exponent may write out before it travels as 1E+200
+
+
+class UnusableCellError(Exception):
+    """A cell has no JSON; `advice` says what to do about it. It never leaves this package.
+
+    Converters work on whole columns and do not track positions: whoever called them finds the row by halving.
+    """
+
+    def __init__(self, reason: str, advice: str) -> None:
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{reason}; {advice}")
+
+
+def refuse_type(cell: object) -> UnusableCellError:
+    """Build the refusal of a type that has no JSON."""
+    kind = type(cell)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return UnusableCellError(f"{name} cannot travel as JSON", "decode it to text, or leave the column out")
+    if isinstance(cell, (set, frozenset)):
+        return UnusableCellError(f"a {name} has no order", "turn it into a list, for example with sorted()")
+    return UnusableCellError(
+        f"an object of type {name} has no JSON", "turn it into text, numbers, lists or dicts, or leave the column out"
+    )
+
 
 quote = encode_basestring
 """Return the JSON string of a text: only ``"``, ``\\`` and control characters are escaped, as orjson does."""

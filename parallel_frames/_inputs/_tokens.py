@@ -15,7 +15,7 @@ from parallel_frames._inputs import _plain as plain
 from parallel_frames._inputs import _times as times
 from parallel_frames._inputs._arrow import arrow_tokens
 from parallel_frames._inputs._plain import Tokens
-from parallel_frames._inputs._refusal import UnusableCellError
+from parallel_frames._inputs._wire import UnusableCellError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -74,7 +74,6 @@ CALL_WORDS: Final = (
      "or try it without one: parallel-frames simulate."),
     (" or client=.", "."),
     ("Client(api=...)", "--api"),
-    ("invalid UTF8 data", "invalid UTF8 data; save it as UTF-8"),
 )  # fmt: skip
 OTHER_CHECKPOINT: Final = " If it is gone for good, name another checkpoint to start over."
 WITH_CHECKPOINT: Final = ("", "plan", "enrich", "submit", "checkpoint")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import itertools
 import os
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from parallel_frames._cli._exits import StoppedError
-from parallel_frames._cli._formats import PIPE, check_heads, format_of, is_address
+from parallel_frames._cli._formats import PIPE, format_of, is_address
 from parallel_frames._cli._speech import handing_over
 from parallel_frames._files._formats import is_zipped
 from parallel_frames.errors import InputError
@@ -41,8 +40,6 @@ def read_frame(source: str) -> pd.DataFrame:
     if source != PIPE and Path(source).is_dir():
         raise InputError(f"{source} is a directory: a directory is enriched into a Parquet target.")
     try:
-        if kind in {"csv", "tsv"}:
-            check_heads(source)
         return _read(source, kind)
     except InputError:
         raise
@@ -66,21 +63,16 @@ def _first_line(error: Exception) -> str:
 def _read(source: str, kind: Format) -> pd.DataFrame:
     import pandas as pd
 
+    from parallel_frames._files._source import open_source
+
     if kind == "parquet":
         return pd.read_parquet(source)
     if kind == "feather":
-        return pd.read_feather(source)
+        frame: pd.DataFrame = open_source(source).table().to_pandas()
+        return frame
     if kind in {"csv", "tsv"}:
         return _read_csv(source)
-    return _frame_of(_objects_in(_bytes_of(source), kind))
-
-
-def _bytes_of(source: str) -> bytes:
-    if source != PIPE:
-        return gzip.decompress(Path(source).read_bytes()) if is_zipped(source) else Path(source).read_bytes()
-    if sys.stdin is None:
-        raise InputError("The standard input is closed, and the rows were to come from there; name a SOURCE.")
-    return sys.stdin.buffer.read()
+    return _frame_of(_objects_in(source, is_lines=kind == "jsonl"))
 
 
 def _read_csv(source: str) -> pd.DataFrame:
@@ -98,41 +90,20 @@ def _read_csv(source: str) -> pd.DataFrame:
     )
 
 
-def _objects_in(text: bytes, kind: Format) -> list[dict[str, Any]]:
+def _objects_in(source: str, *, is_lines: bool) -> list[dict[str, Any]]:
     """Return the objects of a JSON array, or one a line."""
-    text = text.removeprefix(b"\xef\xbb\xbf")
-    if kind == "json":
-        try:
-            found = _loaded(text)
-        except ValueError as error:
-            raise ValueError(_told(error)) from None
-        if not isinstance(found, list):
-            raise ValueError("expected an array of objects")
-    else:
-        found = []
-        for number, line in enumerate(text.split(b"\n"), start=1):
-            if line.strip():
-                try:
-                    found.append(_loaded(line))
-                except ValueError as error:
-                    raise ValueError(f"line {number}: {_told(error)}") from None
-    for number, each in enumerate(found, start=1):
-        if not isinstance(each, dict):
-            raise ValueError(f"row {number} is no object")  # noqa: TRY004
-    return found
+    from parallel_frames._files._address import find_address
+    from parallel_frames._files._json import read_objects
 
-
-def _loaded(text: bytes) -> Any:
-    from parallel_frames._files._json import TOO_LONG, keeps_digits
-
-    found = orjson.loads(text)
-    if not keeps_digits(text):
-        raise ValueError(f"it holds {TOO_LONG}; write it as text, in quotes")
-    return found
-
-
-def _told(error: Exception) -> str:
-    return "it is not in UTF-8; save it as UTF-8" if "UTF-8" in str(error) else str(error)
+    with contextlib.ExitStack() as stack:
+        if source != PIPE:
+            address = find_address(source, what="source")
+            stream = stack.enter_context(address.system.open_input_stream(address.path, compression="detect"))
+        elif sys.stdin is not None:
+            stream, source = sys.stdin.buffer, "the standard input"
+        else:
+            raise InputError("The standard input is closed, and the rows were to come from there; name a SOURCE.")
+        return [row for rows in read_objects(stream, is_lines=is_lines, shown=source) for _, row in rows]
 
 
 def _frame_of(objects: list[dict[str, Any]]) -> pd.DataFrame:

@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from parallel_frames._files._types import widened
-from parallel_frames.errors import InputError
+from parallel_frames._files._types import VIEWS, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-
-VIEWS: Final = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
 
 
 def frame_of(batch: pa.RecordBatch | pa.Table, start: int) -> pd.DataFrame:
@@ -45,44 +40,6 @@ def _without_nan(column: Any) -> Any:
     if not pa.types.is_floating(column.type):
         return column
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-
-
-def check_columns(files: Iterable[tuple[str, pa.Schema]]) -> None:
-    """Refuse a file that has a name twice, and files whose columns differ: which is meant, or right, is ambiguous.
-
-    Raises
-    ------
-    InputError
-        It names the column, and the files.
-    """
-    first: pa.Schema | None = None
-    where = ""
-    for path, schema in files:
-        _check_names(schema.names, where=path)
-        if first is None:
-            first, where = schema, path
-        elif not schema.equals(first):
-            raise InputError(
-                f"{path} and {where} have different columns: {_difference(first, schema)}. Nothing was sent. Give them "
-                "the same columns, or enrich them one by one."
-            )
-
-
-def _check_names(names: list[str], *, where: str) -> None:
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise InputError(
-                f"{where} has {times} columns that are called {name!r}: which of them is meant is ambiguous. Nothing "
-                "was sent. Rename them, or leave all but one out of the file."
-            )
-
-
-def _difference(one: pa.Schema, other: pa.Schema) -> str:
-    ones, others = ({f.name: f.type for f in schema} for schema in (one, other))
-    for name in dict.fromkeys([*ones, *others]):
-        if ones.get(name) != others.get(name):
-            return f"{name!r} is {others.get(name, 'missing')} in the one and {ones.get(name, 'missing')} in the other"
-    return f"their order is {', '.join(others)} in the one and {', '.join(ones)} in the other"
 
 
 BATCH_ROWS: Final = 10_000

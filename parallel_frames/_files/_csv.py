@@ -21,17 +21,20 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.dataset as pads
 
-from parallel_frames._files._batches import check_columns
-from parallel_frames._files._text import TextFiles, partitions_of, with_partitions
+from parallel_frames._files._dialect import HEAD_BYTES, find_dialect
+from parallel_frames._files._parts import join_parts
+from parallel_frames._files._text import TextFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from parallel_frames._files._address import Address
+    from parallel_frames._files._dialect import Dialect
+    from parallel_frames._files._text import Partitions
 
 BLOCK_BYTES: Final = 4 * 2**20
+MAX_BLOCK_BYTES: Final = 2**30
 MISSING: Final = pa.array([
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -42,25 +45,41 @@ WHOLE: Final = r"^\s*-?(0|[1-9][0-9]*)\s*$"
 NUMBER: Final = r"^\s*-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 
-def open_csv(address: Address, paths: Sequence[str], *, delimiter: str, options: Mapping[str, Any]) -> TextFiles:
+def open_csv(address: Address, partitions: Partitions, *, delimiter: str) -> TextFiles:
     """Open CSV files, after one look at all of them.
 
     Raises
     ------
     InputError
-        Files have different headers, or a header has a name twice.
+        Files have different headers, a header has a name twice, or it is not clear what separates the cells.
     """
-    reader = CsvReader(address, delimiter)
+    dialects = {path: _dialect_of(address, path, delimiter) for path in partitions}
+    block_bytes = BLOCK_BYTES
+    while True:
+        reader = CsvReader(address, dialects, block_bytes)
+        try:
+            return TextFiles(reader, _find_schema(reader, list(partitions)), partitions)
+        except pa.ArrowInvalid as error:
+            if "straddl" not in str(error) or block_bytes >= MAX_BLOCK_BYTES:
+                raise
+        block_bytes *= 8  # a row must fit into a block
+
+
+def _dialect_of(address: Address, path: str, delimiter: str) -> Dialect:
+    with address.system.open_input_stream(path, compression="detect") as stream:
+        return find_dialect(stream.read(HEAD_BYTES), delimiter=delimiter, shown=path)
+
+
+def _find_schema(reader: CsvReader, paths: Sequence[str]) -> pa.Schema:
+    """Return the columns in the types that hold for all of their cells."""
     headers = {path: reader.header(path) for path in paths}
-    check_columns((path, pa.schema([(name, pa.string()) for name in names])) for path, names in headers.items())
+    join_parts((path, pa.schema([(name, pa.string()) for name in names])) for path, names in headers.items())
     columns = {name: Column() for name in headers[paths[0]]}
     for path in paths:
         for batch in reader.texts(path, list(columns)):
-            for name, column in columns.items():
-                column.see(batch.column(name))
-    schema = pa.schema([pa.field(name, column.type) for name, column in columns.items()])
-    parsing = pads.CsvFileFormat(parse_options=reader.parsing, read_options=reader.reading)
-    return with_partitions(reader, schema, partitions_of(paths, parsing, options))
+            for column, cells in zip(columns.values(), batch.columns, strict=True):
+                column.see(cells)
+    return pa.schema([pa.field(name, column.type) for name, column in columns.items()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +87,8 @@ class CsvReader:
     """Reads CSV files as texts, and makes of these what a schema says."""
 
     address: Address
-    delimiter: str
-
-    @property
-    def parsing(self) -> Any:
-        """What is a cell."""
-        return pacsv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
-
-    @property
-    def reading(self) -> Any:
-        """How much is read at once."""
-        return pacsv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False)
+    dialects: Mapping[str, Dialect]
+    block_bytes: int
 
     def header(self, path: str) -> list[str]:
         """Return the names in a file's first line."""
@@ -96,15 +106,25 @@ class CsvReader:
             for batch in self.texts(path, self.header(path)[:1]):
                 yield pa.table(batch).select([])
         for batch in self.texts(path, schema.names) if schema.names else ():
-            yield pa.table([as_type(batch.column(each.name), each.type) for each in schema], schema=schema)
+            yield pa.table(
+                [as_type(cells, each.type) for cells, each in zip(batch.columns, schema, strict=True)], schema=schema
+            )
 
     @contextmanager
     def _opened(self, path: str, names: Sequence[str] = ()) -> Iterator[Any]:
-        as_texts = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=list(names))
-        options = {"read_options": self.reading, "parse_options": self.parsing, "convert_options": as_texts}
+        dialect = self.dialects[path]
         with (
             self.address.system.open_input_stream(path, compression="detect") as stream,
-            pacsv.open_csv(stream, **options) as batches,
+            pacsv.open_csv(
+                stream,
+                read_options=pacsv.ReadOptions(
+                    block_size=self.block_bytes, use_threads=False, encoding=dialect.encoding, skip_rows=dialect.skipped
+                ),
+                parse_options=pacsv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), include_columns=list(names)
+                ),
+            ) as batches,
         ):
             yield batches
 

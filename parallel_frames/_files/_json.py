@@ -1,187 +1,240 @@
-"""JSON lines and JSON arrays: every field that any row has, in a type that holds for all of them.
+"""JSON lines and JSON arrays, by one set of rules on every way: which text is a row, and which type a column has.
 
-A field may lack or be null anywhere, and whole numbers stand among others as numbers. But a column is one thing: a
-field that is text in one row and a number or an object in another is refused, with the place of both.
+A file is what RFC 8259 calls JSON, in UTF-8, with or without a byte order mark. What JSON readers differ in is refused,
+with its place: NaN and Infinity, a name twice in one object, whole numbers beyond 64 bits with a sign. A file of no
+lines has no rows.
+
+A field may lack or be null anywhere, and whole numbers stand among others as numbers. But a column of a file is one
+thing: a field that is text in one row and a number or an object in another is refused, with the place of both.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import pyarrow as pa
-import pyarrow.dataset as pads
-import pyarrow.json as pajson
 
-from parallel_frames._files._text import TextFiles, partitions_of, with_partitions
+from parallel_frames._files._text import TextFiles
+from parallel_frames._runtime import gc_paused
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
 
     from parallel_frames._files._address import Address
+    from parallel_frames._files._text import Partitions
+
+    Row = dict[str, Any]
 
 BLOCK_BYTES: Final = 4 * 2**20
-LONG_DIGITS: Final = re.compile(rb"\d{19}")
-TOO_LONG: Final = "a whole number of more than 64 bits, whose last digits would be lost"
+BOM: Final = b"\xef\xbb\xbf"
+LONG_DIGITS: Final = re.compile(rb"[1-9]\d{18}")
+NAME: Final = re.compile(rb'"\s*:')
 KINDS: Final = {
     str: "text", bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list",
 }  # fmt: skip
 
 
-# Lines
+# Rows
 
 
-@dataclass(frozen=True, slots=True)
-class LinesReader:
-    """Reads files of one object a line."""
-
-    address: Address
-
-    def read(self, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
-        """Yield columns in their types; what a line lacks is null."""
-        parsing = pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        for block in self.blocks(path):
-            if block.strip():
-                yield _parsed(block, parsing)
-
-    def blocks(self, path: str) -> Iterator[bytes]:
-        """Yield a file's bytes in blocks that end with a line."""
-        with self.address.system.open_input_stream(path, compression="detect") as stream:
-            rest = b""
-            while block := stream.read(BLOCK_BYTES):
-                whole, end, rest = (rest + block).rpartition(b"\n")
-                if end:
-                    yield whole + end
-            if rest:
-                yield rest
-
-    def fields(self, path: str) -> Iterator[pa.Schema]:
-        """Yield what each block has, in the types that it shows there."""
-        for block in self.blocks(path):
-            if LONG_DIGITS.search(block):
-                self._check_digits(path)
-            if block.strip():
-                yield pa.schema([field.with_type(_told(field.type)) for field in _parsed(block, None).schema])
-
-    def _check_digits(self, path: str) -> None:
-        """Refuse a file with whole numbers that Arrow would read as floats."""
-        for _ in self.objects(path):
-            pass
-
-    def objects(self, path: str) -> Iterator[tuple[str, Any]]:
-        """Yield each line's object, and what it is called."""
-        numbers = count(1)
-        for block in self.blocks(path):
-            for line in block.removesuffix(b"\n").split(b"\n"):
-                number = next(numbers)
-                if line.strip():
-                    yield f"line {number} of {path}", _loaded(line, what=f"Line {number} of {path}")
-
-
-def open_json_lines(address: Address, paths: Sequence[str], *, options: Mapping[str, Any]) -> TextFiles:
-    """Open JSON lines, after one look at all of them.
+def read_objects(stream: BinaryIO, *, is_lines: bool, shown: str) -> Iterator[list[tuple[int, Row]]]:
+    """Yield the objects of a file in blocks, each with the number of its line, or its row in an array.
 
     Raises
     ------
     InputError
-        A line is no object, or a field is of two kinds.
+        Something is no JSON, or no object.
     """
-    reader = LinesReader(address)
-    schema = pa.schema([])
-    try:
-        for path in paths:
-            for fields in reader.fields(path):
-                schema = pa.unify_schemas([schema, fields], promote_options="permissive")
-    except pa.ArrowException:
-        refuse_two_kinds(each for path in paths for each in reader.objects(path))
-        raise
-    parsing = pads.JsonFileFormat(read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
-    return with_partitions(reader, schema, partitions_of(paths, parsing, options))
+    if is_lines:
+        yield from _read_lines(stream, shown=shown)
+        return
+    hint = " One object per line is JSON lines: name the file .jsonl."
+    text = stream.read().removeprefix(BOM)
+    objects = _parsed(text, what=shown, hint=hint)
+    if not isinstance(objects, list):
+        raise InputError(f"{shown} holds no array of objects; each row is one object.")
+    if _may_be_ambiguous(text, objects):
+        _refuse_fields(text, shown)
+    yield [(number, _row(value, f"Row {number} of {shown}")) for number, value in enumerate(objects, start=1)]
 
 
-def _parsed(block: bytes, parsing: Any) -> pa.Table:
-    options = pajson.ReadOptions(block_size=len(block) + 1, use_threads=False)
-    return pajson.read_json(pa.BufferReader(block), read_options=options, parse_options=parsing)
+def _read_lines(stream: BinaryIO, *, shown: str) -> Iterator[list[tuple[int, Row]]]:
+    above = 0
+    for block in _blocks(stream):
+        with gc_paused():  # objects by the ten thousand, and no cycle among them
+            rows = _rows_of(block, above, shown=shown)
+        above += block.count(b"\n")
+        yield rows
 
 
-def _told(type_: pa.DataType) -> pa.DataType:
-    """Return a type as it was written: a date or a time in text is text."""
-    if pa.types.is_temporal(type_):
-        return pa.string()
-    if pa.types.is_struct(type_):
-        return pa.struct([field.with_type(_told(field.type)) for field in type_])
-    if pa.types.is_list(type_):
-        return pa.list_(_told(type_.value_type))
-    return type_
+def _rows_of(block: bytes, above: int, *, shown: str) -> list[tuple[int, Row]]:
+    lines = [pair for pair in enumerate(block.split(b"\n"), start=above + 1) if pair[1].strip()]
+    rows = []
+    for number, line in lines:
+        what = f"Line {number} of {shown}"
+        rows.append((number, _row(_parsed(line, what=what), what)))
+    if _may_be_ambiguous(block, [row for _, row in rows]):
+        for number, line in lines:
+            _refuse_fields(line, f"Line {number} of {shown}")
+    return rows
 
 
-def _loaded(text: bytes, *, what: str, hint: str = "") -> Any:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{what} is no JSON ({error}). Nothing was sent.{hint}") from None
-    if not keeps_digits(text):
-        raise InputError(f"{what} holds {TOO_LONG}. Nothing was sent. Write it as text, in quotes.")
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield a file's bytes in blocks that end with a line."""
+    rest: list[bytes] = []
+    is_first = True
+    while block := stream.read(BLOCK_BYTES):
+        if is_first:
+            block, is_first = block.removeprefix(BOM), False
+        whole, end, after = block.rpartition(b"\n")
+        if end:
+            yield b"".join([*rest, whole, end])
+            rest.clear()
+        rest.append(after)
+    if any(rest):
+        yield b"".join(rest)
+
+
+def _row(value: Any, what: str) -> Row:
+    if not isinstance(value, dict):
+        raise InputError(f"{what} is no object: each row is one. Nothing was sent.")
     return value
 
 
-def keeps_digits(text: bytes) -> bool:
-    """Return whether every whole number in a JSON text fits into 64 bits; a longer one is read as a float."""
-    return not LONG_DIGITS.search(text) or _is_exact(json.loads(text))
+def _parsed(text: bytes, *, what: str, hint: str = "") -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        _refuse_fields(text, what)
+        advice = " Save it as UTF-8." if "UTF-8" in str(error) else hint
+        raise InputError(f"{what} is no JSON ({error}). Nothing was sent.{advice}") from None
 
 
-def _is_exact(value: Any) -> bool:
-    """Return whether every whole number in a value fits into 64 bits."""
-    if isinstance(value, int):
-        return -(2**63) <= value < 2**63
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return all(map(_is_exact, inner))
+def _may_be_ambiguous(text: bytes, values: list[Any]) -> bool:
+    """Return whether a text may have a long number or a name twice; looking closely takes ten times as long."""
+    return bool(LONG_DIGITS.search(text)) or len(NAME.findall(text)) != _count_names(values)
 
 
-# Arrays
+def _count_names(value: Any) -> int:
+    """Return how many names the objects within a value have; its text has more where one is there twice."""
+    is_object = type(value) is dict
+    count = len(value) if is_object else 0
+    for inner in value.values() if is_object else value:
+        if type(inner) is dict or type(inner) is list:
+            count += _count_names(inner)
+    return count
 
 
-def read_json_arrays(address: Address, paths: Sequence[str]) -> pa.Table:
-    """Return files that hold one array of objects each; they are read whole."""
-    rows: list[tuple[str, Any]] = []
-    for path in paths:
-        with address.system.open_input_stream(path) as stream:
-            hint = " One object per line is JSON lines: name the file .jsonl."
-            objects = _loaded(stream.read(), what=path, hint=hint)
-        if not isinstance(objects, list):
-            raise InputError(f"{path} holds no array of objects; each row is one object.")
-        rows += [(f"row {number} of {path}", row) for number, row in enumerate(objects, start=1)]
-    refuse_two_kinds(rows)
+def _refuse_fields(text: bytes, what: str) -> None:
+    """Raise InputError for a field that readers of JSON differ in, if there is one."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        names = set()
+        for name, value in pairs:
+            if name in names:
+                raise InputError(f"{what} has the field {name!r} twice in one object. Nothing was sent. Leave one out.")
+            names.add(name)
+            if (trouble := _trouble_in(value)) is not None:
+                raise InputError(f"{what} has {trouble[0]} in the field {name!r}{trouble[1]}")
+
+    try:
+        json.loads(text, object_pairs_hook=check)
+    except InputError:
+        raise
+    except (ValueError, RecursionError):  # no JSON at all
+        return
+
+
+def _trouble_in(value: Any) -> tuple[str, str] | None:
+    if isinstance(value, list):
+        return next(filter(None, map(_trouble_in, value)), None)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return f"the whole number {value}", (
+            ", which is more than 64 bits with a sign hold. Nothing was sent. Write it as text, in quotes: it keeps "
+            "its digits."
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        word = "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124 - NaN's own test
+        return word, ", which is no JSON. Nothing was sent. Write null, or leave the field out."
+    return None
+
+
+# Columns
+
+
+def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> TextFiles:
+    """Open files of JSON, after one look at all of them.
+
+    Raises
+    ------
+    InputError
+        Something is no JSON, or no object, or a field is of two kinds.
+    """
+    reader = JsonReader(address, is_lines)
+    schema = pa.schema([])
+    try:
+        for path in partitions:
+            for rows in reader.blocks(path):
+                schema = pa.unify_schemas([schema, _fields_of(rows)], promote_options="permissive")
+    except pa.ArrowException:
+        reader.refuse_two_kinds(partitions)
+        raise
+    return TextFiles(reader, schema, partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReader:
+    """Reads files of objects."""
+
+    address: Address
+    is_lines: bool
+
+    def read(self, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield columns in their types; what an object lacks is null."""
+        for rows in self.blocks(path):
+            columns = [_column(rows, field.name, field.type) for field in schema]
+            yield pa.table(columns, schema=schema) if columns else pa.table({"": pa.nulls(len(rows))}).select([])
+
+    def blocks(self, path: str) -> Iterator[list[tuple[int, Row]]]:
+        """Yield a file's objects, some at a time, with their numbers."""
+        with self.address.system.open_input_stream(path, compression="detect") as stream:
+            yield from read_objects(stream, is_lines=self.is_lines, shown=path)
+
+    def refuse_two_kinds(self, paths: Iterable[str]) -> None:
+        """Raise InputError where a field is one thing in one row and another in another, however deep it lies."""
+        seen: dict[str, tuple[str, str]] = {}
+        unit = "line" if self.is_lines else "row"
+        everything = ((path, *numbered) for path in paths for rows in self.blocks(path) for numbered in rows)
+        for file, number, row in everything:
+            where = f"{unit} {number} of {file}"
+            for name, kind in _kinds_in(row):
+                before, there = seen.setdefault(name, (kind, where))
+                if before != kind:
+                    raise InputError(
+                        f"The field {name!r} is {before} in {there} and {kind} in {where}: one column cannot hold "
+                        "both. Nothing was sent. Write it in one way in every row, numbers as text for example, or "
+                        "give the two a name each."
+                    )
+
+
+def _fields_of(rows: list[tuple[int, Row]]) -> pa.Schema:
+    """Return what some rows have, in the types that they show."""
     names = dict.fromkeys(name for _, row in rows for name in row)
-    return pa.table({name: pa.array([row.get(name) for _, row in rows]) for name in names})
+    return pa.schema([(name, _column(rows, name).type) for name in names])
 
 
-# A field of two kinds
-
-
-def refuse_two_kinds(rows: Iterable[tuple[str, Any]]) -> None:
-    """Raise InputError where a field is one thing in one row and another in another, however deep it lies."""
-    seen: dict[str, tuple[str, str]] = {}
-    for where, row in rows:
-        if not isinstance(row, dict):
-            raise InputError(f"{_capital(where)} is no object: each row is one. Nothing was sent.")
-        for name, kind in _kinds_in(row):
-            before, there = seen.setdefault(name, (kind, where))
-            if before != kind:
-                raise InputError(
-                    f"The field {name!r} is {before} in {there} and {kind} in {where}: one column cannot hold both. "
-                    "Nothing was sent. Write it in one way in every row, numbers as text for example, or give the two "
-                    "a name each."
-                )
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def _column(rows: list[tuple[int, Row]], name: str, type_: pa.DataType | None = None) -> pa.Array:
+    try:
+        return pa.array([row.get(name) for _, row in rows], type_)
+    except (pa.ArrowException, OverflowError) as error:
+        raise pa.ArrowInvalid(f"the field {name!r} does not fit into one column ({error})") from error
 
 
 def _kinds_in(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -86,7 +86,7 @@ class FileSource:
     def scan(self, index: DiskIndex) -> None:
         """Read the whole source once, and put the key of each row into the index."""
         source, added = self.file.source, self.file.added
-        for start, batch in source.batches([*self.file.columns, *at_risk(source.schema, added)]):
+        for start, batch in source.batches([*self.file.columns, *at_risk(source.schema, added), *sorted(source.mixed)]):
             check_values(batch, added, start=start, shown=source.shown)
             df = frame_of(batch.select(list(self.file.columns)), start)
             chosen = choose_rows(df, self.prepared.call.where, layout=self.prepared.layout)

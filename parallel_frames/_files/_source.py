@@ -7,23 +7,27 @@ they were first looked at. It refuses to know what a row sends.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
 from parallel_frames._files._address import MANIFEST, WILD, Address, find_address, matches
-from parallel_frames._files._batches import check_columns, even, rows_at_once
+from parallel_frames._files._batches import even, rows_at_once
 from parallel_frames._files._csv import open_csv
 from parallel_frames._files._formats import FORMATS, format_at
-from parallel_frames._files._json import open_json_lines, read_json_arrays
-from parallel_frames._files._text import TextFiles, hive_of
+from parallel_frames._files._ipc import open_ipc
+from parallel_frames._files._json import open_json
+from parallel_frames._files._parts import Parts, join_parts
+from parallel_frames._files._text import hive_of, partitions_of
 from parallel_frames.errors import InputError, SourceError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+
+    from parallel_frames._files._text import Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,12 @@ class Source:
     format: str
     schema: pa.Schema
     files: tuple[FileFacts, ...]
-    _dataset: Any = field(repr=False)
+    _files: Files | ParquetFiles = field(repr=False)
+
+    @property
+    def mixed(self) -> frozenset[str]:
+        """The columns that have several types in the files: that their values fit into one is known once read."""
+        return self._files.mixed
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield each batch with the number of its first row.
@@ -78,23 +87,8 @@ class Source:
         self.check_unchanged()
 
     def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
-        if isinstance(self._dataset, pa.Table):  # an array of JSON objects is read whole
-            yield from self._dataset.select(names).to_batches()
-            return
         try:
-            if isinstance(self._dataset, TextFiles):
-                yield from self._dataset.read(names)
-                return
-            for fragment in self._dataset.get_fragments():
-                yield from fragment.to_batches(
-                    schema=self._dataset.schema,
-                    columns=names,
-                    batch_size=rows_at_once(fragment),
-                    batch_readahead=1,
-                    fragment_readahead=1,
-                    fragment_scan_options=_scan_options(self.format),
-                    use_threads=False,
-                )
+            yield from self._files.read(names)
         except (pa.ArrowException, OSError) as error:
             self.check_unchanged()
             raise SourceError(f"{self.shown} cannot be read: {_first_line(error)}.", path=self.shown) from error
@@ -116,10 +110,33 @@ class Source:
                 )
 
 
-def _scan_options(format_: str) -> Any:
-    if format_ != "parquet":
-        return None
-    return pads.ParquetFragmentScanOptions(use_buffered_stream=True, buffer_size=2**20, pre_buffer=False)
+class ParquetFiles:
+    """Parquet, by Arrow's dataset: only the columns that are asked for, in bounded memory."""
+
+    def __init__(self, dataset: pads.Dataset, parts: Parts) -> None:
+        """Take a dataset, and what its files are together."""
+        common = {each.name: each for each in parts.schema}
+        fields = [common.get(each.name, each) for each in dataset.schema]
+        self.schema = pa.schema(fields, metadata=parts.schema.metadata)
+        self.mixed = parts.mixed
+        self._dataset = dataset
+        self._parts = parts
+
+    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield batches of these columns."""
+        scanning = pads.ParquetFragmentScanOptions(use_buffered_stream=True, buffer_size=2**20, pre_buffer=False)
+        for fragment in self._dataset.get_fragments():
+            own = {name: fragment.physical_schema.field(name) for name in self.mixed}
+            for batch in fragment.to_batches(
+                schema=pa.schema([own.get(each.name, each) for each in self.schema]) if own else self.schema,
+                columns=list(names),
+                batch_size=rows_at_once(fragment),
+                batch_readahead=1,
+                fragment_readahead=1,
+                fragment_scan_options=scanning,
+                use_threads=False,
+            ):
+                yield self._parts.cast(batch, path=fragment.path)
 
 
 def open_source(source: str | os.PathLike[str]) -> Source:
@@ -128,17 +145,20 @@ def open_source(source: str | os.PathLike[str]) -> Source:
     Raises
     ------
     InputError
-        There is nothing, nothing readable, or there are files of different schemas.
+        There is nothing, nothing readable, or there are files whose columns differ.
     """
     address = find_address(source, what="source")
     paths = _find_files(address)
     format_ = _format_of(paths, shown=address.shown)
     facts = tuple(_facts(address, paths))
     try:
-        dataset = _open(address, paths, format_)
-    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
-        raise InputError(f"source={address.shown!r} cannot be read as {format_}: {_first_line(error)}.") from error
-    return Source(address, address.shown, format_, dataset.schema, facts, dataset)
+        files = _open(address, paths, format_)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        advice = " Save it as UTF-8." if "UTF8" in str(error) else ""
+        raise InputError(
+            f"source={address.shown!r} cannot be read as {format_}: {_first_line(error)}.{advice}"
+        ) from error
+    return Source(address, address.shown, format_, files.schema, facts, files)
 
 
 def _find_files(address: Address) -> list[str]:
@@ -177,21 +197,22 @@ def _facts(address: Address, paths: Sequence[str]) -> list[FileFacts]:
     return [FileFacts(info.path, int(info.size or 0), getattr(info, "mtime_ns", None)) for info in infos]
 
 
-def _open(address: Address, paths: list[str], format_: str) -> Any:
-    if format_ == "json":
-        return read_json_arrays(address, paths)
+def _open(address: Address, paths: list[str], format_: str) -> Files | ParquetFiles:
     base = _base_of(address, paths)
     partitioning = hive_of([path[len(base) :] for path in paths])
-    options: dict[str, Any] = {"filesystem": address.system, "partitioning": partitioning, "partition_base_dir": base}
+    if format_ == "parquet":
+        kind = pads.ParquetFileFormat()
+        join_parts([(paths[0], kind.inspect(paths[0], address.system))])  # a dataset would refuse it in Arrow's words
+        dataset = pads.dataset(
+            paths, format=kind, filesystem=address.system, partitioning=partitioning, partition_base_dir=base
+        )
+        return ParquetFiles(dataset, join_parts((part.path, part.physical_schema) for part in dataset.get_fragments()))
+    partitions = partitions_of(paths, partitioning, base=base)
+    if format_ == "feather":
+        return open_ipc(address, partitions)
     if format_ in ("csv", "tsv"):
-        return open_csv(address, paths, delimiter="\t" if format_ == "tsv" else ",", options=options)
-    if format_ == "jsonl":
-        return open_json_lines(address, paths, options=options)
-    kind = pads.ParquetFileFormat() if format_ == "parquet" else pads.IpcFileFormat()
-    check_columns([(paths[0], kind.inspect(paths[0], address.system))])  # a dataset would refuse it in Arrow's words
-    dataset = pads.dataset(paths, format=kind, **options)
-    check_columns((fragment.path, fragment.physical_schema) for fragment in dataset.get_fragments())
-    return dataset
+        return open_csv(address, partitions, delimiter="\t" if format_ == "tsv" else ",")
+    return open_json(address, partitions, is_lines=format_ == "jsonl")
 
 
 def _base_of(address: Address, paths: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from parallel_frames._files._batches import BATCH_ROWS
 from parallel_frames._files._temporary import temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 # What an address says of a file beyond its rows: the folders such as ``year=2024`` that it lies in.
@@ -34,18 +34,48 @@ class Reader(Protocol):
         ...
 
 
-class TextFiles:
+class Files:
+    """Files that are read one after the other, with the columns that the folders say.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+    mixed : frozenset of str
+        The columns that have several types in the files.
+    """
+
+    mixed: frozenset[str] = frozenset()
+
+    def __init__(self, reader: Reader, schema: pa.Schema, partitions: Partitions) -> None:
+        """Take the files' own schema, and what the folders say of each file."""
+        names = dict.fromkeys(name for keys in partitions.values() for name in keys if name not in schema.names)
+        fields = [pa.field(name, pa.array([keys.get(name) for keys in partitions.values()]).type) for name in names]
+        self.schema = pa.schema([*schema, *fields], metadata=schema.metadata)
+        self._reader = reader
+        self._partitions = {path: {name: keys.get(name) for name in names} for path, keys in partitions.items()}
+
+    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield batches of these columns."""
+        fields = [self.schema.field(name) for name in names]
+        for path, keys in self._partitions.items():
+            for table in self._reader.read(path, pa.schema([field for field in fields if field.name not in keys])):
+                columns = [
+                    pa.repeat(pa.scalar(keys[field.name], field.type), table.num_rows)
+                    if field.name in keys
+                    else table.column(field.name)
+                    for field in fields
+                ]
+                yield from pa.table(columns, schema=pa.schema(fields)).to_batches()
+
+
+class TextFiles(Files):
     """Files whose types were found by looking at all of their rows, so that they hold for every one.
 
     Arrow's own datasets look at the beginning of the first file. The rows are converted to Parquet in a temporary
     folder when they are read for the first time; that folder goes with this object.
     """
 
-    def __init__(self, reader: Reader, schema: pa.Schema, partitions: Partitions) -> None:
-        self.schema = schema
-        self._reader = reader
-        self._partitions = partitions
-        self._converted: Path | None = None
+    _converted: Path | None = None
 
     def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield batches of these columns."""
@@ -58,22 +88,10 @@ class TextFiles:
         with ExitStack() as stack:
             path = stack.enter_context(temporary_folder()) / "rows.parquet"
             with pq.ParquetWriter(path, self.schema, compression="lz4") as writer:
-                for batch in self._parse():
+                for batch in super().read(self.schema.names):
                     writer.write_batch(batch)
             weakref.finalize(self, stack.pop_all().close)
             return path
-
-    def _parse(self) -> Iterator[pa.RecordBatch]:
-        for path, keys in self._partitions.items():
-            wanted = pa.schema([field for field in self.schema if field.name not in keys])
-            for table in self._reader.read(path, wanted):
-                columns = [
-                    pa.repeat(pa.scalar(keys[field.name], field.type), table.num_rows)
-                    if field.name in keys
-                    else table.column(field.name)
-                    for field in self.schema
-                ]
-                yield from pa.table(columns, schema=self.schema).to_batches()
 
 
 def hive_of(paths: Sequence[str]) -> pads.Partitioning | None:
@@ -103,18 +121,8 @@ def _are_integers(texts: Iterable[str]) -> bool:
     )
 
 
-def with_partitions(reader: Reader, schema: pa.Schema, found: Mapping[str, Mapping[str, Any]]) -> TextFiles:
-    """Return files whose folders are columns, too, beyond those that the files have themselves."""
-    names = dict.fromkeys(name for keys in found.values() for name in keys if name not in schema.names)
-    fields = [pa.field(name, pa.array([keys.get(name) for keys in found.values()]).type) for name in names]
-    kept = {path: {name: keys.get(name) for name in names} for path, keys in found.items()}
-    return TextFiles(reader, pa.schema([*schema, *fields]), kept)
-
-
-def partitions_of(paths: Sequence[str], format_: Any, options: Mapping[str, Any]) -> Partitions:
-    """Return what the folders of each file say, in the order of the files."""
-    if options.get("partitioning") is None:
+def partitions_of(paths: Sequence[str], partitioning: pads.Partitioning | None, *, base: str) -> Partitions:
+    """Return what the folders below `base` say of each file."""
+    if partitioning is None:
         return {path: {} for path in paths}
-    dataset = pads.dataset(list(paths), format=format_, **options)
-    found = {part.path: pads.get_partition_keys(part.partition_expression) for part in dataset.get_fragments()}
-    return {path: found.get(path, {}) for path in paths}
+    return {path: pads.get_partition_keys(partitioning.parse(path[len(base) :])) for path in paths}

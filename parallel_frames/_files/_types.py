@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, Schema
 
 PANDAS: Final = b"pandas"
+VIEWS: Final = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
 NULLABLE: Final = {"int64": "Int64", "double": "Float64", "bool": "boolean"}
 TEXT_LABELS: Final = {
     "name": None,
@@ -64,7 +65,7 @@ def _plain(type_: pa.DataType) -> pa.DataType:
 def check_existing(schema: pa.Schema, types: Mapping[str, pa.DataType], *, shown: str) -> None:
     """Refuse where the source has a column of an output's name whose values the output's type cannot hold."""
     for name, type_ in types.items():
-        if name in schema.names and not _holds(type_, schema.field(name).type):
+        if name in schema.names and not holds(type_, schema.field(name).type):
             raise _misfit(shown, name, schema.field(name).type, type_, "one column cannot hold both")
 
 
@@ -108,22 +109,26 @@ def as_type(array: Any, type_: pa.DataType) -> Any:
     return array.cast(type_)
 
 
-def _holds(new: pa.DataType, old: pa.DataType) -> bool:
-    """Return whether values of the old type can be values of the new type."""
-    if pa.types.is_dictionary(old):
-        old = old.value_type
+def holds(new: pa.DataType, old: pa.DataType, *, exact: bool = False) -> bool:
+    """Return whether values of the old type can be values of the new type; `exact`: and no float is spelled longer."""
+    new, old = (type_.value_type if pa.types.is_dictionary(type_) else type_ for type_ in (new, old))
     if new.equals(old) or pa.types.is_null(old):
         return True
     if _is_list(new) and _is_list(old):
-        return _holds(new.value_type, old.value_type)
+        return holds(new.value_type, old.value_type, exact=exact)
     if pa.types.is_struct(new) and pa.types.is_struct(old):
         names = [field.name for field in new] == [field.name for field in old]
-        return names and all(_holds(one.type, other.type) for one, other in zip(new, old, strict=True))
+        return names and all(holds(one.type, other.type, exact=exact) for one, other in zip(new, old, strict=True))
     same = (
         (pa.types.is_integer, pa.types.is_integer),
-        (pa.types.is_floating, lambda t: pa.types.is_floating(t) or pa.types.is_integer(t)),
+        (pa.types.is_floating, pa.types.is_integer),
+        (pa.types.is_floating, lambda t: pa.types.is_floating(t) and not exact),  # 0.1 of 32 bits is another of 64
+        (pa.types.is_decimal, pa.types.is_decimal),
         (_is_text, _is_text),
+        (_is_binary, _is_binary),
         (pa.types.is_date, pa.types.is_date),
+        (pa.types.is_time, pa.types.is_time),
+        (pa.types.is_duration, pa.types.is_duration),
         # A time without a zone is a time on some wall: in UTC it would be another one.
         (pa.types.is_timestamp, lambda t: pa.types.is_timestamp(t) and (t.tz is None) == (new.tz is None)),
     )
@@ -136,6 +141,10 @@ def _is_list(type_: pa.DataType) -> bool:
 
 def _is_text(type_: pa.DataType) -> bool:
     return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
+
+
+def _is_binary(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_))
 
 
 def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int, attrs: Mapping[str, Json]) -> Any:

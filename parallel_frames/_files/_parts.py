@@ -1,0 +1,141 @@
+"""The files of one source as one table: which types of a column go together, and batches in the type of all files.
+
+Types go together where a row has the same key in each of them: it must not matter which file a row is in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from parallel_frames._files._types import PANDAS, VIEWS, as_type, holds, widened
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the files of a source are together.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+    mixed : frozenset of str
+        The columns that have several types: whether their values fit into one is known once they are read.
+    """
+
+    schema: pa.Schema
+    mixed: frozenset[str]
+
+    def cast(self, batch: pa.RecordBatch, *, path: str) -> pa.RecordBatch:
+        """Return a batch of one file in the types of all files.
+
+        Raises
+        ------
+        InputError
+            A value does not fit.
+        """
+        if self.mixed.isdisjoint(batch.schema.names):
+            return batch
+        columns = []
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            type_ = self.schema.field(name).type if name in self.mixed else column.type
+            try:
+                columns.append(as_type(column, type_))
+            except pa.ArrowException as error:
+                raise InputError(
+                    f"{path} has the column {name!r} as {column.type}, and all files together have it as {type_}, "
+                    f"which cannot hold one of its values ({error}). Nothing was sent. Give the column one type in "
+                    "every file, or enrich them one by one."
+                ) from error
+        return pa.record_batch(columns, names=batch.schema.names)
+
+
+def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
+    """Return what files are together; their metadata are those of the first.
+
+    Raises
+    ------
+    InputError
+        A file has a name twice, or files have different columns. It names the column, both types, and both files.
+    """
+    fields: dict[str, pa.Field] = {}
+    deciding: dict[str, str] = {}  # the file that a column's type is from
+    mixed: set[str] = set()
+    first: tuple[str, pa.Schema] | None = None
+    for path, schema in files:
+        _check_names(schema.names, where=path)
+        if first is None:
+            first = path, schema
+            fields = {field.name: field for field in schema}
+        if list(fields) != schema.names:
+            raise _differ(path, first[0], _difference(first[1].names, schema.names))
+        for field in schema:
+            known = fields[field.name]
+            if known.type.equals(field.type) and known.nullable >= field.nullable:
+                continue
+            type_ = common_type(known.type, field.type)
+            if type_ is None:
+                words = f"{field.name!r} is {field.type} in the one and {known.type} in the other"
+                raise _differ(path, deciding.get(field.name, first[0]), words)
+            if not known.type.equals(field.type):
+                mixed.add(field.name)
+            if not known.type.equals(type_):
+                deciding[field.name] = path
+            fields[field.name] = known.with_type(type_).with_nullable(known.nullable or field.nullable)
+    metadata = _without_lines(first[1].metadata if first else None, mixed)
+    return Parts(pa.schema(list(fields.values()), metadata=metadata), frozenset(mixed))
+
+
+def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return the type in which the values of both have the keys that they have in their own; None if there is none."""
+    if pa.types.is_dictionary(one) != pa.types.is_dictionary(other) and pa.null() not in (one, other):
+        one, other = (type_.value_type if pa.types.is_dictionary(type_) else type_ for type_ in (one, other))
+    schemas = [pa.schema([("", VIEWS.get(str(type_), type_))]) for type_ in (one, other)]
+    try:
+        common = widened(pa.unify_schemas(schemas, promote_options="permissive").field(0).type)
+    except pa.ArrowException:
+        return None
+    return common if holds(common, one, exact=True) and holds(common, other, exact=True) else None
+
+
+def _check_names(names: list[str], *, where: str) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InputError(
+                f"{where} has {times} columns that are called {name!r}: which of them is meant is ambiguous. Nothing "
+                "was sent. Rename them, or leave all but one out of the file."
+            )
+
+
+def _differ(path: str, other: str, difference: str) -> InputError:
+    return InputError(
+        f"{path} and {other} have different columns: {difference}. Nothing was sent. Give them the same columns, or "
+        "enrich them one by one."
+    )
+
+
+def _difference(ones: list[str], others: list[str]) -> str:
+    for name in dict.fromkeys([*ones, *others]):
+        if name not in others:
+            return f"{name!r} is missing in the one"
+        if name not in ones:
+            return f"{name!r} is missing in the other"
+    return f"their order is {', '.join(others)} in the one and {', '.join(ones)} in the other"
+
+
+def _without_lines(metadata: dict[bytes, bytes] | None, names: set[str]) -> dict[bytes, bytes] | None:
+    """Return metadata without what pandas wrote of these columns: their type is another one now."""
+    if not names or metadata is None or PANDAS not in metadata:
+        return metadata
+    pandas = json.loads(metadata[PANDAS])
+    pandas["columns"] = [
+        line for line in pandas.get("columns", []) if line.get("field_name", line.get("name")) not in names
+    ]
+    return {**metadata, PANDAS: json.dumps(pandas).encode()}

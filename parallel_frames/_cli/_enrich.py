@@ -74,10 +74,12 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
     if arguments["json"] or asked.target == PIPE:
         need_output()
     way = choose_way(asked)
-    way.check()
-    if not arguments["yes"]:
+    done = way.check()
+    if done is not None:
+        say(f"{done.target} is what this command wrote before. Nothing was sent; --overwrite writes it again.")
+    elif not arguments["yes"]:
         _agree(way.plan())
-    done = way.enrich()
+    done = done or way.enrich()
     _tell_done(done, as_json=arguments["json"])
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if arguments["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE

@@ -52,8 +52,8 @@ class Done:
 class Way(Protocol):
     """From a source to a target."""
 
-    def check(self) -> None:
-        """Refuse a target that is there already or cannot be, before anything is read or asked."""
+    def check(self) -> Done | None:
+        """Refuse a target that cannot be, before anything is asked; return what this very command wrote before."""
         ...
 
     def plan(self) -> EnrichmentPlan:
@@ -104,13 +104,20 @@ class FileToFile:
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
 
-    def check(self) -> None:
-        """Refuse a target that is there already or cannot be, before anything is read or asked."""
-        from parallel_frames._files._address import find_address
-        from parallel_frames._files._publish import place_for
+    def check(self) -> Done | None:
+        """Refuse a target that cannot be, before anything is asked; return what this very command wrote before."""
+        from parallel_frames._files import ROWS_PER_FILE, find_finished
 
-        source = find_address(self._asked.source, what="source")
-        place_for(str(self._asked.target), source, overwrite=self._asked.overwrite)
+        asked = self._asked
+        done = find_finished(
+            asked.source,
+            str(asked.target),
+            asked.schema,
+            overwrite=asked.overwrite,
+            rows_per_file=asked.rows_per_file or ROWS_PER_FILE,
+            options=asked.options,
+        )
+        return None if done is None else self._told(done)
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""

@@ -7,6 +7,7 @@ What is a file's own is here: reading rows in batches (`FileSource`), bringing a
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from parallel_frames._files._prepare import prepare_file
 from parallel_frames._files._publish import place_for, probe, whole_target
 from parallel_frames._files._rows import FileSource
 from parallel_frames._files._source import open_source
-from parallel_frames._files._target import check_checkpoint, make_manifest, text_of
+from parallel_frames._files._target import check_checkpoint, digest_of, make_manifest, own_manifest, target_exists
 from parallel_frames._files._temporary import disk_full_as_target_error
 from parallel_frames._files._types import as_type, target_schema
 from parallel_frames._job._attrs import write_attrs
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from parallel_frames._files._prepare import PreparedFile
     from parallel_frames._job._options import Call, EnrichOptions
     from parallel_frames._job._runner import Results
+
+logger = logging.getLogger("parallel_frames")
 
 ROWS_PER_FILE: Final = 1_000_000
 
@@ -121,7 +124,8 @@ def enrich_parquet(
     schema : as for `enrich`
         What to find out.
     overwrite : bool, default False
-        Replace a target that exists, once everything is written.
+        Replace a target that exists, once everything is written. Not needed where it is what the same call wrote, over
+        the same rows: then that is returned, and nothing is sent.
     rows_per_file : int, default 1,000,000
         The size of a part.
     wait : bool, default True
@@ -179,15 +183,35 @@ def enrich_parquet(
         address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
     runner, rows = _prepare(source, target, schema, options)
     runner.destination = choose_destination(rows.prepared.call.client)
-    if address is not None:
-        probe(address)
     enrichment = FileEnrichment(runner, rows.file, address, overwrite=overwrite, rows_per_file=rows_per_file)
+    if address is not None:
+        if not overwrite and address.exists:
+            return enrichment.recognise(address)
+        probe(address)
     with disk_full_as_target_error(enrichment.safe):
         if wait:
             done: EnrichedParquet = run_from_anywhere(enrichment._run)
             return done
         run_from_anywhere(enrichment._send)
         return enrichment.summary({}, manifest=None)
+
+
+def find_finished(
+    source: str, target: str, schema: object, *, overwrite: bool, rows_per_file: int, options: Mapping[str, Any]
+) -> EnrichedParquet | None:
+    """Return what this very call wrote when it was made before; None where there is no target, or it is to be replaced.
+
+    Raises
+    ------
+    InputError
+        The target is there, and is not this call's; or it cannot be.
+    """
+    address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
+    if overwrite or not address.exists:
+        return None
+    runner, rows = _prepare(source, target, schema, options)
+    enrichment = FileEnrichment(runner, rows.file, address, overwrite=False, rows_per_file=rows_per_file)
+    return enrichment.recognise(address)
 
 
 def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[JobRunner, FileSource]:
@@ -250,14 +274,15 @@ class FileEnrichment(Enrichment):
                 writer.write(pa.table(columns, schema=schema))
                 counts.update(statuses)
             manifest = make_manifest(
-                file, results.index, counts=counts, checkpoint=self._folder, simulated=runner.simulated
+                file,
+                results.index,
+                counts=counts,
+                checkpoint=self._folder,
+                simulated=runner.simulated,
+                call=self._digest,
             )
-            writer.manifest = text_of(manifest)
-        if problems := failures(counts, on_error=prepared.call.on_error):
-            raise EnrichmentError(
-                f"{problems} of {results.index.rows} rows; everything is stored, and {self._target.shown} is written. "
-                "Run the same call again to try failed rows again."
-            )
+            writer.manifest = manifest
+        self._raise_failures(counts, results.index.rows, self._target)
         self._delivered = self.summary(counts, manifest=f"{self._target.shown.rstrip('/')}{MANIFEST}")
         return self._delivered
 
@@ -275,6 +300,50 @@ class FileEnrichment(Enrichment):
             manifest=manifest,
             simulated=self._runner.simulated,
         )
+
+    def recognise(self, target: Address) -> EnrichedParquet:
+        """Return what this very call wrote before it was killed, or before it was made again; nothing is sent.
+
+        Raises
+        ------
+        InputError
+            The target is another call's, or the source has changed since.
+        """
+        manifest = own_manifest(target)
+        if manifest is None or not self._wrote(manifest):
+            raise target_exists(target)
+        logger.info("%s is what this call wrote at %s. Nothing was sent.", target.shown, manifest["written_at"])
+        self._raise_failures(manifest["rows_by_status"], manifest["rows"], target)
+        return EnrichedParquet(
+            target=target.shown,
+            rows=manifest["rows"],
+            counts=manifest["rows_by_status"],
+            cost=manifest["cost"],
+            group_ids=tuple(group["group_id"] for group in manifest["groups"]),
+            checkpoint=manifest["checkpoint"],
+            manifest=f"{target.shown.rstrip('/')}{MANIFEST}",
+            simulated=manifest["simulated"],
+        )
+
+    def _wrote(self, manifest: Mapping[str, Any]) -> bool:
+        """Return whether this call wrote a target to its end, and would write no other one now."""
+        call, counts = self._file.prepared.call, manifest["rows_by_status"]
+        may_differ = call.refresh or call.older_than is not None or callable(call.where)
+        is_open = "pending" in counts or ("not_sent" in counts and call.limit is None)
+        return not may_differ and not is_open and manifest.get("call") == self._digest
+
+    def _raise_failures(self, counts: Mapping[str, int], rows: int, target: Address) -> None:
+        if problems := failures(counts, on_error=self._file.prepared.call.on_error):
+            raise EnrichmentError(
+                f"{problems} of {rows} rows; everything is stored, and {target.shown} is written. "
+                "Run the same call again with overwrite=True to try failed rows again."
+            )
+
+    @property
+    def _digest(self) -> str:
+        """A hash of all that the target depends on."""
+        destination = self._runner.destination or choose_destination(self._file.prepared.call.client)
+        return digest_of(self._file, destination, rows_per_file=self._rows_per_file)
 
     @property
     def _folder(self) -> str:

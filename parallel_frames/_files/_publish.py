@@ -25,6 +25,7 @@ from parallel_frames._files._target import (
     foreign_in,
     is_file,
     manifest_of,
+    text_of,
     write_manifest,
 )
 from parallel_frames._files._temporary import FULL, temporary_folder
@@ -42,10 +43,12 @@ MANIFEST: Final = "manifest.json"
 def place_for(target: str | os.PathLike[str], source: Address, *, overwrite: bool) -> Address:
     """Return where the target is to be, once what a dead process left there is tidied.
 
+    Without `overwrite` it may be there only where a call wrote it and it is as it was: `own_manifest` has its manifest.
+
     Raises
     ------
     InputError
-        Something is there already, or it is the source.
+        Something else is there already, or it is the source.
     """
     address = find_address(target, what="target")
     if address.is_local:
@@ -204,7 +207,7 @@ def _put_local(address: Address, folder: Path, writer: TargetWriter, *, overwrit
     target = address.local
     manifest = folder / MANIFEST
     if writer.manifest is not None:
-        manifest.write_bytes(writer.manifest)
+        manifest.write_bytes(text_of(writer.manifest, writer.files))
     for path in [*writer.files, *([manifest] if writer.manifest is not None else [])]:
         with path.open("rb+") as handle:
             os.fsync(handle.fileno())
@@ -268,4 +271,4 @@ def _put_remote(address: Address, writer: TargetWriter) -> None:
             if is_old and info.type == pafs.FileType.File:
                 system.delete_file(info.path)
     if writer.manifest is not None:
-        write_manifest(address, writer.manifest)
+        write_manifest(address, text_of(writer.manifest, writer.files))

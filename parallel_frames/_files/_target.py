@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -18,19 +20,26 @@ from parallel_frames._format import format_utc
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from parallel_frames._files._address import Address, Spot
     from parallel_frames._files._prepare import PreparedFile
+    from parallel_frames._job._offline import Destination
     from parallel_frames._model import Json
     from parallel_frames._state import DiskIndex
 
 
+# What of a call does not change its target: these may differ between two calls that are the same.
+CONDUCT: Final = frozenset({
+    "client", "confirm", "max_cost", "max_in_flight", "on_error", "on_mismatch", "on_row", "progress", "timeout",
+})  # fmt: skip
+
+
 def make_manifest(
-    file: PreparedFile, index: DiskIndex, *, counts: Mapping[str, int], checkpoint: str, simulated: bool
+    file: PreparedFile, index: DiskIndex, *, counts: Mapping[str, int], checkpoint: str, simulated: bool, call: str
 ) -> dict[str, Json]:
-    """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status."""
+    """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status, `call` its digest."""
     source, prepared, status = file.source, file.prepared, index.plan()
     price = prepared.price
     cost = price.of(status.billed)
@@ -65,11 +74,47 @@ def make_manifest(
             for group in index.summarise_groups()
         ],
         "checkpoint": checkpoint,
+        "call": call,
     }
 
 
-def text_of(manifest: Mapping[str, Any]) -> bytes:
-    """Return a manifest as it is written."""
+def digest_of(file: PreparedFile, destination: Destination, *, rows_per_file: int) -> str:
+    """Return a hash of all that a target depends on: question, rows, options, service."""
+    call = file.prepared.call
+    facts = {
+        "job": file.prepared.job.hash,
+        "service": [destination.host, str(destination.root)],
+        "files": [[each.path, each.size, each.modified] for each in file.source.files],
+        "rows_per_file": rows_per_file,
+        "options": {
+            each.name: repr(getattr(call, each.name)) for each in dataclasses.fields(call) if each.name not in CONDUCT
+        },
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def own_manifest(address: Address) -> dict[str, Json] | None:
+    """Return the manifest of a target that is as it was when a call wrote it; None where it is not."""
+    try:
+        with address.system.open_input_stream(manifest_of(address)) as stream:
+            manifest = json.loads(stream.read())
+        is_own = manifest["target"] == [info.size for info in _files_of(address)]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or another program's
+        return None
+    return manifest if is_own else None
+
+
+def _files_of(address: Address) -> list[Any]:
+    """Return what the file system knows of a target's files, in the order of their rows."""
+    if is_file(address):
+        return [address.info()]
+    found = [info for info in address.infos_below(address.path.rstrip("/")) if info.type == pafs.FileType.File]
+    return sorted(found, key=lambda info: str(info.path))
+
+
+def text_of(manifest: Mapping[str, Any], files: Sequence[Path]) -> bytes:
+    """Return a manifest as it is written, with the sizes of the target's files."""
+    manifest = {**manifest, "target": [path.stat().st_size for path in files]}
     return json.dumps(manifest, indent=2, ensure_ascii=False).encode()
 
 
@@ -110,7 +155,7 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
     Raises
     ------
     InputError
-        Something is there already, or it is the source.
+        Something is there already that no call wrote and left as it was, or it is the source.
     """
     ending = address.path.rstrip("/").rpartition("/")[2].rpartition(".")
     if ending[0] and f".{ending[2]}".lower() not in FILE_ENDINGS and ending[2].lower() in {
@@ -126,11 +171,8 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
             f"target={address.shown!r} is a symbolic link, which would be replaced by a file. Nothing was sent. Name "
             f"what it points to: {os.path.realpath(address.path)!r}."
         )
-    if address.exists and not overwrite:
-        raise InputError(
-            f"target={address.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
-            "name another."
-        )
+    if address.exists and not overwrite and own_manifest(address) is None:
+        raise target_exists(address)
     kind = address.info().type
     if kind == pafs.FileType.Directory and is_file(address):
         raise InputError(f"target={address.shown!r} is a directory; name a file that is not there.")
@@ -144,6 +186,14 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
             f"target={address.shown!r} holds {foreign}, which is no part of a target, and would be deleted. "
             "Nothing was sent. Name another."
         )
+
+
+def target_exists(address: Address) -> InputError:
+    """Return the error for a target that is there, and is not this call's own."""
+    return InputError(
+        f"target={address.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
+        "name another."
+    )
 
 
 def check_checkpoint(checkpoint: str | os.PathLike[str], source: Address, target: Address | None) -> None:
@@ -198,8 +248,8 @@ class TargetWriter:
     ----------
     files : list of Path
         What is written.
-    manifest : bytes or None
-        What is to be next to the target.
+    manifest : dict or None
+        What is to be next to the target, but for the sizes of its files.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema, *, rows_per_file: int | None) -> None:
@@ -212,7 +262,7 @@ class TargetWriter:
         self._bytes = 0
         self._written = 0
         self.files: list[Path] = []
-        self.manifest: bytes | None = None
+        self.manifest: dict[str, Json] | None = None
 
     def write(self, batch: pa.Table) -> None:
         """Take the next rows."""

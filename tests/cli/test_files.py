@@ -173,7 +173,7 @@ def test_messages_speak_the_words_of_the_command_line(rows, run, pointed, place)
     assert "1 row → one.parquet" in run("enrich", "one.csv", "one.parquet", *SEND).stderr
     dear = run("enrich", "one.csv", "two.parquet", *SEND, "--processor", "lite", "--max-cost", "0.001").stderr
     assert "1 run to send comes to $0.005, over --max-cost 0.001." in dear
-    there = run("enrich", "one.csv", "one.parquet", *SEND).stderr
+    there = run("enrich", "rows.csv", "one.parquet", *SEND).stderr
     assert there.startswith("parallel-frames: one.parquet exists.")
     assert run("plan", "missing.csv", "new.parquet", *SIZE).stderr == "parallel-frames: missing.csv does not exist.\n"
     assert "--inputs names the column 'x'" in run("plan", "rows.csv", *SIZE, "--inputs", "x").stderr

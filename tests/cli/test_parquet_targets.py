@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 
 import pandas as pd
 import pytest
@@ -52,3 +54,59 @@ def test_what_else_travels_is_a_file(place, run):
     (sent,) = told["payload"]["inputs"]
     assert sent["source_policy"] == {"include_domains": ["example.com"]}
     assert "company" in json.dumps(told["payload"]["default_task_spec"]["input_schema"])
+
+
+KILLED = """
+import os, pathlib, runpy, signal, sys
+replace = pathlib.Path.replace
+def killed(self, to):
+    moved = replace(self, to)
+    if str(to).endswith(".manifest.json"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return moved
+pathlib.Path.replace = killed
+sys.argv[0] = "parallel-frames"
+runpy.run_module("parallel_frames", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("target", ["out.parquet", "parts/"])
+def test_a_command_that_was_killed_after_its_target_was_there_says_so(place, run, forks, target, pointed):
+    """The manifest tells that the target is this command's own: nothing is sent or asked, and all is fine."""
+    (place / "rows.csv").write_text("company\nAcme\nGlobex\nAcme\n")
+    arguments = ["enrich", "rows.csv", target, "--column", "size (int): letters of the name"]
+    killed = forks.run([sys.executable, "-c", KILLED, *arguments, "--yes"])
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert pointed.counts.runs == 2
+    posts = pointed.counts.posts
+    again = run(*arguments)  # without --yes: there is nothing to agree to
+    assert (again.exit_code, pointed.counts.posts) == (0, posts), again.stderr
+    assert "is what this command wrote before. Nothing was sent" in again.stderr
+    assert f"3 rows → {target} · 3 completed" in again.stderr
+    told = json.loads(run(*arguments, "--json").stdout)
+    assert (told["rows"], told["counts"], told["cost"]) == (3, {"completed": 3}, 0.02)
+
+
+def test_a_target_of_another_command_is_not_taken_for_its_own(place, run, pointed):
+    """Another question, other options or other rows: the target is there, and is not replaced unasked."""
+    (place / "rows.csv").write_text("company\nAcme\nNobody\n")
+    column = ["--column", "size (int): letters of the name", "--yes"]
+    first = run("enrich", "rows.csv", "out.parquet", *column)
+    again = run("enrich", "rows.csv", "out.parquet", *column)
+    assert (first.exit_code, again.exit_code) == (1, 1)
+    assert "1 completed · 1 failed" in again.stderr
+    posts = pointed.counts.posts
+    for other in (
+        ["--column", "size (int): letters", "--yes"],
+        [*column, "--processor", "lite"],
+        [*column, "--provenance"],
+        [*column, "--refresh"],
+        [*column, "--older-than", "30d"],
+    ):
+        refused = run("enrich", "rows.csv", "out.parquet", *other)
+        assert (refused.exit_code, "out.parquet exists. Nothing was sent" in refused.stderr) == (2, True), (
+            refused.stderr
+        )
+    (place / "rows.csv").write_text("company\nAcme\nNobodi\n")
+    assert run("enrich", "rows.csv", "out.parquet", *column).exit_code == 2
+    assert pointed.counts.posts == posts

@@ -58,6 +58,21 @@ def killed(self, to):
 pathlib.Path.replace = killed
 """
 
+KILL_AFTER_MANIFEST = """
+import os, pathlib, signal, sys
+import parallel_frames as pf
+
+source, target, url, checkpoint = sys.argv[1:]
+replace = pathlib.Path.replace
+def killed(self, to):
+    replace(self, to)
+    if str(to).endswith(".manifest.json"):
+        os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.replace = killed
+client = pf.Client(api_key="key", base_url=url, clock_speed=100, max_per_minute=None)
+pf.enrich_parquet(source, target, {"name": str, "length": int}, client=client, progress=False, checkpoint=checkpoint)
+"""
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -200,6 +215,52 @@ def test_a_call_that_is_killed_before_its_manifest_is_there_is_finished_by_the_n
         f"{target.name}.manifest.json",
     }
     assert sim.counts.posts == 0
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+def test_a_call_that_is_killed_once_its_target_is_there_is_done(
+    forks: Any, tmp_path: Path, source: Path, sim: Simulator, enrich: Enrich, name: str
+) -> None:
+    """The manifest recognises the target as the same call's: it returns what it wrote, and sends nothing."""
+    target, checkpoint = tmp_path / name, tmp_path / "ck"
+    arguments = [str(source), str(target), sim.url, str(checkpoint)]
+    assert forks.run([sys.executable, "-c", KILL_AFTER_MANIFEST, *arguments]).returncode == -signal.SIGKILL
+    requests = sim.counts.requests
+    done = enrich(source, target, checkpoint=str(checkpoint))
+    assert (done.rows, done.counts, done.cost) == (3, {"completed": 3}, 0.02)
+    assert (done.target, done.manifest) == (str(target), f"{target}.manifest.json")
+    assert [run.group_id for run in sim.runs()] == [*done.group_ids, *done.group_ids]
+    assert sim.counts.requests == requests
+
+
+def test_a_target_is_recognised_by_all_that_it_depends_on(
+    tmp_path: Path, source: Path, sim: Simulator, enrich: Enrich
+) -> None:
+    """Another question or option, a refresh, other rows and a target that was changed are another matter."""
+    target = tmp_path / "out.parquet"
+    done = enrich(source, target)
+    assert enrich(source, target, max_cost=5) == done
+    for options in (
+        {"schema": {"name": str}},
+        {"processor": "core"},
+        {"basis": "columns"},
+        {"rows_per_file": 2},
+        {"retry_failed": False},
+        {"refresh": True},
+        {"older_than": "30d"},
+        {"where": lambda df: df["company"] != "b"},
+    ):
+        with pytest.raises(InputError, match=r"exists\. Nothing was sent"):
+            enrich(source, target, **options)
+    whole = target.read_bytes()
+    target.write_bytes(whole[:-1])
+    with pytest.raises(InputError, match=r"exists\. Nothing was sent"):
+        enrich(source, target)
+    target.write_bytes(whole)
+    pq.write_table(pa.table({"company": ["a", "b", "c"]}), source)
+    with pytest.raises(InputError, match=r"exists\. Nothing was sent"):
+        enrich(source, target)
+    assert sim.counts.runs == 2
 
 
 def test_a_refused_call_leaves_no_trace(tmp_path: Path, source: Path, sim: Simulator, enrich: Enrich) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 import parallel_frames as pf
 from parallel_frames._cli._formats import PIPE, format_of
 from parallel_frames._cli._frames import check_checkpoint, check_target, read_frame, rehearse, write_frame
+from parallel_frames._inputs import NO_COLUMN, named_columns
 from parallel_frames.accessor import prepare_enrichment
 from parallel_frames.errors import InputError, ParallelFramesError
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames import EnrichmentPlan
-
-NO_COLUMN: Final = "(no column)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +166,9 @@ class InMemory:
         if self._read is None:
             self._read = read_frame(self._asked.source)
             if self._read.shape == (0, 0):  # nothing new in a pipe says no columns either
-                self._read = self._read.reindex(columns=self._named())
+                options = self._asked.options
+                self._read = self._read.reindex(columns=named_columns(options["inputs"], options["metadata"]))
         return self._read
-
-    def _named(self) -> list[str]:
-        """Return the columns that the options name."""
-        inputs = self._asked.options["inputs"]
-        if isinstance(inputs, str):
-            inputs = [name for _, name, _, _ in Formatter().parse(inputs) if name]
-        return list(dict.fromkeys([*(inputs or [NO_COLUMN]), *(self._asked.options["metadata"] or {}).values()]))
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""

@@ -24,7 +24,7 @@ class IpcFiles(Files):
 
     def __init__(self, reader: IpcReader, partitions: Partitions) -> None:
         super().__init__(reader, reader.parts.schema, partitions)
-        self.mixed = reader.parts.mixed
+        self.mixed = frozenset(reader.parts.mixed)
 
 
 def open_ipc(address: Address, partitions: Partitions) -> IpcFiles:

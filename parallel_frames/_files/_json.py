@@ -179,13 +179,17 @@ def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> Te
     """
     reader = JsonReader(address, is_lines)
     schema = pa.schema([])
+    has_rows = False
     try:
         for path in partitions:
             for rows in reader.blocks(path):
+                has_rows = has_rows or bool(rows)
                 schema = pa.unify_schemas([schema, _fields_of(rows)], promote_options="permissive")
     except pa.ArrowException:
         reader.refuse_two_kinds(partitions)
         raise
+    if has_rows and not schema.names:
+        raise InputError(f"{next(iter(partitions))} has objects without a field: a row would have nothing to send.")
     return TextFiles(reader, schema, partitions)
 
 

@@ -16,7 +16,7 @@ from parallel_frames._files._types import PANDAS, VIEWS, as_type, holds, widened
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,13 @@ class Parts:
     Attributes
     ----------
     schema : pyarrow.Schema
-    mixed : frozenset of str
-        The columns that have several types: whether their values fit into one is known once they are read.
+    mixed : dict of str to str
+        The columns that have several types, each with the file that it has the type of all files from. Whether their
+        values fit into it is known once they are read.
     """
 
     schema: pa.Schema
-    mixed: frozenset[str]
+    mixed: Mapping[str, str]
 
     def cast(self, batch: pa.RecordBatch, *, path: str) -> pa.RecordBatch:
         """Return a batch of one file in the types of all files.
@@ -41,7 +42,7 @@ class Parts:
         InputError
             A value does not fit.
         """
-        if self.mixed.isdisjoint(batch.schema.names):
+        if self.mixed.keys().isdisjoint(batch.schema.names):
             return batch
         columns = []
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -50,7 +51,7 @@ class Parts:
                 columns.append(as_type(column, type_))
             except pa.ArrowException as error:
                 raise InputError(
-                    f"{path} has the column {name!r} as {column.type}, and all files together have it as {type_}, "
+                    f"{path} has the column {name!r} as {column.type}, and with {self.mixed[name]} it becomes {type_}, "
                     f"which cannot hold one of its values ({error}). Nothing was sent. Give the column one type in "
                     "every file, or enrich them one by one."
                 ) from error
@@ -58,7 +59,7 @@ class Parts:
 
 
 def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
-    """Return what files are together; their metadata are those of the first.
+    """Return what files are together, whose columns are found by name; order and metadata are those of the first.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
         A file has a name twice, or files have different columns. It names the column, both types, and both files.
     """
     fields: dict[str, pa.Field] = {}
-    deciding: dict[str, str] = {}  # the file that a column's type is from
+    deciding: dict[str, str] = {}
     mixed: set[str] = set()
     first: tuple[str, pa.Schema] | None = None
     for path, schema in files:
@@ -74,8 +75,11 @@ def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
         if first is None:
             first = path, schema
             fields = {field.name: field for field in schema}
-        if list(fields) != schema.names:
-            raise _differ(path, first[0], _difference(first[1].names, schema.names))
+            deciding = dict.fromkeys(fields, path)
+        if lone := {*fields}.symmetric_difference(schema.names):
+            name = min(lone)
+            lacking = path if name in fields else first[0]
+            raise _differ(path, first[0], f"{name!r} is missing in {lacking}")
         for field in schema:
             known = fields[field.name]
             if known.type.equals(field.type) and known.nullable >= field.nullable:
@@ -83,19 +87,20 @@ def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
             type_ = common_type(known.type, field.type)
             if type_ is None:
                 words = f"{field.name!r} is {field.type} in the one and {known.type} in the other"
-                raise _differ(path, deciding.get(field.name, first[0]), words)
+                raise _differ(path, deciding[field.name], words)
             if not known.type.equals(field.type):
                 mixed.add(field.name)
             if not known.type.equals(type_):
                 deciding[field.name] = path
             fields[field.name] = known.with_type(type_).with_nullable(known.nullable or field.nullable)
-    metadata = _without_lines(first[1].metadata if first else None, mixed)
-    return Parts(pa.schema(list(fields.values()), metadata=metadata), frozenset(mixed))
+    metadata = _pandas_of(first[1], fields) if first else None
+    return Parts(pa.schema(list(fields.values()), metadata=metadata), {name: deciding[name] for name in mixed})
 
 
 def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """Return the type in which the values of both have the keys that they have in their own; None if there is none."""
-    if pa.types.is_dictionary(one) != pa.types.is_dictionary(other) and pa.null() not in (one, other):
+    orders = [type_.ordered if pa.types.is_dictionary(type_) else None for type_ in (one, other)]
+    if orders[0] is not orders[1] and pa.null() not in (one, other):  # a category, and none or another kind of one
         one, other = (type_.value_type if pa.types.is_dictionary(type_) else type_ for type_ in (one, other))
     schemas = [pa.schema([("", VIEWS.get(str(type_), type_))]) for type_ in (one, other)]
     try:
@@ -121,21 +126,15 @@ def _differ(path: str, other: str, difference: str) -> InputError:
     )
 
 
-def _difference(ones: list[str], others: list[str]) -> str:
-    for name in dict.fromkeys([*ones, *others]):
-        if name not in others:
-            return f"{name!r} is missing in the one"
-        if name not in ones:
-            return f"{name!r} is missing in the other"
-    return f"their order is {', '.join(others)} in the one and {', '.join(ones)} in the other"
-
-
-def _without_lines(metadata: dict[bytes, bytes] | None, names: set[str]) -> dict[bytes, bytes] | None:
-    """Return metadata without what pandas wrote of these columns: their type is another one now."""
-    if not names or metadata is None or PANDAS not in metadata:
+def _pandas_of(first: pa.Schema, fields: Mapping[str, pa.Field]) -> dict[bytes, bytes] | None:
+    """Return the metadata of the first file, in which pandas' dtype of a column goes where its type is another now."""
+    metadata: dict[bytes, bytes] | None = first.metadata
+    changed = {field.name for field in first if not fields[field.name].type.equals(field.type)}
+    if not changed or metadata is None or PANDAS not in metadata:
         return metadata
     pandas = json.loads(metadata[PANDAS])
-    pandas["columns"] = [
-        line for line in pandas.get("columns", []) if line.get("field_name", line.get("name")) not in names
-    ]
+    for line in pandas.get("columns", []):
+        if line.get("field_name", line.get("name")) in changed:
+            line["numpy_type"] = "object"
+            line["pandas_type"] = line["pandas_type"].replace("categorical", "unicode")
     return {**metadata, PANDAS: json.dumps(pandas).encode()}

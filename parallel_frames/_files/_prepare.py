@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from parallel_frames._files._batches import frame_of
 from parallel_frames._files._types import check_existing, output_types, provenance_types, widened
+from parallel_frames._inputs import named_columns
 from parallel_frames._job._prepare import PreparedCall, prepare
 from parallel_frames.errors import InputError, UnknownColumnError
 
@@ -58,11 +59,15 @@ def prepare_file(source: Source, schema: object, call: Call, *, beside: str | No
     _check_options(call)
     _refuse_unions(source)
     columns = frame_of(source.schema.empty_table(), 0)
+    if source.is_void:
+        columns = columns.reindex(columns=named_columns(call.inputs, call.metadata))
     columns.attrs = _attrs_of(source.schema)
     provenance = provenance_types(call.prefix)
 
     def sample(labels: Sequence[Hashable]) -> pd.DataFrame:
         names = list(map(str, labels))
+        if source.is_void:
+            return columns
         for start, batch in source.batches(names):
             return frame_of(batch, start)
         return frame_of(source.schema.empty_table().select(names), 0)
@@ -96,7 +101,7 @@ def _refuse_unions(source: Source) -> None:
 def _columns_of(source: Source, prepared: PreparedCall) -> tuple[str, ...]:
     """Return the columns that decide a row's run, all of them where a function of the user's decides."""
     call = prepared.call
-    if callable(call.where):
+    if callable(call.where) or source.is_void:
         return tuple(source.schema.names)
     labels: list[Hashable] = [*prepared.selection.labels]
     for name in (call.metadata or {}).values():

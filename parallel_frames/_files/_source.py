@@ -62,6 +62,11 @@ class Source:
     _files: Files | ParquetFiles = field(repr=False)
 
     @property
+    def is_void(self) -> bool:
+        """Whether it has neither rows nor columns, as JSON lines have where there is no line."""
+        return self.format in ("json", "jsonl") and not self.schema.names
+
+    @property
     def mixed(self) -> frozenset[str]:
         """The columns that have several types in the files: that their values fit into one is known once read."""
         return self._files.mixed
@@ -118,7 +123,7 @@ class ParquetFiles:
         common = {each.name: each for each in parts.schema}
         fields = [common.get(each.name, each) for each in dataset.schema]
         self.schema = pa.schema(fields, metadata=parts.schema.metadata)
-        self.mixed = parts.mixed
+        self.mixed = frozenset(parts.mixed)
         self._dataset = dataset
         self._parts = parts
 

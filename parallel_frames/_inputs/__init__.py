@@ -19,9 +19,10 @@ from parallel_frames._inputs._render import (
     render_inputs,
     render_slices,
 )
-from parallel_frames._inputs._select import Selection, select_inputs
+from parallel_frames._inputs._select import NO_COLUMN, Selection, named_columns, select_inputs
 
 __all__ = [
+    "NO_COLUMN",
     "Rendered",
     "Selection",
     "canonical_of_json",
@@ -32,6 +33,7 @@ __all__ = [
     "infer_input_schema",
     "make_key",
     "make_keys",
+    "named_columns",
     "render_inputs",
     "render_slices",
     "select_inputs",

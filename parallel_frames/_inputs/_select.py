@@ -18,6 +18,7 @@ import pandas as pd
 from parallel_frames.errors import InputError, UnknownColumnError
 
 Label: TypeAlias = Hashable
+NO_COLUMN = "(no column)"  # stands for what a source without rows and columns would send
 _WHERE = "inputs"
 _RENAME = "Give each its own name with inputs={name: column}, or rename one of the columns"
 
@@ -106,6 +107,14 @@ def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[L
         f"inputs={inputs!r} is no way to say what a row sends; give a list of columns, {{name: column}}, a column's "
         "name, or a template such as 'Research {company}'."
     )
+
+
+def named_columns(inputs: Any, metadata: Mapping[str, Label] | None) -> list[Label]:
+    """Return the columns that options name, for a source without rows that has none itself, such as an empty pipe."""
+    if isinstance(inputs, str):
+        inputs = [name for _, name, _, _ in Formatter().parse(inputs) if name] or [inputs]
+    labels = inputs.values() if isinstance(inputs, Mapping) else inputs
+    return list(dict.fromkeys([*(labels or [NO_COLUMN]), *(metadata or {}).values()]))
 
 
 def name_of(label: Label) -> str:

@@ -31,7 +31,7 @@ def source(tmp_path: Path) -> Path:
 def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
     """Return an address and the message about it, for each thing that can be wrong with a source."""
     good = pa.table({"company": ["a"]})
-    for name in ("empty", "mixed", "differing", "order", "csvs", "tsv_csv", "feathers", "nested"):
+    for name in ("empty", "mixed", "differing", "csvs", "tsv_csv", "feathers", "nested"):
         (place / name).mkdir()
     (place / "torn.parquet").write_bytes(b"PAR1 torn")
     (place / "none.parquet").write_bytes(b"")
@@ -47,8 +47,6 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
     (place / "mixed" / "b.csv").write_text("company\na\n")
     pq.write_table(good, place / "differing" / "a.parquet")
     pq.write_table(pa.table({"company": [1]}), place / "differing" / "b.parquet")
-    pq.write_table(pa.table({"a": ["x"], "b": ["x"]}), place / "order" / "a.parquet")
-    pq.write_table(pa.table({"b": ["x"], "a": ["x"]}), place / "order" / "b.parquet")
     (place / "csvs" / "a.csv").write_text("company,n\na,1\n")
     (place / "csvs" / "b.csv").write_text("company,m\na,1\n")
     (place / "tsv_csv" / "a.csv").write_text("company,n\na,1\n")
@@ -78,7 +76,6 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
             "differing",
             r"b\.parquet and .*a\.parquet have different columns: 'company' is int64 .* string",
         ),
-        "two orders": ("order", "their order is b, a in the one and a, b in the other"),
         "two headers": ("csvs", r"b\.csv and .*a\.csv have different columns"),
         "two feather schemas": ("feathers", "have different columns"),
         "one name twice": ("twice.parquet", r"twice\.parquet has 2 columns that are called 'a'.* Rename them"),

@@ -191,6 +191,92 @@ def test_lines_are_counted_over_empty_ones_and_blocks(tmp_path: Path, monkeypatc
         open_source(tmp_path / "*.jsonl")
 
 
+# What readers of JSON differ in: the text of one row after a first one, and what is said of it.
+AMBIGUOUS: dict[str, tuple[str, str]] = {
+    "NaN": ('{"company": "b", "x": NaN}', r"has NaN in the field 'x', which is no JSON.*Write null"),
+    "-Infinity": ('{"company": "b", "x": [1, -Infinity]}', "has -Infinity in the field 'x', which is no JSON"),
+    "a number beyond floats": ('{"company": "b", "x": {"y": 1e400}}', "has Infinity in the field 'y'"),
+    "a name twice": ('{"company": "b", "company": "c"}', "has the field 'company' twice in one object"),
+    "a name twice within": ('{"company": "b", "x": [{"y": 1, "y" : 2}]}', "has the field 'y' twice in one object"),
+    "unsigned": ('{"company": "b", "id": 9223372036854775808}', "the whole number 9223372036854775808 in the field"),
+    "two objects": ('{"company": "b"}{"company": "c"}', r"is no JSON \("),
+    "a lone surrogate": ('{"company": "\\ud800"}', r"is no JSON \("),
+    "single quotes": ("{'company': 'b'}", r"is no JSON \("),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.jsonl.gz"])
+@pytest.mark.parametrize("what", AMBIGUOUS)
+def test_what_readers_of_json_differ_in_is_refused_on_every_way(
+    tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], what: str, name: str
+) -> None:
+    """In the same words from file to file and in memory, with the file, the line and the field."""
+    row, words = AMBIGUOUS[what]
+    rows = ['{"company": "a: \\"NaN\\": 1"}', row]
+    text = f"[{','.join(rows)}]" if name == "rows.json" else "\n".join(rows)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    where = "" if name == "rows.json" else "Line 2 of "
+    for read in (lambda: enrich(path, tmp_path / "out.parquet"), lambda: read_frame(str(path))):
+        with pytest.raises(InputError, match=rf"^{where}.*{name}.* {words}.*"):
+            read()
+    assert sim.counts.posts == 0
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_a_byte_order_mark_is_no_part_of_json(tmp_path: Path, name: str) -> None:
+    """It is read over; UTF-16 is refused with what to do."""
+    path = tmp_path / name
+    text = '[{"company": "é"}]' if name == "rows.json" else '{"company": "é"}\n'
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert open_source(path).table().to_pydict() == {"company": ["é"]}
+    assert read_frame(str(path)).to_dict("list") == {"company": ["é"]}
+    path.write_bytes(text.encode("utf-16"))
+    for read in (open_source, read_frame):
+        with pytest.raises(InputError, match="Save it as UTF-8"):
+            read(str(path))
+
+
+@pytest.mark.parametrize(("name", "text"), [("rows.jsonl", ""), ("rows.jsonl", "\ufeff\n\n"), ("rows.json", "[]")])
+@pytest.mark.parametrize("inputs", [None, ["company"], {"firm": "company"}, "About {company}", "company"])
+def test_json_of_no_rows_has_no_rows(
+    tmp_path: Path, sim: Simulator, enrich: Callable[..., Any], name: str, text: str, inputs: Any
+) -> None:
+    """A source that is filled every hour has nothing new now and then; an array needs its brackets."""
+    (tmp_path / name).write_text(text)
+    assert pf.plan_parquet(tmp_path / name, {"name": str}, inputs=inputs).runs == 0
+    done = enrich(tmp_path / name, tmp_path / "out.parquet", inputs=inputs)
+    assert (done.rows, sim.counts.posts) == (0, 0)
+    assert pq.read_table(tmp_path / "out.parquet").schema.names[:2] == ["name", "length"]
+    (tmp_path / "rows.json").write_text("")
+    for read in (open_source, read_frame):
+        with pytest.raises(InputError, match="no JSON"):
+            read(str(tmp_path / "rows.json"))
+
+
+def test_objects_without_a_field_are_rows_that_send_nothing(tmp_path: Path, enrich: Callable[..., Any]) -> None:
+    """They are not taken for no rows."""
+    (tmp_path / "rows.jsonl").write_text("{}\n{}\n")
+    with pytest.raises(InputError, match="has objects without a field"):
+        enrich(tmp_path / "rows.jsonl", tmp_path / "out.parquet")
+
+
+def test_whole_numbers_among_others_keep_their_digits(tmp_path: Path, enrich: Callable[..., Any]) -> None:
+    """One that a float of 64 bits cannot hold is refused, with its field, and not rounded."""
+    for rows in (["9007199254740993", "1.5"], ["1", "9007199254740993", *["1"] * 5, "1.5"]):
+        (tmp_path / "rows.jsonl").write_text("".join(f'{{"company": "a", "n": {n}}}\n' for n in rows))
+        with pytest.raises((InputError, pf.errors.SourceError), match="the field 'n' does not fit into one column"):
+            enrich(tmp_path / "rows.jsonl", tmp_path / "out.parquet")
+
+
+def test_folders_of_json_arrays_are_columns(tmp_path: Path) -> None:
+    """As those of every other format are."""
+    for year in (2023, 2024):
+        (tmp_path / f"year={year}").mkdir()
+        (tmp_path / f"year={year}" / "rows.json").write_text('[{"n": 1}]')
+    assert open_source(tmp_path).table().to_pydict() == {"n": [1, 1], "year": [2023, 2024]}
+
+
 def test_mixed_fields_of_json_stay_as_they_are_in_memory(tmp_path: Path) -> None:
     """A frame's cells may be of several kinds: the command line sends each as it stands."""
     (tmp_path / "rows.jsonl").write_text('{"cell": 1}\n{"cell": "1a"}\n{"cell": {"a": 1.5}}\n{"cell": null}\n')

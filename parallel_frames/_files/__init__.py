@@ -114,8 +114,10 @@ def enrich_parquet(
     ----------
     source : str or path
         A file, a directory, a glob, a directory of hive partitions, or an address such as ``s3://bucket/rows``.
-        Parquet, CSV (``.tsv`` with tabs), Feather, JSON lines, or a JSON array of objects (read whole). In a CSV
+        Parquet, CSV and TSV, Feather, Arrow files and streams, JSON lines, or a JSON array of objects (read whole).
+        What separates the cells of CSV is seen from its first rows, or named by a first line ``sep=;``. In a CSV
         column of text only the empty cell is missing; among numbers or booleans ``NA``, ``null`` and the like are, too.
+        Types of one column may differ between files where a row's key does not.
         A JSON field that is of two kinds in two rows is refused.
     target : str or path, or None
         A file that ends in ``.parquet``, or a directory for parts of at most `rows_per_file` rows. It appears whole

@@ -156,7 +156,7 @@ class Column:
         if not (self.are_whole if pa.types.is_integer(type_) else self.are_whole or _all_match(values, NUMBER)):
             return False
         try:
-            as_type(values, type_)
+            pc.cast(pc.utf8_trim_whitespace(values), type_)
         except pa.ArrowInvalid:
             return False
         return True

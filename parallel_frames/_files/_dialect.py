@@ -70,19 +70,19 @@ def find_dialect(head: bytes, *, delimiter: str, shown: str) -> Dialect:
 def _rows(text: str, mark: str, *, is_whole: bool) -> list[tuple[int, list[str]]]:
     """Return the rows that are not blank, each with the number of its last line; without one that may be cut off."""
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-    rows = []
+    rows: list[tuple[int, list[str]]] = []
     try:
-        rows = [(lines.line_num, row) for row in lines if row]
-    except csv.Error:  # a cell of 128 KiB
-        is_whole = True
-    return rows if is_whole else rows[:-1]
+        rows.extend((lines.line_num, row) for row in lines if row)
+    except csv.Error:  # a cell of 128 KiB: the rows above it decide, and in the head it is one column
+        return rows or [(1, [""])]
+    return rows if is_whole else rows[:-1] or rows
 
 
 def _choose(rows: Mapping[str, list[tuple[int, list[str]]]], named: str, *, shown: str) -> str:
     """Return what separates the cells: what the name says, unless another character makes more columns of the head."""
     if not rows[named]:
         return named
-    head = {mark: len(found[0][1]) for mark, found in rows.items()}
+    head = {mark: len(found[0][1]) if found else 0 for mark, found in rows.items()}
     more = [mark for mark in SEPARATORS if head[mark] > head[named]]
     even = [mark for mark in more if all(len(row) == head[mark] for _, row in rows[mark])]
     if not more or (head[named] > 1 and not even):

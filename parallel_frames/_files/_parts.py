@@ -86,7 +86,7 @@ def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
                 continue
             type_ = common_type(known.type, field.type)
             if type_ is None:
-                words = f"{field.name!r} is {field.type} in the one and {known.type} in the other"
+                words = f"{field.name!r} is {_spelled(field.type)} in the one and {_spelled(known.type)} in the other"
                 raise _differ(path, deciding[field.name], words)
             if not known.type.equals(field.type):
                 mixed.add(field.name)
@@ -108,6 +108,13 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     except pa.ArrowException:
         return None
     return common if holds(common, one, exact=True) and holds(common, other, exact=True) else None
+
+
+def _spelled(type_: pa.DataType) -> str:
+    """Return a type in words; those of pandas spell their frequency or bounds nowhere else."""
+    if isinstance(type_, pa.ExtensionType):
+        return f"{type_.extension_name} {type_.__arrow_ext_serialize__().decode(errors='replace')}"
+    return str(type_)
 
 
 def _check_names(names: list[str], *, where: str) -> None:

@@ -46,6 +46,12 @@ SEVERAL = {
     "no row": ("company;country\n", {"company": [], "country": []}),
     "bars in one column": ("a,tags|more\nx,a|b\ny,c|d\n", {"a": ["x", "y"], "tags|more": ["a|b", "c|d"]}),
     "line ends in cells": ('company;note\n"Acme";"two\nlines"\n', {"company": ["Acme"], "note": ["two\nlines"]}),
+    "a long text": (f"company;text\nAcme;{'x' * 200_000}\n", {"company": ["Acme"], "text": ["x" * 200_000]}),
+    "a longer text": (f"company;text\nAcme;{'x,' * 200_000}\n", {"company": ["Acme"], "text": ["x," * 200_000]}),
+    "a wide table": (
+        f"{';'.join(f'column {n}' for n in range(40_000))}\n{';' * 39_999}\n",
+        {f"column {n}": [None] for n in range(40_000)},
+    ),
     "blank lines": ("\ncompany;n\n\nAcme;1\n\n", {"company": ["Acme"], "n": [1]}),
 }  # fmt: skip
 

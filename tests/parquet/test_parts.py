@@ -110,6 +110,15 @@ def test_types_that_do_not_go_together_are_named(
     assert sim.counts.posts == 0
 
 
+def test_periods_of_several_frequencies_are_named_with_them(tmp_path: Path, enrich: Enrich) -> None:
+    """Arrow's name of a type of pandas does not tell two of them apart."""
+    for freq in "QM":
+        df = pd.DataFrame({"when": pd.period_range("2024-01", periods=1, freq=freq)})
+        df.to_parquet(tmp_path / f"{freq}.parquet")
+    with pytest.raises(InputError, match=r"'when' is pandas\.period .*Q-DEC.* in the one and pandas\.period .*M.* in"):
+        enrich(tmp_path / "?.parquet", tmp_path / "out.parquet")
+
+
 @pytest.mark.parametrize("kind", ["parquet", "feather"])
 @pytest.mark.parametrize("what", TOO_LARGE)
 def test_a_value_that_the_common_type_cannot_hold_is_named_before_anything_is_sent(

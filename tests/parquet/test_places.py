@@ -58,15 +58,18 @@ def killed(self, to):
 pathlib.Path.replace = killed
 """
 
-KILL_AFTER_MANIFEST = """
+KILL_AROUND_MANIFEST = """
 import os, pathlib, signal, sys
 import parallel_frames as pf
 
-source, target, url, checkpoint = sys.argv[1:]
+source, target, url, checkpoint, moment = sys.argv[1:]
 replace = pathlib.Path.replace
 def killed(self, to):
+    is_manifest = str(to).endswith(".manifest.json")
+    if is_manifest and moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
     replace(self, to)
-    if str(to).endswith(".manifest.json"):
+    if is_manifest:
         os.kill(os.getpid(), signal.SIGKILL)
 pathlib.Path.replace = killed
 client = pf.Client(api_key="key", base_url=url, clock_speed=100, max_per_minute=None)
@@ -217,14 +220,15 @@ def test_a_call_that_is_killed_before_its_manifest_is_there_is_finished_by_the_n
     assert sim.counts.posts == 0
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("name", ["out.parquet", "out"])
 def test_a_call_that_is_killed_once_its_target_is_there_is_done(
-    forks: Any, tmp_path: Path, source: Path, sim: Simulator, enrich: Enrich, name: str
+    forks: Any, tmp_path: Path, source: Path, sim: Simulator, enrich: Enrich, name: str, moment: str
 ) -> None:
-    """The manifest recognises the target as the same call's: it returns what it wrote, and sends nothing."""
+    """Its manifest, put into its place by the next call if need be, tells that call that the target is its own."""
     target, checkpoint = tmp_path / name, tmp_path / "ck"
-    arguments = [str(source), str(target), sim.url, str(checkpoint)]
-    assert forks.run([sys.executable, "-c", KILL_AFTER_MANIFEST, *arguments]).returncode == -signal.SIGKILL
+    arguments = [str(source), str(target), sim.url, str(checkpoint), moment]
+    assert forks.run([sys.executable, "-c", KILL_AROUND_MANIFEST, *arguments]).returncode == -signal.SIGKILL
     requests = sim.counts.requests
     done = enrich(source, target, checkpoint=str(checkpoint))
     assert (done.rows, done.counts, done.cost) == (3, {"completed": 3}, 0.02)

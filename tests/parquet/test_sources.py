@@ -256,6 +256,8 @@ def test_source_and_target_may_be_in_an_object_store(
     assert [info.base_name for info in found] == [f"part-0000{n}.parquet" for n in range(3)]
     with pytest.raises(pf.errors.InputError, match=r"exists\. Nothing was sent"):
         enrich(f"s3://{bucket}/rows", f"s3://{bucket}/out", checkpoint=tmp_path / "ck")
+    again = enrich(f"s3://{bucket}/rows", f"s3://{bucket}/out", checkpoint=tmp_path / "ck", rows_per_file=25)
+    assert again == parts
     files.assert_paid_once(sim, runs=50)
 
 

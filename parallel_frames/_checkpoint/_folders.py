@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import platformdirs
+import pyarrow as pa
 
 from parallel_frames._checkpoint._lease import written_by_us
 from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error, read_part, set_aside
-from parallel_frames._checkpoint._paths import place_of
+from parallel_frames._checkpoint._paths import LocalPath, place_of
+from parallel_frames._checkpoint._recall import fit_table
 from parallel_frames._checkpoint._store import JobStore, MemoryStore
 from parallel_frames._format import format_count, format_utc
+from parallel_frames._model import DialectName
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError, ConfigurationError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from parallel_frames._checkpoint._lease import Writer
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 JOB_DIGITS: Final = 16
+GROUP_SCHEMA: Final = pa.schema([("group_id", pa.string())])
 
 
 def auto_home() -> Path:
@@ -47,12 +51,17 @@ def auto_folder(host: str, account: str | None, job: Job) -> tuple[StoragePath, 
     key) the folder is whichever knows the job. Earlier versions did not tell accounts apart: what they paid for counts.
     """
     name, digits = re.sub(r"[^\w.-]", "_", host), job.hash[:JOB_DIGITS]
-    own = auto_home() / (name if account is None else f"{name}@{account}")
-    others = [root for root in sorted(auto_home().glob(f"{name}@*")) if (root / digits / "header.json").exists()]
-    for root in (own, auto_home() / name, *(others if account is None else ())):
-        if (root / digits / "header.json").exists():
-            return place_of(root) / digits, []
-    return place_of(own) / digits, [place_of(root) / digits for root in others]
+    home = LocalPath(auto_home())
+
+    def knows(root: StoragePath) -> bool:
+        return (root / digits / "header.json").exists()
+
+    own = home / (name if account is None else f"{name}@{account}")
+    others = [root for root in home.children() if root.name.startswith(f"{name}@") and knows(root)]
+    for root in (own, home / name, *(others if account is None else ())):
+        if knows(root):
+            return root / digits, []
+    return own / digits, [root / digits for root in others]
 
 
 def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mismatch: str, price: str) -> StoragePath:
@@ -103,7 +112,10 @@ def _open_header(folder: StoragePath, job: Job, *, host: str) -> dict[str, Any]:
     header = read_header(folder)
     if header is None and (folder / "header.json").exists():
         set_aside(folder / "header.json", reason="it is not the header of a job")
-    if header is not None and int(header.get("format", 0)) > FORMAT:
+    if header is not None and header["job_hash"] != job.hash:
+        set_aside(folder / "header.json", reason="it is the header of another job")
+        header = None
+    if header is not None and header["format"] > FORMAT:
         raise CheckpointError(
             f"{folder} was written by a newer parallel_frames ({header.get('library')}): install that or a later one.",
             path=folder,
@@ -146,8 +158,9 @@ def _groups_in_parts(folder: StoragePath) -> list[str]:
     for place in (folder / "receipts", folder / "outcomes"):
         for _, _, path in list_parts(place):
             table = read_part(path, repair=False)
-            if table is not None and "group_id" in table.column_names:
-                groups |= dict.fromkeys(table.column("group_id").unique().to_pylist())
+            fitted = None if table is None else fit_table(table, GROUP_SCHEMA)
+            if fitted is not None:
+                groups |= dict.fromkeys(fitted.column("group_id").unique().to_pylist())
     return [group for group in groups if group]
 
 
@@ -170,6 +183,13 @@ def alone_in(folder: StoragePath) -> Iterator[Writer]:
         yield writer
 
 
+def _keep_cache_private(place: StoragePath) -> None:
+    """Make the user's cache for the user alone; who may read a checkpoint that is named is for the umask to say."""
+    with contextlib.suppress(ConfigurationError, OSError):
+        if isinstance(place, LocalPath) and place.path.is_relative_to(auto_home()):
+            auto_home().mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
 @contextlib.contextmanager
 def open_store(folder: str | os.PathLike[str] | StoragePath, job: Job, *, host: str) -> Iterator[JobStore]:
     """Open a job's folder for writing, as its only writer.
@@ -184,15 +204,48 @@ def open_store(folder: str | os.PathLike[str] | StoragePath, job: Job, *, host: 
         The folder cannot be written.
     """
     place = place_of(folder)
+    _keep_cache_private(place)
     os_errors_as_checkpoint_error(place, place.make_folder)
     with alone_in(place) as writer:
         yield JobStore(place, header=_open_header(place, job, host=host), writer=writer)
 
 
+# What is needed of a header, whoever wrote it, and what is left out where it is not what it should be.
+NEEDED: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "format": lambda value: type(value) is int,
+    "job": lambda value: isinstance(value, dict),
+    "job_hash": lambda value: isinstance(value, str),
+    "host": lambda value: isinstance(value, str),
+    "dialect": lambda value: value is None or value in get_args(DialectName),
+    "groups": lambda value: isinstance(value, list) and all(group and isinstance(group, str) for group in value),
+    "spec": lambda value: isinstance(value, dict) and "output_schema" in value,
+}
+EXTRA: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "library": lambda value: isinstance(value, str),
+    "created_at": lambda value: isinstance(value, str),
+    "simulated": lambda value: isinstance(value, bool),
+    "last_call": lambda value: isinstance(value, dict) and _is_call(value),
+}
+
+
 def read_header(folder: StoragePath) -> dict[str, Any] | None:
-    """Return a job folder's header; None where there is none that can be read."""
+    """Return a job folder's header; None where there is none, or a file that is not one."""
     try:
         header = json.loads((folder / "header.json").read().decode())
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return None
-    return header if isinstance(header, dict) and isinstance(header.get("job"), dict) else None
+    except OSError as error:
+        raise CheckpointError(f"{folder} could not be read ({error.strerror or error}).", path=folder) from error
+    if not isinstance(header, dict) or not all(name in header and fits(header[name]) for name, fits in NEEDED.items()):
+        return None
+    kept = {name: value for name, value in header.items() if name not in EXTRA or EXTRA[name](value)}
+    return {"library": None, "created_at": "", "last_call": None} | kept
+
+
+def _is_call(value: dict[str, Any]) -> bool:
+    """Return whether it is what `_note_call` writes of a call."""
+    samples = value.get("samples")
+    are_samples = isinstance(samples, list) and all(
+        isinstance(sample, dict) and {"row", "key", "input"} <= sample.keys() for sample in samples
+    )
+    return isinstance(value.get("rows"), int) and are_samples and bool(samples)

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 from parallel_frames._checkpoint._folders import read_header
 from parallel_frames._checkpoint._lease import LEASE, read_lease, unlock
 from parallel_frames._checkpoint._maintenance import bytes_of, job_folders
-from parallel_frames._checkpoint._parts import list_parts, read_part, read_parts, read_patiently
+from parallel_frames._checkpoint._parts import (
+    OUTCOME_SCHEMA,
+    RECEIPT_SCHEMA,
+    list_parts,
+    read_part,
+    read_parts,
+    read_patiently,
+)
 from parallel_frames._checkpoint._paths import LocalPath, place_of
-from parallel_frames.errors import CheckpointError
+from parallel_frames._checkpoint._recall import read_intent, sound_table
+from parallel_frames.errors import CheckpointCorruptError, CheckpointError
 
 if TYPE_CHECKING:
     import os
@@ -110,6 +118,8 @@ class Checkpoint:
     def header(self) -> dict[str, Any]:
         """The header of its newest job: the job, the host, the dialect, the group ids."""
         headers = [header for folder in self._folders() if (header := read_header(folder)) is not None]
+        if not headers:
+            raise CheckpointCorruptError(f"{self.path} holds no job with a header that can be read.", path=self.path)
         return max(headers, key=lambda header: header["created_at"])
 
     def outcomes(self) -> pd.DataFrame:
@@ -136,7 +146,7 @@ class Checkpoint:
         frames = []
         for folder in self._folders():
             parts = _outcome_parts(folder / "outcomes")
-            frames += [part.to_pandas().assign(job=self._name(folder)) for part in parts if part is not None]
+            frames += [part.to_pandas().assign(job=self._name(folder)) for part in parts]
         if not frames:
             return pd.DataFrame()
         everything: pd.DataFrame = pd.concat(frames, ignore_index=True)
@@ -161,8 +171,8 @@ class Checkpoint:
         damaged = [
             {"job": self._name(folder), "file": f"{place}/{path.name}"}
             for folder in self._folders()
-            for place in ("receipts", "outcomes")
-            for path in _damaged(folder / place)
+            for place, schema in (("receipts", RECEIPT_SCHEMA), ("outcomes", OUTCOME_SCHEMA))
+            for path in _damaged(folder / place, schema)
         ]
         return pd.DataFrame(damaged, columns=["job", "file"])
 
@@ -196,9 +206,22 @@ class Checkpoint:
         return pd.DataFrame(lines)
 
 
-def _outcome_parts(place: StoragePath) -> list[pa.Table | None]:
-    return read_patiently(lambda: list(read_parts([path for _, _, path in list_parts(place)], repair=False)))
+def _outcome_parts(place: StoragePath) -> list[pa.Table]:
+    def read() -> list[pa.Table]:
+        parts = read_parts([path for _, _, path in list_parts(place)], repair=False)
+        return [sound for part in parts if (sound := sound_table(part, OUTCOME_SCHEMA)) is not None]
+
+    return read_patiently(read)
 
 
-def _damaged(place: StoragePath) -> list[StoragePath]:
-    return read_patiently(lambda: [path for _, _, path in list_parts(place) if read_part(path, repair=False) is None])
+def _damaged(place: StoragePath, schema: pa.Schema) -> list[StoragePath]:
+    def is_sound(number: int, path: StoragePath, *, is_intent: bool) -> bool:
+        if is_intent:
+            return bool(read_intent(number, path).runs)
+        return sound_table(read_part(path, repair=False), schema) is not None
+
+    return read_patiently(
+        lambda: [
+            path for number, is_intent, path in list_parts(place) if not is_sound(number, path, is_intent=is_intent)
+        ]
+    )

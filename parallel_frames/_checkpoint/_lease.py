@@ -9,6 +9,8 @@ machine; anywhere else a person decides (`unlock`), because nothing proves that 
 from __future__ import annotations
 
 import contextlib
+import errno
+import inspect
 import json
 import logging
 import os
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import filelock
 
-from parallel_frames._checkpoint._paths import LocalPath
+from parallel_frames._checkpoint._paths import LocalPath, permitted
 from parallel_frames._format import format_duration, format_time
 from parallel_frames.errors import CheckpointError, CheckpointLockedError
 
@@ -38,6 +40,13 @@ BEAT_EVERY: Final = 20.0
 RECENT: Final = 120.0
 UNREADABLE: Final[dict[str, Any]] = {}
 UNKNOWN: Final = ""
+TEXTS: Final = ("host", "machine", "started", "token")
+NUMBERS: Final = {"pid": 2**31, "since": 2**40, "beat": 2**40}  # and what they are below
+NO_LOCKS: Final = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+# Later versions would take a file for a lock where there are none; ours is the lease.
+NATIVE_ONLY: Final[dict[str, Any]] = (
+    {"fallback_to_soft": False} if "fallback_to_soft" in inspect.signature(filelock.FileLock).parameters else {}
+)
 
 _ended: set[str] = set()  # tokens of this process whose leases may have stayed behind: the store could not be reached
 
@@ -118,9 +127,13 @@ def read_lease(lease: StoragePath) -> dict[str, Any] | None:
         contents = json.loads(lease.read())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return UNREADABLE
-    return contents if isinstance(contents, dict) else UNREADABLE
+    if not isinstance(contents, dict):
+        return UNREADABLE
+    texts = {name: contents[name] for name in TEXTS if isinstance(contents.get(name), str)}
+    numbers = {name: contents[name] for name in NUMBERS if isinstance(contents.get(name), int | float)}
+    return texts | {name: number for name, number in numbers.items() if 0 < number < NUMBERS[name]}
 
 
 def write_lease(lease: StoragePath, contents: dict[str, Any], *, exclusive: bool) -> None:
@@ -138,8 +151,8 @@ def written_by_us(folder: StoragePath) -> Iterator[Writer]:
     CheckpointLockedError
         Another writer is at work, or did not release it.
     """
-    with _kernel_lock(folder):
-        writer = Writer(folder, _acquire_lease(folder))
+    with _kernel_lock(folder) as is_locked:
+        writer = Writer(folder, _acquire_lease(folder, is_locked=is_locked))
         try:
             yield writer
         finally:
@@ -147,27 +160,56 @@ def written_by_us(folder: StoragePath) -> Iterator[Writer]:
 
 
 @contextlib.contextmanager
-def _kernel_lock(folder: StoragePath) -> Iterator[None]:
-    """Hold the lock that dies with this process, where there is one."""
+def _kernel_lock(folder: StoragePath) -> Iterator[bool]:
+    """Hold the lock that dies with this process, where there is one; give whether there is."""
     if not isinstance(folder, LocalPath):
-        yield
+        yield False
         return
-    lock = filelock.FileLock(folder.path / "lock", timeout=0, thread_local=False)
+    with permitted(folder.path / "lock", "locked"):
+        lock = _acquire_lock(folder)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _acquire_lock(folder: LocalPath) -> filelock.BaseFileLock | None:
+    """Return the kernel's lock, or None where the file system has none: the lease keeps others out there."""
+    path = folder.path / "lock"
+    path.open("ab").close()  # as the umask says; some versions of filelock make one that only its owner can lock
+    lock = filelock.FileLock(path, timeout=0, thread_local=False, mode=path.stat().st_mode & 0o777, **NATIVE_ONLY)
     try:
         lock.acquire()
-    except filelock.Timeout:
+    except (OSError, NotImplementedError) as error:
+        if _lacks_locks(path):
+            logger.info("%s is on a file system without locks: %s alone keeps other writers out", folder, LEASE)
+            return None
+        if not isinstance(error, filelock.Timeout):
+            raise
         raise locked(folder, read_lease(folder / LEASE), alive=True) from None
+    return lock
+
+
+def _lacks_locks(path: Path) -> bool:
+    """Return whether a file system has no locks, as network and cluster file systems may be mounted."""
     try:
-        yield
-    finally:
-        lock.release()
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in NO_LOCKS
+    return False
 
 
-def _acquire_lease(folder: StoragePath) -> dict[str, Any]:
+def _acquire_lease(folder: StoragePath, *, is_locked: bool) -> dict[str, Any]:
     lease = folder / LEASE
     there = read_lease(lease)
     if there is not None:
-        if not _may_take_over(folder, there):
+        if not _may_take_over(there, is_locked=is_locked):
             raise locked(folder, there)
         lease.remove()
     now = time.time()
@@ -185,9 +227,9 @@ def _acquire_lease(folder: StoragePath) -> dict[str, Any]:
     return contents
 
 
-def _may_take_over(folder: StoragePath, there: dict[str, Any]) -> bool:
-    if isinstance(folder, LocalPath):  # the kernel lock is ours, so no process of this machine holds it
-        return bool(there.get("host", socket.gethostname()) == socket.gethostname())
+def _may_take_over(there: dict[str, Any], *, is_locked: bool) -> bool:
+    if is_locked:  # the kernel lock is ours, so no process of this machine holds it
+        return _is_here(there) or bool(there.get("host", socket.gethostname()) == socket.gethostname())
     return is_dead_here(there)
 
 
@@ -196,12 +238,12 @@ def is_being_written(folder: StoragePath) -> bool:
     if isinstance(folder, LocalPath) and not (folder / "lock").exists():
         return False
     try:
-        with _kernel_lock(folder):
+        with _kernel_lock(folder) as is_locked:
             there = read_lease(folder / LEASE)
-            return there is not None and not _may_take_over(folder, there)
+            return there is not None and not _may_take_over(there, is_locked=is_locked)
     except CheckpointLockedError:
         return True
-    except OSError:  # not ours to lock; whoever would write it gets an error then
+    except (CheckpointError, OSError):  # not ours to lock; whoever would write it gets an error then
         return False
 
 
@@ -227,7 +269,7 @@ def unlock(folder: StoragePath, *, force: bool) -> None:
     there = read_lease(folder / LEASE)
     if there is None:
         return
-    silent = time.time() - float(there.get("beat") or 0)
+    silent = time.time() - there.get("beat", 0)
     if not force and not is_dead_here(there) and (silent < RECENT or _is_here(there)):
         raise CheckpointLockedError(
             f"{folder} is being written by {holder(there)}: it may well be alive. Wait for two minutes of silence, or "
@@ -243,9 +285,9 @@ def holder(there: dict[str, Any] | None) -> str:
     if not there:
         return "another process"
     holder = f"process {there.get('pid')} on {there.get('host')}"
-    if isinstance(since := there.get("since"), int | float):
+    if since := there.get("since"):
         holder += f" since {format_time(since)}"
-    if isinstance(beat := there.get("beat"), int | float):
+    if beat := there.get("beat"):
         holder += f" (last heard of {format_duration(max(0, time.time() - beat))} ago)"
     return holder
 
@@ -266,8 +308,7 @@ def is_dead_here(there: dict[str, Any]) -> bool:
 
 
 def _is_here(there: dict[str, Any]) -> bool:
-    us = _this_process()
-    return bool(us["machine"]) and all(there.get(name) == us[name] for name in ("host", "machine"))
+    return bool(machine := _machine()) and there.get("machine") == machine  # a machine may have got another name
 
 
 def _this_process() -> dict[str, Any]:
@@ -295,10 +336,10 @@ def _started(pid: int) -> str:
 @contextmanager
 def file_lock(path: Path) -> Iterator[bool]:
     """Hold a lock file while the block lasts; give whether it could be had."""
-    lock = filelock.FileLock(path, timeout=0)
+    lock = filelock.FileLock(path, timeout=0, **NATIVE_ONLY)
     try:
         lock.acquire()
-    except (filelock.Timeout, OSError):
+    except (filelock.Timeout, OSError, NotImplementedError):
         yield False
         return
     try:

@@ -55,8 +55,8 @@ def last_used(folder: StoragePath) -> float | None:
     """Return when a job was written last, in seconds since the epoch; None where its place does not tell."""
     if not isinstance(folder, LocalPath):
         return None
-    files = [path for path in folder.path.rglob("*") if path.is_file() and path.name != "lock"]
-    return max((path.stat().st_mtime for path in files), default=0.0)
+    paths = [place.path for place in _files(folder) if isinstance(place, LocalPath) and place.name != "lock"]
+    return max((path.stat().st_mtime for path in paths), default=0.0)
 
 
 def compact_job(folder: StoragePath) -> tuple[int, int]:

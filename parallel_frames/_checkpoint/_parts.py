@@ -70,7 +70,7 @@ T = TypeVar("T")
 AT_ONCE: Final = 8  # from a store, where each is a round trip
 LOCALLY: Final = 2
 READINGS: Final = 5
-PART_NAME: Final = re.compile(r"(\d{6,})(\.intent)?\.parquet")
+PART_NAME: Final = re.compile(r"(\d{6,15})(\.intent)?\.parquet")
 
 
 async def in_thread(act: Callable[[], T]) -> T:

@@ -15,6 +15,7 @@ import io
 import itertools
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -96,6 +97,45 @@ class StoragePath(Protocol):
         ...
 
 
+@contextlib.contextmanager
+def permitted(path: Path, done: str) -> Iterator[None]:
+    """Have what this user may not do to a file or a folder be an error that says whose it is."""
+    try:
+        yield
+    except PermissionError as error:
+        place = _nearest(path if done in ("read", "locked") else path.parent)
+        raise CheckpointError(
+            f"{path} may not be {done} ({error.strerror}): {place} belongs to {_owner_of(place)}. What was stored "
+            "before is safe. Name another checkpoint, or have the owner share it: chgrp -R and chmod -R g+rwX on its "
+            "folder, and umask 002 for everyone who writes there.",
+            path=path,
+        ) from error
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path, or the nearest folder above it of which this user may know anything."""
+    for place in (path, *path.absolute().parents):
+        with contextlib.suppress(OSError):
+            place.stat()
+            return place
+    return path
+
+
+def _owner_of(path: Path) -> str:
+    """Return who may do what with a file or folder, in words."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return "another user"
+    names = []
+    for name_of, number in ((path.owner, facts.st_uid), (path.group, facts.st_gid)):
+        try:
+            names.append(name_of())
+        except (KeyError, NotImplementedError, OSError):  # no such entry, or no such thing on this system
+            names.append(str(number))
+    return f"user {names[0]}, group {names[1]}, mode {stat.S_IMODE(facts.st_mode):04o}"
+
+
 UNSYNCED: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOSYS}
 
 
@@ -123,22 +163,36 @@ class LocalPath:
         return str(self.path)
 
     def exists(self) -> bool:
-        return self.path.exists()
+        return self._mode() is not None
 
     def is_dir(self) -> bool:
-        return self.path.is_dir()
+        return stat.S_ISDIR(self._mode() or 0)
+
+    def _mode(self) -> int | None:
+        """Return what kind of file it is; None where there is none. What may not be known is an error, not a no."""
+        with permitted(self.path, "read"):
+            try:
+                return self.path.stat().st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def children(self) -> list[StoragePath]:
-        return [LocalPath(path) for path in sorted(self.path.iterdir())] if self.path.is_dir() else []
+        if not self.is_dir():
+            return []
+        with permitted(self.path, "read"):
+            return [LocalPath(path) for path in sorted(self.path.iterdir())]
 
     def size(self) -> int:
-        return self.path.stat().st_size
+        with permitted(self.path, "read"):
+            return self.path.stat().st_size
 
     def read(self) -> bytes:
-        return self.path.read_bytes()
+        with permitted(self.path, "read"):
+            return self.path.read_bytes()
 
     def source(self) -> Any:
-        return self.path
+        with permitted(self.path, "read"), self.path.open("rb"):
+            return self.path
 
     @contextlib.contextmanager
     def written(self, *, exclusive: bool) -> Iterator[BinaryIO]:
@@ -148,31 +202,35 @@ class LocalPath:
         """
         hidden = self.path.with_name(f".{self.path.name}.{os.getpid()}.{next(_writes)}.tmp")
         try:
-            with hidden.open("wb") as sink:
-                yield sink
-                sink.flush()
-                os.fsync(sink.fileno())
-            if exclusive:
-                _name_exclusively(hidden, self.path)
-            else:
-                hidden.replace(self.path)
+            with permitted(self.path, "written"):
+                with hidden.open("wb") as sink:
+                    yield sink
+                    sink.flush()
+                    os.fsync(sink.fileno())
+                if exclusive:
+                    _name_exclusively(hidden, self.path)
+                else:
+                    hidden.replace(self.path)
             self.parent.sync()
         finally:
             with contextlib.suppress(OSError):
                 hidden.unlink(missing_ok=True)
 
     def remove(self) -> bool:
-        try:
-            self.path.unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        with permitted(self.path, "removed"):
+            try:
+                self.path.unlink()
+            except FileNotFoundError:
+                return False
+            return True
 
     def rename(self, name: str) -> LocalPath:
-        return LocalPath(self.path.rename(self.path.with_name(name)))
+        with permitted(self.path, "renamed"):
+            return LocalPath(self.path.rename(self.path.with_name(name)))
 
     def make_folder(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with permitted(self.path, "made"):
+            self.path.mkdir(parents=True, exist_ok=True)  # who may read and write there is for the umask to say
 
     def sync(self) -> None:
         if os.name == "nt":

@@ -3,6 +3,9 @@
 Answers stay where they are: only keys, states and times are read here.
 """
 
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import json
@@ -10,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from parallel_frames._checkpoint._parts import (
     RECEIPT_SCHEMA,
@@ -21,11 +25,12 @@ from parallel_frames._checkpoint._parts import (
     receipts_of,
     set_aside,
 )
+from parallel_frames._model import TERMINAL
 from parallel_frames._state import STATE_SCHEMA
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import Intent
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 CURSORS: Final = b"parallel_frames.cursors"
 REPLACES: Final = b"parallel_frames.replaces"
+MAX_ATTEMPTS: Final = 1_000_000  # as in what a run's metadata is read as
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +91,13 @@ def _read_whole(place: StoragePath, schema: pa.Schema, *, repair: bool) -> Itera
             if repair:
                 path.remove()
             continue
-        fitted = None if table is None else fit_table(table, schema)
-        if fitted is None or table is None:
-            if table is not None and repair:
-                set_aside(path, reason=_described(path))
+        if table is None:
+            continue
+        fitted = fit_table(table, schema)
+        flaw = _described(path) if fitted is None else find_flaw(fitted)
+        if fitted is None or flaw is not None:
+            if repair:
+                set_aside(path, reason=str(flaw))
             continue
         olds = replaced_by(table)
         if olds and repair and read_part(path) is None:  # columns that were not read are torn
@@ -100,7 +109,9 @@ def _read_whole(place: StoragePath, schema: pa.Schema, *, repair: bool) -> Itera
 def read_intent(number: int, path: StoragePath) -> Intent:
     """Return a batch in doubt."""
     table = read_part(path, repair=False)
-    return intent_of(number, None if table is None else fit_table(table, RECEIPT_SCHEMA))
+    fitted = None if table is None else fit_table(table, RECEIPT_SCHEMA)
+    is_sound = fitted is not None and find_flaw(fitted.drop_columns(["run_id"])) is None  # it has no ids yet
+    return intent_of(number, fitted if is_sound else None)
 
 
 def fit_table(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
@@ -111,8 +122,36 @@ def fit_table(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
         return None
     try:
         return table.select(schema.names).cast(schema).replace_schema_metadata(table.schema.metadata)
-    except pa.ArrowException:
+    except (pa.ArrowException, KeyError):  # the latter: a column's name twice
         return None
+
+
+# What the values of a part's columns are, whoever wrote it; a value that is none of these is no part of ours.
+VALUES: Final[Mapping[str, Callable[[pa.ChunkedArray], pa.ChunkedArray]]] = {
+    "key": lambda column: pc.match_substring_regex(column, "^[0-9a-f]{32}$"),
+    "attempt": lambda column: pc.and_(pc.greater_equal(column, 0), pc.less(column, MAX_ATTEMPTS)),
+    "run_id": lambda column: pc.greater(pc.binary_length(column), 0),
+    "group_id": lambda column: pc.greater(pc.binary_length(column), 0),
+    "status": lambda column: pc.is_in(column, value_set=pa.array(sorted(TERMINAL))),
+}
+
+
+def find_flaw(table: pa.Table) -> str | None:
+    """Return what a part holds that none of ours does, in words; None for nothing."""
+    for name, are_right in VALUES.items():
+        if name not in table.column_names:
+            continue
+        column = table.column(name)
+        wrong = pc.invert(pc.fill_null(are_right(column), False))  # noqa: FBT003 - Arrow's signature
+        if pc.any(wrong).as_py():
+            return f"it holds the {name} {column.filter(wrong)[0].as_py()!r}"[:200]
+    return None
+
+
+def sound_table(table: pa.Table | None, schema: pa.Schema) -> pa.Table | None:
+    """Return a part in the types in which it is stored; None where it cannot be read or is no part of ours."""
+    fitted = None if table is None else fit_table(table, schema)
+    return fitted if fitted is None or find_flaw(fitted) is None else None
 
 
 def _described(path: StoragePath) -> str:
@@ -123,13 +162,23 @@ def _described(path: StoragePath) -> str:
 
 def cursors_of(table: pa.Table) -> dict[str, str]:
     """Return the cursors of the streams that an outcomes part covers."""
-    cursors: dict[str, str] = json.loads((table.schema.metadata or {}).get(CURSORS, b"{}"))
-    return cursors
+    cursors = _metadata(table, CURSORS)
+    if not isinstance(cursors, dict):  # without a cursor, the events are taken again
+        return {}
+    return {group_id: cursor for group_id, cursor in cursors.items() if cursor and isinstance(cursor, str)}
 
 
 def replaced_by(table: pa.Table) -> set[int]:
     """Return the numbers of the parts that a part holds whole: a compaction put them together."""
-    return set(json.loads((table.schema.metadata or {}).get(REPLACES, b"[]")))
+    numbers = _metadata(table, REPLACES)
+    return {number for number in numbers if isinstance(number, int)} if isinstance(numbers, list) else set()
+
+
+def _metadata(table: pa.Table, name: bytes) -> object:
+    try:
+        return json.loads((table.schema.metadata or {}).get(name, b"null"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_stale(folder: StoragePath) -> list[tuple[str, int]] | None:
@@ -138,11 +187,16 @@ def read_stale(folder: StoragePath) -> list[tuple[str, int]] | None:
     if not path.exists():
         return None
     table = read_part(path, repair=False)
-    if table is None:
+    fitted = None if table is None else fit_table(table, STALE_SCHEMA)
+    if fitted is None or find_flaw(_counted_from_0(fitted)) is not None:
         raise CheckpointCorruptError(
             f"{path} is damaged, so it cannot be known which rows an unfinished refresh has asked already. Remove "
             "it and pass refresh=True to ask every row again, or leave refresh out to keep what there is.",
             path=folder,
         )
-    table = table.select(STALE_SCHEMA.names)
-    return list(zip(table.column("key").to_pylist(), table.column("attempt").to_pylist(), strict=True))
+    return list(zip(*fitted.to_pydict().values(), strict=True))
+
+
+def _counted_from_0(marked: pa.Table) -> pa.Table:
+    """Return the attempts of a refresh one higher: an input that had no answer is marked as attempt -1."""
+    return marked.set_column(1, "attempt", pc.add(marked.column("attempt"), 1))

@@ -1,12 +1,17 @@
 """A job's folder, open for writing: the engine's `Store` over numbered Parquet parts."""
 
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import itertools
 import json
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from parallel_frames._checkpoint._lease import SoleWriter
 from parallel_frames._checkpoint._parts import (
@@ -32,6 +37,7 @@ from parallel_frames._checkpoint._recall import (
     cursors_of,
     fit_table,
     recall_folder,
+    sound_table,
 )
 from parallel_frames._model import Intent
 
@@ -120,6 +126,20 @@ class JobStore:
         if table is not None and fitted is None:
             set_aside(path, reason="columns of an outcome are missing")
         return fitted
+
+    def check_outcomes(self, part: int) -> bool:
+        """Return whether a part holds answers that can be read; one that does not is set aside."""
+        table = self.read_outcomes(part, ["status", "output", "basis"])
+        if table is None:
+            return False
+        outputs = table.filter(pc.equal(table.column("status"), "completed")).column("output").to_pylist()
+        try:
+            for output in outputs:
+                orjson.loads(output or "")
+        except orjson.JSONDecodeError:
+            set_aside(self._outcomes / f"{part:06d}.parquet", reason="it holds an answer that is not JSON")
+            return False
+        return True
 
     # Writing
 
@@ -245,25 +265,27 @@ class JobStore:
         moves: Moves = {}
         tables: dict[int, pa.Table] = {}
         size = 0
-        for (number, _), table in zip(small, read_parts([path for _, path in small], repair=True), strict=True):
-            if table is not None:
-                tables[number] = table
-                size += table.nbytes
+        read = read_parts([path for _, path in small], repair=True)
+        for (number, _), table in zip(small, read, strict=True):
+            sound = sound_table(table, schema)
+            if sound is not None:  # the others are left for `recall` to set aside
+                tables[number] = sound
+                size += sound.nbytes
             if size >= LARGE_TABLE:
-                self._large.add(self._put_together(place, schema, tables, moves))
+                self._large.add(self._put_together(place, tables, moves))
                 tables, size = {}, 0
         if tables:
-            self._put_together(place, schema, tables, moves)
+            self._put_together(place, tables, moves)
         return moves
 
-    def _put_together(self, place: StoragePath, schema: pa.Schema, parts: Mapping[int, pa.Table], moves: Moves) -> str:
+    def _put_together(self, place: StoragePath, parts: Mapping[int, pa.Table], moves: Moves) -> str:
         """Write parts as one, remove them, add where each went to `moves`, and return the path of the whole."""
         if len(parts) == 1:
             return str(place / f"{next(iter(parts)):06d}.parquet")
         cursors: dict[str, str] = {}
         for table in parts.values():
             cursors |= cursors_of(table)
-        whole = pa.concat_tables([table.select(schema.names).cast(schema) for table in parts.values()])
+        whole = pa.concat_tables(list(parts.values()))
         number = self._take_number(place)
         path = place / f"{number:06d}.parquet"
         self._write(path, whole, cursors=cursors, replaces=list(parts))
@@ -323,6 +345,6 @@ def _last_number(folder: StoragePath) -> int:
     numbers = [0]
     for path in folder.children():
         digits = path.name.removeprefix(".damaged-").partition(".")[0]
-        if digits.isdecimal():
+        if digits.isdecimal() and len(digits) < 16:
             numbers.append(int(digits))
     return max(numbers)

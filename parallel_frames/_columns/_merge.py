@@ -26,6 +26,7 @@ from parallel_frames._model import OUTSIDE, STATUSES, Column
 from parallel_frames._runtime import gc_paused
 from parallel_frames._schema import compile_model_check, shown
 from parallel_frames._state import Answers
+from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -197,10 +198,9 @@ def read_answers(answers: Answers, schema: Schema, *, convert: Convert) -> Judge
     )
     slices: list[list[Any]] = []  # the cells of each slice by column
     for runs, texts in answers.completed("output"):
-        has_output = np.fromiter(map(bool, texts), bool, len(texts))
-        part = _judge_slice(list(map(orjson.loads, filter(None, texts))), schema, convert=convert)
+        part = _judge_slice(_parse(texts), schema, convert=convert)
         whole.is_completed[runs] = True
-        whole.position[runs[has_output]] = np.arange(whole.size, whole.size + part.size)
+        whole.position[runs] = np.arange(whole.size, whole.size + part.size)
         whole.problems |= {at + whole.size: problems for at, problems in part.problems.items()}
         for broken, more in zip(whole.broken, part.broken, strict=True):
             broken.update(at + whole.size for at in more)
@@ -212,6 +212,15 @@ def read_answers(answers: Answers, schema: Schema, *, convert: Convert) -> Judge
         for columns in slices:
             columns[number] = None  # so that one column at a time is in memory twice
     return whole
+
+
+def _parse(texts: Sequence[str | None]) -> list[Json]:
+    try:
+        return [orjson.loads(text or "") for text in texts]
+    except orjson.JSONDecodeError:
+        raise CheckpointCorruptError(
+            "A stored answer is not JSON. Run the same call again: it is fetched from the service, for free."
+        ) from None
 
 
 def _joined(parts: Sequence[Any]) -> Any:

@@ -152,9 +152,7 @@ def preview_checkpoint(source: RowSource[Any], index: Index, destination: Destin
     if prepared.call.checkpoint is None:
         return CheckpointPreview()
     folder = job_folder(prepared, destination, index)
-    header = read_header(folder)
-    if header is None:
-        return CheckpointPreview(folder)
+    header = read_header(folder) or {}  # a damaged one does not hide what was paid for
     _read_into(index, folder)
     if prepared.call.refresh:
         index.begin_refresh(read_stale(folder) or ())

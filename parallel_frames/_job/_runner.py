@@ -316,7 +316,7 @@ class JobRunner:
                     if deliver is None:
                         return None
                     for _ in range(TRIES):
-                        with suppress(DamagedPartError):
+                        with suppress(DamagedPartError, CheckpointCorruptError):
                             delivered = await in_thread(partial(deliver, self._whole_results(opened.store)))
                             await self._end_refresh(opened.store)
                             return delivered
@@ -358,7 +358,7 @@ class JobRunner:
     def _drop_damaged(self, store: JobStore) -> None:
         """Forget the outcomes of damaged parts: what was in them is on the service, and is fetched again for free."""
         for part in self.index.parts():
-            if store.read_outcomes(part, ["key", "output", "basis"]) is None:
+            if not store.check_outcomes(part):
                 self.index.drop_part(part)
 
     def _take_store(self, store: JobStore, destination: Destination) -> None:

@@ -97,7 +97,7 @@ def test_killed_and_resumed_it_pays_once(s3: Any, process: Any, after: int, else
         child.communicate()
         if elsewhere:
             (name,) = [name for name in s3.names() if name.endswith("writer.json")]
-            s3.put(name, json.dumps({**json.loads(s3.objects()[name]), "host": "elsewhere"}).encode())
+            s3.put(name, json.dumps({**json.loads(s3.objects()[name]), "host": "elsewhere", "machine": "m"}).encode())
             child = process(sim, "two")
             assert b"on elsewhere" in child.communicate()[1]
             before = sim.counts.posts

@@ -23,6 +23,8 @@ Status: TypeAlias = Literal["completed", "invalid", "failed", "cancelled", "pend
 STATUSES: tuple[Status, ...] = ("completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent")
 UNREADABLE = "unreadable"  # the status of a listed entry that cannot be read; its id is an excerpt of it
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
+# `action_required` is not active for the service. For us it is: the run may still end otherwise.
+ACTIVE = frozenset({"queued", "running", "cancelling", "action_required"})
 KEY_VERSION = 1
 SKIPPED = -1
 OUTSIDE = -2

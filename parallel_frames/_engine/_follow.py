@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import CANNOT_BE_READ, look_at_group
-from parallel_frames._model import TERMINAL, OtherEvent
+from parallel_frames._model import ACTIVE, OtherEvent
 from parallel_frames.errors import ProtocolError, RateLimitError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -110,10 +110,11 @@ async def _has_more_ended(group: GroupState, *, state: EngineState, service: Ser
     lacking = [*state.given_up.values(), *state.to_hydrate.values()].count(group.group_id)
     known = len(group.acknowledged) - len(group.awaited) + lacking
     try:
-        counts = (await service.group_status(group.group_id)).counts
+        status = await service.group_status(group.group_id)
     except ProtocolError:  # counts that cannot be read say nothing
         return True
-    return not counts or sum(counts.get(word, 0) for word in TERMINAL) > known
+    # Not the sum of those that ended: a count may have a word that is not known.
+    return not status.counts or status.runs - sum(status.counts.get(word, 0) for word in ACTIVE) > known
 
 
 async def _ask_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:

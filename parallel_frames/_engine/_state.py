@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from parallel_frames._model import TERMINAL, Intent, Outcome, RunEvent
+from parallel_frames._model import ACTIVE, TERMINAL, Intent, Outcome, RunEvent
 from parallel_frames._service import read_outcome
 from parallel_frames._state import states_of
 
@@ -142,6 +142,9 @@ class EngineState:
             return self._take_outcome(group, run, outcome)
         if event.status == "action_required":
             reason = f"run {event.run_id} of group {group.group_id} waits for an action that this client cannot take"
+            self.set_aside(group, run, reason=reason)
+        elif event.status not in TERMINAL | ACTIVE:
+            reason = f"run {event.run_id} of group {group.group_id} has the status {event.status!r}, which is not known"
             self.set_aside(group, run, reason=reason)
         if event.status in TERMINAL and group.status(run) != "completed" and event.run_id not in self._decided:
             if group.status(run) is not None:  # it failed, or counted as lost, and may have an answer all the same

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from parallel_frames._model import TERMINAL, UNREADABLE, GroupStatus, OtherEvent, Outcome, RunEvent
+from parallel_frames._model import ACTIVE, TERMINAL, UNREADABLE, GroupStatus, OtherEvent, Outcome, RunEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from parallel_frames._model import Event, Json, RunId
     from parallel_frames._service._dialects import Dialect
 
-# `action_required` is not active for the service. For us it is: the run may still end otherwise.
-ACTIVE: Final = frozenset({"queued", "running", "cancelling", "action_required"})
 STATUSES: Final = TERMINAL | ACTIVE
+OTHER_WORDS: Final = {"pending": "queued", "canceled": "cancelled"}
+NO_TYPE: Final = frozenset({None, "message", "task_run.state"})  # in an `event:` line: nothing that the data lacks
+WORDS: Final = ("error", "message", "errors", "detail", "msg", "error_description", "title")  # where errors have a text
 
 
 class UnreadableError(ValueError):
@@ -84,6 +85,12 @@ def _dump(value: Json) -> str:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
+
+
+def read_word(status: str) -> str:
+    """Return a status in the words of the published dialect, however it is written."""
+    word = status.strip().lower()
+    return OTHER_WORDS.get(word, word)
 
 
 def _string_or_none(value: Json) -> str | None:
@@ -160,7 +167,7 @@ def _read_counts(counts: Mapping[str, Json]) -> dict[str, int]:
     """Return the entries whose name is a status and whose value is a number."""
     found: dict[str, int] = {}
     for name, n in counts.items():
-        status = "queued" if name == "pending" else name
+        status = read_word(name)
         if status in STATUSES and type(n) is int:
             found[status] = found.get(status, 0) + n
     return found
@@ -169,8 +176,11 @@ def _read_counts(counts: Mapping[str, Json]) -> dict[str, int]:
 # -- runs ------------------------------------------------------------------------------------------------------------
 
 
-def read_event(data: bytes) -> Event:
-    """Return one event of a stream; what cannot be read is an `OtherEvent` of type ``malformed``."""
+def read_event(data: bytes, *, name: str | None = None) -> Event:
+    """Return one event of a stream; what cannot be read is an `OtherEvent` of type ``malformed``.
+
+    `name` is what its `event:` line says, which is the type of data without one.
+    """
     if data.strip() == b"[DONE]":  # as other services of this kind end a stream
         return OtherEvent("done", None, None)
     try:
@@ -178,29 +188,31 @@ def read_event(data: bytes) -> Event:
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        return OtherEvent("malformed", None, excerpt(data))
+        return OtherEvent("malformed" if name is None or name in NO_TYPE else name, None, excerpt(data))
     kind = event.get("type")
     if kind in ("task_run.state", None):
         run = read_run(event)
         if run is not None:
             return run
-        kind = "malformed"
+        kind = _type_of(event, name) if kind is None else "malformed"
+    named = kind if isinstance(kind, str) else "malformed"
+    message = _find_words({word: event[word] for word in ("error", "message", "errors") if word in event})
+    if message is None and named in ("malformed", "error"):
+        message = excerpt(data)
+    ref_id = _find_reference(event)
     return OtherEvent(
-        kind if isinstance(kind, str) else "malformed",
+        named,
         _string_or_none(event.get("event_id")),
-        _event_message(event, data),
+        f"{message} [reference {ref_id}]" if message and ref_id else message,
     )
 
 
-def _event_message(event: Mapping[str, Json], data: bytes) -> str | None:
-    """Return the message of an error event, with the service's reference."""
-    error = event.get("error") or event.get("message")
-    if error is None:
-        return None
-    if isinstance(error, dict):
-        ref_id = _string_or_none(error.get("ref_id"))
-        error = f"{error.get('message')} [reference {ref_id}]" if ref_id else error.get("message")
-    return error[:500] if isinstance(error, str) else excerpt(data)
+def _type_of(event: Mapping[str, Json], name: str | None) -> str:
+    """Return the type of an event that is no run and does not state one."""
+    if name is not None and name not in NO_TYPE:
+        return name
+    is_error = not event.keys() & {"run", "run_id", "status"} and event.keys() & {"error", "errors", "message"}
+    return "error" if is_error else "malformed"
 
 
 def read_run(event: Mapping[str, Json]) -> RunEvent | None:
@@ -222,7 +234,7 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         metadata = sent.get("metadata")
     return RunEvent(
         run_id,
-        "queued" if status == "pending" else status,
+        _word_of(run, status),
         _string_or_none(event.get("event_id")),
         metadata if isinstance(metadata, dict) else None,
         sent,
@@ -232,6 +244,12 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         _string_or_none(run.get("created_at")),
         _string_or_none(run.get("modified_at")),
     )
+
+
+def _word_of(run: Mapping[str, Json], status: str) -> str:
+    """Return a run's status; a word that is newer than this library means a run under way where the run says so."""
+    word = read_word(status)
+    return "running" if word not in STATUSES and run.get("is_active") is True else word
 
 
 def possible_inputs(event: RunEvent) -> list[Json]:
@@ -356,21 +374,32 @@ def read_error(body: bytes) -> tuple[str, str | None]:
         answer = read_json(body)
     except UnreadableError:
         return (excerpt(body) if body else "no explanation"), None
+    return (_find_words(answer) or excerpt(body)).rstrip("."), _find_reference(answer)
+
+
+def _find_reference(answer: Json) -> str | None:
+    """Return the service's reference of an error."""
     error = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(error, dict):
-        message, ref_id = error.get("message"), error.get("ref_id")
-        text = message[:500].rstrip(".") if isinstance(message, str) and message else "no explanation"
-        return text, ref_id if isinstance(ref_id, str) and ref_id else None
-    for bare in (error, answer.get("message") if isinstance(answer, dict) else None):
-        if isinstance(bare, str) and bare:
-            return bare[:500].rstrip("."), None
-    if isinstance(answer, dict) and isinstance(answer.get("errors"), list) and answer["errors"]:
-        texts = (entry.get("message", entry) if isinstance(entry, dict) else entry for entry in answer["errors"][:5])
-        return "; ".join(map(str, texts))[:1000], None
-    if isinstance(answer, dict) and isinstance(answer.get("detail"), list):
-        problems = [_read_problem(entry) for entry in answer["detail"][:5] if isinstance(entry, dict)]
-        return "; ".join(problems)[:1000] or "no explanation", None
-    return excerpt(body), None
+    for place in (error, answer):
+        ref_id = place.get("ref_id") if isinstance(place, dict) else None
+        if isinstance(ref_id, str) and ref_id:
+            return ref_id
+    return None
+
+
+def _find_words(answer: Json, *, depth: int = 4) -> str | None:
+    """Return the text of an error, in whatever form services and gateways give it; None without one."""
+    if isinstance(answer, str):
+        return answer.strip()[:500] or None
+    if isinstance(answer, list) and depth:
+        texts = [_find_words(entry, depth=depth - 1) for entry in answer[:5]]
+        return "; ".join(filter(None, texts))[:1000] or None
+    if not isinstance(answer, dict) or not depth:
+        return None
+    if "loc" in answer:
+        return _read_problem(answer)
+    found = (_find_words(answer[name], depth=depth - 1) for name in WORDS if name in answer)
+    return next(filter(None, found), None)
 
 
 def _read_problem(entry: Mapping[str, Json]) -> str:

@@ -37,7 +37,7 @@ from parallel_frames._service._messages import (
     read_status,
 )
 from parallel_frames._service._pacer import heeded
-from parallel_frames._service._sse import EventDecoder, EventTooLargeError
+from parallel_frames._service._sse import EventDecoder, EventTooLargeError, NamedData
 from parallel_frames.errors import (
     AuthenticationError,
     CreditError,
@@ -293,7 +293,8 @@ class Session:
         redact, marker = self._redactor.redact, self._redactor.marker_byte(chunk)
         try:
             for data in decoder.feed(chunk):
-                yield read_event(redact(data) if marker in data else data)
+                name = data.name.decode("utf-8", "replace") if isinstance(data, NamedData) else None
+                yield read_event(redact(data) if marker in data else data, name=name)
         except EventTooLargeError as error:
             raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
 

@@ -1,8 +1,9 @@
 """Server-sent events, incrementally: chunks of bytes in, the data of events out.
 
 The decoder never sees a socket, and knows nothing of JSON or of what an event means. It follows the HTML standard,
-"Interpreting an event stream", with two differences. The fields ``event``, ``id`` and ``retry`` are dropped, because
-this service puts type and id into the data. And one event may not grow without bound.
+"Interpreting an event stream", with two differences. The fields ``id`` and ``retry`` are dropped, because this service
+puts ids into the data; of ``event``, the data keep the name for those that do not state their type. And one event may
+not grow without bound.
 
 It splits bytes, not text: `str.splitlines` (and httpx's `aiter_lines`) also split at U+2028 and the like, which are
 content inside a JSON string.
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 BOM = b"\xef\xbb\xbf"
 LF = 0x0A  # as numbers: `in` and `find` are several times as fast for one as for bytes of length 1
 CR = 0x0D
+
+
+class NamedData(bytes):
+    """The data of an event that has an ``event:`` line.
+
+    Attributes
+    ----------
+    name : bytes
+        What the line says.
+    """
+
+    name: bytes
 
 
 class EventTooLargeError(ValueError):
@@ -36,13 +49,14 @@ class EventDecoder:
         How large one event, or one line of any kind, may grow before `EventTooLargeError` is raised.
     """
 
-    __slots__ = ("_after_cr", "_data", "_max_bytes", "_rest", "_size", "_started")
+    __slots__ = ("_after_cr", "_data", "_max_bytes", "_name", "_rest", "_size", "_started")
 
     def __init__(self, *, max_bytes: int = 64 * 2**20) -> None:
         self._max_bytes = max_bytes
         self._rest = bytearray()  # the line that has not ended yet
         self._data: list[bytes] = []  # the data lines of the event that has not ended yet
         self._size = 0  # the bytes of these
+        self._name = b""  # what its `event:` line says
         self._after_cr = False  # whether the last chunk ended with a CR, whose LF may still come
         self._started = False  # whether a first line was read: only before it is a byte order mark one
 
@@ -50,7 +64,7 @@ class EventDecoder:
         """Take the next chunk, however it is cut, and return the data of every event that it completes."""
         # Two fast paths for what services send almost always, events of one data line: a chunk that is one whole
         # event, and a chunk of whole lines. Both need a state in which nothing is pending, and no bound in reach.
-        is_plain = self._started and not self._size and len(self._rest) + len(chunk) <= self._max_bytes
+        is_plain = self._started and not (self._size or self._name) and len(self._rest) + len(chunk) <= self._max_bytes
         if is_plain and not self._rest and not self._after_cr and _is_plain_event(chunk):
             return iter((chunk[6:-2],))
         lines = self._split(chunk)
@@ -69,13 +83,15 @@ class EventDecoder:
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
                 self._size += len(line) + 1
             elif not line:
-                data, self._data, self._size = self._data, [], 0
+                data, name, self._data, self._size, self._name = self._data, self._name, [], 0, b""
                 # The standard dispatches no event without data. httpx-sse does, after any `id:`.
                 if event := data[0] if len(data) == 1 else b"\n".join(data):
-                    yield event
+                    yield _named(event, name) if name else event
             elif line == b"data":
                 self._data.append(b"")
                 self._size += len(line) + 1
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip()
             # Comments and all other fields are dropped.
         if self._size + len(self._rest) > self._max_bytes:
             raise EventTooLargeError(self._max_bytes)
@@ -99,6 +115,12 @@ class EventDecoder:
             self._rest.clear()
         self._rest += rest
         return lines
+
+
+def _named(data: bytes, name: bytes) -> NamedData:
+    named = NamedData(data)
+    named.name = name
+    return named
 
 
 def _is_plain_event(chunk: bytes) -> bool:

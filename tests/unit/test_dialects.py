@@ -319,6 +319,8 @@ class TestStatus:
             {"metadata": {"completed": 99}, "counts": {"pending": 1, "running": 1, "completed": 2}},
             {"metadata": {"completed": 99}, "state": {"pending": 1, "running": 1, "completed": 2}},
             {"counts": {"pending": 1, "queued": 0, "running": 1, "completed": 2}},
+            {"counts": {"PENDING": 1, "Running": 1, "COMPLETED": 2}},
+            {"state": {"QUEUED": 1, "RUNNING": 1, "Completed": 2}},
         ],
     )
     def test_counts_are_found_wherever_they_stand(self, body):
@@ -488,7 +490,42 @@ class TestEvents:
     def test_a_malformed_event_keeps_its_cursor(self):
         """The stream can go on after it."""
         event = read_event(b'{"type": "task_run.state", "event_id": "ev_9", "run": {"run_id": null}}')
-        assert event == OtherEvent("malformed", "ev_9", None)
+        assert (event.type, event.event_id) == ("malformed", "ev_9")
+        assert '"run_id": null' in event.message
+
+    @pytest.mark.parametrize(
+        ("data", "name", "kind"),
+        [
+            (b"{}", "ping", "ping"), (b"{}", "message", "malformed"), (b"{}", None, "malformed"),
+            (b"still here", "ping", "ping"), (b"[DONE]", None, "done"), (b"[DONE]", "done", "done"),
+            (b'{"status": {"num_task_runs": 1}}', "task_group_status", "task_group_status"),
+            (b'{"error": "no luck"}', "error", "error"), (b'{"message": "no luck"}', None, "error"),
+            (b'{"errors": [{"message": "no luck"}]}', None, "error"), (b'{"type": "new"}', "ping", "new"),
+            (b'{"run": {"status": "failed"}, "error": "no luck"}', None, "malformed"),
+        ],
+    )  # fmt: skip
+    def test_a_type_may_stand_in_the_event_line_alone(self, data, name, kind):
+        """What states no type is what its ``event:`` line says; a bare error is an error."""
+        event = read_event(data, name=name)
+        assert event.type == kind
+        assert b"no luck" not in data or event.message == "no luck"
+
+    @pytest.mark.parametrize("name", [None, "message", "task_run.state", "update"])
+    def test_a_run_is_a_run_whatever_its_event_line_says(self, name):
+        """Data without a type that describe a run are read as such."""
+        event = read_event(b'{"run": {"run_id": "trun_1", "status": "completed"}}', name=name)
+        assert isinstance(event, RunEvent)
+
+    @pytest.mark.parametrize(
+        ("word", "is_active", "status"),
+        [
+            ("COMPLETED", None, "completed"), (" Failed ", None, "failed"), ("Canceled", None, "cancelled"),
+            ("PENDING", None, "queued"), ("warming_up", True, "running"), ("Warming_up", False, "warming_up"),
+        ],
+    )  # fmt: skip
+    def test_a_status_is_read_however_it_is_written(self, word, is_active, status):
+        """Case does not matter, and a new word is under way where the run says that it is active."""
+        assert read_run({"run": {"run_id": "trun_1", "status": word, "is_active": is_active}}).status == status
 
 
 class TestListings:

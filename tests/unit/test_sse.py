@@ -202,3 +202,14 @@ def test_memory_is_bounded_by_what_arrived():
         assert not list(decoder.feed(b"y"))
     held = sum(sys.getsizeof(getattr(decoder, name)) for name in EventDecoder.__slots__)
     assert held < 300_000
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_data_keep_the_name_of_their_event(size):
+    """However a stream is cut, an ``event:`` line names its own event and no other."""
+    stream = b"data: 0\n\nevent: ping\ndata: 1\n\nevent:error\n\ndata: 2\n\nid: 5\nevent: ping\n\ndata: 3\n\n"
+    decoder = EventDecoder()
+    chunks = (stream[at : at + size] for at in range(0, len(stream), size))
+    events = [event for chunk in chunks for event in decoder.feed(chunk)]
+    assert events == [b"0", b"1", b"2", b"3"]
+    assert [getattr(event, "name", None) for event in events] == [None, b"ping", None, None]

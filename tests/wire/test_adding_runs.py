@@ -97,7 +97,7 @@ async def test_a_422_says_what_is_wrong_where(wire):
     """The message has the place and the text of each of the service's findings."""
     detail = [{"loc": ["body", "inputs", 0, "input"], "msg": "too long", "type": "x"}, {"loc": None, "msg": 5}, "odd"]
     posted, _ = await post(wire, wire.reply(422, {"detail": detail}))
-    assert "(422): body.inputs.0.input: too long; : refused." in str(posted.error)
+    assert "(422): body.inputs.0.input: too long; : refused; odd." in str(posted.error)
 
 
 @pytest.mark.parametrize("body", [{"detail": "Not Found"}, {"error": "odd"}, {"error": {"message": {"a": [1]}}}, [], 5])
@@ -109,7 +109,24 @@ async def test_an_error_of_any_shape_has_a_message(wire, body):
 
 @pytest.mark.parametrize(
     "body",
-    [{"error": "no luck."}, {"message": "no luck"}, {"errors": [{"message": "no luck"}]}, {"errors": ["no luck"]}],
+    [
+        {"error": "no luck."},
+        {"message": "no luck"},
+        {"errors": [{"message": "no luck"}]},
+        {"errors": ["no luck"]},
+        {"errors": "no luck"},
+        {"errors": [{"detail": "no luck"}]},
+        {"error": {"errors": [{"msg": "no luck"}]}},
+        {"error": {"message": None}, "message": "no luck"},
+        {"detail": "no luck"},
+        {"detail": {"message": "no luck"}},
+        {"error": {"detail": "no luck"}},
+        {"title": "Bad request", "detail": "no luck"},
+        [{"message": "no luck"}],
+        {"type": "error", "error": {"code": 5}, "message": "no luck"},
+        {"error": True, "message": "no luck"},
+        "no luck",
+    ],
 )
 async def test_the_text_of_an_error_is_found_wherever_gateways_put_it(wire, body):
     """Bare messages, texts as errors and lists of errors say what is wrong."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._format import format_amount, format_dollars
 from parallel_frames.errors import CostError, InputError
@@ -34,6 +34,8 @@ class Price:
         The date of the table.
     fields : int or None
         About how many fields of an answer the processor is recommended for.
+    extra : str
+        What is billed on top of the runs, at prices that are not known, in words.
     """
 
     processor: str
@@ -41,6 +43,7 @@ class Price:
     seconds: tuple[float, float] | None
     as_of: str
     fields: int | None = None
+    extra: str = ""
 
     def of(self, runs: int) -> Decimal | None:
         """Return the dollars that so many runs cost."""
@@ -49,7 +52,11 @@ class Price:
     def text(self, runs: int) -> str:
         """Return that price as a person reads it."""
         dollars = self.of(runs)
-        return f"price of {self.processor!r} not known" if dollars is None else format_dollars(dollars)
+        text = f"price of {self.processor!r} not known" if dollars is None else format_dollars(dollars)
+        return text + self.extra
+
+
+CONNECTOR_CALLS: Final = " plus connector calls"
 
 
 @cache
@@ -91,10 +98,16 @@ def check_cost(
     CostError
         They do.
     InputError
-        The price is not known.
+        The price is not known, or not of everything that is billed.
     """
     if max_cost is None or not runs:
         return
+    if price.extra:
+        raise InputError(
+            f"max_cost={format_amount(max_cost)} cannot be kept: the connectors in pay_per_use (data_sources in the "
+            "advanced_settings of the options) are billed for each call, at their providers' prices, and how many calls "
+            "a run makes is not known. Nothing was sent. Pass limit= to bound the runs, or leave these connectors out."
+        )
     if price.per_run is None:
         raise InputError(
             f"max_cost={format_amount(max_cost)} cannot be kept: the price of processor {price.processor!r} is not "

@@ -162,11 +162,11 @@ def _agree(plan: EnrichmentPlan) -> None:
     runs = format_count(plan.to_send, "run")
     if not is_terminal():
         raise click.UsageError(
-            f"It would send {runs}{_costs(plan.cost)}, and here is no terminal to ask at. Say --yes to send without "
-            "asking, and --max-cost DOLLARS to bound what it may cost."
+            f"It would send {runs}{_costs(plan.cost)}{plan.extra_cost}, and here is no terminal to ask at. Say --yes to "
+            "send without asking, and --max-cost DOLLARS to bound what it may cost."
         )
     say(str(plan))
-    if not ask(f"Send {runs}{_costs(plan.cost)}?"):
+    if not ask(f"Send {runs}{_costs(plan.cost)}{plan.extra_cost}?"):
         raise DeclinedError("The answer was not yes. Nothing was sent.")
 
 

@@ -388,6 +388,7 @@ class Enrichment:
             runs=status.runs,
             sent=status.sent,
             cost=prepared.price.of(status.billed),
+            extra_cost=prepared.price.extra,
             prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
             url=self.url,

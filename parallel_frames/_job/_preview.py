@@ -52,6 +52,8 @@ class EnrichmentPlan:
     processor : str
     price_per_run, cost : float or None
         US dollars, of one run and of those to send; None where the price is not known.
+    extra_cost : str
+        What is billed on top of that, at prices that are not known: ``" plus connector calls"``, or nothing.
     prices_as_of : str
         The date of the price table.
     spent : float or None
@@ -97,6 +99,7 @@ class EnrichmentPlan:
     processor: str
     price_per_run: float | None
     cost: float | None
+    extra_cost: str
     prices_as_of: str
     spent: float | None
     seconds: float | None
@@ -154,6 +157,7 @@ def preview(source: RowSource[Any]) -> EnrichmentPlan:
         processor=call.processor,
         price_per_run=None if per_run is None else float(per_run),
         cost=None if cost is None else float(cost),
+        extra_cost=price.extra,
         prices_as_of=price.as_of,
         spent=None if spent is None else float(spent),
         seconds=seconds if status.to_send else 0.0,

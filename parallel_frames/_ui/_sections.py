@@ -47,6 +47,8 @@ class RunFacts:
         Runs sent for them so far, and paid.
     cost : decimal.Decimal or None
         US dollars of these; None where the price is not known.
+    extra_cost : str
+        What is billed on top, in words.
     prices_as_of : str
         The date of the price table.
     times : sequence of (str or None, str or None, str)
@@ -70,6 +72,7 @@ class RunFacts:
     times: Sequence[tuple[str | None, str | None, str]] = ()
     sends: tuple[str, ...] = ()
     not_asked: int = 0
+    extra_cost: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ WIDTH: Final = 98
 
 def plan_headline(plan: EnrichmentPlan) -> str:
     """Return the essence of a plan."""
-    parts = [f"{format_count(plan.rows, 'row')} → {format_count(plan.to_send, 'run')}", format_dollars(plan.cost)]
+    parts = [
+        f"{format_count(plan.rows, 'row')} → {format_count(plan.to_send, 'run')}",
+        format_dollars(plan.cost) + plan.extra_cost,
+    ]
     if plan.to_send:
         parts.append(format_duration(plan.seconds, estimate=True))
     return " · ".join(parts)
@@ -27,7 +30,9 @@ def plan_headline(plan: EnrichmentPlan) -> str:
 
 def plan_facts(plan: EnrichmentPlan) -> Facts:
     """Return everything else of a plan, by name."""
-    per_run = format_dollars(plan.price_per_run) + (" a run" if plan.price_per_run is not None else "")
+    per_run = (
+        format_dollars(plan.price_per_run) + (" a run" if plan.price_per_run is not None else "") + plan.extra_cost
+    )
     rows = [
         (plan.chosen if plan.chosen != plan.rows else 0, "of them chosen by where="),
         (plan.skipped, "with nothing to send"),
@@ -91,7 +96,7 @@ def report_facts(section: Section) -> Facts:
             "processor": facts.processor,
             "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
-            "cost": f"{format_dollars(facts.cost)} (prices of {facts.prices_as_of})",
+            "cost": f"{format_dollars(facts.cost)}{facts.extra_cost} (prices of {facts.prices_as_of})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
             "inputs": ", ".join(facts.sends),
             "group": facts.url,

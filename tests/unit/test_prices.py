@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 
+import parallel_frames as pf
 from parallel_frames._prices import Price, expected_seconds, price_of
+from parallel_frames.errors import InputError
 
 PUBLISHED = {
     "lite": 5,
@@ -101,6 +104,33 @@ def test_a_price_reads_as_dollars(processor, runs, text):
 def test_the_time_is_the_rate_limit_and_one_run(runs, limit, seconds):
     """Full minutes of the limit before the last batch, and then one usual run."""
     assert expected_seconds(price_of("base"), runs=runs, max_per_minute=limit) == seconds
+
+
+@pytest.mark.parametrize(
+    ("sources", "extra"),
+    [
+        ({"pay_per_use": ["a"], "free": ["b"]}, True), ({"free": ["b"]}, False), ({"pay_per_use": []}, False),
+        (None, False), ("odd", False),
+    ],
+)  # fmt: skip
+def test_connectors_that_are_billed_per_call_are_named_beside_every_price(sources, extra):
+    """A plan, the announcement and a report say what is billed on top; a limit that cannot be kept is refused."""
+    df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    options = {"options": {"advanced_settings": {"data_sources": sources}}, "checkpoint": None}
+    with pf.offline(latency=0) as sim:
+        plan = df.parallel.plan({"n": str}, **options)
+        assert ("$0.02 plus connector calls" in str(plan)) is extra
+        assert ("plus connector calls" in plan._repr_html_()) is extra
+        df.parallel.enrich({"n": str}, **options)
+        assert ("$0.02 plus connector calls" in str(pf.last().report())) is extra
+        paid = sim.counts.runs
+        if extra:
+            for call in (df.parallel.plan, df.parallel.enrich):
+                with pytest.raises(InputError, match="max_cost=5 cannot be kept: the connectors in pay_per_use"):
+                    call({"n": str}, max_cost=5, **options)
+            assert sim.counts.runs == paid
+        else:
+            assert df.parallel.enrich({"n": str}, max_cost=5, **options)["n"].notna().all()
 
 
 def test_a_price_is_a_value():

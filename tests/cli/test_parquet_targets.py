@@ -83,8 +83,8 @@ def test_a_command_that_was_killed_after_its_target_was_there_says_so(place, run
     assert (again.exit_code, pointed.counts.posts) == (0, posts), again.stderr
     assert "is what this command wrote before. Nothing was sent" in again.stderr
     assert f"3 rows → {target} · 3 completed" in again.stderr
-    told = json.loads(run(*arguments, "--json").stdout)
-    assert (told["rows"], told["counts"], told["cost"]) == (3, {"completed": 3}, 0.02)
+    facts = json.loads(run(*arguments, "--json").stdout)
+    assert (facts["rows"], facts["counts"], facts["cost"]) == (3, {"completed": 3}, 0.02)
 
 
 def test_a_target_of_another_command_is_not_taken_for_its_own(place, run, pointed):

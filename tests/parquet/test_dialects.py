@@ -34,7 +34,7 @@ ONE_COLUMN = {
     "semicolons in its rows": ("company\nAcme; Inc\nGlobex; Inc\n", ["Acme; Inc", "Globex; Inc"]),
     "a semicolon in its quoted name": ('"company; name"\nAcme; Inc\nGlobex\n', ["Acme; Inc", "Globex"]),
     "a mark in all of its quoted cells": ('"a;b"\n"1;2"\n"3;4"\n', ["1;2", "3;4"]),
-    "said to be separated by commas": ("sep=,\ncompany; name\nAcme; Inc\n", ["Acme; Inc"]),
+    "a first line that names commas": ("sep=,\ncompany; name\nAcme; Inc\n", ["Acme; Inc"]),
     "nothing but its name": ("company\n", []),
 }
 SEVERAL = {
@@ -76,7 +76,7 @@ UNCLEAR = {
     "a row with more": "company;country\nAcme;DE\nGlobex;FR;x\n",
     "a row with less": "company; name\nAcme; Inc\nGlobex\n",
     "two marks": "company;price|EUR\nAcme;1|2\nGlobex;2|3\n",
-    "decimal commas beside a comma in the head": "company;price, EUR;n\nAcme;1,5;1\nGlobex;2,5;2\n",
+    "decimal commas below a comma in the head": "company;price, EUR;n\nAcme;1,5;1\nGlobex;2,5;2\n",
 }
 
 

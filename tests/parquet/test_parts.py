@@ -155,7 +155,7 @@ def test_columns_are_found_by_name(tmp_path: Path, sim: Simulator, enrich: Enric
 
 
 def test_pandas_reads_parts_of_several_dtypes(tmp_path: Path, enrich: Enrich) -> None:
-    """What pandas wrote of a dtype that is another now is no longer said; an index stays one."""
+    """The dtype that pandas wrote of a column goes where it is another now; an index stays one."""
     (tmp_path / "in").mkdir()
     frames = (
         pd.DataFrame(

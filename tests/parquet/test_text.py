@@ -191,7 +191,7 @@ def test_lines_are_counted_over_empty_ones_and_blocks(tmp_path: Path, monkeypatc
         open_source(tmp_path / "*.jsonl")
 
 
-# What readers of JSON differ in: the text of one row after a first one, and what is said of it.
+# What readers of JSON differ in: the text of one row after a first one, and the error's words.
 AMBIGUOUS: dict[str, tuple[str, str]] = {
     "NaN": ('{"company": "b", "x": NaN}', r"has NaN in the field 'x', which is no JSON.*Write null"),
     "-Infinity": ('{"company": "b", "x": [1, -Infinity]}', "has -Infinity in the field 'x', which is no JSON"),

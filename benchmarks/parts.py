@@ -267,7 +267,7 @@ def resume(rows: int, folder: str) -> float:
     index.end_rows()
     with open_store(folder, job, host="bench") as store:
         store.recall(index)
-    status = index.plan()
+    status = index.status()
     seconds = time.perf_counter() - began
     assert (status.answered, all(index.done())) == (rows, True)
     return seconds

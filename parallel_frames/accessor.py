@@ -193,11 +193,11 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
     return frame
 
 
-def prepare_enrichment(df: pd.DataFrame, schema: object, options: Any) -> Enrichment:
-    """Return an enrichment that has not begun, its options checked."""
+def prepare_enrichment(df: pd.DataFrame, schema: object, options: Any, *, target: str | None = None) -> Enrichment:
+    """Return an enrichment that has not begun, its options checked; `target` is the file that the frame will go to."""
     from parallel_frames._job._handle import frame_enrichment
 
-    return frame_enrichment(df, schema, make_call(options))
+    return frame_enrichment(df, schema, make_call(options), target=target)
 
 
 @_shows(FrameOptions.__optional_keys__)

@@ -135,7 +135,7 @@ def _fetching(asked: Asked, sent: Done) -> str:
 
 def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for_sending: bool = True) -> Asked:
     """Return what the options ask for; everything that is wrong with them is reported here, before a row is read."""
-    from parallel_frames._cli._way import Asked, as_typed, default_checkpoint
+    from parallel_frames._cli._way import Asked, as_typed
 
     schema = read_schema(arguments["schema"], arguments["column"])
     options = library_options(arguments, for_sending=for_sending)
@@ -148,7 +148,7 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
         rows_per_file=arguments["rows_per_file"],
     )
     given = arguments["checkpoint"]
-    checkpoint = default_checkpoint(asked.target) if given is None else None if given == "none" else given
+    checkpoint = "auto" if given is None else None if given == "none" else given
     return replace(asked, options={**options, "checkpoint": checkpoint})
 
 
@@ -162,8 +162,8 @@ def _agree(plan: EnrichmentPlan) -> None:
     runs = format_count(plan.to_send, "run")
     if not is_terminal():
         raise click.UsageError(
-            f"It would send {runs}{_costs(plan.cost)}{plan.extra_cost}, and here is no terminal to ask at. Say --yes to "
-            "send without asking, and --max-cost DOLLARS to bound what it may cost."
+            f"It would send {runs}{_costs(plan.cost)}{plan.extra_cost}, and here is no terminal to ask at. Say --yes "
+            "to send without asking, and --max-cost DOLLARS to bound what it may cost."
         )
     say(str(plan))
     if not ask(f"Send {runs}{_costs(plan.cost)}{plan.extra_cost}?"):

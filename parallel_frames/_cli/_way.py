@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -12,6 +11,7 @@ import parallel_frames as pf
 from parallel_frames._cli._formats import PIPE, format_of
 from parallel_frames._cli._frames import check_checkpoint, check_target, read_frame, rehearse, write_frame
 from parallel_frames._inputs import NO_COLUMN, named_columns
+from parallel_frames._runtime import run_from_anywhere
 from parallel_frames.accessor import prepare_enrichment
 from parallel_frames.errors import InputError, ParallelFramesError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from parallel_frames import EnrichmentPlan
+    from parallel_frames import Enrichment, EnrichmentPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,6 @@ def as_typed(target: str | None) -> str | None:
     return bare if bare.lower().endswith((".parquet", ".pq")) else target
 
 
-def default_checkpoint(target: str | None) -> str:
-    """Return what remembers where nothing is named: the cache, or what an earlier version wrote beside the target."""
-    beside = f"{str(target).rstrip('/')}.ckpt"
-    return beside if target not in (None, PIPE) and Path(beside).is_dir() else "auto"
-
-
 class FileToFile:
     """From any file to a Parquet file, a part at a time."""
 
@@ -140,7 +134,7 @@ class FileToFile:
     def submit(self) -> Done:
         """Send everything, and write nothing."""
         asked = self._asked
-        done = pf.enrich_parquet(asked.source, None, asked.schema, wait=False, **asked.options)
+        done = pf.enrich_parquet(asked.source, asked.target, asked.schema, wait=False, overwrite=True, **asked.options)
         return self._told(done)
 
     @staticmethod
@@ -170,9 +164,15 @@ class InMemory:
                 self._read = self._read.reindex(columns=named_columns(options["inputs"], options["metadata"]))
         return self._read
 
+    def _enrichment(self) -> Enrichment:
+        target = None if self._asked.target == PIPE else self._asked.target
+        return prepare_enrichment(self.frame, self._asked.schema, self._asked.options, target=target)
+
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
-        return pf.plan(self.frame, self._asked.schema, **self._asked.options)
+        from parallel_frames._job._preview import preview
+
+        return preview(self._enrichment()._runner.source)
 
     def enrich(self) -> Done:
         """Do it, and write the target."""
@@ -186,7 +186,7 @@ class InMemory:
             except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
                 raise ParallelFramesError(str(error)) from error
 
-        out = prepare_enrichment(self.frame, self._asked.schema, self._asked.options)._run_into(write)
+        out = self._enrichment()._run_into(write)
         facts, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
         return Done(
             target,
@@ -200,5 +200,5 @@ class InMemory:
     def submit(self) -> Done:
         """Send everything, and write nothing."""
         check_checkpoint(self._asked.options["checkpoint"], self._asked.target)
-        run = pf.submit(self.frame, self._asked.schema, **self._asked.options)
+        run = run_from_anywhere(self._enrichment()._send)
         return Done("", len(self.frame), {}, run.cost, run.group_ids, run.checkpoint)

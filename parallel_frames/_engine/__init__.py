@@ -122,7 +122,7 @@ class Engine:
             while state.to_hydrate:
                 await state.news()
             return
-        to_send = self._plan()
+        to_send = self._decide()
         if self.store.groups:
             is_whole = False
             while not is_whole:  # what it finds may have to be tried again, and that needs a whole look
@@ -130,7 +130,7 @@ class Engine:
                 while to_send and state.is_rechecking:  # a failure that turns out an answer is not asked again
                     await state.news()
                 await state.flush()  # a failure is durable before its retry's intent
-                to_send = self._plan()
+                to_send = self._decide()
                 is_whole = is_whole or not to_send
         if self.check_budget is not None:
             self.check_budget(to_send)
@@ -138,9 +138,9 @@ class Engine:
         while state.is_waiting and self.until == "answered":
             await state.news()
 
-    def _plan(self) -> int:
+    def _decide(self) -> int:
         """Return how many runs are to be sent, as the index knows it now."""
-        return 0 if self._halted else self.feed.plan()
+        return 0 if self._halted else self.feed.decide()
 
     async def _send(self, state: EngineState, *, to_send: int) -> None:
         self._submitter = submitter = Submitter(

@@ -125,12 +125,12 @@ class Store(Protocol):
 class RunFeed(Protocol):
     """Where the runs of a call come from: its rows, as far as they need a run."""
 
-    def plan(self) -> int:
+    def decide(self) -> int:
         """Decide what is to be sent, as things are known now, and return how many runs that is."""
         ...
 
     def read(self) -> Iterator[list[OutgoingRun]]:
-        """Yield what the last `plan` decided, in the order of the rows, some at a time; runs in a thread."""
+        """Yield what was decided last, in the order of the rows, some at a time; runs in a thread."""
         ...
 
     def find(self, keys: Sequence[str]) -> list[OutgoingRun]:
@@ -141,7 +141,7 @@ class RunFeed(Protocol):
         """Return what identifies, each once, runs by their input alone.
 
         `wanted` maps the keys of runs that may be recognised to their attempts; with `or_to_send`, so may every run
-        that the last `plan` decided to send.
+        that were decided last to be sent.
         """
         ...
 

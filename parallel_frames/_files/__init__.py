@@ -104,7 +104,7 @@ def enrich_parquet(
 
     By default answers are remembered in your cache directory, together with those of frames and of the command line:
     the same question about the same rows is paid once, whatever the target is called. A target in an object store
-    keeps a checkpoint beside it, ``<target>.ckpt``, unless the cache knows the job already.
+    keeps a checkpoint next to it, ``<target>.ckpt``, unless the cache knows the job already.
 
     Memory is bounded whatever the number of rows. The checkpoint is the job's state: the same call again
     resumes where it stopped, and pays for nothing twice. A source that has grown or was edited pays for its new inputs
@@ -220,8 +220,7 @@ def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any
     """Return a job whose source is opened: everything that can be decided before its rows are read."""
     call: Call = make_call(options)
     opened = open_source(source)
-    beside = None if target is None else f"{str(target).rstrip('/')}.ckpt"
-    rows = FileSource(prepare_file(opened, schema, call, beside=beside))
+    rows = FileSource(prepare_file(opened, schema, call, target=None if target is None else str(target)))
     if call.checkpoint != "auto":
         place = None if target is None else find_address(target, what="target")
         check_checkpoint(call.checkpoint, opened.address, place)

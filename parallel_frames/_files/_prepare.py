@@ -47,8 +47,8 @@ class PreparedFile:
     added: dict[str, pa.DataType]
 
 
-def prepare_file(source: Source, schema: object, call: Call, *, beside: str | None = None) -> PreparedFile:
-    """Return the call prepared for a file, whose checkpoint may be `beside` its target.
+def prepare_file(source: Source, schema: object, call: Call, *, target: str | None = None) -> PreparedFile:
+    """Return the call prepared for a file whose rows go to a target.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def prepare_file(source: Source, schema: object, call: Call, *, beside: str | No
         return frame_of(source.schema.empty_table().select(names), 0)
 
     prepared = prepare(columns, schema, call, sample=sample, hidden=_index_columns(source.schema))
-    prepared = replace(prepared, beside=beside)
+    prepared = replace(prepared, target=target)
     added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
     file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
     _check_added(file)

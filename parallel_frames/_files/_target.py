@@ -40,7 +40,7 @@ def make_manifest(
     file: PreparedFile, index: DiskIndex, *, counts: Mapping[str, int], checkpoint: str, simulated: bool, call: str
 ) -> dict[str, Json]:
     """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status, `call` its digest."""
-    source, prepared, status = file.source, file.prepared, index.plan()
+    source, prepared, status = file.source, file.prepared, index.status()
     price = prepared.price
     cost = price.of(status.billed)
     return {

@@ -126,7 +126,7 @@ def _recall(store: JobStore, source: RowSource[Any], index: Index, *, refresh: b
     index.forget_checkpoint()
     recalled = store.recall(index)
     store.take_groups(known=index.groups, named=call.group_ids)
-    _check_key_overlap(store.folder, store.header, source, index.plan())
+    _check_key_overlap(store.folder, store.header, source, index.status())
     if refresh:
         index.begin_refresh(read_stale(store.folder) or ())
         store.begin_refresh(index.marked_attempts())
@@ -156,7 +156,7 @@ def preview_checkpoint(source: RowSource[Any], index: Index, destination: Destin
     _read_into(index, folder)
     if prepared.call.refresh:
         index.begin_refresh(read_stale(folder) or ())
-    _check_key_overlap(folder, header, source, index.plan())
+    _check_key_overlap(folder, header, source, index.status())
     return CheckpointPreview(folder, header)
 
 
@@ -179,7 +179,7 @@ _named_to_user: set[str] = set()  # folders of other accounts: once in a process
 
 
 def _default_folder(prepared: PreparedCall, destination: Destination, index: Index) -> StoragePath:
-    """Return the folder in the user's cache, which all ends share, or the one beside a target.
+    """Return the folder in the user's cache, which all ends share, or the one next to a target.
 
     That one counts where it knows the job (earlier versions wrote there), and for a target in an object store, which
     other machines see as well. Where both know the job, the one counts that leaves fewer runs to be sent.
@@ -192,21 +192,21 @@ def _default_folder(prepared: PreparedCall, destination: Destination, index: Ind
             "checkpoint=%r to use them; without it they are paid for again.",
             others[0], str(others[0].parent),
         )  # fmt: skip
-    if prepared.beside is None:
+    if prepared.target_checkpoint is None:
         return folder
-    beside = place_of(prepared.beside) / folder.name
-    knowing = [place for place in (folder, beside) if (place / "header.json").exists()]
+    at_target = place_of(prepared.target_checkpoint) / folder.name
+    knowing = [place for place in (folder, at_target) if (place / "header.json").exists()]
     if len(knowing) == 2:
         chosen = min(knowing, key=lambda place: _to_send(place, index))
         logger.warning("Both %s and %s hold answers to this question: using %s, which has more.", *knowing, chosen)
         return chosen
-    return next(iter(knowing), beside if "://" in prepared.beside else folder)
+    return next(iter(knowing), at_target if "://" in prepared.target_checkpoint else folder)
 
 
 def _to_send(folder: StoragePath, index: Index) -> int:
     """Return how many runs would be sent with what this folder holds."""
     _read_into(index, folder)
-    return index.plan().to_send
+    return index.status().to_send
 
 
 def _read_into(index: Index, folder: StoragePath) -> None:

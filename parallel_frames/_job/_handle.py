@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -406,22 +407,22 @@ def failures(counts: Mapping[str, int], *, on_error: str) -> str | None:
     return ", ".join(bad) if bad and on_error == "raise" else None
 
 
-def frame_enrichment(df: pd.DataFrame, schema: object, call: Call) -> Enrichment:
-    """Return the handle of a frame's enrichment, before it runs.
+def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> Enrichment:
+    """Return the handle of a frame's enrichment, before it runs; `target` is the file that the frame will go to.
 
     Raises
     ------
     InputError
         Something about the frame, the schema or an option is wrong; the message names it.
     """
-    return Enrichment(JobRunner(frame_source(df, schema, call)))
+    return Enrichment(JobRunner(frame_source(df, schema, call, target=target)))
 
 
-def frame_source(df: pd.DataFrame, schema: object, call: Call) -> FrameSource:
+def frame_source(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> FrameSource:
     """Return a frame's rows with the call prepared for them."""
     if not isinstance(df, pd.DataFrame):
         raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.")
-    return FrameSource(prepare(copied(df), schema, call))
+    return FrameSource(replace(prepare(copied(df), schema, call), target=target))
 
 
 _last: Enrichment | None = None

@@ -40,8 +40,8 @@ class PreparedCall:
         The schema as it was given.
     findings : tuple of Finding
         What there is to say of the schema, the processor and the inputs together.
-    beside : str or None
-        Where the checkpoint of a file's target may be, beside it.
+    target : str or None
+        Where the rows go with their answers, if not into a frame.
     """
 
     frame: pd.DataFrame
@@ -53,7 +53,12 @@ class PreparedCall:
     job: Job
     price: Price
     findings: tuple[Finding, ...]
-    beside: str | None = None
+    target: str | None = None
+
+    @property
+    def target_checkpoint(self) -> str | None:
+        """Where a checkpoint next to the target is, if there is one."""
+        return None if self.target is None else f"{self.target.rstrip('/')}.ckpt"
 
 
 def prepare(

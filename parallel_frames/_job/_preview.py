@@ -142,7 +142,7 @@ def preview(source: RowSource[Any]) -> EnrichmentPlan:
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     cost, per_run, spent = price.of(status.to_send), price.per_run, price.of(status.billed)
     seconds = expected_seconds(price, runs=status.to_send, max_per_minute=client.max_per_minute)
-    runner.index.plan_feed()
+    runner.index.decide_sending()
     first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
         rows=status.rows,

@@ -114,7 +114,7 @@ class Results(Generic[IndexT]):
         if is_sent:
             return Unanswered("pending", self._of_keys.get(key, self._reasons.pending))
         limit = self._reasons.limit
-        if limit is not None and (not self.index.plan().to_send or not self.index.steps_of([key])):
+        if limit is not None and (not self.index.status().to_send or not self.index.steps_of([key])):
             return Unanswered("not_sent", f"beyond limit={limit}")
         return Unanswered("not_sent", self._reasons.not_sent)
 
@@ -222,7 +222,7 @@ class JobRunner:
     def status(self) -> JobStatus:
         """Return what is left to do, in numbers."""
         self.scan()
-        return self.index.plan()
+        return self.index.status()
 
     def results(self) -> Results[Any]:
         """Return what is known of the answers, to be read from the store."""
@@ -254,7 +254,7 @@ class JobRunner:
             return None
         if not is_refused:
             self.index.configure(retry_failed=False, limit=None)
-        status = self.index.plan()
+        status = self.index.status()
         self._configure()
         if not self.group_ids and status.sent == 0:
             return None
@@ -377,7 +377,7 @@ class JobRunner:
     ) -> None:
         self._reasons = Reasons({}, "under way", "waits to be sent", self.prepared.call.limit)
         try:
-            status = self.index.plan()
+            status = self.index.status()
             if until != "looked":
                 self._announce(status, client, progress)
             callback = combine_callbacks(on_row, self.prepared.call.on_row)
@@ -385,7 +385,7 @@ class JobRunner:
                 if status.to_send or status.awaited:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
                     await self._run_engine(opened, client, observer, until)
-            if until == "looked" or (until == "sent" and not self.index.plan().to_send):
+            if until == "looked" or (until == "sent" and not self.index.status().to_send):
                 progress.leave_as(until)
             if until == "answered":
                 self._warn_of_open_rows(progress)
@@ -423,7 +423,7 @@ class JobRunner:
             self._end(late + trouble, not_sent=not_sent or unsent + trouble)
 
     def _warn_of_open_rows(self, progress: Progress) -> None:
-        status = self.index.plan()
+        status = self.index.status()
         rows = status.rows_open
         if rows and not self.halted:
             own = list(self._reasons.runs.values())
@@ -509,7 +509,7 @@ class JobRunner:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
         call = self.prepared.call
         limit_for = None if call.group_ids else self.index.limit_for
-        billed = self.index.plan().billed
+        billed = self.index.status().billed
         check_cost(self.prepared.price, runs, billed=billed, max_cost=call.max_cost, limit_for=limit_for)
 
     @contextmanager

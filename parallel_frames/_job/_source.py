@@ -220,12 +220,12 @@ class IndexedFeed:
         self._index = index
         self.ways: dict[str, str] = {}  # how each run of the groups that the call names was matched to a row
 
-    def plan(self) -> int:
+    def decide(self) -> int:
         """Decide what is to be sent, and return how many runs that is."""
-        return self._index.plan_feed()
+        return self._index.decide_sending()
 
     def read(self) -> Iterator[list[OutgoingRun]]:
-        """Yield what the last `plan` decided."""
+        """Yield what was decided last."""
         return self._source.read(self._index)
 
     def find(self, keys: Sequence[str]) -> list[OutgoingRun]:

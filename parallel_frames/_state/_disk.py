@@ -125,7 +125,7 @@ class DiskIndex:
         self._groups: dict[str, int] = {}
         self._failures = 0
         self._is_current = True  # whether `known` says what the other tables do
-        self._status: JobStatus | None = None  # of the last plan, while nothing has changed since
+        self._status: JobStatus | None = None  # last decided, while nothing has changed since
         self._last_row = -1
         self._is_refreshing = False
         self.rows = self.chosen = self.skipped = 0
@@ -137,7 +137,7 @@ class DiskIndex:
             self._close()
 
     def configure(self, *, retry_failed: bool = True, stale_before: str = NEVER, limit: int | None = None) -> None:
-        """Set what `plan` goes by: the options of `next_step`, and how many distinct inputs are looked at."""
+        """Set what `status` goes by: the options of `next_step`, and how many distinct inputs are looked at."""
         with self._lock:
             # Few inputs differ in what the rule goes by, unless answers grow old.
             rule = cache(partial(next_step, retry_failed=retry_failed, stale_before=stale_before))
@@ -373,7 +373,7 @@ class DiskIndex:
     # What is to be done
 
     @locked
-    def plan(self) -> JobStatus:
+    def status(self) -> JobStatus:
         """Decide for each input within the limit what it needs now, and return the numbers."""
         if self._status is not None:
             return self._status
@@ -392,13 +392,13 @@ class DiskIndex:
         return self._status
 
     @locked
-    def plan_feed(self) -> int:
+    def decide_sending(self) -> int:
         """Decide what is to be sent, for `steps_between`, and return how many runs that is.
 
         It stays as it is while it is read, whoever asks for numbers meanwhile: what fails during a call is for the next
         call to send again.
         """
-        to_send = self.plan().to_send
+        to_send = self.status().to_send
         self._db.execute("delete from feed")
         self._db.execute("insert into feed select row, key, rows, step from steps where step >= 0 order by row")
         return to_send
@@ -438,7 +438,7 @@ class DiskIndex:
     @locked
     def oldest_answer(self) -> str | None:
         """Return when the oldest answer of the source came that is not asked again."""
-        self.plan()
+        self.status()
         query = f"select min(k.at) from steps s join known k on k.key = s.key where s.step = {ANSWERED}"  # noqa: S608
         since: str | None = self._line(query)[0]
         return since
@@ -540,7 +540,7 @@ class DiskIndex:
 
         The first three are of the newest answer, or else of the newest attempt's failure; -1 without either.
         """
-        self.plan()
+        self.status()
         found = self._db.execute(
             """select coalesce(part, -1), coalesce(offset, -1), coalesce(status, -1), newest is not null
             from steps order by row"""
@@ -550,7 +550,7 @@ class DiskIndex:
     @locked
     def done(self) -> list[bool]:
         """Return for each distinct input, in the order of first rows, whether nothing is left to do for it."""
-        self.plan()
+        self.status()
         return [step == ANSWERED for (step,) in self._db.execute("select step from steps order by row")]
 
     def answers_by_part(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:

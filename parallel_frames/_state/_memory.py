@@ -102,7 +102,7 @@ class MemoryIndex:
         self.configure()
 
     def configure(self, *, retry_failed: bool = True, stale_before: str = NEVER, limit: int | None = None) -> None:
-        """Set what `plan` goes by: the options of `next_step`, and how many distinct inputs are looked at."""
+        """Set what `status` goes by: the options of `next_step`, and how many distinct inputs are looked at."""
         with self._lock:
             # Few inputs differ in what the rule goes by.
             self._rule = cache(partial(next_step, retry_failed=retry_failed, stale_before=stale_before))
@@ -372,7 +372,7 @@ class MemoryIndex:
         return np.fromiter(map(self._rule, newest, tried, answered, times, marks), np.int64, len(entries))
 
     @locked
-    def plan(self) -> JobStatus:
+    def status(self) -> JobStatus:
         """Decide for each input within the limit what it needs now, and return the numbers."""
         if self._status is None:
             self._steps = np.full(self.runs, LEFT_OUT)
@@ -413,7 +413,7 @@ class MemoryIndex:
     @locked
     def oldest_answer(self) -> str | None:
         """Return when the oldest answer of the source came that is not asked again."""
-        self.plan()
+        self.status()
         times = []
         for runs in self._outcomes:
             places = self._places_of_answers(runs)
@@ -424,13 +424,13 @@ class MemoryIndex:
         return min(filter(None, times), default=None)
 
     @locked
-    def plan_feed(self) -> int:
+    def decide_sending(self) -> int:
         """Decide what is to be sent, for `steps_between`, and return how many runs that is.
 
         It stays as it is while it is read, whoever asks for numbers meanwhile: what fails during a call is for the next
         call to send again.
         """
-        to_send = self.plan().to_send
+        to_send = self.status().to_send
         self._feed = np.flatnonzero(self._steps >= 0)
         self._feed_rows, self._feed_steps = self._first_rows[self._feed], self._steps[self._feed]
         return to_send
@@ -533,6 +533,6 @@ class MemoryIndex:
     @locked
     def done(self) -> list[bool]:
         """Return for each distinct input, in the order of first rows, whether nothing is left to do for it."""
-        self.plan()
+        self.status()
         done: list[bool] = (self._steps == ANSWERED).tolist()
         return done

@@ -130,7 +130,7 @@ def test_a_part_with_other_values_is_set_aside_in_both_indexes(
         index.add_rows(0, [f"{n:032x}" for n in range(3)], [0, 1, 2])
         index.end_rows()
         recall_folder(place_of(job), index, repair=repair)
-        status = index.plan()
+        status = index.status()
         index.begin_refresh(())
         assert status.answered + status.awaited + status.to_send == 3
         for group in index.groups:
@@ -156,7 +156,7 @@ def test_a_part_with_an_unknown_status_is_set_aside(
     index.end_rows()
     with caplog.at_level(logging.WARNING, "parallel_frames"):
         recall_folder(place_of(job), index, repair=True)
-    assert (index.plan().awaited, index.plan().billed) == (3, 3)
+    assert (index.status().awaited, index.status().billed) == (3, 3)
     assert f"the status {word!r}" in caplog.text
 
 

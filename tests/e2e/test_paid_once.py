@@ -129,6 +129,23 @@ def test_of_two_checkpoints_that_know_the_job_the_one_with_more_counts(
     assert sim.counts.runs == 4
 
 
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
+def test_a_command_finds_what_either_checkpoint_holds(sim: Simulator, target: str) -> None:
+    """A folder next to the target that knows little, or another job, hides nothing that the cache knows."""
+    rows().to_csv("rows.csv", index=False)
+    rows().iloc[:1].parallel.enrich(SCHEMA, checkpoint=f"{target}.ckpt", **options(sim))
+    rows().parallel.enrich(SCHEMA, **options(sim))
+    assert sim.counts.runs == 4
+    words = ["rows.csv", target, "--column", "size (int)", "--yes"]
+    command(sim, "submit", *words)
+    command(sim, "enrich", *words, "--no-progress")
+    assert sim.counts.runs == 4
+    command(sim, "enrich", "rows.csv", f"2-{target}", "--column", "size (int): in letters", "--yes", "--no-progress")
+    shutil.move(f"{target}.ckpt", f"3-{target}.ckpt")
+    command(sim, "enrich", "rows.csv", f"3-{target}", "--column", "size (int): in letters", "--yes", "--no-progress")
+    assert sim.counts.runs == 7
+
+
 def test_calls_of_one_process_wait_for_each_other(sim: Simulator) -> None:
     """Threads that ask the same question pay for it once, and each gets its answers."""
     with ThreadPoolExecutor(4) as pool:

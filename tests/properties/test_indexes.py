@@ -73,8 +73,8 @@ def test_both_indexes_know_the_same(history, retry_failed, stale_before, limit):
     (memory, in_memory), (disk, on_disk) = replay(history, MemoryIndex), replay(history, DiskIndex)
     for index in (memory, disk):
         index.configure(retry_failed=retry_failed, stale_before=stale_before, limit=limit)
-    assert memory.plan() == disk.plan()
-    assert memory.plan_feed() == disk.plan_feed()
+    assert memory.status() == disk.status()
+    assert memory.decide_sending() == disk.decide_sending()
     assert memory.last_step() == disk.last_step()
     assert memory.steps_between(0, 9) == disk.steps_between(0, 9)
     assert memory.steps_between(1, 4) == disk.steps_between(1, 4)

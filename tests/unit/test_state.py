@@ -210,13 +210,13 @@ def store(index: Index, *outcomes: Outcome, part: int = 1) -> None:
 
 def steps(index: Index) -> list[tuple[int, int, int]]:
     """Return row, attempt and number of rows of what is to be sent."""
-    index.plan_feed()
+    index.decide_sending()
     return [(step.row, step.attempt, step.rows) for step in index.steps_between(0, 100)]
 
 
 def test_rows_are_counted_and_equal_ones_share_a_run(index: Index) -> None:
     """Of five rows one is not asked about and one has nothing to send; two share an input."""
-    status = index.plan()
+    status = index.status()
     assert (status.rows, status.chosen, status.skipped, status.runs, status.to_send) == (5, 4, 1, 2, 2)
     assert steps(index) == [(0, 0, 2), (1, 0, 1)]
     assert index.rows_of([KEY, OTHER, "f" * 32]) == {KEY: [0, 2], OTHER: [1]}
@@ -230,19 +230,19 @@ def test_rows_of_a_file_are_read_with_their_keys(disk_index: DiskIndex) -> None:
 
 def test_what_is_to_be_sent_stays_as_it_was_decided(index: Index) -> None:
     """Numbers asked for while the feed is read do not put what failed meanwhile into it."""
-    index.plan_feed()
+    index.decide_sending()
     store(index, outcome(KEY, status="failed"))
-    assert index.plan().to_send == 2
+    assert index.status().to_send == 2
     assert [(step.row, step.attempt) for step in index.steps_between(0, 100)] == [(0, 0), (1, 0)]
 
 
 def test_a_limit_asks_the_first_inputs(index: Index) -> None:
     """Inputs beyond the limit are left out; how many inputs so many runs need is known."""
     index.configure(limit=1)
-    status = index.plan()
+    status = index.status()
     assert (status.to_send, status.left_out, steps(index)) == (1, 1, [(0, 0, 2)])
     index.configure()
-    index.plan()
+    index.status()
     assert index.limit_for(1) == 1
 
 
@@ -259,7 +259,7 @@ def test_a_failure_whose_repetition_is_under_way_is_no_answer(index: Index) -> N
     """While the second attempt runs, the first one's failure is not the row's outcome."""
     store(index, outcome(KEY, status="failed"))
     index.add_receipts([Receipt(KEY, 1, "run_2", GROUP)])
-    assert index.plan().awaited == 1
+    assert index.status().awaited == 1
     assert index.answers()[0].tolist()[:3] == [-1, -1, -1]
     assert index.waiting(GROUP) == {RunId(KEY, 1): 2}
 
@@ -299,7 +299,7 @@ def test_an_open_batch_is_awaited_and_its_absence_frees_the_attempt(index: Index
     """Runs of an undecided batch are not sent; once the batch is dropped, the same attempt may be sent."""
     store(index, outcome(OTHER, status="failed"))
     index.add_intent(1, GROUP, (RunId(KEY, 0), RunId(OTHER, 1)))
-    assert (steps(index), index.plan().awaited) == ([], 2)
+    assert (steps(index), index.status().awaited) == ([], 2)
     index.drop_intent(1)
     assert steps(index) == [(0, 0, 2), (1, 1, 1)]
     assert [step.attempt for step in index.steps_of([OTHER])] == [1]
@@ -323,7 +323,7 @@ def test_moved_parts_are_found_where_they_are(index: Index) -> None:
     assert index.answers()[:, :2].tolist() == [[3, 0], [3, 1]]
     assert index.parts() == [3]
     index.drop_part(3)
-    assert index.plan().to_send == 2
+    assert index.status().to_send == 2
 
 
 def test_answers_of_a_file_are_read_part_by_part(disk_index: DiskIndex) -> None:
@@ -355,5 +355,5 @@ def test_the_order_in_which_things_are_added_changes_nothing(kind: type[MemoryIn
         ]
         for number in order:
             acts[number]()
-        numbers.add(index.plan())
+        numbers.add(index.status())
     assert len(numbers) == 1

@@ -105,8 +105,8 @@ def check_cost(
     if price.extra:
         raise InputError(
             f"max_cost={format_amount(max_cost)} cannot be kept: the connectors in pay_per_use (data_sources in the "
-            "advanced_settings of the options) are billed for each call, at their providers' prices, and it is open "
-            "how many calls a run makes. Nothing was sent. Pass limit= to bound the runs, or leave them out."
+            "advanced_settings of the options) are billed for each call, at their providers' prices, and how many "
+            "calls there will be is not known. Nothing was sent. Pass limit= to bound the runs, or leave them out."
         )
     if price.per_run is None:
         raise InputError(

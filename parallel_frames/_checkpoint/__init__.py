@@ -35,7 +35,15 @@ from parallel_frames._checkpoint._parts import (
     read_patiently,
     table_of,
 )
-from parallel_frames._checkpoint._paths import StoragePath, check_path, expand_home, place_of, sync_folder
+from parallel_frames._checkpoint._paths import (
+    StoragePath,
+    check_path,
+    expand_home,
+    make_temporary_folder,
+    place_of,
+    sync_folder,
+    temporary_home,
+)
 from parallel_frames._checkpoint._recall import Recalled, read_stale, recall_folder
 from parallel_frames._checkpoint._store import JobStore
 
@@ -58,6 +66,7 @@ __all__ = [
     "job_folders",
     "last_used",
     "list_parts",
+    "make_temporary_folder",
     "memory_store",
     "open_store",
     "place_of",
@@ -69,4 +78,5 @@ __all__ = [
     "remove_job",
     "sync_folder",
     "table_of",
+    "temporary_home",
 ]

@@ -16,6 +16,7 @@ import itertools
 import os
 import re
 import stat
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -348,6 +349,38 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def temporary_home() -> Path:
+    """Return the directory for temporary files.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none that can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise _no_temporary_home(str(error.strerror)) from None
+
+
+def make_temporary_folder(prefix: str) -> Path:
+    """Return a new folder there, which this user alone may use."""
+    home = temporary_home()
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+    except OSError as error:
+        raise _no_temporary_home(f"{home}: {error.strerror or error}") from error
+
+
+def _no_temporary_home(problem: str) -> ConfigurationError:
+    variable = "TEMP" if os.name == "nt" else "TMPDIR"
+    value = os.environ.get(variable)
+    return ConfigurationError(
+        f"There is no directory for temporary files that can be written ({problem}); {variable} is "
+        f"{'not set' if value is None else repr(value)}. Let {variable} name one, and run the same call again."
+    )
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:

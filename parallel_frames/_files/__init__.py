@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from parallel_frames._checkpoint import temporary_home
 from parallel_frames._files._address import MANIFEST, find_address
 from parallel_frames._files._prepare import prepare_file
 from parallel_frames._files._publish import place_for, probe, whole_target
@@ -190,6 +191,7 @@ def enrich_parquet(
         if not overwrite and address.exists:
             return enrichment.recognise(address)
         probe(address)
+        temporary_home()  # where answers are put in order: not to be missed once they are paid for
     with disk_full_as_target_error(enrichment.safe):
         if wait:
             done: EnrichedParquet = run_from_anywhere(enrichment._run)

@@ -6,17 +6,16 @@ import errno
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._checkpoint import file_lock
+from parallel_frames._checkpoint import file_lock, make_temporary_folder, temporary_home
 from parallel_frames.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PREFIX: Final = "parallel_frames-"
 LOCK: Final = "in-use.lock"
@@ -27,13 +26,15 @@ FULL: Final = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Give an empty folder that goes with the block, or, if the process is killed, with the next call of anybody."""
-    _sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    _sweep(temporary_home())
+    folder = make_temporary_folder(PREFIX)
+    try:
         with file_lock(folder / LOCK):
             inner = folder / "files"
             inner.mkdir()
             yield inner
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(place: Path) -> None:
@@ -64,7 +65,7 @@ def disk_full_as_target_error(safe: Callable[[], str]) -> Iterator[None]:
     except (sqlite3.OperationalError, OSError) as error:
         if not isinstance(error, sqlite3.OperationalError) and error.errno not in FULL:
             raise
-        place = tempfile.gettempdir()
+        place = temporary_home()
         reason = getattr(error, "strerror", None) or error
         raise TargetError(
             f"The directory for temporary files, {place}, cannot be written ({reason}). {safe()} Make room there, or "

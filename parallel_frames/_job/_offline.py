@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
@@ -17,6 +15,7 @@ from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from parallel_frames._service import Client
     from parallel_frames.simulator import Simulator
@@ -128,6 +127,7 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
     >>> sim.counts.runs
     2
     """
+    from parallel_frames._checkpoint import make_temporary_folder
     from parallel_frames._service import Client
     from parallel_frames.simulator import Simulator
 
@@ -145,7 +145,7 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
             "PARALLEL_BASE_URL": sim.url,
             "PARALLEL_FRAMES_CLOCK_SPEED": str(speed),
         }
-        block = Offline(client, Path(tempfile.mkdtemp(prefix="parallel_frames-")), variables)
+        block = Offline(client, make_temporary_folder("parallel_frames-"), variables)
         _enter(block)
         try:
             yield sim

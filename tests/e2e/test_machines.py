@@ -91,6 +91,57 @@ def test_a_user_without_a_home_is_told_what_to_set() -> None:
     assert "ConfigurationError: This user has no home directory" in done.stderr
 
 
+NO_TEMPORARY = """
+import os, sys, tempfile
+tempfile._candidate_tempdir_list = lambda: ["/nonexistent"]
+"""
+WITHOUT_TEMPORARY = """
+from parallel_frames.errors import ConfigurationError
+from parallel_frames.simulator import Simulator
+df = pd.DataFrame({"c": ["A"]})
+df.to_parquet("rows.parquet"); df.to_csv("rows.csv", index=False)
+with Simulator(latency=0) as sim:
+    options = {"client": pf.Client(api_key="k" * 20, base_url=sim.url), "progress": False, "checkpoint": "ck"}
+    calls = {
+        "offline": lambda: pf.offline().__enter__(),
+        "file": lambda: pf.enrich_parquet("rows.parquet", "out.parquet", {"n": str}, **options),
+        "text": lambda: pf.plan_parquet("rows.csv", {"n": str}),
+    }
+    for name, call in calls.items():
+        try:
+            call()
+        except ConfigurationError as error:
+            print(name, "TMPDIR" in str(error), sim.counts.posts)
+    out = df.parallel.enrich({"n": str}, **options)
+    print(out["parallel_status"].tolist(), pf.plan_parquet("rows.parquet", {"n": str}).runs)
+"""
+
+
+def test_where_nothing_temporary_can_be_written_the_variable_is_named(tmp_path: Path) -> None:
+    """Before anything is sent, and only where a temporary file is needed: frames need none."""
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TEMPORARY + OFFLINE + WITHOUT_TEMPORARY], cwd=tmp_path, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["offline True 0", "file True 0", "text True 0", "['completed'] 1"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["plan", "rows.csv", "out.parquet"], ["enrich", "rows.csv", "out.csv", "--yes"], ["demo"]]
+)
+def test_nothing_temporary_is_exit_code_2(tmp_path: Path, words: list[str]) -> None:
+    """On the command line it is a wrong setting, and no traceback."""
+    (tmp_path / "rows.csv").write_text("c\nA\n")
+    program = NO_TEMPORARY + "from parallel_frames.__main__ import main\nsys.exit(main())\n"
+    more = [] if words == ["demo"] else ["--column", "n: x", "--checkpoint", "ck"]
+    variables = {"PARALLEL_API_KEY": "k" * 20, "PARALLEL_BASE_URL": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, *more], env={**os.environ, **variables}, cwd=tmp_path,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr, "TMPDIR" in done.stderr) == (2, False, True), done.stderr
+
+
 def test_a_name_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``~report.csv`` is a name where no user is called report.csv."""
     monkeypatch.chdir(tmp_path)

@@ -182,6 +182,9 @@ class JobRunner:
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_scanned = False
+        older_than = source.prepared.call.older_than
+        # Read here: in the thread that scans, a test's frozen clock may not be in force.
+        self._stale_before = NEVER if older_than is None else format_utc(time.time() - older_than)
 
     def again(self) -> JobRunner:
         """Return a runner of the same call, made again: what failed is asked again, and a store in memory is kept."""
@@ -212,10 +215,9 @@ class JobRunner:
     def _configure(self) -> None:
         call = self.prepared.call
         # What failed or grew old since everything was sent is for another call to ask again.
-        stale_before = NEVER if call.older_than is None else format_utc(time.time() - call.older_than)
         self.index.configure(
             retry_failed=call.retry_failed and not self.has_begun,
-            stale_before=NEVER if self.has_begun else stale_before,
+            stale_before=NEVER if self.has_begun else self._stale_before,
             limit=call.limit,
         )
 

@@ -1,6 +1,7 @@
 """Machines as they are: proxies and certificates that cannot be used, no home, odd streams, frozen clocks, trio."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -163,12 +164,47 @@ def test_a_stream_that_only_writes_is_enough() -> None:
     assert python(OFFLINE + code).stdout == "[True]\n"
 
 
-def test_a_frozen_clock_stops_nothing() -> None:
-    """Tests that freeze time enrich all the same, also where asyncio's own clock is frozen."""
-    pytest.importorskip("freezegun")
-    freeze = 'import freezegun\nwith freezegun.freeze_time("2024-01-01"), pf.offline(latency=0):\n    ' + ENRICH
-    done = python(OFFLINE + freeze)
-    assert done.stdout == "['completed']\n", done.stderr
+FROZEN = """
+df = pd.DataFrame({"c": ["A", "B"]})
+df.to_parquet("rows.parquet")
+options = {"older_than": "1d", "progress": False}
+def enrich():
+    first = df.parallel.enrich({"n": str}, progress=True)
+    again = df.parallel.enrich({"n": str}, **options)
+    pf.enrich_parquet("rows.parquet", "out.parquet", {"n": str}, provenance=True, **options)
+    file = pd.read_parquet("out.parquet")
+    at = first.attrs["parallel"]["enrichments"][0]["at"]
+    print(again["parallel_status"].tolist(), at, file["parallel_answered_at"].dt.strftime("%Y-%m-%d").tolist())
+with freeze(), pf.offline(latency=(1, 5), speed=50) as sim:
+    enrich()
+    print(sim.counts.runs, pf.Checkpoint(pf.last().checkpoint).header["created_at"][:10])
+with pf.offline(latency=0), freeze():
+    df.parallel.enrich({"n": str}, progress=False)
+"""
+
+
+@pytest.mark.parametrize(
+    "freeze",
+    [
+        "freezegun.freeze_time('2024-01-01')",
+        "freezegun.freeze_time('2024-01-01', tick=True)",
+        "time_machine.travel('2024-01-01T00:00Z', tick=False)",
+        "time_machine.travel('2040-01-01T00:00Z', tick=True)",
+    ],
+)
+def test_a_frozen_clock_stops_nothing(tmp_path: Path, freeze: str) -> None:
+    """Tests that freeze time enrich all the same, within the time that they say, and pay for nothing twice."""
+    library = pytest.importorskip(freeze.partition(".")[0]).__name__
+    begin = f"import {library}\ndef freeze(): return {freeze}\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", OFFLINE + begin + FROZEN], cwd=tmp_path, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    day = re.findall(r"\d{4}-\d{2}-\d{2}", freeze)[0]
+    first, second = done.stdout.splitlines() or [done.stderr, ""]
+    assert re.sub(r"T00:00:\d\dZ", "", first) == f"['completed', 'completed'] {day} {[day, day]}"
+    assert second == f"2 {day}"
+    assert done.returncode == 0, done.stderr
 
 
 def test_trio_may_be_running() -> None:

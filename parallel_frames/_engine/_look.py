@@ -75,8 +75,8 @@ async def list_patiently(
                         unreadable.append(event)
                     else:
                         take(event)
-        except (UnavailableError, RateLimitError):
-            if attempt == backoff.tries:
+        except CANNOT_BE_READ as error:  # a proxy's page or a redirect may pass, but not if it comes again
+            if attempt == (REREADINGS if isinstance(error, ProtocolError) else backoff.tries):
                 raise
         else:
             if not unreadable or attempt >= REREADINGS:

@@ -314,3 +314,13 @@ def test_one_odd_answer_of_the_stream_ends_no_call(engine: Any, fault: Any) -> N
     with Simulator(engine.answer, latency=5, speed=engine.SPEED, faults=[fault]) as sim:
         out = engine.enrich(sim, engine.frame(1, 2), None, timeout=500)
         assert (status_of(out), sim.counts.runs) == ({"completed": 2}, 2)
+
+
+@pytest.mark.parametrize("fault", [faults.redirect(on="list_runs", nth=1), faults.html(on="list_runs", nth=1)])
+def test_one_odd_answer_of_the_listing_ends_no_resume(engine: Any, tmp_path: Path, fault: Any) -> None:
+    """A resume looks first: a page or a redirect is looked past once, and what was paid for is adopted."""
+    with Simulator(engine.answer, latency=30, speed=engine.SPEED) as sim:
+        engine.enrich(sim, engine.frame(1, 2), tmp_path, timeout=1)
+        sim.add_faults(fault)
+        out = engine.enrich(sim, engine.frame(1, 2, 3), tmp_path, timeout=500, on_mismatch="new")
+        assert (status_of(out), sim.counts.runs) == ({"completed": 3}, 3)

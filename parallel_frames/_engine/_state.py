@@ -165,6 +165,13 @@ class EngineState:
     def _take_outcome(self, group: GroupState, run: RunId, outcome: Outcome) -> bool:
         self.to_hydrate.pop(outcome.run_id, None)
         group.cursor.release(outcome.run_id)
+        claimed = group.run_of(outcome.run_id)
+        if claimed is not None and claimed.key == run.key and claimed != run and group.status(claimed) is None:
+            reason = (
+                f"the checkpoint has run {outcome.run_id} as attempt {claimed.attempt} of its row, and the service as "
+                f"attempt {run.attempt}"
+            )
+            self.set_aside(group, claimed, reason=reason)
         if not group.add_outcome(run, run_id=outcome.run_id, status=outcome.status):
             return False
         self._buffer.append(outcome)

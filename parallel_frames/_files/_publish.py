@@ -52,7 +52,10 @@ def place_for(target: str | os.PathLike[str], source: Address, *, overwrite: boo
     """
     address = find_address(target, what="target")
     if address.is_local:
-        _tidy(address.local)
+        try:
+            _tidy(address.local)
+        except OSError as error:
+            raise InputError(f"target={address.shown!r} cannot be reached ({_reason(error)}).") from error
     check_target(address, source, overwrite=overwrite)
     return address
 

@@ -199,3 +199,27 @@ def test_what_may_not_be_read_or_written_is_an_error_with_its_owner() -> None:
     assert may_read == [False, True, False, False, False, True, True, True]
     assert {line for line in reading if line.isdecimal()} == {"1", "2"}
     assert last == "2 ['completed', 'completed'] 3"
+
+
+CLOSED = """
+os.mkdir("closed", 0o700)
+with pf.offline(latency=0) as sim:
+    pf.enrich_parquet("rows.parquet", "open.parquet", {"n": str}, progress=False)
+    if os.geteuid() == 0:
+        os.seteuid(54321)
+    else:
+        os.chmod("closed", 0)
+    tell(lambda: pf.enrich_parquet("rows.parquet", "closed/out.parquet", {"m": str}, progress=False))
+    print(sim.counts.runs)
+"""
+
+
+def test_a_target_in_a_folder_one_may_not_enter_is_refused() -> None:
+    """It is named before anything is sent."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        pd.DataFrame({"company": ["Acme"]}).to_parquet(Path(folder) / "rows.parquet")
+        refused, runs = python(CLOSED, Path(folder)).splitlines()
+        (Path(folder) / "closed").chmod(0o700)
+    assert refused.startswith("InputError target='closed/out.parquet' cannot be reached (Permission denied).")
+    assert runs == "1"

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import parallel_frames as pf
@@ -377,3 +379,18 @@ def test_the_key_is_in_no_file_log_or_message(tmp_path: Path, caplog: pytest.Log
             httpx.get("http://127.0.0.1:1")
     assert not [text for text in told if secret in text]
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+
+
+def test_a_receipt_that_the_service_contradicts_is_not_waited_for(engine: Any, tmp_path: Path, caplog: Any) -> None:
+    """Where a receipt's attempt was edited, the answer of the attempt that there is counts, and the log names both."""
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
+        options = {"client": engine.client(sim), "checkpoint": tmp_path, "progress": False}
+        engine.frame(1, 2).parallel.submit(engine.SCHEMA, **options)
+        (path,) = tmp_path.glob("*/receipts/*.parquet")
+        table = pq.read_table(path)
+        edited = pa.array([1, 0], table.schema.field("attempt").type)
+        pq.write_table(table.set_column(table.column_names.index("attempt"), "attempt", edited), path)
+        out = engine.enrich(sim, engine.frame(1, 2), tmp_path)
+        assert out["parallel_status"].tolist() == ["completed", "completed"]
+        assert sim.counts.runs == 2
+    assert "as attempt 1 of its row, and the service as attempt 0" in caplog.text

@@ -38,11 +38,7 @@ from parallel_frames._checkpoint._parts import (
 from parallel_frames._checkpoint._paths import (
     StoragePath,
     check_path,
-    expand_home,
-    make_temporary_folder,
     place_of,
-    sync_folder,
-    temporary_home,
 )
 from parallel_frames._checkpoint._recall import Recalled, read_stale, recall_folder
 from parallel_frames._checkpoint._store import JobStore
@@ -59,14 +55,12 @@ __all__ = [
     "check_path",
     "choose_folder",
     "compact_job",
-    "expand_home",
     "file_lock",
     "in_thread",
     "is_being_written",
     "job_folders",
     "last_used",
     "list_parts",
-    "make_temporary_folder",
     "memory_store",
     "open_store",
     "place_of",
@@ -76,7 +70,5 @@ __all__ = [
     "read_stale",
     "recall_folder",
     "remove_job",
-    "sync_folder",
     "table_of",
-    "temporary_home",
 ]

@@ -12,17 +12,16 @@ import contextlib
 import errno
 import functools
 import io
-import itertools
 import os
 import re
 import stat
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from parallel_frames._fs import atomic_write, expand_home, sync_folder, take_name
 from parallel_frames.errors import CheckpointError, ConfigurationError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
-_writes = itertools.count()
 LOCAL: Final = {"file", "local"}
 EATEN_SLASH: Final = re.compile(r"[a-z][a-z0-9+.-]+:/[^/]")
 
@@ -137,9 +135,6 @@ def _owner_of(path: Path) -> str:
     return f"user {names[0]}, group {names[1]}, mode {stat.S_IMODE(facts.st_mode):04o}"
 
 
-UNSYNCED: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOSYS}
-
-
 @dataclass(frozen=True, slots=True)
 class LocalPath:
     """A place on this machine's file systems, mounted ones included."""
@@ -197,25 +192,10 @@ class LocalPath:
 
     @contextlib.contextmanager
     def written(self, *, exclusive: bool) -> Iterator[BinaryIO]:
-        """Give a file with a hidden name, which is flushed to the disk before it gets its own.
-
-        Names beginning with a dot are skipped by pandas and pyarrow, so a half-written part is never read.
-        """
-        hidden = self.path.with_name(f".{self.path.name}.{os.getpid()}.{next(_writes)}.tmp")
-        try:
-            with permitted(self.path, "written"):
-                with hidden.open("wb") as sink:
-                    yield sink
-                    sink.flush()
-                    os.fsync(sink.fileno())
-                if exclusive:
-                    _name_exclusively(hidden, self.path)
-                else:
-                    hidden.replace(self.path)
-            self.parent.sync()
-        finally:
-            with contextlib.suppress(OSError):
-                hidden.unlink(missing_ok=True)
+        with permitted(self.path, "written"):
+            give_name = take_name if exclusive else os.replace
+            with atomic_write(self.path, give_name=give_name) as sink:
+                yield sink
 
     def remove(self) -> bool:
         with permitted(self.path, "removed"):
@@ -234,8 +214,6 @@ class LocalPath:
             self.path.mkdir(parents=True, exist_ok=True)  # who may read and write there is for the umask to say
 
     def sync(self) -> None:
-        if os.name == "nt":
-            return
         sync_folder(self.path)
 
 
@@ -311,18 +289,6 @@ class MemoryPath:
         """Do nothing: memory is as durable as this process."""
 
 
-def _name_exclusively(hidden: Path, path: Path) -> None:
-    """Give a file its final name unless that is taken: a number is never used twice."""
-    try:
-        os.link(hidden, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links; the lock already keeps other writers out
-        if path.exists():
-            raise FileExistsError(f"{path} exists") from None
-        hidden.rename(path)
-
-
 def is_address(path: object) -> bool:
     """Return whether it is the address of an object store or the like, and no path."""
     return "://" in str(path) and urlsplit(str(path)).scheme not in LOCAL
@@ -332,63 +298,6 @@ def check_path(path: object) -> None:
     """Refuse an address that is none, or that carries a secret, before anything is done with it."""
     if is_address(path):
         check_address(str(path))
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a crash, where its file system can: CIFS, FUSE and others refuse it."""
-    if os.name == "nt":
-        return
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # a folder that may be written and not read
-        return
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in UNSYNCED:
-            raise
-    finally:
-        os.close(handle)
-
-
-def temporary_home() -> Path:
-    """Return the directory for temporary files.
-
-    Raises
-    ------
-    ConfigurationError
-        There is none that can be written.
-    """
-    try:
-        return Path(tempfile.gettempdir())
-    except FileNotFoundError as error:
-        raise _no_temporary_home(str(error.strerror)) from None
-
-
-def make_temporary_folder(prefix: str) -> Path:
-    """Return a new folder there, which this user alone may use."""
-    home = temporary_home()
-    try:
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=home))
-    except OSError as error:
-        raise _no_temporary_home(f"{home}: {error.strerror or error}") from error
-
-
-def _no_temporary_home(problem: str) -> ConfigurationError:
-    variable = "TEMP" if os.name == "nt" else "TMPDIR"
-    value = os.environ.get(variable)
-    return ConfigurationError(
-        f"There is no directory for temporary files that can be written ({problem}); {variable} is "
-        f"{'not set' if value is None else repr(value)}. Let {variable} name one, and run the same call again."
-    )
-
-
-def expand_home(path: str | os.PathLike[str]) -> Path:
-    """Return a path whose ``~`` is the user's home; where there is none, it is a name like any other."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def place_of(path: str | os.PathLike[str] | StoragePath) -> StoragePath:

@@ -15,6 +15,7 @@ from parallel_frames._cli._exits import StoppedError
 from parallel_frames._cli._formats import PIPE, format_of, is_address
 from parallel_frames._cli._speech import handing_over
 from parallel_frames._files._formats import is_zipped
+from parallel_frames._fs import atomic_write, take_name
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames._files._formats import Format
-
-_writes = itertools.count()
 
 
 def read_frame(source: str) -> pd.DataFrame:
@@ -176,45 +175,27 @@ def write_frame(frame: pd.DataFrame, target: str, *, overwrite: bool = False) ->
 @contextlib.contextmanager
 def _whole(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     """Give a file to write to that takes its name only once it is whole, and on the disk."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.{next(_writes)}.tmp")
     try:
-        with hidden.open("xb") as sink:
+        with atomic_write(path, give_name=os.replace if overwrite else _take_free_name) as sink:
             yield sink
-            sink.flush()
-            os.fsync(sink.fileno())
-        _publish(hidden, path, overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}).") from error
-    finally:
-        with contextlib.suppress(OSError):
-            hidden.unlink(missing_ok=True)
 
 
-def _publish(hidden: Path, path: Path, *, overwrite: bool) -> None:
-    """Give a finished file its name; where another came to be under it meanwhile, a name beside it."""
-    if overwrite:
-        hidden.replace(path)
+def _take_free_name(hidden: Path, path: Path) -> None:
+    """Give a finished file its name; where another came to be under it meanwhile, one with a number."""
+    for number in itertools.count():
+        name = path.with_name(f"{path.stem}-{number}{path.suffix}") if number else path
+        try:
+            take_name(hidden, name)
+        except FileExistsError:
+            continue
+        if number:
+            raise StoppedError(
+                f"{path} came to be while this ran, and is left alone. The rows with their answers are in {name}.",
+                goes_on=False,
+            )
         return
-    names = itertools.chain([path], (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(1)))
-    taken = next(name for name in names if _take_name(hidden, name))
-    if taken != path:
-        raise StoppedError(
-            f"{path} came to be while this ran, and is left alone. The rows with their answers are in {taken}.",
-            goes_on=False,
-        )
-
-
-def _take_name(hidden: Path, name: Path) -> bool:
-    """Return whether a file got a name that nothing else has."""
-    try:
-        os.link(hidden, name)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        if name.exists():
-            return False
-        hidden.replace(name)
-    return True
 
 
 def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from parallel_frames._checkpoint import temporary_home
 from parallel_frames._files._address import MANIFEST, find_address
 from parallel_frames._files._prepare import prepare_file
 from parallel_frames._files._publish import place_for, probe, whole_target
@@ -23,6 +22,7 @@ from parallel_frames._files._source import open_source
 from parallel_frames._files._target import check_checkpoint, digest_of, make_manifest, own_manifest, target_exists
 from parallel_frames._files._temporary import disk_full_as_target_error
 from parallel_frames._files._types import as_type, target_schema
+from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._handle import Enrichment, failures

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import pyarrow.fs as pafs
 
-from parallel_frames._checkpoint import expand_home
+from parallel_frames._fs import expand_home
 from parallel_frames.errors import InputError
 
 ARROWS_OWN: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs", "file"})

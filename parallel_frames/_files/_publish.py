@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from parallel_frames._checkpoint import file_lock, sync_folder
+from parallel_frames._checkpoint import file_lock
 from parallel_frames._files._address import find_address
 from parallel_frames._files._target import (
     PART,
@@ -29,6 +29,7 @@ from parallel_frames._files._target import (
     write_manifest,
 )
 from parallel_frames._files._temporary import FULL, temporary_folder
+from parallel_frames._fs import sync_folder, take_name
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _put_local(address: Address, folder: Path, writer: TargetWriter, *, overwrit
             os.fsync(handle.fileno())
     try:
         if is_file(address):
-            _put_file(writer.files[0], target, overwrite=overwrite)
+            (os.replace if overwrite else take_name)(writer.files[0], target)
         else:
             _put_directory(folder, writer.files, target, overwrite=overwrite)
     except OSError as error:
@@ -226,20 +227,6 @@ def _put_local(address: Address, folder: Path, writer: TargetWriter, *, overwrit
     with suppress(FileNotFoundError):
         manifest.replace(manifest_of(address))
     sync_folder(target.parent)
-
-
-def _put_file(path: Path, target: Path, *, overwrite: bool) -> None:
-    if overwrite:
-        path.replace(target)
-        return
-    try:
-        os.link(path, target)  # unlike a rename, it replaces nothing
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links; it was looked at a moment ago
-        path.replace(target)
-    else:
-        path.unlink()
 
 
 def _put_directory(folder: Path, files: list[Path], target: Path, *, overwrite: bool) -> None:

@@ -10,7 +10,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._checkpoint import file_lock, make_temporary_folder, temporary_home
+from parallel_frames._checkpoint import file_lock
+from parallel_frames._fs import make_temporary_folder, temporary_home
 from parallel_frames.errors import TargetError
 
 if TYPE_CHECKING:

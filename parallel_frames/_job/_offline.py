@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames._fs import make_temporary_folder
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames.errors import InputError
 
@@ -127,7 +128,6 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
     >>> sim.counts.runs
     2
     """
-    from parallel_frames._checkpoint import make_temporary_folder
     from parallel_frames._service import Client
     from parallel_frames.simulator import Simulator
 

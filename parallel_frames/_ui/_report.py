@@ -5,20 +5,19 @@ It decides nothing: numbers come from `_sections`, words from `_text`, what a br
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from parallel_frames._checkpoint import expand_home
 from parallel_frames._format import format_time
+from parallel_frames._fs import atomic_write, expand_home
 from parallel_frames._ui._html import page_values, render, report_values
 from parallel_frames._ui._sections import RunFacts, Section, find_sections, make_section, make_timeline
 from parallel_frames._ui._text import plan_facts, plan_headline, report_text
 from parallel_frames.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Hashable, Mapping
     from pathlib import Path
 
@@ -136,14 +135,10 @@ class Report:
             sections=list(map(report_values, self.sections)),
             **page_values(self._frame, self.sections),
         )
-        # Written beside the target and moved: a browser that reloads never finds half a page.
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(target)
+            with atomic_write(target) as page:  # a browser that reloads never finds half a page
+                page.write(text.encode())
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise InputError(f"{target} could not be written ({error.strerror or error}).") from error
         return target
 

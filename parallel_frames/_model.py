@@ -345,7 +345,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Proof that nothing was created: the service said no, or no byte left us.
+    """Proof that nothing was created: the service refused, or no byte left us.
 
     ``retry_after`` is in seconds, None where the service did not say; ``error`` is what to raise if it is final.
     """
@@ -357,7 +357,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """Nobody can tell from this answer whether the batch was created."""
+    """It cannot be known from this answer whether the batch was created."""
 
     reason: str
 

@@ -135,7 +135,7 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     -------
     pandas.DataFrame
         The rows, order, index, columns and dtypes of `df`, and the new columns. A row that failed has missing
-        values there, its status and what the service said. ``out.attrs["parallel"]`` has the groups and the checkpoint.
+        values there, its status and the service's message. ``out.attrs["parallel"]`` has the groups and the checkpoint.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The directory in which a job survives this process: plain Parquet beside a small readable header.
+"""The directory in which a job survives this process: plain Parquet and a small readable header.
 
 ::
 
@@ -7,7 +7,7 @@
       receipts/000001.parquet   key, attempt, row, run_id, group_id
                                 (000001.intent.parquet until it is decided)
       outcomes/000001.parquet   one line per finished run; the file's metadata holds the streams' cursors
-      refresh.parquet           key, attempt: what an unfinished refresh is to ask anew
+      refresh.parquet           key, attempt: what an unfinished refresh is to ask again
       lock, writer.json         one writer at a time
 
 It owns durability: on a file system every file is written whole under a hidden name, fsynced, given its number

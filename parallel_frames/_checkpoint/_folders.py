@@ -82,7 +82,7 @@ def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mi
         differing = "; ".join(_differences(nearest["job"], job.identity)[:5])
         raise CheckpointMismatchError(
             f"{root} holds {format_count(len(others), 'other job')} and not this one. Against the nearest: "
-            f"{differing}. Its answers do not count for this call; going on asks every row anew ({price}). "
+            f"{differing}. Its answers do not count for this call; going on asks every row again ({price}). "
             'Say on_mismatch="new" to go on, or name another checkpoint.',
             path=root,
         )

@@ -109,7 +109,7 @@ class Checkpoint:
         >>> import pandas as pd, parallel_frames as pf
         >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
         ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int}, checkpoint="memory://acme")
-        >>> pf.Checkpoint("memory://acme").unlock()  # nobody holds it: nothing to do
+        >>> pf.Checkpoint("memory://acme").unlock()  # no writer holds it: nothing to do
         """
         for folder in self._locked():
             unlock(folder, force=force)

@@ -70,7 +70,7 @@ class Writer:
         Raises
         ------
         CheckpointLockedError
-            Another writer took over, or somebody unlocked the checkpoint.
+            Another writer took over, or the checkpoint was unlocked.
         """
         with self._turns:
             self._look()

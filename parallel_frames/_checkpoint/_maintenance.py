@@ -1,4 +1,4 @@
-"""Looking after jobs that nobody works on: finding them, their size and age, compacting them, removing them.
+"""Looking after jobs that no call works on: finding them, their size and age, compacting them, removing them.
 
 What is removed was paid for, so a job is only touched while its lock is ours.
 """

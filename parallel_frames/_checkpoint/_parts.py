@@ -56,7 +56,7 @@ def receipts_of(table: pa.Table) -> list[Receipt]:
 
 
 def intent_of(number: int, table: pa.Table | None) -> Intent:
-    """Return an intent; one that cannot be read has no runs, because nobody knows which it meant."""
+    """Return an intent; one that cannot be read has no runs, because it is not known which it meant."""
     if table is None or not table.num_rows:
         return Intent(number, "", (), ())
     columns = table.to_pydict()

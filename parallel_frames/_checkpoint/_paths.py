@@ -345,7 +345,7 @@ def check_address(address: str) -> None:
 
 
 def _file_system(protocol: str) -> Any:
-    """Return what reaches such addresses as the environment says now; nobody else's listings are cached in it."""
+    """Return what reaches such addresses as the environment says now; no listing is cached in it."""
     settings = frozenset(item for item in os.environ.items() if item[0].startswith(ENVIRONMENT))
     return _make_file_system(protocol, os.getpid(), settings)
 

@@ -1,4 +1,4 @@
-"""What a job's folder holds, read back part by part: by its writer, who repairs it, or by somebody who only looks.
+"""What a job's folder holds, read back part by part: its writer repairs it, a reader changes nothing.
 
 Answers stay where they are: only keys, states and times are read here.
 """
@@ -43,7 +43,7 @@ MAX_ATTEMPTS: Final = 1_000_000  # as in what a run's metadata is read as
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What the engine needs of a folder beside the index: batches in doubt, and the cursor of each group's stream."""
+    """What the engine needs of a folder besides the index: batches in doubt, and the cursor of each group's stream."""
 
     intents: list[Intent] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)

@@ -89,7 +89,7 @@ class JobStore:
 
     @property
     def groups(self) -> list[str]:
-        """The ids of the job's groups, oldest first; those a call named and nobody has seen yet come first."""
+        """The ids of the job's groups, oldest first, and before them those that a call named and none has read yet."""
         return [*self._unproven, *self.header["groups"]]
 
     def take_groups(self, *, known: Sequence[str], named: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ class App(click.Group):
         sys.exit(int(code or Exit.FINE))
 
     def _run(self, arguments: list[str], more: dict[str, Any], heard: Heard) -> tuple[int | None, bool]:
-        """Run one command; return its exit code, and whether the same command goes on."""
+        """Run one command; return its exit code, and whether the same command resumes."""
         command = arguments[0] if arguments else ""
         try:
             return super().main(arguments, **more, obj=arguments), False

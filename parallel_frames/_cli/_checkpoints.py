@@ -175,7 +175,7 @@ def unlock_command(path: str, *, force: bool, json: bool) -> None:
     if json:
         show_json({"path": path, "is_locked": False})
     else:
-        say(f"Nobody holds {path}: the next writer gets in.")
+        say(f"No writer holds {path}: the next one gets in.")
 
 
 @checkpoint_command.command(
@@ -216,7 +216,7 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
 
 
 def _remove(going: Sequence[StoragePath], *, yes: bool) -> set[str]:
-    """Remove jobs, unless somebody says no; return which."""
+    """Remove jobs, unless the answer is no; return which."""
     from parallel_frames._checkpoint import remove_job
     from parallel_frames._format import format_count
 

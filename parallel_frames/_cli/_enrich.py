@@ -62,7 +62,7 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
     SOURCE and TARGET are files (.parquet .pq .csv .tsv .feather .arrow .json .jsonl .ndjson; a SOURCE also .csv.gz
     .tsv.gz .jsonl.gz .ndjson.gz), or - for JSON lines through a pipe; without TARGET they go to the standard output.
     Into Parquet, SOURCE may also be a directory, a glob or an address such as s3://bucket/rows, memory is bounded, and
-    a TARGET without an ending is a directory of parts. The same command again goes on where it stopped, and pays for
+    a TARGET without an ending is a directory of parts. The same command again resumes where it stopped, and pays for
     nothing twice.
     """
     from parallel_frames._cli._formats import PIPE
@@ -153,7 +153,7 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
 
 
 def _agree(plan: EnrichmentPlan) -> None:
-    """Make sure that somebody wants to pay for what is to be sent."""
+    """Make sure that what is to be sent is to be paid for."""
     from parallel_frames._format import format_count
     from parallel_frames.errors import DeclinedError
 

@@ -49,13 +49,13 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.USAGE: "bad usage or bad input, or no yes to the question; nothing was sent",
     Exit.SERVICE: (
         "the service refused or is unavailable, or the target or the output could not be written in the end; the same "
-        "command goes on"
+        "command resumes"
     ),
     Exit.CHECKPOINT: "the checkpoint cannot be used as it is",
-    Exit.HUNG_UP: "its terminal is gone (SIGHUP); the same command goes on",
-    Exit.INTERRUPTED: "interrupted (Ctrl-C); the same command goes on",
+    Exit.HUNG_UP: "its terminal is gone (SIGHUP); the same command resumes",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C); the same command resumes",
     Exit.LEFT_ALONE: "who read the output left, as `head` does (SIGPIPE)",
-    Exit.TERMINATED: "terminated (SIGTERM); the same command goes on",
+    Exit.TERMINATED: "terminated (SIGTERM); the same command resumes",
 }
 
 # What the library says of a call, and a command line says of a command.

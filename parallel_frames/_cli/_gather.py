@@ -115,7 +115,7 @@ class _Gathering:
                         for event in burst:
                             await queue.put(event)
             except asyncio.CancelledError:
-                raise  # nobody takes from the queue any more
+                raise  # nothing takes from the queue any more
             except BaseException:
                 await queue.put(None)
                 raise

@@ -87,7 +87,7 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
     """Write the finished runs of a group as JSON lines, each once. It sends nothing, and costs nothing.
 
     A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. Stopped at any moment,
-    the same command goes on after the last whole line of its file.
+    the same command resumes after the last whole line of its file.
     """
     from parallel_frames._cli._gather import gather_runs
     from parallel_frames._cli._lines import open_lines

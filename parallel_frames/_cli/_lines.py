@@ -106,7 +106,7 @@ def open_lines(output: str, group_id: str) -> Iterator[Lines]:
     Raises
     ------
     InputError
-        The file is somebody else's or another group's, no file at all, or another process writes it.
+        The file is another program's or another group's, no file at all, or another process writes it.
     """
     if output == PIPE:
         need_output()

@@ -1,4 +1,4 @@
-"""What the system tells the program to do: to end is to be interrupted, so that a job says how it goes on."""
+"""What the system tells the program to do: to end is to be interrupted, so that a job says how it resumes."""
 
 from __future__ import annotations
 

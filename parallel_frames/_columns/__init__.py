@@ -4,7 +4,7 @@ One way in (`merge_outcomes`) and a few questions about what came of it (`citati
 Its modules, from the bottom up:
 
 - `_typed`: JSON values of one property → a column; the table of dtypes.
-- `_cells`: cells taken by position and kept beside new ones; equality across dtypes.
+- `_cells`: cells taken by position and kept among new ones; equality across dtypes.
 - `_layout`: the labels of all columns that an enrichment adds, made and recognised.
 - `_evidence`: the basis of an answer → entries → columns of confidence, reasoning and citations.
 - `_merge`: judges answers and puts them, their evidence, status and error into the rows they belong to.

@@ -1,4 +1,4 @@
-"""Cells of columns: taken by position, kept beside new ones without changing a value, compared whatever their dtypes.
+"""Cells of columns: taken by position, kept among new ones without changing a value, compared whatever their dtypes.
 
 Owns what is subtle about single cells in pandas: lists as cells, missing values of every kind, equality across dtypes.
 Knows nothing of answers and labels.

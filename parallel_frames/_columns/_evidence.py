@@ -1,4 +1,4 @@
-"""Evidence: the basis of an answer becomes columns of the frame, each row's beside the cell that it supports.
+"""Evidence: the basis of an answer becomes columns of the frame, each row's next to the cell that it supports.
 
 Owns the shape of an entry, which column an entry belongs to (by its path), how the entries of one column combine to
 one confidence and one reasoning, and the columns that hold them. Reading is lenient: whatever the service sends as a

@@ -345,7 +345,7 @@ def build_series(column: Column, cells: Sequence[Any], dtype_backend: Backend) -
     elif kind == "date":
         array = pa.array(cells, pa.date32()).cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
     else:
-        # to_pandas() would take integers beside a null through floats; the dtype's own reader keeps all 64 bits.
+        # to_pandas() would take integers next to a null through floats; the dtype's own reader keeps all 64 bits.
         array = dtype.__from_arrow__(pa.array(cells, CELL_TYPES[kind].arrow))
     series: pd.Series[Any] = pd.Series(array, dtype=dtype, name=column.name)
     return series

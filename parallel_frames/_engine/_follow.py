@@ -1,6 +1,6 @@
 """Following a group to the end of its runs: its event stream, reconnected at its cursor, and outputs that lacked.
 
-The end of a stream proves nothing, and neither does its silence: when it said nothing new, the group is asked.
+The end of a stream proves nothing, and neither does its silence: where it brings nothing new, the group is asked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Service
     from parallel_frames._engine._state import EngineState
-    from parallel_frames._model import Event, RunId
+    from parallel_frames._model import Event, GroupStatus, RunId
     from parallel_frames._state import GroupState
     from parallel_frames.errors import ServiceError
 
@@ -35,7 +35,7 @@ GATHER_SECONDS: Final = 0.02
 REFUSALS: Final = 4
 HYDRATION_TRIES: Final = 6
 DENIALS: Final = 4
-UNREADABLE_LOOKS: Final = 4
+MISSES: Final = 8  # of a run in lists; the waits between them come to about a minute
 ASK_EVERY: Final = 45.0
 HEARD_WITHIN: Final = 5.0  # what ended a moment ago is on its way
 
@@ -82,7 +82,7 @@ def _count_refusal(refusals: int, error: ServiceError, *, state: EngineState) ->
 
 
 def _take(events: Iterable[Event], group: GroupState, *, state: EngineState) -> tuple[str | None, bool]:
-    """Take events, and return the cursor after them and whether they said anything new."""
+    """Take events, and return the cursor after them and whether they brought anything new."""
     cursor, has_news = None, False
     for event in events:
         cursor = event.event_id or cursor
@@ -109,12 +109,18 @@ async def _has_more_ended(group: GroupState, *, state: EngineState, service: Ser
     """Return whether more runs of a group may have ended than were heard of."""
     lacking = [*state.given_up.values(), *state.to_hydrate.values()].count(group.group_id)
     known = len(group.acknowledged) - len(group.awaited) + lacking
+    status = await _status_of(group, service=service)
+    # Not the sum of those that ended: a count may have a word that is not known.
+    return status is None or status.runs - sum(status.counts.get(word, 0) for word in ACTIVE) > known
+
+
+async def _status_of(group: GroupState, *, service: Service) -> GroupStatus | None:
+    """Return a group's counts by status; None where they cannot be read, or are not there."""
     try:
         status = await service.group_status(group.group_id)
-    except ProtocolError:  # counts that cannot be read say nothing
-        return True
-    # Not the sum of those that ended: a count may have a word that is not known.
-    return not status.counts or status.runs - sum(status.counts.get(word, 0) for word in ACTIVE) > known
+    except ProtocolError:
+        return None
+    return status if status.counts else None
 
 
 async def _ask_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:
@@ -122,23 +128,26 @@ async def _ask_group(group: GroupState, *, state: EngineState, service: Service,
     if not await _has_more_ended(group, state=state, service=service):
         return
     look = await look_at_group(service, state, group, clock=clock, include_output=len(group.awaited) > FEW)
-    if look.unreadable:
-        unlisted = [(run, run_id) for run, run_id in group.awaited.items() if run_id not in look.listed]
-        for run, run_id in unlisted if len(unlisted) <= FEW else ():
-            await _ask_for_unlisted(group, run, run_id, state=state, service=service)
+    status = await _status_of(group, service=service)
+    has_ended = status is not None and not any(status.counts.get(word) for word in ACTIVE - {"action_required"})
+    for run, run_id in list(group.awaited.items()):
+        is_hidden = look.unreadable > 0 and run_id not in look.listed
+        if (is_hidden or has_ended) and run in group.waiting and run_id not in state.to_hydrate:
+            await _note_miss(group, run, run_id, is_hidden=is_hidden, state=state, service=service)
 
 
-async def _ask_for_unlisted(
-    group: GroupState, run: RunId, run_id: str, *, state: EngineState, service: Service
+async def _note_miss(
+    group: GroupState, run: RunId, run_id: str, *, is_hidden: bool, state: EngineState, service: Service
 ) -> None:
-    """Ask for a run whose entry in the list may be one that cannot be read; stop waiting where that never says more."""
-    event = await service.run_result(run_id)
+    """Ask for a run that a whole list does not show; stop waiting for it where that never says more."""
+    state.misses[run] += 1
+    event = await service.run_result(run_id) if is_hidden else None
     if event is not None and group.identify(event) == run:
         state.take_run(group, event, run)
-        return
-    state.unreadable[run] += 1
-    if state.unreadable[run] >= UNREADABLE_LOOKS and run in group.waiting:
-        reason = f"what group {group.group_id} says of run {run_id} cannot be read"
+    elif state.misses[run] >= MISSES:
+        reason = f"group {group.group_id} has ended, and shows no outcome of run {run_id}"
+        if is_hidden:
+            reason = f"what group {group.group_id} says of run {run_id} cannot be read"
         state.observer.note(f"{reason}; its row stays pending")
         state.set_aside(group, run, reason=reason)
 

@@ -41,8 +41,8 @@ class EngineState:
         Why the service could not be read at the last try; None once it could.
     noted : set of int
         Open batches that the index knows.
-    unreadable : Counter of RunId
-        How often the list had entries that could not be read, and this run was in none of the others.
+    misses : Counter of RunId
+        How often a list lacked the outcome of a run that it should have shown.
     echoes : bool
         Whether the service has shown the metadata of any run of ours.
     """
@@ -62,7 +62,7 @@ class EngineState:
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
         self.noted: set[int] = set()
-        self.unreadable: Counter[RunId] = Counter()
+        self.misses: Counter[RunId] = Counter()
         self.echoes = False
         self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
@@ -116,7 +116,7 @@ class EngineState:
     # Events
 
     def take_event(self, group: GroupState, event: Event) -> bool:
-        """Take an event of a group's stream; return whether it said something new of a run of ours."""
+        """Take an event of a group's stream; return whether it brought something new of a run of ours."""
         if not isinstance(event, RunEvent):
             group.cursor.add(event.event_id)
             return False
@@ -165,13 +165,6 @@ class EngineState:
     def _take_outcome(self, group: GroupState, run: RunId, outcome: Outcome) -> bool:
         self.to_hydrate.pop(outcome.run_id, None)
         group.cursor.release(outcome.run_id)
-        claimed = group.run_of(outcome.run_id)
-        if claimed is not None and claimed.key == run.key and claimed != run and group.status(claimed) is None:
-            reason = (
-                f"the checkpoint has run {outcome.run_id} as attempt {claimed.attempt} of its row, and the service as "
-                f"attempt {run.attempt}"
-            )
-            self.set_aside(group, claimed, reason=reason)
         if not group.add_outcome(run, run_id=outcome.run_id, status=outcome.status):
             return False
         self._buffer.append(outcome)
@@ -184,6 +177,13 @@ class EngineState:
 
     def note_found(self, group: GroupState, run: RunId, *, run_id: str) -> None:
         """Record that the service has a run; a receipt for one of no open batch is written at the next flush."""
+        claimed = group.run_of(run_id)
+        if claimed is not None and claimed.key == run.key and claimed != run and claimed in group.waiting:
+            reason = (
+                f"the checkpoint has run {run_id} as attempt {claimed.attempt} of its row, and the service as attempt "
+                f"{run.attempt}"
+            )
+            self.set_aside(group, claimed, reason=reason)
         receipt = group.find(run, run_id=run_id)
         if receipt is not None:
             self._found.append(receipt)
@@ -219,7 +219,7 @@ class EngineState:
         self.notify()
 
     def take_lost(self, run_id: str) -> None:
-        """Take a run as failed whose output the service has said it does not hold: it may be asked again."""
+        """Take a run as failed whose output the service does not hold, as it has shown: it may be asked again."""
         group_id = self.to_hydrate.pop(run_id)
         self._decided.add(run_id)
         if not self.is_recheck(run_id):
@@ -227,7 +227,7 @@ class EngineState:
         group = self.groups[group_id]
         message = (
             f"run {run_id} completed, but the service holds no output of it any more (retention). "
-            "The same call again asks anew, and pays again"
+            "The same call again asks again, and pays again"
         )
         self.notify()
         if (run := group.run_of(run_id)) is not None:

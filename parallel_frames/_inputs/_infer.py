@@ -1,7 +1,7 @@
-"""What a row's input looks like, read off the columns that are sent: an input schema nobody has to write.
+"""What a row's input looks like, read off the columns that are sent: an input schema that need not be written.
 
 It tells what travels, which is not always what a column holds: a Decimal travels as a text, a moment in ISO 8601. It
-tells types and never values: a category that no row sends is nobody's business.
+tells types and never values: a category that no row sends is not named.
 """
 
 from __future__ import annotations

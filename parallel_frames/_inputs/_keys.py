@@ -143,7 +143,7 @@ def _start_1(job_hash: str, occurrence: int | None) -> blake2b:
     return blake2b(f"parallel_frames\n1\n{job_hash}\n{number}\n".encode(), digest_size=16)
 
 
-# A second version is a second entry, beside a second canonical form; the first one stays.
+# A second version is a second entry, with a second canonical form; the first one stays.
 _STARTS: dict[int, Callable[[str, int | None], blake2b]] = {1: _start_1}
 
 

@@ -37,7 +37,7 @@ def column_tokens(values: Any) -> Tokens:
     Raises
     ------
     UnusableCellError
-        A cell has no JSON; which one is not said.
+        A cell has no JSON; which one is not known here.
     """
     tokens = _convert(values)
     try:

@@ -379,7 +379,7 @@ class DiskIndex:
             return self._status
         self._derive()
         self._db.execute("delete from steps")
-        # With each step goes what else is asked of it, so that nobody has to join again: the status is that of the
+        # With each step goes what else is asked of it, so that no query has to join again: the status is that of the
         # newest answer, or else of the newest attempt.
         self._db.execute(
             f"""insert into steps

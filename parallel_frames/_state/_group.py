@@ -121,8 +121,8 @@ class GroupState:
 
     def find(self, run: RunId, *, run_id: str) -> Receipt | None:
         """Record that the service has a run; return a receipt to be written unless an open batch will write it."""
-        if run_id in self._runs:
-            return None
+        if run_id in self._runs and (run in self._paid or self._runs[run_id] == run):
+            return None  # where the id was another run's, its metadata say whose it is
         receipt = Receipt(run.key, run.attempt, run_id, self.group_id)
         number = self._open.get(run)
         if number is not None and run not in self.found[number]:

@@ -1,7 +1,7 @@
 """The countries of the world: a real table to enrich, and the facts to check the answers against.
 
 This package owns two small CSV files and the way to read them with the right types, so that Namibia's
-code ``"NA"`` stays a text and a missing capital stays missing. ``SOURCES.md`` beside them says where every
+code ``"NA"`` stays a text and a missing capital stays missing. ``SOURCES.md`` next to them says where every
 column comes from, under which licence, and what was changed.
 
 It refuses to know what the tables are for: nothing here has heard of prompts, schemas, a service or the

@@ -50,7 +50,7 @@ def test_a_closed_stream_is_told_before_anything_is_sent(rows, pointed, words, s
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_output_is_resumable(rows, program, pointed):
-    """What was paid for cannot be printed: exit code 3, and the same command goes on without paying again."""
+    """What was paid for cannot be printed: exit code 3, and the same command resumes without paying again."""
     words = ("enrich", "rows.csv", *SIZE, "--no-progress")
     done = shell([program], words, ">/dev/full")
     assert done.returncode == 3

@@ -152,7 +152,10 @@ os.umask(0)
 is_root = os.geteuid() == 0
 with pf.offline(latency=0) as sim:
     enrich()
+    df.to_parquet("known.parquet")  # what is called here is imported while the user may still read it
+    pf.enrich_parquet("known.parquet", "known-out.parquet", {"n": str}, checkpoint="ck", progress=False)
     df.parallel.plan({"n": str}, checkpoint="ck")
+    pf.Checkpoint("ck").outcomes()
     job = pf.last().checkpoint
     more = pd.DataFrame({"company": ["Acme", "Initech"]})
     more.to_parquet("rows.parquet")

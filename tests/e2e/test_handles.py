@@ -437,7 +437,7 @@ def test_on_row_cannot_break_a_run_with_what_ends_coroutines(df, error):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_on_row_may_stop_a_run_as_ctrl_c_does(df, error):
-    """What ends a program goes through, and the same call goes on without paying twice."""
+    """What ends a program goes through, and the same call resumes without paying twice."""
 
     def listen(row):
         raise error("enough")

@@ -1,4 +1,4 @@
-"""Ctrl-C at random moments of one process: each time it stops, leaks nothing, and the same call goes on."""
+"""Ctrl-C at random moments of one process: each time it stops, leaks nothing, and the same call resumes."""
 
 import os
 import random

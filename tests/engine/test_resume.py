@@ -381,16 +381,23 @@ def test_the_key_is_in_no_file_log_or_message(tmp_path: Path, caplog: pytest.Log
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
 
 
-def test_a_receipt_that_the_service_contradicts_is_not_waited_for(engine: Any, tmp_path: Path, caplog: Any) -> None:
-    """Where a receipt's attempt was edited, the answer of the attempt that there is counts, and the log names both."""
-    with Simulator(engine.answer, latency=1, speed=engine.SPEED) as sim:
+@pytest.mark.parametrize("wait", [0, 20])
+@pytest.mark.parametrize("column", ["attempt", "key"])
+def test_a_receipt_that_the_service_contradicts_is_not_waited_for(
+    engine: Any, tmp_path: Path, caplog: Any, column: str, wait: float
+) -> None:
+    """An edited receipt buys nothing again, and its row is left with a reason, whether or not its run had ended."""
+    with Simulator(engine.answer, latency=wait, speed=engine.SPEED) as sim:
         options = {"client": engine.client(sim), "checkpoint": tmp_path, "progress": False}
         engine.frame(1, 2).parallel.submit(engine.SCHEMA, **options)
+        sim.wait_until(lambda counts: counts.active == 0 or wait > 0)
         (path,) = tmp_path.glob("*/receipts/*.parquet")
         table = pq.read_table(path)
-        edited = pa.array([1, 0], table.schema.field("attempt").type)
-        pq.write_table(table.set_column(table.column_names.index("attempt"), "attempt", edited), path)
+        keys = table.column("key").to_pylist()
+        edited = pa.array([1, 0] if column == "attempt" else [keys[1], keys[1]], table.schema.field(column).type)
+        pq.write_table(table.set_column(table.column_names.index(column), column, edited), path)
         out = engine.enrich(sim, engine.frame(1, 2), tmp_path)
         assert out["parallel_status"].tolist() == ["completed", "completed"]
         assert sim.counts.runs == 2
-    assert "as attempt 1 of its row, and the service as attempt 0" in caplog.text
+    if column == "attempt":
+        assert "as attempt 1 of its row, and the service as attempt 0" in caplog.text

@@ -177,7 +177,7 @@ def test_credit_that_runs_out_stops_the_call_and_more_credit_completes_it(
 
 
 def test_a_service_that_dies_in_between_is_waited_for(tmp_path: Path, source: Path, files: SimpleNamespace) -> None:
-    """The same call goes on once the service is back."""
+    """The same call resumes once the service is back."""
     with Simulator(files.answer, latency=(100, 300), speed=100.0, max_per_minute=None) as sim:
         client = pf.Client(api_key="key", base_url=sim.url, clock_speed=100.0, max_per_minute=None)
         call: dict[str, Any] = {"client": client, "progress": False, "wait": False, "checkpoint": tmp_path / "ck"}

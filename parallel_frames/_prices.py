@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -54,6 +55,15 @@ class Price:
         dollars = self.of(runs)
         text = f"price of {self.processor!r} not known" if dollars is None else format_dollars(dollars)
         return text + self.extra
+
+    @property
+    def unknown(self) -> str | None:
+        """What to say of a processor that the table does not have, with the name that may be meant; None for others."""
+        if self.per_run is not None:
+            return None
+        close = get_close_matches(self.processor, _table()["processors"], 1)
+        meant = f"; did you mean {close[0]!r}?" if close else "."
+        return f"processor {self.processor!r} is not in the price table of {self.as_of}{meant}"
 
 
 CONNECTOR_CALLS: Final = " plus connector calls"

@@ -75,7 +75,7 @@ CALL_WORDS: Final = (
     (" or client=.", "."),
     ("Client(api=...)", "--api"),
 )  # fmt: skip
-OTHER_CHECKPOINT: Final = " If it is gone for good, name another checkpoint to start over."
+OTHER_CHECKPOINT: Final = " If it is gone for good, name another checkpoint, or no group_id=, to start over."
 WITH_CHECKPOINT: Final = ("", "plan", "enrich", "submit", "checkpoint")
 # Most messages name an option inline, as `name=value`. The names are those the command line has, so that no other text
 # with an equals sign is touched; the lookahead is a value that only needs a space before it.

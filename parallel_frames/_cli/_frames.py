@@ -120,11 +120,13 @@ def _frame_of(objects: list[dict[str, Any]]) -> pd.DataFrame:
 # Writing
 
 
-def check_target(target: str, *, overwrite: bool, checkpoint: str | None = None) -> None:
+def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint: str | None = None) -> None:
     """Refuse a target that cannot be written, before anything is sent."""
     if target == PIPE:
         return
     path = Path(target)
+    if source != PIPE and path.exists() and path.resolve() == Path(source).resolve():
+        raise InputError(f"{target} is the source itself, which is not replaced; name another target.")
     if is_address(target):
         raise InputError(f"{target}: an address is written as Parquet only: end it in .parquet, or in no ending.")
     if is_zipped(target):

@@ -152,7 +152,8 @@ class InMemory:
     def check(self) -> None:
         """Refuse a target that is there already or cannot be, before anything is read or asked."""
         asked = self._asked
-        check_target(asked.target or PIPE, overwrite=asked.overwrite, checkpoint=asked.options["checkpoint"])
+        checkpoint = asked.options["checkpoint"]
+        check_target(asked.target or PIPE, source=asked.source, overwrite=asked.overwrite, checkpoint=checkpoint)
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -111,7 +111,7 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._followers.clear()
-            self.trouble = state.trouble
+            self.trouble = state.trouble or self.service.trouble
             await state.flush()
             state.note_open_batches()
 

@@ -54,6 +54,11 @@ class Service(Protocol):
         """The dialect, once fixed or found out."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the request that is tried again and again failed; None while requests succeed."""
+        ...
+
     async def create_group(self, job: Job, *, metadata: Mapping[str, Json]) -> str:
         """Open a group and return its id; finds the dialect out when it is still unknown."""
         ...

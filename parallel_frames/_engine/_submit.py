@@ -266,6 +266,7 @@ class Submitter:
         elif isinstance(posted, Ambiguous):
             now = self._clock.now()
             self.undecided.append(Undecided(group, intent, now, posted.reason, now))
+            self.state.trouble = posted.reason
             self.state.note_undecided(intent)
             runs = format_count(len(intent.runs), "run")
             self.state.observer.note(f"whether the service created {runs} is not known ({posted.reason}): looking")
@@ -277,6 +278,7 @@ class Submitter:
     def _note_created(self) -> None:
         """Go on with larger batches: the service creates what is sent, and its runs can be told apart."""
         self._linked = True
+        self.state.trouble = None
         self._absences = self._unreachable = 0
         self._batch_limit = min(MAX_RUNS_PER_BATCH, self._batch_limit * 2)
 

@@ -134,6 +134,9 @@ def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
     InputError
         No file system of that name is known here.
     """
+    if not isinstance(given, str | os.PathLike):
+        hint = " A frame is enriched by df.parallel.enrich(...)." if hasattr(given, "columns") else ""
+        raise InputError(f"{what} is a {type(given).__name__}; name a file, a directory or an address.{hint}")
     text = str(given)
     if not text:
         raise InputError(f"{what} is empty; name a file, a directory or an address.")

@@ -421,7 +421,8 @@ def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: st
 def frame_source(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> FrameSource:
     """Return a frame's rows with the call prepared for them."""
     if not isinstance(df, pd.DataFrame):
-        raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.")
+        hint = " Files are enriched by pf.enrich_parquet(source, target, schema)." if isinstance(df, str) else ""
+        raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.{hint}")
     return FrameSource(replace(prepare(copied(df), schema, call), target=target))
 
 

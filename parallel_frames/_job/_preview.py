@@ -165,7 +165,7 @@ def preview(source: RowSource[Any]) -> EnrichmentPlan:
         sends=prepared.selection.names,
         findings=prepared.findings,
         checkpoint=None if found.folder is None else str(found.folder),
-        simulated=destination.block is not None,
+        simulated=destination.block is not None or bool(found.header.get("simulated")),
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=None if first is None else _first_body(prepared.job, first, found.header, dialect),
     )

@@ -484,8 +484,8 @@ class JobRunner:
         if not self.has_begun:
             for finding in prepared.findings:
                 progress.warn(f"schema: {finding}")
-            if price.per_run is None:
-                progress.warn(f"processor {prepared.call.processor!r} is not in the price table of {price.as_of}.")
+            if price.unknown is not None:
+                progress.warn(price.unknown)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
                 progress.warn(
                     f"older_than=: {format_count(undated, 'answer')} without a time, because the service sent none; "
@@ -498,7 +498,7 @@ class JobRunner:
                 since=self.index.oldest_answer() if status.answered else None,
                 max_per_minute=client.max_per_minute,
                 checkpoint=self.checkpoint,
-                simulated=self.destination is not None and self.destination.block is not None,
+                simulated=self.simulated,
             )
         )
         runs = 0 if self.halted else status.to_send

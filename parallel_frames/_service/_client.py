@@ -89,15 +89,17 @@ class Client:
 
     def __post_init__(self) -> None:
         key = self.api_key or os.environ.get(KEY_VARIABLE, "")
+        url = (self.base_url or os.environ.get(URL_VARIABLE, "") or LIVE_URL).strip().rstrip("/")
         if not key.strip():
+            is_near = urlsplit(url).hostname in LOOPBACK
             raise ConfigurationError(
                 f"There is no API key. Set the environment variable {KEY_VARIABLE}, pass "
                 "client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`."
+                + (f" {url} is on this machine: a simulator takes any key, {KEY_VARIABLE}=any." if is_near else "")
             )
         if not key.isascii() or not key.strip().isprintable():
             # httpx would quote the key in its own error.
             raise ConfigurationError(f"The API key contains characters that no key has; check {KEY_VARIABLE}.")
-        url = (self.base_url or os.environ.get(URL_VARIABLE, "") or LIVE_URL).strip().rstrip("/")
         _check_address(url, allow_http=self.allow_http)
         if self.api not in ("auto", *DIALECTS):
             names = ", ".join(map(repr, DIALECTS))

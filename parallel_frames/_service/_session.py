@@ -61,6 +61,7 @@ KEY_VARIABLE: Final = "PARALLEL_API_KEY"
 SIMULATOR_HEADER: Final = "x-parallel-simulator"
 MAX_BODY: Final = 256 * 2**20
 MAX_EXCERPT: Final = 64 * 2**10
+NOTED_TRY: Final = 3  # some five seconds after the first one: what goes on is not waited for in silence
 TORN_TRIES: Final = 2  # a body that stays torn is not a matter of luck
 
 # In these cases httpx has not written a byte of the request.
@@ -96,6 +97,7 @@ class Session:
         self._guess: Dialect | None = None  # of a group that was found under /v1beta, where two dialects are read alike
         self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
+        self.trouble: str | None = None
 
     @property
     def dialect(self) -> DialectName | None:
@@ -321,7 +323,9 @@ class Session:
             try:
                 status, received, answer = await self._send(method, path, body=body, params=params, headers=headers)
                 if 200 <= status < 300:
-                    return read(answer)
+                    value = read(answer)
+                    self.trouble = None
+                    return value
             except httpx.HTTPError as error:
                 failure: ServiceError = self._connection_error(error)
             except UnreadableError as error:
@@ -341,7 +345,9 @@ class Session:
                 wait = wait if advised is None else heeded(advised, at_least=wait)
             if attempt == backoff.tries:
                 raise failure
-            logger.debug("%s %s: %s; again in %.1f s", method, path, failure, wait)
+            self.trouble = str(failure)
+            level = logging.WARNING if attempt == NOTED_TRY else logging.DEBUG
+            logger.log(level, "%s %s: %s It is tried again in %.1f s.", method, path, failure, wait)
             await self._clock.sleep(wait)
             attempt += 1
 
@@ -480,7 +486,8 @@ def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: 
     if status == 404 and group_id:
         return RejectedError(
             f"The service does not know the group (404): {reason}. Does it belong to another account, another host or "
-            "another dialect (Client(api=...))? If it is gone for good, name another checkpoint to start over.",
+            "another dialect (Client(api=...))? If it is gone for good, name another checkpoint, or no group_id=, to "
+            "start over.",
             **facts,
         )
     if status in NOTHING_CREATED - {429}:

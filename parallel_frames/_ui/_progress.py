@@ -151,14 +151,16 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """Show and log a warning."""
-        logger.warning("%s", text)
+        # Without a handler Python itself prints what is logged, and what is shown would stand there twice.
+        if logger.hasHandlers() or not self._screen.shows_lines:
+            logger.warning("%s", text)
         self._screen.write_line(f"Warning: {text}")
 
     # The engine's observer
 
     def started(self, *, rows: int, waiting: int) -> None:
         """Open the bar, and report from now on even if no run ends for long."""
-        logger.info("%d rows, waiting for %d runs", rows, waiting)
+        logger.info("%s, waiting for %s", format_count(rows, "row"), format_count(waiting, "run"))
         self._counts.sample(time.monotonic())
         self._end_word = "stopped"
         with suppress(RuntimeError):  # no loop runs, so nothing can be silent for long

@@ -51,6 +51,11 @@ class Screen:
         self._has_lines = lines
         self._bar: Any = None
 
+    @property
+    def shows_lines(self) -> bool:
+        """Whether lines are shown."""
+        return self._has_lines
+
     def write_line(self, text: str) -> None:
         """Write a line, above the bar if there is one."""
         if self._has_lines:

@@ -147,6 +147,14 @@ def test_a_target_that_comes_to_be_meanwhile_is_left_alone(rows, start, monkeypa
     assert not [path for path in place.iterdir() if path.name.endswith(".tmp")]
 
 
+def test_a_source_is_never_its_own_target(rows, run, pointed, place):
+    """It is left as it is, with --overwrite too."""
+    before = (place / "rows.csv").read_bytes()
+    done = run("enrich", "rows.csv", "./rows.csv", *SEND, "--overwrite")
+    assert (done.exit_code, pointed.counts.runs, (place / "rows.csv").read_bytes()) == (2, 0, before)
+    assert "is the source itself" in done.stderr
+
+
 def test_a_link_to_nowhere_is_a_target_that_is_there(rows, run, pointed, place):
     """It has the name, so it is refused before anything is sent."""
     (place / "out.csv").symlink_to("nowhere.csv")

@@ -412,3 +412,29 @@ def test_an_input_schema_that_describes_something_else_is_a_warning(inputs, inpu
     with pf.offline(latency=0):
         plan = df.parallel.plan({"ceo": str}, inputs=inputs, input_schema=input_schema)
     assert [said in finding.message for finding in plan.findings] == ([] if said is None else [True])
+
+
+def test_a_frame_and_a_file_that_change_places_are_told_apart(tmp_path):
+    """Each error names the function that takes the other one."""
+    df = pd.DataFrame({"company": ["Acme"]})
+    with pytest.raises(InputError, match=r"source is a DataFrame.*df\.parallel\.enrich"):
+        pf.enrich_parquet(df, tmp_path / "out.parquet", SCHEMA)
+    with pytest.raises(InputError, match=r"got a str first.*pf\.enrich_parquet"):
+        pf.enrich("companies.csv", SCHEMA)
+
+
+def test_a_processor_that_may_be_misspelt_is_named(caplog):
+    """Names that the price table does not have are passed on, with the one that may be meant."""
+    with pf.offline(latency=0):
+        pd.DataFrame({"company": ["Acme"]}).parallel.enrich(SCHEMA, processor="bsae", progress=False)
+    assert "processor 'bsae' is not in the price table" in caplog.text
+    assert "did you mean 'base'?" in caplog.text
+
+
+def test_a_missing_key_for_a_simulator_nearby_says_that_any_will_do():
+    """What a loopback address needs is any text."""
+    with pytest.raises(ConfigurationError, match="PARALLEL_API_KEY=any"):
+        pf.Client(base_url="http://127.0.0.1:8787")
+    with pytest.raises(ConfigurationError) as caught:
+        pf.Client()
+    assert "=any" not in str(caught.value)

@@ -209,12 +209,9 @@ def test_ctrl_c_in_a_script_loses_nothing(script, tmp_path, when):
 
 
 @pytest.fixture
-def notebook(sim, monkeypatch):
+def notebook(sim):
     """Start a kernel whose cells enrich against the simulator; each tells what it printed and how it ended."""
     start_new_kernel = pytest.importorskip("jupyter_client.manager").start_new_kernel
-    monkeypatch.setenv("PARALLEL_API_KEY", "any")
-    monkeypatch.setenv("PARALLEL_BASE_URL", sim.url)
-    monkeypatch.setenv("PARALLEL_FRAMES_CLOCK_SPEED", str(sim.speed))
     manager, client = start_new_kernel(kernel_name="python3")
 
     def queue(source):

@@ -94,7 +94,7 @@ def served(forks):
     return process, process.stdout.readline().decode().strip()
 
 
-def test_simulate_serves_an_enrichment_until_it_is_interrupted(served, monkeypatch, tmp_path):
+def test_simulate_serves_an_enrichment_until_it_is_interrupted(served, monkeypatch, tmp_path, caplog):
     """Other processes enrich at the address it prints, with any key; an interrupt ends it cleanly."""
     process, url = served
     monkeypatch.setenv("PARALLEL_BASE_URL", url)
@@ -103,6 +103,11 @@ def test_simulate_serves_an_enrichment_until_it_is_interrupted(served, monkeypat
     out = pf.enrich(df, {"founded": int}, checkpoint=tmp_path / "ckpt")
     assert out["parallel_status"].tolist() == ["completed", "completed"]
     assert out.attrs["parallel"]["simulated"]
+    assert pf.plan(df, {"founded": int}, checkpoint=tmp_path / "ckpt").simulated
+    caplog.clear()
+    with caplog.at_level("INFO", logger="parallel_frames"):
+        pf.enrich(df, {"founded": int}, checkpoint=tmp_path / "ckpt")
+    assert caplog.messages[0].endswith("SIMULATED")
     process.send_signal(signal.SIGINT if sys.platform != "win32" else signal.SIGTERM)
     assert process.wait(timeout=10) == (0 if sys.platform != "win32" else 1)
 

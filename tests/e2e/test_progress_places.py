@@ -155,6 +155,13 @@ def test_a_file_is_enriched_in_silence_where_progress_is_false(forks, own_direct
     assert (done.stderr, done.stdout) == ("", "ROWS 60\nPAID 60\n")
 
 
+@pytest.mark.parametrize("more", ["", ", progress=False"])
+def test_a_warning_appears_once(forks, own_directory, more):
+    """Where no logging is set up it is shown, or else logged, which Python shows; never both."""
+    done = forks.run([sys.executable, "-c", CODE.replace("CONFIRM", f'processor="bsae"{more}')], check=True)
+    assert done.stderr.count("is not in the price table") == 1
+
+
 @pytest.mark.parametrize(("answer", "result"), [(b"y\n", "ROWS 60"), (b"n\n", "DECLINED")])
 def test_a_terminal_is_asked_before_a_file_is_paid_for(forks, own_directory, answer, result):
     """Yes pays; no pays nothing and writes nothing."""

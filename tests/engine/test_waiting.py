@@ -324,3 +324,22 @@ def test_one_odd_answer_of_the_listing_ends_no_resume(engine: Any, tmp_path: Pat
         sim.add_faults(fault)
         out = engine.enrich(sim, engine.frame(1, 2, 3), tmp_path, timeout=500, on_mismatch="new")
         assert (status_of(out), sim.counts.runs) == ({"completed": 3}, 3)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [("create_group", "rate limit|unavailable|HTTP 503|503"), ("add_runs", "the answer was HTTP 503")],
+)
+def test_a_timeout_names_the_trouble_there_was(engine: Any, endpoint: str, reason: str) -> None:
+    """Rows that were not sent in time because the service could not say why."""
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=[faults.status(503, on=endpoint)]) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2), None, timeout=20)
+    assert out["parallel_error"].str.contains(reason).all()
+
+
+def test_a_service_that_is_away_is_named_after_a_moment(engine: Any, caplog: Any) -> None:
+    """A minute of tries is not spent in silence, and the rows say what was wrong."""
+    client = pf.Client(api_key="any", base_url="http://127.0.0.1:9", clock_speed=engine.SPEED)
+    out = engine.frame(1).parallel.enrich({"name": str}, client=client, checkpoint=None, timeout=30, progress=False)
+    assert out["parallel_error"].str.contains("127.0.0.1:9 could not be reached").all()
+    assert "127.0.0.1:9 could not be reached" in caplog.text

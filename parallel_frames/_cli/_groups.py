@@ -89,7 +89,7 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
     A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. Stopped at any moment,
     the same command resumes after the last whole line of its file.
     """
-    from parallel_frames._cli._gather import gather_runs
+    from parallel_frames._cli._follow import gather_runs
     from parallel_frames._cli._lines import open_lines
     from parallel_frames._format import format_count
     from parallel_frames._runtime import run_from_anywhere

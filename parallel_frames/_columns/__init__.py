@@ -8,14 +8,15 @@ Its modules, from the bottom up:
 - `_layout`: the labels of all columns that an enrichment adds, made and recognised.
 - `_evidence`: the basis of an answer → entries → columns of confidence, reasoning and citations.
 - `_merge`: judges answers and puts them, their evidence, status and error into the rows they belong to.
-- `_find`: evidence found again in any frame, by its labels.
-- `_questions`: what a user may ask about it.
+- `_find_evidence`: evidence found again in any frame, by its labels.
+- `_citations`: what a user may ask about it.
 
 Dtypes follow from the schema alone; rows find their answers by key; the input frame is never changed. The package is
 pure: it knows nothing of files, of the network, or of which of several outcomes counts for a key.
 """
 
 from parallel_frames._columns._cells import cells_of
+from parallel_frames._columns._citations import citations, confidence, low_confidence
 from parallel_frames._columns._evidence import (
     CONFIDENCE,
     Confidence,
@@ -24,7 +25,7 @@ from parallel_frames._columns._evidence import (
     merge_entries,
     read_basis,
 )
-from parallel_frames._columns._find import check_frame, evidence_of, find_evidence
+from parallel_frames._columns._find_evidence import check_frame, evidence_of, find_evidence
 from parallel_frames._columns._layout import (
     BASIS_COLUMN,
     ERROR_COLUMN,
@@ -36,7 +37,6 @@ from parallel_frames._columns._layout import (
     name_of,
 )
 from parallel_frames._columns._merge import Judged, Merged, Unanswered, judge_answers, merge_outcomes
-from parallel_frames._columns._questions import citations, confidence, low_confidence
 from parallel_frames._columns._typed import (
     ABSENT,
     NO_ANSWER,

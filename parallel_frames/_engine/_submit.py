@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from parallel_frames._model import Intent, Job, Json, OutgoingRun, Posted, RunId
     from parallel_frames._service import Pacer
 
-FIRST_UNPROVEN_BATCH: Final = 5
-LONG_WAIT: Final = 5.0
-ABSENCES: Final = 3
-CREDIT_PAUSE: Final = 1.0
-CREDIT_NEWS: Final = 4.0
+FIRST_UNPROVEN_BATCH: Final = 5  # runs, until the seed dialect has shown whose its runs are
+LONG_WAIT: Final = 5.0  # seconds for the rate limit that are worth a note
+ABSENCES: Final = 3  # batches in a row that the service may leave out
+CREDIT_PAUSE: Final = 1.0  # seconds before credit is tried again, at the least
+CREDIT_NEWS: Final = 4.0  # seconds more, unless a run ends first
 RUN_BYTES: Final = 300  # of a run around its input: processor and metadata
 UNPROVEN: Final = (
     "The service shows neither the metadata nor the inputs of {runs} that it created, so that nothing proves which "
     "answer is whose. Nothing further was sent. With max_in_flight=1 each run is sent alone, and its id is certain."
 )
-NEWS_AT_LEAST: Final = 1.0  # of the wall: a batch that is undecided may be due
+NEWS_AT_LEAST: Final = 1.0  # wall-clock seconds: a batch that is undecided may be due
 
 
 @dataclass(slots=True)
@@ -329,7 +329,7 @@ class Submitter:
             self._byte_limit = sum(len(run.input) + RUN_BYTES for run in batch) // 2
         elif refused.status == 429:
             self._batch_limit = max(1, size // 2)  # the limit may be lower than one batch
-            self._pacer.refuse(refused.retry_after, now=self._clock.now())
+            self._pacer.note_refusal(refused.retry_after, now=self._clock.now())
         elif refused.status == 402 and (self.state.in_flight or size > 1):
             self._batch_limit = max(1, size // 2)  # perhaps fewer still fit the credit
             if self.state.in_flight:

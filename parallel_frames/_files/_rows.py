@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from parallel_frames._columns import merge_outcomes
 from parallel_frames._files._batches import frame_of, take
-from parallel_frames._files._gather import RowOrderReader
+from parallel_frames._files._row_order import RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._types import PROVENANCE, as_type, at_risk, check_values, output_types
 from parallel_frames._inputs import make_key, make_keys, render_inputs

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from parallel_frames._inputs import _form1 as form
+from parallel_frames._inputs import _canonical_v1 as form
 from parallel_frames._inputs import _times as times
 from parallel_frames._inputs import _wire as wire
 from parallel_frames._inputs._wire import UnusableCellError, refuse_type

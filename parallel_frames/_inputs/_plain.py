@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from parallel_frames._inputs import _form1 as form
+from parallel_frames._inputs import _canonical_v1 as form
 from parallel_frames._inputs import _times as times
 from parallel_frames._inputs import _wire as wire
 from parallel_frames._inputs._cells import as_read, pair_of, real_pair

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 import pandas as pd
 
-from parallel_frames._inputs import _form1 as form
+from parallel_frames._inputs import _canonical_v1 as form
 from parallel_frames._inputs._cells import pair_of
 from parallel_frames._inputs._keys import check_version
 from parallel_frames._inputs._select import check_label

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from parallel_frames._inputs import _form1 as form
+from parallel_frames._inputs import _canonical_v1 as form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,13 +20,13 @@ from parallel_frames._checkpoint import in_thread, memory_store
 from parallel_frames._columns import Unanswered
 from parallel_frames._engine import Engine
 from parallel_frames._format import format_count, format_utc
+from parallel_frames._job._announce import announcement
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
 from parallel_frames._job._join import count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
 from parallel_frames._job._source import IndexedFeed
-from parallel_frames._job._summary import announcement
 from parallel_frames._prices import check_cost
 from parallel_frames._state import NEVER, Answers, states_of
 from parallel_frames._ui import ask, showing

@@ -23,7 +23,7 @@ MIN_RETRY_AFTER: Final = 0.5
 MAX_RETRY_AFTER: Final = 60.0  # advice, not law: a wrong one must not stop a job for an hour
 
 
-def heeded(retry_after: float, *, at_least: float) -> float:
+def clamp_retry_after(retry_after: float, *, at_least: float) -> float:
     """Return how long to wait where a service advises so many seconds, within reason."""
     return max(at_least, min(retry_after, MAX_RETRY_AFTER))
 
@@ -100,13 +100,13 @@ class Pacer:
                 self._created.append((now, created))
                 self._in_window += created
 
-    def refuse(self, retry_after: float | None, *, now: float) -> None:
+    def note_refusal(self, retry_after: float | None, *, now: float) -> None:
         """Record a 429: nothing is granted before its Retry-After, and only small batches for a minute after it.
 
         With our own window behind the service's, a 429 means that another client uses the account. The service refuses
         a batch as a whole if one run does not fit, so that a small one gets through where a large one does not.
         """
-        wait = DEFAULT_RETRY_AFTER if retry_after is None else heeded(retry_after, at_least=MIN_RETRY_AFTER)
+        wait = DEFAULT_RETRY_AFTER if retry_after is None else clamp_retry_after(retry_after, at_least=MIN_RETRY_AFTER)
         with self._lock:
             self._not_before = max(self._not_before, now + wait)
             self._small_until = self._not_before + WINDOW

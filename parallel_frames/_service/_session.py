@@ -36,7 +36,7 @@ from parallel_frames._service._messages import (
     read_run_ids,
     read_status,
 )
-from parallel_frames._service._pacer import heeded
+from parallel_frames._service._pacer import clamp_retry_after
 from parallel_frames._service._sse import EventDecoder, EventTooLargeError, NamedData
 from parallel_frames.errors import (
     AuthenticationError,
@@ -342,7 +342,7 @@ class Session:
                 if status not in RETRIED or status in final:
                     raise failure
                 advised = retry_after(received)
-                wait = wait if advised is None else heeded(advised, at_least=wait)
+                wait = wait if advised is None else clamp_retry_after(advised, at_least=wait)
             if attempt == backoff.tries:
                 raise failure
             self.trouble = str(failure)

@@ -55,9 +55,9 @@ def next_step(
     ended_at : str or None
         When the newest attempt ended: ISO 8601 in UTC, which sorts as text.
     marked : int or None
-        The attempt that a refresh found and asks again.
+        The newest attempt when the refresh began, which asks it again; None without a refresh.
     retry_failed : bool
-        Whether an input whose attempts all failed is asked again.
+        Whether an input whose newest attempt failed is asked again; with an older answer, only where that is old.
     stale_before : str
         Answers from before this moment are asked again.
     """

@@ -41,8 +41,8 @@ def test_equal_rows_anywhere_in_the_source_share_one_run(
     """Duplicates in other batches, files and windows are not paid again, and each row has its answer."""
     monkeypatch.setattr("parallel_frames._engine._submit.MAX_RUNS_PER_GROUP", 40)
     monkeypatch.setattr("parallel_frames._files._batches.BATCH_ROWS", 64)
-    monkeypatch.setattr("parallel_frames._files._gather.BUCKET_ROWS", 37)
-    monkeypatch.setattr("parallel_frames._files._gather.BUFFER_BYTES", 2_000)
+    monkeypatch.setattr("parallel_frames._files._row_order.BUCKET_ROWS", 37)
+    monkeypatch.setattr("parallel_frames._files._row_order.BUFFER_BYTES", 2_000)
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "a.parquet", *range(150), *range(30))
     write(tmp_path / "in" / "b.parquet", *range(100, 200), *range(50))

@@ -28,7 +28,7 @@ from parallel_frames._inputs import (
     render_inputs,
     select_inputs,
 )
-from parallel_frames._inputs._form1 import moment
+from parallel_frames._inputs._canonical_v1 import moment
 from parallel_frames.errors import InputError
 
 

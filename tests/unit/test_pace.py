@@ -73,7 +73,7 @@ class Sender:
         self.now += there + back
         self.pacer.finish(granted, created=0 if refused is not None else granted, now=self.now)
         if refused is not None:
-            self.pacer.refuse(math.ceil(refused) if self.advice else None, now=self.now)
+            self.pacer.note_refusal(math.ceil(refused) if self.advice else None, now=self.now)
             return
         self.rows -= granted
         self.sizes.append(granted)
@@ -214,7 +214,7 @@ def test_nothing_is_granted_before_a_retry_after(advice, wait):
     """The advice is obeyed by all who share the pacer; none is five seconds, zero is half a second."""
     pacer = Pacer()
     with pacer.joined(2000):
-        pacer.refuse(advice, now=100.0)
+        pacer.note_refusal(advice, now=100.0)
         assert pacer.take(1000, now=100.0) == (0, pytest.approx(wait))
         assert pacer.take(1000, now=100.0 + wait - 0.1)[0] == 0
         assert pacer.take(1000, now=100.0 + wait)[0] > 0
@@ -224,8 +224,8 @@ def test_a_shorter_advice_does_not_cut_a_longer_one_short():
     """Of two refusals, the later end holds."""
     pacer = Pacer()
     with pacer.joined(2000):
-        pacer.refuse(30.0, now=0.0)
-        pacer.refuse(1.0, now=1.0)
+        pacer.note_refusal(30.0, now=0.0)
+        pacer.note_refusal(1.0, now=1.0)
         assert pacer.take(1000, now=2.0) == (0, 28.0)
 
 
@@ -234,7 +234,7 @@ def test_batches_are_small_for_a_minute_after_a_refusal(advice):
     """The minute begins when sending may go on: a long Retry-After does not use it up."""
     pacer = Pacer()
     with pacer.joined(None):
-        pacer.refuse(advice, now=0.0)
+        pacer.note_refusal(advice, now=0.0)
         assert pacer.take(1000, now=advice) == (SMALL_BATCH, 0.0)
         assert pacer.take(1000, now=advice + 59.9) == (SMALL_BATCH, 0.0)
         assert pacer.take(1000, now=advice + 60.0) == (1000, 0.0)

@@ -1,6 +1,7 @@
 """Questions about the evidence in a frame: its citations, its confidence by field, its rows of low confidence.
 
-These are public functions, and methods of the accessor. Where evidence is and how it reads is known by `_find`.
+These are public functions, and methods of the accessor. Where evidence is, and how it reads, is for `_find_evidence`
+to know.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pandas as pd
 
 from parallel_frames._columns._cells import check_lists
 from parallel_frames._columns._evidence import CONFIDENCE, CONFIDENCE_DTYPE, as_categories
-from parallel_frames._columns._find import StructEvidence, find_evidence
+from parallel_frames._columns._find_evidence import StructEvidence, find_evidence
 from parallel_frames._columns._layout import name_of
 from parallel_frames._columns._typed import STRING
 from parallel_frames.errors import InputError

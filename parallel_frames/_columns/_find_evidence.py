@@ -3,7 +3,7 @@
 ``x_confidence``, ``x_reasoning`` and ``x_citations`` together are the evidence of ``x``; a label that ends in
 ``parallel_basis`` (and perhaps a number) holds entries, and its affixes are those of their fields. The frame may have
 been sorted, filtered, concatenated or written to Parquet since; a label may have blank levels below it. Owns the
-recognition, and the reading field by field; what is asked of it is in `_questions`.
+recognition, and the reading field by field; what is asked of it is in `_citations`.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ async def ask_often(*, state: EngineState, service: Service, clock: Clock) -> No
 
 async def _has_more_ended(group: GroupState, *, state: EngineState, service: Service) -> bool:
     """Return whether more runs of a group may have ended than were heard of."""
-    lacking = [*state.given_up.values(), *state.to_hydrate.values()].count(group.group_id)
+    lacking = sum(run_id in state.given_up or run_id in state.to_hydrate for run_id in group.awaited.values())
     known = len(group.acknowledged) - len(group.awaited) + lacking
     status = await _status_of(group, service=service)
     # Not the sum of those that ended: a count may have a word that is not known.
@@ -176,7 +176,7 @@ async def hydrate(*, state: EngineState, service: Service, clock: Clock, settle_
         await asyncio.sleep(GATHER_SECONDS)  # a burst of events is one listing
         wanted = dict(state.to_hydrate)
         denied: set[str] = set()
-        for group_id in set(wanted.values()):
+        for group_id in set(wanted.values()) & state.groups.keys():
             run_ids = [run_id for run_id, group in wanted.items() if group == group_id]
             is_first = not any(run_id in tries for run_id in run_ids)
             denied |= await _hydrate_group(

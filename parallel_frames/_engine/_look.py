@@ -115,16 +115,17 @@ class _Reading:
         elif run is None and not event.metadata and self.recognise is not None:
             run = self.recognise(event)
         if run is not None:
-            self._adopt(event, run)
+            self.adopt(event, run)
         elif not event.metadata and (event.input is None or self.is_seed):
             self.unlinked.add(event.run_id)  # it may be any run that was ever sent
 
-    def finish(self) -> None:
-        for event, run in self.joiner.finish() if self.joiner is not None else ():
-            self.unlinked.discard(event.run_id)
-            self._adopt(event, run)
+    def join(self) -> list[tuple[RunEvent, RunId]]:
+        """Return what answers a row among another program's runs."""
+        joined = [] if self.joiner is None else list(self.joiner.finish())
+        self.unlinked.difference_update(event.run_id for event, _ in joined)
+        return joined
 
-    def _adopt(self, event: RunEvent, run: RunId) -> None:
+    def adopt(self, event: RunEvent, run: RunId) -> None:
         self.state.note_found(self.group, run, run_id=event.run_id)
         self.state.take_run(self.group, event, run)
         if self.include_output and event.status == "completed" and event.run_id in self.state.to_hydrate:
@@ -163,7 +164,7 @@ async def look_at_group(
         include_input=recognise is not None or joiner is not None,
         include_output=include_output,
     )
-    reading.finish()
+    joined = reading.join()
     if unreadable := reading.unreadable:
         logger.warning(
             "group %s: %d entries of the list cannot be read: %s", group.group_id, len(unreadable), unreadable[0]
@@ -172,6 +173,8 @@ async def look_at_group(
         flaw: str | None = "its counts cannot be read"
     else:
         flaw = judge_look(status, reading.listed, acknowledged, unreadable=len(unreadable)) or reading.flaw
+    for event, run in joined if flaw is None else ():  # what is not listed yet may be the better answer
+        reading.adopt(event, run)
     return Look(flaw, reading.without_output, reading.listed, len(unreadable))
 
 

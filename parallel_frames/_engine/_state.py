@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from parallel_frames._model import ACTIVE, TERMINAL, Intent, Outcome, RunEvent
+from parallel_frames._model import ACTIVE, TERMINAL, Intent, Outcome, RunEvent, RunId
 from parallel_frames._service import read_outcome
 from parallel_frames._state import states_of
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from parallel_frames._engine._protocols import Observer, Store
-    from parallel_frames._model import Event, Job, OutgoingRun, Receipt, RunId
+    from parallel_frames._model import Event, Job, OutgoingRun, Receipt
     from parallel_frames._state import GroupState, Index
 
 
@@ -58,6 +58,7 @@ class EngineState:
         self.to_hydrate: dict[str, str] = {}
         self.given_up: dict[str, str] = {}
         self._rechecks: set[str] = set()
+        self._idle: set[RunId] = set()  # what does not run any more: it waits for an action, or its output is missing
         self._decided: set[str] = set()  # runs whose outputs this call asks for no more
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
@@ -108,9 +109,9 @@ class EngineState:
 
     @property
     def in_flight(self) -> int:
-        """How many runs are paid for, or may be, and may still finish; those that are set aside take no place."""
+        """How many runs are paid for, or may be, and still run."""
         groups = self.groups.values()
-        aside = sum(run in group.awaited for group in groups for run in self.reasons)
+        aside = sum(run in group.awaited for group in groups for run in self._idle)
         return sum(group.in_flight for group in groups) - aside
 
     # Events
@@ -142,6 +143,7 @@ class EngineState:
             return self._take_outcome(group, run, outcome)
         if event.status == "action_required":
             reason = f"run {event.run_id} of group {group.group_id} waits for an action that this client cannot take"
+            self._idle.add(run)
             self.set_aside(group, run, reason=reason)
         elif event.status not in TERMINAL | ACTIVE:
             reason = f"run {event.run_id} of group {group.group_id} has the status {event.status!r}, which is not known"
@@ -163,7 +165,8 @@ class EngineState:
         return not self._rechecks.isdisjoint(self.to_hydrate)
 
     def _take_outcome(self, group: GroupState, run: RunId, outcome: Outcome) -> bool:
-        self.to_hydrate.pop(outcome.run_id, None)
+        if self.to_hydrate.pop(outcome.run_id, None) is not None:
+            self.notify()  # it may be waited for although it brings nothing new
         group.cursor.release(outcome.run_id)
         if not group.add_outcome(run, run_id=outcome.run_id, status=outcome.status):
             return False
@@ -215,7 +218,10 @@ class EngineState:
         self.given_up[run_id] = group_id
         group = self.groups[group_id]
         if (run := group.run_of(run_id)) is not None:
+            self._idle.add(run)
             self.set_aside(group, run, reason=reason)
+            if self.is_recheck(run_id):  # it failed, as far as is known; not to be asked again before that is certain
+                self.index.add_intent(-len(self.given_up), "", [RunId(run.key, run.attempt + 1)])
         self.notify()
 
     def take_lost(self, run_id: str) -> None:

@@ -38,7 +38,8 @@ CREDIT_NEWS: Final = 4.0  # seconds more, unless a run ends first
 RUN_BYTES: Final = 300  # of a run around its input: processor and metadata
 UNPROVEN: Final = (
     "The service shows neither the metadata nor the inputs of {runs} that it created, so that nothing proves which "
-    "answer is whose. Nothing further was sent. With max_in_flight=1 each run is sent alone, and its id is certain."
+    "answer is whose. Nothing further was sent. With another checkpoint and max_in_flight=1 each run is sent "
+    "alone, and its id is certain; these are paid again then."
 )
 NEWS_AT_LEAST: Final = 1.0  # wall-clock seconds: a batch that is undecided may be due
 
@@ -172,7 +173,7 @@ class Submitter:
         return not self.undecided or (len(self.undecided) < 2 and self._is_linkable())
 
     def _is_linkable(self) -> bool:
-        return self._service.dialect != "seed" or self._linked
+        return self._service.dialect not in ("seed", None) or self._linked
 
     def _has_relevant(self) -> bool:
         return any(run in batch.group.waiting for batch in self.undecided for run in batch.intent.runs)
@@ -313,14 +314,18 @@ class Submitter:
         return Ambiguous(f"whose ids they are cannot be known: {flaw}")
 
     async def _echoes_metadata(self, group: GroupState) -> bool:
-        """Return whether the service shows whose its runs are, or has not shown any yet."""
-        if self.state.echoes:
-            return True
-        try:
-            look = await look_at_group(self._service, self.state, group, clock=self._clock, include_output=False)
-        except CANNOT_BE_READ:
-            return True
-        return self.state.echoes or not look.listed
+        """Return whether the service shows whose its runs are, once it shows any."""
+        for attempt in range(Backoff().tries):
+            if self.state.echoes:
+                return True
+            try:
+                look = await look_at_group(self._service, self.state, group, clock=self._clock, include_output=False)
+            except CANNOT_BE_READ:
+                look = Look(None)
+            if look.listed:
+                break
+            await self._clock.sleep(Backoff().wait(attempt))
+        return self.state.echoes
 
     async def _after_refusal(self, refused: Refused, batch: Sequence[OutgoingRun]) -> None:
         """Wait where waiting helps; raise where it does not."""

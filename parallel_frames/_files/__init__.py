@@ -313,20 +313,25 @@ class FileEnrichment(Enrichment):
             The target is another call's, or the source has changed since.
         """
         manifest = own_manifest(target)
-        if manifest is None or not self._wrote(manifest):
-            raise target_exists(target)
-        logger.info("%s is what this call wrote at %s. Nothing was sent.", target.shown, manifest["written_at"])
-        self._raise_failures(manifest["rows_by_status"], manifest["rows"], target)
-        return EnrichedParquet(
-            target=target.shown,
-            rows=manifest["rows"],
-            counts=manifest["rows_by_status"],
-            cost=manifest["cost"],
-            group_ids=tuple(group["group_id"] for group in manifest["groups"]),
-            checkpoint=manifest["checkpoint"],
-            manifest=f"{target.shown.rstrip('/')}{MANIFEST}",
-            simulated=manifest["simulated"],
-        )
+        try:
+            if manifest is None or not self._wrote(manifest):
+                raise target_exists(target)
+            written_at = manifest["written_at"]
+            done = EnrichedParquet(
+                target=target.shown,
+                rows=manifest["rows"],
+                counts=manifest["rows_by_status"],
+                cost=manifest["cost"],
+                group_ids=tuple(group["group_id"] for group in manifest["groups"]),
+                checkpoint=manifest["checkpoint"],
+                manifest=f"{target.shown.rstrip('/')}{MANIFEST}",
+                simulated=manifest["simulated"],
+            )
+        except (KeyError, TypeError):  # a manifest that was edited
+            raise target_exists(target) from None
+        logger.info("%s is what this call wrote at %s. Nothing was sent.", target.shown, written_at)
+        self._raise_failures(done.counts, done.rows, target)
+        return done
 
     def _wrote(self, manifest: Mapping[str, Any]) -> bool:
         """Return whether this call wrote a target to its end, and would write no other one now."""

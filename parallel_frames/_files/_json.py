@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 BLOCK_BYTES: Final = 4 * 2**20
+MAX_DEPTH: Final = 100
 BOM: Final = b"\xef\xbb\xbf"
 LONG_DIGITS: Final = re.compile(rb"[1-9]\d{18}")
 NAME: Final = re.compile(rb'"\s*:')
@@ -190,7 +191,17 @@ def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> Te
         raise
     if has_rows and not schema.names:
         raise InputError(f"{next(iter(partitions))} has objects without a field: a row would have nothing to send.")
+    for field in schema:
+        if (depth := _depth_of(field.type)) > MAX_DEPTH:
+            raise InputError(
+                f"The field {field.name!r} is nested {depth} deep, and Parquet holds {MAX_DEPTH}. Nothing was sent. "
+                "Write it as text, or leave it out."
+            )
     return TextFiles(reader, schema, partitions)
+
+
+def _depth_of(type_: pa.DataType) -> int:
+    return 1 + max((_depth_of(type_.field(at).type) for at in range(type_.num_fields)), default=0)
 
 
 @dataclass(frozen=True, slots=True)

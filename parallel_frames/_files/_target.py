@@ -83,6 +83,7 @@ def digest_of(file: PreparedFile, destination: Destination, *, rows_per_file: in
     call = file.prepared.call
     facts = {
         "job": file.prepared.job.hash,
+        "columns": list(map(str, file.prepared.layout.all)),
         "service": [destination.host, str(destination.root)],
         "files": [[each.path, each.size, each.modified] for each in file.source.files],
         "rows_per_file": rows_per_file,

@@ -49,6 +49,7 @@ class OpenCheckpoint:
 
     store: JobStore
     recalled: Recalled
+    continues_refresh: bool = False
 
 
 @contextlib.asynccontextmanager
@@ -127,15 +128,17 @@ def _recall(store: JobStore, source: RowSource[Any], index: Index, *, refresh: b
     recalled = store.recall(index)
     store.take_groups(known=index.groups, named=call.group_ids)
     _check_key_overlap(store.folder, store.header, source, index.status())
+    unfinished: list[tuple[str, int]] = []
     if refresh:
-        index.begin_refresh(read_stale(store.folder) or ())
+        unfinished = read_stale(store.folder) or []
+        index.begin_refresh(unfinished)
         store.begin_refresh(index.marked_attempts())
     else:
         with contextlib.suppress(CheckpointCorruptError):  # which concerns a refresh only
             index.recall_refresh(read_stale(store.folder) or ())
     _note_call(store, source, rows=index.rows)
     store.keep_header()
-    return OpenCheckpoint(store, recalled)
+    return OpenCheckpoint(store, recalled, any(map(index.has_key, (key for key, _ in unfinished))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +198,16 @@ def _default_folder(prepared: PreparedCall, destination: Destination, index: Ind
     if prepared.target_checkpoint is None:
         return folder
     at_target = place_of(prepared.target_checkpoint) / folder.name
-    knowing = [place for place in (folder, at_target) if (place / "header.json").exists()]
+    headers = {place: read_header(place) for place in (folder, at_target) if (place / "header.json").exists()}
+    # A damaged header is repaired by who opens it; another host's answers are no answers here.
+    knowing = [place for place, header in headers.items() if header is None or header["host"] == destination.host]
     if len(knowing) == 2:
-        chosen = min(knowing, key=lambda place: _to_send(place, index))
-        logger.warning("Both %s and %s hold answers to this question: using %s, which has more.", *knowing, chosen)
+        chosen, other = sorted(knowing, key=lambda place: _to_send(place, index))
+        logger.warning(
+            "Both %s and %s hold answers to this question. The first has more of them and is used; what only the other "
+            "has is paid for again. checkpoint=%r uses that one.",
+            chosen, other, str(other.parent),
+        )  # fmt: skip
         return chosen
     return next(iter(knowing), at_target if "://" in prepared.target_checkpoint else folder)
 

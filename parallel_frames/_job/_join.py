@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from parallel_frames._inputs import canonical_of_json
-from parallel_frames._model import RunId
+from parallel_frames._model import TERMINAL, RunId
 from parallel_frames._service import possible_inputs
 from parallel_frames._state import read_identity
 from parallel_frames.errors import InputError
@@ -97,7 +97,7 @@ class Joiner:
             self._known[event.run_id] = row_of(event), run
 
     def finish(self) -> list[Joined]:
-        """Return each key's best run among those whose owner was not known: completed ones first, then the newest.
+        """Return each key's best run among those whose owner was not known.
 
         Runs with a key that the source lacks, and those of inputs that are answered already, are none of them.
         """
@@ -158,7 +158,8 @@ class Joiner:
         """
         if any(row is not None and keys.get(row) != key for row, key in claims):
             return False
-        if claims and any(event.input is not None for event in rest if row_of(event) is not None):
+        named = [event for event in rest if row_of(event) is not None]
+        if any(self._is_of_our_form(event) or (claims and event.input is not None) for event in named):
             return False
         for event in rest:
             row, label = row_of(event), (event.metadata or {}).get("index")
@@ -170,6 +171,11 @@ class Joiner:
             if text not in (None, label):
                 return False
         return True
+
+    def _is_of_our_form(self, event: RunEvent) -> bool:
+        """Return whether an input has the names that a row sends, and so is another row's."""
+        names = set(self._source.prepared.selection.names)
+        return any(isinstance(sent, dict) and sent and names.issuperset(sent) for sent in possible_inputs(event))
 
     def _is_first(self, row: int, keys: Mapping[int, str]) -> bool:
         """Return whether a row is the first of those with its input: the one whose label its run carries."""
@@ -198,5 +204,6 @@ def row_of(event: RunEvent) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
-def _rank(event: RunEvent) -> tuple[bool, str, str]:
-    return event.status == "completed", event.modified_at or "", event.run_id
+def _rank(event: RunEvent) -> tuple[bool, bool, str, str]:
+    """Return what orders runs of one input: answers, then what is under way, then failures; the newest first."""
+    return event.status == "completed", event.status not in TERMINAL, event.modified_at or "", event.run_id

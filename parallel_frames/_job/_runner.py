@@ -314,6 +314,11 @@ class JobRunner:
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
                     self._take_store(opened.store, destination)
+                    if opened.continues_refresh and not self.has_begun:
+                        progress.warn(
+                            "this call continues a refresh that is not over: rows that were asked again since it began "
+                            "are not asked once more. older_than= asks by age instead."
+                        )
                     await self._run(opened, destination.client, progress, until, on_row)
                     if deliver is None:
                         return None
@@ -335,10 +340,9 @@ class JobRunner:
     async def _end_refresh(self, store: JobStore) -> None:
         """Record the end of a refresh: not before its answers are delivered, or a kill would pay for it twice.
 
-        Runs that cannot end now do not keep it open, and a call without ``refresh=`` may deliver what is left of one.
+        A call without ``refresh=`` may deliver what is left of one.
         """
-        excepted = {run.key for run in self._reasons.runs}
-        if self.index.has_marks and self.index.is_refreshed(excepted=excepted):
+        if self.index.has_marks and self.index.is_refreshed():
             self.refreshing = False
             await in_thread(lambda: store.end_refresh(self.index.marked_attempts(of_others=True)))
 

@@ -109,10 +109,11 @@ async def take_turn(
     try:
         yield
     finally:
-        _our_checkpoints.reset(token)
-        beating.cancel()
         turn.beat = math.inf
         turn.lock.release()
+        beating.cancel()
+        with contextlib.suppress(ValueError):  # where a generator that was left is closed, the context is another one
+            _our_checkpoints.reset(token)
 
 
 @contextlib.contextmanager

@@ -151,12 +151,18 @@ class Session:
         success included, is `Ambiguous`.
         """
         posted = await self._post_runs(group_id, job=job, runs=runs)
-        if self._guess is not None:
+        if self._guess is None:
+            return posted
+        if isinstance(posted, Refused) and posted.status == 422:
             # An unknown body is refused with 422, and nothing is created: the other dialect of these paths is meant.
-            is_other = isinstance(posted, Refused) and posted.status == 422
-            self._dialect, self._guess = SEED if is_other else self._guess, None
-            if is_other:
-                posted = await self._post_runs(group_id, job=job, runs=runs)
+            guess, self._dialect = self._guess, SEED
+            second = await self._post_runs(group_id, job=job, runs=runs)
+            if isinstance(second, Refused):
+                self._guess, self._dialect = guess, None
+                return posted
+            posted, self._guess = second, None
+        elif isinstance(posted, Accepted):
+            self._dialect, self._guess = self._guess, None
         return posted
 
     async def _post_runs(self, group_id: str, *, job: Job, runs: Sequence[OutgoingRun]) -> Posted:
@@ -186,7 +192,7 @@ class Session:
     async def group_status(self, group_id: str) -> GroupStatus:
         """Return the counts of a group, under ``/v1`` or, where that does not know it, under ``/v1beta``."""
         try:
-            return await self._group_status(group_id)
+            status = await self._group_status(group_id)
         except RejectedError as error:
             if error.status != 404 or self._dialect is not None or self._guess is not None:
                 raise
@@ -196,6 +202,9 @@ class Session:
             except RejectedError:
                 self._guess = None
                 raise error from None
+        if self._dialect is None and self._guess is None:
+            self._dialect = PUBLISHED  # the other dialects have other paths
+        return status
 
     async def _group_status(self, group_id: str) -> GroupStatus:
         def read(answer: bytes) -> GroupStatus:

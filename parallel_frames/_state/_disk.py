@@ -32,7 +32,7 @@ from parallel_frames._state._rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -317,7 +317,8 @@ class DiskIndex:
     @locked
     def forget_checkpoint(self) -> None:
         """Forget what the checkpoint holds, to read it again."""
-        for table in ("outcomes", "receipts", "intents", "stale", "steps"):
+        self._groups = {}
+        for table in ("groups", "outcomes", "receipts", "intents", "stale", "steps"):
             self._db.execute(f"delete from {table}")  # noqa: S608 - our own names
         self._is_refreshing = False
         self._note_change()
@@ -343,8 +344,9 @@ class DiskIndex:
     @locked
     def recall_refresh(self, unfinished: Iterable[tuple[str, int]]) -> None:
         """Know what an unfinished refresh had marked, without continuing it: `is_refreshed` says when it is over."""
+        marks = ((bytes.fromhex(key), at) for key, at in unfinished)
         with self._writing() as db:
-            db.executemany("insert into stale values (?, ?)", ((bytes.fromhex(key), at) for key, at in unfinished))
+            db.executemany("insert or replace into stale values (?, ?)", marks)
 
     @property
     @locked
@@ -361,14 +363,14 @@ class DiskIndex:
         return self._db.execute(query).fetchall()
 
     @locked
-    def is_refreshed(self, *, excepted: Collection[str] = ()) -> bool:
-        """Return whether each marked input of this source was asked again, and that has ended; but for some keys."""
+    def is_refreshed(self) -> bool:
+        """Return whether each marked input of this source was asked again, and that has ended."""
         self._derive()
-        left = self._db.execute(
-            "select lower(hex(s.key)) from stale s join runs r on r.key = s.key left join known k on k.key = s.key "
-            "where k.status is null or k.newest <= s.attempt"
+        left = self._line(
+            "select exists(select 1 from stale s join runs r on r.key = s.key left join known k on k.key = s.key "
+            "where k.status is null or k.newest <= s.attempt)"
         )
-        return all(key in excepted for (key,) in left)
+        return not left[0]
 
     # What is to be done
 

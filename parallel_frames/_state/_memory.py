@@ -35,7 +35,7 @@ from parallel_frames._state._rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from parallel_frames._model import Receipt
 
@@ -92,7 +92,6 @@ class MemoryIndex:
         self._lock = threading.RLock()
         self._keys: list[str] = []  # of the entries: those of the source in the order of its rows, then others
         self._entries: dict[str, int] = {}
-        self._groups: dict[str, int] = {}
         self._row_entries: Integers = np.empty(0, np.int64)
         self._rows_by_entry: Integers | None = None
         self._first_rows: Integers = np.empty(0, np.int64)
@@ -243,6 +242,7 @@ class MemoryIndex:
     @locked
     def forget_checkpoint(self) -> None:
         """Forget what the checkpoint holds, to read it again."""
+        self._groups: dict[str, int] = {}
         self._outcomes: list[_Outcomes] = []
         self._receipts: list[_Runs] = []
         self._intents: dict[int, _Runs] = {}
@@ -342,13 +342,11 @@ class MemoryIndex:
         ]
 
     @locked
-    def is_refreshed(self, *, excepted: Collection[str] = ()) -> bool:
-        """Return whether each marked input of this source was asked again, and that has ended; but for some keys."""
+    def is_refreshed(self) -> bool:
+        """Return whether each marked input of this source was asked again, and that has ended."""
         self._derive()
         return not any(
-            entry < self.runs
-            and (self._tried[entry] < 0 or self._newest[entry] <= attempt)
-            and self._keys[entry] not in excepted
+            entry < self.runs and (self._tried[entry] < 0 or self._newest[entry] <= attempt)
             for entry, attempt in self._marked.items()
         )
 

@@ -12,7 +12,7 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames.errors import InputError, RejectedError
-from parallel_frames.simulator import Failure, Simulator
+from parallel_frames.simulator import Failure, Simulator, faults
 
 SCHEMA = {"name": str, "size": int}
 
@@ -393,3 +393,45 @@ def test_decimals_are_known_by_what_they_send(vendor, client_of):
     vendor.sim.wait_until(lambda counts: counts.active == 0)
     out = df.parallel.enrich(SCHEMA, client=client_of(vendor.sim), group_id=group, checkpoint=None)
     assert (out["size"].tolist(), vendor.sim.counts.runs) == ([1], 1)
+
+
+def test_what_is_under_way_comes_before_a_failure(client_of):
+    """A failed run is not asked again while another program's run of the same input may still answer."""
+    latencies = iter([300.0, 0.0])
+    answers = iter([Failure("first"), {"name": "Acme", "size": 4}])
+    with (
+        Simulator(lambda _: next(answers), latency=lambda _: next(latencies), speed=100) as sim,
+        parallel.Parallel(api_key="any", base_url=sim.url) as vendor,
+    ):
+        group = add_elsewhere(vendor, [({"company": "Acme"}, {"n": "1"}), ({"company": "Acme"}, {"n": "2"})])
+        sim.wait_until(lambda counts: counts.active == 1)
+        client = pf.Client(api_key="any", base_url=sim.url, clock_speed=100)
+        options = {"client": client, "group_id": group, "checkpoint": None, "progress": False}
+        df = pd.DataFrame({"company": ["Acme"]})
+        assert df.parallel.plan(SCHEMA, **options).to_send == 0
+        assert df.parallel.enrich(SCHEMA, **options)["size"].tolist() == [4]
+        assert sim.counts.runs == 2
+
+
+def test_a_list_that_is_cut_short_decides_nothing(client_of):
+    """Its failed run is not taken for the row's while the completed one may be missing."""
+    answers = iter([Failure("first"), {"name": "Acme", "size": 4}])
+    with (
+        Simulator(lambda _: next(answers), latency=0, faults=[faults.short_list(keep=0.5, nth=1)]) as sim,
+        parallel.Parallel(api_key="any", base_url=sim.url) as vendor,
+    ):
+        group = add_elsewhere(vendor, [({"company": "Acme"}, {"n": "1"}), ({"company": "Acme"}, {"n": "2"})])
+        sim.wait_until(lambda counts: counts.active == 0)
+        df = pd.DataFrame({"company": ["Acme"]})
+        out = df.parallel.enrich(SCHEMA, client=client_of(sim), group_id=group, checkpoint=None, progress=False)
+        assert (out["size"].tolist(), sim.counts.runs) == ([4], 2)
+
+
+def test_numbers_of_inputs_that_are_other_rows_are_not_believed(vendor, client_of):
+    """An input with the names that a row sends, and other values, is another row, whatever its number says."""
+    df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    group = add_elsewhere(vendor, [({"company": f"other {n}"}, {"row": str(n)}) for n in range(2)])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    assert matched(df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim)))["row"] == 0
+    df.parallel.enrich(SCHEMA, client=client_of(vendor.sim), group_id=group, checkpoint=None, progress=False)
+    assert vendor.sim.counts.runs == 4

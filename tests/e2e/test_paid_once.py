@@ -181,3 +181,14 @@ def test_two_threads_resume_an_enrichment_in_memory_one_after_the_other() -> Non
             for call in [pool.submit(run.resume) for _ in range(2)]:
                 call.result()
         assert sim.counts.runs == 6
+
+
+def test_a_checkpoint_of_another_host_is_no_choice(sim: Simulator) -> None:
+    """Answers of another service next to the target are left alone, however many they are, and so are its groups."""
+    rows().to_parquet("rows.parquet")
+    with Simulator(size, latency=0) as other:
+        pf.enrich_parquet("rows.parquet", "x.parquet", SCHEMA, checkpoint="out.parquet.ckpt", **options(other))
+        rows().iloc[:1].parallel.enrich(SCHEMA, **options(sim))
+        pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, **options(sim))
+        rows().parallel.enrich(SCHEMA, **options(sim))
+        assert (sim.counts.runs, other.counts.runs) == (3, 3)

@@ -49,7 +49,7 @@ def paid(sim: Simulator) -> Counter[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedEvents(StreamFault):
-    """Streams or lists whose events are changed by a function; those for which it returns None are left out."""
+    """Streams or lists whose events are changed by a function; None leaves one out, bytes are sent as they are."""
 
     change: Any = None
 
@@ -62,7 +62,9 @@ class ChangedEvents(StreamFault):
         if not data.startswith(b"data: "):
             return data
         event = self.change(orjson.loads(data[6:]))
-        return None if event is None else b"data: " + orjson.dumps(event) + b"\n\n"
+        if event is None:
+            return None
+        return b"data: " + (event if isinstance(event, bytes) else orjson.dumps(event)) + b"\n\n"
 
 
 def without_outputs(on: Any) -> ChangedEvents:

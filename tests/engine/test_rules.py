@@ -197,8 +197,11 @@ def test_metadata_is_believed_over_the_order_of_ids_in_the_published_dialect_too
     assert out["name"].tolist() == out["company"].str.upper().tolist()
 
 
+@pytest.mark.parametrize("lagging", [False, True])
 @pytest.mark.parametrize("shows_input", [True, False])
-def test_without_metadata_the_published_order_of_ids_is_proved_or_not_believed(engine, *, shows_input: bool) -> None:
+def test_without_metadata_the_published_order_of_ids_is_proved_or_not_believed(
+    engine, *, shows_input: bool, lagging: bool
+) -> None:
     """Echoed inputs say whose the runs are; with neither, the call ends, unless each run is sent alone."""
 
     def hide(event: Any) -> Any:
@@ -210,6 +213,7 @@ def test_without_metadata_the_published_order_of_ids_is_proved_or_not_believed(e
     trouble = [
         Rewritten(on=frozenset({"add_runs"}), change=backwards),
         engine.ChangedEvents(on=frozenset({"events", "list_runs"}), change=hide),
+        *([faults.lagging(3, on="list_runs")] if lagging else []),
     ]
     df = engine.frame(*range(4))
     with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=trouble) as sim:

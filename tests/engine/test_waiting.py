@@ -1,5 +1,6 @@
 """Rows that have no answer say why, nothing is waited for that cannot come, and what fails is not counted as spent."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def test_an_output_that_is_back_is_not_paid_again(engine: Any, tmp_path: Path, d
 def test_only_a_run_that_is_shown_without_its_output_has_lost_it(engine: Any, tmp_path: Path, listed: Any) -> None:
     """A list that lags behind the stream says nothing of an output; the row stays pending, and the next call looks."""
     lagging = [
-        engine.without_outputs("events"), engine.ChangedEvents(on="list_runs", change=listed),
+        engine.without_outputs("events"), engine.ChangedEvents(on="list_runs", change=listed, nth=range(2, 1_000)),
         faults.status(404, on="result"),
     ]  # fmt: skip
     with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=lagging) as sim:
@@ -343,3 +344,48 @@ def test_a_service_that_is_away_is_named_after_a_moment(engine: Any, caplog: Any
     out = engine.frame(1).parallel.enrich({"name": str}, client=client, checkpoint=None, timeout=30, progress=False)
     assert out["parallel_error"].str.contains("127.0.0.1:9 could not be reached").all()
     assert "127.0.0.1:9 could not be reached" in caplog.text
+
+
+def broken_entries(event: Any) -> Any:
+    """Spoil the entries of completed runs that have their output."""
+    return b"{broken" if event.get("output") else event
+
+
+def test_an_output_that_cannot_be_read_again_is_not_paid_again(engine: Any, tmp_path: Path) -> None:
+    """A lost answer that may be back stays pending while it cannot be read, and waits for nothing for ever."""
+    with Simulator(
+        engine.answer,
+        latency=0,
+        speed=engine.SPEED,
+        faults=[engine.without_outputs(GONE), faults.status(404, on="result")],
+    ) as sim:
+        assert status_of(engine.enrich(sim, engine.frame(1), tmp_path)) == {"failed": 1}
+        sim.clear_faults()
+        sim.add_faults(engine.ChangedEvents(on=GONE, change=broken_entries), faults.status(404, on="result"))
+        out = engine.enrich(sim, engine.frame(1), tmp_path)
+        assert (status_of(out), sim.counts.runs) == ({"pending": 1}, 1)
+        assert "its output cannot be had now" in out["parallel_error"][0]
+        sim.clear_faults()
+        back = engine.enrich(sim, engine.frame(1), tmp_path)
+        assert (status_of(back), sim.counts.runs) == ({"completed": 1}, 1)
+
+
+def test_a_lost_run_that_failed_after_all_is_asked_again(engine: Any, tmp_path: Path) -> None:
+    """The service may show it as completed and then as failed: nothing waits for what is no news."""
+    seen = itertools.count()
+
+    def flip(event: Any) -> Any:
+        if "run" not in event:
+            return event
+        status = "completed" if next(seen) == 0 else "failed"
+        return {**event, "output": None, "run": {**event["run"], "status": status}}
+
+    gone = [engine.without_outputs(GONE), faults.status(404, on="result")]
+    with Simulator(engine.answer, latency=0, speed=engine.SPEED, faults=gone) as sim:
+        engine.enrich(sim, engine.frame(1), tmp_path)
+        sim.clear_faults()
+        sim.add_faults(
+            engine.ChangedEvents(on="list_runs", change=flip, nth=range(1, 3)), faults.status(404, on="result")
+        )
+        out = engine.enrich(sim, engine.frame(1), tmp_path, timeout=2_000)
+        assert (status_of(out), sim.counts.runs) == ({"completed": 1}, 2)

@@ -313,8 +313,8 @@ def test_what_a_killed_call_left_in_the_temporary_directory_goes_with_the_next(
     place.mkdir()
     target = tmp_path / "out.parquet"
     dies = (
-        "from parallel_frames._files import _gather; _gather.BUFFER_BYTES = 0; "
-        "_gather.feather.write_feather = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
+        "from parallel_frames._files import _row_order; _row_order.BUFFER_BYTES = 0; "
+        "_row_order.feather.write_feather = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
     )
     dead = call(source, target, before=dies, TMPDIR=str(place))
     assert dead.returncode == -signal.SIGKILL
@@ -332,7 +332,7 @@ def test_a_full_temporary_directory_is_named_and_nothing_is_lost(tmp_path: Path,
     source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
     pq.write_table(pa.table({"company": [f"company {n % 300}" for n in range(40_000)]}), source)
     limit = (
-        "from parallel_frames._files import _gather; _gather.BUFFER_BYTES = 1_000_000; "
+        "from parallel_frames._files import _row_order; _row_order.BUFFER_BYTES = 1_000_000; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))"
     )
     ended = call(source, target, meanwhile=limit)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from parallel_frames._checkpoint._parts import (
+    OUTCOME_SCHEMA,
     RECEIPT_SCHEMA,
     STALE_SCHEMA,
     intent_of,
@@ -25,7 +26,7 @@ from parallel_frames._checkpoint._parts import (
     receipts_of,
     set_aside,
 )
-from parallel_frames._model import TERMINAL
+from parallel_frames._model import TERMINAL, Outcome
 from parallel_frames._state import STATE_SCHEMA
 from parallel_frames.errors import CheckpointCorruptError
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from parallel_frames._checkpoint._paths import StoragePath
-    from parallel_frames._model import Intent
+    from parallel_frames._model import Intent, Receipt
     from parallel_frames._state import Index
 
 CURSORS: Final = b"parallel_frames.cursors"
@@ -179,6 +180,18 @@ def _metadata(table: pa.Table, name: bytes) -> object:
         return json.loads((table.schema.metadata or {}).get(name, b"null"))
     except (ValueError, RecursionError):
         return None
+
+
+def read_outcomes(folder: StoragePath) -> Iterator[list[Outcome]]:
+    """Yield what a job's folder holds of ended runs, a part at a time, without changing it."""
+    for _, table in _read_whole(folder / "outcomes", OUTCOME_SCHEMA, repair=False):
+        yield [Outcome(**line) for line in table.to_pylist()]
+
+
+def read_receipts(folder: StoragePath) -> Iterator[list[Receipt]]:
+    """Yield which runs a job's folder knows, a part at a time, without changing it."""
+    for _, table in _read_whole(folder / "receipts", RECEIPT_SCHEMA, repair=False):
+        yield receipts_of(table)
 
 
 def read_stale(folder: StoragePath) -> list[tuple[str, int]] | None:

@@ -236,6 +236,17 @@ class JobStore:
         about = {CURSORS: json.dumps(dict(cursors)).encode(), REPLACES: json.dumps(list(replaces)).encode()}
         write_part(path, table.replace_schema_metadata(about))
 
+    def put_outcomes(self, outcomes: Sequence[Outcome]) -> int:
+        """Store outcomes of another folder of the job, and return the number of their part."""
+        number = self._take_number(self._outcomes)
+        self._write(self._outcomes / f"{number:06d}.parquet", table_of(outcomes, OUTCOME_SCHEMA), cursors={})
+        return number
+
+    def put_receipts(self, receipts: Sequence[Receipt]) -> None:
+        """Store receipts of another folder of the job."""
+        path = self._receipts / f"{self._take_number(self._receipts):06d}.parquet"
+        write_part(path, table_of(receipts, RECEIPT_SCHEMA))
+
     async def tidy(self) -> Moves:
         """Compact, once there are many small parts; return what was moved where."""
         self._written += 1

@@ -357,7 +357,7 @@ class FileEnrichment(Enrichment):
     def _folder(self) -> str:
         """The job's folder, whether or not it was opened."""
         destination = self._runner.destination or choose_destination(self._file.prepared.call.client)
-        return self._runner.checkpoint or str(job_folder(self._file.prepared, destination, self._runner.index))
+        return self._runner.checkpoint or str(job_folder(self._file.prepared, destination, runs=0))
 
     def safe(self) -> str:
         """Return what is safe where the index, which knows more, can no longer be asked."""

@@ -20,12 +20,15 @@ from parallel_frames._checkpoint import (
     open_store,
     place_of,
     read_header,
+    read_outcomes,
     read_patiently,
+    read_receipts,
     read_stale,
     recall_folder,
 )
 from parallel_frames._format import format_count
 from parallel_frames._job._turns import only_user, take_turn
+from parallel_frames._state import states_of
 from parallel_frames.errors import CheckpointCorruptError, CheckpointError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
@@ -74,11 +77,12 @@ async def open_checkpoint(
     """
     call = source.prepared.call
     folder: StoragePath | None = None
+    other: StoragePath | None = None
     if memory is not None:
         folder = memory.folder
     elif call.checkpoint is not None:
-        folder = await in_thread(lambda: job_folder(source.prepared, destination, index))
-    opening = _opened(folder, source, index, destination, refresh=refresh, memory=memory)
+        folder, other = await in_thread(lambda: job_folders(source.prepared, destination, runs=index.runs))
+    opening = _opened(folder, other, source, index, destination, refresh=refresh, memory=memory)
     opened: list[OpenCheckpoint] = []
     async with contextlib.AsyncExitStack() as stack:
         if folder is not None:
@@ -97,6 +101,7 @@ async def open_checkpoint(
 @contextlib.contextmanager
 def _opened(
     folder: StoragePath | None,
+    other: StoragePath | None,
     source: RowSource[Any],
     index: Index,
     destination: Destination,
@@ -119,13 +124,17 @@ def _opened(
             store = memory_store(job, host=destination.host)
         if store.location is None:
             stack.enter_context(only_user(destination.host, call.group_ids))
-        yield _recall(store, source, index, refresh=refresh)
+        yield _recall(store, other, source, index, refresh=refresh)
 
 
-def _recall(store: JobStore, source: RowSource[Any], index: Index, *, refresh: bool) -> OpenCheckpoint:
+def _recall(
+    store: JobStore, other: StoragePath | None, source: RowSource[Any], index: Index, *, refresh: bool
+) -> OpenCheckpoint:
     call = source.prepared.call
     index.forget_checkpoint()
     recalled = store.recall(index)
+    if other is not None:
+        _take_over(other, index, store=store)
     store.take_groups(known=index.groups, named=call.group_ids)
     _check_key_overlap(store.folder, store.header, source, index.status())
     unfinished: list[tuple[str, int]] = []
@@ -154,38 +163,76 @@ def preview_checkpoint(source: RowSource[Any], index: Index, destination: Destin
     prepared = source.prepared
     if prepared.call.checkpoint is None:
         return CheckpointPreview()
-    folder = job_folder(prepared, destination, index)
+    folder, other = job_folders(prepared, destination, runs=index.runs)
     header = read_header(folder) or {}  # a damaged one does not hide what was paid for
-    _read_into(index, folder)
+
+    def read() -> None:
+        index.forget_checkpoint()
+        recall_folder(folder, index, repair=False)
+        if other is not None:
+            _take_over(other, index)
+
+    read_patiently(read)
     if prepared.call.refresh:
         index.begin_refresh(read_stale(folder) or ())
     _check_key_overlap(folder, header, source, index.status())
     return CheckpointPreview(folder, header)
 
 
-def job_folder(prepared: PreparedCall, destination: Destination, index: Index) -> StoragePath:
-    """Return the folder of a job in the checkpoint that a call names; `index` knows the rows."""
-    call, price = prepared.call, prepared.price.text(index.runs)
+def _take_over(other: StoragePath, index: Index, *, store: JobStore | None = None) -> None:
+    """Take what another folder of the job holds of rows that would be sent: their answers, and runs under way.
+
+    They go into the index, and into the store where there is one: the other folder is only read.
+    """
+    taken = 0
+    for outcomes in read_outcomes(other):
+        wanted = {step.key for step in index.steps_of({outcome.key for outcome in outcomes})}
+        answers = [outcome for outcome in outcomes if outcome.key in wanted and outcome.status == "completed"]
+        if answers:
+            index.add_outcomes(0 if store is None else store.put_outcomes(answers), states_of(answers))
+            taken += len(answers)
+    for receipts in read_receipts(other):
+        wanted = {step.key for step in index.steps_of({receipt.key for receipt in receipts})}
+        under_way = [receipt for receipt in receipts if receipt.key in wanted]
+        if under_way:
+            if store is not None:
+                store.put_receipts(under_way)
+            index.add_receipts(under_way)
+            taken += len(under_way)
+    if taken and store is not None:
+        logger.info("%s were taken over from %s", format_count(taken, "run"), other)
+
+
+def job_folder(prepared: PreparedCall, destination: Destination, *, runs: int) -> StoragePath:
+    """Return the folder of a job in the checkpoint that a call names."""
+    return job_folders(prepared, destination, runs=runs)[0]
+
+
+def job_folders(
+    prepared: PreparedCall, destination: Destination, *, runs: int
+) -> tuple[StoragePath, StoragePath | None]:
+    """Return that folder, and another one that may hold answers to the same question."""
+    call, price = prepared.call, prepared.price.text(runs)
     if call.checkpoint == "auto":
         if destination.root is not None:
-            return choose_folder(destination.root, prepared.job, on_mismatch="new", price=price)
-        return _default_folder(prepared, destination, index)
+            return choose_folder(destination.root, prepared.job, on_mismatch="new", price=price), None
+        return _default_folders(prepared, destination)
     if not isinstance(call.checkpoint, str | os.PathLike):
         raise InputError(f"checkpoint={call.checkpoint!r} must be a path, 'auto' or None.")
     place = place_of(call.checkpoint)
     if place.exists() and not place.is_dir():
         raise InputError(f"checkpoint={str(call.checkpoint)!r} is a file; name a directory.")
-    return choose_folder(place, prepared.job, on_mismatch=call.on_mismatch, price=price)
+    return choose_folder(place, prepared.job, on_mismatch=call.on_mismatch, price=price), None
 
 
 _named_to_user: set[str] = set()  # folders of other accounts: once in a process is enough
 
 
-def _default_folder(prepared: PreparedCall, destination: Destination, index: Index) -> StoragePath:
+def _default_folders(prepared: PreparedCall, destination: Destination) -> tuple[StoragePath, StoragePath | None]:
     """Return the folder in the user's cache, which all ends share, or the one next to a target.
 
-    That one counts where it knows the job (earlier versions wrote there), and for a target in an object store, which
-    other machines see as well. Where both know the job, the one counts that leaves fewer runs to be sent.
+    That one counts where it knows the job (earlier versions wrote there) and the cache does not, and for a target in an
+    object store, which other machines see as well. Where both know the job, it is the other one.
     """
     folder, others = auto_folder(destination.host, destination.client.account, prepared.job)
     if others and str(others[0]) not in _named_to_user:
@@ -196,36 +243,13 @@ def _default_folder(prepared: PreparedCall, destination: Destination, index: Ind
             others[0], str(others[0].parent),
         )  # fmt: skip
     if prepared.target_checkpoint is None:
-        return folder
+        return folder, None
     at_target = place_of(prepared.target_checkpoint) / folder.name
     headers = {place: read_header(place) for place in (folder, at_target) if (place / "header.json").exists()}
     # A damaged header is repaired by who opens it; another host's answers are no answers here.
     knowing = [place for place, header in headers.items() if header is None or header["host"] == destination.host]
-    if len(knowing) == 2:
-        chosen, other = sorted(knowing, key=lambda place: _to_send(place, index))
-        logger.warning(
-            "Both %s and %s hold answers to this question. The first has more of them and is used; what only the other "
-            "has is paid for again. checkpoint=%r uses that one.",
-            chosen, other, str(other.parent),
-        )  # fmt: skip
-        return chosen
-    return next(iter(knowing), at_target if "://" in prepared.target_checkpoint else folder)
-
-
-def _to_send(folder: StoragePath, index: Index) -> int:
-    """Return how many runs would be sent with what this folder holds."""
-    _read_into(index, folder)
-    return index.status().to_send
-
-
-def _read_into(index: Index, folder: StoragePath) -> None:
-    """Read a folder without its lock."""
-
-    def read() -> None:
-        index.forget_checkpoint()
-        recall_folder(folder, index, repair=False)
-
-    read_patiently(read)
+    default = at_target if "://" in prepared.target_checkpoint else folder
+    return (knowing[0], knowing[1]) if len(knowing) == 2 else (next(iter(knowing), default), None)
 
 
 def _check_key_overlap(

@@ -112,21 +112,22 @@ def test_a_checkpoint_that_is_beside_the_target_counts(sim: Simulator) -> None:
     assert (sim.counts.runs, Path("out.parquet.ckpt").exists()) == (6, False)
 
 
-def test_of_two_checkpoints_that_know_the_job_the_one_with_more_counts(
-    sim: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A frame's one new row does not hide what the checkpoint of the target holds, nor the other way round."""
+def test_of_two_checkpoints_that_know_the_job_both_count(sim: Simulator) -> None:
+    """What the folder next to a target holds is taken over by the cache, answers and runs under way alike."""
     rows().to_parquet("rows.parquet")
-    one = pd.DataFrame({"company": ["Hooli"]})
+    more = pd.concat([rows(), pd.DataFrame({"company": ["Hooli", "Umbrella"]})], ignore_index=True)
+    more.to_parquet("more.parquet")
     pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, checkpoint="out.parquet.ckpt", **options(sim))
-    one.parallel.enrich(SCHEMA, **options(sim))
-    assert pf.plan_parquet("rows.parquet", SCHEMA, target="out.parquet", **options(sim)).to_send == 0
-    pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, overwrite=True, **options(sim))
-    assert sim.counts.runs == 4
-    assert "out.parquet.ckpt" in caplog.text
-    one.to_parquet("one.parquet")
-    pf.enrich_parquet("one.parquet", "out.parquet", SCHEMA, overwrite=True, **options(sim))
-    assert sim.counts.runs == 4
+    pf.enrich_parquet("more.parquet", None, SCHEMA, checkpoint="out.parquet.ckpt", wait=False, limit=4, **options(sim))
+    more.iloc[4:].parallel.enrich(SCHEMA, **options(sim))
+    assert sim.counts.runs == 5
+    plan = pf.plan_parquet("more.parquet", SCHEMA, target="out.parquet", **options(sim))
+    assert (plan.to_send, plan.answered + plan.awaited) == (0, 5)
+    pf.enrich_parquet("more.parquet", "out.parquet", SCHEMA, overwrite=True, **options(sim))
+    assert pd.read_parquet("out.parquet")["size"].tolist() == [4, 6, 7, 5, 8]
+    shutil.rmtree("out.parquet.ckpt")
+    more.parallel.enrich(SCHEMA, **options(sim))
+    assert (sim.counts.runs, sim.counts.duplicates) == (5, 0)
 
 
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet"])

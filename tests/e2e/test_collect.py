@@ -6,12 +6,13 @@ import os
 import sys
 from decimal import Decimal
 
+import httpx
 import pandas as pd
 import parallel
 import pytest
 
 import parallel_frames as pf
-from parallel_frames.errors import InputError, RejectedError
+from parallel_frames.errors import InputError, RejectedError, UndecidedError
 from parallel_frames.simulator import Failure, Simulator, faults
 
 SCHEMA = {"name": str, "size": int}
@@ -435,3 +436,19 @@ def test_numbers_of_inputs_that_are_other_rows_are_not_believed(vendor, client_o
     assert matched(df.parallel.collect(group, SCHEMA, client=client_of(vendor.sim)))["row"] == 0
     df.parallel.enrich(SCHEMA, client=client_of(vendor.sim), group_id=group, checkpoint=None, progress=False)
     assert vendor.sim.counts.runs == 4
+
+
+def test_the_first_batch_into_a_named_seed_group_is_small(client_of):
+    """Until runs can be told apart there, no more than a few are sent, as into a group of one's own."""
+    hidden = {"seed_answer_ids": False, "seed_echo_metadata": False, "seed_echo_input": False}
+    many = pd.DataFrame({"company": [f"c{n}" for n in range(100)]})
+    with Simulator(answers=answer, latency=0, dialect="seed", speed=100, **hidden) as sim:
+        client = pf.Client(api_key="any", base_url=sim.url, clock_speed=100)
+        made = httpx.post(
+            f"{sim.url}/v1beta/tasks/groups", headers={"x-api-key": "any"},
+            json={"processor": "base", "task_spec": {"output_schema": {"type": "object", "properties": {}}}},
+        ).json()  # fmt: skip
+        group = made.get("taskgroup_id") or made["group_id"]
+        with pytest.raises(UndecidedError):
+            many.parallel.enrich(SCHEMA, client=client, group_id=group, checkpoint=None, progress=False)
+        assert sim.counts.runs == 5

@@ -63,6 +63,20 @@ def test_a_run_that_waits_for_an_action_takes_no_place_in_flight(engine: Any, ca
     assert "not sent within timeout=300" in warning
 
 
+def test_a_run_with_an_unknown_status_keeps_its_place_in_flight(engine: Any) -> None:
+    """It may still run, and reserve credit."""
+
+    def rename(event: Any) -> Any:
+        return (
+            {**event, "run": {**event["run"], "status": "scheduled", "is_active": False}} if "run" in event else event
+        )
+
+    odd = engine.ChangedEvents(on=frozenset({"events", "list_runs"}), change=rename)
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=[odd]) as sim:
+        engine.enrich(sim, engine.frame(*range(9)), None, max_in_flight=3, timeout=200)
+        assert sim.counts.runs == 3
+
+
 GONE = frozenset({"events", "list_runs"})
 
 

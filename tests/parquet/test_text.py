@@ -319,3 +319,12 @@ def test_long_numbers_that_fit_travel_whole(tmp_path: Path, sim: Simulator, enri
     )
     enrich(tmp_path / "rows.jsonl", tmp_path / "out.parquet")
     assert sim.runs()[0].input["id"] == 9223372036854775807
+
+
+def test_json_that_is_nested_too_deep_for_parquet_is_refused(tmp_path: Path) -> None:
+    """The field and both depths are named before anything is sent."""
+    (tmp_path / "deep.jsonl").write_text('{"a": ' + "[" * 120 + "1" + "]" * 120 + "}\n")
+    with pf.offline(latency=0) as sim:
+        with pytest.raises(InputError, match=r"'a' is nested 121 deep, and Parquet holds 100"):
+            pf.enrich_parquet(tmp_path / "deep.jsonl", tmp_path / "out.parquet", {"n": str}, progress=False)
+        assert sim.counts.posts == 0

@@ -280,6 +280,12 @@ def test_a_refresh_asks_what_it_found_once_and_awaits_what_is_under_way(index: I
     assert steps(index) == []
 
 
+def test_a_key_that_a_refresh_marks_twice_is_marked_once(index: Index) -> None:
+    """What another tool wrote twice counts as it stands last."""
+    index.recall_refresh([(KEY, 0), (KEY, 1)])
+    assert index.marked_attempts() == [(KEY, 1)]
+
+
 def test_an_unfinished_refresh_is_not_continued_by_a_call_that_does_not_refresh(index: Index) -> None:
     """Its marks are known, and ask for nothing; once what they mark has ended anew, the refresh is over."""
     store(index, outcome(KEY), outcome(OTHER))

@@ -135,10 +135,15 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
     if path.is_dir():
         raise InputError(f"{target} is a directory; name a file.")
     if (path.exists() or path.is_symlink()) and not overwrite:
-        raise InputError(f"{target} is there already; say --overwrite to replace it, or name another target.")
+        raise target_exists(target)
     if not path.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
     check_checkpoint(checkpoint, target)
+
+
+def target_exists(target: str) -> InputError:
+    """Return the error over a target that is there."""
+    return InputError(f"{target} is there already; say --overwrite to replace it, or name another target.")
 
 
 def check_checkpoint(checkpoint: str | None, target: str | None) -> None:
@@ -155,7 +160,7 @@ def rehearse(frame: pd.DataFrame, target: str) -> None:
     if target == PIPE:
         return
     with contextlib.suppress(_RehearsedError), _whole(Path(target)) as sink:
-        _write(frame, sink, format_of(target), target=target)
+        write_rows(frame, sink, target)
         raise _RehearsedError
 
 
@@ -171,7 +176,7 @@ def write_frame(frame: pd.DataFrame, target: str, *, overwrite: bool = False) ->
             sys.stdout.buffer.flush()
         return
     with _whole(Path(target), overwrite=overwrite) as sink:
-        _write(frame, sink, format_of(target), target=target)
+        write_rows(frame, sink, target)
 
 
 @contextlib.contextmanager
@@ -198,6 +203,25 @@ def _take_free_name(hidden: Path, path: Path) -> None:
                 goes_on=False,
             )
         return
+
+
+def holds_same(path: Path, written: bytes) -> bool:
+    """Return whether a file is what was written; Feather holds when it was enriched, too, which may differ."""
+    there = path.read_bytes()
+    if there == written or format_of(path.name) != "feather":
+        return there == written
+    from pyarrow import ArrowException, BufferReader, feather
+
+    try:
+        one, other = (feather.read_table(BufferReader(data)) for data in (there, written))
+    except ArrowException:
+        return False
+    return bool(one.equals(other))
+
+
+def write_rows(frame: pd.DataFrame, sink: BinaryIO, target: str) -> None:
+    """Write the rows in the format of the target's name."""
+    _write(frame, sink, format_of(target), target=target)
 
 
 def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:

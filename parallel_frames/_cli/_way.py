@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 import parallel_frames as pf
 from parallel_frames._cli._formats import PIPE, format_of
-from parallel_frames._cli._frames import check_checkpoint, check_target, read_frame, rehearse, write_frame
+from parallel_frames._cli._frames import (
+    check_checkpoint,
+    check_target,
+    holds_same,
+    read_frame,
+    rehearse,
+    target_exists,
+    write_frame,
+    write_rows,
+)
 from parallel_frames._inputs import NO_COLUMN, named_columns
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames.accessor import prepare_enrichment
 from parallel_frames.errors import InputError, ParallelFramesError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
@@ -149,11 +160,34 @@ class InMemory:
         self._asked = asked
         self._read: pd.DataFrame | None = None
 
-    def check(self) -> None:
-        """Refuse a target that is there already or cannot be, before anything is read or asked."""
+    def check(self) -> Done | None:
+        """Refuse a target that cannot be, before anything is asked; return what this very command wrote before."""
+        asked, target = self._asked, self._asked.target or PIPE
+        is_there = target != PIPE and not asked.overwrite and Path(target).is_file()
+        overwrite = asked.overwrite or is_there
+        check_target(target, source=asked.source, overwrite=overwrite, checkpoint=asked.options["checkpoint"])
+        if not is_there:
+            return None
+        try:
+            done = self._written()
+        except ParallelFramesError as error:  # what is wrong besides comes second
+            raise target_exists(target) from error
+        if done is None:
+            raise target_exists(target)
+        return done
+
+    def _written(self) -> Done | None:
+        """Return what became of this command when it wrote what is there; None where it would write something else."""
         asked = self._asked
-        checkpoint = asked.options["checkpoint"]
-        check_target(asked.target or PIPE, source=asked.source, overwrite=asked.overwrite, checkpoint=checkpoint)
+        if asked.source == PIPE or asked.options["refresh"]:
+            return None
+        options = {**asked.options, "retry_failed": False, "progress": False}
+        plan = self._plan(options)
+        if plan.to_send or plan.awaited:
+            return None
+        written = io.BytesIO()
+        done = self._run(options, lambda out: write_rows(out, written, str(asked.target)))
+        return done if holds_same(Path(str(asked.target)), written.getvalue()) else None
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -165,15 +199,18 @@ class InMemory:
                 self._read = self._read.reindex(columns=named_columns(options["inputs"], options["metadata"]))
         return self._read
 
-    def _enrichment(self) -> Enrichment:
+    def _enrichment(self, options: Mapping[str, Any]) -> Enrichment:
         target = None if self._asked.target == PIPE else self._asked.target
-        return prepare_enrichment(self.frame, self._asked.schema, self._asked.options, target=target)
+        return prepare_enrichment(self.frame, self._asked.schema, options, target=target)
+
+    def _plan(self, options: Mapping[str, Any]) -> EnrichmentPlan:
+        from parallel_frames._job._preview import preview
+
+        return preview(self._enrichment(options)._runner.source)
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
-        from parallel_frames._job._preview import preview
-
-        return preview(self._enrichment()._runner.source)
+        return self._plan(self._asked.options)
 
     def enrich(self) -> Done:
         """Do it, and write the target."""
@@ -183,17 +220,21 @@ class InMemory:
 
         def write(out: pd.DataFrame) -> None:
             try:
-                write_frame(out.drop(columns=NO_COLUMN, errors="ignore"), target, overwrite=self._asked.overwrite)
+                write_frame(out, target, overwrite=self._asked.overwrite)
             except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
                 raise ParallelFramesError(str(error)) from error
 
-        out = self._enrichment()._run_into(write)
-        facts, run = out.attrs["parallel"]["enrichments"][-1], pf.last()
+        return self._run(self._asked.options, write)
+
+    def _run(self, options: Mapping[str, Any], write: Callable[[pd.DataFrame], None]) -> Done:
+        enrichment = self._enrichment(options)
+        out = enrichment._run_into(lambda frame: write(frame.drop(columns=NO_COLUMN, errors="ignore")))
+        facts = out.attrs["parallel"]["enrichments"][-1]
         return Done(
-            target,
+            self._asked.target or PIPE,
             len(out),
             facts["rows"],
-            None if run is None else run.cost,
+            enrichment.cost,
             tuple(facts["group_ids"]),
             facts["checkpoint"],
         )
@@ -201,5 +242,5 @@ class InMemory:
     def submit(self) -> Done:
         """Send everything, and write nothing."""
         check_checkpoint(self._asked.options["checkpoint"], self._asked.target)
-        run = run_from_anywhere(self._enrichment()._send)
+        run = run_from_anywhere(self._enrichment(self._asked.options)._send)
         return Done("", len(self.frame), {}, run.cost, run.group_ids, run.checkpoint)

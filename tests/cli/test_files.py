@@ -147,6 +147,21 @@ def test_a_target_that_comes_to_be_meanwhile_is_left_alone(rows, start, monkeypa
     assert not [path for path in place.iterdir() if path.name.endswith(".tmp")]
 
 
+@pytest.mark.parametrize("target", ["out.csv", "out.jsonl", "out.feather"])
+def test_the_same_command_again_knows_what_it_wrote(rows, run, pointed, place, target):
+    """As after a kill between publishing and exit: what it would write is there, so it sends nothing and is fine."""
+    first = run("enrich", "rows.csv", target, *SEND)
+    assert first.exit_code == 0, first.stderr
+    before, posts = (place / target).read_bytes(), pointed.counts.posts
+    words = [word for word in SEND if word != "--yes"]
+    again = run("enrich", "rows.csv", target, *words)
+    assert (again.exit_code, pointed.counts.posts, (place / target).read_bytes()) == (0, posts, before), again.stderr
+    assert "is what this command wrote before. Nothing was sent" in again.stderr
+    (place / target).write_bytes(before + b"\n")
+    other = run("enrich", "rows.csv", target, *words)
+    assert (other.exit_code, "is there already" in other.stderr) == (2, True)
+
+
 def test_a_source_is_never_its_own_target(rows, run, pointed, place):
     """It is left as it is, with --overwrite too."""
     before = (place / "rows.csv").read_bytes()

@@ -74,6 +74,8 @@ NOTHING_SENT: Final = (
 )
 # What the service refuses, and what a gateway answers before the service has seen anything.
 NOTHING_CREATED: Final = frozenset({*range(400, 406), 407, *range(409, 419), 421, 422, 429, 431, 451})
+# Of a result: it still runs (408), it failed or the dialect has no such path (404), or this one run's cannot be had.
+NO_RESULT: Final = frozenset({400, 404, 408, 409, 410, 422})
 # Of requests that may be repeated; runs are sent once, and what their refusal means is for the submitter to say.
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -223,8 +225,7 @@ class Session:
         try:
             return await self._request("GET", path, read=read, params={"timeout": "1"}, final=frozenset({408}))
         except (RejectedError, UnavailableError) as error:
-            # 404: it failed, or the dialect has no such path. 408: it still runs.
-            if error.status in (404, 408):
+            if error.status in NO_RESULT:
                 return None
             raise
 

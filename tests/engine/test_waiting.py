@@ -403,3 +403,17 @@ def test_a_lost_run_that_failed_after_all_is_asked_again(engine: Any, tmp_path: 
         )
         out = engine.enrich(sim, engine.frame(1), tmp_path, timeout=2_000)
         assert (status_of(out), sim.counts.runs) == ({"completed": 1}, 2)
+
+
+@pytest.mark.parametrize("status", [400, 410, 422])
+def test_a_refused_result_ends_no_call(engine: Any, status: int) -> None:
+    """A run that lists show without its output, and whose result is refused, has lost it; others are answered."""
+
+    def lose(event: Any) -> Any:
+        return {**event, "output": None} if "COMPANY 1" in str(event.get("output")) else event
+
+    gone = [engine.ChangedEvents(on=GONE, change=lose), faults.status(status, on="result")]
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=gone) as sim:
+        out = engine.enrich(sim, engine.frame(1, 2), None)
+    assert out["parallel_status"].tolist() == ["failed", "completed"]
+    assert "holds no output" in out["parallel_error"][0]

@@ -65,7 +65,7 @@ THIRD_PARTIES = {
     "_service": {"httpx", "orjson"},
     "_state": {"numpy", "pyarrow"},
     "_engine": set(),
-    "_checkpoint": {"pyarrow", "filelock", "platformdirs", "pandas", "fsspec", "orjson"},
+    "_checkpoint": {"numpy", "pyarrow", "filelock", "platformdirs", "pandas", "fsspec", "orjson"},
     "_columns": BASICS,
     "_ui": {"tqdm", "ipywidgets", "jinja2", "numpy", "pandas", "matplotlib"},
     "_job": {"numpy", "pandas", "orjson"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Final
@@ -17,8 +17,8 @@ from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import CANNOT_BE_READ, UNLINKED, Look, look_at_group
 from parallel_frames._format import format_count, format_duration
 from parallel_frames._limits import MAX_BYTES_PER_BATCH, MAX_RUNS_PER_BATCH, MAX_RUNS_PER_GROUP
-from parallel_frames._model import Accepted, Ambiguous, Receipt, Refused
-from parallel_frames._state import GroupState, judge_batch
+from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Receipt, Refused
+from parallel_frames._state import GroupState, judge_batch, read_identity
 from parallel_frames.errors import ProtocolError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
@@ -314,18 +314,19 @@ class Submitter:
         return Ambiguous(f"whose ids they are cannot be known: {flaw}")
 
     async def _echoes_metadata(self, group: GroupState) -> bool:
-        """Return whether the service shows whose its runs are, once it shows any."""
+        """Return whether the service shows whose its runs are: the first one that it lists tells."""
         for attempt in range(Backoff().tries):
             if self.state.echoes:
                 return True
-            try:
-                look = await look_at_group(self._service, self.state, group, clock=self._clock, include_output=False)
-            except CANNOT_BE_READ:
-                look = Look(None)
-            if look.listed:
-                break
+            listed = self._service.list_runs(group.group_id, include_input=False, include_output=False)
+            with suppress(*CANNOT_BE_READ):
+                async with aclosing(listed) as runs:
+                    async for event in runs:
+                        if event.status != UNREADABLE:
+                            self.state.echoes = read_identity(event.metadata) is not None
+                            return self.state.echoes
             await self._clock.sleep(Backoff().wait(attempt))
-        return self.state.echoes
+        return False
 
     async def _after_refusal(self, refused: Refused, batch: Sequence[OutgoingRun]) -> None:
         """Wait where waiting helps; raise where it does not."""

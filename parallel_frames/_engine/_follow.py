@@ -98,20 +98,13 @@ async def ask_often(*, state: EngineState, service: Service, clock: Clock) -> No
         await clock.sleep(ASK_EVERY)
         for group in list(state.groups.values()):
             try:
-                if group.is_awaited and await _has_more_ended(group, state=state, service=service):
+                if not group.is_awaited:
+                    continue
+                if _has_more_ended(group, await _status_of(group, service=service), state=state):
                     await clock.sleep(HEARD_WITHIN)
                     await _ask_group(group, state=state, service=service, clock=clock)
             except CANNOT_BE_READ as error:
                 logger.debug("group %s: %s", group.group_id, error)
-
-
-async def _has_more_ended(group: GroupState, *, state: EngineState, service: Service) -> bool:
-    """Return whether more runs of a group may have ended than were heard of."""
-    lacking = sum(run_id in state.given_up or run_id in state.to_hydrate for run_id in group.awaited.values())
-    known = len(group.acknowledged) - len(group.awaited) + lacking
-    status = await _status_of(group, service=service)
-    # Not the sum of those that ended: a count may have a word that is not known.
-    return status is None or status.runs - sum(status.counts.get(word, 0) for word in ACTIVE) > known
 
 
 async def _status_of(group: GroupState, *, service: Service) -> GroupStatus | None:
@@ -123,12 +116,20 @@ async def _status_of(group: GroupState, *, service: Service) -> GroupStatus | No
     return status if status.counts else None
 
 
+def _has_more_ended(group: GroupState, status: GroupStatus | None, *, state: EngineState) -> bool:
+    """Return whether more runs of a group may have ended than were heard of."""
+    lacking = sum(run_id in state.given_up or run_id in state.to_hydrate for run_id in group.awaited.values())
+    known = len(group.acknowledged) - len(group.awaited) + lacking
+    # Not the sum of those that ended: a count may have a word that is not known.
+    return status is None or status.runs - sum(status.counts.get(word, 0) for word in ACTIVE) > known
+
+
 async def _ask_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:
     """Ask a group for outcomes that its stream did not bring; its counts say whether that is worth a listing."""
-    if not await _has_more_ended(group, state=state, service=service):
+    status = await _status_of(group, service=service)
+    if not _has_more_ended(group, status, state=state):
         return
     look = await look_at_group(service, state, group, clock=clock, include_output=len(group.awaited) > FEW)
-    status = await _status_of(group, service=service)
     has_ended = status is not None and not any(status.counts.get(word) for word in ACTIVE - {"action_required"})
     for run, run_id in list(group.awaited.items()):
         is_hidden = look.unreadable > 0 and run_id not in look.listed

@@ -33,8 +33,8 @@ class EngineState:
         The groups with something left to wait for or to decide, and the one that is being filled.
     to_hydrate : dict of str to str
         Runs that completed and whose output is to be fetched, with their groups.
-    given_up : dict of str to str
-        Runs whose output cannot be had now, with their groups.
+    given_up : set of str
+        Runs whose output cannot be had now.
     reasons : dict of RunId to str
         Why this call does not wait for a run that has not ended.
     trouble : str or None
@@ -56,10 +56,10 @@ class EngineState:
         self.observer = observer
         self.groups: dict[str, GroupState] = {}
         self.to_hydrate: dict[str, str] = {}
-        self.given_up: dict[str, str] = {}
+        self.given_up: set[str] = set()
+        self._lost: set[str] = set()  # runs whose output is gone, as the service has shown in this call
         self._rechecks: set[str] = set()
         self._idle: set[RunId] = set()  # what does not run any more: it waits for an action, or its output is missing
-        self._decided: set[str] = set()  # runs whose outputs this call asks for no more
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
         self.noted: set[int] = set()
@@ -148,7 +148,8 @@ class EngineState:
         elif event.status not in TERMINAL | ACTIVE:
             reason = f"run {event.run_id} of group {group.group_id} has the status {event.status!r}, which is not known"
             self.set_aside(group, run, reason=reason)
-        if event.status in TERMINAL and group.status(run) != "completed" and event.run_id not in self._decided:
+        is_settled = group.status(run) == "completed" or event.run_id in self.given_up or event.run_id in self._lost
+        if event.status in TERMINAL and not is_settled:
             if group.status(run) is not None:  # it failed, or counted as lost, and may have an answer all the same
                 self._rechecks.add(event.run_id)
             self.to_hydrate[event.run_id] = group.group_id
@@ -214,8 +215,7 @@ class EngineState:
     def give_up(self, run_id: str, *, reason: str) -> None:
         """Leave a run pending: its output cannot be had now."""
         group_id = self.to_hydrate.pop(run_id)
-        self._decided.add(run_id)
-        self.given_up[run_id] = group_id
+        self.given_up.add(run_id)
         group = self.groups[group_id]
         if (run := group.run_of(run_id)) is not None:
             self._idle.add(run)
@@ -227,7 +227,7 @@ class EngineState:
     def take_lost(self, run_id: str) -> None:
         """Take a run as failed whose output the service does not hold, as it has shown: it may be asked again."""
         group_id = self.to_hydrate.pop(run_id)
-        self._decided.add(run_id)
+        self._lost.add(run_id)
         if not self.is_recheck(run_id):
             self.observer.note(f"run {run_id} completed, but the service holds no output of it")
         group = self.groups[group_id]

@@ -277,7 +277,7 @@ class Submitter:
             await self._after_refusal(posted, batch)
 
     def _note_created(self) -> None:
-        """Go on with larger batches: the service creates what is sent, and its runs can be told apart."""
+        """Go on with larger batches: the service creates what is sent, and its runs can be kept apart."""
         self._linked = True
         self.state.trouble = None
         self._absences = self._unreachable = 0

@@ -51,8 +51,22 @@ def read_objects(stream: BinaryIO, *, is_lines: bool, shown: str) -> Iterator[li
     Raises
     ------
     InputError
-        Something is no JSON, or no object.
+        Something is no JSON, or no object, or nested too deep.
     """
+    try:
+        yield from _read_objects(stream, is_lines=is_lines, shown=shown)
+    except RecursionError:
+        raise _too_deep(f"Something in {shown}") from None
+
+
+def _too_deep(what: str, depth: int | None = None) -> InputError:
+    nested = "too deep" if depth is None else f"{depth} deep"
+    return InputError(
+        f"{what} is nested {nested}: Parquet holds {MAX_DEPTH}. Nothing was sent. Write it as text, or leave it out."
+    )
+
+
+def _read_objects(stream: BinaryIO, *, is_lines: bool, shown: str) -> Iterator[list[tuple[int, Row]]]:
     if is_lines:
         yield from _read_lines(stream, shown=shown)
         return
@@ -191,17 +205,14 @@ def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> Te
         raise
     if has_rows and not schema.names:
         raise InputError(f"{next(iter(partitions))} has objects without a field: a row would have nothing to send.")
-    for field in schema:
-        if (depth := _depth_of(field.type)) > MAX_DEPTH:
-            raise InputError(
-                f"The field {field.name!r} is nested {depth} deep, and Parquet holds {MAX_DEPTH}. Nothing was sent. "
-                "Write it as text, or leave it out."
-            )
     return TextFiles(reader, schema, partitions)
 
 
 def _depth_of(type_: pa.DataType) -> int:
-    return 1 + max((_depth_of(type_.field(at).type) for at in range(type_.num_fields)), default=0)
+    depth, level = 0, [type_]
+    while level:
+        depth, level = depth + 1, [each.field(at).type for each in level for at in range(each.num_fields)]
+    return depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +253,11 @@ class JsonReader:
 def _fields_of(rows: list[tuple[int, Row]]) -> pa.Schema:
     """Return what some rows have, in the types that they show."""
     names = dict.fromkeys(name for _, row in rows for name in row)
-    return pa.schema([(name, _column(rows, name).type) for name in names])
+    types = {name: _column(rows, name).type for name in names}
+    for name, type_ in types.items():
+        if (depth := _depth_of(type_)) > MAX_DEPTH:
+            raise _too_deep(f"The field {name!r}", depth)
+    return pa.schema(types)
 
 
 def _column(rows: list[tuple[int, Row]], name: str, type_: pa.DataType | None = None) -> pa.Array:

@@ -40,7 +40,7 @@ from parallel_frames._checkpoint._paths import (
     check_path,
     place_of,
 )
-from parallel_frames._checkpoint._recall import Recalled, read_outcomes, read_receipts, read_stale, recall_folder
+from parallel_frames._checkpoint._recall import Recalled, read_answers, read_receipts, read_stale, recall_folder
 from parallel_frames._checkpoint._store import JobStore
 
 __all__ = [
@@ -64,8 +64,8 @@ __all__ = [
     "memory_store",
     "open_store",
     "place_of",
+    "read_answers",
     "read_header",
-    "read_outcomes",
     "read_part",
     "read_patiently",
     "read_receipts",

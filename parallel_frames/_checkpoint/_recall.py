@@ -198,10 +198,20 @@ def _metadata(table: pa.Table, name: bytes) -> object:
         return None
 
 
-def read_outcomes(folder: StoragePath) -> Iterator[list[Outcome]]:
-    """Yield what a job's folder holds of ended runs, a part at a time, without changing it."""
-    for _, table in _read_whole(folder / "outcomes", OUTCOME_SCHEMA, repair=False):
-        yield [Outcome(**line) for line in table.to_pylist()]
+def read_answers(folder: StoragePath, *, of: Callable[[set[str]], set[str]]) -> Iterator[list[Outcome]]:
+    """Yield completed runs in a job's folder, a part at a time, without changing it.
+
+    `of` picks from the keys that a part has answers to; answers are read where it picks any.
+    """
+    for number, states in _read_whole(folder / "outcomes", STATE_SCHEMA, repair=False):
+        completed = states.filter(pc.equal(states.column("status"), "completed"))
+        keys = of(set(completed.column("key").to_pylist()))
+        path = folder / "outcomes" / f"{number:06d}.parquet"
+        table = sound_table(read_part(path, repair=False), OUTCOME_SCHEMA) if keys else None
+        if table is not None:
+            is_wanted = pc.is_in(table.column("key"), value_set=pa.array(sorted(keys)))
+            wanted = table.filter(pc.and_(is_wanted, pc.equal(table.column("status"), "completed")))
+            yield [Outcome(**line) for line in wanted.to_pylist()]
 
 
 def read_receipts(folder: StoragePath) -> Iterator[list[Receipt]]:

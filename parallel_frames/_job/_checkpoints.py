@@ -19,8 +19,8 @@ from parallel_frames._checkpoint import (
     memory_store,
     open_store,
     place_of,
+    read_answers,
     read_header,
-    read_outcomes,
     read_patiently,
     read_receipts,
     read_stale,
@@ -184,16 +184,19 @@ def _take_over(other: StoragePath, index: Index, *, store: JobStore | None = Non
 
     They go into the index, and into the store where there is one: the other folder is only read.
     """
+    if not index.status().to_send:
+        return
+
+    def to_send(keys: set[str]) -> set[str]:
+        return {step.key for step in index.steps_of(keys)}
+
     taken = 0
-    for outcomes in read_outcomes(other):
-        wanted = {step.key for step in index.steps_of({outcome.key for outcome in outcomes})}
-        answers = [outcome for outcome in outcomes if outcome.key in wanted and outcome.status == "completed"]
-        if answers:
-            index.add_outcomes(0 if store is None else store.put_outcomes(answers), states_of(answers))
-            taken += len(answers)
+    for answers in read_answers(other, of=to_send):
+        index.add_outcomes(0 if store is None else store.put_outcomes(answers), states_of(answers))
+        taken += len(answers)
     for receipts in read_receipts(other):
-        wanted = {step.key for step in index.steps_of({receipt.key for receipt in receipts})}
-        under_way = [receipt for receipt in receipts if receipt.key in wanted]
+        keys = to_send({receipt.key for receipt in receipts})
+        under_way = [receipt for receipt in receipts if receipt.key in keys]
         if under_way:
             if store is not None:
                 store.put_receipts(under_way)

@@ -55,7 +55,7 @@ def take_name(path: Path, name: Path) -> None:
         os.link(path, name)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links, on which two at once are not told apart
+    except OSError:  # a file system without hard links, on which two at once cannot be kept apart
         if name.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(name)) from None
         path.rename(name)

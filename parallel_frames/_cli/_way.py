@@ -120,7 +120,7 @@ class FileToFile:
             rows_per_file=asked.rows_per_file or ROWS_PER_FILE,
             options=asked.options,
         )
-        return None if done is None else self._told(done)
+        return None if done is None else self._as_done(done)
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
@@ -140,16 +140,16 @@ class FileToFile:
             rows_per_file=asked.rows_per_file or ROWS_PER_FILE,
             **asked.options,
         )
-        return self._told(done)
+        return self._as_done(done)
 
     def submit(self) -> Done:
         """Send everything, and write nothing."""
         asked = self._asked
         done = pf.enrich_parquet(asked.source, asked.target, asked.schema, wait=False, overwrite=True, **asked.options)
-        return self._told(done)
+        return self._as_done(done)
 
     @staticmethod
-    def _told(done: pf.EnrichedParquet) -> Done:
+    def _as_done(done: pf.EnrichedParquet) -> Done:
         return Done(str(done.target), done.rows, done.counts, done.cost, tuple(done.group_ids), done.checkpoint)
 
 

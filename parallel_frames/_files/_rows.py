@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,10 +21,10 @@ from parallel_frames._files._batches import frame_of, take
 from parallel_frames._files._row_order import RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._types import PROVENANCE, as_type, at_risk, check_values, output_types
-from parallel_frames._inputs import make_key, make_keys, render_inputs
+from parallel_frames._inputs import make_keys, render_inputs
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
-from parallel_frames._job._source import SAMPLES, Piece, outgoing_run
+from parallel_frames._job._source import SAMPLES, Piece, hashed_keys, outgoing_run
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
@@ -125,12 +124,7 @@ class FileSource:
 
     def keys_of_input(self, index: DiskIndex, canonical: bytes) -> Iterator[str]:
         """Yield the keys of the rows that send this input."""
-        job, dedupe = self.prepared.job, self.prepared.call.dedupe
-        for occurrence in [None] if dedupe else count():
-            key = make_key(canonical, job.hash, occurrence=occurrence)
-            if not index.has_key(key):
-                return
-            yield key
+        yield from hashed_keys(index, canonical, self.prepared)
 
     def _plan(
         self, df: pd.DataFrame, *, occurrences: Callable[[list[str | None]], list[int]], chosen: Any = None

@@ -1,7 +1,7 @@
 """Rows as inputs: columns of tokens put together, a slice of rows at a time.
 
 It owns the three shapes an input has (object, bare cell, template), which rows have nothing to send, and the message
-about a cell that cannot travel. Memory beyond the result is that of one slice. Rows are told by position only.
+about a cell that cannot travel. Memory beyond the result is that of one slice. Rows are known by position only.
 """
 
 from __future__ import annotations

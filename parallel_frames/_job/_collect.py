@@ -45,17 +45,16 @@ async def collect_groups(
     enrichment = frame_enrichment(df, schema, replace(call, processor=processor, checkpoint=None))
     runner = enrichment._runner
     runner.scan()
-    found = Found()
-    simulated = False
+    found, ways, simulated = Found(), dict[str, str](), False
     for group in group_ids:
         async with client.session() as session:
             await session.group_status(group)
-            joiner = Joiner(runner.source, runner.index, wanted=lambda _: 0, ways=found.ways)
+            joiner = Joiner(runner.source, runner.index, wanted=lambda _: 0, ways=ways)
             await found.take_group(session, group, joiner, runner, clock=client.clock)
             simulated |= session.simulated
     return await enrichment._adopt(
         found.receipts, list(found.outcomes.values()), destination=destination, group_ids=group_ids,
-        matched=count_matches(group_ids, found.ways), simulated=simulated,
+        matched=count_matches(group_ids, ways), simulated=simulated,
     )  # fmt: skip
 
 
@@ -72,7 +71,6 @@ class Found:
 
     receipts: list[Receipt] = field(default_factory=list)
     outcomes: dict[RunId, Outcome] = field(default_factory=dict)
-    ways: dict[str, str] = field(default_factory=dict)
 
     async def take_group(
         self, session: Session, group_id: str, joiner: Joiner, runner: JobRunner, *, clock: Clock
@@ -85,7 +83,7 @@ class Found:
             if run is not None and runner.index.has_key(run.key):
                 runs[event.run_id] = run
             joiner.add(event, runs.get(event.run_id))
-        runs |= {joined.event.run_id: joined.run for joined in joiner.finish()}
+        runs |= {event.run_id: run for event, run in joiner.finish()}
         done = (run_id for run_id in runs if events[run_id].status == "completed")
         events |= await _fetch(session, [run_id for run_id in done if events[run_id].output is None])
         asked = runner.job.spec.get("output_schema")

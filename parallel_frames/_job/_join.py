@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from parallel_frames._inputs import canonical_of_json
 from parallel_frames._model import TERMINAL, RunId
@@ -61,13 +61,6 @@ def _canonical_inputs(event: RunEvent) -> Iterator[bytes]:
             continue
 
 
-class Joined(NamedTuple):
-    """A run of another program, and which run of ours it stands for."""
-
-    event: RunEvent
-    run: RunId
-
-
 class Joiner:
     """Joins the runs of one group to the rows of a source.
 
@@ -94,9 +87,9 @@ class Joiner:
         if run is None:
             self._others[event.run_id] = event
         elif self._index.has_key(run.key):
-            self._known[event.run_id] = row_of(event), run
+            self._known[event.run_id] = _row_of(event), run
 
-    def finish(self) -> list[Joined]:
+    def finish(self) -> list[tuple[RunEvent, RunId]]:
         """Return each key's best run among those whose owner was not known.
 
         Runs with a key that the source lacks, and those of inputs that are answered already, are none of them.
@@ -105,7 +98,7 @@ class Joiner:
             self._ways.setdefault(run_id, "key")  # where it was joined before, that is how it is known
         taken = {run for _, run in self._known.values()}
         matcher = InputMatcher(self._source, self._index)
-        joined: list[Joined] = []
+        joined: list[tuple[RunEvent, RunId]] = []
         rest: list[RunEvent] = []
 
         def accept(key: str) -> RunId | None:
@@ -116,9 +109,9 @@ class Joiner:
         claims = [(row, run.key) for row, run in self._known.values()]
         for event in sorted(self._others.values(), key=_rank, reverse=True):
             if run := matcher.find(event, accept=accept):
-                joined.append(Joined(event, run))
+                joined.append((event, run))
                 taken.add(run)
-                claims.append((row_of(event), run.key))
+                claims.append((_row_of(event), run.key))
             is_known = run is not None or matcher.knows(event)
             self._ways[event.run_id] = "input" if is_known else "unmatched"
             if not is_known:
@@ -126,7 +119,7 @@ class Joiner:
         for event, key in self._match_by_row(rest, claims):
             self._ways[event.run_id] = "row"
             if run := accept(key):
-                joined.append(Joined(event, run))
+                joined.append((event, run))
                 taken.add(run)
         return joined
 
@@ -134,15 +127,15 @@ class Joiner:
         self, rest: Sequence[RunEvent], claims: Sequence[tuple[int | None, str]]
     ) -> list[tuple[RunEvent, str]]:
         """Return runs that are known by nothing but a row number, where those numbers may be believed."""
-        named = {row for event in rest if (row := row_of(event)) is not None}
+        named = {row for event in rest if (row := _row_of(event)) is not None}
         keys = self._index.keys_at(named | {row for row, _ in claims if row is not None})
         if not self._are_numbers_trusted(rest, claims, keys):
             return []
-        times = Counter(map(row_of, rest))
+        times = Counter(map(_row_of, rest))
         answered = {key for _, key in claims}
         found = []
         for event in rest:
-            row = row_of(event)
+            row = _row_of(event)
             key = None if row is None else keys.get(row)
             if key is not None and times[row] == 1 and key not in answered and read_identity(event.metadata) is None:
                 found.append((event, key))
@@ -158,11 +151,11 @@ class Joiner:
         """
         if any(row is not None and keys.get(row) != key for row, key in claims):
             return False
-        named = [event for event in rest if row_of(event) is not None]
+        named = [event for event in rest if _row_of(event) is not None]
         if any(self._is_of_our_form(event) or (claims and event.input is not None) for event in named):
             return False
         for event in rest:
-            row, label = row_of(event), (event.metadata or {}).get("index")
+            row, label = _row_of(event), (event.metadata or {}).get("index")
             if row is None or read_identity(event.metadata) is not None:
                 continue
             if row >= self._index.rows:
@@ -197,7 +190,7 @@ def count_matches(group_ids: Sequence[str], ways: Mapping[str, str]) -> dict[str
     return counts
 
 
-def row_of(event: RunEvent) -> int | None:
+def _row_of(event: RunEvent) -> int | None:
     """Return the number of the row that a run's metadata names."""
     row = (event.metadata or {}).get("row")
     text = str(row) if isinstance(row, str | int) and not isinstance(row, bool) else ""

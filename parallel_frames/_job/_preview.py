@@ -190,10 +190,11 @@ async def _look_at_groups(
     runner: JobRunner, client: Client, group_ids: Sequence[str], header: Mapping[str, Any]
 ) -> None:
     """Let the index know of the runs that groups hold for these rows."""
-    found, feed = Found(), IndexedFeed(runner.source, runner.index)
+    feed = IndexedFeed(runner.source, runner.index)
     async with client.session(dialect=header.get("dialect")) as session:
         for group_id in group_ids:
             await session.group_status(group_id)
+            found = Found()
             await found.take_group(session, group_id, feed.join({}), runner, clock=client.clock)
             runner.index.add_receipts(found.receipts)
             runner.index.add_outcomes(0, states_of(found.outcomes.values()))

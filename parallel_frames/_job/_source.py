@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import pandas as pd
 
 from parallel_frames._columns import PANDAS_3, merge_outcomes
-from parallel_frames._inputs import canonical_of_sent, index_labels
+from parallel_frames._inputs import canonical_of_sent, index_labels, make_key
 from parallel_frames._job._join import InputMatcher, Joiner
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._prepare import provenance_labels
@@ -146,13 +147,18 @@ class FrameSource:
         """Return the label as text."""
         return index_labels(self.prepared.frame, [row])[0]
 
-    def keys_of_input(self, index: MemoryIndex, canonical: bytes) -> Sequence[str]:  # noqa: ARG002 - a file's source asks it
-        """Return the keys of the rows that send this input."""
+    def keys_of_input(self, index: MemoryIndex, canonical: bytes) -> Iterator[str]:
+        """Yield the keys of the rows that send this input."""
+        hashed = set()
+        for key in hashed_keys(index, canonical, self.prepared):
+            hashed.add(key)
+            yield key
+        # A Decimal's key is of a number, and what it sends a text: such rows are known by what they send.
         if self._keys_of_inputs is None:
             self._keys_of_inputs = {}
             for key, sent in zip(self.plan.keys, self.plan.inputs, strict=True):
                 self._keys_of_inputs.setdefault(canonical_of_sent(sent), []).append(key)
-        return self._keys_of_inputs.get(canonical, ())
+        yield from (key for key in self._keys_of_inputs.get(canonical, ()) if key not in hashed)
 
     def pieces(self, results: Results[MemoryIndex], layout: Layout) -> Iterator[Piece]:
         """Yield the frame with its new columns, as one piece."""
@@ -193,6 +199,15 @@ class FrameSource:
             # A row that has no answer keeps what it had.
             frame[label] = column.fillna(frame[label].astype(column.dtype)) if label in frame.columns else column
         return frame
+
+
+def hashed_keys(index: Index, canonical: bytes, prepared: PreparedCall) -> Iterator[str]:
+    """Yield the keys of an input that the source has: one, or one for each of equal rows that are kept apart."""
+    for occurrence in [None] if prepared.call.dedupe else count():
+        key = make_key(canonical, prepared.job.hash, occurrence=occurrence)
+        if not index.has_key(key):
+            return
+        yield key
 
 
 def copied(df: pd.DataFrame) -> pd.DataFrame:
@@ -238,20 +253,18 @@ class IndexedFeed:
         matcher = InputMatcher(self._source, self._index)
 
         def accept(key: str) -> RunId | None:
-            attempt = wanted.get(key, self._attempt_to_send(key) if or_to_send else None)
+            attempt = self._attempt_of(key, wanted, or_to_send=or_to_send)
             return None if attempt is None else RunId(key, attempt)
 
         return partial(matcher.find, accept=accept)
 
     def join(self, wanted: Mapping[str, int]) -> Joiner:
         """Return what joins another program's runs to the rows of these keys, and to those that are to be sent."""
-        return Joiner(
-            self._source,
-            self._index,
-            wanted=lambda key: wanted[key] if key in wanted else self._attempt_to_send(key),
-            ways=self.ways,
-        )
+        attempt_of = partial(self._attempt_of, wanted=wanted, or_to_send=True)
+        return Joiner(self._source, self._index, wanted=attempt_of, ways=self.ways)
 
-    def _attempt_to_send(self, key: str) -> int | None:
-        steps = self._index.steps_of([key])
+    def _attempt_of(self, key: str, wanted: Mapping[str, int], *, or_to_send: bool) -> int | None:
+        if key in wanted:
+            return wanted[key]
+        steps = self._index.steps_of([key]) if or_to_send else []
         return steps[0].attempt if steps else None

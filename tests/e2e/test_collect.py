@@ -362,11 +362,12 @@ def test_prompts_of_another_program_are_not_paid_again(vendor, client_of, tmp_pa
     assert vendor.sim.counts.runs == 8
 
 
-def test_of_several_runs_of_one_input_the_completed_one_counts(client_of):
-    """A failure that another program asked again is not taken where its answer is there, too."""
+@pytest.mark.parametrize("trouble", [[], [faults.short_list(keep=0.5, nth=1)]], ids=["whole", "cut short"])
+def test_of_several_runs_of_one_input_the_completed_one_counts(client_of, trouble):
+    """A failure that another program asked again is not taken where its answer is there, or may be."""
     answers = iter([Failure("first"), {"name": "Acme", "size": 4}])
     with (
-        Simulator(answers=lambda _: next(answers), latency=0) as sim,
+        Simulator(answers=lambda _: next(answers), latency=0, faults=trouble) as sim,
         parallel.Parallel(api_key="any", base_url=sim.url) as vendor,
     ):
         group = add_elsewhere(vendor, [({"company": "Acme"}, {"n": "1"}), ({"company": "Acme"}, {"n": "2"})])
@@ -412,20 +413,6 @@ def test_what_is_under_way_comes_before_a_failure(client_of):
         assert df.parallel.plan(SCHEMA, **options).to_send == 0
         assert df.parallel.enrich(SCHEMA, **options)["size"].tolist() == [4]
         assert sim.counts.runs == 2
-
-
-def test_a_list_that_is_cut_short_decides_nothing(client_of):
-    """Its failed run is not taken for the row's while the completed one may be missing."""
-    answers = iter([Failure("first"), {"name": "Acme", "size": 4}])
-    with (
-        Simulator(lambda _: next(answers), latency=0, faults=[faults.short_list(keep=0.5, nth=1)]) as sim,
-        parallel.Parallel(api_key="any", base_url=sim.url) as vendor,
-    ):
-        group = add_elsewhere(vendor, [({"company": "Acme"}, {"n": "1"}), ({"company": "Acme"}, {"n": "2"})])
-        sim.wait_until(lambda counts: counts.active == 0)
-        df = pd.DataFrame({"company": ["Acme"]})
-        out = df.parallel.enrich(SCHEMA, client=client_of(sim), group_id=group, checkpoint=None, progress=False)
-        assert (out["size"].tolist(), sim.counts.runs) == ([4], 2)
 
 
 def test_numbers_of_inputs_that_are_other_rows_are_not_believed(vendor, client_of):

@@ -51,11 +51,6 @@ class Recalled:
     intents: list[Intent] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def unreadable_intents(self) -> tuple[int, ...]:
-        """Numbers of intents of which it is not known what they meant to send."""
-        return tuple(intent.number for intent in self.intents if not intent.runs)
-
 
 def recall_folder(folder: StoragePath, index: Index, *, repair: bool) -> Recalled:
     """Read all that is stored into `index`; `repair` sets aside what cannot be read, and needs the folder's lock."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from parallel_frames._state import Step
 
     RowRuns = np.ndarray[Any, np.dtype[np.int64]]
-
-FEW_ROWS: Final = 1_000
 
 
 class FileSource:

@@ -40,11 +40,13 @@ class Offline:
 
 # Of the whole process and not of a context: a thread started in the block must not go to the live service and pay.
 _blocks: Final[list[Offline]] = []
+_guard = threading.Lock()
 
 
 def current_offline() -> Offline | None:
     """Return the innermost offline block of this process."""
-    return _blocks[-1] if _blocks else None
+    with _guard:
+        return _blocks[-1] if _blocks else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,6 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
             _leave(block)
 
 
-_guard = threading.Lock()
 _outside: Final[dict[str, str | None]] = {}  # the variables as they are without a block
 
 

@@ -36,8 +36,6 @@ class PreparedCall:
     ----------
     frame : pandas.DataFrame
         The columns and attrs of the source; its rows too, where the source is a frame.
-    raw_schema : object
-        The schema as it was given.
     findings : tuple of Finding
         What there is to say of the schema, the processor and the inputs together.
     target : str or None
@@ -45,7 +43,6 @@ class PreparedCall:
     """
 
     frame: pd.DataFrame
-    raw_schema: object
     call: Call
     schema: Schema
     layout: Layout
@@ -108,7 +105,6 @@ def prepare(
     found = (field_count_finding(parsed, price), _input_finding(rows, selection, call.input_schema))
     return PreparedCall(
         frame=frame,
-        raw_schema=schema,
         call=call,
         schema=parsed,
         layout=layout,

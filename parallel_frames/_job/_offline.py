@@ -45,8 +45,8 @@ _guard = threading.Lock()
 
 def current_offline() -> Offline | None:
     """Return the innermost offline block of this process."""
-    with _guard:
-        return _blocks[-1] if _blocks else None
+    open_now = tuple(_blocks)  # another thread may end one meanwhile
+    return open_now[-1] if open_now else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,21 @@
 
 It speaks the published dialect's paths for groups, runs and events (``/v1`` and ``/v1beta``), refuses nothing but a
 batch of more than 1,000 runs, never fails, and keeps 400 bytes of a run, so that millions of runs fit. Whether a client
-is right is not its business: that is what the package's simulator is for. Runs end `latency` seconds after their POST;
-events are as large as real ones.
+is right is not its business: that is what the package's simulator is for. Runs end LATENCY seconds after their POST,
+all of a batch together, or each at its own time between two such numbers. Outputs come from the listing and from the
+result of a run, as the service documents it; with ``--embed`` the group's events have them, too.
 
-    python benchmarks/lean.py PORT LATENCY [CHUNK]
+    python benchmarks/lean.py PORT LATENCY[-LATENCY] [--chunk EVENTS] [--embed]
 
-CHUNK is how many events go into one chunk at most (default: 64, about 100 KB).
+A chunk has 64 events at most by default.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import random
 import socket
-import sys
 from itertools import count
 from time import time
 from typing import Any
@@ -69,22 +71,23 @@ def template_of(schema: dict[str, Any]) -> bytes:
 
 
 class Group:
-    """One group: what its runs were sent as, and how many of them have ended (the first ones, in order)."""
+    """One group: what its runs were sent as, and which of them have ended, in order."""
 
     def __init__(self, serial: int) -> None:
         self.group_id = f"tgrp_{serial:08x}"
         self.runs: list[tuple[bytes, bytes]] = []  # metadata, and the rest of what was sent
-        self.ended = 0
+        self.ended: list[int] = []
+        self.is_done = bytearray()
         self.output = b""
         self.fields = 0
         self.streams: set[Stream] = set()
 
     @property
     def active(self) -> bool:
-        return self.ended < len(self.runs)
+        return len(self.ended) < len(self.runs)
 
     def status(self) -> dict[str, Any]:
-        counts = {"completed": self.ended, "running": len(self.runs) - self.ended}
+        counts = {"completed": len(self.ended), "running": len(self.runs) - len(self.ended)}
         return {
             "num_task_runs": len(self.runs),
             "task_run_status_counts": {name: number for name, number in counts.items() if number},
@@ -96,22 +99,24 @@ class Group:
     def body(self) -> dict[str, Any]:
         return {"taskgroup_id": self.group_id, "metadata": None, "created_at": moment(), "status": self.status()}
 
-    def end(self, number: int) -> None:
-        """Let the next `number` runs end."""
-        self.ended += number
+    def end(self, positions: range) -> None:
+        """Let runs end."""
+        self.ended += positions
+        for position in positions:
+            self.is_done[position] = True
         for stream in list(self.streams):
             stream.push()
 
-    def frame(self, position: int, kind: bytes, *, with_input: bool, with_output: bool) -> bytes:
+    def event(self, position: int, event_id: bytes, *, with_input: bool, with_output: bool) -> bytes:
         """Return the event of one run."""
         metadata, sent = self.runs[position]
-        done = position < self.ended
+        done = self.is_done[position]
         head = (
-            b'data: {"type":"task_run.state","event_id":"%b_%d","run":{"run_id":"trun_%b_%d","interaction_id":'
+            b'{"type":"task_run.state","event_id":"%b","run":{"run_id":"trun_%b_%d","interaction_id":'
             b'"trun_%b_%d","status":"%b","is_active":%b,"processor":"base","metadata":%b,"taskgroup_id":"%b",'
             b'"created_at":"2026-01-01T00:00:00Z","modified_at":"2026-01-01T00:00:00Z","warnings":null,"error":null}'
         ) % (
-            kind, position + 1, self.tag, position, self.tag, position, b"completed" if done else b"running",
+            event_id, self.tag, position, self.tag, position, b"completed" if done else b"running",
             b"false" if done else b"true", metadata, self.group_id.encode(),
         )  # fmt: skip
         parts = [head]
@@ -119,7 +124,7 @@ class Group:
             parts += (b',"input":', sent)
         if with_output and done:
             parts += (b',"output":', self.output % ((position,) * self.fields))
-        parts.append(b"}\n\n")
+        parts.append(b"}")
         return b"".join(parts)
 
     @property
@@ -133,21 +138,29 @@ class Stream:
     def __init__(self, connection: Connection, group: Group, query: dict[str, list[str]], *, kind: bytes) -> None:
         self.connection, self.group, self.kind = connection, group, kind
         self.with_input = query.get("include_input") == ["true"]
-        self.with_output = query.get("include_output") == ["true"]
+        has_outputs = kind == b"lst" or connection.service.embed
+        self.with_output = has_outputs and query.get("include_output") == ["true"]
+        self.completed_only = query.get("status") == ["completed"]
         cursor = query.get("last_event_id", [""])[0]
         self.position = int(cursor.rsplit("_", 1)[1]) if "_" in cursor else 0
 
     def push(self) -> None:
         """Write what is there, as far as the connection takes it; end with the group."""
-        group, end = self.group, self.group.ended if self.kind == b"evt" else len(self.group.runs)
+        group, is_listing = self.group, self.kind == b"lst"
+        end = len(group.runs if is_listing else group.ended)
         while self.position < end and not self.connection.paused:
             news = range(self.position, min(end, self.position + self.connection.service.chunk))
+            shown = {"with_input": self.with_input, "with_output": self.with_output}
             frames = [
-                group.frame(at, self.kind, with_input=self.with_input, with_output=self.with_output) for at in news
+                b"data: %b\n\n" % group.event(run, b"%b_%d" % (self.kind, at + 1), **shown)
+                for at in news
+                for run in [at if is_listing else group.ended[at]]
+                if group.is_done[run] or not self.completed_only
             ]
             self.position = news.stop
-            self.connection.write_chunk(b"".join(frames))
-        if self.position == end and (self.kind == b"lst" or not group.active):
+            if frames:
+                self.connection.write_chunk(b"".join(frames))
+        if self.position == end and (is_listing or not group.active):
             group.streams.discard(self)
             self.connection.stream = None
             self.connection.write_chunk(b"")
@@ -191,11 +204,17 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         url, body, method = urlsplit(self.url.decode()), b"".join(self.parts), self.parser.get_method()
         self.url, self.parts = b"", []
-        _, _, _, *rest = [part for part in url.path.split("/") if part] + [""] * 3
+        self.service.requests += 1
+        _, _, what, *rest = [part for part in url.path.split("/") if part] + [""] * 3
+        if what == "runs":
+            self.answer_result(rest[0])
+            return
         group = self.service.groups.get(rest[0])
         match method, rest[0], rest[1] if len(rest) > 1 else "":
             case b"POST", "", _:
                 self.answer(self.service.create().body())
+            case _, "requests", _:
+                self.answer(self.service.requests)
             case _ if group is None:
                 self.answer({"type": "error", "error": {"ref_id": "", "message": "unknown"}}, status=b"404 Not Found")
             case b"POST", _, "runs":
@@ -211,8 +230,19 @@ class Connection(asyncio.Protocol):
             case _:
                 self.answer({"type": "error", "error": {"ref_id": "", "message": "unknown"}}, status=b"404 Not Found")
 
+    def answer_result(self, run_id: str) -> None:
+        """Answer one run with its output."""
+        _, tag, position = run_id.split("_")
+        group = self.service.groups[f"tgrp_{tag}"]
+        if group.is_done[int(position)]:
+            self.write_json(group.event(int(position), b"", with_input=False, with_output=True))
+        else:
+            self.answer({"type": "error", "error": {"ref_id": "", "message": "active"}}, status=b"408 Request Timeout")
+
     def answer(self, value: Any, *, status: bytes = b"200 OK") -> None:
-        body = orjson.dumps(value)
+        self.write_json(orjson.dumps(value), status=status)
+
+    def write_json(self, body: bytes, *, status: bytes = b"200 OK") -> None:
         self.transport.write(
             b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
         )
@@ -232,9 +262,12 @@ class Connection(asyncio.Protocol):
 class Service:
     """All groups."""
 
-    def __init__(self, latency: float, chunk: int) -> None:
+    def __init__(self, latency: list[float], *, chunk: int, embed: bool) -> None:
         self.latency = latency
         self.chunk = chunk
+        self.embed = embed
+        self.requests = 0
+        self.random = random.Random(0)
         self.groups: dict[str, Group] = {}
         self.serial = count(1)
 
@@ -244,35 +277,43 @@ class Service:
         return group
 
     def add(self, group: Group, body: dict[str, Any]) -> dict[str, Any]:
-        """Create the runs of one POST; they end together."""
+        """Create the runs of one POST; they end together, or each at its own time."""
         runs, start = body["inputs"], len(group.runs)
         if not group.output:
             spec = body.get("default_task_spec") or runs[0]["task_spec"]
             group.output = template_of(spec["output_schema"])
             group.fields = group.output.count(b"%d")
         group.runs += [(compact(run.get("metadata")), compact(run)) for run in runs]
+        group.is_done += bytes(len(runs))
         loop = asyncio.get_running_loop()
-        if self.latency:
-            loop.call_later(self.latency, group.end, len(runs))
+        added = range(start, len(group.runs))
+        if len(self.latency) > 1:
+            for at in added:
+                loop.call_later(self.random.uniform(*self.latency), group.end, range(at, at + 1))
         else:
-            loop.call_soon(group.end, len(runs))
+            loop.call_later(self.latency[0], group.end, added)
         tag = group.tag.decode()
-        cursors = {"run_cursor": f"lst_{start}", "event_cursor": f"evt_{group.ended}"} if start else {}
+        cursors = {"run_cursor": f"lst_{start}", "event_cursor": f"evt_{len(group.ended)}"} if start else {}
         return {
-            "run_ids": [f"trun_{tag}_{at}" for at in range(start, len(group.runs))],
+            "run_ids": [f"trun_{tag}_{at}" for at in added],
             "status": group.status(),
             "run_cursor": None,
             "event_cursor": None,
         } | cursors
 
 
-async def serve(port: int, latency: float, chunk: int = 64) -> None:
+async def serve(service: Service, port: int) -> None:
     """Serve until the end of the process."""
-    service = Service(latency, chunk)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(service), "127.0.0.1", port)
     print("ready", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]), *map(int, sys.argv[3:])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("port", type=int)
+    parser.add_argument("latency", type=lambda text: [float(part) for part in text.split("-")])
+    parser.add_argument("--chunk", type=int, default=64)
+    parser.add_argument("--embed", action="store_true")
+    asked = parser.parse_args()
+    asyncio.run(serve(Service(asked.latency, chunk=asked.chunk, embed=asked.embed), asked.port))

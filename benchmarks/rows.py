@@ -12,6 +12,7 @@ import sys
 import venv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 from serving import HERE, lean
 
@@ -60,15 +61,16 @@ def ask(contender: Contender, url: str, rows: int, *, environments: Path) -> dic
     done = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
     if done.returncode:
         raise SystemExit(f"{contender.name} failed at {rows} rows:\n{done.stderr[-2000:]}")
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    if told["answered"] != rows:
-        raise SystemExit(f"{contender.name} answered {told['answered']} of {rows} rows.")
-    return told
+    taken: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    if taken["answered"] != rows:
+        raise SystemExit(f"{contender.name} answered {taken['answered']} of {rows} rows.")
+    with urlopen(f"{url}/v1/tasks/groups/requests") as answer:
+        return taken | {"requests": json.load(answer)}
 
 
 def measure(
     sizes: Sequence[int],
-    latencies: Sequence[float],
+    latencies: Sequence[str],
     *,
     turns: int,
     environments: Path,

@@ -55,7 +55,7 @@ def cpu_of(records: list[dict[str, Any]], client: str) -> float:
 def quick() -> int:
     """Print ratios and return how many are broken."""
     contenders = (rows.OURS, rows.KEPT, replace(rows.SDK, environment=None))  # the tests' environment has it
-    taken = rows.measure([10_000], [0.0], turns=3, environments=HERE, contenders=contenders)
+    taken = rows.measure([10_000], ["0"], turns=3, environments=HERE, contenders=contenders)
     sdk = cpu_of(taken, rows.SDK.name)
     readers = ("httpx bytes + orjson", "parallel_frames")
     bare, heard = (
@@ -95,9 +95,11 @@ def _ratio(told: dict[str, float], over: str, under: str) -> float:
 def full(environments: Path, results: Path, *, turns: int, only: Sequence[str]) -> None:
     """Measure every figure, or only some, and keep each as soon as it is known."""
     steps: dict[str, Callable[[], Any]] = {
-        "rows": lambda: rows.measure([10, 1_000, 10_000, 100_000], [0.2, 0.0], turns=turns, environments=environments),
+        "rows": lambda: rows.measure(
+            [10, 1_000, 10_000, 100_000], ["0.2", "0"], turns=turns, environments=environments
+        ),
         "million": lambda: rows.measure(
-            [1_000_000], [0.0], turns=1, environments=environments, contenders=(rows.OURS, rows.KEPT)
+            [1_000_000], ["0"], turns=1, environments=environments, contenders=(rows.OURS, rows.KEPT)
         ),
         "files": lambda: json.loads(
             subprocess.run(

@@ -36,10 +36,11 @@ def _served(port: int, *arguments: str) -> Iterator[str]:
 
 
 @contextmanager
-def lean(*, latency: float = 0.0, chunk: int = 64) -> Iterator[str]:
+def lean(*, latency: str = "0", chunk: int = 64, embed: bool = False) -> Iterator[str]:
     """Serve the API as leanly as can be, with so many events in a chunk at most; give its address."""
     port = free_port()
-    with _served(port, str(HERE / "lean.py"), str(port), str(latency), str(chunk)) as url:
+    options = ["--chunk", str(chunk), *["--embed"] * embed]
+    with _served(port, str(HERE / "lean.py"), str(port), latency, *options) as url:
         yield url
 
 

@@ -338,9 +338,13 @@ Event: TypeAlias = RunEvent | OtherEvent
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The batch was created and every id is known, in the order sent."""
+    """The batch was created and every id is known, in the order sent.
+
+    ``run_cursor`` is where the group's list was before it; None where the service does not say, or at its beginning.
+    """
 
     run_ids: Sequence[str]
+    run_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
-from parallel_frames._engine._follow import ask_often, follow_group, hydrate
-from parallel_frames._engine._look import list_patiently, look_until_whole
+from parallel_frames._engine._follow import ask_often, follow_group
+from parallel_frames._engine._hydrate import hydrate
+from parallel_frames._engine._look import is_worth_listing, list_patiently, look_until_whole
 from parallel_frames._engine._state import EngineState
 from parallel_frames._engine._submit import Submitter
 from parallel_frames._format import format_duration
@@ -34,7 +35,6 @@ __all__ = ["Engine", "list_patiently"]
 FLUSH_EVERY: Final = 0.5
 GRACE: Final = 5.0
 BEAT: Final = 0.2
-WHOLESALE: Final = 10  # a listing brings outputs where more runs are awaited than that, and than a tenth of the group
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +93,12 @@ class Engine:
     async def run(self, *, timeout: float | None) -> None:  # noqa: ASYNC109 - a deadline that leaves rows pending
         """Run until every key has an outcome, or `timeout` seconds of the clock have passed."""
         state = EngineState(
-            job=self.job, index=self.index, store=self.store, observer=self.observer, reasons=self.reasons
+            job=self.job,
+            index=self.index,
+            store=self.store,
+            observer=self.observer,
+            clock=self.clock,
+            reasons=self.reasons,
         )
         work = asyncio.create_task(self._work(state))
         side = [
@@ -119,7 +124,7 @@ class Engine:
         """Look first, then send and wait."""
         if self.until == "looked":
             await self._look_at_groups(state, to_send=0)
-            while state.to_hydrate:
+            while state.is_hydrating:
                 await state.news()
             return
         to_send = self._decide()
@@ -205,7 +210,7 @@ class Engine:
                 state,
                 group,
                 clock=self.clock,
-                include_output=awaited > max(WHOLESALE, group.size // 10),
+                include_output=is_worth_listing(awaited, of=group.size),
                 recognise=recognise,
                 # In a group that the call names, another program may have asked what is about to be asked.
                 join=partial(self.feed.join, in_doubt) if to_send and group_id in self.named_groups else None,

@@ -1,19 +1,16 @@
-"""Following a group to the end of its runs: its event stream, reconnected at its cursor, and outputs that lacked.
+"""Following a group to the end of its runs: its event stream, reconnected at its cursor, and what it is asked else.
 
 The end of a stream proves nothing, and neither does its silence: where it brings nothing new, the group is asked.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import defaultdict
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
-from parallel_frames._engine._look import CANNOT_BE_READ, look_at_group
+from parallel_frames._engine._look import CANNOT_BE_READ, is_worth_listing, look_at_group
 from parallel_frames._model import ACTIVE, OtherEvent
 from parallel_frames.errors import ProtocolError, RateLimitError, RejectedError, UnavailableError
 
@@ -29,12 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("parallel_frames")
 
-FEW: Final = 64
-AT_ONCE: Final = 8
-GATHER_SECONDS: Final = 0.02
 REFUSALS: Final = 4
-HYDRATION_TRIES: Final = 6
-DENIALS: Final = 4
 MISSES: Final = 8  # of a run in lists; the waits between them come to about a minute
 ASK_EVERY: Final = 45.0
 HEARD_WITHIN: Final = 5.0  # what ended a moment ago is on its way
@@ -118,7 +110,7 @@ async def _status_of(group: GroupState, *, service: Service) -> GroupStatus | No
 
 def _has_more_ended(group: GroupState, status: GroupStatus | None, *, state: EngineState) -> bool:
     """Return whether more runs of a group may have ended than were heard of."""
-    lacking = sum(run_id in state.given_up or run_id in state.to_hydrate for run_id in group.awaited.values())
+    lacking = sum(run_id in state.given_up or run_id in group.to_hydrate for run_id in group.awaited.values())
     known = len(group.acknowledged) - len(group.awaited) + lacking
     # Not the sum of those that ended: a count may have a word that is not known.
     return status is None or status.runs - sum(status.counts.get(word, 0) for word in ACTIVE) > known
@@ -129,11 +121,13 @@ async def _ask_group(group: GroupState, *, state: EngineState, service: Service,
     status = await _status_of(group, service=service)
     if not _has_more_ended(group, status, state=state):
         return
-    look = await look_at_group(service, state, group, clock=clock, include_output=len(group.awaited) > FEW)
+    look = await look_at_group(
+        service, state, group, clock=clock, include_output=is_worth_listing(len(group.awaited), of=group.size)
+    )
     has_ended = status is not None and not any(status.counts.get(word) for word in ACTIVE - {"action_required"})
     for run, run_id in list(group.awaited.items()):
         is_hidden = look.unreadable > 0 and run_id not in look.listed
-        if (is_hidden or has_ended) and run in group.waiting and run_id not in state.to_hydrate:
+        if (is_hidden or has_ended) and run in group.waiting and run_id not in group.to_hydrate:
             await _note_miss(group, run, run_id, is_hidden=is_hidden, state=state, service=service)
 
 
@@ -151,89 +145,3 @@ async def _note_miss(
             reason = f"what group {group.group_id} says of run {run_id} cannot be read"
         state.observer.note(f"{reason}; its row stays pending")
         state.set_aside(group, run, reason=reason)
-
-
-@dataclass(slots=True)
-class _Tries:
-    """How often an output was asked for, and how often the service showed its run as completed and without one."""
-
-    unknown: int = 0
-    denials: int = 0
-    first_denial: float = 0.0
-
-
-async def hydrate(*, state: EngineState, service: Service, clock: Clock, settle_time: float) -> None:
-    """Fetch the outputs that events came without, until cancelled: few one by one, many in one listing.
-
-    An output counts as lost where the service shows the run as completed and without it several times, for as long as
-    an answer of the service may lag; nothing else than such a run says so.
-    """
-    tries: defaultdict[str, _Tries] = defaultdict(_Tries)
-    rounds = 0
-    while True:
-        while not state.to_hydrate:
-            rounds = 0
-            await state.news()
-        await asyncio.sleep(GATHER_SECONDS)  # a burst of events is one listing
-        wanted = dict(state.to_hydrate)
-        denied: set[str] = set()
-        for group_id in set(wanted.values()) & state.groups.keys():
-            run_ids = [run_id for run_id, group in wanted.items() if group == group_id]
-            is_first = not any(run_id in tries for run_id in run_ids)
-            denied |= await _hydrate_group(
-                state.groups[group_id], run_ids, state=state, service=service, clock=clock, in_bulk=is_first
-            )
-        left = wanted.keys() & state.to_hydrate.keys()
-        for run_id in left:
-            _note_try(
-                tries[run_id], run_id, is_denied=run_id in denied, state=state, clock=clock, settle_time=settle_time
-            )
-        if left & state.to_hydrate.keys():
-            await clock.sleep(Backoff().wait(rounds))
-            rounds += 1
-
-
-def _note_try(
-    tries: _Tries, run_id: str, *, is_denied: bool, state: EngineState, clock: Clock, settle_time: float
-) -> None:
-    """Count one more try at an output, and take its run as lost, or give it up, where that is enough."""
-    if is_denied:
-        tries.first_denial = tries.first_denial or clock.now()
-        tries.denials += 1
-        has_settled = tries.denials >= DENIALS and clock.now() - tries.first_denial >= settle_time
-        if has_settled or state.is_recheck(run_id):
-            state.take_lost(run_id)
-    else:
-        tries.unknown += 1
-        if tries.unknown >= HYDRATION_TRIES:
-            state.observer.note(f"the output of run {run_id} cannot be had; its row stays pending")
-            state.give_up(run_id, reason=f"run {run_id} completed, but its output cannot be had now")
-
-
-async def _hydrate_group(
-    group: GroupState, run_ids: list[str], *, state: EngineState, service: Service, clock: Clock, in_bulk: bool
-) -> set[str]:
-    """Fetch outputs, and return the runs that the service shows as completed and without one."""
-    denied: set[str] = set()
-    are_many = in_bulk and len(run_ids) > max(FEW, group.size // 5)
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def fetch(run_id: str) -> bool:
-        """Return whether the service has that run's result."""
-        async with gate:
-            event = await service.run_result(run_id)
-        if event is None or (run := group.identify(event)) is None:
-            return False
-        state.take_run(group, event, run)
-        if event.status == "completed" and run_id in state.to_hydrate:
-            denied.add(run_id)
-        return True
-
-    try:
-        by_list = are_many or service.dialect == "seed"
-        if by_list or not all(await asyncio.gather(*map(fetch, run_ids))):
-            look = await look_at_group(service, state, group, clock=clock, include_output=True)
-            denied |= look.without_output
-    except CANNOT_BE_READ as error:
-        logger.debug("group %s: outputs could not be fetched: %s", group.group_id, error)
-    return denied

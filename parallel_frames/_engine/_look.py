@@ -14,6 +14,8 @@ from parallel_frames._state import judge_look, read_identity
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Joiner, Service
     from parallel_frames._engine._state import EngineState
@@ -25,6 +27,7 @@ Recognise: TypeAlias = Callable[[RunEvent], RunId | None]
 logger = logging.getLogger("parallel_frames")
 
 REREADINGS: Final = 2
+LISTED_PER_REQUEST: Final = 20  # entries of a list that take as much CPU as one request, or less
 UNLINKED: Final = "it holds runs without metadata and without an input that was sent: they could be anybody's"
 CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 
@@ -51,6 +54,11 @@ class Look:
     unreadable: int = 0
 
 
+def is_worth_listing(wanted: int, *, of: int) -> bool:
+    """Return whether a listing of so many runs costs less than one request for each that is wanted."""
+    return wanted * LISTED_PER_REQUEST >= of
+
+
 async def list_patiently(
     service: Service,
     group_id: str,
@@ -59,26 +67,41 @@ async def list_patiently(
     clock: Clock,
     include_input: bool,
     include_output: bool,
+    last_event_id: str | None = None,
+    completed: Iterable[str] | None = None,
 ) -> None:
-    """Hand every run of a group to `take`; a list that broke off is read again, so a run may be handed twice.
+    """Hand every run of a group to `take`, those after a cursor, or those of `completed` at least.
 
-    Entries that cannot be read, however often, are handed over as such: they must not hide the others.
+    A list that broke off is read on from there, or where the service does not allow that from the beginning, so a run
+    may be handed twice. Entries that cannot be read, however often, are handed over as such: they must not hide the
+    others.
     """
     backoff = Backoff()
+    reached = last_event_id
     for attempt in range(backoff.tries + 1):
         unreadable: list[RunEvent] = []
         try:
-            runs = service.list_runs(group_id, include_input=include_input, include_output=include_output)
+            runs = service.list_runs(
+                group_id,
+                include_input=include_input,
+                include_output=include_output,
+                last_event_id=reached,
+                completed=completed,
+            )
             async with aclosing(runs):
                 async for event in runs:
                     if event.status == UNREADABLE:
                         unreadable.append(event)
                     else:
                         take(event)
+                        reached = event.event_id or reached
         except CANNOT_BE_READ as error:  # a proxy's page or a redirect may pass, but not if it comes again
             if attempt == (REREADINGS if isinstance(error, ProtocolError) else backoff.tries):
                 raise
+            if unreadable:  # they are to be read again
+                reached = last_event_id
         else:
+            reached = last_event_id
             if not unreadable or attempt >= REREADINGS:
                 for event in unreadable:
                     take(event)
@@ -128,7 +151,7 @@ class _Reading:
     def adopt(self, event: RunEvent, run: RunId) -> None:
         self.state.note_found(self.group, run, run_id=event.run_id)
         self.state.take_run(self.group, event, run)
-        if self.include_output and event.status == "completed" and event.run_id in self.state.to_hydrate:
+        if self.include_output and event.status == "completed" and event.run_id in self.group.to_hydrate:
             self.without_output.add(event.run_id)
 
     @property
@@ -152,18 +175,19 @@ async def look_at_group(
     `recognise` identifies a run of ours by its input alone, where the service holds no metadata of it at all; `joiner`
     says which runs of another program answer a row. The look that is returned says whether absence may be concluded.
     """
-    # In this order: runs that are acknowledged or counted before the listing begins must be in it.
-    acknowledged = set(group.acknowledged)
-    status = await _read_status(service, group.group_id)
     reading = _Reading(state, group, service.dialect == "seed", include_output, recognise, joiner)
-    await list_patiently(
-        service,
-        group.group_id,
-        take=reading.take,
-        clock=clock,
-        include_input=recognise is not None or joiner is not None,
-        include_output=include_output,
-    )
+    async with state.listing(group.group_id):
+        # In this order: runs that are acknowledged or counted before the listing begins must be in it.
+        acknowledged = set(group.acknowledged)
+        status = await _read_status(service, group.group_id)
+        await list_patiently(
+            service,
+            group.group_id,
+            take=reading.take,
+            clock=clock,
+            include_input=recognise is not None or joiner is not None,
+            include_output=include_output,
+        )
     joined = reading.join()
     if unreadable := reading.unreadable:
         logger.warning(

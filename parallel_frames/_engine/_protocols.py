@@ -78,8 +78,19 @@ class Service(Protocol):
         """
         ...
 
-    def list_runs(self, group_id: str, *, include_input: bool, include_output: bool) -> AsyncGenerator[RunEvent, None]:
-        """Yield every run of the group, once, as it stands now."""
+    def list_runs(
+        self,
+        group_id: str,
+        *,
+        include_input: bool,
+        include_output: bool,
+        last_event_id: str | None = None,
+        completed: Iterable[str] | None = None,
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Yield every run of the group, once, as it stands now; with a cursor, those after it.
+
+        `completed` are the ids of runs that have completed, where no other is wanted.
+        """
         ...
 
     async def run_result(self, run_id: str) -> RunEvent | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from parallel_frames._model import ACTIVE, TERMINAL, Intent, Outcome, RunEvent, RunId
@@ -19,6 +19,7 @@ from parallel_frames._state import states_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Observer, Store
     from parallel_frames._model import Event, Job, OutgoingRun, Receipt
     from parallel_frames._state import GroupState, Index
@@ -31,8 +32,6 @@ class EngineState:
     ----------
     groups : dict of str to GroupState
         The groups with something left to wait for or to decide, and the one that is being filled.
-    to_hydrate : dict of str to str
-        Runs that completed and whose output is to be fetched, with their groups.
     given_up : set of str
         Runs whose output cannot be had now.
     reasons : dict of RunId to str
@@ -45,17 +44,21 @@ class EngineState:
         How often a list lacked the outcome of a run that it should have shown.
     echoes : bool
         Whether the service has shown the metadata of any run of ours.
+    embeds : bool
+        Whether an event of the group's stream has brought an output.
     """
 
-    def __init__(self, *, job: Job, index: Index, store: Store, observer: Observer, reasons: dict[RunId, str]) -> None:
+    def __init__(
+        self, *, job: Job, index: Index, store: Store, observer: Observer, clock: Clock, reasons: dict[RunId, str]
+    ) -> None:
         self.reasons = reasons
         self.trouble: str | None = None
         self._asked = job.spec.get("output_schema")
         self.index = index
         self.store = store
         self.observer = observer
+        self._clock = clock
         self.groups: dict[str, GroupState] = {}
-        self.to_hydrate: dict[str, str] = {}
         self.given_up: set[str] = set()
         self._lost: set[str] = set()  # runs whose output is gone, as the service has shown in this call
         self._rechecks: set[str] = set()
@@ -65,6 +68,8 @@ class EngineState:
         self.noted: set[int] = set()
         self.misses: Counter[RunId] = Counter()
         self.echoes = False
+        self.embeds = False
+        self._listing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
 
@@ -96,11 +101,15 @@ class EngineState:
     def forget_settled(self, *, filling: str | None) -> list[str]:
         """Drop the groups whose runs are all answered and durable, but for the one that is being filled."""
         busy = {outcome.group_id for outcome in self._buffer} | {receipt.group_id for receipt in self._found}
-        busy.update(self.to_hydrate.values())
         settled = [g for g, state in self.groups.items() if state.is_settled and g not in busy and g != filling]
         for group_id in settled:
             del self.groups[group_id]
+            self._listing.pop(group_id, None)
         return settled
+
+    def listing(self, group_id: str) -> asyncio.Lock:
+        """Return the lock under which a group's list is read: one listing at a time."""
+        return self._listing[group_id]
 
     @property
     def is_waiting(self) -> bool:
@@ -112,6 +121,7 @@ class EngineState:
         """How many runs are paid for, or may be, and still run."""
         groups = self.groups.values()
         aside = sum(run in group.awaited for group in groups for run in self._idle)
+        aside += sum(len(group.to_hydrate.keys() - self._rechecks) for group in groups)
         return sum(group.in_flight for group in groups) - aside
 
     # Events
@@ -132,7 +142,8 @@ class EngineState:
         self.note_found(group, run, run_id=event.run_id)
         was_known = group.status(run) is not None
         is_new = self.take_run(group, event, run)
-        lacks_output = event.run_id in self.to_hydrate
+        lacks_output = event.run_id in group.to_hydrate
+        self.embeds = self.embeds or (event.output is not None and is_new)
         group.cursor.add(event.event_id, blocked_by=event.run_id if lacks_output else None)
         return is_new or (lacks_output and not was_known)
 
@@ -152,7 +163,7 @@ class EngineState:
         if event.status in TERMINAL and not is_settled:
             if group.status(run) is not None:  # it failed, or counted as lost, and may have an answer all the same
                 self._rechecks.add(event.run_id)
-            self.to_hydrate[event.run_id] = group.group_id
+            group.to_hydrate.setdefault(event.run_id, self._clock.now())
             self.notify()
         return False
 
@@ -163,10 +174,15 @@ class EngineState:
     @property
     def is_rechecking(self) -> bool:
         """Whether a failure may yet turn out to be an answer."""
-        return not self._rechecks.isdisjoint(self.to_hydrate)
+        return any(not self._rechecks.isdisjoint(group.to_hydrate) for group in self.groups.values())
+
+    @property
+    def is_hydrating(self) -> bool:
+        """Whether outputs are still to be fetched."""
+        return any(group.to_hydrate for group in self.groups.values())
 
     def _take_outcome(self, group: GroupState, run: RunId, outcome: Outcome) -> bool:
-        if self.to_hydrate.pop(outcome.run_id, None) is not None:
+        if group.to_hydrate.pop(outcome.run_id, None) is not None:
             self.notify()  # it may be waited for although it brings nothing new
         group.cursor.release(outcome.run_id)
         if not group.add_outcome(run, run_id=outcome.run_id, status=outcome.status):
@@ -203,7 +219,7 @@ class EngineState:
             elif group.intents:
                 group.held[run_id] = event
                 continue
-            if run_id not in self.to_hydrate:
+            if run_id not in group.to_hydrate:
                 group.cursor.release(run_id)
 
     def set_aside(self, group: GroupState, run: RunId, *, reason: str) -> None:
@@ -212,11 +228,10 @@ class EngineState:
         group.waiting.pop(run, None)
         self.notify()
 
-    def give_up(self, run_id: str, *, reason: str) -> None:
+    def give_up(self, group: GroupState, run_id: str, *, reason: str) -> None:
         """Leave a run pending: its output cannot be had now."""
-        group_id = self.to_hydrate.pop(run_id)
+        del group.to_hydrate[run_id]
         self.given_up.add(run_id)
-        group = self.groups[group_id]
         if (run := group.run_of(run_id)) is not None:
             self._idle.add(run)
             self.set_aside(group, run, reason=reason)
@@ -224,13 +239,12 @@ class EngineState:
                 self.index.add_intent(-len(self.given_up), "", [RunId(run.key, run.attempt + 1)])
         self.notify()
 
-    def take_lost(self, run_id: str) -> None:
+    def take_lost(self, group: GroupState, run_id: str) -> None:
         """Take a run as failed whose output the service does not hold, as it has shown: it may be asked again."""
-        group_id = self.to_hydrate.pop(run_id)
+        del group.to_hydrate[run_id]
         self._lost.add(run_id)
         if not self.is_recheck(run_id):
             self.observer.note(f"run {run_id} completed, but the service holds no output of it")
-        group = self.groups[group_id]
         message = (
             f"run {run_id} completed, but the service holds no output of it any more (retention). "
             "The same call again asks again, and pays again"
@@ -238,7 +252,7 @@ class EngineState:
         self.notify()
         if (run := group.run_of(run_id)) is not None:
             error = json.dumps({"message": message})
-            self._take_outcome(group, run, Outcome(run.key, run.attempt, run_id, group_id, "failed", error=error))
+            self._take_outcome(group, run, Outcome(run.key, run.attempt, run_id, group.group_id, "failed", error=error))
 
     # Batches
 
@@ -251,9 +265,17 @@ class EngineState:
         group.waiting |= {run.id: run.rows for run in runs}
         return intent
 
-    async def end_batch(self, group: GroupState, intent: Intent, *, created: Mapping[RunId, Receipt]) -> None:
+    async def end_batch(
+        self,
+        group: GroupState,
+        intent: Intent,
+        *,
+        created: Mapping[RunId, Receipt],
+        run_cursor: str | None = None,
+    ) -> None:
         """Make the receipts of a decided batch's runs durable, and let its intent go."""
         receipts = list(created.values())
+        group.note_batch((receipt.run_id for receipt in receipts), run_cursor=run_cursor)
         for run, receipt in created.items():
             group.add_paid(run, run_id=receipt.run_id)
         group.close_intent(intent.number)

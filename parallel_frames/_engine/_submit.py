@@ -262,7 +262,7 @@ class Submitter:
                 run: Receipt(run.key, run.attempt, run_id, group.group_id, row)
                 for run, run_id, row in zip(intent.runs, posted.run_ids, intent.rows, strict=True)
             }
-            await self.state.end_batch(group, intent, created=created)
+            await self.state.end_batch(group, intent, created=created, run_cursor=posted.run_cursor)
             self.state.observer.sent(len(created))
         elif isinstance(posted, Ambiguous):
             now = self._clock.now()
@@ -309,7 +309,7 @@ class Submitter:
                 self._order_proven = len(claimed) > 1  # one id has no order
                 return accepted
             if len(found) == len(claimed):
-                return Accepted([found[run] for run in intent.runs])
+                return Accepted([found[run] for run in intent.runs], accepted.run_cursor)
             await self._clock.sleep(Backoff().wait(attempt))
         return Ambiguous(f"whose ids they are cannot be known: {flaw}")
 

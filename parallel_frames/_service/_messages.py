@@ -127,6 +127,12 @@ def read_run_ids(body: bytes) -> list[str]:
     return valid if len(set(valid)) == len(ids) else []
 
 
+def read_run_cursor(body: bytes) -> str | None:
+    """Return where the group's list was before a batch, as the answer to it says."""
+    answer = read_json(body)
+    return _string_or_none(answer.get("run_cursor")) if isinstance(answer, dict) else None
+
+
 def read_status(group_id: str, body: bytes) -> GroupStatus:
     """Return a group's counts, wherever in the body they are."""
     group = read_json(body)

@@ -14,7 +14,7 @@ import logging
 import math
 import re
 import time
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -33,6 +33,7 @@ from parallel_frames._service._messages import (
     read_json,
     read_listing,
     read_run,
+    read_run_cursor,
     read_run_ids,
     read_status,
 )
@@ -49,7 +50,16 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Container,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from parallel_frames._model import DialectName, Event, GroupStatus, Job, Json, OutgoingRun, Posted
     from parallel_frames._service._client import Client
@@ -76,6 +86,9 @@ NOTHING_SENT: Final = (
 NOTHING_CREATED: Final = frozenset({*range(400, 406), 407, *range(409, 419), 421, 422, 429, 431, 451})
 # Of a result: it still runs (408), it failed or the dialect has no such path (404), or this one run's cannot be had.
 NO_RESULT: Final = frozenset({400, 404, 408, 409, 410, 422})
+# Of a list from a cursor on, or of some runs: the service has no such thing, or forgot the cursor.
+NARROW_REFUSED: Final = frozenset({400, 404, 410, 422})
+RUN_ID: Final = re.compile(rb'"run_id"\s*:\s*"([^"]*)"')  # a user's own data may have such a name, too
 # Of requests that may be repeated; runs are sent once, and what their refusal means is for the submitter to say.
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -96,6 +109,7 @@ class Session:
         self._client = client
         self._clock = client.clock
         self._dialect = dialect
+        self._narrows_lists = True  # until the service refuses that
         self._guess: Dialect | None = None  # of a group that was found under /v1beta, where two dialects are read alike
         self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
@@ -189,7 +203,7 @@ class Session:
             return Ambiguous(f"the answer was torn: {error}")
         if len(run_ids) != len(runs):
             return Ambiguous(f"the answer names {len(run_ids)} runs where {len(runs)} were sent")
-        return Accepted(run_ids)
+        return Accepted(run_ids, read_run_cursor(answer))
 
     async def group_status(self, group_id: str) -> GroupStatus:
         """Return the counts of a group, under ``/v1`` or, where that does not know it, under ``/v1beta``."""
@@ -249,11 +263,39 @@ class Session:
                 yield self._read_events(chunk, decoder, group_id=group_id)
 
     async def list_runs(
-        self, group_id: str, *, include_input: bool, include_output: bool
+        self,
+        group_id: str,
+        *,
+        include_input: bool,
+        include_output: bool,
+        last_event_id: str | None = None,
+        completed: Iterable[str] | None = None,
     ) -> AsyncGenerator[RunEvent, None]:
-        """Yield every run of the group as it is now. The caller checks whether the list is complete."""
-        wanted = {"include_input": include_input, "include_output": include_output}
-        params = {name: "true" for name, is_wanted in wanted.items() if is_wanted}
+        """Yield every run of the group as it is now. The caller checks whether the list is complete.
+
+        `completed` are the ids of runs that have completed: no other needs to be in the list, and few others are.
+        """
+        asked = {"include_input": include_input, "include_output": include_output}
+        params = {name: "true" for name, is_asked in asked.items() if is_asked}
+        narrow = {"last_event_id": last_event_id} if last_event_id else {}
+        narrow |= {} if completed is None else {"status": "completed"}
+        only = None if completed is None else {run_id.encode() for run_id in completed}
+        can_narrow = bool(narrow) and self._narrows_lists and self._current.name != "seed"
+        for narrowing in [narrow, {}] if can_narrow else [{}]:
+            try:
+                async with aclosing(self._list_runs(group_id, params=params | narrowing, only=only)) as runs:
+                    async for run in runs:
+                        yield run
+            except RejectedError as error:
+                if not narrowing or error.status not in NARROW_REFUSED:
+                    raise
+                self._narrows_lists = False  # the whole list can always be had
+            else:
+                return
+
+    async def _list_runs(
+        self, group_id: str, *, params: Mapping[str, str], only: Container[bytes] | None
+    ) -> AsyncGenerator[RunEvent, None]:
         path = self._current.group_path(group_id, "runs")
         async with self._open_stream(path, params=params, group_id=group_id) as response:
             if "json" in response.headers.get("content-type", "").lower():
@@ -266,7 +308,7 @@ class Session:
             await self._require_event_stream(response, group_id=group_id)
             decoder = EventDecoder()
             async for chunk in _iterate_chunks(response):
-                for event in self._read_events(chunk, decoder, group_id=group_id):
+                for event in self._read_events(chunk, decoder, group_id=group_id, only=only):
                     if isinstance(event, RunEvent):
                         yield event
                     elif event.type == "malformed":
@@ -300,11 +342,18 @@ class Session:
                 f"Expected an event stream, got {kind or 'no content type'}: {body}.", group_id=group_id
             )
 
-    def _read_events(self, chunk: bytes, decoder: EventDecoder, *, group_id: str) -> Iterator[Event]:
-        """Yield the events that a chunk completes, each parsed only when it is wanted, so that few are in memory."""
+    def _read_events(
+        self, chunk: bytes, decoder: EventDecoder, *, group_id: str, only: Container[bytes] | None = None
+    ) -> Iterator[Event]:
+        """Yield the events that a chunk completes, each parsed only when it is wanted, so that few are in memory.
+
+        Where `only` has the ids of runs, events of others are left out without being parsed.
+        """
         redact, marker = self._redactor.redact, self._redactor.marker_byte(chunk)
         try:
             for data in decoder.feed(chunk):
+                if only is not None and (ids := RUN_ID.findall(data)) and not any(map(only.__contains__, ids)):
+                    continue
                 name = data.name.decode("utf-8", "replace") if isinstance(data, NamedData) else None
                 yield read_event(redact(data) if marker in data else data, name=name)
         except EventTooLargeError as error:

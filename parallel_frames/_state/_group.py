@@ -61,6 +61,8 @@ class GroupState:
         Batches that are not decided yet, and the runs of each that were found so far.
     held : dict of str to RunEvent
         Events whose runs may be ours once an open batch is decided.
+    to_hydrate : dict of str to float
+        Ids of runs that completed and whose output is to be fetched, with the time since when, oldest first.
     cursor : CursorTrack
     """
 
@@ -72,7 +74,9 @@ class GroupState:
         self.intents: dict[int, Intent] = {}
         self.found: dict[int, dict[RunId, Receipt]] = {}
         self.held: dict[str, RunEvent] = {}
+        self.to_hydrate: dict[str, float] = {}
         self.cursor = CursorTrack()
+        self._batches: list[tuple[str | None, set[str]]] = []  # of this process: the list's cursor before, and the ids
         self._runs: dict[str, RunId] = {}
         self._paid: set[RunId] = set()
         self._ended: dict[RunId, str] = {}
@@ -107,6 +111,10 @@ class GroupState:
         """Record ids that the service gave before it is known whose they are."""
         self.acknowledged.update(run_ids)
 
+    def note_batch(self, run_ids: Iterable[str], *, run_cursor: str | None) -> None:
+        """Record where the group's list was before a batch."""
+        self._batches.append((run_cursor, set(run_ids)))
+
     def open_intent(self, intent: Intent) -> None:
         """Record a batch that is about to be sent, or that a dead process was about to send."""
         self.intents[intent.number] = intent
@@ -140,6 +148,16 @@ class GroupState:
         Metadata comes first: it travelled with the run, while an id was matched to it by its place in an answer.
         """
         return read_identity(event.metadata) or self._runs.get(event.run_id)
+
+    def cursor_before(self, run_ids: Iterable[str]) -> tuple[str | None, int]:
+        """Return where to begin in the group's list for these runs, and how many acknowledged runs come after that."""
+        wanted, after = set(run_ids), 0
+        for run_cursor, batch in reversed(self._batches):
+            wanted -= batch
+            after += len(batch)
+            if not wanted:
+                return run_cursor, after
+        return None, len(self.acknowledged)
 
     def run_of(self, run_id: str) -> RunId | None:
         """Return the run that an id is known to be of."""
@@ -177,4 +195,4 @@ class GroupState:
     @property
     def is_settled(self) -> bool:
         """Whether there is nothing left to wait for or to decide."""
-        return not (self.awaited or self.waiting or self.intents or self.held)
+        return not (self.awaited or self.waiting or self.intents or self.held or self.to_hydrate)

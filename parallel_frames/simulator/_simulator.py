@@ -80,8 +80,9 @@ class Simulator:
     output_as : {"wrapped", "bare"}, default "wrapped"
         Whether an output is ``{"type", "content", "basis"}`` or the content alone, which has no evidence: the seed's
         document leaves that open.
-    events_honour_include_output : bool, default True
-        Whether the published event stream embeds outputs when asked to.
+    events_honour_include_output : bool, default False
+        Whether the published event stream embeds outputs when asked to. The service documents that it does not: outputs
+        come from the list of runs, and from the result of each.
     unknown_cursor : {"refuse", "start", "end"}, default "refuse"
         What an unknown ``last_event_id`` does: 422, everything again, or only what comes next.
     stream_lifetime, keep_alive, status_every : float, default 3600, 15, 5
@@ -128,7 +129,7 @@ class Simulator:
         refused_processors: Iterable[str] = (),
         string_content: bool = False,
         output_as: Literal["wrapped", "bare"] = "wrapped",
-        events_honour_include_output: bool = True,
+        events_honour_include_output: bool = False,
         unknown_cursor: Literal["refuse", "start", "end"] = "refuse",
         stream_lifetime: float = 3600.0,
         keep_alive: float = 15.0,

@@ -67,11 +67,14 @@ def parse_events(data: bytes) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def simulate():
-    """Give a function that starts a simulator and returns a caller of it; everything is stopped afterwards."""
+    """Give a function that starts a simulator and returns a caller of it; everything is stopped afterwards.
+
+    Unless a test says otherwise events have their outputs, so that one reading shows what a run answers.
+    """
     with ExitStack() as stack:
 
         def start(answers: Any = None, **options: Any) -> Caller:
-            sim = stack.enter_context(Simulator(answers, **{"latency": 0.02, **options}))
+            sim = stack.enter_context(Simulator(answers, **{"latency": 0.02, "events_honour_include_output": True, **options}))
             http = httpx.Client(base_url=sim.url, headers={"x-api-key": "any"}, timeout=20, verify=False)
             return Caller(sim, stack.enter_context(http))
 

@@ -21,14 +21,14 @@ def test_outputs_and_inputs_are_there_when_asked_for(simulate):
 
 
 def test_outputs_may_be_withheld_from_the_stream(simulate):
-    """events_honour_include_output=False leaves them out of events, and in the listing."""
+    """events_honour_include_output=False leaves them out of events; the listing and the result of a run have them."""
     caller = simulate(events_honour_include_output=False)
     group = caller.create_group()
-    caller.add(group, "A")
+    (run_id,) = caller.add(group, "A").json()["run_ids"]
     (event,) = caller.outcomes(group)
-    assert "output" not in event
     (listed,) = caller.events(group, "runs")
-    assert "output" in listed
+    result = caller.http.get(f"/v1/tasks/runs/{run_id}/result").json()
+    assert ("output" in event, "output" in listed, "output" in result) == (False, True, True)
 
 
 def test_a_stream_resumes_strictly_after_any_of_its_events(simulate):

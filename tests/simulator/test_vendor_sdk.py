@@ -49,7 +49,8 @@ def unknown_fields(message: Any, where: str = "") -> list[str]:
 @pytest.fixture
 def sim():
     """Give a simulator that knows one input that fails."""
-    with Simulator({"Atlantis": Failure("no such country")}, latency=0.05) as simulator:
+    answers = {"Atlantis": Failure("no such country")}
+    with Simulator(answers, latency=0.05, events_honour_include_output=True) as simulator:
         yield simulator
 
 

@@ -339,7 +339,8 @@ DISGUISES = {
 @pytest.mark.parametrize("name", DISGUISES)
 async def test_lawful_streams_of_every_look_are_the_same_stream(wire, name):
     """Line ends, marks, other fields, tiny pieces and huge events change nothing of what is read."""
-    with Simulator(faults=DISGUISES[name], latency=0.05, speed=10, seed=7) as sim:
+    options = {"latency": 0.05, "speed": 10, "seed": 7, "events_honour_include_output": True}
+    with Simulator(faults=DISGUISES[name], **options) as sim:
         async with wire.client(sim.url).session() as session:
             group_id = await session.create_group(wire.JOB, metadata={})
             posted = await session.add_runs(group_id, job=wire.JOB, runs=wire.RUNS)

@@ -1,0 +1,216 @@
+"""Fetching the outputs that events came without: many in one listing, a few with a request for each.
+
+On the live service no event carries an output, so this is how every answer comes. What ended is gathered for a moment
+while many runs are under way, because a listing has all runs of a group that completed, wanted or not; as soon as few
+are left there is nothing to gain by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from parallel_frames._clock import Backoff
+from parallel_frames._engine._look import CANNOT_BE_READ, is_worth_listing, list_patiently, look_at_group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parallel_frames._clock import Clock
+    from parallel_frames._engine._protocols import Service
+    from parallel_frames._engine._state import EngineState
+    from parallel_frames._model import RunEvent
+    from parallel_frames._state import GroupState
+
+logger = logging.getLogger("parallel_frames")
+
+GATHER: Final = 1.0  # seconds that an output may wait for others to be listed with
+FEW: Final = 64  # runs under way, below which there is no waiting
+BEAT: Final = 0.02  # real seconds: a burst of events is one round
+AT_ONCE: Final = 8
+GIVE_UP: Final = 6
+DENIALS: Final = 4
+
+
+async def hydrate(*, state: EngineState, service: Service, clock: Clock, settle_time: float) -> None:
+    """Fetch the outputs that events came without, until cancelled; groups do not wait for each other."""
+    hydrations: dict[str, _Hydration] = {}
+    try:
+        while True:
+            next_due = math.inf
+            for group in list(state.groups.values()):
+                hydration = hydrations.get(group.group_id)
+                if hydration is not None and not hydration.is_ready():
+                    continue
+                if hydration is None or hydration.group is not group:
+                    hydration = _Hydration(group, state, service, clock, settle_time)
+                    hydrations[group.group_id] = hydration
+                next_due = min(next_due, hydration.start_if_due())
+            await state.news(timeout=None if next_due == math.inf else clock.real(max(next_due - clock.now(), 0.0)))
+            await asyncio.sleep(BEAT)
+    finally:
+        tasks = [hydration.task for hydration in hydrations.values() if hydration.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class _Tries:
+    """How often an output was asked for, and how often the service showed its run as completed and without one."""
+
+    unknown: int = 0
+    denials: int = 0
+    first_denial: float = 0.0
+
+
+@dataclass(slots=True)
+class _Hydration:
+    """Fetches the outputs of one group.
+
+    An output counts as lost where the service shows the run as completed and without it several times, for as long as
+    an answer of the service may lag; nothing else than such a run says so.
+    """
+
+    group: GroupState
+    state: EngineState
+    service: Service
+    clock: Clock
+    settle_time: float
+    task: asyncio.Task[None] | None = None
+    _tries: dict[str, _Tries] = field(default_factory=dict)  # of outputs that were asked for and did not come
+    _rounds: int = 0
+    _retry_at: float = 0.0
+
+    def is_ready(self) -> bool:
+        """Return whether nothing is being fetched; raise what made the last fetching fail."""
+        if self.task is not None and self.task.done():
+            self.task.result()
+            self.task = None
+        return self.task is None
+
+    def start_if_due(self) -> float:
+        """Begin to fetch what is due, and return when something will be, infinity where nothing is known."""
+        wanted = self.group.to_hydrate
+        self._tries = {run_id: tries for run_id, tries in self._tries.items() if run_id in wanted}
+        due = self._retry_at if self._tries else math.inf
+        if len(wanted) > len(self._tries):
+            oldest = next(since for run_id, since in wanted.items() if run_id not in self._tries)
+            due = min(due, oldest + (GATHER if self._may_gather() else 0.0))
+        if due > self.clock.now():
+            return due
+        self.task = asyncio.create_task(self._fetch())
+        self.task.add_done_callback(lambda _: self.state.notify())
+        return math.inf
+
+    def _may_gather(self) -> bool:
+        """Return whether so many runs are still under way that more outputs will be wanted in a moment."""
+        return not self.state.embeds and self.group.in_flight - len(self.group.to_hydrate) > FEW
+
+    async def _fetch(self) -> None:
+        wanted = self.group.to_hydrate
+        fresh = [run_id for run_id in wanted if run_id not in self._tries]
+        is_retry = bool(self._tries) and self.clock.now() >= self._retry_at
+        again = list(self._tries) if is_retry else []
+        denied = (await self._ask(fresh) if fresh else set()) | (await self._ask_again(again) if again else set())
+        if not self._tries:
+            self._rounds = 0
+        left = [run_id for run_id in (*fresh, *again) if run_id in wanted]
+        if left and (is_retry or not self._tries):
+            self._retry_at = self.clock.now() + Backoff().wait(self._rounds)
+            self._rounds += 1
+        for run_id in left:
+            self._note_try(run_id, is_denied=run_id in denied)
+
+    async def _ask(self, run_ids: Sequence[str]) -> set[str]:
+        """Fetch outputs, and return the runs that the service shows as completed and without one."""
+        cursor, listed = self.group.cursor_before(run_ids)
+        if self.service.dialect != "seed" and not is_worth_listing(len(run_ids), of=listed):
+            return (await self._ask_for_each(run_ids))[0]
+        wanted, denied = set(run_ids), set()
+
+        def take(event: RunEvent) -> None:
+            if event.run_id in wanted and self._take(event):
+                denied.add(event.run_id)
+
+        try:
+            async with self.state.listing(self.group.group_id):
+                await list_patiently(
+                    self.service,
+                    self.group.group_id,
+                    take=take,
+                    clock=self.clock,
+                    include_input=False,
+                    include_output=True,
+                    last_event_id=cursor,
+                    completed=run_ids,
+                )
+        except CANNOT_BE_READ as error:
+            self._log(error)
+        return denied
+
+    async def _ask_again(self, run_ids: Sequence[str]) -> set[str]:
+        """Fetch outputs that did not come the first time: from the results, and from a whole list where those lack."""
+        denied: set[str] = set()
+        are_lacking = True
+        if self.service.dialect != "seed":
+            denied, are_lacking = await self._ask_for_each(run_ids)
+        if are_lacking:
+            try:
+                look = await look_at_group(self.service, self.state, self.group, clock=self.clock, include_output=True)
+                denied |= look.without_output
+            except CANNOT_BE_READ as error:
+                self._log(error)
+        return denied
+
+    async def _ask_for_each(self, run_ids: Sequence[str]) -> tuple[set[str], bool]:
+        """Fetch results one by one; return the runs that have no output, and whether any result is not to be had."""
+        pending, denied, lacking = iter(run_ids), set(), False
+
+        async def ask() -> None:
+            nonlocal lacking
+            for run_id in pending:
+                event = await self.service.run_result(run_id)
+                if event is None or self.group.identify(event) is None:
+                    lacking = True
+                elif self._take(event):
+                    denied.add(run_id)
+
+        workers = [asyncio.create_task(ask()) for _ in range(min(AT_ONCE, len(run_ids)))]
+        try:
+            await asyncio.gather(*workers)
+        except CANNOT_BE_READ as error:
+            self._log(error)
+        finally:
+            for worker in workers:
+                worker.cancel()
+        return denied, lacking
+
+    def _take(self, event: RunEvent) -> bool:
+        """Take what the service says of a run, and return whether it says that it completed and has no output."""
+        run = self.group.identify(event)
+        if run is not None:
+            self.state.take_run(self.group, event, run)
+        return event.status == "completed" and event.run_id in self.group.to_hydrate
+
+    def _note_try(self, run_id: str, *, is_denied: bool) -> None:
+        """Count one more try at an output, and take its run as lost, or give it up, where that is enough."""
+        tries = self._tries.setdefault(run_id, _Tries())
+        if is_denied:
+            tries.first_denial = tries.first_denial or self.clock.now()
+            tries.denials += 1
+            has_settled = tries.denials >= DENIALS and self.clock.now() - tries.first_denial >= self.settle_time
+            if has_settled or self.state.is_recheck(run_id):
+                self.state.take_lost(self.group, run_id)
+        else:
+            tries.unknown += 1
+            if tries.unknown >= GIVE_UP:
+                self.state.observer.note(f"the output of run {run_id} cannot be had; its row stays pending")
+                reason = f"run {run_id} completed, but its output cannot be had now"
+                self.state.give_up(self.group, run_id, reason=reason)
+
+    def _log(self, error: Exception) -> None:
+        logger.debug("group %s: outputs could not be fetched: %s", self.group.group_id, error)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 GATHER: Final = 1.0  # seconds that an output may wait for others to be listed with
-FEW: Final = 64  # runs under way, below which there is no waiting
+FEW: Final = 32  # runs under way, below which there is no waiting
 BEAT: Final = 0.02  # real seconds: a burst of events is one round
 AT_ONCE: Final = 8
 GIVE_UP: Final = 6
@@ -106,9 +106,14 @@ class _Hydration:
         self.task.add_done_callback(lambda _: self.state.notify())
         return math.inf
 
+    @property
+    def _under_way(self) -> int:
+        """How many runs of the group have not ended."""
+        return self.group.in_flight - len(self.group.to_hydrate)
+
     def _may_gather(self) -> bool:
         """Return whether so many runs are still under way that more outputs will be wanted in a moment."""
-        return not self.state.embeds and self.group.in_flight - len(self.group.to_hydrate) > FEW
+        return not self.state.embeds and self._under_way > FEW
 
     async def _fetch(self) -> None:
         wanted = self.group.to_hydrate
@@ -127,7 +132,8 @@ class _Hydration:
 
     async def _ask(self, run_ids: Sequence[str]) -> set[str]:
         """Fetch outputs, and return the runs that the service shows as completed and without one."""
-        cursor, listed = self.group.cursor_before(run_ids)
+        cursor, after = self.group.cursor_before(run_ids)
+        listed = after - self._under_way  # nearly all of these were sent later than what has ended
         if self.service.dialect != "seed" and not is_worth_listing(len(run_ids), of=listed):
             return (await self._ask_for_each(run_ids))[0]
         wanted, denied = set(run_ids), set()

@@ -27,7 +27,8 @@ Recognise: TypeAlias = Callable[[RunEvent], RunId | None]
 logger = logging.getLogger("parallel_frames")
 
 REREADINGS: Final = 2
-LISTED_PER_REQUEST: Final = 20  # entries of a list that take as much CPU as one request, or less
+# Entries of a list that cost less than one request: it takes the CPU of 130 that are left out, but their bytes travel.
+LISTED_PER_REQUEST: Final = 50
 UNLINKED: Final = "it holds runs without metadata and without an input that was sent: they could be anybody's"
 CANNOT_BE_READ: Final = (UnavailableError, RateLimitError, ProtocolError)
 

@@ -1,0 +1,98 @@
+"""Outputs that events come without: how they are fetched, how soon, and with how many requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from urllib.parse import parse_qs
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames.simulator import faults
+
+SCHEMA = {"name": str}
+
+
+def answer(sent):
+    """Say the row's own name."""
+    return {"name": sent["company"]}
+
+
+def enrich(rows, **options):
+    """Enrich so many rows with a simulator, and return it once each row has its own answer and was paid once."""
+    df = pd.DataFrame({"company": [f"company {n}" for n in range(rows)]})
+    with pf.offline(answer, **{"max_per_minute": None, **options}) as sim:
+        out = df.parallel.enrich(SCHEMA, checkpoint=None)
+    assert out["name"].tolist() == df["company"].tolist()
+    assert len(sim.runs()) == rows
+    return sim
+
+
+def queries(sim):
+    """Return the query of each listing."""
+    return [parse_qs(request.query) for request in sim.requests() if request.endpoint == "list_runs"]
+
+
+def test_many_outputs_take_few_requests():
+    """Runs that end one after the other are gathered, and listed without those that still run."""
+    sim = enrich(4000, latency=(1, 9), speed=4)
+    assert len(sim.requests()) <= 4000 / 20
+    assert {"status": ["completed"], "include_output": ["true"]} in queries(sim)
+
+
+def test_outputs_of_the_last_few_are_asked_for_one_by_one():
+    """A listing of the whole group is not worth its while for one run of it that has just ended."""
+    sim = enrich(1000, latency=(1, 20), speed=5)
+    asked = Counter(request.endpoint for request in sim.requests())
+    assert 0 < asked["result"] < 1000 / 5
+
+
+def test_a_row_has_its_answer_soon_after_its_run_ended():
+    """Its output waits a second for others at the most."""
+    heard = {}
+    df = pd.DataFrame({"company": [f"company {n}" for n in range(400)]})
+    with pf.offline(answer, latency=(1, 20), speed=5) as sim:
+        df.parallel.enrich(SCHEMA, checkpoint=None, on_row=lambda row: heard.setdefault(row.run_id, sim.now))
+    delays = sorted(heard[run.run_id] - run.finished_at for run in sim.runs())
+    assert delays[len(delays) * 99 // 100] < 4.0  # two seconds, and what the machine takes, which counts five times
+
+
+def test_a_list_that_is_cut_is_read_on_from_its_cursor():
+    """What was listed before the cut is not listed again."""
+    sim = enrich(500, latency=1, speed=10, faults=[faults.cut_stream(after=300, on="list_runs", nth=2)])
+    (cut,) = [query for query in queries(sim) if "last_event_id" in query]
+    assert cut["last_event_id"][0].endswith("_300")
+    assert sim.counts.faults == 1
+
+
+@pytest.mark.parametrize("code", [400, 404, 410, 422])
+def test_a_service_that_forgets_cursors_of_lists_gives_the_whole_list(code):
+    """A cursor that is refused costs one request, and the list is read from its beginning."""
+    trouble = [faults.cut_stream(after=300, on="list_runs", nth=2), faults.refuse_cursor("list_runs", code=code)]
+    sim = enrich(500, latency=1, speed=10, faults=trouble)
+    assert sim.counts.faults == 2
+
+
+@pytest.mark.parametrize("how", ["end", "close", "reset"])
+@pytest.mark.parametrize("dialect", ["published", "seed"])
+def test_lists_that_break_off_lose_nothing(how, dialect):
+    """An output that a list lacks is asked for again, also where the list looks whole."""
+    enrich(
+        400,
+        latency=(1, 10),
+        speed=20,
+        dialect=dialect,
+        seed_list_as="sse",
+        faults=[faults.cut_stream(after=100, how=how, on="list_runs", probability=0.5)],
+    )
+
+
+def test_a_column_named_run_id_hides_no_output():
+    """Entries of other runs are left out by their ids; a user's own data may have such a name, too."""
+    rows = 300
+    df = pd.DataFrame({"company": [f"company {n}" for n in range(rows)], "run_id": [f"trun_{n}" for n in range(rows)]})
+    with pf.offline(lambda sent: {"run_id": sent["run_id"]}, latency=(1, 9), speed=20) as sim:
+        out = df.parallel.enrich({"run_id": str}, checkpoint=None, prefix="ours_")
+    assert out["ours_run_id"].tolist() == df["run_id"].tolist()
+    assert len(sim.requests()) < rows

@@ -40,12 +40,13 @@ OUTCOME_SCHEMA: Final = pa.schema(
     [(f.name, pa.int32() if f.name == "attempt" else pa.string()) for f in fields(Outcome)]
 )
 STALE_SCHEMA: Final = pa.schema([("key", pa.string()), ("attempt", pa.int32())])
+POOL: Final = pa.system_memory_pool()  # the default one keeps tens of MB for each thread that writes a few
 
 
 def table_of(nouns: Iterable[Any], schema: pa.Schema) -> pa.Table:
     """Return nouns as a table, a column at a time."""
     nouns = list(nouns)
-    columns = [pa.array(list(map(attrgetter(name), nouns)), schema.field(name).type) for name in schema.names]
+    columns = [pa.array(list(map(attrgetter(field.name), nouns)), field.type, memory_pool=POOL) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -107,7 +108,7 @@ def write_part(place: StoragePath, table: pa.Table) -> None:
 
 def write_table(sink: BinaryIO, table: pa.Table) -> None:
     """Write a table as Parquet with checksums."""
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, memory_pool=POOL)
 
 
 def read_part(
@@ -119,7 +120,9 @@ def read_part(
 
 
 def _read_table(source: Any, columns: list[str] | None) -> pa.Table:
-    return pq.read_table(source, columns=columns, page_checksum_verification=True, partitioning=None)  # pyright: ignore[reportArgumentType] - its stub forgets None
+    # One thread: a part is small, and each thread that decodes keeps memory of its own.
+    options: dict[str, Any] = {"partitioning": None, "page_checksum_verification": True, "use_threads": False}
+    return pq.read_table(source, columns=columns, **options)
 
 
 def _read_if_sound(place: StoragePath, read: Callable[[], T], *, repair: bool) -> T | None:

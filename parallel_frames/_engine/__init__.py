@@ -254,7 +254,7 @@ class Engine:
 
     async def _flush_often(self, state: EngineState) -> None:
         while True:
-            await asyncio.sleep(FLUSH_EVERY)
+            await state.full(timeout=FLUSH_EVERY)
             if state.is_dirty:
                 await state.flush()
                 await state.tidy()

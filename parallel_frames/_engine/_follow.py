@@ -48,6 +48,8 @@ async def follow_group(group: GroupState, *, state: EngineState, service: Servic
                     reached, is_new = _take(burst, group, state=state)
                     cursor = reached or cursor
                     has_news = has_news or is_new
+                    if (room := state.make_room()) is not None:
+                        await room
         except RejectedError as error:
             if cursor is None:
                 refusals = _count_refusal(refusals, error, state=state)

@@ -17,7 +17,7 @@ from parallel_frames._clock import Backoff
 from parallel_frames._engine._look import CANNOT_BE_READ, is_worth_listing, list_patiently, look_at_group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Service
@@ -138,9 +138,10 @@ class _Hydration:
             return (await self._ask_for_each(run_ids))[0]
         wanted, denied = set(run_ids), set()
 
-        def take(event: RunEvent) -> None:
+        def take(event: RunEvent) -> Awaitable[None] | None:
             if event.run_id in wanted and self._take(event):
                 denied.add(event.run_id)
+            return self.state.make_room()
 
         try:
             async with self.state.listing(self.group.group_id):

@@ -14,7 +14,7 @@ from parallel_frames._state import judge_look, read_identity
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Iterable
 
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Joiner, Service
@@ -60,11 +60,32 @@ def is_worth_listing(wanted: int, *, of: int) -> bool:
     return wanted * LISTED_PER_REQUEST >= of
 
 
+@dataclass(slots=True)
+class _Progress:
+    """How far a list was read: a cursor before the first entry that could not be."""
+
+    cursor: str | None
+    unreadable: list[RunEvent] = field(default_factory=list)
+
+    async def read(
+        self, runs: AsyncGenerator[RunEvent, None], *, take: Callable[[RunEvent], Awaitable[None] | None]
+    ) -> None:
+        self.unreadable.clear()
+        async with aclosing(runs):
+            async for event in runs:
+                if event.status == UNREADABLE:
+                    self.unreadable.append(event)
+                elif (room := take(event)) is not None:
+                    await room
+                if not self.unreadable:
+                    self.cursor = event.event_id or self.cursor
+
+
 async def list_patiently(
     service: Service,
     group_id: str,
     *,
-    take: Callable[[RunEvent], None],
+    take: Callable[[RunEvent], Awaitable[None] | None],
     clock: Clock,
     include_input: bool,
     include_output: bool,
@@ -73,38 +94,32 @@ async def list_patiently(
 ) -> None:
     """Hand every run of a group to `take`, those after a cursor, or those of `completed` at least.
 
+    What `take` returns is waited for, before more is read.
+
     A list that broke off is read on from there, or where the service does not allow that from the beginning, so a run
     may be handed twice. Entries that cannot be read, however often, are handed over as such: they must not hide the
     others.
     """
     backoff = Backoff()
-    reached = last_event_id
+    progress = _Progress(last_event_id)
     for attempt in range(backoff.tries + 1):
-        unreadable: list[RunEvent] = []
         try:
-            runs = service.list_runs(
-                group_id,
-                include_input=include_input,
-                include_output=include_output,
-                last_event_id=reached,
-                completed=completed,
+            await progress.read(
+                service.list_runs(
+                    group_id,
+                    include_input=include_input,
+                    include_output=include_output,
+                    last_event_id=progress.cursor,
+                    completed=completed,
+                ),
+                take=take,
             )
-            async with aclosing(runs):
-                async for event in runs:
-                    if event.status == UNREADABLE:
-                        unreadable.append(event)
-                    else:
-                        take(event)
-                        reached = event.event_id or reached
         except CANNOT_BE_READ as error:  # a proxy's page or a redirect may pass, but not if it comes again
             if attempt == (REREADINGS if isinstance(error, ProtocolError) else backoff.tries):
                 raise
-            if unreadable:  # they are to be read again
-                reached = last_event_id
         else:
-            reached = last_event_id
-            if not unreadable or attempt >= REREADINGS:
-                for event in unreadable:
+            if not progress.unreadable or attempt >= REREADINGS:
+                for event in progress.unreadable:
                     take(event)
                 return
         await clock.sleep(backoff.wait(attempt))
@@ -126,10 +141,10 @@ class _Reading:
     without_output: set[str] = field(default_factory=set)
     echoes: bool = False
 
-    def take(self, event: RunEvent) -> None:
+    def take(self, event: RunEvent) -> Awaitable[None] | None:
         if event.status == UNREADABLE:
             self.unreadable.append(event.run_id)
-            return
+            return None
         self.listed.add(event.run_id)
         self.echoes = self.echoes or read_identity(event.metadata) is not None
         self.state.echoes = self.state.echoes or self.echoes
@@ -142,6 +157,7 @@ class _Reading:
             self.adopt(event, run)
         elif not event.metadata and (event.input is None or self.is_seed):
             self.unlinked.add(event.run_id)  # it may be any run that was ever sent
+        return self.state.make_room()
 
     def join(self) -> list[tuple[RunEvent, RunId]]:
         """Return what answers a row among another program's runs."""

@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from parallel_frames._model import ACTIVE, TERMINAL, Intent, Outcome, RunEvent, RunId
 from parallel_frames._service import read_outcome
 from parallel_frames._state import states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Observer, Store
     from parallel_frames._model import Event, Job, OutgoingRun, Receipt
     from parallel_frames._state import GroupState, Index
+
+
+FLUSH_AT: Final = 1000  # outcomes: a few MB with their evidence
 
 
 class EngineState:
@@ -72,6 +76,7 @@ class EngineState:
         self._listing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
+        self._full = asyncio.Event()
 
     # Waiting for news
 
@@ -85,11 +90,9 @@ class EngineState:
         """Return when something changed, or after that many of the wall's seconds."""
         if self._news is None:
             self._news = asyncio.Event()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._news.wait()
-        except TimeoutError:
-            pass
 
     # Groups
 
@@ -188,6 +191,8 @@ class EngineState:
         if not group.add_outcome(run, run_id=outcome.run_id, status=outcome.status):
             return False
         self._buffer.append(outcome)
+        if len(self._buffer) >= FLUSH_AT:
+            self._full.set()
         self.reasons.pop(run, None)
         rows = group.waiting.pop(run, None)
         if rows is not None:
@@ -308,12 +313,23 @@ class EngineState:
 
     # Durability
 
+    async def full(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
+        """Return once so many outcomes are known that they would better be stored, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._full.wait()
+
+    def make_room(self) -> Awaitable[None] | None:
+        """Return what to wait for before more is read, where outcomes come faster than they are stored."""
+        return self.flush() if len(self._buffer) >= 2 * FLUSH_AT else None
+
     async def flush(self) -> None:
         """Make everything known so far durable; several callers take turns, and cancelling one tears nothing."""
         await asyncio.shield(asyncio.ensure_future(self._flush()))
 
     async def _flush(self) -> None:
         async with self._flushing:
+            self._full.clear()
             found, outcomes = list(self._found), list(self._buffer)
             groups = list(self.groups.values())
             before = {group.group_id: group.cursor.durable for group in groups if group.cursor.durable is not None}

@@ -74,7 +74,8 @@ def simulate():
     with ExitStack() as stack:
 
         def start(answers: Any = None, **options: Any) -> Caller:
-            sim = stack.enter_context(Simulator(answers, **{"latency": 0.02, "events_honour_include_output": True, **options}))
+            options = {"latency": 0.02, "events_honour_include_output": True, **options}
+            sim = stack.enter_context(Simulator(answers, **options))
             http = httpx.Client(base_url=sim.url, headers={"x-api-key": "any"}, timeout=20, verify=False)
             return Caller(sim, stack.enter_context(http))
 

@@ -13,7 +13,8 @@ import socket
 import ssl
 import statistics
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 import orjson
@@ -88,10 +89,11 @@ async def read_sdk(url: str, group_id: str) -> int:
     return count
 
 
-async def read_ours(url: str, group_id: str) -> int:
+async def read_ours(url: str, group_id: str, *, transport: Literal["httpx", "aiohttp"] = "httpx") -> int:
     """Read a stream as an enrichment does: reconnectable, bounded, and every event checked into a `RunEvent`."""
     count = 0
-    async with pf.Client(api_key=KEY, base_url=url).session(dialect="published") as session:
+    client = pf.Client(api_key=KEY, base_url=url, transport=transport)
+    async with client.session(dialect="published") as session:
         async for burst in session.stream_events(group_id, last_event_id=None):
             count += sum(isinstance(event, RunEvent) for event in burst)
     return count
@@ -101,6 +103,7 @@ READERS: dict[str, Callable[[str, str], int | Coroutine[None, None, int]]] = {
     "raw socket + orjson": read_socket,
     "httpx bytes + orjson": read_httpx,
     "parallel_frames": read_ours,
+    "parallel_frames over aiohttp": partial(read_ours, transport="aiohttp"),
     "httpx-sse + json": read_httpx_sse,
     "vendor's SDK": read_sdk,
 }
@@ -147,4 +150,4 @@ if __name__ == "__main__":
     for name, measured in measure(events=20_000, turns=5).items():
         print(name)
         for reader, rates in measured.items():
-            print(f"  {reader:22} {statistics.median(rates):9,.0f}  ({min(rates):,.0f}-{max(rates):,.0f})")
+            print(f"  {reader:28} {statistics.median(rates):9,.0f}  ({min(rates):,.0f}-{max(rates):,.0f})")

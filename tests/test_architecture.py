@@ -62,7 +62,7 @@ THIRD_PARTIES = {
     "_prices": set(),
     "_schema": {"jsonschema_rs", "pydantic"},  # pydantic in a module that is imported once the user brought a model
     "_inputs": BASICS,
-    "_service": {"httpx", "orjson"},
+    "_service": {"httpx", "orjson", "aiohttp", "httpx_aiohttp"},
     "_state": {"numpy", "pyarrow"},
     "_engine": set(),
     "_checkpoint": {"numpy", "pyarrow", "filelock", "platformdirs", "pandas", "fsspec", "orjson"},
@@ -211,6 +211,8 @@ def test_a_room_knows_only_its_third_parties(room):
 
 SEAMS = {
     "httpx": {"_service"},
+    "httpx_aiohttp": {"_service"},
+    "aiohttp": {"_service"},
     "pyarrow.parquet": {"_checkpoint", "_state", "_files"},
     "pyarrow.fs": {"_checkpoint", "_files"},
     "pyarrow.dataset": {"_files"},
@@ -239,6 +241,13 @@ def test_each_outside_thing_has_one_seam(name):
     assert rooms <= SEAMS[name]
 
 
+def test_one_module_imports_the_http_library():
+    """A library of the same interface as httpx replaces it in one line, for type checkers too."""
+    assert {found.path for found in ALL if found.third_party == "httpx"} == {"parallel_frames/_service/_http.py"}
+    apart = {found.path for found in ALL if found.third_party in ("aiohttp", "httpx_aiohttp")}
+    assert apart == {"parallel_frames/_service/_aiohttp.py"}
+
+
 def blanket_handlers() -> set[str]:
     """Return where exceptions of any kind are caught and kept, as file:function."""
     found = set()
@@ -260,6 +269,7 @@ ALLOWED_HANDLERS = {
     "_checkpoint/_paths.py:_asking": "what fsspec and the libraries below it raise has no common root",
     "_job/_rows.py:hand_over": "the user's own function must not cost what was paid for",
     "_schema/_pydantic.py:validate": "the user's own code, and the answer is paid for",
+    "_service/_http.py:_translated": "a transport may raise anything, and each of its errors becomes one of httpx's",
     "_ui/_screen.py:_show": "a screen must not cost what was paid for",
     "_runtime.py:_find_patch": "nest-asyncio may break in any way on a Python it never saw",
     "_runtime.py:_start_worker": "raised again in the thread that takes the result",

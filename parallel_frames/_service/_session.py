@@ -18,11 +18,10 @@ from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import httpx
-
 from parallel_frames._clock import Backoff
 from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
+from parallel_frames._service._http import NOTHING_SENT, httpx
 from parallel_frames._service._messages import (
     TornError,
     UnreadableError,
@@ -74,14 +73,6 @@ MAX_EXCERPT: Final = 64 * 2**10
 NOTED_TRY: Final = 3  # some five seconds after the first one: what goes on is not waited for in silence
 TORN_TRIES: Final = 2  # a body that stays torn is not a matter of luck
 
-# In these cases httpx has not written a byte of the request.
-NOTHING_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
 # What the service refuses, and what a gateway answers before the service has seen anything.
 NOTHING_CREATED: Final = frozenset({*range(400, 406), 407, *range(409, 419), 421, 422, 429, 431, 451})
 # Of a result: it still runs (408), it failed or the dialect has no such path (404), or this one run's cannot be had.
@@ -327,6 +318,9 @@ class Session:
                 self._note_simulator(response)
                 if response.status_code != 200:
                     body = await self._read_excerpt(response)
+                    advised = retry_after(response.headers)
+                    if advised and response.status_code in RETRIED:  # the reader asks again when this has raised
+                        await self._clock.sleep(clamp_retry_after(advised, at_least=0.0))
                     raise status_error(response.status_code, self._headers(response), body, group_id=group_id)
                 yield response
         except httpx.HTTPError as error:
@@ -398,7 +392,7 @@ class Session:
                     raise failure from error
             else:
                 failure = status_error(status, received, answer, group_id=group_id)
-                if status not in RETRIED or status in final:
+                if not is_repeated(status, received) or status in final:
                     raise failure
                 advised = retry_after(received)
                 wait = wait if advised is None else clamp_retry_after(advised, at_least=wait)
@@ -511,6 +505,12 @@ def _iterate_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
 def _beta_headers(job: Job) -> dict[str, str]:
     betas = ",".join(job.options.beta_headers)
     return {"parallel-beta": betas} if betas else {}
+
+
+def is_repeated(status: int, headers: httpx.Headers) -> bool:
+    """Return whether a request that may be repeated is worth it, by the service's own word where it gives one."""
+    advised = headers.get("x-should-retry", "").strip().lower()
+    return advised == "true" if advised in ("true", "false") else status in RETRIED
 
 
 def retry_after(headers: httpx.Headers) -> float | None:

@@ -88,21 +88,29 @@ STREAM_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("checkpoint", [False, True], ids=["memory", "disk"])
+@pytest.mark.parametrize(
+    ("checkpoint", "transport"),
+    [(False, "httpx"), (True, "httpx"), (False, "aiohttp")],
+    ids=["memory", "disk", "aiohttp"],
+)
 @pytest.mark.parametrize("trouble", POST_FAULTS)
-def test_trouble_with_a_post_pays_once(trouble: str, checkpoint: bool, tmp_path: Any) -> None:
+def test_trouble_with_a_post_pays_once(trouble: str, checkpoint: bool, transport: Any, tmp_path: Any) -> None:
     """No fault of a request that creates runs makes two of one input, or loses one."""
     with Simulator(answer, latency=(1, 5), speed=SPEED, faults=POST_FAULTS[trouble]) as sim:
-        out = enrich(sim, checkpoint=tmp_path if checkpoint else None)
+        out = enrich(sim, checkpoint=tmp_path if checkpoint else None, client={"transport": transport})
         assert sim.counts.faults > 0
         check(sim, out)
 
 
 @pytest.mark.parametrize("trouble", STREAM_FAULTS)
-@pytest.mark.parametrize("embedded", [True, False], ids=["outputs in events", "outputs fetched"])
-def test_trouble_with_a_stream_loses_nothing(trouble: str, embedded: bool) -> None:
+@pytest.mark.parametrize(
+    ("embedded", "transport"),
+    [(True, "httpx"), (False, "httpx"), (False, "aiohttp")],
+    ids=["outputs in events", "outputs fetched", "outputs fetched with aiohttp"],
+)
+def test_trouble_with_a_stream_loses_nothing(trouble: str, embedded: bool, transport: Any) -> None:
     """No fault of a stream loses an outcome or puts it on another row."""
-    client = {"request_timeout": 200.0}
+    client = {"request_timeout": 200.0, "transport": transport}
     if trouble == "lists empty, results 503" and embedded:
         pytest.skip("neither is asked for when events carry outputs")
     with Simulator(
@@ -131,10 +139,24 @@ def strike_all() -> list[Fault]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("seed", "transport"), [*((seed, "httpx") for seed in range(6)), (0, "aiohttp"), (1, "aiohttp")]
+)
 @pytest.mark.parametrize("dialect", ["published", "seed"])
-def test_a_bit_of_everything_at_once(seed: int, dialect: Any, tmp_path: Any) -> None:
+def test_a_bit_of_everything_at_once(seed: int, transport: Any, dialect: Any, tmp_path: Any) -> None:
     """Faults of all kinds together, in both dialects, still pay once and lose nothing."""
     with Simulator(answer, latency=(1, 20), speed=SPEED, faults=strike_all(), seed=seed, dialect=dialect) as sim:
-        out = enrich(sim, checkpoint=tmp_path)
+        out = enrich(sim, checkpoint=tmp_path, client={"transport": transport})
         check(sim, out)
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_429_of_a_get_slows_no_sending(transport: Any) -> None:
+    """The service's limit on reading says nothing of creating runs."""
+    reads = ["status", "list_runs", "events", "result"]
+    slow = [faults.status(429, on=[kind], nth=1) for kind in reads]
+    with Simulator(answer, latency=(1, 5), speed=SPEED, faults=slow, events_honour_include_output=False) as sim:
+        check(sim, enrich(sim, client={"transport": transport, "max_per_minute": None}))
+        assert sim.counts.faults > 0
+        client = pf.Client(api_key="sk-engine-0123456789", base_url=sim.url, clock_speed=SPEED)
+        assert client.pacer.take(1000, now=client.clock.now()) == (1000, 0.0)

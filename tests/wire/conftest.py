@@ -70,6 +70,7 @@ class Wire:
     HANG: str = HANG
     JOB: Job = JOB
     RUNS: list[OutgoingRun] = field(default_factory=lambda: RUNS)
+    transport: str = "httpx"
 
     @staticmethod
     def reply(status: int = 200, body: Any = b"", kind: str = "application/json", **headers: str) -> bytes:
@@ -87,7 +88,9 @@ class Wire:
     @staticmethod
     def chunked(*chunks: bytes, kind: str = "text/event-stream", end: bool = True) -> bytes:
         """Return an answer in chunks, whose end is marked, or not."""
-        body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + (b"0\r\n\r\n" if end else b"")
+        body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk) + (
+            b"0\r\n\r\n" if end else b""
+        )
         return f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n".encode() + body
 
     @staticmethod
@@ -95,10 +98,10 @@ class Wire:
         """Return events as a stream's bytes."""
         return b"".join(b"data: %s\n\n" % orjson.dumps(event) for event in events)
 
-    @staticmethod
-    def client(url: str, **options: Any) -> Client:
+    def client(self, url: str, **options: Any) -> Client:
         """Return a client with a clock that is fast enough for every wait."""
-        return Client(**{"api_key": KEY, "base_url": url, "clock_speed": 1000.0, "api": "published", **options})
+        usual = {"api_key": KEY, "clock_speed": 1000.0, "api": "published", "transport": self.transport}
+        return Client(**{**usual, "base_url": url, **options})
 
     @asynccontextmanager
     async def serve(self, *script: Any) -> AsyncIterator[Server]:
@@ -190,10 +193,10 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def wire() -> Wire:
-    """Give what servers are written with."""
-    return Wire()
+@pytest.fixture(params=["httpx", "aiohttp"])
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """Give what servers are written with, for each transport."""
+    return Wire(transport=request.param)
 
 
 @pytest.hookimpl(tryfirst=True)

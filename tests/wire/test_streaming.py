@@ -145,7 +145,8 @@ CUTS = {
 async def test_a_cut_is_unavailable_after_what_came_whole(wire, name, stream):
     """Events before the cut are handed out, half an event is not, and then the cut is raised."""
     asked = {"last_event_id": None} if stream == "events" else {"include_input": False, "include_output": False}
-    async with wire.session(CUTS[name](wire, wire.sse(*EVENTS[1:]) + b'data: {"type"')) as (session, _):
+    script = CUTS[name](wire, wire.sse(*EVENTS[1:]) + b'data: {"type"')
+    async with wire.session(script, request_timeout=0.001) as (session, _):
         read = session.stream_events if stream == "events" else session.list_runs
         got, error = await broken(read, UnavailableError, group_id="tgrp_1", **asked)
     assert got == ["e1", "e2"]
@@ -233,7 +234,8 @@ async def test_an_error_that_breaks_off_is_still_that_error(wire):
 @pytest.mark.parametrize("read", [read_events, read_list], ids=["events", "list"])
 async def test_a_refused_stream_is_its_statuss_error(wire, read, status, kind):
     """It is asked for once: the reader decides when to try again."""
-    async with wire.session(wire.reply(status, {"error": {"message": "no", "ref_id": "ref_1"}})) as (session, server):
+    body = b"" if status == 204 else {"error": {"message": "no", "ref_id": "ref_1"}}
+    async with wire.session(wire.reply(status, body)) as (session, server):
         with pytest.raises(kind) as caught:
             await read(session)
         assert len(server.seen) == 1

@@ -1,0 +1,162 @@
+"""The HTTP library: which one it is, what may carry its requests, and what its errors prove.
+
+Everything else of this package takes `httpx` from here, so that a library of the same interface replaces it in one
+line. A transport other than httpx's own is used through `GuardedTransport`, which holds it to what `Session` relies on:
+it raises httpx's errors, in finite time, and claims that nothing was sent only where that is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import httpx
+
+from parallel_frames.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+__all__ = ["NOTHING_SENT", "TRANSPORTS", "GuardedTransport", "Transport", "check_transport", "guard", "httpx"]
+
+TRANSPORTS: Final = ("httpx", "aiohttp")
+Transport: TypeAlias = "Literal['httpx', 'aiohttp'] | Callable[[], httpx.AsyncBaseTransport]"
+
+# In these cases httpx has not written a byte of the request.
+NOTHING_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+def check_transport(transport: Any) -> None:
+    """Refuse what is no transport, or is not installed."""
+    names = ", ".join(map(repr, TRANSPORTS))
+    if isinstance(transport, httpx.AsyncBaseTransport):
+        raise ConfigurationError(
+            f"transport= is a {type(transport).__name__}: it serves one event loop, and a client serves many. Pass a "
+            f"function that makes one: transport=lambda: {type(transport).__name__}(...)."
+        )
+    if transport not in TRANSPORTS and not callable(transport):
+        raise ConfigurationError(
+            f"transport={transport!r} must be one of {names}, or a function that returns an httpx.AsyncBaseTransport."
+        )
+    if transport == "aiohttp" and not (find_spec("httpx_aiohttp") and find_spec("aiohttp")):
+        raise ConfigurationError("transport='aiohttp' needs httpx-aiohttp: pip install 'parallel-frames[aiohttp]'.")
+
+
+def guard(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+    """Return the user's transport, guarded unless it is httpx's own. A subclass may send twice: it is not its own."""
+    if not isinstance(transport, httpx.AsyncBaseTransport):
+        raise ConfigurationError(
+            f"transport= returned a {type(transport).__name__}; expected is an httpx.AsyncBaseTransport. Nothing was "
+            "sent."
+        )
+    return transport if type(transport) is httpx.AsyncHTTPTransport else GuardedTransport(transport, _without_proof)
+
+
+def _without_proof(error: Exception) -> httpx.HTTPError:
+    """Return what a foreign transport's error is to us: when it was raised is not known."""
+    if isinstance(error, httpx.HTTPError) and not isinstance(error, NOTHING_SENT):
+        return error
+    kind = httpx.ReadTimeout if isinstance(error, TimeoutError | httpx.TimeoutException) else httpx.ReadError
+    return kind(f"{type(error).__name__}: {error}")
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """A transport that is not httpx's own, with a function that returns an honest httpx error for each of its own.
+
+    With `is_watched`, a body that is silent for longer than the request's timeout is closed from outside.
+    """
+
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        translate: Callable[[Exception], httpx.HTTPError],
+        *,
+        is_watched: bool = False,
+    ) -> None:
+        self._transport = transport
+        self._translate = translate
+        self._is_watched = is_watched
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; every error is httpx's, and no answer in time is one."""
+        with _translated(self._translate):
+            async with asyncio.timeout(_patience(request)):
+                response = await self._transport.handle_async_request(request)
+        if isinstance(response.stream, httpx.AsyncByteStream):
+            silence = request.extensions.get("timeout", {}).get("read") if self._is_watched else None
+            response.stream = _GuardedBody(response.stream, self._translate, silence=silence)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
+
+
+class _GuardedBody(httpx.AsyncByteStream):
+    """A body whose errors are httpx's, and which is closed after so many seconds of silence, if any."""
+
+    def __init__(
+        self,
+        body: httpx.AsyncByteStream,
+        translate: Callable[[Exception], httpx.HTTPError],
+        *,
+        silence: float | None,
+    ) -> None:
+        self._body = body
+        self._translate = translate
+        self._silence = silence
+        self._chunks = 0
+        self._is_awaited = True  # a reader that takes its time is no silence
+        self._closing: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._look_again(-1)
+        try:
+            with _translated(self._translate):
+                async for chunk in self._body:
+                    self._chunks += 1
+                    self._is_awaited = False
+                    yield chunk
+                    self._is_awaited = True
+        finally:
+            if self._watch:
+                self._watch.cancel()
+
+    def _look_again(self, chunks: int) -> None:
+        """Close the body, which wakes its reader, if nothing came since so many chunks; else look again later."""
+        loop = asyncio.get_running_loop()
+        if self._is_awaited and self._chunks == chunks:
+            self._closing = loop.create_task(self.aclose())
+        elif self._silence:
+            self._watch = loop.call_later(self._silence, self._look_again, self._chunks if self._is_awaited else -1)
+
+    async def aclose(self) -> None:
+        with _translated(self._translate):
+            await self._body.aclose()
+
+
+@contextmanager
+def _translated(translate: Callable[[Exception], httpx.HTTPError]) -> Iterator[None]:
+    """Raise each error as what it is translated to. Without the first one: its arguments may hold the request."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a transport may raise anything, and its errors are ours from here on
+        raise translate(error) from None
+
+
+def _patience(request: httpx.Request) -> float | None:
+    """Return the seconds until an answer must have begun; httpx limits each piece that is written, aiohttp nothing."""
+    limits = {name: limit for name, limit in request.extensions.get("timeout", {}).items() if limit is not None}
+    if len(limits) < 4:
+        return None
+    pieces = 1 + int(request.headers.get("content-length", 0)) // 2**20
+    return float(limits["pool"] + limits["connect"] + limits["read"] + limits["write"] * pieces)

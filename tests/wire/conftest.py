@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
@@ -19,6 +19,9 @@ import pytest
 
 from parallel_frames import Client
 from parallel_frames._model import Job, Options, OutgoingRun
+
+if TYPE_CHECKING:
+    import ssl
 
 KEY = "sk-test-0123456789abcdef"
 RESET = "reset"
@@ -104,10 +107,12 @@ class Wire:
         return Client(**{**usual, "base_url": url, **options})
 
     @asynccontextmanager
-    async def serve(self, *script: Any) -> AsyncIterator[Server]:
+    async def serve(
+        self, *script: Any, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator[Server]:
         """Serve a script; nothing is left running afterwards."""
         server = Server(script)
-        listening = await asyncio.start_server(server.talk, "127.0.0.1", 0, limit=2**26)
+        listening = await asyncio.start_server(server.talk, host, 0, limit=2**26, ssl=tls)
         server.port = listening.sockets[0].getsockname()[1]
         try:
             yield server

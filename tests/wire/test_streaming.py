@@ -145,6 +145,8 @@ CUTS = {
 async def test_a_cut_is_unavailable_after_what_came_whole(wire, name, stream):
     """Events before the cut are handed out, half an event is not, and then the cut is raised."""
     asked = {"last_event_id": None} if stream == "events" else {"include_input": False, "include_output": False}
+    if (name, stream, wire.transport) == ("broken chunk", "list", "aiohttp"):
+        pytest.skip("as events, and takes four seconds")
     script = CUTS[name](wire, wire.sse(*EVENTS[1:]) + b'data: {"type"')
     async with wire.session(script, request_timeout=0.001) as (session, _):
         read = session.stream_events if stream == "events" else session.list_runs

@@ -6,7 +6,10 @@ import asyncio
 import gzip
 import json
 import pickle
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -322,8 +325,15 @@ async def test_no_advice_repeats_a_batch(wire, status):
     assert isinstance(posted, Ambiguous if status >= 500 else Refused)
 
 
-@pytest.mark.parametrize("header", [{"retry_after": "40"}, {"retry_after_ms": "40000"}])
-@pytest.mark.parametrize("what", ["status", "result", "events", "list"])
+@pytest.mark.parametrize(
+    ("what", "header"),
+    [
+        ("status", {"retry_after": "40"}),
+        ("result", {"retry_after_ms": "40000"}),
+        ("events", {"retry_after": "40"}),
+        ("list", {"retry_after_ms": "40000"}),
+    ],
+)
 async def test_a_get_waits_as_long_as_it_is_advised(wire, header, what):
     """A status, a result, a stream and a list are not asked again before that; sending is not slowed by it."""
     script = wire.reply(429, b"", **header), wire.reply(200, GROUP if what == "status" else {"run": EVENT["run"]})
@@ -343,3 +353,26 @@ async def test_a_get_waits_as_long_as_it_is_advised(wire, header, what):
         client = wire.client(server.url, clock_speed=100.0)
         assert client.pacer.take(1000, now=client.clock.now()) == (1000, 0.0)
         client.pacer.finish(1000, created=0, now=client.clock.now())
+
+
+# -- certificates ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("openssl") is None, reason="needs 127.0.0.2 and openssl")
+async def test_certificates_of_the_environment_are_the_ones_trusted(wire, monkeypatch, tmp_path):
+    """A server whose certificate SSL_CERT_FILE names is asked; to any other nothing is sent, which is proven."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.2"
+    made = [*command.split(), "-keyout", str(key), "-out", str(certificate)]
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    async with wire.serve(wire.reply(200, FULL), host="127.0.0.2", tls=tls) as server:  # not this machine, by its name
+        client = wire.client(f"https://127.0.0.2:{server.port}")
+        async with client.session() as session:
+            posted = await post(session, wire)
+        assert (type(posted), server.seen) == (Refused, [])
+        assert "certificate verify failed" in str(posted.error).lower()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        async with client.session() as session:
+            assert await post(session, wire) == Accepted(FULL["run_ids"])

@@ -36,7 +36,7 @@ class Clock:
         except ValueError:
             speed = math.nan
         if not 0 < speed < math.inf:
-            raise ConfigurationError(f"{SPEED_VARIABLE}={value!r} must be a number above 0.")
+            raise ConfigurationError(f"{SPEED_VARIABLE} must be a number above 0, not {value!r}.")
         return cls(speed)
 
     def now(self) -> float:

@@ -1,4 +1,4 @@
-"""Counts, amounts, durations, times and labels as text; durations as seconds.
+"""Counts, amounts, durations, times, labels and options as text; durations as seconds, options out of a message.
 
 Texts for people are built from these, so an amount or a count reads the same in an error, a report, the progress bar
 and the command line. It imports nothing of ours: even `errors` builds on it.
@@ -6,11 +6,15 @@ and the command line. It imports nothing of ours: even `errors` builds on it.
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 import time
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
@@ -80,6 +84,64 @@ def format_label(label: Any) -> str:
     """Return a row's or a column's label as text; the parts of a MultiIndex label are joined by slashes."""
     parts = label if isinstance(label, tuple) else (label,)
     return " / ".join(str(part) for part in parts if str(part))
+
+
+def format_code(code: str) -> str:
+    """Return code as a span between backticks; those of its own, which stand within texts, are escaped."""
+    return f"`{code.replace('`', chr(92) + 'x60')}`"
+
+
+def format_option(name: str, value: object) -> str:
+    """Return an option with its value as a code span."""
+    return format_code(f"{name}={value!r}")
+
+
+def spell_code(message: str, spell: Callable[[str], str | None]) -> str:
+    """Return a message with each code span as `spell` has it; what it returns None for, as a stray backtick, stays."""
+    spelled, *parts = message.split("`")
+    while parts:
+        code = parts.pop(0)
+        text = spell(code) if parts else None
+        spelled += f"`{code}" if text is None else text + parts.pop(0)
+    return spelled
+
+
+def parse_options(code: str) -> dict[str, str | None]:
+    """Return the options of a code span as Python writes their values, None for a bare name; none for other code."""
+    source = f"f({code})"
+    try:
+        call = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return {}
+    if code != code.strip() or not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        return {}
+    options: dict[str | None, str | None] = {arg.id if isinstance(arg, ast.Name) else None: None for arg in call.args}
+    options |= {each.arg: ast.get_source_segment(source, each.value) for each in call.keywords}
+    return {name: value for name, value in options.items() if name} if None not in options else {}
+
+
+def literal(value: str) -> Any:
+    """Return what Python's text of a value stands for; ValueError where only a run could tell."""
+    try:
+        return ast.literal_eval(value)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(value) from error
+
+
+def options_in(message: str) -> dict[str, str]:
+    """Return the options in a message's code spans with their values as text, but for those that only stand for one."""
+    given: dict[str, str] = {}
+    for code in message.split("`")[1:-1]:
+        given |= {name: value for name, value in parse_options(code).items() if value not in (None, "...")}
+    return {name: _text(value) for name, value in given.items()}
+
+
+def _text(value: str) -> str:
+    try:
+        found = literal(value)
+    except ValueError:
+        return value
+    return found if isinstance(found, str) else value
 
 
 def shorten(text: str, width: int) -> str:

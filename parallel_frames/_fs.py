@@ -109,7 +109,7 @@ def _no_temporary_home(problem: str) -> ConfigurationError:
     value = os.environ.get(variable)
     return ConfigurationError(
         f"There is no directory for temporary files that can be written ({problem}); {variable} is "
-        f"{'not set' if value is None else repr(value)}. Let {variable} name one, and run the same call again."
+        f"{'not set' if value is None else repr(value)}. Let {variable} name one, and run the same again."
     )
 
 

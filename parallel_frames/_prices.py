@@ -114,14 +114,14 @@ def check_cost(
         return
     if price.extra:
         raise InputError(
-            f"max_cost={format_amount(max_cost)} cannot be kept: the connectors in pay_per_use (data_sources in the "
+            f"`max_cost={format_amount(max_cost)}` cannot be kept: the connectors in pay_per_use (data_sources in the "
             "advanced_settings of the options) are billed for each call, at their providers' prices, and how many "
-            "calls there will be is not known. Nothing was sent. Pass limit= to bound the runs, or leave them out."
+            "calls there will be is not known. Nothing was sent. Pass `limit=...` to bound the runs, or leave them out."
         )
     if price.per_run is None:
         raise InputError(
-            f"max_cost={format_amount(max_cost)} cannot be kept: the price of processor {price.processor!r} is not "
-            f"known (the table is of {price.as_of}). Nothing was sent. Pass limit= to bound the runs."
+            f"`max_cost={format_amount(max_cost)}` cannot be kept: the price of processor {price.processor!r} is not "
+            f"known (the table is of {price.as_of}). Nothing was sent. Pass `limit=...` to bound the runs."
         )
     if price.per_run * (billed + runs) > max_cost:
         affordable = int(max_cost // price.per_run) - billed

@@ -27,17 +27,20 @@
 
 The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
 message from them; the others are given a message where they are raised. Once runs were sent, an error that reaches the
-user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format`
-only, so that any other may raise.
+user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format` only, so that any
+other may raise.
+
+Code in a message stands between backticks, and nothing else does: an option with its value (`` `limit=3` ``), with any
+(`` `limit=...` ``), its name alone (`` `limit` ``), and calls. So an error gives the options that it tells of as data,
+and a command line spells them its own way. The English around them is true of a call and of a command alike.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from parallel_frames._format import format_amount, format_count, format_dollars
+from parallel_frames._format import format_amount, format_code, format_count, format_dollars, format_option, options_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,7 +66,7 @@ class Safety:
     checkpoint : str or None
         The folder that holds the outcomes; None without a checkpoint.
     is_refused : bool
-        Whether the same call would be refused again, so that the error itself says how to resume.
+        Whether the same again would be refused again, so that the error itself says how to resume.
     """
 
     answered: int
@@ -73,21 +76,26 @@ class Safety:
     checkpoint: str | None
     is_refused: bool = False
 
-    def __str__(self) -> str:
+    @property
+    def state(self) -> str:
+        """How far it came."""
         groups = ", ".join(self.group_ids) or "none yet"
         sent = f"{format_count(self.sent, 'run')} sent"
-        state = f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {groups})"
+        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {groups})"
+
+    def __str__(self) -> str:
+        state = self.state
         if self.is_refused:
             place = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
             return f"{state} and safe {place}: nothing of it is paid twice."
         if self.checkpoint is not None:
             return f"{state} and safe in {self.checkpoint}. Run the same again to resume: nothing is paid twice."
         if not self.group_ids:
-            return f"{state}. Nothing was written to disk; run the call again."
+            return f"{state}. Nothing was written to disk; run the same again."
+        resumed = format_code(f"enrich(..., group_id={list(self.group_ids)!r})")
         return (
-            f"{state}. There is no checkpoint: resume with pf.last().resume() in this process, or with "
-            f"enrich(..., group_id={list(self.group_ids)!r}) in another; df.parallel.collect(group_id, schema) fetches "
-            "what is done."
+            f"{state}. There is no checkpoint: resume with `pf.last().resume()` in this process, or with {resumed} in "
+            "another; `df.parallel.collect(group_id, schema)` fetches what is done."
         )
 
 
@@ -99,11 +107,16 @@ class ParallelFramesError(Exception):
     safety : Safety or None
         What is safe, once runs were sent; None before.
     hints : mapping of str to str
-        Options that the message tells the user to pass, each with its value; it has them as ``option=value``.
+        Options that the message tells of, each with its value as text. Of one that it has several times, the last:
+        what to pass comes after what was passed.
     """
 
     safety: Safety | None = None
-    hints: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def hints(self) -> Mapping[str, str]:
+        """Options that the message tells of, each with its value as text."""
+        return options_in(Exception.__str__(self))
 
     def __str__(self) -> str:
         message = Exception.__str__(self)  # not KeyError's, which is a repr
@@ -173,14 +186,13 @@ class CostError(InputError):
         self.max_cost = float(max_cost)
         before = f" and {billed:,} paid for before" if billed else ""
         self.limit = limit
-        self.hints = {"max_cost": format_amount(cost)} | ({} if limit is None else {"limit": str(limit)})
-        # What is to be passed is exact: an amount rounded down would be refused again.
-        proceed, *part = (f"{option}={value}" for option, value in self.hints.items())
-        way_out = "".join(f", or {option} to send a part" for option in part)
+        part = "" if limit is None else f", or {format_option('limit', limit)} to send a part"
         to_send = f"{format_count(runs, 'run')} to send"
         super().__init__(
             f"{to_send}{before} come{'s' * (runs + billed == 1)} to {format_dollars(cost)}, over "
-            f"max_cost={format_amount(max_cost)}. None of them was sent. Pass {proceed} to proceed{way_out}."
+            # What is to be passed is exact: an amount rounded down would be refused again.
+            f"`max_cost={format_amount(max_cost)}`. None of them was sent. Pass `max_cost={format_amount(cost)}` to "
+            f"proceed{part}."
         )
 
 
@@ -256,7 +268,7 @@ class UndecidedError(ParallelFramesError):
         self.runs = runs
         super().__init__(
             f"{format_count(runs, 'run')} may or may not have been created in group {group_id}: {reason}. They are not "
-            "sent again, because that could pay for them twice; a later call looks again."
+            "sent again, because that could pay for them twice; the same again looks for them again."
         )
 
 

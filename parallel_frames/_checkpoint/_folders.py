@@ -40,7 +40,7 @@ def auto_home() -> Path:
     except RuntimeError:
         raise ConfigurationError(
             "This user has no home directory, and so no cache to remember answers in. Nothing was sent. Set HOME or "
-            "XDG_CACHE_HOME, name a checkpoint='...', or pass checkpoint=None."
+            "XDG_CACHE_HOME, or name a place with `checkpoint=...`; with `checkpoint=None` nothing is remembered."
         ) from None
 
 
@@ -82,8 +82,8 @@ def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mi
         differing = "; ".join(_differences(nearest["job"], job.identity)[:5])
         raise CheckpointMismatchError(
             f"{root} holds {format_count(len(others), 'other job')} and not this one. Against the nearest: "
-            f"{differing}. Its answers do not count for this call; going on asks every row again ({price}). "
-            'Say on_mismatch="new" to go on, or name another checkpoint.',
+            f"{differing}. Its answers do not count here; going on asks every row again ({price}). "
+            "Say `on_mismatch='new'` to go on, or name another checkpoint.",
             path=root,
         )
     return folder
@@ -124,7 +124,7 @@ def _open_header(folder: StoragePath, job: Job, *, host: str) -> dict[str, Any]:
         header = _new_header(job, host=host, groups=_groups_in_parts(folder))
     if header["host"] != host:
         raise CheckpointMismatchError(
-            f"{folder} holds answers of {header['host']}, and this call goes to {host}. Name another checkpoint.",
+            f"{folder} holds answers of {header['host']}, and these rows go to {host}. Name another checkpoint.",
             path=folder,
         )
     return header

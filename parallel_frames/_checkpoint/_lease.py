@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import filelock
 
 from parallel_frames._checkpoint._paths import LocalPath, permitted
-from parallel_frames._format import format_duration, format_time
+from parallel_frames._format import format_code, format_duration, format_time
 from parallel_frames.errors import CheckpointError, CheckpointLockedError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Writer:
         if self._taken_by is not None:
             raise CheckpointLockedError(
                 f"{self._folder} is not ours to write any more: {self._taken_by}. Nothing more was sent. What was sent "
-                "is in its group; run the same call again once no other process writes there.",
+                "is in its group; run the same again once no other process writes there.",
                 path=self._folder,
             )
 
@@ -254,14 +254,18 @@ def locked(folder: StoragePath, there: dict[str, Any] | None, *, alive: bool = F
     undo = (
         ""
         if alive
-        else f" If that process is gone for good, pf.Checkpoint({str(folder)!r}).unlock() lets the next call in: it "
-        f"removes {folder / LEASE}."
+        else f" If that process is gone for good, {_unlocking(folder)} lets the next one in: it removes "
+        f"{folder / LEASE}."
     )
     return CheckpointLockedError(
         f"{folder} {what} written by {holder(there)}{unsigned}. Two writers would pay twice: wait for it, stop it, or "
-        f"name another checkpoint=.{undo}",
+        f"name another checkpoint.{undo}",
         path=folder,
     )
+
+
+def _unlocking(folder: StoragePath, how: str = "") -> str:
+    return format_code(f"pf.Checkpoint({str(folder)!r}).unlock({how})")
 
 
 def unlock(folder: StoragePath, *, force: bool) -> None:
@@ -273,7 +277,7 @@ def unlock(folder: StoragePath, *, force: bool) -> None:
     if not force and not is_dead_here(there) and (silent < RECENT or _is_here(there)):
         raise CheckpointLockedError(
             f"{folder} is being written by {holder(there)}: it may well be alive. Wait for two minutes of silence, or "
-            "stop it and say unlock(force=True).",
+            f"stop it and use {_unlocking(folder, 'force=True')}.",
             path=folder,
         )
     (folder / LEASE).remove()

@@ -95,7 +95,7 @@ def whole_file(place: StoragePath, *, exclusive: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         raise CheckpointError(
             f"{place} could not be written ({error.strerror or error}). What was stored before is safe; "
-            "make room or name another checkpoint, and run the same call again.",
+            "make room or name another checkpoint, and run the same again.",
             path=place.parent.parent,
         ) from error
 

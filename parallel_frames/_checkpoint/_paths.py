@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from parallel_frames._format import format_option
 from parallel_frames._fs import atomic_write, expand_home, sync_folder, take_name
 from parallel_frames.errors import CheckpointError, ConfigurationError, InputError
 
@@ -320,7 +321,9 @@ def place_of(path: str | os.PathLike[str] | StoragePath) -> StoragePath:
     if "://" in address:
         return LocalPath(Path(url2pathname(unquote(urlsplit(address).path))))
     if isinstance(path, Path) and EATEN_SLASH.match(address):
-        raise InputError(f"checkpoint={address!r}: a Path turns '://' into ':/'. Give the address as a text.")
+        raise InputError(
+            f"{format_option('checkpoint', address)}: a Path turns '://' into ':/'. Give the address as a text."
+        )
     return LocalPath(expand_home(path))
 
 
@@ -339,9 +342,9 @@ def check_address(address: str) -> None:
             "down. Give credentials by the environment, as the library for such addresses says."
         )
     if "::" in address:
-        raise InputError(f"checkpoint={address!r} is a chain of addresses; name one place.")
+        raise InputError(f"{format_option('checkpoint', address)} is a chain of addresses; name one place.")
     if not parts.netloc and not parts.path.strip("/"):
-        raise InputError(f"checkpoint={address!r} names no place: a bucket or a folder is missing.")
+        raise InputError(f"{format_option('checkpoint', address)} names no place: a bucket or a folder is missing.")
 
 
 def _file_system(protocol: str) -> Any:
@@ -424,7 +427,7 @@ class ObjectPath:
         except Exception as error:  # noqa: BLE001 - what the libraries below raise has no common root
             raise CheckpointError(
                 f"{self.address} could not be {done} ({_one_line(error)}). What was stored before is safe; once the "
-                "store can be reached and written, run the same call again, or name another checkpoint.",
+                "store can be reached and written, run the same again, or name another checkpoint.",
                 path=self.address,
             ) from None
 

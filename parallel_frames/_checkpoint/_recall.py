@@ -225,7 +225,7 @@ def read_stale(folder: StoragePath) -> list[tuple[str, int]] | None:
     if fitted is None or find_flaw(_counted_from_0(fitted)) is not None:
         raise CheckpointCorruptError(
             f"{path} is damaged, so it cannot be known which rows an unfinished refresh has asked already. Remove "
-            "it and pass refresh=True to ask every row again, or leave refresh out to keep what there is.",
+            "it and pass `refresh=True` to ask every row again, or leave `refresh` out to keep what there is.",
             path=folder,
         )
     return list(zip(*fitted.to_pydict().values(), strict=True))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from parallel_frames._cli._exits import Exit, StoppedError, code_of, code_table, in_flags
+from parallel_frames._cli._exits import Exit, StoppedError, code_of, code_table, explain, is_only_in_groups
 from parallel_frames._cli._signals import hearing_signals
 from parallel_frames._cli._speech import say, settle_streams
 from parallel_frames.errors import ParallelFramesError, RejectedError
@@ -86,8 +86,9 @@ class App(click.Group):
         except click.ClickException as error:
             return _tell_usage(error), False
         except ParallelFramesError as error:
-            code = _fail(in_flags(str(error), hints=error.hints, command=command), code_of(error))
-            return code, code == Exit.SERVICE and not isinstance(error, RejectedError)
+            code = _fail(explain(error), code_of(error))
+            is_final = isinstance(error, RejectedError) or is_only_in_groups(error.safety)
+            return code, code == Exit.SERVICE and not is_final
         except OSError as error:  # whether anything was sent before is not known here
             return _fail(str(error), Exit.SERVICE if command in RESUMABLE else Exit.USAGE), command in RESUMABLE
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import ast
+import shlex
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from parallel_frames._cli._options import LIBRARY
+from parallel_frames._cli._options import FRAME, PAIR, with_options
+from parallel_frames._format import literal, parse_options, spell_code
 from parallel_frames.errors import (
     CheckpointError,
     ConfigurationError,
@@ -19,6 +21,8 @@ from parallel_frames.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from parallel_frames.errors import Safety
 
 
 class Exit(IntEnum):
@@ -58,32 +62,17 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.TERMINATED: "terminated (SIGTERM); the same command resumes",
 }
 
-# What the library says of a call, and a command line says of a command.
-CALL_WORDS: Final = (
-    ("the same call", "the same command"),
-    ("run the call again", "run the command again"),
-    ("this call goes", "this command goes"),
-    ("a later call", "a later command"),
-    ("inputs=[...]", "--inputs COLUMN"),
-    ("inputs names", "--inputs names"),
-    ("metadata names", "--metadata names"),
-    ("'fill' to fill", "--if-exists fill to fill"),
-    ("'suffix' for", "--if-exists suffix for"),
-    ("unlock(force=True)", "checkpoint unlock --force"),
-    ("pass client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`.",
-     "or try it without one: parallel-frames simulate."),
-    (" or client=.", "."),
-    ("Client(api=...)", "--api"),
-)  # fmt: skip
-OTHER_CHECKPOINT: Final = " If it is gone for good, name another checkpoint, or no group_id=, to start over."
-WITH_CHECKPOINT: Final = ("", "plan", "enrich", "submit", "checkpoint")
-# Most messages name an option inline, as `name=value`. The names are those the command line has, so that no other text
-# with an equals sign is touched; the lookahead is a value that only needs a space before it.
-OPTION: Final = re.compile(
-    rf"\b({'|'.join((*LIBRARY, 'overwrite', 'rows_per_file'))})="
-    r"(True|False|None|\"[^\"]*\"|'[^']*'|(?=[\w\[{-]|\.\.\.))?"
-)
-ARGUMENT: Final = re.compile(r"\b(?:source|target)='([^']*)'")  # typed without an option
+# How the options of the library are typed, by their names, and the calls that have a command.
+FLAGS: Final[Mapping[str, click.Option]] = {
+    option.name: option
+    for option in click.command("")(with_options(*FRAME)(lambda: None)).params
+    if isinstance(option, click.Option) and option.name
+}
+CALLS: Final[Mapping[str, str]] = {
+    "pf.Checkpoint(...).unlock()": "parallel-frames checkpoint unlock {}",
+    "pf.Checkpoint(...).unlock(force=True)": "parallel-frames checkpoint unlock --force {}",
+    "with pf.offline(): ...": "parallel-frames simulate",
+}
 
 
 def code_of(error: ParallelFramesError) -> Exit:
@@ -97,24 +86,62 @@ def code_of(error: ParallelFramesError) -> Exit:
     return next((code for kind, code in kinds if isinstance(error, kind)), Exit.SERVICE)
 
 
-def in_flags(message: str, *, hints: Mapping[str, str] | None = None, command: str = "") -> str:
-    """Return a message of the library with options spelled as a command line has them."""
-    for option, value in (hints or {}).items():
-        message = message.replace(f"{option}={value}", _flag(option, value))
-    for call, words in CALL_WORDS:
-        message = message.replace(call, words)
-    if command not in WITH_CHECKPOINT:
-        message = message.replace(OTHER_CHECKPOINT, "")
-    return OPTION.sub(lambda match: _flag(match[1], match[2]), ARGUMENT.sub(r"\1", message))
+def explain(error: ParallelFramesError) -> str:
+    """Return what an error says, with options and calls as a command line has them."""
+    message = str(error)
+    if (safety := error.safety) is not None and is_only_in_groups(safety):
+        fetch = " and ".join(f"parallel-frames collect {group_id}" for group_id in safety.group_ids)
+        message = f"{Exception.__str__(error)}\n{safety.state}. There is no checkpoint: {fetch} fetches what is done."
+    return spell_code(message, _spell)
 
 
-def _flag(option: str, value: str | None) -> str:
-    name = option.replace("_", "-")
-    if value == "False":
-        return f"--no-{name}"
-    if value in (None, "True"):
-        return f"--{name}"
-    return f"--{name} {'none' if value == 'None' else str(value).strip(chr(34) + chr(39))}"
+def is_only_in_groups(safety: Safety | None) -> bool:
+    """Return whether nothing but its groups remembers what was sent, so that the same again would pay for it again."""
+    return safety is not None and safety.checkpoint is None and bool(safety.group_ids)
+
+
+def _spell(code: str) -> str | None:
+    """Return a code span as it is typed in a shell; None for what is not."""
+    options = parse_options(code)
+    if not options:
+        return _command(code)
+    flags = [_flag(FLAGS[name], value) if name in FLAGS else None for name, value in options.items()]
+    return None if None in flags else " ".join(map(str, flags))
+
+
+def _flag(option: click.Option, value: str | None) -> str | None:
+    flag, metavar = option.opts[0], option.metavar or "VALUE"
+    if value is None:
+        return flag
+    try:
+        given = literal(value)
+    except ValueError:
+        return None
+    if option.is_flag:
+        return next(iter(option.secondary_opts), None) if given is False else flag if given in (True, ...) else None
+    if given is ... or (given is None and "none" in metavar.split("|")):
+        return f"{flag} {metavar if given is ... else 'none'}"
+    if option.multiple and isinstance(given, dict) and option.type is PAIR:
+        given = [f"{name}={column}" for name, column in given.items()]
+    if option.multiple and isinstance(given, list):
+        return " ".join(f"{flag} {shlex.quote(str(each))}" for each in given)
+    if given is None or isinstance(given, bool | list | tuple | dict):
+        return None
+    return f"{flag} {shlex.quote(given if isinstance(given, str) else value)}"
+
+
+def _command(code: str) -> str | None:
+    """Return a call as a command; the texts in it are arguments."""
+    try:
+        call = ast.parse(code, mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return CALLS.get(code)
+    texts = [node for node in ast.walk(call) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    words = [shlex.quote(str(node.value)) for node in texts]
+    for node in texts:
+        node.value = ...
+    pattern = CALLS.get(ast.unparse(call))
+    return None if pattern is None else pattern.format(*words)
 
 
 def code_table() -> str:

@@ -15,6 +15,7 @@ from parallel_frames._cli._exits import StoppedError
 from parallel_frames._cli._formats import PIPE, format_of, is_address
 from parallel_frames._cli._speech import handing_over
 from parallel_frames._files._formats import is_zipped
+from parallel_frames._files._target import target_exists
 from parallel_frames._fs import atomic_write, take_name
 from parallel_frames.errors import InputError
 
@@ -47,7 +48,7 @@ def read_frame(source: str) -> pd.DataFrame:
             raise InputError(f"{source} cannot be read as {kind}: {_first_line(error)}") from None
         gone = isinstance(error, FileNotFoundError)
         raise InputError(
-            f"{source} does not exist." if gone else f"{source} cannot be read ({error.strerror})."
+            f"The source {source} does not exist." if gone else f"{source} cannot be read ({error.strerror})."
         ) from None
     except UnicodeDecodeError as error:
         raise InputError(f"{source} cannot be read as {kind}: {error}. Save it as UTF-8.") from None
@@ -139,11 +140,6 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
     if not path.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
     check_checkpoint(checkpoint, target)
-
-
-def target_exists(target: str) -> InputError:
-    """Return the error over a target that is there."""
-    return InputError(f"{target} is there already; say --overwrite to replace it, or name another target.")
 
 
 def check_checkpoint(checkpoint: str | None, target: str | None) -> None:

@@ -17,10 +17,10 @@ from parallel_frames._cli._frames import (
     holds_same,
     read_frame,
     rehearse,
-    target_exists,
     write_frame,
     write_rows,
 )
+from parallel_frames._files._target import target_exists
 from parallel_frames._inputs import NO_COLUMN, named_columns
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames.accessor import prepare_enrichment

@@ -38,7 +38,7 @@ def check_lists(column: pd.Series[Any], name: str) -> None:
     if any(isinstance(cell, str) and cell.startswith("[") for cell in cells_of(column)):
         raise InputError(
             f"The column {name!r} holds texts where lists of evidence should be: CSV makes texts of lists. "
-            "Keep the frame as Parquet, or drop its evidence and enrich again with basis=: what a checkpoint holds "
+            "Keep the frame as Parquet, or drop its evidence and enrich again with `basis`: what a checkpoint holds "
             "is not paid for again."
         )
 

@@ -16,6 +16,7 @@ from parallel_frames._columns._evidence import CONFIDENCE, CONFIDENCE_DTYPE, as_
 from parallel_frames._columns._find_evidence import StructEvidence, find_evidence
 from parallel_frames._columns._layout import name_of
 from parallel_frames._columns._typed import STRING
+from parallel_frames._format import format_option
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -144,8 +145,8 @@ def confidence(df: pd.DataFrame, *, elements: bool = False) -> pd.DataFrame:
     found = find_evidence(df)
     if elements and not found.structs:
         raise InputError(
-            "elements=True needs basis='struct': basis='columns' keeps one confidence for each field, the lowest of "
-            "its elements. Leave elements=True out, or enrich with basis='struct'; what is in the checkpoint is not "
+            "`elements=True` needs `basis='struct'`: `basis='columns'` keeps one confidence for each field, the lowest "
+            "of its elements. Leave `elements` out, or enrich with `basis='struct'`; what is in the checkpoint is not "
             "paid for again."
         )
     columns: list[tuple[str, Sequence[Confidence | None]]] = []
@@ -209,7 +210,7 @@ def low_confidence(
     ['Sucre']
     """
     if at_most not in CONFIDENCE:
-        raise InputError(f"at_most={at_most!r} is not a confidence: choose 'low', 'medium' or 'high'.")
+        raise InputError(f"{format_option('at_most', at_most)} is not a confidence: choose 'low', 'medium' or 'high'.")
     found = find_evidence(df)
     wanted = found.names()
     if fields is not None:
@@ -217,8 +218,8 @@ def low_confidence(
         if unknown := [label for label in labels if name_of(label) not in wanted]:
             known = ", ".join(dict.fromkeys(repr(evidence.field) for evidence in found.fields))
             raise InputError(
-                f"fields={fields!r} names {', '.join(map(repr, unknown))}, of which the frame holds no evidence; it "
-                f"has some of {known or 'no field'}."
+                f"{format_option('fields', fields)} names {', '.join(map(repr, unknown))}, of which the frame holds no "
+                f"evidence; it has some of {known or 'no field'}."
             )
         wanted = frozenset(filter(None, map(name_of, labels)))
     is_low: Any = np.zeros(len(df), dtype=bool)

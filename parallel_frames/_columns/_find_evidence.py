@@ -181,8 +181,8 @@ def find_evidence(df: pd.DataFrame) -> Found:
     if not fields and not structs:
         raise InputError(
             "The frame holds no evidence: no columns such as capital_confidence, capital_reasoning and "
-            f"capital_citations, and none whose name ends in {BASIS_COLUMN}. Enrich with basis='columns' or "
-            "basis='struct'; from a checkpoint that has the answers already, that costs nothing."
+            f"capital_citations, and none whose name ends in {BASIS_COLUMN}. Enrich with `basis='columns'` or "
+            "`basis='struct'`; from a checkpoint that has the answers already, that costs nothing."
         )
     return Found(fields, tuple(positions), structs)
 

@@ -122,11 +122,13 @@ def make_layout(
     _check_distinct(layout)
     clash = [label for label in layout.all if label in existing]
     if clash and if_exists == "error":
-        no_status = "" if set(clash) & set(layout.outputs) else ", or status=False to do without status columns"
+        no_status = (
+            "" if set(clash) & set(layout.outputs) else "; in Python, `status=False` does without status columns"
+        )
         raise InputError(
-            f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Pass prefix='...' for new names, "
-            "if_exists='overwrite' to replace them, 'fill' to fill what is missing in them, 'suffix' for numbered "
-            f"names{no_status}."
+            f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Pass `prefix=...` for new names, "
+            "`if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is missing in them, or "
+            f"`if_exists='suffix'` for numbered names{no_status}."
         )
     if if_exists == "fill":
         _check_complete(layout, existing)
@@ -166,7 +168,11 @@ def _check_distinct(layout: Layout) -> None:
     twice = [label for label, count in Counter(layout.all).items() if count > 1]
     if twice:
         is_status = not {layout.status, layout.error}.isdisjoint(twice)
-        way_out = "pass status=False" if is_status else "rename the field, or pass basis='struct'"
+        way_out = (
+            "rename the field, or, in Python, pass `status=False`"
+            if is_status
+            else "rename the field, or pass `basis='struct'`"
+        )
         raise InputError(f"Two of the new columns would be named {twice[0]!r}: {way_out}.")
 
 
@@ -182,6 +188,7 @@ def _check_complete(layout: Layout, existing: frozenset[Hashable]) -> None:
     if alone:
         raise InputError(
             f"The frame already has {', '.join(map(repr, alone))}, which would be the evidence of a column that it "
-            "does not have, or only a part of it, so it cannot be filled. Nothing was sent. Pass prefix='...' for new "
-            "names, if_exists='overwrite' to replace them, 'suffix' for numbered names, or rename them."
+            "does not have, or only a part of it, so it cannot be filled. Nothing was sent. Pass `prefix=...` for new "
+            "names, `if_exists='overwrite'` to replace them, or `if_exists='suffix'` for numbered names; or rename "
+            "them."
         )

@@ -219,7 +219,7 @@ def _parse(texts: Sequence[str | None]) -> list[Json]:
         return [orjson.loads(text or "") for text in texts]
     except orjson.JSONDecodeError:
         raise CheckpointCorruptError(
-            "A stored answer is not JSON. Run the same call again: it is fetched from the service, for free."
+            "A stored answer is not JSON. Run the same again: it is fetched from the service, for free."
         ) from None
 
 

@@ -252,7 +252,7 @@ class EngineState:
             self.observer.note(f"run {run_id} completed, but the service holds no output of it")
         message = (
             f"run {run_id} completed, but the service holds no output of it any more (retention). "
-            "The same call again asks again, and pays again"
+            "Run the same again to ask, and pay, again"
         )
         self.notify()
         if (run := group.run_of(run_id)) is not None:

@@ -38,7 +38,7 @@ CREDIT_NEWS: Final = 4.0  # seconds more, unless a run ends first
 RUN_BYTES: Final = 300  # of a run around its input: processor and metadata
 UNPROVEN: Final = (
     "The service shows neither the metadata nor the inputs of {runs} that it created, so that nothing proves which "
-    "answer is whose. Nothing further was sent. With another checkpoint and max_in_flight=1 each run is sent "
+    "answer is whose. Nothing further was sent. With another checkpoint and `max_in_flight=1` each run is sent "
     "alone, and its id is certain; these are paid again then."
 )
 NEWS_AT_LEAST: Final = 1.0  # wall-clock seconds: a batch that is undecided may be due

@@ -22,6 +22,7 @@ from parallel_frames._files._source import open_source
 from parallel_frames._files._target import check_checkpoint, digest_of, make_manifest, own_manifest, target_exists
 from parallel_frames._files._temporary import disk_full_as_target_error
 from parallel_frames._files._types import as_type, target_schema
+from parallel_frames._format import format_option
 from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
@@ -178,9 +179,9 @@ def enrich_parquet(
     2
     """
     if target is None and wait:
-        raise InputError("target=None goes with wait=False: name a file that ends in .parquet, or a directory.")
+        raise InputError("Only `wait=False` does without a target: name a file that ends in .parquet, or a directory.")
     if isinstance(rows_per_file, bool) or not isinstance(rows_per_file, int) or rows_per_file < 1:
-        raise InputError(f"rows_per_file={rows_per_file!r} must be a number of rows, 1 or more.")
+        raise InputError(f"{format_option('rows_per_file', rows_per_file)} must be a number of rows, 1 or more.")
     address = None
     if target is not None:
         address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
@@ -315,7 +316,7 @@ class FileEnrichment(Enrichment):
         manifest = own_manifest(target)
         try:
             if manifest is None or not self._wrote(manifest):
-                raise target_exists(target)
+                raise target_exists(target.shown)
             written_at = manifest["written_at"]
             done = EnrichedParquet(
                 target=target.shown,
@@ -328,8 +329,8 @@ class FileEnrichment(Enrichment):
                 simulated=manifest["simulated"],
             )
         except (KeyError, TypeError):  # a manifest that was edited
-            raise target_exists(target) from None
-        logger.info("%s is what this call wrote at %s. Nothing was sent.", target.shown, written_at)
+            raise target_exists(target.shown) from None
+        logger.info("%s is what the same call wrote at %s. Nothing was sent.", target.shown, written_at)
         self._raise_failures(done.counts, done.rows, target)
         return done
 
@@ -344,7 +345,7 @@ class FileEnrichment(Enrichment):
         if problems := failures(counts, on_error=self._file.prepared.call.on_error):
             raise EnrichmentError(
                 f"{problems} of {rows} rows; everything is stored, and {target.shown} is written. "
-                "Run the same call again with overwrite=True to try failed rows again."
+                "Run the same again with `overwrite=True` to try failed rows again."
             )
 
     @property

@@ -135,7 +135,7 @@ def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
         No file system of that name is known here.
     """
     if not isinstance(given, str | os.PathLike):
-        hint = " A frame is enriched by df.parallel.enrich(...)." if hasattr(given, "columns") else ""
+        hint = " A frame is enriched by `df.parallel.enrich(...)`." if hasattr(given, "columns") else ""
         raise InputError(f"{what} is a {type(given).__name__}; name a file, a directory or an address.{hint}")
     text = str(given)
     if not text:
@@ -156,7 +156,7 @@ def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
         else:
             system, inner = _by_fsspec(scheme, text)
     except (OSError, ValueError) as error:
-        raise InputError(f"{what}={text!r} cannot be reached: {error}.") from error
+        raise InputError(f"The {what} {text} cannot be reached: {error}.") from error
     return Address(system, inner, text, is_local=False)
 
 

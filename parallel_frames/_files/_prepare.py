@@ -82,11 +82,11 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
 
 def _check_options(call: Call) -> None:
     if call.dtype_backend != "numpy_nullable":
-        raise InputError("dtype_backend= is for frames: a file's columns have Arrow types.")
+        raise InputError("`dtype_backend` is for frames: a file's columns have Arrow types.")
     if call.checkpoint is None:
-        raise InputError("checkpoint=None is for frames: what is larger than memory needs a checkpoint.")
+        raise InputError("`checkpoint=None` is for frames: what is larger than memory needs a checkpoint.")
     if call.where is not None and not isinstance(call.where, str) and not callable(call.where):
-        raise InputError("where= must be 'missing', 'failed' or a function of a batch; a mask is for frames.")
+        raise InputError("`where` must be 'missing', 'failed' or a function of a batch; a mask is for frames.")
 
 
 def _refuse_unions(source: Source) -> None:
@@ -106,7 +106,7 @@ def _columns_of(source: Source, prepared: PreparedCall) -> tuple[str, ...]:
     labels: list[Hashable] = [*prepared.selection.labels]
     for name in (call.metadata or {}).values():
         if name not in source.schema.names:
-            raise UnknownColumnError(name, source.schema.names, where="metadata")
+            raise UnknownColumnError(name, source.schema.names, where="`metadata`")
         labels.append(name)
     if call.where is not None:
         labels += [label for label in prepared.layout.all if label in source.schema.names]

@@ -56,7 +56,7 @@ def place_for(target: str | os.PathLike[str], source: Address, *, overwrite: boo
         try:
             _tidy(address.local)
         except OSError as error:
-            raise InputError(f"target={address.shown!r} cannot be reached ({_reason(error)}).") from error
+            raise InputError(f"The target {address.shown} cannot be reached ({_reason(error)}).") from error
     check_target(address, source, overwrite=overwrite)
     return address
 
@@ -84,7 +84,9 @@ def probe(address: Address) -> None:
         with suppress(OSError):  # who may write and not delete can write a target
             address.system.delete_file(name)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"target={address.shown!r} cannot be written ({_reason(error)}). Nothing was sent.") from error
+        raise InputError(
+            f"The target {address.shown} cannot be written ({_reason(error)}). Nothing was sent."
+        ) from error
 
 
 @contextmanager
@@ -117,7 +119,7 @@ def whole_target(address: Address, schema: pa.Schema, *, rows_per_file: int, ove
         advice = "Make room" if getattr(error, "errno", None) in FULL else "Once that is fixed"
         raise TargetError(
             f"{address.shown} could not be written ({_reason(error)}). It is as it was before, and every answer is in "
-            f"the checkpoint. {advice}{' and' if advice == 'Make room' else ','} run the same call again; nothing is "
+            f"the checkpoint. {advice}{' and' if advice == 'Make room' else ','} run the same again; nothing is "
             "paid twice.",
             path=address.shown,
         ) from error
@@ -138,7 +140,7 @@ def _refuse_foreign_files(address: Address, *, overwrite: bool) -> None:
     if foreign:
         raise TargetError(
             f"{address.shown} holds {foreign} by now, which is no part of a target, and would be deleted. It is as it "
-            "was, and every answer is in the checkpoint: move the file away, and run the same call again; nothing is "
+            "was, and every answer is in the checkpoint: move the file away, and run the same again; nothing is "
             "paid twice.",
             path=address.shown,
         )
@@ -146,8 +148,8 @@ def _refuse_foreign_files(address: Address, *, overwrite: bool) -> None:
 
 def _appeared(address: Address) -> TargetError:
     return TargetError(
-        f"{address.shown} was made by another program while the call ran, and was left as it is. Every answer is "
-        "in the checkpoint: move that file away, or pass overwrite=True to replace it, and run the same call again; "
+        f"{address.shown} was made by another program meanwhile, and was left as it is. Every answer is "
+        "in the checkpoint: move that file away, or pass `overwrite=True` to replace it, and run the same again; "
         "nothing is paid twice.",
         path=address.shown,
     )

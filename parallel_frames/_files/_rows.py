@@ -169,7 +169,7 @@ class FileSource:
         shown = self.file.source.shown
         return SourceError(
             f"{shown} changed while the job ran: its rows do not send what they sent when it began. Nothing was "
-            "written to the target. Run the same call again: what is answered is kept, and only inputs that are new "
+            "written to the target. Run the same again: what is answered is kept, and only inputs that are new "
             "are paid.",
             path=shown,
         )

@@ -110,7 +110,7 @@ class Source:
                 raise SourceError(
                     f"{before.path} changed while it was read: {before.size:,} bytes before, {after.size:,} now. "
                     "Answers could land on other rows, so nothing was written to the target. What was answered is "
-                    "kept in the checkpoint: run the same call again, and only inputs that are new are paid.",
+                    "kept in the checkpoint: run the same again, and only inputs that are new are paid.",
                     path=before.path,
                 )
 
@@ -161,7 +161,7 @@ def open_source(source: str | os.PathLike[str]) -> Source:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         advice = " Save it as UTF-8." if "UTF8" in str(error) else ""
         raise InputError(
-            f"source={address.shown!r} cannot be read as {format_}: {_first_line(error)}.{advice}"
+            f"The source {address.shown} cannot be read as {format_}: {_first_line(error)}.{advice}"
         ) from error
     return Source(address, address.shown, format_, files.schema, facts, files)
 
@@ -175,9 +175,9 @@ def _find_files(address: Address) -> list[str]:
         kind = address.info().type
         paths = [address.path] if kind == pafs.FileType.File else _list_below(address, address.path)
         if kind == pafs.FileType.NotFound:
-            raise InputError(f"source={address.shown!r} does not exist.")
+            raise InputError(f"The source {address.shown} does not exist.")
     if not paths:
-        raise InputError(f"source={address.shown!r} holds no file that can be read ({', '.join(FORMATS)}).")
+        raise InputError(f"The source {address.shown} holds no file that can be read ({', '.join(FORMATS)}).")
     return sorted(paths)
 
 
@@ -191,9 +191,9 @@ def _list_below(address: Address, base: str) -> list[str]:
 def _format_of(paths: Sequence[str], *, shown: str) -> str:
     formats = {format_at(path) or "" for path in paths}
     if formats == {""}:
-        raise InputError(f"source={shown!r}: its ending must name its format, one of {', '.join(FORMATS)}.")
+        raise InputError(f"The source {shown}: its ending must name its format, one of {', '.join(FORMATS)}.")
     if len(formats) > 1:
-        raise InputError(f"source={shown!r} holds files of several formats ({', '.join(sorted(formats))}); name one.")
+        raise InputError(f"The source {shown} holds files of several formats ({', '.join(sorted(formats))}); name one.")
     return formats.pop()
 
 

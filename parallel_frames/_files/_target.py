@@ -163,36 +163,36 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
         "csv", "tsv", "json", "jsonl", "ndjson", "feather", "arrow", "xlsx",
     }:  # fmt: skip
         raise InputError(
-            f"target={address.shown!r}: the target is Parquet: a file that ends in .parquet, or a directory for parts."
+            f"The target {address.shown} must be Parquet: a file that ends in .parquet, or a directory for parts."
         )
     if _overlaps(address.spot, source, with_files=PART_FILES):
-        raise InputError(f"target={address.shown!r} is the source, inside it or around it; name another.")
+        raise InputError(f"The target {address.shown} is the source, inside it or around it; name another.")
     if address.is_local and address.local.is_symlink():
         raise InputError(
-            f"target={address.shown!r} is a symbolic link, which would be replaced by a file. Nothing was sent. Name "
+            f"The target {address.shown} is a symbolic link, which would be replaced by a file. Nothing was sent. Name "
             f"what it points to: {os.path.realpath(address.path)!r}."
         )
     if address.exists and not overwrite and own_manifest(address) is None:
-        raise target_exists(address)
+        raise target_exists(address.shown)
     kind = address.info().type
     if kind == pafs.FileType.Directory and is_file(address):
-        raise InputError(f"target={address.shown!r} is a directory; name a file that is not there.")
+        raise InputError(f"The target {address.shown} is a directory; name a file that is not there.")
     if kind == pafs.FileType.File and not is_file(address):
         raise InputError(
-            f"target={address.shown!r} is a file, and a target whose name does not end in .parquet is a directory of "
+            f"The target {address.shown} is a file, and a target whose name does not end in .parquet is a directory of "
             "parts. Nothing was sent. Name another."
         )
     if foreign := foreign_in(address):
         raise InputError(
-            f"target={address.shown!r} holds {foreign}, which is no part of a target, and would be deleted. "
+            f"The target {address.shown} holds {foreign}, which is no part of a target, and would be deleted. "
             "Nothing was sent. Name another."
         )
 
 
-def target_exists(address: Address) -> InputError:
+def target_exists(shown: str) -> InputError:
     """Return the error for a target that is there, and is not this call's own."""
     return InputError(
-        f"target={address.shown!r} exists. Nothing was sent. Say overwrite=True to replace it once all is done, or "
+        f"The target {shown} exists. Nothing was sent. Say `overwrite=True` to replace it once all is done, or "
         "name another."
     )
 
@@ -208,13 +208,13 @@ def check_checkpoint(checkpoint: str | os.PathLike[str], source: Address, target
     spot = spot_of(str(checkpoint))
     if target is not None and (spot.holds(target.spot) or target.spot.holds(spot)):
         raise InputError(
-            f"checkpoint={str(checkpoint)!r} and target={target.shown!r} are one inside the other. Nothing was sent. "
+            f"The checkpoint {checkpoint} and the target {target.shown} are one inside the other. Nothing was sent. "
             f"Name a checkpoint of its own, or leave it out: it is {target.shown.rstrip('/')}.ckpt then."
         )
     if _overlaps(spot, source, with_files=JOB_FILES):
         raise InputError(
-            f"checkpoint={str(checkpoint)!r} is the source, inside it or around it. Nothing was sent. Name a "
-            "checkpoint of its own: the next call would read it as rows."
+            f"The checkpoint {checkpoint} is the source, inside it or around it. Nothing was sent. Name a checkpoint "
+            "of its own: it would be read as rows the next time."
         )
 
 

@@ -70,7 +70,7 @@ def disk_full_as_target_error(safe: Callable[[], str]) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or error
         raise TargetError(
             f"The directory for temporary files, {place}, cannot be written ({reason}). {safe()} Make room there, or "
-            "let the environment's TMPDIR name a directory with more, and run the same call again: nothing is paid "
+            "let the environment's TMPDIR name a directory with more, and run the same again: nothing is paid "
             "twice.",
             path=place,
         ) from error

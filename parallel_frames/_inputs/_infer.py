@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_PROPERTIES: Final = 100
 INT64: Final = range(-(2**63), 2**64)
-_LEAVE_OUT: Final = "Leave input_schema out, or name fewer columns in inputs=."
+_LEAVE_OUT: Final = "Leave `input_schema` out, or name fewer columns in `inputs`."
 
 _TEXT: Final = {"type": "string"}
 _WHOLE: Final = {"type": "integer"}
@@ -90,7 +90,7 @@ def infer_input_schema(df: pd.DataFrame, selection: Selection) -> dict[str, Json
     length = len(json.dumps(wire, ensure_ascii=False, separators=(",", ":")))
     if length > MAX_SPEC_CHARACTERS:
         raise InputError(
-            f"input_schema='infer' would be {length:,} characters long, and the service takes "
+            f"`input_schema='infer'` would be {length:,} characters long, and the service takes "
             f"{MAX_SPEC_CHARACTERS:,} with the schema. {_LEAVE_OUT}"
         )
     return wire
@@ -99,7 +99,7 @@ def infer_input_schema(df: pd.DataFrame, selection: Selection) -> dict[str, Json
 def _object(df: pd.DataFrame, selection: Selection) -> dict[str, Json]:
     if (columns := len(selection.names)) > MOST_PROPERTIES:
         raise InputError(
-            f"input_schema='infer' would describe {columns} columns, and the service takes {MOST_PROPERTIES}. "
+            f"`input_schema='infer'` would describe {columns} columns, and the service takes {MOST_PROPERTIES}. "
             f"{_LEAVE_OUT}"
         )
     nodes = [_node_of(column) for column in _columns(df, selection)]

@@ -15,12 +15,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from parallel_frames._format import format_option
 from parallel_frames.errors import InputError, UnknownColumnError
 
 Label: TypeAlias = Hashable
 NO_COLUMN = "(no column)"  # stands for what a source without rows and columns would send
-_WHERE = "inputs"
-_RENAME = "Give each its own name with inputs={name: column}, or rename one of the columns"
+_WHERE = "`inputs`"
+_RENAME = "Rename one of the columns, or give each its own name: `inputs={name: column}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[L
             check_label(label, columns)
         return _object([(name_of(label), label) for label in inputs], columns)
     raise InputError(
-        f"inputs={inputs!r} is no way to say what a row sends; give a list of columns, {{name: column}}, a column's "
-        "name, or a template such as 'Research {company}'."
+        f"{format_option('inputs', inputs)} is no way to say what a row sends; give a list of columns, {{name: "
+        "column}, a column's name, or a template such as 'Research {company}'."
     )
 
 
@@ -145,7 +146,7 @@ def check_label(label: Any, columns: Counter[Label]) -> None:
 
 def _object(fields: Sequence[tuple[str, Label]], columns: Counter[Label]) -> Selection:
     if not fields:
-        raise InputError("No column is selected, so a row would have nothing to send. Name some with inputs=[...].")
+        raise InputError("No column is selected, so a row would have nothing to send. Name some with `inputs=...`.")
     first: dict[str, Label] = {}
     for name, label in fields:
         if name in first:
@@ -159,7 +160,7 @@ def _object(fields: Sequence[tuple[str, Label]], columns: Counter[Label]) -> Sel
 
 def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name:
-        raise InputError(f"inputs={{...}} maps names to columns; {name!r} is no name. Give a text that is not empty.")
+        raise InputError(f"`inputs` maps names to columns; {name!r} is no name. Give a text that is not empty.")
     return str(name)
 
 
@@ -185,8 +186,8 @@ def _template(template: str, columns: Counter[Label]) -> Selection:
             parts.append(list(fields).index(placeholder))
     if not fields:
         raise InputError(
-            f"inputs={template!r} is neither a column of the frame nor a template with {{placeholders}}; the columns "
-            f"are {_shown(columns)}."
+            f"{format_option('inputs', template)} is neither a column of the frame nor a template with {{placeholders}}"
+            f"; the columns are {_shown(columns)}."
         )
     return Selection("template", tuple(fields), tuple(fields.values()), tuple(parts))
 
@@ -196,15 +197,15 @@ def _parse(template: str, columns: Counter[Label]) -> list[tuple[str, str | None
         pieces = list(Formatter().parse(template))
     except ValueError as problem:
         raise InputError(
-            f"inputs={template!r} is neither a column of the frame ({_shown(columns)}) nor a well-formed template: "
-            f"{problem}. Write {{{{ and }}}} for braces."
+            f"{format_option('inputs', template)} is neither a column of the frame ({_shown(columns)}) nor a "
+            f"well-formed template: {problem}. Write {{{{ and }}}} for braces."
         ) from None
     for _, name, layout, conversion in pieces:
         if layout or conversion:
             asked = f"{name}{'!' if conversion else ':'}{conversion or layout}"
             known = any(name_of(label) == asked for label in columns)
             way_out = (
-                f"Rename that column, or send it with inputs={{{name!r}: {asked!r}}}"
+                f"Rename that column, or send it with {format_option('inputs', {name: asked})}"
                 if known
                 else "Format the column first"
             )

@@ -70,7 +70,7 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     if orphans:
         raise InputError(
             f"The frame has {orphans[0]!r}, which an enrichment made, but no longer tells which other columns it made: "
-            "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with inputs=[...], so that "
+            "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
             "old answers are not sent, and paid for, as inputs."
         )
     return [label for label in df.columns if label in layout.all or _is_among(label, made) or _is_status(label)]

@@ -26,7 +26,7 @@ from parallel_frames._checkpoint import (
     read_stale,
     recall_folder,
 )
-from parallel_frames._format import format_count
+from parallel_frames._format import format_count, format_option
 from parallel_frames._job._turns import only_user, take_turn
 from parallel_frames._state import states_of
 from parallel_frames.errors import CheckpointCorruptError, CheckpointError, CheckpointMismatchError, InputError
@@ -221,10 +221,10 @@ def job_folders(
             return choose_folder(destination.root, prepared.job, on_mismatch="new", price=price), None
         return _default_folders(prepared, destination)
     if not isinstance(call.checkpoint, str | os.PathLike):
-        raise InputError(f"checkpoint={call.checkpoint!r} must be a path, 'auto' or None.")
+        raise InputError(f"{format_option('checkpoint', call.checkpoint)} must be a path, 'auto' or None.")
     place = place_of(call.checkpoint)
     if place.exists() and not place.is_dir():
-        raise InputError(f"checkpoint={str(call.checkpoint)!r} is a file; name a directory.")
+        raise InputError(f"{format_option('checkpoint', str(call.checkpoint))} is a file; name a directory.")
     return choose_folder(place, prepared.job, on_mismatch=call.on_mismatch, price=price), None
 
 
@@ -242,8 +242,8 @@ def _default_folders(prepared: PreparedCall, destination: Destination) -> tuple[
         _named_to_user.add(str(others[0]))
         logger.warning(
             "%s holds answers to this question that were asked with another API key. If the account is the same, pass "
-            "checkpoint=%r to use them; without it they are paid for again.",
-            others[0], str(others[0].parent),
+            "%s to use them; without it they are paid for again.",
+            others[0], format_option("checkpoint", str(others[0].parent)),
         )  # fmt: skip
     if prepared.target_checkpoint is None:
         return folder, None
@@ -275,7 +275,7 @@ def _check_key_overlap(
         f"  stored, row {stored['row']}: {stored['input']}\n  now, row {first.row}: {first.input.decode()[:300]}\n"
         f"If the rows are the same, something about them changed (a column's type or name, a format); sending them "
         f"would pay for {format_count(unknown, 'run')} ({price.text(unknown)}). If they are new rows, pass "
-        "on_mismatch='new'.",
+        "`on_mismatch='new'`.",
         path=folder,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._engine import list_patiently
+from parallel_frames._format import format_option
 from parallel_frames._job._handle import frame_enrichment
 from parallel_frames._job._join import Joiner, count_matches
 from parallel_frames._job._offline import choose_destination
@@ -38,7 +39,7 @@ async def collect_groups(
     """Return the frame with what the groups hold for its rows, and record how runs were matched to rows."""
     group_ids = tuple(dict.fromkeys(replace(call, group_id=group_id).group_ids))
     if not group_ids:
-        raise InputError(f"group_id={group_id!r} names no group.")
+        raise InputError(f"{format_option('group_id', group_id)} names no group.")
     destination = choose_destination(call.client)
     client = destination.client
     processor = processor or await _processor_of(group_ids[0], client=client) or call.processor

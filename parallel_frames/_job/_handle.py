@@ -96,7 +96,7 @@ class Enrichment:
     def plan(self) -> Plan:
         """The distinct runs its rows mean; of a frame only, since a file's are never in memory at once."""
         if not isinstance(self._runner.source, FrameSource):
-            raise InputError("The runs of a file are not held in memory; pf.plan_parquet() counts and prices them.")
+            raise InputError("The runs of a file are not held in memory; `pf.plan_parquet()` counts and prices them.")
         return self._runner.source.plan
 
     @property
@@ -255,7 +255,7 @@ class Enrichment:
         self._runner.stop_sending()
 
     def resume(self) -> pd.DataFrame:
-        """Run the same call again: what is missing is sent, what is under way awaited, what failed tried again.
+        """Run the same again: what is missing is sent, what is under way awaited, what failed tried again.
 
         It returns what `result` does.
 
@@ -328,7 +328,7 @@ class Enrichment:
         if problems := failures(piece.counts, on_error=self._runner.prepared.call.on_error):
             raise EnrichmentError(
                 f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
-                "Run the same call again to try failed rows again.",
+                "Run the same again to try failed rows again.",
                 frame=frame,
             )
         if self._sink is not None:
@@ -421,7 +421,7 @@ def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: st
 def frame_source(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> FrameSource:
     """Return a frame's rows with the call prepared for them."""
     if not isinstance(df, pd.DataFrame):
-        hint = " Files are enriched by pf.enrich_parquet(source, target, schema)." if isinstance(df, str) else ""
+        hint = " Files are enriched by `pf.enrich_parquet(source, target, schema)`." if isinstance(df, str) else ""
         raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.{hint}")
     return FrameSource(replace(prepare(copied(df), schema, call), target=target))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from parallel_frames._format import format_option
 from parallel_frames._model import Finding
 from parallel_frames._prices import price_of
 from parallel_frames._schema import find_problems, length_finding, parse_schema
@@ -75,7 +76,7 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
     'properties'
     """
     if not isinstance(processor, str) or not processor.strip():
-        raise InputError(f"processor={processor!r} is not a name such as 'base' or 'core'.")
+        raise InputError(f"{format_option('processor', processor)} is not a name such as 'base' or 'core'.")
     price = price_of(processor)
     asked = _problems(schema)
     given = _of_the_input(input_schema)

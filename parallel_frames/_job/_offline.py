@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from parallel_frames._format import format_option
 from parallel_frames._fs import make_temporary_folder
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames.errors import InputError
@@ -90,7 +91,7 @@ def choose_destination(client: Client | None, *, for_sending: bool = True) -> De
     if client is None and (block := current_offline()) is not None:
         return Destination(block.client, block.host, block.root, block)
     if client is not None and not isinstance(client, Client):
-        raise InputError(f"client={client!r} is not a parallel_frames.Client.")
+        raise InputError(f"{format_option('client', client)} is not a parallel_frames.Client.")
     if client is None:
         client = Client() if for_sending else Client.without_key()
     return Destination(client, client.host)

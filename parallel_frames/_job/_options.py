@@ -18,7 +18,7 @@ from fractions import Fraction
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
-from parallel_frames._format import parse_duration
+from parallel_frames._format import format_option, parse_duration
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ class Call:
         ):
             if getattr(self, name) not in get_args(kind):
                 allowed = ", ".join(map(repr, get_args(kind)))
-                raise InputError(f"{name}={getattr(self, name)!r} is none of {allowed}.")
+                raise InputError(f"{format_option(name, getattr(self, name))} is none of {allowed}.")
         for name in ("refresh", "retry_failed", "dedupe", "provenance", "status", "confirm"):
             if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name}={getattr(self, name)!r} is neither True nor False.")
+                raise InputError(f"{format_option(name, getattr(self, name))} is neither True nor False.")
         if self.progress is not None and not isinstance(self.progress, bool):
-            raise InputError(f"progress={self.progress!r} is neither True, False nor None.")
+            raise InputError(f"{format_option('progress', self.progress)} is neither True, False nor None.")
         if self.on_row is not None:
             _check_on_row(self.on_row)
         self._check_values()
@@ -149,19 +149,21 @@ class Call:
         for name in ("processor", "inputs", "input_schema", "prefix", "group_id", "metadata", "options", "checkpoint"):
             check_words(name, getattr(self, name))
         if not isinstance(self.processor, str) or not self.processor.strip():
-            raise InputError(f"processor={self.processor!r} is not a name such as 'base' or 'core'.")
+            raise InputError(f"{format_option('processor', self.processor)} is not a name such as 'base' or 'core'.")
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
-            raise InputError(f"where={self.where!r} is none of {known}, nor a mask or a function of the frame.")
+            raise InputError(
+                f"{format_option('where', self.where)} is none of {known}, nor a mask or a function of the frame."
+            )
         if not isinstance(self.prefix, str):
-            raise InputError(f"prefix={self.prefix!r} is not a text.")
+            raise InputError(f"{format_option('prefix', self.prefix)} is not a text.")
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
-            raise InputError(f"checkpoint={self.checkpoint!r} is neither a path, 'auto' nor None.")
+            raise InputError(f"{format_option('checkpoint', self.checkpoint)} is neither a path, 'auto' nor None.")
         if self.group_id is not None and not self.group_ids:
-            raise InputError(f"group_id={self.group_id!r} names no group.")
+            raise InputError(f"{format_option('group_id', self.group_id)} names no group.")
         for group_id in self.group_ids:
             if not isinstance(group_id, str) or not group_id:
-                raise InputError(f"group_id={group_id!r} is not a group's id.")
+                raise InputError(f"{format_option('group_id', group_id)} is not a group's id.")
 
     def _check_counts(self) -> None:
         for name in ("limit", "max_in_flight"):
@@ -169,26 +171,28 @@ class Call:
             if number is None:
                 continue
             if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
-                raise InputError(f"{name}={number!r} is no number of runs: expected 1 or more, or None.")
+                raise InputError(f"{format_option(name, number)} is no number of runs: expected 1 or more, or None.")
             object.__setattr__(self, name, int(number))
 
     def _check_together(self) -> None:
         """Refuse options that contradict each other, and say which two."""
         if self.refresh and self.older_than is not None:
-            raise InputError("refresh=True asks every row again and older_than= only old answers: pass one of them.")
+            raise InputError("`refresh=True` asks every row again and `older_than` only old answers: pass one of them.")
         if self.refresh and self.group_id is not None:
-            raise InputError("refresh=True asks again and group_id= resumes what was asked: pass one of them.")
+            raise InputError("`refresh=True` asks again and `group_id` resumes what was asked: pass one of them.")
         named = self.where if isinstance(self.where, str) else None
         if named and self.if_exists == "suffix":
             raise InputError(
-                f"where={named!r} completes columns that exist and if_exists='suffix' makes new ones: say one of them."
+                f"{format_option('where', named)} completes columns that exist and `if_exists='suffix'` makes new "
+                "ones: say one of them."
             )
         if named == "missing" and self.if_exists == "overwrite":
             raise InputError(
-                "where='missing' fills what is null and if_exists='overwrite' replaces what is there: say one of them."
+                "`where='missing'` fills what is null and `if_exists='overwrite'` replaces what is there: say one of "
+                "them."
             )
         if self.limit is not None and self.group_id is not None:
-            raise InputError("limit= sends a few runs of many and group_id= resumes a whole group: pass one of them.")
+            raise InputError("`limit` sends a few runs of many and `group_id` resumes a whole group: pass one of them.")
 
     @property
     def group_ids(self) -> tuple[str, ...]:
@@ -201,9 +205,11 @@ class Call:
 def _check_on_row(on_row: Any) -> None:
     """Refuse what cannot be called with one row, and what would only make a coroutine that is never awaited."""
     if not callable(on_row):
-        raise InputError(f"on_row={on_row!r} is no function of one row.")
+        raise InputError(f"{format_option('on_row', on_row)} is no function of one row.")
     if inspect.iscoroutinefunction(on_row) or inspect.iscoroutinefunction(getattr(on_row, "__call__", None)):  # noqa: B004
-        raise InputError(f"on_row={on_row!r} is asynchronous, and would never be awaited: pass a plain function.")
+        raise InputError(
+            f"{format_option('on_row', on_row)} is asynchronous, and would never be awaited: pass a plain function."
+        )
     try:
         signature = inspect.signature(on_row)
     except (TypeError, ValueError):  # some built-in functions tell none
@@ -211,7 +217,9 @@ def _check_on_row(on_row: Any) -> None:
     try:
         signature.bind("row")
     except TypeError:
-        raise InputError(f"on_row={on_row!r} cannot be called with one row: it takes {signature}.") from None
+        raise InputError(
+            f"{format_option('on_row', on_row)} cannot be called with one row: it takes {signature}."
+        ) from None
 
 
 def make_call(options: Mapping[str, Any]) -> Call:
@@ -240,7 +248,7 @@ def check_words(name: str, value: object) -> None:
     elif isinstance(value, str | os.PathLike) and (flaw := UNSENDABLE.search(os.fspath(value))):
         text = ascii(os.fspath(value)[:80])
         raise InputError(
-            f"{name}= holds {text}, in which {flaw[0]!a} is no character: it cannot be sent or stored. Nothing was "
+            f"`{name}` holds {text}, in which {flaw[0]!a} is no character: it cannot be sent or stored. Nothing was "
             "sent. Remove it, or decode the text with its own encoding."
         )
 
@@ -252,7 +260,7 @@ def seconds(value: float | timedelta | None, *, name: str) -> float | None:
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value) or value < 0:
-        raise InputError(f"{name}={value!r} is no time: expected seconds, a timedelta, or None.")
+        raise InputError(f"{format_option(name, value)} is no time: expected seconds, a timedelta, or None.")
     return None if math.isinf(value) else float(value)
 
 
@@ -262,7 +270,7 @@ def age(value: float | str | timedelta | None, *, name: str) -> float | None:
         try:
             value = parse_duration(value)
         except ValueError as error:
-            raise InputError(f"{name}={error}.") from None
+            raise InputError(f"{error}.".replace(repr(value), format_option(name, value), 1)) from None
     return seconds(value, name=name)
 
 
@@ -272,5 +280,5 @@ def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
         return None
     is_number = isinstance(value, Real | Decimal) and not isinstance(value, bool)
     if not is_number or (isinstance(value, Decimal) and value.is_nan()) or not 0 <= value < math.inf:
-        raise InputError(f"{name}={value!r} is no amount: expected US dollars, 0 or more, or None.")
+        raise InputError(f"{format_option(name, value)} is no amount: expected US dollars, 0 or more, or None.")
     return Decimal(str(float(value) if isinstance(value, Fraction) else value))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
+from parallel_frames._format import format_option
 from parallel_frames._inputs import distinct, hash_identity, index_labels, make_keys, render_inputs
 from parallel_frames._limits import (
     MAX_METADATA_NAME,
@@ -50,7 +51,7 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
         An option that does not exist, or one of the wrong type.
     """
     if not isinstance(options, Mapping | None):
-        raise InputError(f"options={options!r} is no mapping of names to values.")
+        raise InputError(f"{format_option('options', options)} is no mapping of names to values.")
     given = dict(options or {})
     known: dict[str, Any] = {
         "source_policy": dict,
@@ -78,7 +79,7 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
     betas = (betas,) if isinstance(betas, str) else tuple(betas)
     for beta in betas:
         if not (isinstance(beta, str) and beta.isascii() and beta.isprintable()):
-            raise InputError(f"options={{'beta_headers': ...}} holds {beta!r}, which no HTTP header can carry.")
+            raise InputError(f"'beta_headers' in `options` holds {beta!r}, which no HTTP header can carry.")
     return Options(**given, beta_headers=betas)
 
 
@@ -121,7 +122,7 @@ def make_job(schema: Schema, *, input_schema: object, processor: str, options: O
     elif input_schema is not None:
         parsed = parse_schema(input_schema)
         if parsed.form == "auto":
-            raise SchemaError("input_schema='auto' describes nothing; say what a row's input holds, or leave it out.")
+            raise SchemaError("`input_schema='auto'` describes nothing; say what a row's input holds, or leave it out.")
         spec["input_schema"] = parsed.wire
         identity["input_schema"] = parsed.identity
     if (size := _characters(spec)) > MAX_SPEC_CHARACTERS:
@@ -214,7 +215,7 @@ def _check_sizes(df: pd.DataFrame, job: Job, inputs: Sequence[bytes], positions:
             raise InputError(
                 f"Row {position} (index {df.index[position]!r}) has an input of {size:,} characters; with the task "
                 f"spec's {spec:,} that is over the service's {MAX_RUN_CHARACTERS:,}. Nothing was sent. Shorten it, or "
-                "name fewer columns in inputs=."
+                "name fewer columns in `inputs`."
             )
 
 
@@ -223,7 +224,7 @@ def _user_metadata(
 ) -> list[dict[str, Json]]:
     """Return the user's own metadata of each distinct input's first row."""
     if not isinstance(metadata, Mapping):
-        raise InputError(f"metadata={metadata!r} is no mapping of names to columns.")
+        raise InputError(f"{format_option('metadata', metadata)} is no mapping of names to columns.")
     columns: dict[str, list[Any]] = {}
     labels = frozenset(df.columns)  # an index of several levels holds parts of its labels, too
     for name, label in metadata.items():
@@ -232,7 +233,7 @@ def _user_metadata(
         if name in RESERVED:
             raise InputError(f"metadata name {name!r} is one of ours ({', '.join(sorted(RESERVED))}); choose another.")
         if not isinstance(label, Hashable) or label not in labels:
-            raise UnknownColumnError(label, df.columns, where="metadata")
+            raise UnknownColumnError(label, df.columns, where="`metadata`")
         cells = df[label]
         if cells.ndim != 1:
             raise InputError(f"metadata column {label!r} stands twice in the frame.")

@@ -129,8 +129,8 @@ def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> No
             raise InputError(
                 f"{label!r} holds {what}, and the answers to it are of another type ({column.kind}"
                 f"{', in UTC' * (column.kind == 'datetime')}): one column cannot hold both. Nothing was sent. Pass "
-                "if_exists='suffix' or prefix='...' for a column of its own, or convert it first "
-                f"(df[{label!r}].dt.tz_localize(...), or .astype(str))."
+                "`if_exists='suffix'` or `prefix=...` for a column of its own, or convert it first "
+                "(`.dt.tz_localize(...)`, or `.astype(str)`)."
             )
 
 
@@ -142,14 +142,14 @@ def provenance_labels(prefix: str) -> list[str]:
 def _check_provenance(frame: pd.DataFrame, layout: Layout, call: Call, labels: Sequence[str]) -> None:
     if twice := [label for label in labels if label in layout.all]:
         raise InputError(
-            f"provenance=True adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot hold "
-            "both. Nothing was sent. Rename the field, or leave provenance out."
+            f"`provenance=True` adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot "
+            "hold both. Nothing was sent. Rename the field, or leave `provenance` out."
         )
     taken = [label for label in labels if label in frame.columns]
     if taken and call.if_exists not in ("fill", "overwrite"):
         raise InputError(
-            f"The source already has {', '.join(map(repr, taken))}. Nothing was sent. Pass prefix='...' for new "
-            "names, or if_exists='overwrite' or 'fill'."
+            f"The source already has {', '.join(map(repr, taken))}. Nothing was sent. Pass `prefix=...` for new "
+            "names, `if_exists='overwrite'` to replace them, or `if_exists='fill'`."
         )
 
 

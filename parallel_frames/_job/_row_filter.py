@@ -39,9 +39,9 @@ def choose_rows(df: pd.DataFrame, where: Any, *, layout: Layout) -> Mask | None:
         return None
     if isinstance(where, str):
         return _missing(df, layout) if where == "missing" else _failed(df, layout)
-    name = "where"
+    name = "`where`"
     if callable(where):
-        name = f"where={getattr(where, '__name__', 'function')}"
+        name = f"`where={getattr(where, '__name__', 'function')}`"
         where = _of_these_outputs(df, where, layout)(df.copy(deep=not PANDAS_3))  # what it does to it stays with it
     return _checked(df, where, name=name)
 
@@ -72,10 +72,10 @@ def _missing(df: pd.DataFrame, layout: Layout) -> Mask:
 def _failed(df: pd.DataFrame, layout: Layout) -> Mask:
     status: Hashable = layout.status
     if status is None or status not in df.columns:
-        reason = "with status=False there is none" if status is None else f"the frame has no {status!r}"
+        reason = "with `status=False` there is none" if status is None else f"the frame has no {status!r}"
         raise InputError(
-            f"where='failed' reads the status column of an earlier enrichment, and {reason}. Pass where='missing', or "
-            "give a mask."
+            f"`where='failed'` reads the status column of an earlier enrichment, and {reason}. Pass "
+            "`where='missing'`, or, in Python, a mask."
         )
     return np.asarray(df[status].isin(FAILED), dtype=bool)
 
@@ -83,11 +83,11 @@ def _failed(df: pd.DataFrame, layout: Layout) -> Mask:
 def _checked(df: pd.DataFrame, given: Any, *, name: str) -> Mask:
     """Return a mask as one boolean per row, refusing what only looks like one."""
     if isinstance(given, pd.DataFrame):
-        raise InputError(f"{name} is a DataFrame; a mask is one boolean per row, such as (frame < 1).any(axis=1).")
+        raise InputError(f"{name} is a DataFrame; a mask is one boolean per row, such as `(frame < 1).any(axis=1)`.")
     if isinstance(given, pd.Series):
         given = _in_order(df, given, name=name)
     if (dimensions := getattr(given, "ndim", 1)) != 1:
-        raise InputError(f"{name} has {dimensions} dimensions; a mask is one boolean per row, such as mask.ravel().")
+        raise InputError(f"{name} has {dimensions} dimensions; a mask is one boolean per row, such as `mask.ravel()`.")
     try:
         values = pd.array(given)
     except (TypeError, ValueError):
@@ -99,7 +99,7 @@ def _checked(df: pd.DataFrame, given: Any, *, name: str) -> Mask:
     if not pd.api.types.is_bool_dtype(values.dtype):
         raise InputError(f"{name} holds {values.dtype} values, expected booleans: one per row, True for those to ask.")
     if missing := int(np.asarray(pd.isna(values)).sum()):
-        raise InputError(f"{name} has {missing:,} missing values; say which with .fillna(False) or .fillna(True).")
+        raise InputError(f"{name} has {missing:,} missing values; say which with `.fillna(False)` or `.fillna(True)`.")
     return np.asarray(values, dtype=bool)
 
 
@@ -110,5 +110,5 @@ def _in_order(df: pd.DataFrame, given: pd.Series[Any], *, name: str) -> pd.Serie
         return given
     raise InputError(
         f"{name} is a Series in which the frame's index labels stand in another order, so which row is meant cannot be "
-        "known. Make it from the frame itself, or give .to_numpy() for a mask by position."
+        "known. Make it from the frame itself, or give `.to_numpy()` for a mask by position."
     )

@@ -115,7 +115,7 @@ class Results(Generic[IndexT]):
             return Unanswered("pending", self._of_keys.get(key, self._reasons.pending))
         limit = self._reasons.limit
         if limit is not None and (not self.index.status().to_send or not self.index.steps_of([key])):
-            return Unanswered("not_sent", f"beyond limit={limit}")
+            return Unanswered("not_sent", f"beyond the limit of {limit}")
         return Unanswered("not_sent", self._reasons.not_sent)
 
     def outcomes(self, *, only_done: bool = False) -> Iterator[list[Outcome]]:
@@ -316,8 +316,8 @@ class JobRunner:
                     self._take_store(opened.store, destination)
                     if opened.continues_refresh and not self.has_begun:
                         progress.warn(
-                            "this call continues a refresh that is not over: rows that were asked again since it began "
-                            "are not asked once more. older_than= asks by age instead."
+                            "this continues a refresh that is not over: rows that were asked again since it began "
+                            "are not asked once more. `older_than` asks by age instead."
                         )
                     await self._run(opened, destination.client, progress, until, on_row)
                     if deliver is None:
@@ -331,7 +331,7 @@ class JobRunner:
                         await self._run(opened, destination.client, progress, until, on_row)
                     raise CheckpointCorruptError(
                         f"{self.checkpoint} holds damaged answers again each time they were fetched. Nothing was paid "
-                        "for twice. Check the disk, and run the same call again: it fetches them for free.",
+                        "for twice. Check the disk, and run the same again: it fetches them for free.",
                         path=self.checkpoint,
                     )
         finally:
@@ -396,12 +396,12 @@ class JobRunner:
             if until == "answered":
                 self._warn_of_open_rows(progress)
         except ParallelFramesError as error:
-            self._end(f"the call ended with {type(error).__name__}")
+            self._end(f"it ended with {type(error).__name__}")
             self.group_ids = tuple(opened.store.groups)
             error.safety = self.safety(is_refused=isinstance(error, CostError))
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
-            self._end("the call was interrupted")
+            self._end("it was interrupted")
             self.group_ids = tuple(opened.store.groups)
             if until != "looked" and (safety := self.safety()) is not None:
                 progress.line(f"Stopped: {safety}")
@@ -411,8 +411,8 @@ class JobRunner:
 
     def _end(self, pending: str, *, not_sent: str | None = None) -> None:
         """Say why the rows that are left have no answer."""
-        self._reasons.pending = f"{pending}; the same call again resumes"
-        self._reasons.not_sent = f"{not_sent or pending}; the same call again sends it"
+        self._reasons.pending = f"{pending}; run the same again to resume"
+        self._reasons.not_sent = f"{not_sent or pending}; run the same again to send it"
 
     def _end_as(self, engine: Engine, until: Until) -> None:
         """Say why rows are left after the engine has ended without an error."""
@@ -423,8 +423,8 @@ class JobRunner:
             self._end("had no answer when the group was looked at", not_sent=not_sent or "only looked, sent nothing")
         else:
             timeout = self.prepared.call.timeout
-            late = "no answer yet" if timeout is None else f"no answer within timeout={timeout:g}"
-            unsent = "not sent" if timeout is None else f"not sent within timeout={timeout:g}"
+            late = "no answer yet" if timeout is None else f"no answer within the timeout of {timeout:g} s"
+            unsent = "not sent" if timeout is None else f"not sent within the timeout of {timeout:g} s"
             trouble = f" ({engine.trouble})" if engine.trouble else ""
             self._end(late + trouble, not_sent=not_sent or unsent + trouble)
 
@@ -492,8 +492,8 @@ class JobRunner:
                 progress.warn(price.unknown)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
                 progress.warn(
-                    f"older_than=: {format_count(undated, 'answer')} without a time, because the service sent none; "
-                    "they are not asked again. refresh=True asks every row again."
+                    f"{format_count(undated, 'answer')} without a time, because the service sent none; "
+                    "they are not asked again. `refresh=True` asks every row again."
                 )
         progress.line(
             announcement(
@@ -509,7 +509,7 @@ class JobRunner:
         self._check_budget(runs)
         asks = prepared.call.confirm and runs and not self.has_begun
         if asks and not ask(f"Send {format_count(runs, 'run')} ({price.text(runs)})?"):
-            raise DeclinedError("confirm=True asked, and the answer was not yes. Nothing was sent.")
+            raise DeclinedError("`confirm=True` asked, and the answer was not yes. Nothing was sent.")
 
     def _check_budget(self, runs: int) -> None:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""

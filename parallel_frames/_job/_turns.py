@@ -78,8 +78,8 @@ async def take_turn(
     """
     if checkpoint in _our_checkpoints.get():
         raise CheckpointLockedError(
-            f"{checkpoint} is being written by the enrichment that called this one (in on_row=, perhaps). Name another "
-            "checkpoint= for the call inside, or make it after the other.",
+            f"{checkpoint} is being written by the enrichment that called this one (in `on_row`, perhaps). Name "
+            "another checkpoint for the one inside, or make it after the other.",
             path=checkpoint,
         )
     with _guard:
@@ -93,14 +93,14 @@ async def take_turn(
         if still > patience:
             raise CheckpointLockedError(
                 f"{checkpoint} is being written by another call of this process, whose event loop has not moved for "
-                f"{format_duration(still)}: it may be waiting for this one (in on_row=, through a thread). This call "
-                "sent nothing. Make it after the other, or name another checkpoint=.",
+                f"{format_duration(still)}: it may be waiting for this one (in `on_row`, through a thread). This call "
+                "sent nothing. Make it after the other, or name another checkpoint.",
                 path=checkpoint,
             )
         if at_most is not None and clock.now() - began > at_most:
             raise CheckpointLockedError(
-                f"Another call of this process still writes {checkpoint} after timeout={at_most:g}. This call sent "
-                "nothing. Make it again when the other has ended, or with a longer timeout=.",
+                f"Another call of this process still writes {checkpoint} after `timeout={at_most:g}`. This call sent "
+                "nothing. Make it again when the other has ended, or with a longer `timeout`.",
                 path=checkpoint,
             )
         await asyncio.sleep(LOOK_EVERY)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 from parallel_frames._clock import Clock
+from parallel_frames._format import format_option
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames._service._dialects import DIALECTS
 from parallel_frames._service._http import Transport, check_transport, guard, httpx
@@ -105,8 +106,8 @@ class Client:
         if not key.strip():
             is_near = urlsplit(url).hostname in LOOPBACK
             raise ConfigurationError(
-                f"There is no API key. Set the environment variable {KEY_VARIABLE}, pass "
-                "client=pf.Client(api_key=...), or try it without one, offline: `with pf.offline(): ...`."
+                f"There is no API key. Set the environment variable {KEY_VARIABLE} (or, in Python, pass "
+                "`client=pf.Client(api_key=...)`), or try it without one, offline: `with pf.offline(): ...`."
                 + (f" {url} is on this machine: a simulator takes any key, {KEY_VARIABLE}=any." if is_near else "")
             )
         if not key.isascii() or not key.strip().isprintable():
@@ -115,17 +116,19 @@ class Client:
         _check_address(url, allow_http=self.allow_http)
         if self.api not in ("auto", *DIALECTS):
             names = ", ".join(map(repr, DIALECTS))
-            raise ConfigurationError(f"api={self.api!r} must be one of 'auto', {names}.")
+            raise ConfigurationError(f"{format_option('api', self.api)} must be one of 'auto', {names}.")
         if self.max_per_minute is not None and self.max_per_minute < 1:
-            raise ConfigurationError(f"max_per_minute={self.max_per_minute} must be at least 1, or None for no limit.")
+            raise ConfigurationError(
+                f"`max_per_minute={self.max_per_minute}` must be at least 1, or None for no limit."
+            )
         if not self.settle_time >= 0:  # so written, it refuses NaN too
-            raise ConfigurationError(f"settle_time={self.settle_time} must be a number of seconds, 0 or more.")
+            raise ConfigurationError(f"`settle_time={self.settle_time}` must be a number of seconds, 0 or more.")
         if not 0 < self.request_timeout < math.inf:
-            raise ConfigurationError(f"request_timeout={self.request_timeout} must be a number of seconds above 0.")
+            raise ConfigurationError(f"`request_timeout={self.request_timeout}` must be a number of seconds above 0.")
         check_transport(self.transport)
         speed = Clock.from_environment().speed if self.clock_speed is None else self.clock_speed
         if not 0 < speed < math.inf:
-            raise ConfigurationError(f"clock_speed={speed} must be a number above 0.")
+            raise ConfigurationError(f"`clock_speed={speed}` must be a number above 0.")
         object.__setattr__(self, "api_key", key.strip())
         object.__setattr__(self, "base_url", url)
         object.__setattr__(self, "clock_speed", speed)
@@ -249,7 +252,7 @@ def _check_address(url: str, *, allow_http: bool) -> None:
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
         raise ConfigurationError(
-            f"{url!r} would carry the API key unencrypted. Use https, or pass Client(allow_http=True)."
+            f"{url!r} would carry the API key unencrypted. Use https; in Python, `Client(allow_http=True)` allows it."
         )
 
 

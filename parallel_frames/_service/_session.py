@@ -87,8 +87,8 @@ RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 HINTS: Final = {
     405: " Check PARALLEL_BASE_URL: this address does not take what the service takes.",
     407: " A proxy asks for a password: put it into its address in HTTPS_PROXY, or add the host to NO_PROXY.",
-    413: " A single row is too large for the service or a gateway before it: send less of it with inputs=.",
-    431: " The headers are too large: check options={'beta_headers': ...} and the proxies on the way.",
+    413: " A single row is too large for the service or a gateway before it: send less of it with `inputs=...`.",
+    431: " The headers are too large: check 'beta_headers' in `options`, and the proxies on the way.",
 }
 
 
@@ -447,7 +447,7 @@ class Session:
         text = self._redactor.redact(str(error).encode("utf-8", "replace")).decode()
         return UnavailableError(
             f"{self._client.host} could not be reached ({type(error).__name__}: {text[:200]}). Check the network and "
-            "PARALLEL_BASE_URL, then run the same call again."
+            "PARALLEL_BASE_URL, then run the same again."
         )
 
     def _headers(self, response: httpx.Response) -> httpx.Headers:
@@ -536,7 +536,7 @@ def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: 
     facts: dict[str, Any] = {"status": status, "group_id": group_id, "ref_id": ref_id}
     if status == 401:
         return AuthenticationError(
-            f"The service rejects the API key (401): {reason}. Check {KEY_VARIABLE} or client=.", **facts
+            f"The service rejects the API key (401): {reason}. Check {KEY_VARIABLE}, or the client's key.", **facts
         )
     if status == 403:
         return AuthenticationError(f"The account may not do this, or not use this processor (403): {reason}.", **facts)
@@ -545,8 +545,8 @@ def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: 
     if status == 404 and group_id:
         return RejectedError(
             f"The service does not know the group (404): {reason}. Does it belong to another account, another host or "
-            "another dialect (Client(api=...))? If it is gone for good, name another checkpoint, or no group_id=, to "
-            "start over.",
+            "another dialect (`api`)? If it is gone for good, its rows can only be asked again, with "
+            "another checkpoint.",
             **facts,
         )
     if status in NOTHING_CREATED - {429}:

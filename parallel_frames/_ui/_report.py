@@ -174,13 +174,13 @@ class Report:
             import matplotlib.pyplot as plt
         except ImportError:
             raise ConfigurationError(
-                "plot() needs matplotlib: pip install 'parallel-frames[report]'. The timeline in the notebook and in "
-                "to_html() needs nothing."
+                "`plot()` needs matplotlib: pip install 'parallel-frames[report]'. The timeline in the notebook and in "
+                "`to_html()` needs nothing."
             ) from None
         facts = self.sections[-1].facts
         timeline = make_timeline(facts.times) if facts is not None else None
         if timeline is None:
-            raise InputError("When the runs were sent and finished is not known here; pf.last().report() knows it.")
+            raise InputError("When the runs were sent and finished is not known here; `pf.last().report()` knows it.")
         if ax is None:
             _, ax = plt.subplots(figsize=(8, 3), layout="constrained")
         colours = {"sent": "tab:blue", "finished": "tab:green", "failed": "tab:red"}

@@ -219,8 +219,8 @@ def _ask_in_notebook(prompt: str) -> str:
 
 def _cannot_ask() -> InputError:
     return InputError(
-        "confirm=True asks before anything is paid, and there is neither a terminal nor a notebook that takes input. "
-        "Nothing was sent. In a script, leave it out and set max_cost=... to bound the cost."
+        "`confirm=True` asks before anything is paid, and there is neither a terminal nor a notebook that takes input. "
+        "Nothing was sent. In a script, leave it out and set `max_cost=...` to bound the cost."
     )
 
 

@@ -205,7 +205,7 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
         if columns[label] != 1:
             raise InputError(
                 f"The frame has {columns[label]} columns named {label!r}, and a report cannot know which one is meant. "
-                "df.loc[:, ~df.columns.duplicated()] keeps the first of each name."
+                "`df.loc[:, ~df.columns.duplicated()]` keeps the first of each name."
             )
     # A status column that was overwritten is named by several entries; the last one made what it holds now.
     newest = {_attrs_name(attrs.get("status")): attrs for attrs in enrichments}
@@ -221,7 +221,7 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
     if not sections:
         raise InputError(
             "The frame holds nothing of an enrichment: it has no status columns, and its attrs name none. "
-            "pf.last().report() reports on the last enrichment of this process."
+            "`pf.last().report()` reports on the last enrichment of this process."
         )
     return sections
 

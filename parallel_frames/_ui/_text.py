@@ -34,14 +34,14 @@ def plan_facts(plan: EnrichmentPlan) -> Facts:
         format_dollars(plan.price_per_run) + (" a run" if plan.price_per_run is not None else "") + plan.extra_cost
     )
     rows = [
-        (plan.chosen if plan.chosen != plan.rows else 0, "of them chosen by where="),
+        (plan.chosen if plan.chosen != plan.rows else 0, "of them chosen"),
         (plan.skipped, "with nothing to send"),
         (plan.duplicates, "share another row's run"),
     ]
     runs = [
         (plan.answered, "answered already"),
         (plan.awaited, "under way"),
-        (plan.left_out, "beyond limit="),
+        (plan.left_out, "beyond the limit"),
         (plan.to_send, "to send"),
     ]
     return [

@@ -334,7 +334,7 @@ def test_a_full_disk_is_a_checkpoint_error_that_says_what_is_safe(tmp_path: Path
     folder = tmp_path / "job"
     with open_store(folder, JOB, host=HOST) as store:
         (folder / "outcomes").rename(folder / "gone")
-        with pytest.raises(CheckpointError, match=r"could not be written.*run the same call again"):
+        with pytest.raises(CheckpointError, match=r"could not be written.*run the same again"):
             asyncio.run(store.write_outcomes([outcome(1)], cursors={}))
 
 

@@ -104,16 +104,16 @@ def test_a_signal_is_an_interrupt_that_says_how_to_go_on(rows, start, monkeypatc
     assert process.returncode == code, err
     assert f"ended by {number.name}." in err
     assert "To go on: parallel-frames enrich rows.csv out.csv" in err
-    assert "the same call" not in err
     assert not (place / "out.csv").exists()
 
 
 def test_a_refused_request_is_not_to_be_repeated(run, pointed):
-    """Where the same command would be refused again, it is not advised, and checkpoints are not mentioned."""
+    """Where the same command would be refused again, it is not advised, and nothing of Python."""
     done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")
     assert done.exit_code == 3
     assert "To go on" not in done.stderr
-    assert "checkpoint" not in done.stderr
+    assert "another dialect (--api)?" in done.stderr
+    assert "group_id=" not in done.stderr
     assert not Path("out.jsonl").exists()
 
 

@@ -79,7 +79,7 @@ def test_failed_rows_are_exit_code_1_and_the_target_is_written(run, pointed):
     [
         (["rows.csv", "out.xlsx", *SIZE], "the extension says the format"),
         (["nowhere.csv", "out.csv", *SIZE], "does not exist"),
-        (["rows.csv", "there.csv", *SIZE], "say --overwrite"),
+        (["rows.csv", "there.csv", *SIZE], "Say --overwrite"),
         (["rows.csv", "no/where.csv", *SIZE], "there is no directory"),
         (["rows.csv", "out.csv"], "in one way"),
         (["rows.csv", "out.csv", *SIZE, "--schema", "x.json"], "in one way"),

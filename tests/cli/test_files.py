@@ -159,7 +159,7 @@ def test_the_same_command_again_knows_what_it_wrote(rows, run, pointed, place, t
     assert "is what this command wrote before. Nothing was sent" in again.stderr
     (place / target).write_bytes(before + b"\n")
     other = run("enrich", "rows.csv", target, *words)
-    assert (other.exit_code, "is there already" in other.stderr) == (2, True)
+    assert (other.exit_code, " exists. Nothing was sent. Say --overwrite" in other.stderr) == (2, True)
 
 
 def test_a_source_is_never_its_own_target(rows, run, pointed, place):
@@ -175,7 +175,7 @@ def test_a_link_to_nowhere_is_a_target_that_is_there(rows, run, pointed, place):
     (place / "out.csv").symlink_to("nowhere.csv")
     done = run("enrich", "rows.csv", "out.csv", *SEND)
     assert (done.exit_code, pointed.counts.runs) == (2, 0)
-    assert "is there already" in done.stderr
+    assert " exists. Nothing was sent. Say --overwrite" in done.stderr
 
 
 def test_submit_says_what_fetches_its_answers(rows, run, pointed):
@@ -197,8 +197,14 @@ def test_messages_speak_the_words_of_the_command_line(rows, run, pointed, place)
     dear = run("enrich", "one.csv", "two.parquet", *SEND, "--processor", "lite", "--max-cost", "0.001").stderr
     assert "1 run to send comes to $0.005, over --max-cost 0.001." in dear
     there = run("enrich", "rows.csv", "one.parquet", *SEND).stderr
-    assert there.startswith("parallel-frames: one.parquet exists.")
-    assert run("plan", "missing.csv", "new.parquet", *SIZE).stderr == "parallel-frames: missing.csv does not exist.\n"
+    assert there.startswith("parallel-frames: The target one.parquet exists.")
+    assert (
+        run("plan", "missing.csv", "new.parquet", *SIZE).stderr
+        == "parallel-frames: The source missing.csv does not exist.\n"
+    )
     assert "--inputs names the column 'x'" in run("plan", "rows.csv", *SIZE, "--inputs", "x").stderr
-    assert "--if-exists fill to fill" in run("plan", "one.parquet", *SIZE, "--inputs", "company").stderr
+    assert (
+        "--if-exists overwrite to replace them, --if-exists fill to fill"
+        in run("plan", "one.parquet", *SIZE, "--inputs", "company").stderr
+    )
     assert "what to find'. See " in run("plan", "rows.csv", "--column", "ceo").stderr

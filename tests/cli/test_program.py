@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 
 from parallel_frames._cli import app
-from parallel_frames._cli._exits import Exit, in_flags
-from parallel_frames.errors import CostError
+from parallel_frames._cli._enrich import enrich_command
+from parallel_frames._cli._exits import FLAGS, Exit, explain
+from parallel_frames._format import format_option
+from parallel_frames.errors import CostError, InputError, ParallelFramesError, Safety
 from parallel_frames.simulator import Simulator
 
 from .conftest import PROGRAM, point_at
@@ -125,26 +127,67 @@ def test_lint_is_exit_code_1_only_for_errors(run, place):
     ("python", "shell"),
     [
         (
-            'Pass on_mismatch="new", or max_cost=4.31 to resume.',
+            "Pass `on_mismatch='new'`, or `max_cost=4.31` to resume.",
             "Pass --on-mismatch new, or --max-cost 4.31 to resume.",
         ),
-        ("refresh=True asks; retry_failed=False leaves.", "--refresh asks; --no-retry-failed leaves."),
-        ("older_than= and checkpoint=None, or limit=.", "--older-than and --checkpoint none, or --limit."),
-        ("inputs={...} maps; prefix='...' renames.", "--inputs {...} maps; --prefix ... renames."),
-        ("max_cost=1.2e+06, group_id=tgrp_1, x.limit_=3", "--max-cost 1.2e+06, group_id=tgrp_1, x.limit_=3"),
+        ("`refresh=True` asks; `retry_failed=False` leaves.", "--refresh asks; --no-retry-failed leaves."),
+        ("`older_than` and `checkpoint=None`, or `limit=...`.", "--older-than and --checkpoint none, or --limit N."),
+        ("`inputs=['a', 'b c']`; `prefix='it\\'s'`.", """--inputs a --inputs 'b c'; --prefix 'it'"'"'s'."""),
+        ("`where='failed', limit=3`", "--where failed --limit 3"),
+        ("`pf.Checkpoint('a b').unlock()` lets", "parallel-frames checkpoint unlock 'a b' lets"),
+        ("say `pf.Checkpoint('ck').unlock(force=True)`", "say parallel-frames checkpoint unlock --force ck"),
+        ("`with pf.offline(): ...`", "parallel-frames simulate"),
+        # What has no counterpart stays, and so does what is no code.
+        ("`client=pf.Client(...)`, `limit=3, status=False`", "`client=pf.Client(...)`, `limit=3, status=False`"),
+        ("`inputs={name: column}` or `refresh=False`", "`inputs={name: column}` or `refresh=False`"),
+        ("limit=3, the column 'a`b' and `limit=3`", "limit=3, the column 'a`b' and --limit 3"),
     ],
 )
-def test_messages_name_options_as_flags(python, shell):
-    """An option of a call is spelled as the command line has it; other texts stay."""
-    assert in_flags(python) == shell
+def test_code_in_messages_is_spelled_for_a_shell(python, shell):
+    """An option or a call between backticks is as the command line has it; other texts stay."""
+    assert explain(ParallelFramesError(python)) == shell
 
 
-def test_hints_of_an_error_are_flags():
-    """An error carries the options that it tells the user to pass, and its message spells them for Python."""
+VALUES = {
+    "api": "seed", "base_url": "https://host", "basis": "struct", "column": ["ceo: a name"], "if_exists": "fill",
+    "inputs": ["a", "b c"], "json": True, "limit": 3, "max_cost": 0.5, "max_in_flight": 3, "max_per_minute": 3,
+    "metadata": {"source": "a b"}, "older_than": "30d", "on_mismatch": "new", "overwrite": True, "progress": False,
+    "provenance": True, "refresh": True, "retry_failed": False, "rows_per_file": 3, "timeout": 1.5, "where": "missing",
+    "yes": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", FLAGS)
+def test_every_option_in_a_message_can_be_typed(option):
+    """What a message says of an option is what the command line reads as just that, given or only named."""
+    value = VALUES.get(option, "it's a text")
+    typed = explain(ParallelFramesError(format_option(option, value)))
+    context = enrich_command.make_context("enrich", ["rows.csv", "out.csv", *shlex.split(typed)])
+    read = context.params[option]
+    expected = {"older_than": 30 * 86400, "column": (("ceo", (str, "a name")),), "metadata": (("source", "a b"),)}
+    assert (list(read) if isinstance(value, list) and option != "column" else read) == expected.get(option, value)
+    flag = FLAGS[option].opts[0]
+    assert explain(ParallelFramesError(f"`{option}`")) == flag
+    assert explain(ParallelFramesError(f"`{option}=...`")).split()[0] == flag
+
+
+def test_hints_of_an_error_are_options_and_values():
+    """An error has the options of its message as data; of one that it has twice, the value to pass."""
     error = CostError(runs=300, billed=0, per_run=Decimal("0.01"), max_cost=Decimal(1), limit=100)
     assert error.hints == {"max_cost": "3", "limit": "100"}
-    assert "Pass max_cost=3 to proceed, or limit=100 to send a part." in str(error)
-    text = in_flags(str(error), hints=error.hints)
+    assert "Pass `max_cost=3` to proceed, or `limit=100` to send a part." in str(error)
+    text = explain(error)
     assert "over --max-cost 1." in text
     assert "Pass --max-cost 3 to proceed, or --limit 100 to send a part." in text
     assert CostError(runs=1, billed=0, per_run=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}
+    assert InputError("`prefix='new'`, `limit`, `timeout=...`, `f(limit=3)`").hints == {"prefix": "new"}
+
+
+def test_runs_without_a_checkpoint_are_fetched_from_their_group():
+    """Where nothing but the group remembers what was sent, the command that fetches it is said, and no Python."""
+    error = ParallelFramesError("The service failed.")
+    error.safety = Safety(answered=1, rows=2, sent=2, group_ids=("tgrp_1",), checkpoint=None)
+    assert explain(error) == (
+        "The service failed.\n1 of 2 rows are answered, 2 runs sent (group tgrp_1). There is no checkpoint: "
+        "parallel-frames collect tgrp_1 fetches what is done."
+    )

@@ -73,7 +73,7 @@ def test_the_limit_that_a_cost_error_names_is_affordable(tmp_path):
         limit = int(re.search(r"limit=(\d+)", str(caught.value))[1])
         df.parallel.enrich(SCHEMA, max_cost=0.03, limit=limit, **options)
         assert sim.counts.runs == 3
-        with pytest.raises(CostError, match=r"max_cost=0\.04 to proceed\.\n"):
+        with pytest.raises(CostError, match=r"`max_cost=0\.04` to proceed\.\n"):
             df.parallel.enrich(SCHEMA, max_cost=0.03, **options)
 
 

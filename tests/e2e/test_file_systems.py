@@ -240,5 +240,5 @@ def test_a_target_in_a_folder_one_may_not_enter_is_refused() -> None:
         pd.DataFrame({"company": ["Acme"]}).to_parquet(Path(folder) / "rows.parquet")
         refused, runs = python(CLOSED, Path(folder)).splitlines()
         (Path(folder) / "closed").chmod(0o700)
-    assert refused.startswith("InputError target='closed/out.parquet' cannot be reached (Permission denied).")
+    assert refused.startswith("InputError The target closed/out.parquet cannot be reached (Permission denied).")
     assert runs == "1"

@@ -227,7 +227,9 @@ def test_a_handle_is_found_again_by_the_same_call_in_another_process(forks, df, 
 def test_max_cost_refuses_before_the_first_request(df, tmp_path):
     """Twenty runs at a cent do not fit ten cents: nothing is sent, and the message says the way out."""
     with pf.offline(number, latency=0) as sim:
-        with pytest.raises(CostError, match=r"20 runs to send come to \$0.20, over max_cost=0.1.*limit=10") as caught:
+        with pytest.raises(
+            CostError, match=r"20 runs to send come to \$0.20, over `max_cost=0.1`.*`limit=10`"
+        ) as caught:
             df.parallel.enrich(SCHEMA, max_cost=0.1, **QUIET)
         assert (sim.counts.posts, sim.counts.groups) == (0, 0)
         assert (caught.value.runs, caught.value.cost, caught.value.max_cost) == (20, 0.2, 0.1)

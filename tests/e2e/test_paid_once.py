@@ -167,7 +167,7 @@ def test_a_call_inside_on_row_does_not_wait_for_its_caller(sim: Simulator) -> No
 
     rows().parallel.enrich(SCHEMA, on_row=ask_again, **options(sim))
     assert len(errors) == 3
-    assert "on_row=" in errors[0]
+    assert "`on_row`" in errors[0]
     assert "another process" not in errors[0]
 
 

@@ -177,7 +177,7 @@ def test_confirming_a_file_needs_a_terminal(forks, own_directory):
     code = FILES.replace("CONFIRM", "confirm=True")
     done = forks.run([sys.executable, "-c", code])
     assert (
-        "InputError: confirm=True asks before anything is paid, and there is neither a terminal nor a notebook"
+        "InputError: `confirm=True` asks before anything is paid, and there is neither a terminal nor a notebook"
         in done.stderr
     )
     assert "PAID 0" in done.stdout

@@ -60,8 +60,8 @@ def test_a_run_that_waits_for_an_action_takes_no_place_in_flight(engine: Any, ca
     warning = next(line for line in caplog.messages if "without an answer" in line)
     assert warning.startswith("4 rows without an answer: run ")
     assert "waits for an action" in warning
-    assert "no answer within timeout=300" in warning
-    assert "not sent within timeout=300" in warning
+    assert "no answer within the timeout of 300 s" in warning
+    assert "not sent within the timeout of 300 s" in warning
 
 
 def test_a_run_with_an_unknown_status_keeps_its_place_in_flight(engine: Any) -> None:
@@ -149,8 +149,8 @@ def test_an_event_that_got_lost_holds_no_row_up(engine: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "reason"),
     [
-        ({"timeout": 100}, "pending", "no answer within timeout=100; the same call again resumes"),
-        ({"limit": 1, "timeout": 100}, "not_sent", "beyond limit=1"),
+        ({"timeout": 100}, "pending", "no answer within the timeout of 100 s; run the same again to resume"),
+        ({"limit": 1, "timeout": 100}, "not_sent", "beyond the limit of 1"),
     ],
 )
 def test_a_row_without_an_answer_says_why(engine: Any, caplog: Any, options: Any, status: str, reason: str) -> None:
@@ -159,7 +159,7 @@ def test_a_row_without_an_answer_says_why(engine: Any, caplog: Any, options: Any
         out = engine.enrich(sim, engine.frame(1, 2), None, **options)
     row = out[out["parallel_status"] == status].iloc[-1]
     assert row["parallel_error"] == reason
-    assert "without an answer: no answer within timeout=100" in caplog.text
+    assert "without an answer: no answer within the timeout of 100 s" in caplog.text
     assert out["parallel_error"].notna().all()
 
 
@@ -172,7 +172,7 @@ def test_rows_of_a_file_say_why_too(engine: Any, tmp_path: Path) -> None:
             limit=1, checkpoint=tmp_path / "ckpt", progress=False,
         )  # fmt: skip
     errors = pd.read_parquet(tmp_path / "out.parquet")["parallel_error"].tolist()
-    assert errors == ["no answer within timeout=100; the same call again resumes", "beyond limit=1"]
+    assert errors == ["no answer within the timeout of 100 s; run the same again to resume", "beyond the limit of 1"]
 
 
 def test_what_was_submitted_says_so(engine: Any) -> None:
@@ -182,7 +182,7 @@ def test_what_was_submitted_says_so(engine: Any) -> None:
             {"name": str}, client=engine.client(sim), checkpoint=None, progress=False
         )
         assert sent.partial()["parallel_error"].tolist() == [
-            "had no answer when the group was looked at; the same call again resumes"
+            "had no answer when the group was looked at; run the same again to resume"
         ]
 
 

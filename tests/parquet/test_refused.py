@@ -130,8 +130,8 @@ def _targets(place: Path) -> dict[str, tuple[Any, str]]:
         "the source": (place / "in.parquet", "is the source"),
         "the source by another way": (place / "own" / ".." / "in.parquet", "is the source"),
         "around the source": (place, "is the source, inside it or around it"),
-        "CSV": (place / "out.csv", "the target is Parquet"),
-        "JSON": (place / "out.jsonl", "the target is Parquet"),
+        "CSV": (place / "out.csv", "must be Parquet"),
+        "JSON": (place / "out.jsonl", "must be Parquet"),
         "a folder where a file is meant": (place / "folder.parquet", "is a directory"),
         "somebody's folder": (folder, r"holds .*thesis\.docx, which is no part of a target"),
         "below a file": (place / "file" / "out.parquet", "cannot be written"),
@@ -150,7 +150,7 @@ def test_a_target_that_cannot_be_is_named(
             enrich(source, target, overwrite=True, checkpoint=tmp_path / "ck")
         assert re.search(words, str(caught.value)), trouble
     for exists in ("there.parquet", "own"):
-        with pytest.raises(InputError, match=r"exists\. Nothing was sent\. Say overwrite=True"):
+        with pytest.raises(InputError, match=r"exists\. Nothing was sent\. Say `overwrite=True`"):
             enrich(source, tmp_path / exists)
     assert sim.counts.posts == 0
     assert (tmp_path / "own" / "thesis.docx").read_text() == "ten years of work"
@@ -175,12 +175,12 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "metadata that is not there": ({"metadata": {"id": "nr"}}, "nr"),
     "no checkpoint": ({"checkpoint": None}, "needs a checkpoint"),
     "a mask": ({"where": [True, False, True]}, "a mask is for frames"),
-    "dtype_backend": ({"dtype_backend": "pyarrow"}, "dtype_backend= is for frames"),
+    "dtype_backend": ({"dtype_backend": "pyarrow"}, "`dtype_backend` is for frames"),
     "rows_per_file": ({"rows_per_file": 0}, "must be a number of rows"),
     "older_than": ({"older_than": "ten days"}, "a duration such as '90s', '12h', '30d'"),
-    "a negative age": ({"older_than": "-3d"}, "older_than='-3d' must be a number of seconds"),
+    "a negative age": ({"older_than": "-3d"}, "`older_than='-3d'` must be a number of seconds"),
     "two ways to ask again": ({"older_than": "3d", "refresh": True}, "pass one of them"),
-    "failed without a status": ({"where": "failed"}, "where='failed' reads the status column"),
+    "failed without a status": ({"where": "failed"}, "`where='failed'` reads the status column"),
     "a function that gives no mask": ({"where": len}, "one boolean per row"),
     "too dear": ({"max_cost": 0.01}, "max_cost"),
     "an existing column": ({"schema": {"text": str}}, "already has 'text'"),
@@ -208,7 +208,7 @@ def test_without_a_target_there_is_nothing_to_wait_for(
     source: Path, sim: Simulator, enrich: Callable[..., Any]
 ) -> None:
     """`target=None` goes with `wait=False` only."""
-    with pytest.raises(InputError, match="goes with wait=False"):
+    with pytest.raises(InputError, match="Only `wait=False` does without a target"):
         enrich(source, None)
     assert sim.counts.posts == 0
 

@@ -145,7 +145,7 @@ def test_an_undecided_batch_is_never_promised_to_be_absent():
     assert (error.group_id, error.runs) == ("tgrp_1", 3)
     assert str(error) == (
         "3 runs may or may not have been created in group tgrp_1: the list holds 5 of 8 runs. They are not sent again, "
-        "because that could pay for them twice; a later call looks again."
+        "because that could pay for them twice; the same again looks for them again."
     )
 
 
@@ -175,16 +175,16 @@ def test_safety_without_a_checkpoint_names_the_groups_to_resume_with():
     safety = Safety(answered=7, rows=10, sent=9, group_ids=("tgrp_1", "tgrp_2"), checkpoint=None)
     assert str(safety) == (
         "7 of 10 rows are answered, 9 runs sent (group tgrp_1, tgrp_2). There is no checkpoint: resume with "
-        "pf.last().resume() in this process, or with enrich(..., group_id=['tgrp_1', 'tgrp_2']) in another; "
-        "df.parallel.collect(group_id, schema) fetches what is done."
+        "`pf.last().resume()` in this process, or with `enrich(..., group_id=['tgrp_1', 'tgrp_2'])` in another; "
+        "`df.parallel.collect(group_id, schema)` fetches what is done."
     )
 
 
 def test_safety_before_anything_was_sent_asks_for_nothing():
-    """Without a group and a checkpoint, the call is just run again."""
+    """Without a group and a checkpoint, it is just run again."""
     safety = Safety(answered=0, rows=10, sent=0, group_ids=(), checkpoint=None)
     assert str(safety) == (
-        "0 of 10 rows are answered, 0 runs sent (group none yet). Nothing was written to disk; run the call again."
+        "0 of 10 rows are answered, 0 runs sent (group none yet). Nothing was written to disk; run the same again."
     )
 
 
@@ -215,13 +215,13 @@ def test_errors_travel_between_processes(error):
 @pytest.mark.parametrize(
     ("runs", "sent", "limit", "cost", "advice"),
     [
-        (1, 0, None, "1 run to send comes to $0.10", "Pass max_cost=0.1 to proceed."),
+        (1, 0, None, "1 run to send comes to $0.10", "Pass `max_cost=0.1` to proceed."),
         (
             20,
             3,
             7,
             "20 runs to send and 3 paid for before come to $2.30",
-            "Pass max_cost=2.3 to proceed, or limit=7 to send a part.",
+            "Pass `max_cost=2.3` to proceed, or `limit=7` to send a part.",
         ),
     ],
 )
@@ -229,4 +229,4 @@ def test_a_cost_error_names_the_budget_that_suffices(runs, sent, limit, cost, ad
     """The message has the runs, the cost with what was sent before, the limit, and what to pass instead."""
     error = CostError(runs=runs, billed=sent, per_run=Decimal("0.1"), max_cost=Decimal("0.05"), limit=limit)
     assert (error.runs, error.limit, error.max_cost) == (runs, limit, 0.05)
-    assert str(error) == f"{cost}, over max_cost=0.05. None of them was sent. {advice}"
+    assert str(error) == f"{cost}, over `max_cost=0.05`. None of them was sent. {advice}"

@@ -413,7 +413,7 @@ class TestConfidence:
 
     def test_elements_need_the_struct(self):
         """Columns keep one confidence a field, and the message names the form that keeps the others."""
-        with pytest.raises(InputError, match=r"elements=True needs basis='struct'.*not paid for again"):
+        with pytest.raises(InputError, match=r"`elements=True` needs `basis='struct'`.*not paid for again"):
             confidence(in_columns(BASES, ["p"]), elements=True)
 
     def test_no_rows(self):
@@ -479,7 +479,7 @@ class TestLowConfidence:
 )
 def test_a_frame_without_evidence_says_how_to_get_some(ask, frame):
     """The three columns of a field, or a column of entries, is what it takes; the message says what to type."""
-    with pytest.raises(InputError, match=r"holds no evidence.*Enrich with basis='columns' or basis='struct'"):
+    with pytest.raises(InputError, match=r"holds no evidence.*Enrich with `basis='columns'` or `basis='struct'`"):
         ask(frame)
 
 

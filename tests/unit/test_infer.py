@@ -157,7 +157,7 @@ def test_what_cannot_be_described_says_to_leave_it_out(df: pd.DataFrame, told: s
     """The error names the number, the limit and the way out."""
     with pytest.raises(InputError, match=told) as caught:
         infer_input_schema(df, select_inputs(df))
-    assert "Leave input_schema out, or name fewer columns in inputs=." in str(caught.value)
+    assert "Leave `input_schema` out, or name fewer columns in `inputs`." in str(caught.value)
 
 
 def test_a_hundred_columns_are_described():

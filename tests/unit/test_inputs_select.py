@@ -130,7 +130,7 @@ def test_a_template_cannot_name_a_column_with_a_colon():
 def test_two_columns_of_one_name_are_refused(labels):
     """Two columns that would be sent under one name ask for the mapping form."""
     frame = pd.DataFrame([[0, 0]], columns=pd.Index(labels, dtype=object, tupleize_cols=False))
-    with pytest.raises(InputError, match=r"inputs=\{name: column\}, or rename"):
+    with pytest.raises(InputError, match=r"Rename one of the columns, or .*`inputs=\{name: column\}`"):
         select_inputs(frame, None)
 
 

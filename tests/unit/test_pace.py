@@ -312,7 +312,9 @@ def test_the_clock_runs_as_fast_as_the_environment_says(monkeypatch):
 def test_a_clock_speed_that_is_not_a_number_above_zero_is_refused(monkeypatch, speed):
     """The message names the variable and its value."""
     monkeypatch.setenv("PARALLEL_FRAMES_CLOCK_SPEED", speed)
-    with pytest.raises(ConfigurationError, match=f"PARALLEL_FRAMES_CLOCK_SPEED='{speed}' must be a number above 0"):
+    with pytest.raises(
+        ConfigurationError, match=f"PARALLEL_FRAMES_CLOCK_SPEED must be a number above 0, not '{speed}'"
+    ):
         Clock.from_environment()
 
 

@@ -126,7 +126,7 @@ def test_connectors_that_are_billed_per_call_are_named_beside_every_price(source
         paid = sim.counts.runs
         if extra:
             for call in (df.parallel.plan, df.parallel.enrich):
-                with pytest.raises(InputError, match="max_cost=5 cannot be kept: the connectors in pay_per_use"):
+                with pytest.raises(InputError, match="`max_cost=5` cannot be kept: the connectors in pay_per_use"):
                     call({"n": str}, max_cost=5, **options)
             assert sim.counts.runs == paid
         else:

@@ -172,7 +172,7 @@ def test_a_long_line_breaks_between_its_parts():
 
 def test_a_question_needs_a_terminal_or_a_notebook():
     """Without a terminal and without a notebook it is an error that says what to do in a script."""
-    with pytest.raises(InputError, match=r"confirm=True.*max_cost="):
+    with pytest.raises(InputError, match=r"`confirm=True`.*`max_cost=...`"):
         ask("Send 3 runs ($0.03)?")
 
 

@@ -46,7 +46,7 @@ def test_a_call_waits_no_longer_than_its_timeout() -> None:
 
     async def main() -> None:
         async with take_turn("slow", clock=CLOCK, at_most=None):
-            with pytest.raises(CheckpointLockedError, match="after timeout=60"):
+            with pytest.raises(CheckpointLockedError, match="after `timeout=60`"):
                 await asyncio.to_thread(run_elsewhere)
 
     def run_elsewhere() -> None:

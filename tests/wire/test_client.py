@@ -26,8 +26,8 @@ def test_no_key_says_what_to_do():
     with pytest.raises(ConfigurationError) as caught:
         pf.Client()
     assert str(caught.value) == (
-        "There is no API key. Set the environment variable PARALLEL_API_KEY, pass client=pf.Client(api_key=...), or "
-        "try it without one, offline: `with pf.offline(): ...`."
+        "There is no API key. Set the environment variable PARALLEL_API_KEY (or, in Python, pass "
+        "`client=pf.Client(api_key=...)`), or try it without one, offline: `with pf.offline(): ...`."
     )
 
 
@@ -147,14 +147,14 @@ def test_the_key_does_not_travel_unencrypted():
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("api", "v1", "api='v1' must be one of 'auto', 'published', 'published-v1beta', 'seed'"),
-        ("max_per_minute", 0, "max_per_minute=0 must be at least 1, or None for no limit"),
-        ("settle_time", -1.0, "settle_time=-1.0 must be a number of seconds, 0 or more"),
-        ("settle_time", float("nan"), "settle_time=nan must be a number of seconds, 0 or more"),
-        ("request_timeout", 0, "request_timeout=0 must be a number of seconds above 0"),
-        ("request_timeout", float("nan"), "request_timeout=nan must be a number of seconds above 0"),
-        ("clock_speed", 0.0, "clock_speed=0.0 must be a number above 0"),
-        ("clock_speed", -5.0, "clock_speed=-5.0 must be a number above 0"),
+        ("api", "v1", "`api='v1'` must be one of 'auto', 'published', 'published-v1beta', 'seed'"),
+        ("max_per_minute", 0, "`max_per_minute=0` must be at least 1, or None for no limit"),
+        ("settle_time", -1.0, "`settle_time=-1.0` must be a number of seconds, 0 or more"),
+        ("settle_time", float("nan"), "`settle_time=nan` must be a number of seconds, 0 or more"),
+        ("request_timeout", 0, "`request_timeout=0` must be a number of seconds above 0"),
+        ("request_timeout", float("nan"), "`request_timeout=nan` must be a number of seconds above 0"),
+        ("clock_speed", 0.0, "`clock_speed=0.0` must be a number above 0"),
+        ("clock_speed", -5.0, "`clock_speed=-5.0` must be a number above 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(option, value, words):

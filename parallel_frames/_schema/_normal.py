@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -65,6 +66,7 @@ class _Normaliser:
         if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
             raise SchemaError(f"{_at(path[:8])}: the schema is too large once its $ref are followed; make it flatter.")
         raw, trail = self.resolve(raw, path, trail)
+        _refuse_huge_numbers(raw, path)
         for keyword in _REFUSED.intersection(raw):
             raise SchemaError(
                 f"{_at(path)}: {keyword!r} has no counterpart in an output schema; put it into a description instead."
@@ -373,10 +375,20 @@ def _enum_node(raw: Mapping[str, Json], path: Path) -> Node:
     return ({"type": shared} if shared else {}) | {"enum": unique}
 
 
+def _refuse_huge_numbers(raw: Mapping[str, Json], path: Path) -> None:
+    """Refuse integers that no float comes near: few readers of JSON know them, and Python does not even print all."""
+    for keyword, value in raw.items():
+        numbers = [each for each in (value if isinstance(value, list) else [value]) if type(each) is int]
+        if keyword not in _DROPPED and any(abs(each) > sys.float_info.max for each in numbers):
+            raise SchemaError(f"{_at(path)}: {keyword} holds a number of more than 308 digits; choose a smaller one.")
+
+
 def _json_type(value: Json, where: str) -> str:
     """Return the JSON type of a value; 3.0 is a number."""
     if value is None:
         return "null"
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        raise SchemaError(f"{where}: the enum holds {value}, which does not fit into 64 bits; write it as a text.")
     if isinstance(value, float) and not math.isfinite(value):
         raise SchemaError(f"{where}: JSON has no number {value!r}.")
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from parallel_frames._cli._exits import Exit, StoppedError, code_of, code_table, explain, is_only_in_groups
+from parallel_frames._cli._exits import (
+    Exit,
+    LeftInGroupsError,
+    StoppedError,
+    code_of,
+    code_table,
+    explain,
+    fetching,
+    is_only_in_groups,
+)
 from parallel_frames._cli._signals import hearing_signals
 from parallel_frames._cli._speech import say, settle_streams
 from parallel_frames.errors import ParallelFramesError, RejectedError
@@ -77,6 +86,8 @@ class App(click.Group):
         command = arguments[0] if arguments else ""
         try:
             return super().main(arguments, **more, obj=arguments), False
+        except LeftInGroupsError as error:
+            return _fail(f"{heard} {fetching(error.group_ids)}", heard.code), False
         except (click.Abort, KeyboardInterrupt):
             return _fail(str(heard), heard.code), True
         except _LeftAloneError:

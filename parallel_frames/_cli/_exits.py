@@ -20,7 +20,7 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from parallel_frames.errors import Safety
 
@@ -37,6 +37,14 @@ class Exit(IntEnum):
     INTERRUPTED = 130
     LEFT_ALONE = 141
     TERMINATED = 143
+
+
+class LeftInGroupsError(click.Abort):
+    """Interrupted, and nothing but their groups remembers the runs that were sent."""
+
+    def __init__(self, group_ids: Sequence[str]) -> None:
+        self.group_ids = group_ids
+        super().__init__()
 
 
 class StoppedError(click.ClickException):
@@ -90,9 +98,14 @@ def explain(error: ParallelFramesError) -> str:
     """Return what an error says, with options and calls as a command line has them."""
     message = str(error)
     if (safety := error.safety) is not None and is_only_in_groups(safety):
-        fetch = " and ".join(f"parallel-frames collect {group_id}" for group_id in safety.group_ids)
-        message = f"{Exception.__str__(error)}\n{safety.state}. There is no checkpoint: {fetch} fetches what is done."
+        message = f"{Exception.__str__(error)}\n{safety.state}. {fetching(safety.group_ids)}"
     return spell_code(message, _spell)
+
+
+def fetching(group_ids: Sequence[str]) -> str:
+    """Return how to get what only its groups remember."""
+    fetch = " and ".join(f"parallel-frames collect {group_id}" for group_id in group_ids)
+    return f"There is no checkpoint: {fetch} fetches what is done."
 
 
 def is_only_in_groups(safety: Safety | None) -> bool:

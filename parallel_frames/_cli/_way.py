@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 import parallel_frames as pf
+from parallel_frames._cli._exits import LeftInGroupsError
 from parallel_frames._cli._formats import PIPE, format_of
 from parallel_frames._cli._frames import (
     check_checkpoint,
@@ -228,7 +229,12 @@ class InMemory:
 
     def _run(self, options: Mapping[str, Any], write: Callable[[pd.DataFrame], None]) -> Done:
         enrichment = self._enrichment(options)
-        out = enrichment._run_into(lambda frame: write(frame.drop(columns=NO_COLUMN, errors="ignore")))
+        try:
+            out = enrichment._run_into(lambda frame: write(frame.drop(columns=NO_COLUMN, errors="ignore")))
+        except KeyboardInterrupt:
+            if enrichment.checkpoint is None and enrichment.group_ids:  # the same command would pay for them again
+                raise LeftInGroupsError(enrichment.group_ids) from None
+            raise
         facts = out.attrs["parallel"]["enrichments"][-1]
         return Done(
             self._asked.target or PIPE,

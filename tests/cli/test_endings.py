@@ -107,6 +107,19 @@ def test_a_signal_is_an_interrupt_that_says_how_to_go_on(rows, start, monkeypatc
     assert not (place / "out.csv").exists()
 
 
+def test_an_interrupt_without_a_checkpoint_names_the_group(rows, start, monkeypatch):
+    """The same command would pay again for what only its group remembers, so it is not advised."""
+    with Simulator(size, latency=60, speed=1) as sim:
+        point_at(sim, monkeypatch)
+        process = start("enrich", "rows.csv", "out.csv", *SIZE, "--checkpoint", "none")
+        sim.wait_until(lambda counts: counts.runs == 2, timeout=60)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "ended by SIGTERM. There is no checkpoint: parallel-frames collect tgrp_" in err
+    assert "To go on" not in err
+
+
 def test_a_refused_request_is_not_to_be_repeated(run, pointed):
     """Where the same command would be refused again, it is not advised, and nothing of Python."""
     done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")

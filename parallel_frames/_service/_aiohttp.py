@@ -100,7 +100,7 @@ def _find_proxy(base_url: str) -> str | None:
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if httpx.Proxy(proxy).url.scheme.startswith("socks"):
         raise ConfigurationError(
-            "transport='aiohttp' knows no SOCKS proxies, and the environment names one. Nothing was sent. Leave "
-            "transport= out and install 'httpx[socks]', or add the host to NO_PROXY."
+            "`transport='aiohttp'` knows no SOCKS proxies, and the environment names one. Nothing was sent. Leave "
+            "`transport` out and install 'httpx[socks]', or add the host to NO_PROXY."
         )
     return proxy

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import httpx
 
+from parallel_frames._format import format_option
 from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,22 +40,23 @@ def check_transport(transport: Any) -> None:
     names = ", ".join(map(repr, TRANSPORTS))
     if isinstance(transport, httpx.AsyncBaseTransport):
         raise ConfigurationError(
-            f"transport= is a {type(transport).__name__}: it serves one event loop, and a client serves many. Pass a "
-            f"function that makes one: transport=lambda: {type(transport).__name__}(...)."
+            f"`transport` is a {type(transport).__name__}: it serves one event loop, and a client serves many. Pass a "
+            f"function that makes one: `transport=lambda: {type(transport).__name__}(...)`."
         )
     if transport not in TRANSPORTS and not callable(transport):
         raise ConfigurationError(
-            f"transport={transport!r} must be one of {names}, or a function that returns an httpx.AsyncBaseTransport."
+            f"{format_option('transport', transport)} must be one of {names}, or a function that returns an "
+            "httpx.AsyncBaseTransport."
         )
     if transport == "aiohttp" and not (find_spec("httpx_aiohttp") and find_spec("aiohttp")):
-        raise ConfigurationError("transport='aiohttp' needs httpx-aiohttp: pip install 'parallel-frames[aiohttp]'.")
+        raise ConfigurationError("`transport='aiohttp'` needs httpx-aiohttp: pip install 'parallel-frames[aiohttp]'.")
 
 
 def guard(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
     """Return the user's transport, guarded unless it is httpx's own. A subclass may send twice: it is not its own."""
     if not isinstance(transport, httpx.AsyncBaseTransport):
         raise ConfigurationError(
-            f"transport= returned a {type(transport).__name__}; expected is an httpx.AsyncBaseTransport. Nothing was "
+            f"`transport` returned a {type(transport).__name__}; expected is an httpx.AsyncBaseTransport. Nothing was "
             "sent."
         )
     return transport if type(transport) is httpx.AsyncHTTPTransport else GuardedTransport(transport, _without_proof)

@@ -41,10 +41,10 @@ async def post(session, wire):
 @pytest.mark.parametrize(
     ("transport", "words"),
     [
-        ("requests", "transport='requests' must be one of 'httpx', 'aiohttp', or a function that returns an httpx."),
-        (None, "transport=None must be one of 'httpx', 'aiohttp', or a function"),
-        ([], "transport=[] must be one of 'httpx', 'aiohttp', or a function"),
-        (httpx.AsyncHTTPTransport(), "a function that makes one: transport=lambda: AsyncHTTPTransport(...)."),
+        ("requests", "`transport='requests'` must be one of 'httpx', 'aiohttp', or a function that returns an httpx."),
+        (None, "`transport=None` must be one of 'httpx', 'aiohttp', or a function"),
+        ([], "`transport=[]` must be one of 'httpx', 'aiohttp', or a function"),
+        (httpx.AsyncHTTPTransport(), "a function that makes one: `transport=lambda: AsyncHTTPTransport(...)`."),
     ],
 )
 def test_what_is_no_transport_is_refused(transport, words):
@@ -74,7 +74,7 @@ def test_a_client_with_a_transport_is_a_value():
 
 async def test_what_a_function_returns_is_checked(wire):
     """Something else than a transport is refused by its type, and nothing is sent."""
-    with pytest.raises(ConfigurationError, match=r"transport= returned a dict; expected is an httpx\.AsyncBaseTransp"):
+    with pytest.raises(ConfigurationError, match=r"`transport` returned a dict; expected is an httpx\.AsyncBaseTransp"):
         async with wire.client("http://127.0.0.1:1", transport=dict).session():
             pass
 

@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 400_000])
     parser.add_argument("--distinct", type=float, default=1.0, help="share of distinct inputs (default: 1)")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds of a run (default: 0)")
+    parser.add_argument("--latency", default="0", help="seconds of a run, or a range of them (default: 0)")
     parser.add_argument("--no-again", action="store_true", help="leave the second pass out")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)

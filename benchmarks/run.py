@@ -55,8 +55,11 @@ def cpu_of(records: list[dict[str, Any]], client: str) -> float:
 def quick() -> int:
     """Print ratios and return how many are broken."""
     contenders = (rows.OURS, rows.KEPT, replace(rows.SDK, environment=None))  # the tests' environment has it
-    taken = rows.measure([10_000], ["0"], turns=3, environments=HERE, contenders=contenders)
+    taken = rows.measure([10_000], ["0.2"], turns=3, environments=HERE, contenders=contenders)
     sdk = cpu_of(taken, rows.SDK.name)
+    ((slow,),) = [
+        record["turns"] for record in rows.measure([4_000], ["1-3"], turns=1, environments=HERE, contenders=[rows.OURS])
+    ]
     readers = ("httpx bytes + orjson", "parallel_frames")
     bare, heard = (
         median(told) for told in stream.measure(events=5_000, turns=7, readers=readers)["64 events a chunk"].values()
@@ -68,6 +71,7 @@ def quick() -> int:
     checks: list[tuple[str, float, float]] = [  # a ratio, and above what it is broken: well beyond the noise
         ("CPU of a row over the SDK's by hand", cpu_of(taken, rows.OURS.name) / sdk, 0.75),
         ("the same with a checkpoint", cpu_of(taken, rows.KEPT.name) / sdk, 1.1),
+        ("rows of a request, where runs end one by one", 4_000 / slow["requests"], -20.0),
         ("events heard over those of a bare httpx stream", heard / bare, -0.5),
         ("rows planned with keys over pandas' dicts dumped", _ratio(payloads, "planned with keys", "plain"), -0.35),
         ("merge over plain Arrow building", merged["seconds, ours"] / merged["seconds, plain"], 5.0),
@@ -95,9 +99,10 @@ def _ratio(told: dict[str, float], over: str, under: str) -> float:
 def full(environments: Path, results: Path, *, turns: int, only: Sequence[str]) -> None:
     """Measure every figure, or only some, and keep each as soon as it is known."""
     steps: dict[str, Callable[[], Any]] = {
-        "rows": lambda: rows.measure(
-            [10, 1_000, 10_000, 100_000], ["0.2", "0"], turns=turns, environments=environments
-        ),
+        "rows": lambda: [
+            *rows.measure([10, 1_000, 10_000, 100_000], ["0.2", "0"], turns=turns, environments=environments),
+            *rows.measure([4_000], ["1-9"], turns=turns, environments=environments),
+        ],
         "million": lambda: rows.measure(
             [1_000_000], ["0"], turns=1, environments=environments, contenders=(rows.OURS, rows.KEPT)
         ),
@@ -111,6 +116,7 @@ def full(environments: Path, results: Path, *, turns: int, only: Sequence[str]) 
         "payloads": lambda: part("payloads", 200_000),
         "merge": lambda: part("merge", 1_000_000),
         "checkpoint": lambda: part("checkpoint", 1_000_000),
+        "resume": timing.resumes,
         "delays": timing.delays,
         "schedule": timing.schedules,
         "imports": timing.imports,

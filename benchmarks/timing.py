@@ -10,19 +10,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from serving import simulator
+from serving import HERE, lean, simulator
 
 import parallel_frames as pf
 from parallel_frames.simulator import Simulator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from parallel_frames._job._rows import Row
+
+sys.path.insert(0, str(HERE / "clients"))
 
 PER_MINUTE = 2000
 WINDOWS = ("sliding", "fixed", "bucket")
@@ -67,15 +72,15 @@ def _paced(url: str, rows: int, *, api_key: str, speed: float) -> pd.DataFrame:
 def delays(*, rows: int = 3000) -> dict[str, float]:
     """Return how many milliseconds pass from a run's end to `on_row`, and to its being durable: median and p99.
 
-    Runs end at any time within eight seconds. The service writes the end of each; a part's file is durable when it gets
-    its name, after its fsync: the last change of its inode, not of its content.
+    Runs end at any time within 90 seconds, 2,000 a minute. The service writes the end of each; a part's file is
+    durable when it gets its name, after its fsync: the last change of its inode, not of its content.
     """
     heard: dict[str, float] = {}
 
     def on_row(row: Row) -> None:
         heard[row.run_id] = time.time()
 
-    with simulator(latency=(2.0, 10.0), max_per_minute=None) as url, tempfile.TemporaryDirectory() as folder:
+    with simulator(latency=(2.0, 92.0), max_per_minute=None) as url, tempfile.TemporaryDirectory() as folder:
         client = pf.Client(api_key="benchmark-key", base_url=url, max_per_minute=None)
         df = pd.DataFrame({"company": [f"Company {n}" for n in range(rows)]})
         df.parallel.enrich(SCHEMA, client=client, checkpoint=folder, progress=False, on_row=on_row)
@@ -93,6 +98,43 @@ def delays(*, rows: int = 3000) -> dict[str, float]:
         "to durable, ms, median": float(np.median(durable)),
         "to durable, ms, p99": float(np.percentile(durable, 99)),
     }
+
+
+def resumes(*, rows: int = 50_000) -> dict[str, float]:
+    """Return the seconds in which a job is resumed whose runs have all ended meanwhile, and those of bare listings."""
+    import frames
+    import httpx
+    import orjson
+    from common import columns
+    from parallel import Parallel
+
+    with lean(latency="0.5") as url, tempfile.TemporaryDirectory() as folder:
+        client = pf.Client(api_key="benchmark-key", base_url=url, max_per_minute=None)
+        df = pd.DataFrame(columns(rows, turn="run"))
+        options: dict[str, Any] = {"processor": "base", "client": client, "checkpoint": folder, "progress": False}
+        (group_id,) = df.parallel.submit(frames.SCHEMA, **options).group_ids
+        time.sleep(2.0)
+        taken = {}
+        with _timed(taken, "listing by httpx and orjson, s"), httpx.Client(timeout=60) as http:
+            path = f"{url}/v1/tasks/groups/{group_id}/runs?include_output=true"
+            with http.stream("GET", path) as response:
+                listed = sum(
+                    line.startswith("data: ") and bool(orjson.loads(line[6:])) for line in response.iter_lines()
+                )
+        assert listed == rows
+        with _timed(taken, "listing by the SDK, s"), Parallel(api_key="benchmark-key", base_url=url) as sdk:
+            assert sum(1 for _ in sdk.task_group.get_runs(group_id, include_output=True)) == rows
+        with _timed(taken, "resume, s"):
+            out = df.parallel.enrich(frames.SCHEMA, **options)
+        assert out["parallel_status"].eq("completed").all()
+    return taken
+
+
+@contextmanager
+def _timed(taken: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    taken[name] = time.perf_counter() - began
 
 
 def imports(*, turns: int = 7) -> dict[str, float]:

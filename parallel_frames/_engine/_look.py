@@ -146,8 +146,8 @@ class _Reading:
             self.unreadable.append(event.run_id)
             return None
         self.listed.add(event.run_id)
-        self.echoes = self.echoes or read_identity(event.metadata) is not None
-        self.state.echoes = self.state.echoes or self.echoes
+        if not self.echoes and read_identity(event.metadata) is not None:
+            self.echoes = self.state.echoes = True
         run = self.group.identify(event)
         if self.joiner is not None:
             self.joiner.add(event, run)

@@ -25,6 +25,7 @@ UNREADABLE = "unreadable"  # the status of a listed entry that cannot be read; i
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 # `action_required` is not active for the service. For us it is: the run may still end otherwise.
 ACTIVE = frozenset({"queued", "running", "cancelling", "action_required"})
+LOST = "lost"  # the type of an output that the service no longer holds
 KEY_VERSION = 1
 SKIPPED = -1
 OUTSIDE = -2
@@ -266,7 +267,8 @@ class Outcome:
     output : str or None
         The JSON text of the answer's content; None unless completed.
     output_type : str or None
-        ``"json"`` or ``"text"``.
+        ``"json"`` or ``"text"``; ``"lost"`` for a run that completed, and counts as failed because the service no
+        longer holds its output. It is billed all the same.
     basis : str or None
         The JSON text of the evidence.
     error, warnings : str or None
@@ -295,6 +297,11 @@ class Outcome:
     def id(self) -> RunId:
         """The identity of the run it is the outcome of."""
         return RunId(self.key, self.attempt)
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether the service bills the run: it completed, with or without an output that can still be had."""
+        return self.status == "completed" or self.output_type == LOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._model import ACTIVE, TERMINAL, Intent, Outcome, RunEvent, RunId
+from parallel_frames._model import ACTIVE, LOST, TERMINAL, Intent, Outcome, RunEvent, RunId
 from parallel_frames._service import read_outcome
 from parallel_frames._state import states_of
 
@@ -257,7 +257,8 @@ class EngineState:
         self.notify()
         if (run := group.run_of(run_id)) is not None:
             error = json.dumps({"message": message})
-            self._take_outcome(group, run, Outcome(run.key, run.attempt, run_id, group.group_id, "failed", error=error))
+            outcome = Outcome(run.key, run.attempt, run_id, group.group_id, "failed", output_type=LOST, error=error)
+            self._take_outcome(group, run, outcome)
 
     # Batches
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from parallel_frames._model import RunId
 from parallel_frames._state._group import GroupState
-from parallel_frames._state._index import JobStatus, Step, ended_at, locked
+from parallel_frames._state._index import JobStatus, Step, are_billed, ended_at, locked
 from parallel_frames._state._rules import (
     ANSWERED,
     AWAITED,
@@ -48,7 +48,9 @@ create table rows(row integer primary key, key blob);
 create table shared(key blob primary key, rows int) without rowid;
 create table occurrences(row integer primary key, number int);
 create table groups(number integer primary key, name text unique);
-create table outcomes(key blob, attempt int, status int, grp int, run_id text, at text, part int, offset int);
+create table outcomes(
+    key blob, attempt int, status int, billed int, grp int, run_id text, at text, part int, offset int
+);
 create table receipts(key blob, attempt int, grp int, run_id text);
 create table intents(number int, key blob, attempt int, grp int);
 create table stale(key blob primary key, attempt int) without rowid;
@@ -91,12 +93,12 @@ insert into known
     on conflict(key) do update set answered = excluded.answered, at = excluded.at, part = excluded.part,
         offset = excluded.offset;
 """
-# Attempts at the source's inputs that failed. One that exists twice may have completed, too.
-FAILURES: Final = """
+# Attempts at the source's inputs that are not billed. One that exists twice may have completed, too.
+UNBILLED: Final = """
 select count(*) from (
     select o.key, o.attempt from outcomes o join runs r on r.key = o.key
-    where o.status > 0 group by o.key, o.attempt
-    except select key, attempt from outcomes where status = 0 and key in (select key from outcomes where status > 0)
+    where not o.billed group by o.key, o.attempt
+    except select key, attempt from outcomes where billed and key in (select key from outcomes where not billed)
 )
 """
 BY_GROUP: Final = """
@@ -123,7 +125,7 @@ class DiskIndex:
         self._db.executescript(TABLES)
         self._lock = threading.RLock()
         self._groups: dict[str, int] = {}
-        self._failures = 0
+        self._unbilled = 0
         self._is_current = True  # whether `known` says what the other tables do
         self._status: JobStatus | None = None  # last decided, while nothing has changed since
         self._last_row = -1
@@ -253,6 +255,7 @@ class DiskIndex:
             map(bytes.fromhex, columns["key"]),
             columns["attempt"],
             map(STATUS_CODES.__getitem__, columns["status"]),
+            are_billed(states).to_pylist(),
             map(groups.__getitem__, columns["group_id"]),
             columns["run_id"],
             ended_at(states).to_pylist(),
@@ -260,7 +263,7 @@ class DiskIndex:
             range(states.num_rows),
             strict=False,
         )
-        self._insert("outcomes", 8, lines)
+        self._insert("outcomes", 9, lines)
 
     def add_receipts(self, receipts: Iterable[Receipt]) -> None:
         """Add runs that are paid for."""
@@ -311,7 +314,7 @@ class DiskIndex:
             self._db.executescript(NEWEST)
             if self._line(REPEATED)[0]:
                 self._db.executescript(OLDER_ANSWERS)
-            self._failures = int(self._line(FAILURES)[0])
+            self._unbilled = int(self._line(UNBILLED)[0])
             self._is_current = True
 
     @locked
@@ -432,7 +435,7 @@ class DiskIndex:
             rows_failed=rows_failed,
             rows_open=rows_open,
             sent=sent,
-            billed=sent - self._failures,
+            billed=sent - self._unbilled,
             known=known,
             keys=self._line("select count(*) from known")[0],
         )

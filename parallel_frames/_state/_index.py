@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from parallel_frames._model import LOST
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -29,6 +31,7 @@ STATE_SCHEMA: Final = pa.schema(
         ("key", pa.string()),
         ("attempt", pa.int32()),
         ("status", pa.string()),
+        ("output_type", pa.string()),
         ("group_id", pa.string()),
         ("run_id", pa.string()),
         ("modified_at", pa.string()),
@@ -53,7 +56,7 @@ class JobStatus:
         Rows of the answered runs, of the failed ones among them, and of those that are awaited or to be sent.
     sent, billed : int
         Runs that were ever sent for these rows, and those of them that did not fail: failed and cancelled runs are
-        not billed.
+        not billed, but those are that completed and whose output was lost.
     known, keys : int
         Runs of which the checkpoint knows anything, and everything it knows.
     """
@@ -101,6 +104,12 @@ def states_of(outcomes: Iterable[Outcome]) -> pa.Table:
     outcomes = list(outcomes)
     columns = [list(map(attrgetter(name), outcomes)) for name in STATE_SCHEMA.names]
     return pa.table(columns, schema=STATE_SCHEMA)
+
+
+def are_billed(states: pa.Table) -> pa.Array:
+    """Return which runs are billed, as `Outcome.is_billed` does for one."""
+    is_lost = pc.fill_null(pc.equal(states.column("output_type"), LOST), False)  # noqa: FBT003 - Arrow's signature
+    return pc.or_(pc.equal(states.column("status"), "completed"), is_lost).combine_chunks()
 
 
 def ended_at(states: pa.Table) -> pa.Array:

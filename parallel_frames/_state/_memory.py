@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from parallel_frames._model import RunId
 from parallel_frames._state._group import GroupState
-from parallel_frames._state._index import JobStatus, Step, ended_at, locked
+from parallel_frames._state._index import JobStatus, Step, are_billed, ended_at, locked
 from parallel_frames._state._rules import (
     ANSWERED,
     AWAITED,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Receipt
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 Times: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 
 NONE: Final = -1  # in arrays: no attempt, no status, no part
@@ -69,6 +70,7 @@ class _Outcomes(_Runs):
     """The outcomes of a part of the store, of which `base` precede them there."""
 
     statuses: Integers = field(kw_only=True)
+    billed: Flags = field(kw_only=True)
     ended: pa.Array = field(kw_only=True)
     part: int = field(kw_only=True)
     base: int = 0
@@ -187,7 +189,8 @@ class MemoryIndex:
         self._outcomes.append(
             _Outcomes(
                 entries, attempts, groups[names.indices.to_numpy()], run_ids,
-                statuses=statuses, ended=ended_at(states), part=part,
+                statuses=statuses, billed=are_billed(states).to_numpy(zero_copy_only=False), ended=ended_at(states),
+                part=part,
             )
         )  # fmt: skip
         self._note_change()
@@ -275,22 +278,22 @@ class MemoryIndex:
             at = self._places_of_answers(runs)
             self._parts[runs.entries[at]] = runs.part
             self._offsets[runs.entries[at]] = at + runs.base
-        self._failures = self._count_failures()
+        self._unbilled = self._count_unbilled()
         self._is_current = True
 
-    def _count_failures(self) -> int:
-        """Return how many attempts at the source's inputs failed."""
+    def _count_unbilled(self) -> int:
+        """Return how many attempts at the source's inputs are not billed."""
 
         def attempts(runs: _Outcomes, chosen: Any) -> set[tuple[int, int]]:
             places = np.flatnonzero(chosen & (runs.entries < self.runs))
             return set(zip(runs.entries[places].tolist(), runs.attempts[places].tolist(), strict=True))
 
-        failed = {run for runs in self._outcomes for run in attempts(runs, runs.statuses != COMPLETED)}
-        if failed:  # an attempt that exists twice may have completed, too
-            entries = np.array([entry for entry, _ in failed])
+        unbilled = {run for runs in self._outcomes for run in attempts(runs, ~runs.billed)}
+        if unbilled:  # an attempt that exists twice may have completed, too
+            entries = np.array([entry for entry, _ in unbilled])
             for runs in self._outcomes:
-                failed -= attempts(runs, (runs.statuses == COMPLETED) & np.isin(runs.entries, entries))
-        return len(failed)
+                unbilled -= attempts(runs, runs.billed & np.isin(runs.entries, entries))
+        return len(unbilled)
 
     def _places_of_answers(self, runs: _Outcomes) -> Integers:
         """Return which of a part's outcomes are the newest answer of their entry, or else its newest failure."""
@@ -403,7 +406,7 @@ class MemoryIndex:
             rows_failed=total(failed, counts),
             rows_open=total(awaited | to_send, counts),
             sent=total(known, newest + 1),
-            billed=total(known, newest + 1) - self._failures,
+            billed=total(known, newest + 1) - self._unbilled,
             known=total(known),
             keys=total(self._newest >= 0),
         )

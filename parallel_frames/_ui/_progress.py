@@ -74,8 +74,8 @@ class ProgressCounts:
         self.done += rows
         if outcome.status != "completed":
             self.failed += rows
-            if self.spent is not None and self.per_run is not None:
-                self.spent -= self.per_run  # what fails is not billed
+        if not outcome.is_billed and self.spent is not None and self.per_run is not None:
+            self.spent -= self.per_run
 
     def sample(self, now: float) -> None:
         """Keep the rows done at this moment for the rate, and drop what is older than a minute."""

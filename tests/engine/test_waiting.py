@@ -1,6 +1,7 @@
 """Rows that have no answer say why, nothing is waited for that cannot come, and what fails is not counted as spent."""
 
 import itertools
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,26 @@ def test_a_completed_run_whose_output_is_gone_fails_and_is_asked_again(
         assert out["parallel_error"].str.contains("holds no output of it any more").all()
         kept = engine.enrich(sim, engine.frame(1, 2), tmp_path, retry_failed=False, **user)
         assert (status_of(kept), sim.counts.runs) == ({"failed": 2}, 2)
+        assert pf.last().cost == 0.02  # they completed, which is what the service bills
+        assert "$0.02" in str(pf.last().report())
+        with pytest.raises(CostError, match="2 paid for before"):
+            engine.enrich(sim, engine.frame(1, 2), tmp_path, max_cost=0.03, **user)
         engine.enrich(sim, engine.frame(1, 2), tmp_path, **user)
         assert sim.counts.runs == 4
+
+
+def test_a_file_states_what_lost_outputs_cost(engine: Any, tmp_path: Path) -> None:
+    """The result and the manifest count runs that completed without their output, now and when they are read again."""
+    gone = [engine.without_outputs(GONE), faults.status(404, on="result")]
+    engine.frame(1, 2).to_parquet(tmp_path / "in.parquet")
+    options = {"checkpoint": tmp_path / "checkpoint", "retry_failed": False}
+    with Simulator(engine.answer, latency=1, speed=engine.SPEED, faults=gone) as sim:
+        for name in ("first.parquet", "second.parquet"):
+            done = pf.enrich_parquet(
+                tmp_path / "in.parquet", tmp_path / name, engine.SCHEMA, client=engine.client(sim), **options
+            )
+            assert (done.counts, done.cost, sim.counts.runs) == ({"failed": 2}, 0.02, 2)
+            assert json.loads(Path(done.manifest).read_text())["cost"] == 0.02
 
 
 @pytest.mark.parametrize("count", [2, 150])

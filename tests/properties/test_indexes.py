@@ -10,7 +10,7 @@ KEYS = [f"{number:032x}" for number in range(6)]  # the last two are of no row
 GROUPS = ["tgrp_1", "tgrp_2"]
 MOMENTS = [None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00+02:00", "2026-03-01T00:00:00Z", "yesterday"]
 RUNS = st.tuples(st.sampled_from(KEYS), st.integers(0, 2), st.sampled_from(GROUPS))
-OUTCOMES = st.tuples(RUNS, st.sampled_from(["completed", "failed", "cancelled"]))
+OUTCOMES = st.tuples(RUNS, st.sampled_from(["completed", "failed", "cancelled", "lost"]))
 HISTORY = st.lists(
     st.one_of(
         st.tuples(st.just("outcomes"), st.lists(OUTCOMES, max_size=4)),
@@ -39,7 +39,15 @@ def replay(history, kind):
     for number, (what, items) in enumerate(history):
         if what == "outcomes":
             outcomes = [
-                Outcome(key, attempt, f"trun_{number}_{at}", group, status, modified_at=moment_of(key, attempt))
+                Outcome(
+                    key,
+                    attempt,
+                    f"trun_{number}_{at}",
+                    group,
+                    "failed" if status == "lost" else status,
+                    output_type="lost" if status == "lost" else None,
+                    modified_at=moment_of(key, attempt),
+                )
                 for at, ((key, attempt, group), status) in enumerate(items)
             ]
             index.add_outcomes(number, states_of(outcomes))

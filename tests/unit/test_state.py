@@ -1,6 +1,7 @@
 """What is known of each input, run and group, and the rules of paying once on that knowledge."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -253,6 +254,17 @@ def test_the_newest_answer_counts_and_a_failed_repetition_keeps_the_old_one(inde
     assert index.answers()[0].tolist() == [1, 0, COMPLETED, 1]
     store(index, outcome(KEY, 2, run_id="run_3"), part=2)
     assert index.answers()[0].tolist()[:3] == [2, 0, COMPLETED]
+
+
+def test_a_run_whose_output_is_lost_fails_and_is_billed(index: Index) -> None:
+    """It is sent again as a failed one is, and both attempts are billed; a run that failed is not."""
+    lost = replace(outcome(KEY, status="failed"), output_type="lost")
+    store(index, lost, outcome(OTHER, status="failed", run_id="run_2"))
+    assert (index.status().sent, index.status().billed, steps(index)) == (2, 1, [(0, 1, 2), (1, 1, 1)])
+    store(index, outcome(KEY, 1, run_id="run_3"), part=2)
+    assert (index.status().sent, index.status().billed) == (3, 2)
+    store(index, outcome(KEY, run_id="run_1"), part=3)  # its output is back
+    assert (index.status().sent, index.status().billed) == (3, 2)
 
 
 def test_a_failure_whose_repetition_is_under_way_is_no_answer(index: Index) -> None:

@@ -33,8 +33,13 @@ def format_share(part: int, whole: int) -> str:
     return "100%" if part else "0%"
 
 
-def format_dollars(amount: Decimal | float | None) -> str:
-    """Return an amount in US dollars: cents, and fractions of a cent where there are some (``$0.005``)."""
+def format_dollars(amount: Decimal | float | None, *, extra: str = "") -> str:
+    """Return an amount in US dollars: cents, and fractions of a cent where there are some (``$0.005``).
+
+    `extra` is what is billed on top of it, in words (`Price.extra`).
+    """
+    if extra:
+        return f"{format_dollars(amount)} {extra}"
     if amount is None:
         return "price not known"
     # Through its shortest text, a float is the amount that was meant: 2.155 is slightly less as a binary fraction.

@@ -129,12 +129,6 @@ class Options:
         )
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
-    @property
-    def has_connectors(self) -> bool:
-        """Whether a run may call connectors that are billed per call, at their providers' prices."""
-        sources = (self.advanced_settings or {}).get("data_sources")
-        return bool(isinstance(sources, dict) and sources.get("pay_per_use"))
-
     def identity(self) -> dict[str, Json]:
         """Return what changes the answer, without any secret."""
         names = ("source_policy", "advanced_settings", "previous_interaction_id", "memory_scope_key")

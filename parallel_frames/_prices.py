@@ -36,7 +36,7 @@ class Price:
     fields : int or None
         About how many fields of an answer the processor is recommended for.
     extra : str
-        What is billed on top of the runs, at prices that are not known, in words.
+        What is billed on top of the runs, at prices that are not known, in words: `CONNECTOR_CALLS`, or nothing.
     """
 
     processor: str
@@ -54,7 +54,7 @@ class Price:
         """Return that price as a person reads it."""
         dollars = self.of(runs)
         text = f"price of {self.processor!r} not known" if dollars is None else format_dollars(dollars)
-        return text + self.extra
+        return f"{text} {self.extra}".rstrip()
 
     @property
     def unknown(self) -> str | None:
@@ -66,7 +66,7 @@ class Price:
         return f"processor {self.processor!r} is not in the price table of {self.as_of}{meant}"
 
 
-CONNECTOR_CALLS: Final = " plus connector calls"
+CONNECTOR_CALLS: Final = "plus connector calls"
 
 
 @cache
@@ -74,16 +74,21 @@ def _table() -> dict[str, Any]:
     return dict(json.loads(files("parallel_frames.data").joinpath("prices.json").read_text(encoding="utf-8")))
 
 
-def price_of(processor: str) -> Price:
-    """Return what a processor costs, a ``-fast`` variant included."""
+def price_of(processor: str, *, advanced_settings: object = None) -> Price:
+    """Return what a processor costs, a ``-fast`` variant included.
+
+    Runs whose `advanced_settings` allow connectors that are paid per use may call them: their providers bill each call.
+    """
     table = _table()
+    sources = advanced_settings.get("data_sources") if isinstance(advanced_settings, dict) else None
+    extra = CONNECTOR_CALLS if isinstance(sources, dict) and sources.get("pay_per_use") else ""
     name = processor.removesuffix("-fast")
     known = table["processors"].get(name)
     if known is None:
-        return Price(processor, None, None, table["as_of"])
+        return Price(processor, None, None, table["as_of"], extra=extra)
     low, high = known["seconds" if name == processor else "fast_seconds"]
     per_run = Decimal(known["per_1000"]) / 1000
-    return Price(processor, per_run, (float(low), float(high)), table["as_of"], known["fields"])
+    return Price(processor, per_run, (float(low), float(high)), table["as_of"], known["fields"], extra)
 
 
 def check_cost(

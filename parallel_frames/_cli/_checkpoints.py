@@ -239,8 +239,9 @@ def _loss(each: dict[str, Any]) -> str:
     from parallel_frames._format import format_count
     from parallel_frames._prices import price_of
 
-    answers = sum(each["outcomes"].values())
-    price = price_of(each["processor"] or "").text(answers)
+    answers = each["outcomes"].get("completed", 0)  # nothing was paid for the others, or their outputs are lost
+    settings = each["job"].get("advanced_settings")
+    price = price_of(each["processor"] or "", advanced_settings=settings).text(answers)
     under_way = f", {format_count(each['under_way'], 'run')} under way" if each["under_way"] else ""
     return f"{format_count(answers, 'answer')} ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
 

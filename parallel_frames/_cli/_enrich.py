@@ -114,13 +114,13 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
     client = choose_destination(asked.options["client"]).client
     if arguments["json"]:
         urls = [client.url_of(group_id) for group_id in sent.group_ids]
-        facts = {"rows": sent.rows, "cost": sent.cost, "group_ids": sent.group_ids, "urls": urls}
-        show_json({**facts, "checkpoint": sent.checkpoint})
+        names = ("rows", "cost", "extra_cost", "group_ids", "checkpoint")
+        show_json({**{name: getattr(sent, name) for name in names}, "urls": urls})
         return
     for group_id in sent.group_ids:
         show(group_id)
     are = "row is" if sent.rows == 1 else "rows are"
-    say(f"{sent.rows:,} {are} with the service{_costs(sent.cost)}. To fetch the answers: {_fetching(asked, sent)}")
+    say(f"{sent.rows:,} {are} with the service{_costs(sent)}. To fetch the answers: {_fetching(asked, sent)}")
 
 
 def _fetching(asked: Asked, sent: Done) -> str:
@@ -162,18 +162,19 @@ def _agree(plan: EnrichmentPlan) -> None:
     runs = format_count(plan.to_send, "run")
     if not is_terminal():
         raise click.UsageError(
-            f"It would send {runs}{_costs(plan.cost)}{plan.extra_cost}, and here is no terminal to ask at. Say --yes "
+            f"It would send {runs}{_costs(plan)}, and here is no terminal to ask at. Say --yes "
             "to send without asking, and --max-cost DOLLARS to bound what it may cost."
         )
     say(str(plan))
-    if not ask(f"Send {runs}{_costs(plan.cost)}{plan.extra_cost}?"):
+    if not ask(f"Send {runs}{_costs(plan)}?"):
         raise DeclinedError("The answer was not yes. Nothing was sent.")
 
 
-def _costs(cost: float | None) -> str:
+def _costs(what: EnrichmentPlan | Done) -> str:
     from parallel_frames._format import format_dollars
 
-    return " at a price that is not known" if cost is None else f" for {format_dollars(cost)}"
+    price = "at a price that is not known" if what.cost is None else f"for {format_dollars(what.cost)}"
+    return f" {price} {what.extra_cost}".rstrip()
 
 
 def _tell_done(done: Done, *, as_json: bool) -> None:

@@ -55,6 +55,7 @@ class Done:
     rows: int
     counts: Mapping[str, int]
     cost: float | None
+    extra_cost: str
     group_ids: tuple[str, ...]
     checkpoint: str | None
 
@@ -151,7 +152,10 @@ class FileToFile:
 
     @staticmethod
     def _as_done(done: pf.EnrichedParquet) -> Done:
-        return Done(str(done.target), done.rows, done.counts, done.cost, tuple(done.group_ids), done.checkpoint)
+        return Done(
+            str(done.target), done.rows, done.counts, done.cost, done.extra_cost, tuple(done.group_ids),
+            done.checkpoint,
+        )  # fmt: skip
 
 
 class InMemory:
@@ -241,6 +245,7 @@ class InMemory:
             len(out),
             facts["rows"],
             enrichment.cost,
+            enrichment.extra_cost,
             tuple(facts["group_ids"]),
             facts["checkpoint"],
         )
@@ -249,4 +254,4 @@ class InMemory:
         """Send everything, and write nothing."""
         check_checkpoint(self._asked.options["checkpoint"], self._asked.target)
         run = run_from_anywhere(self._enrichment(self._asked.options)._send)
-        return Done("", len(self.frame), {}, run.cost, run.group_ids, run.checkpoint)
+        return Done("", len(self.frame), {}, run.cost, run.extra_cost, run.group_ids, run.checkpoint)

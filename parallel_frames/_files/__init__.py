@@ -62,7 +62,9 @@ class EnrichedParquet:
     counts : dict of str to int
         The rows that were asked about by status.
     cost : float or None
-        US dollars of every run that was sent for these rows; None where the price is not known.
+        US dollars of the runs that were sent for these rows and are billed; None where the price is not known.
+    extra_cost : str
+        What is billed on top of that, at prices that are not known: ``"plus connector calls"``, or nothing.
     group_ids : tuple of str
         The groups the runs are in.
     checkpoint : str
@@ -86,6 +88,7 @@ class EnrichedParquet:
     rows: int
     counts: Mapping[str, int] = field(default_factory=dict)
     cost: float | None
+    extra_cost: str = ""
     group_ids: tuple[str, ...]
     checkpoint: str
     manifest: str | None
@@ -299,6 +302,7 @@ class FileEnrichment(Enrichment):
             rows=status.rows,
             counts=dict(counts),
             cost=None if cost is None else float(cost),
+            extra_cost=self._file.prepared.price.extra,
             group_ids=self._runner.group_ids,
             checkpoint=self._folder,
             manifest=manifest,
@@ -323,6 +327,7 @@ class FileEnrichment(Enrichment):
                 rows=manifest["rows"],
                 counts=manifest["rows_by_status"],
                 cost=manifest["cost"],
+                extra_cost=manifest.get("extra_cost", ""),
                 group_ids=tuple(group["group_id"] for group in manifest["groups"]),
                 checkpoint=manifest["checkpoint"],
                 manifest=f"{target.shown.rstrip('/')}{MANIFEST}",

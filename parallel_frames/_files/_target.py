@@ -69,6 +69,7 @@ def make_manifest(
         "price_per_run": None if price.per_run is None else float(price.per_run),
         "prices_as_of": price.as_of,
         "cost": None if cost is None else float(cost),
+        "extra_cost": price.extra,
         "groups": [
             {**group, **{name: group[name] and f"{group[name][:19]}Z" for name in ("first", "last")}}
             for group in index.summarise_groups()

@@ -111,6 +111,11 @@ class Enrichment:
         dollars = self._runner.prepared.price.of(self._runner.status().billed)
         return None if dollars is None else float(dollars)
 
+    @property
+    def extra_cost(self) -> str:
+        """What is billed on top of that, at prices that are not known: ``"plus connector calls"``, or nothing."""
+        return self._runner.prepared.price.extra
+
     # Looking
 
     def status(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from parallel_frames._job._attrs import made_columns
 from parallel_frames._job._lint import field_count_finding, input_finding
 from parallel_frames._job._options import check_words
 from parallel_frames._job._plan import Inferred, make_job, make_options
-from parallel_frames._prices import CONNECTOR_CALLS, Price, price_of
+from parallel_frames._prices import Price, price_of
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError
 
@@ -101,7 +101,7 @@ def prepare(
         processor=call.processor,
         options=make_options(call.options),
     )
-    price = replace(price_of(call.processor), extra=CONNECTOR_CALLS if job.options.has_connectors else "")
+    price = price_of(call.processor, advanced_settings=job.options.advanced_settings)
     found = (field_count_finding(parsed, price), _input_finding(rows, selection, call.input_schema))
     return PreparedCall(
         frame=frame,

@@ -53,7 +53,7 @@ class EnrichmentPlan:
     price_per_run, cost : float or None
         US dollars, of one run and of those to send; None where the price is not known.
     extra_cost : str
-        What is billed on top of that, at prices that are not known: ``" plus connector calls"``, or nothing.
+        What is billed on top of that, at prices that are not known: ``"plus connector calls"``, or nothing.
     prices_as_of : str
         The date of the price table.
     spent : float or None

@@ -531,6 +531,7 @@ class JobRunner:
             in_flight=status.awaited,
             per_run=price.per_run,
             spent=price.of(status.billed),
+            extra_cost=price.extra,
             url_of=client.url_of,
         )
         if on_row is None:

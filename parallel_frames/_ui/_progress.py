@@ -45,6 +45,8 @@ class ProgressCounts:
         Runs sent and not finished.
     per_run, spent : decimal.Decimal or None
         US dollars of one run, and of all so far; None where the price is not known.
+    extra_cost : str
+        What is billed on top, in words.
     """
 
     rows: int
@@ -53,6 +55,7 @@ class ProgressCounts:
     in_flight: int = 0
     per_run: Decimal | None = None
     spent: Decimal | None = None
+    extra_cost: str = ""
     _early: int = 0  # runs whose outcome came before the answer to the POST that sent them
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -106,7 +109,7 @@ class ProgressCounts:
         if rate is not None:
             figures.append(f"{rate:,.0f}/min")
         if self.spent is not None:
-            figures.append(format_dollars(self.spent))
+            figures.append(format_dollars(self.spent, extra=self.extra_cost))
         return figures
 
     def text(self, now: float) -> str:
@@ -136,13 +139,15 @@ class Progress:
         in_flight: int,
         per_run: Decimal | None,
         spent: Decimal | None,
+        extra_cost: str,
         url_of: Callable[[str], str],
     ) -> None:
         """Set what there is to do, before anything is done; `url_of` returns the address of a group."""
         self._url_of = url_of
         self._counts = ProgressCounts(
-            rows=rows, done=answered, failed=failed, in_flight=in_flight, per_run=per_run, spent=spent
-        )
+            rows=rows, done=answered, failed=failed, in_flight=in_flight, per_run=per_run, spent=spent,
+            extra_cost=extra_cost,
+        )  # fmt: skip
 
     def line(self, text: str) -> None:
         """Show and log a line."""

@@ -86,6 +86,12 @@ class Report:
         facts = self.sections[-1].facts
         return None if facts is None or facts.cost is None else float(facts.cost)
 
+    @property
+    def extra_cost(self) -> str:
+        """What is billed on top of that, in words: ``"plus connector calls"``, or nothing."""
+        facts = self.sections[-1].facts
+        return "" if facts is None else facts.extra_cost
+
     def __repr__(self) -> str:
         return "\n\n".join(map(report_text, self.sections))
 

@@ -21,7 +21,7 @@ def plan_headline(plan: EnrichmentPlan) -> str:
     """Return the essence of a plan."""
     parts = [
         f"{format_count(plan.rows, 'row')} → {format_count(plan.to_send, 'run')}",
-        format_dollars(plan.cost) + plan.extra_cost,
+        format_dollars(plan.cost, extra=plan.extra_cost),
     ]
     if plan.to_send:
         parts.append(format_duration(plan.seconds, estimate=True))
@@ -30,9 +30,9 @@ def plan_headline(plan: EnrichmentPlan) -> str:
 
 def plan_facts(plan: EnrichmentPlan) -> Facts:
     """Return everything else of a plan, by name."""
-    per_run = (
-        format_dollars(plan.price_per_run) + (" a run" if plan.price_per_run is not None else "") + plan.extra_cost
-    )
+    unit = "a run" if plan.price_per_run is not None else ""
+    per_run = format_dollars(plan.price_per_run, extra=f"{unit} {plan.extra_cost}".strip())
+    spent = format_dollars(plan.spent, extra=plan.extra_cost)
     rows = [
         (plan.chosen if plan.chosen != plan.rows else 0, "of them chosen"),
         (plan.skipped, "with nothing to send"),
@@ -48,7 +48,7 @@ def plan_facts(plan: EnrichmentPlan) -> Facts:
         ("processor", f"{plan.processor}, {per_run} (prices of {plan.prices_as_of})"),
         ("rows", ", ".join([f"{plan.rows:,}", *_nonzero(rows)])),
         ("runs", ", ".join([f"{plan.runs:,} distinct", *_nonzero(runs)])),
-        *([("spent before", f"{format_dollars(plan.spent)} for these rows")] if plan.spent else []),
+        *([("spent before", f"{spent} for these rows")] if plan.spent else []),
         ("sends", ", ".join(plan.sends)),
         ("checkpoint", plan.checkpoint or "none"),
     ]
@@ -96,7 +96,7 @@ def report_facts(section: Section) -> Facts:
             "processor": facts.processor,
             "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
-            "cost": f"{format_dollars(facts.cost)}{facts.extra_cost} (prices of {facts.prices_as_of})",
+            "cost": f"{format_dollars(facts.cost, extra=facts.extra_cost)} (prices of {facts.prices_as_of})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
             "inputs": ", ".join(facts.sends),
             "group": facts.url,

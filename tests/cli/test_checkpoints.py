@@ -11,6 +11,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._checkpoint import job_folders, place_of
 from parallel_frames._checkpoint._folders import alone_in
+from parallel_frames.simulator import Failure
 
 
 @pytest.fixture
@@ -76,6 +77,16 @@ def test_prune_says_what_is_lost_and_wants_a_yes(run, job):
     assert run("checkpoint", "prune", "c.ckpt", "--job", job.name[:4], "--yes").exit_code == 0
     assert list(job.parent.iterdir()) == []
     assert run("checkpoint", "prune", "c.ckpt", "--older-than", "1d").exit_code == 4
+
+
+def test_prune_counts_the_answers_that_are_lost(run, place):
+    """Failed runs are no answers and cost nothing; connectors that are billed per call are named."""
+    settings = {"advanced_settings": {"data_sources": {"pay_per_use": ["a"]}}}
+    with pf.offline({"Acme": {"n": 1}, "Hooli": Failure("no such company")}, latency=0):
+        df = pd.DataFrame({"company": ["Acme", "Hooli"]})
+        pf.enrich(df, {"n": int}, checkpoint="c.ckpt", progress=False, options=settings)
+    done = run("checkpoint", "prune", "c.ckpt", "--older-than", "0s")
+    assert "1 answer ($0.01 plus connector calls)" in done.stderr
 
 
 def test_a_job_that_is_being_written_is_left_alone(run, job):

@@ -74,6 +74,22 @@ def test_failed_rows_are_exit_code_1_and_the_target_is_written(run, pointed):
     assert pd.read_parquet("out.parquet")["parallel_status"].tolist() == ["completed", "failed"]
 
 
+@pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
+def test_connectors_that_are_billed_per_call_are_named_wherever_a_cost_is(run, pointed, place, target):
+    """The machine's summaries, the manifest, the question and the line of `submit` say that the cost is not all."""
+    write_rows("rows.csv", "Acme")
+    (place / "o.json").write_text('{"advanced_settings": {"data_sources": {"pay_per_use": ["a"]}}}')
+    words = ("rows.csv", target, *SIZE, "--options", "o.json", "--no-progress")
+    assert "for $0.01 plus connector calls" in run("enrich", *words).stderr
+    assert "for $0.01 plus connector calls" in run("submit", *words, "--yes").stderr
+    for command in ("plan", "submit", "enrich", "enrich"):  # the last finds what the one before wrote
+        consent = () if command == "plan" else ("--yes",)
+        told = json.loads(run(command, *words, *consent, "--json").stdout)
+        assert (command, told["extra_cost"]) == (command, "plus connector calls")
+    if target == "out.parquet":
+        assert json.loads((place / "out.parquet.manifest.json").read_text())["extra_cost"] == "plus connector calls"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -113,8 +113,8 @@ def test_the_time_is_the_rate_limit_and_one_run(runs, limit, seconds):
         (None, False), ("odd", False),
     ],
 )  # fmt: skip
-def test_connectors_that_are_billed_per_call_are_named_beside_every_price(sources, extra):
-    """A plan, the announcement and a report say what is billed on top; a limit that cannot be kept is refused."""
+def test_connectors_that_are_billed_per_call_are_named_beside_every_price(sources, extra, capsys):
+    """A plan, the progress and a report name what is billed on top; a limit that cannot be kept is refused."""
     df = pd.DataFrame({"company": ["Acme", "Globex"]})
     options = {"options": {"advanced_settings": {"data_sources": sources}}, "checkpoint": None}
     with pf.offline(latency=0) as sim:
@@ -123,6 +123,9 @@ def test_connectors_that_are_billed_per_call_are_named_beside_every_price(source
         assert ("plus connector calls" in plan._repr_html_()) is extra
         df.parallel.enrich({"n": str}, **options)
         assert ("$0.02 plus connector calls" in str(pf.last().report())) is extra
+        assert ("· $0.02 plus connector calls" in capsys.readouterr().err.splitlines()[-1]) is extra
+        words = "plus connector calls" if extra else ""
+        assert plan.extra_cost == pf.last().extra_cost == pf.last().report().extra_cost == words
         paid = sim.counts.runs
         if extra:
             for call in (df.parallel.plan, df.parallel.enrich):

@@ -42,7 +42,7 @@ def outcome(key, status="completed"):
 
 def begin(progress, rows=10, answered=0, **facts):
     """Begin with a cent per run."""
-    known = {"failed": 0, "in_flight": 0, "per_run": Decimal("0.01"), "spent": Decimal(0)}
+    known = {"failed": 0, "in_flight": 0, "per_run": Decimal("0.01"), "spent": Decimal(0), "extra_cost": ""}
     progress.begin(rows=rows, answered=answered, url_of=lambda group: f"https://x.example/{group}", **known | facts)
 
 

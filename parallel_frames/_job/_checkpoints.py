@@ -5,6 +5,7 @@ It joins the checkpoint with one call, before anything is sent: resuming is neve
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -82,19 +83,33 @@ async def open_checkpoint(
         folder = memory.folder
     elif call.checkpoint is not None:
         folder, other = await in_thread(lambda: job_folders(source.prepared, destination, runs=index.runs))
-    opening = _opened(folder, other, source, index, destination, refresh=refresh, memory=memory)
+    loop = asyncio.get_running_loop()
+    opening = _opened(folder, other, source, index, destination, loop=loop, refresh=refresh, memory=memory)
     opened: list[OpenCheckpoint] = []
+
+    def open_it() -> None:
+        opened.append(opening.__enter__())
+        if loop.is_closed():  # meanwhile: nothing else would close it
+            close_it()
+
+    def close_it(*error: Any) -> None:
+        with contextlib.suppress(IndexError):  # it was closed
+            opened.pop()
+            opening.__exit__(*(error or (None, None, None)))
+
     async with contextlib.AsyncExitStack() as stack:
         if folder is not None:
             turn = take_turn(str(folder), clock=destination.client.clock, at_most=call.timeout)
-            await stack.enter_async_context(turn)
+            (await stack.enter_async_context(turn)).release = close_it
 
         async def close(*error: Any) -> None:
-            if opened:
-                await in_thread(lambda: opening.__exit__(*error))
+            if loop.is_closed():  # the call was left, and ends as garbage
+                close_it(*error)
+            else:
+                await in_thread(lambda: close_it(*error))
 
         stack.push_async_exit(close)
-        await in_thread(lambda: opened.append(opening.__enter__()))
+        await in_thread(open_it)
         yield opened[0]
 
 
@@ -106,6 +121,7 @@ def _opened(
     index: Index,
     destination: Destination,
     *,
+    loop: asyncio.AbstractEventLoop,
     refresh: bool,
     memory: JobStore | None,
 ) -> Iterator[OpenCheckpoint]:
@@ -123,7 +139,7 @@ def _opened(
         if store is None:
             store = memory_store(job, host=destination.host)
         if store.location is None:
-            stack.enter_context(only_user(destination.host, call.group_ids))
+            stack.enter_context(only_user(destination.host, call.group_ids, loop=loop))
         yield _recall(store, other, source, index, refresh=refresh)
 
 

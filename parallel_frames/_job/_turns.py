@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import math
 import os
 import threading
 from dataclasses import dataclass, field
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._format import format_duration
 from parallel_frames._runtime import real_time
-from parallel_frames.errors import CheckpointLockedError
+from parallel_frames.errors import CheckpointError, CheckpointLockedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from parallel_frames._clock import Clock
 
@@ -31,22 +30,34 @@ BEAT: Final = 1.0
 PATIENCE: Final = 15.0  # without a beat: the loop of the call that is waited for stands still
 
 
-@dataclass(slots=True)
-class _Turn:
-    """Who may work on one checkpoint, and when the event loop of the call that does last moved."""
+@dataclass(slots=True, eq=False)
+class Turn:
+    """The call that works on one checkpoint.
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    beat: float = math.inf
+    Attributes
+    ----------
+    loop : asyncio.AbstractEventLoop
+        Where it runs. A loop that is closed before the call has ended never ends it: the turn is the next call's then.
+    release : callable
+        Frees what the call holds of the checkpoint, for the call that takes its place.
+    beat : float
+        When the loop last moved.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    release: Callable[[], object] = lambda: None
+    beat: float = field(default_factory=real_time)
 
     async def keep_beating(self) -> None:
+        """Record now and then that the loop moves."""
         while True:
             self.beat = real_time()
             await asyncio.sleep(BEAT)
 
 
 _guard = threading.Lock()
-_turns: dict[str, _Turn] = {}
-_groups_in_use: set[tuple[str, str]] = set()
+_turns: dict[str, Turn] = {}
+_groups_in_use: dict[tuple[str, str], asyncio.AbstractEventLoop] = {}
 _our_checkpoints: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
     "our_checkpoints", default=frozenset()
 )
@@ -68,7 +79,7 @@ if hasattr(os, "register_at_fork"):
 @contextlib.asynccontextmanager
 async def take_turn(
     checkpoint: str, *, clock: Clock, at_most: float | None, patience: float = PATIENCE
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Turn]:
     """Wait until no other call of this process works on a checkpoint, and keep the others waiting.
 
     Raises
@@ -82,14 +93,13 @@ async def take_turn(
             "another checkpoint for the one inside, or make it after the other.",
             path=checkpoint,
         )
-    with _guard:
-        turn = _turns.setdefault(checkpoint, _Turn())
+    turn = Turn(asyncio.get_running_loop())
     began, is_waiting = clock.now(), False
-    while not turn.lock.acquire(blocking=False):
+    while (other := _try_to_take(checkpoint, turn)) is not None:
         if not is_waiting:
             logger.warning("Another call of this process uses %s: waiting for it.", checkpoint)
         is_waiting = True
-        still = real_time() - turn.beat
+        still = real_time() - other.beat
         if still > patience:
             raise CheckpointLockedError(
                 f"{checkpoint} is being written by another call of this process, whose event loop has not moved for "
@@ -107,21 +117,38 @@ async def take_turn(
     beating = asyncio.create_task(turn.keep_beating())
     token = _our_checkpoints.set(_our_checkpoints.get() | {checkpoint})
     try:
-        yield
+        yield turn
     finally:
-        turn.beat = math.inf
-        turn.lock.release()
-        beating.cancel()
+        with _guard:
+            if _turns.get(checkpoint) is turn:
+                del _turns[checkpoint]
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            beating.cancel()
         with contextlib.suppress(ValueError):  # where a generator that was left is closed, the context is another one
             _our_checkpoints.reset(token)
 
 
-@contextlib.contextmanager
-def only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
-    """Keep two calls of this process from completing one group at once, where no checkpoint does."""
-    used = {(host, group_id) for group_id in group_ids}
+def _try_to_take(checkpoint: str, turn: Turn) -> Turn | None:
+    """Take the turn, and return None; or return the one that is to be waited for."""
     with _guard:
-        if taken := used & _groups_in_use:
+        other = _turns.get(checkpoint)
+        if other is not None and not other.loop.is_closed():
+            return other
+        turn.beat = real_time()
+        _turns[checkpoint] = turn
+    if other is not None:
+        logger.warning("A call that used %s was left when its event loop was closed: taking its place.", checkpoint)
+        with contextlib.suppress(CheckpointError, OSError):  # who opens the checkpoint says what is wrong
+            other.release()
+    return None
+
+
+@contextlib.contextmanager
+def only_user(host: str, group_ids: tuple[str, ...], *, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Keep two calls of this process from completing one group at once, where no checkpoint does."""
+    used = {(host, group_id): loop for group_id in group_ids}
+    with _guard:
+        if taken := [group for group in used if group in _groups_in_use and not _groups_in_use[group].is_closed()]:
             raise CheckpointLockedError(
                 f"Another call of this process is completing group {min(taken)[1]}. Wait for it; two would pay twice."
             )
@@ -130,4 +157,6 @@ def only_user(host: str, group_ids: tuple[str, ...]) -> Iterator[None]:
         yield
     finally:
         with _guard:
-            _groups_in_use.difference_update(used)
+            for group in used:
+                if _groups_in_use.get(group) is loop:
+                    del _groups_in_use[group]

@@ -127,6 +127,30 @@ def test_a_cancelled_task_leaves_nothing_behind(sim):
     assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
 
 
+@pytest.mark.parametrize("end", ["enrich", "enrich_parquet"])
+def test_a_loop_that_is_closed_under_a_call_leaves_its_checkpoint_to_the_next(sim, tmp_path, end):
+    """A task that was neither awaited nor cancelled ends with its loop: the same call resumes and pays once."""
+    df, checkpoint = frame(20), tmp_path / "ckpt"
+
+    async def until_sent():
+        while not sim.counts.runs:  # noqa: ASYNC110 - the simulator is in another thread
+            await asyncio.sleep(0.005)
+
+    loop = asyncio.new_event_loop()
+    left = loop.create_task(df.parallel.aenrich({"name": str}, checkpoint=checkpoint))
+    loop.run_until_complete(until_sent())
+    loop.close()
+    if end == "enrich":
+        out = df.parallel.enrich({"name": str}, checkpoint=checkpoint)
+    else:
+        df.to_parquet(tmp_path / "in.parquet")
+        pf.enrich_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", {"name": str}, checkpoint=checkpoint)
+        out = pd.read_parquet(tmp_path / "out.parquet")
+    check(out)
+    assert not left.done()
+    assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
+
+
 def test_a_timeout_around_the_coroutine_works(sim):
     """asyncio.timeout around aenrich ends it in time, and what was answered is there afterwards."""
 

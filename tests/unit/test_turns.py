@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from parallel_frames._clock import Clock
-from parallel_frames._job._turns import take_turn
+from parallel_frames._job._turns import only_user, take_turn
 from parallel_frames.errors import CheckpointLockedError
 
 CLOCK = Clock(speed=1_000)
@@ -64,6 +64,51 @@ def test_a_call_waits_no_longer_than_its_timeout() -> None:
         raise thread_error[0]
 
     asyncio.run(main())
+
+
+def test_a_turn_whose_loop_is_closed_is_the_next_calls() -> None:
+    """What the call held is freed once, by the one that takes its place; its own end frees nothing of that one's."""
+    released: list[str] = []
+
+    async def leave() -> None:
+        async with take_turn("closed", clock=CLOCK, at_most=None) as turn:
+            turn.release = lambda: released.append("left")
+            has_begun.set()
+            await asyncio.sleep(3600)
+
+    async def take_its_place() -> None:
+        async with take_turn("closed", clock=CLOCK, at_most=None):
+            left.close()
+            thread = threading.Thread(target=wait_in_vain)
+            thread.start()
+            await asyncio.to_thread(thread.join)
+
+    def wait_in_vain() -> None:
+        with pytest.raises(CheckpointLockedError, match="after timeout=1"):
+            asyncio.run(take("closed", at_most=1))
+        released.append("waited")
+
+    has_begun, loop, left = asyncio.Event(), asyncio.new_event_loop(), leave()
+    task = loop.create_task(left)
+    loop.run_until_complete(has_begun.wait())
+    loop.close()
+    asyncio.run(take_its_place())
+    assert (released, task.done()) == (["left", "waited"], False)
+
+
+def test_groups_of_a_call_whose_loop_is_closed_are_free() -> None:
+    """Without a checkpoint, a call that names a group keeps others away for as long as its loop lives."""
+    loop, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    with only_user("host", ("tgrp_1",), loop=loop):
+        with (
+            pytest.raises(CheckpointLockedError, match="is completing group tgrp_1"),
+            only_user("host", ("tgrp_0", "tgrp_1"), loop=other),
+        ):
+            pass
+        loop.close()
+        with only_user("host", ("tgrp_1",), loop=other):
+            pass
+    other.close()
 
 
 FORKS = """

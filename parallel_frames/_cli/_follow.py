@@ -16,6 +16,7 @@ from parallel_frames._clock import Backoff
 from parallel_frames._engine import list_patiently
 from parallel_frames._format import format_count
 from parallel_frames._model import TERMINAL, OtherEvent, RunEvent
+from parallel_frames._service import describe_open_run
 from parallel_frames.errors import RateLimitError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -204,9 +205,11 @@ class _Gathering:
                 await self._clock.sleep(backoff.wait(attempt))
             await self._keep([replace(event, event_id=None) for event in self._owed.values()])
         if self._owed:
-            owed, named = format_count(len(self._owed), "finished run"), ", ".join(list(self._owed)[:3])
+            named = "; ".join(describe_open_run(event, self._group_id) for event in list(self._owed.values())[:3])
             raise UnavailableError(
-                f"The service does not hand out the output of {owed} ({named}); everything else is written.",
+                f"{format_count(len(self._owed), 'run')} without an output, of which no line is written: {named}. "
+                "Every other finished run is written. The same command again asks for what is missing; an output that "
+                "is past the service's retention does not come back.",
                 group_id=self._group_id,
             )
 

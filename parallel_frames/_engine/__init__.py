@@ -119,6 +119,7 @@ class Engine:
             self.trouble = state.trouble or self.service.trouble
             await state.flush()
             state.note_open_batches()
+            state.note_missing_outputs()
 
     async def _work(self, state: EngineState) -> None:
         """Look first, then send and wait."""

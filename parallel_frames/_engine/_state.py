@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._model import ACTIVE, LOST, TERMINAL, Intent, Outcome, RunEvent, RunId
-from parallel_frames._service import read_outcome
+from parallel_frames._service import describe_open_run, read_outcome
 from parallel_frames._state import states_of
 
 if TYPE_CHECKING:
@@ -156,12 +156,9 @@ class EngineState:
         if outcome is not None:
             return self._take_outcome(group, run, outcome)
         if event.status == "action_required":
-            reason = f"run {event.run_id} of group {group.group_id} waits for an action that this client cannot take"
             self._idle.add(run)
-            self.set_aside(group, run, reason=reason)
-        elif event.status not in TERMINAL | ACTIVE:
-            reason = f"run {event.run_id} of group {group.group_id} has the status {event.status!r}, which is not known"
-            self.set_aside(group, run, reason=reason)
+        if event.status == "action_required" or event.status not in TERMINAL | ACTIVE:
+            self.set_aside(group, run, reason=describe_open_run(event, group.group_id))
         is_settled = group.status(run) == "completed" or event.run_id in self.given_up or event.run_id in self._lost
         if event.status in TERMINAL and not is_settled:
             if group.status(run) is not None:  # it failed, or counted as lost, and may have an answer all the same
@@ -302,6 +299,14 @@ class EngineState:
             for number, intent in group.intents.items():
                 if number not in self.noted:
                     self.note_undecided(intent)
+
+    def note_missing_outputs(self) -> None:
+        """Say of the runs that completed, and whose output had not come when the engine ended, that this is why."""
+        for run_id, group_id in self.to_hydrate.items():
+            group = self.groups.get(group_id)
+            run = None if group is None else group.run_of(run_id)
+            if run is not None:
+                self.reasons[run] = f"run {run_id} of group {group_id} completed, but its output has not come yet"
 
     async def drop_batch(self, group: GroupState, intent: Intent) -> None:
         """Forget a batch of which nothing was created."""

@@ -13,7 +13,7 @@ from parallel_frames._job._handle import frame_enrichment
 from parallel_frames._job._join import Joiner, count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._model import UNREADABLE, Receipt, RunId
-from parallel_frames._service import read_outcome
+from parallel_frames._service import describe_open_run, read_outcome
 from parallel_frames._state import read_identity
 from parallel_frames.errors import InputError
 
@@ -54,7 +54,7 @@ async def collect_groups(
             await found.take_group(session, group, joiner, runner, clock=client.clock)
             simulated |= session.simulated
     return await enrichment._adopt(
-        found.receipts, list(found.outcomes.values()), destination=destination, group_ids=group_ids,
+        found.receipts, list(found.outcomes.values()), found.reasons, destination=destination, group_ids=group_ids,
         matched=count_matches(group_ids, ways), simulated=simulated,
     )  # fmt: skip
 
@@ -72,6 +72,7 @@ class Found:
 
     receipts: list[Receipt] = field(default_factory=list)
     outcomes: dict[RunId, Outcome] = field(default_factory=dict)
+    reasons: dict[RunId, str] = field(default_factory=dict)  # why a run has no outcome
 
     async def take_group(
         self, session: Session, group_id: str, joiner: Joiner, runner: JobRunner, *, clock: Clock
@@ -91,7 +92,9 @@ class Found:
         for run_id, run in runs.items():
             self.receipts.append(Receipt(run.key, run.attempt, run_id, group_id))
             outcome = read_outcome(events[run_id], run, group_id=group_id, asked=asked)
-            if outcome is not None and _is_better(outcome, self.outcomes.get(run)):
+            if outcome is None:
+                self.reasons[run] = describe_open_run(events[run_id], group_id)
+            elif _is_better(outcome, self.outcomes.get(run)):
                 self.outcomes[run] = outcome
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from parallel_frames._job._rows import Row
     from parallel_frames._job._runner import Results
     from parallel_frames._job._source import Piece
-    from parallel_frames._model import Outcome, Plan, Receipt
+    from parallel_frames._model import Outcome, Plan, Receipt, RunId
     from parallel_frames._ui import Report, RunFacts
 
 logger = logging.getLogger("parallel_frames")
@@ -301,6 +301,7 @@ class Enrichment:
         self,
         receipts: Sequence[Receipt],
         outcomes: Sequence[Outcome],
+        reasons: Mapping[RunId, str],
         *,
         destination: Destination,
         group_ids: Sequence[str],
@@ -309,7 +310,7 @@ class Enrichment:
     ) -> pd.DataFrame:
         """Return the frame with outcomes that were collected rather than sent for."""
         runner = self._runner
-        await runner.adopt(receipts, outcomes, destination=destination)
+        await runner.adopt(receipts, outcomes, reasons, destination=destination)
         runner.group_ids, runner.matched, runner.simulated = tuple(group_ids), matched, simulated
         frame: pd.DataFrame = self._deliver(runner.results())
         return frame

@@ -350,9 +350,16 @@ class JobRunner:
         return Results(self.index, store, reasons=self._reasons, strict=True)
 
     async def adopt(
-        self, receipts: Sequence[Receipt], outcomes: Sequence[Outcome], *, destination: Destination
+        self,
+        receipts: Sequence[Receipt],
+        outcomes: Sequence[Outcome],
+        reasons: Mapping[RunId, str],
+        *,
+        destination: Destination,
     ) -> None:
         """Take what was collected rather than sent for, into a store in memory."""
+        self._reasons.runs = dict(reasons)
+        self._reasons.not_sent = "the groups hold no run for this row"
         self.scan()
         store = memory_store(self.prepared.job, host=destination.host)
         self.index.add_receipts(receipts)

@@ -7,7 +7,7 @@ about rows or money: whether a batch may be sent, or sent again, is up to the en
 
 from parallel_frames._service._client import Client
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
-from parallel_frames._service._messages import possible_inputs, read_outcome
+from parallel_frames._service._messages import describe_open_run, possible_inputs, read_outcome
 from parallel_frames._service._pacer import Pacer
 from parallel_frames._service._session import Session
 
@@ -20,6 +20,7 @@ __all__ = [
     "Dialect",
     "Pacer",
     "Session",
+    "describe_open_run",
     "possible_inputs",
     "read_outcome",
 ]

@@ -316,6 +316,16 @@ def read_outcome(event: RunEvent, run: RunId, *, group_id: str, asked: Json = No
     )
 
 
+def describe_open_run(event: RunEvent, group_id: str) -> str:
+    """Return why a run has no outcome, in words, where `read_outcome` finds none in what the service says of it."""
+    run = f"run {event.run_id} of group {group_id}"
+    if event.status in TERMINAL:
+        return f"{run} completed, but the service shows no output of it"
+    if event.status == "action_required":
+        return f"{run} waits for an action that this client cannot take"
+    return f"{run} is {event.status}" if event.status in ACTIVE else f"{run} has the unknown status {event.status!r}"
+
+
 def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:
     """Return an output as ``{"type", "content", "basis", ...}``; None where there is no answer in it.
 

@@ -139,6 +139,36 @@ def test_the_start_may_be_named(run, monkeypatch, place):
     assert [json.loads(line) for line in rest.stdout.splitlines()] == whole[6:]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgetful(faults.StreamFault):
+    """Streams and lists in which completed runs have no output, as after the end of their retention."""
+
+    async def bend(self, frames, *, rng):
+        """Take it away."""
+        async for chunk in frames:
+            yield list(map(self._changed, chunk))
+
+    def _changed(self, data):
+        if not data.startswith(b"data: "):
+            return data
+        return b"data: " + json.dumps(json.loads(data[6:]) | {"output": None}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_runs_that_have_lost_their_output_are_named(run, monkeypatch, place, follow):
+    """What failed is written; the error names the run that completed without an output, and says what is missing."""
+    gone = [Forgetful(on=frozenset({"events", "list_runs"})), faults.status(404, on="result")]
+    with Simulator(size, latency=0.5, speed=1_000, faults=gone) as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, ["Acme", "Nobody"])
+        sim.wait_until(lambda counts: counts.completed == 1)
+        lost = next(each.run_id for each in sim.runs() if each.input["company"] == "Acme")
+        done = run("collect", group_id, *follow, "--output", "out.jsonl")
+    assert done.exit_code == 3
+    assert f"run {lost} of group {group_id} completed, but the service shows no output of it" in done.stderr
+    assert [line["status"] for line in lines_of(place / "out.jsonl")] == ["failed"]
+
+
 @pytest.mark.parametrize("text", ["id,name\n1,Acme\n", "no end", '{"a": 1}\n'])
 def test_a_file_that_is_not_its_own_is_left_alone(run, pointed, place, text):
     """Another program's file is neither cut nor appended to."""

@@ -59,6 +59,7 @@ def test_rows_it_does_not_know_were_not_sent(df, sim, client_of):
     other = pd.DataFrame({"company": ["Umbrella", "Globex"]})
     out = pf.collect(other, group, SCHEMA, client=client)
     assert out["parallel_status"].tolist() == ["not_sent", "completed"]
+    assert out["parallel_error"].tolist()[0] == "the groups hold no run for this row"
     assert out["name"].tolist()[1] == "Globex"
 
 
@@ -67,7 +68,9 @@ def test_runs_under_way_are_pending(df):
     with pf.offline(answers=answer, latency=5_000, speed=40) as sim:
         df.parallel.enrich(SCHEMA, timeout=60)
         group = sim.group_ids[0]
-        assert df.parallel.collect(group, SCHEMA)["parallel_status"].tolist() == ["pending"] * 4 + ["skipped"]
+        waiting = df.parallel.collect(group, SCHEMA)
+        assert waiting["parallel_status"].tolist() == ["pending"] * 4 + ["skipped"]
+        assert waiting["parallel_error"].str.contains(f"of group {group} is (?:running|queued)$")[:4].all()
         sim.advance(10_000)
         assert df.parallel.collect(group, SCHEMA)["size"].tolist()[:2] == [4, 6]
 

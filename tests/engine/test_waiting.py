@@ -205,6 +205,26 @@ def test_what_was_submitted_says_so(engine: Any) -> None:
         ]
 
 
+@pytest.mark.parametrize("dialect", ["published", "seed"])
+def test_a_row_whose_output_does_not_come_says_so(engine: Any, dialect: str) -> None:
+    """A run that completed without its output is neither under way nor unlooked at, in a handle and in `collect`."""
+    gone = [engine.without_outputs(GONE), faults.status(404, on="result")]
+    df = engine.frame(1)
+    with Simulator(
+        engine.answer, latency=0, speed=engine.SPEED, dialect=dialect, seed_list_as="sse", faults=gone
+    ) as sim:
+        client = engine.client(sim, api=dialect)
+        sent = df.parallel.submit(engine.SCHEMA, client=client, checkpoint=None, progress=False)
+        sim.wait_until(lambda counts: counts.completed == 1)
+        (run,) = sim.runs()
+        (why,) = sent.partial()["parallel_error"]
+        assert why == f"run {run.run_id} of group {run.group_id} completed, but its output has not come yet"
+        collected = df.parallel.collect(run.group_id, engine.SCHEMA, client=client, processor="base")
+        assert collected["parallel_status"].tolist() == ["pending"]
+        (why,) = collected["parallel_error"]
+        assert why == f"run {run.run_id} of group {run.group_id} completed, but the service shows no output of it"
+
+
 def test_a_gateway_that_takes_little_gets_small_batches(engine: Any) -> None:
     """413 halves the batch without counting against the service, down to one row; one row too large is an error."""
     df = pd.DataFrame({"company": [f"{number} " + "x" * 2_000 for number in range(60)]})

@@ -21,10 +21,10 @@ from parallel_frames._files._batches import frame_of, take
 from parallel_frames._files._row_order import RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._types import PROVENANCE, as_type, at_risk, check_values, output_types
-from parallel_frames._inputs import make_keys, render_inputs
+from parallel_frames._inputs import canonical_of_sent, make_key, make_keys, render_inputs
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
-from parallel_frames._job._source import SAMPLES, Piece, hashed_keys, outgoing_run
+from parallel_frames._job._source import SAMPLES, Piece, keys_of_input, outgoing_run
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
@@ -122,7 +122,22 @@ class FileSource:
 
     def keys_of_input(self, index: DiskIndex, canonical: bytes) -> Iterator[str]:
         """Yield the keys of the rows that send this input."""
-        yield from hashed_keys(index, canonical, self.prepared)
+        yield from keys_of_input(index, canonical, self.prepared, sent_as=partial(self._keys_sent_as, index))
+
+    def _keys_sent_as(self, index: DiskIndex, canonical: bytes) -> list[str]:
+        """Return the keys of rows that are read as something else than what they send, which is this."""
+        file, job_hash = self.file, self.prepared.job.hash
+        if not any("decimal" in str(file.source.schema.field(name).type) for name in file.columns):
+            return []
+        if not index.has_echoes:  # the source is read for them once, and only where an input is not known otherwise
+            for start, batch in file.source.batches(file.columns):
+                keys = {row: key for row, key, _ in index.rows_between(start, start + batch.num_rows) if key}
+                df = frame_of(take(batch.select(list(file.columns)), [row - start for row in keys]), 0)
+                sent = render_inputs(df, self.prepared.selection).sent
+                echoes = make_keys([text and canonical_of_sent(text) for text in sent], job_hash)
+                index.add_echoes((echo, key) for echo, key in zip(echoes, keys.values(), strict=True) if echo)
+            index.has_echoes = True
+        return index.keys_of_echo(make_key(canonical, job_hash))
 
     def _plan(
         self, df: pd.DataFrame, *, occurrences: Callable[[list[str | None]], list[int]], chosen: Any = None

@@ -149,16 +149,15 @@ class FrameSource:
 
     def keys_of_input(self, index: MemoryIndex, canonical: bytes) -> Iterator[str]:
         """Yield the keys of the rows that send this input."""
-        hashed = set()
-        for key in hashed_keys(index, canonical, self.prepared):
-            hashed.add(key)
-            yield key
-        # A Decimal's key is of a number, and what it sends a text: such rows are known by what they send.
+        yield from keys_of_input(index, canonical, self.prepared, sent_as=self._keys_sent_as)
+
+    def _keys_sent_as(self, canonical: bytes) -> Sequence[str]:
+        """Return the keys of rows that send this."""
         if self._keys_of_inputs is None:
             self._keys_of_inputs = {}
             for key, sent in zip(self.plan.keys, self.plan.inputs, strict=True):
                 self._keys_of_inputs.setdefault(canonical_of_sent(sent), []).append(key)
-        yield from (key for key in self._keys_of_inputs.get(canonical, ()) if key not in hashed)
+        return self._keys_of_inputs.get(canonical, ())
 
     def pieces(self, results: Results[MemoryIndex], layout: Layout) -> Iterator[Piece]:
         """Yield the frame with its new columns, as one piece."""
@@ -201,13 +200,21 @@ class FrameSource:
         return frame
 
 
-def hashed_keys(index: Index, canonical: bytes, prepared: PreparedCall) -> Iterator[str]:
-    """Yield the keys of an input that the source has: one, or one for each of equal rows that are kept apart."""
+def keys_of_input(
+    index: Index, canonical: bytes, prepared: PreparedCall, *, sent_as: Callable[[bytes], Iterable[str]]
+) -> Iterator[str]:
+    """Yield the keys of an input that the source has: one, or one for each of equal rows that are kept apart.
+
+    A Decimal's key is of a number, and what it sends a text: such rows are known by what they send (`sent_as`).
+    """
+    hashed = set()
     for occurrence in [None] if prepared.call.dedupe else count():
         key = make_key(canonical, prepared.job.hash, occurrence=occurrence)
         if not index.has_key(key):
-            return
+            break
+        hashed.add(key)
         yield key
+    yield from (key for key in sent_as(canonical) if key not in hashed)
 
 
 def copied(df: pd.DataFrame) -> pd.DataFrame:

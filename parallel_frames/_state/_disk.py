@@ -42,7 +42,8 @@ CACHE_KIB: Final = 32 * 1024
 CHUNK: Final = 20_000
 
 # `rows`: the asked rows of the source, with a null key where there is nothing to send. `shared`: with dedupe=False,
-# how many rows before each had its input. `outcomes`, `receipts`, `intents`, `stale`: the checkpoint, without texts.
+# how many rows before each had its input. `echoes`: the key of what a row sends, and the row's own, where these may
+# differ. `outcomes`, `receipts`, `intents`, `stale`: the checkpoint, without texts.
 TABLES: Final = """
 create table rows(row integer primary key, key blob);
 create table shared(key blob primary key, rows int) without rowid;
@@ -53,6 +54,7 @@ create table outcomes(
 );
 create table receipts(key blob, attempt int, grp int, run_id text);
 create table intents(number int, key blob, attempt int, grp int);
+create table echoes(echo blob, key blob);
 create table stale(key blob primary key, attempt int) without rowid;
 create table runs(key blob primary key, row int, rows int) without rowid;
 create table known(
@@ -114,6 +116,8 @@ class DiskIndex:
     ----------
     rows, chosen, skipped : int
         Rows of the source, those asked about, and of these the ones with nothing to send.
+    has_echoes : bool
+        Whether all of `add_echoes` are there.
     """
 
     def __init__(self) -> None:
@@ -131,6 +135,7 @@ class DiskIndex:
         self._last_row = -1
         self._is_refreshing = False
         self.rows = self.chosen = self.skipped = 0
+        self.has_echoes = False
         self.configure()
 
     def close(self) -> None:
@@ -215,6 +220,19 @@ class DiskIndex:
         query = "select row from rows where key = ? order by row"
         found = {key: [row for (row,) in self._db.execute(query, (bytes.fromhex(key),))] for key in keys}
         return {key: rows for key, rows in found.items() if rows}
+
+    def add_echoes(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Add what an input would have as its key if it were read as it is sent, and the key that its row has."""
+        lines = ((bytes.fromhex(echo), bytes.fromhex(key)) for echo, key in pairs)
+        with self._writing() as db:
+            db.executemany("insert into echoes values (?, ?)", lines)
+
+    @locked
+    def keys_of_echo(self, echo: str) -> list[str]:
+        """Return the keys of the rows with this echo, in the order of their rows."""
+        self._db.execute("create index if not exists keys_of_echo on echoes(echo)")
+        query = "select lower(hex(key)) from echoes where echo = ? group by key order by min(rowid)"
+        return [key for (key,) in self._db.execute(query, (bytes.fromhex(echo),))]
 
     @locked
     def keys_at(self, rows: Iterable[int]) -> dict[int, str]:

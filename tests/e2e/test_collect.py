@@ -391,13 +391,26 @@ def test_a_named_group_is_found_and_filled_whatever_its_service_speaks(df, clien
         assert (sim.counts.groups, sim.counts.runs) == (1, 3)
 
 
-def test_decimals_are_known_by_what_they_send(vendor, client_of):
-    """A number that travels as text is the input that another program sent as that text."""
-    df = pd.DataFrame({"company": ["Acme"], "price": [Decimal("1.50")]})
-    group = add_elsewhere(vendor, [({"company": "Acme", "price": "1.50"}, {"n": "1"})])
+@pytest.mark.parametrize("dedupe", [True, False])
+@pytest.mark.parametrize("end", ["frame", "file"])
+def test_decimals_are_known_by_what_they_send(vendor, client_of, tmp_path, end, dedupe):
+    """A number that travels as text is the input that another program sent as that text, at any depth of a cell."""
+    prices, nested = [Decimal("1.50")] * 2 + [Decimal("2.50")], [{"a": [Decimal("0.10")]}] * 3
+    df = pd.DataFrame({"company": ["Acme"] * 2 + ["Globex"], "price": prices, "nested": nested})
+    sent = {"company": "Acme", "price": "1.50", "nested": {"a": ["0.10"]}}
+    others = [(sent, {"n": str(n)}) for n in range(1 if dedupe else 2)]
+    group = add_elsewhere(vendor, [*others, ({**sent, "price": "1.5"}, {"n": "9"})])
     vendor.sim.wait_until(lambda counts: counts.active == 0)
-    out = df.parallel.enrich(SCHEMA, client=client_of(vendor.sim), group_id=group, checkpoint=None)
-    assert (out["size"].tolist(), vendor.sim.counts.runs) == ([1], 1)
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    df.to_parquet(source)
+    options = {"client": client_of(vendor.sim), "group_id": group, "dedupe": dedupe}
+    if end == "frame":
+        out = df.parallel.enrich(SCHEMA, checkpoint=None, **options)
+    else:
+        pf.enrich_parquet(source, target, SCHEMA, checkpoint=tmp_path / "ckpt", **options)
+        out = pd.read_parquet(target)
+    assert out["size"].tolist() == [1, 1, 1]
+    assert vendor.sim.counts.runs == len(others) + 2  # Globex, and one that no row sends
 
 
 def test_what_is_under_way_comes_before_a_failure(client_of):

@@ -11,7 +11,6 @@ Parquet, the unit of a timestamp, an integer column turned float by a missing ce
 
 from parallel_frames._inputs._infer import infer_input_schema
 from parallel_frames._inputs._keys import distinct, hash_identity, make_key, make_keys
-from parallel_frames._inputs._labels import index_labels
 from parallel_frames._inputs._render import (
     Rendered,
     canonical_of_json,
@@ -29,7 +28,6 @@ __all__ = [
     "canonical_of_sent",
     "distinct",
     "hash_identity",
-    "index_labels",
     "infer_input_schema",
     "make_key",
     "make_keys",

@@ -1,7 +1,8 @@
-"""Rows as inputs: columns of tokens put together, a slice of rows at a time.
+"""Rows as inputs: columns turned into tokens and put together, a slice of rows at a time.
 
-It owns the three shapes an input has (object, bare cell, template), which rows have nothing to send, and the message
-about a cell that cannot travel. Memory beyond the result is that of one slice. Rows are known by position only.
+It owns the three shapes an input has (object, bare cell, template), which rows have nothing to send, the message about
+a cell that cannot travel, and which converter the dtype of a pandas column asks for (numpy, masked, Arrow, categories,
+sparse, strings, zones). Memory beyond the result is that of one slice. Rows are known by position only.
 """
 
 from __future__ import annotations
@@ -10,22 +11,25 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import orjson
 import pandas as pd
 
 from parallel_frames._inputs import _canonical_v1 as form
+from parallel_frames._inputs import _plain as plain
+from parallel_frames._inputs import _times as times
+from parallel_frames._inputs._arrow import arrow_tokens
 from parallel_frames._inputs._cells import pair_of
 from parallel_frames._inputs._keys import check_version
+from parallel_frames._inputs._plain import Tokens
 from parallel_frames._inputs._select import check_label
-from parallel_frames._inputs._tokens import column_tokens
 from parallel_frames._inputs._wire import UnusableCellError, is_empty, quote, unquote
 from parallel_frames._model import KEY_VERSION
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
-    from parallel_frames._inputs._plain import Tokens
     from parallel_frames._inputs._select import Selection
     from parallel_frames._model import Json
 
@@ -147,7 +151,7 @@ def _columns(df: pd.DataFrame, labels: Sequence[Hashable]) -> list[Any]:
 
 def _tokens(values: Any, numbers: Sequence[int], index: pd.Index[Any], label: object) -> Tokens:
     try:
-        return column_tokens(values)
+        return _column_tokens(values)
     except UnusableCellError as refusal:
         row = _first_refused(values)
         why = _refusal(values[row : row + 1]) or refusal
@@ -166,7 +170,7 @@ def _first_refused(values: Any) -> int:
 
 def _refusal(values: Any) -> UnusableCellError | None:
     try:
-        column_tokens(values)
+        _column_tokens(values)
     except UnusableCellError as refusal:
         return refusal
     return None
@@ -221,3 +225,97 @@ def _nothing_to_send(columns: Sequence[Texts], rows: int) -> list[int]:
         if not empty:
             break
     return empty
+
+
+# Columns as tokens
+
+
+def _column_tokens(values: Any) -> Tokens:
+    """Return the tokens of a slice of ``Series.array``, one entry per row.
+
+    A converter is chosen once per column, by its dtype; no cell is asked for its own. An `UnusableCellError` says that
+    a cell has no JSON; which one is not known here.
+    """
+    tokens = _convert(values)
+    try:
+        "".join([token for token in tokens.wire if token is not None]).encode()
+    except UnicodeEncodeError:
+        advice = "clean it, for example with .str.encode('utf-8', 'replace').str.decode('utf-8')"
+        raise UnusableCellError("a text has a lone surrogate, which UTF-8 cannot carry", advice) from None
+    return tokens
+
+
+def _convert(values: Any) -> Tokens:
+    if isinstance(values, pd.arrays.NumpyExtensionArray):
+        values = values.to_numpy()
+    dtype = values.dtype
+    for kind, convert in _EXTENSIONS:
+        if isinstance(dtype, kind):
+            return convert(values)
+    if isinstance(dtype, np.dtype):
+        by_kind: Callable[[Any], Tokens] = _NUMPY.get(dtype.kind, _object_cells)
+        return by_kind(np.asarray(values))
+    if hasattr(dtype, "numpy_dtype"):
+        return _masked(values)
+    return plain.cells(list(values))
+
+
+def _masked(values: Any) -> Tokens:
+    missing = np.asarray(values.isna())
+    plain_values = values.to_numpy(dtype=values.dtype.numpy_dtype, na_value=0)
+    return _NUMPY[values.dtype.kind](plain_values).without(missing)
+
+
+def _object_cells(values: np.ndarray[Any, Any]) -> Tokens:
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":
+        return plain.strings(values.tolist())
+    return plain.cells(values.tolist())
+
+
+def _text(values: Any) -> Tokens:
+    return plain.strings(np.asarray(values.to_numpy(dtype=object)).tolist())
+
+
+def _arrow(values: Any) -> Tokens:
+    return arrow_tokens(values.__arrow_array__())
+
+
+def _categories(values: Any) -> Tokens:
+    labels = values.categories
+    return plain.take(np.asarray(values.codes), lambda used: _convert(labels.take(used).array))
+
+
+def _spelt(values: Any) -> Tokens:
+    missing = np.asarray(values.isna())
+    return plain.strings([str(value) for value in values]).without(missing)
+
+
+def _moments(values: np.ndarray[Any, Any]) -> Tokens:
+    return Tokens.of_ascii(times.moments(values))
+
+
+def _spans(values: np.ndarray[Any, Any]) -> Tokens:
+    return Tokens.of_ascii(times.durations(values))
+
+
+def _sparse(values: Any) -> Tokens:
+    return _convert(np.asarray(values.to_dense()))
+
+
+_EXTENSIONS: tuple[tuple[type, Callable[[Any], Tokens]], ...] = (
+    (pd.ArrowDtype, _arrow),
+    (pd.StringDtype, _text),
+    (pd.CategoricalDtype, _categories),
+    (pd.DatetimeTZDtype, plain.moments),
+    (pd.PeriodDtype, _spelt),
+    (pd.IntervalDtype, _spelt),
+    (pd.SparseDtype, _sparse),
+)
+_NUMPY: dict[str, Callable[[Any], Tokens]] = {
+    "b": plain.truths,
+    "i": plain.integers,
+    "u": plain.integers,
+    "f": plain.reals,
+    "M": _moments,
+    "m": _spans,
+}

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from parallel_frames._format import format_option
-from parallel_frames._inputs import distinct, hash_identity, index_labels, make_keys, render_inputs
+from parallel_frames._inputs import distinct, hash_identity, make_keys, render_inputs
 from parallel_frames._limits import (
     MAX_METADATA_NAME,
     MAX_METADATA_VALUE,
@@ -279,3 +279,16 @@ def _is_unicode(text: str) -> bool:
 def group_metadata(job: Job, *, library: str) -> dict[str, Json]:
     """Return what a group says of itself."""
     return {"key_version": KEY_VERSION, "job": job.hash, "processor": job.processor[:512], "library": library}
+
+
+def index_labels(df: pd.DataFrame, positions: Sequence[int] | np.ndarray[Any, Any]) -> list[str | None]:
+    """Return the index labels of the rows at these positions as text, for people who read a run's metadata.
+
+    They identify nothing. The parts of a MultiIndex label are joined by ``/``. A text that is longer than metadata may
+    be, or is not Unicode that can travel, is None: half a label misleads.
+    """
+    index = df.index.take(np.asarray(positions, dtype="int64"))
+    if index.dtype.kind == "i":
+        return list(map(str, index.tolist()))
+    texts = map("/".join, (map(str, label) for label in index)) if index.nlevels > 1 else map(str, index.tolist())
+    return [text if len(text) <= MAX_METADATA_VALUE and _is_unicode(text) else None for text in texts]

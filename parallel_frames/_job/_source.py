@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 import pandas as pd
 
 from parallel_frames._columns import PANDAS_3, merge_outcomes
-from parallel_frames._inputs import canonical_of_sent, index_labels, make_key
+from parallel_frames._inputs import canonical_of_sent, make_key
 from parallel_frames._job._join import InputMatcher, Joiner
-from parallel_frames._job._plan import make_plan
+from parallel_frames._job._plan import index_labels, make_plan
 from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, OutgoingRun, RunId

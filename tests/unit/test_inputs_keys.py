@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel_frames._inputs import distinct, hash_identity, index_labels, make_key, make_keys
+from parallel_frames._inputs import distinct, hash_identity, make_key, make_keys
+from parallel_frames._job._plan import index_labels
 from parallel_frames.errors import InputError
 
 JOB = "0123456789abcdef0123456789abcdef"

@@ -5,10 +5,11 @@ It knows nothing of HTTP or of rows: numbers go in, seconds come out, and the ca
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
-from collections import deque
-from contextlib import contextmanager
+from collections import Counter, deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Pacer:
 
     The state is what the window holds: `_created`, a queue of (time of the response, runs created), of which the last
     60 seconds count, and `_in_flight`, runs that were granted and not answered yet, which count already. Room is the
-    limit minus both.
+    limit minus both. What an event loop was granted that is closed is never answered: it counts as created.
 
     The service counts a run at some moment between request and response. A limiter that counts at the request lets a
     run leave its window up to one latency before it leaves the service's, and is refused. Counting at the response, our
@@ -46,24 +47,24 @@ class Pacer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._limits: list[float] = []
+        self._limits: list[tuple[float, asyncio.AbstractEventLoop | None]] = []
         self._created: deque[tuple[float, int]] = deque()
         self._in_window = 0  # the sum over `_created`
-        self._in_flight = 0
+        self._in_flight: Counter[asyncio.AbstractEventLoop | None] = Counter()
         self._not_before = 0.0  # the end of the last 429's Retry-After
         self._small_until = -math.inf
 
     @contextmanager
     def joined(self, max_per_minute: int | None) -> Iterator[Pacer]:
         """Take part with a limit in creations per 60 seconds; None for no limit."""
-        limit = math.inf if max_per_minute is None else float(max_per_minute)
+        share = math.inf if max_per_minute is None else float(max_per_minute), _running_loop()
         with self._lock:
-            self._limits.append(limit)
+            self._limits.append(share)
         try:
             yield self
         finally:
-            with self._lock:
-                self._limits.remove(limit)
+            with self._lock, suppress(ValueError):  # its loop was closed, and it is dropped
+                self._limits.remove(share)
 
     def take(self, wanted: int, *, now: float) -> tuple[int, float]:
         """Reserve up to `wanted` creations.
@@ -78,9 +79,10 @@ class Pacer:
         with self._lock:
             if now < self._not_before:
                 return 0, self._not_before - now
+            self._drop_left(now)
             self._expire(now)
-            limit = min(self._limits, default=math.inf)
-            room = limit - self._in_window - self._in_flight
+            limit = min((limit for limit, _ in self._limits), default=math.inf)
+            room = limit - self._in_window - self._in_flight.total()
             small = min(SMALL_BATCH, max(1.0, limit / 20))
             if now < self._small_until:
                 wanted = min(wanted, int(small))
@@ -89,16 +91,15 @@ class Pacer:
             if room < smallest:
                 return 0, self._time_until(smallest - room, now=now)
             granted = int(min(wanted, room))
-            self._in_flight += granted
+            self._in_flight[_running_loop()] += granted
             return granted, 0.0
 
     def finish(self, granted: int, *, created: int, now: float) -> None:
         """Give a grant back when its response has arrived: `created` of it count from now on."""
         with self._lock:
-            self._in_flight -= granted
-            if created:
-                self._created.append((now, created))
-                self._in_window += created
+            loop = _running_loop()
+            self._in_flight[loop] = max(0, self._in_flight[loop] - granted)
+            self._add_created(created, now)
 
     def note_refusal(self, retry_after: float | None, *, now: float) -> None:
         """Record a 429: nothing is granted before its Retry-After, and only small batches for a minute after it.
@@ -111,6 +112,18 @@ class Pacer:
             self._not_before = max(self._not_before, now + wait)
             self._small_until = self._not_before + WINDOW
 
+    def _add_created(self, created: int, now: float) -> None:
+        if created:
+            self._created.append((now, created))
+            self._in_window += created
+
+    def _drop_left(self, now: float) -> None:
+        """Drop the senders whose event loops were closed under them."""
+        loops = {*self._in_flight, *(loop for _, loop in self._limits)}
+        for left in [loop for loop in loops if loop is not None and loop.is_closed()]:
+            self._add_created(self._in_flight.pop(left, 0), now)
+            self._limits = [share for share in self._limits if share[1] is not left]
+
     def _expire(self, now: float) -> None:
         while self._created and self._created[0][0] <= now - WINDOW:
             self._in_window -= self._created.popleft()[1]
@@ -122,6 +135,13 @@ class Pacer:
             if missing <= 0:
                 return max(at + WINDOW - now, 0.001)
         return 0.05  # what is missing is in flight: look again soon
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 _pacers: dict[tuple[str, str, float], Pacer] = {}

@@ -285,6 +285,28 @@ def test_many_threads_never_exceed_the_limit():
         assert pacer.take(7, now=60.0) == (7, 0.0)
 
 
+def test_a_sender_whose_loop_is_closed_keeps_no_room():
+    """Its limit goes with it, and what it was sending counts as created: for a minute, not for ever."""
+    pacer, loop = Pacer(), asyncio.new_event_loop()
+
+    async def leave():
+        with pacer.joined(300):
+            assert pacer.take(1000, now=0.0) == (300, 0.0)
+            await asyncio.sleep(3600)
+
+    left = leave()
+    task = loop.create_task(left)
+    loop.run_until_complete(asyncio.sleep(0))
+    with pacer.joined(1000):
+        assert pacer.take(1000, now=10.0) == (0, 0.05)
+        loop.close()
+        assert pacer.take(1000, now=20.0) == (700, 0.0)
+        pacer.finish(700, created=0, now=21.0)
+        left.close()
+        assert pacer.take(1000, now=80.0) == (1000, 0.0)
+    assert not task.done()
+
+
 def test_one_pacer_per_host_account_and_clock():
     """The same three give the same pacer; any other gives another."""
     clock = Clock(7.0)

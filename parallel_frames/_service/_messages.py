@@ -323,7 +323,9 @@ def describe_open_run(event: RunEvent, group_id: str) -> str:
         return f"{run} completed, but the service shows no output of it"
     if event.status == "action_required":
         return f"{run} waits for an action that this client cannot take"
-    return f"{run} is {event.status}" if event.status in ACTIVE else f"{run} has the unknown status {event.status!r}"
+    if event.status in ACTIVE:
+        return f"{run} is {event.status}"
+    return f"{run} has the status {event.status!r}, which is not known"
 
 
 def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:

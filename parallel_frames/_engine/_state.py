@@ -302,11 +302,12 @@ class EngineState:
 
     def note_missing_outputs(self) -> None:
         """Say of the runs that completed, and whose output had not come when the engine ended, that this is why."""
-        for run_id, group_id in self.to_hydrate.items():
-            group = self.groups.get(group_id)
-            run = None if group is None else group.run_of(run_id)
-            if run is not None:
-                self.reasons[run] = f"run {run_id} of group {group_id} completed, but its output has not come yet"
+        for group in self.groups.values():
+            for run_id in group.to_hydrate:
+                if (run := group.run_of(run_id)) is not None:
+                    self.reasons[run] = (
+                        f"run {run_id} of group {group.group_id} completed, but its output has not come yet"
+                    )
 
     async def drop_batch(self, group: GroupState, intent: Intent) -> None:
         """Forget a batch of which nothing was created."""

@@ -120,21 +120,6 @@ def test_bare_inputs_and_templates_travel_in_both(dialect):
     assert [run.input for run in sim.runs()] == ["c1", "c2", "Tell of c1.", "Tell of c2."]
 
 
-@pytest.mark.parametrize("rows", [5, 400])
-def test_outputs_that_the_stream_leaves_out_are_fetched(rows):
-    """Where events carry no output, few are fetched one by one and many in a listing, each group's runs once."""
-    df = pd.DataFrame({"company": [f"company {n}" for n in range(rows)]})
-    with pf.offline(answers=answer, latency=1, speed=20, events_honour_include_output=False) as sim:
-        out = df.parallel.enrich(SCHEMA)
-    assert out["name"].tolist() == df["company"].tolist()
-    asked = [request.endpoint for request in sim.requests()]
-    if rows == 5:
-        assert asked.count("result") == 5
-    else:
-        assert asked.count("list_runs") > 0
-        assert asked.count("result") < rows / 2
-
-
 def test_a_bare_text_is_an_answer(tmp_path):
     """A text that was asked for may come without anything around it."""
     df = pd.DataFrame({"company": ["Acme", "Globex"]})

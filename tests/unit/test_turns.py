@@ -84,7 +84,7 @@ def test_a_turn_whose_loop_is_closed_is_the_next_calls() -> None:
             await asyncio.to_thread(thread.join)
 
     def wait_in_vain() -> None:
-        with pytest.raises(CheckpointLockedError, match="after timeout=1"):
+        with pytest.raises(CheckpointLockedError, match="after `timeout=1`"):
             asyncio.run(take("closed", at_most=1))
         released.append("waited")
 

@@ -30,9 +30,9 @@ message from them; the others are given a message where they are raised. Once ru
 user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format` only, so that any
 other may raise.
 
-Code in a message stands between backticks, and nothing else does: an option with its value (`` `limit=3` ``), with any
-(`` `limit=...` ``), its name alone (`` `limit` ``), and calls. So an error gives the options that it tells of as data,
-and a command line spells them its own way. The English around them is true of a call and of a command alike.
+Code in a message stands between backticks, and nothing else does: an option with its value (``limit=3``), with any
+(``limit=...``), its name alone (``limit``), and calls. So an error gives the options that it is about as data, and a
+command line spells them its own way. The English around them is true of a call and of a command alike.
 """
 
 from __future__ import annotations

@@ -127,6 +127,7 @@ def test_a_cancelled_task_leaves_nothing_behind(sim):
     assert (sim.counts.runs, sim.counts.duplicates) == (20, 0)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what the loop left unfinished
 @pytest.mark.parametrize("end", ["enrich", "enrich_parquet"])
 def test_a_loop_that_is_closed_under_a_call_leaves_its_checkpoint_to_the_next(sim, tmp_path, end):
     """A task that was neither awaited nor cancelled ends with its loop: the same call resumes and pays once."""

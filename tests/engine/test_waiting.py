@@ -261,7 +261,7 @@ def test_advice_to_wait_is_heeded_within_reason(engine: Any, advice: int) -> Non
     trouble = [faults.rate_limited(retry_after=advice, nth=set(range(1, 5)))]
     with Simulator(engine.answer, latency=1, speed=engine.SPEED * 10, faults=trouble) as sim:
         client = {"clock_speed": engine.SPEED * 10}
-        out = engine.enrich(sim, engine.frame(1, 2), None, client=client, timeout=600)
+        out = engine.enrich(sim, engine.frame(1, 2), None, client=client, timeout=6_000)
         assert (status_of(out), sim.counts.runs) == ({"completed": 2}, 2)
 
 

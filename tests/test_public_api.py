@@ -129,7 +129,7 @@ SECTIONS = {
     "enrich": ["Parameters", "Returns", "Raises", "Notes", "Examples"],
     "aenrich": ["Examples"],
     "collect": ["Parameters", "Returns", "Raises", "Examples"],
-    "offline": ["Parameters", "Yields", "Notes", "Examples"],
+    "offline": ["Parameters", "Returns", "Notes", "Examples"],
     "last": ["Examples"],
     "Client": ["Parameters", "Raises", "Examples"],
 }

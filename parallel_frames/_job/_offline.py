@@ -17,7 +17,9 @@ from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import TracebackType
 
     from parallel_frames._service import Client
     from parallel_frames.simulator import Simulator
@@ -97,8 +99,30 @@ def choose_destination(client: Client | None, *, for_sending: bool = True) -> De
     return Destination(client, client.host)
 
 
-@contextmanager
-def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
+@dataclass(frozen=True, slots=True)
+class OfflineBlock:
+    """What `offline` returns: a context manager, or something to start and stop."""
+
+    _block: AbstractContextManager[Simulator]
+
+    def __enter__(self) -> Simulator:
+        return self._block.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._block.__exit__(kind, error, trace)
+
+    def start(self) -> Simulator:
+        """Begin the block, and return its simulator."""
+        return self.__enter__()
+
+    def stop(self) -> None:
+        """End the block."""
+        self.__exit__(None, None, None)
+
+
+def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     """Run every enrichment of this process against the simulator while the block lasts: free, and labelled simulated.
 
     Parameters
@@ -109,10 +133,11 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
     **options
         Further options of `parallel_frames.simulator.Simulator`, such as ``latency=`` or ``faults=``.
 
-    Yields
-    ------
-    Simulator
-        To look at what was asked of it: ``sim.counts``, ``sim.runs()``.
+    Returns
+    -------
+    OfflineBlock
+        A context manager that gives the `Simulator`, to look at what was asked of it: ``sim.counts``, ``sim.runs()``.
+        In a notebook, whose cells cannot share a with statement, call its ``start()``, and ``stop()`` in the end.
 
     Notes
     -----
@@ -131,6 +156,11 @@ def offline(answers: Any = None, **options: Any) -> Iterator[Simulator]:
     >>> sim.counts.runs
     2
     """
+    return OfflineBlock(_offline(answers, **options))
+
+
+@contextmanager
+def _offline(answers: Any, **options: Any) -> Iterator[Simulator]:
     from parallel_frames._service import Client
     from parallel_frames.simulator import Simulator
 

@@ -277,12 +277,12 @@ def test_a_child_of_an_offline_block_goes_to_its_simulator() -> None:
 
 
 def test_blocks_that_overlap_leave_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of two threads may end in any order: what is left is the newest one that is open, or what was before."""
+    """Blocks may be stopped in any order: the newest one that is open counts, or what was before."""
     monkeypatch.setenv("PARALLEL_API_KEY", "mine")
     one, other = pf.offline(latency=0), pf.offline(latency=0)
-    one.__enter__()
-    newest = other.__enter__()
-    one.__exit__(None, None, None)
+    one.start()
+    newest = other.start()
+    one.stop()
     assert os.environ["PARALLEL_BASE_URL"] == newest.url
-    other.__exit__(None, None, None)
+    other.stop()
     assert (os.environ["PARALLEL_API_KEY"], os.environ.get("PARALLEL_BASE_URL")) == ("mine", None)

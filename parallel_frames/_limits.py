@@ -23,6 +23,8 @@ MAX_SPEC_CHARACTERS: Final = 15_000
 MAX_RUN_CHARACTERS: Final = 25_000
 # OpenAPI 0.1.2, SourcePolicy: include_domains and exclude_domains together.
 MAX_SOURCE_DOMAINS: Final = 200
+# https://docs.parallel.ai/integrations/mcp: of one run.
+MAX_MCP_SERVERS: Final = 10
 
 # The guides (https://docs.parallel.ai/task-api/guides/specify-a-task), of an output schema: objects and arrays inside
 # one another, the root included; properties and enum values over the whole schema.

@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from parallel_frames._cli._exits import Exit
-from parallel_frames._cli._options import JSON, PROCESSOR, SCHEMA, examples, read_schema, with_options
+from parallel_frames._cli._options import (
+    JSON,
+    LIBRARY,
+    PROCESSOR,
+    SCHEMA,
+    examples,
+    read_input_schema,
+    read_options,
+    read_schema,
+    with_options,
+)
 from parallel_frames._cli._speech import say, show, show_json
 
 
@@ -19,12 +29,17 @@ from parallel_frames._cli._speech import say, show, show_json
         'parallel-frames lint --column "sources (list[str]): where it is said"',
     ),
 )
-@with_options(*SCHEMA, PROCESSOR, JSON)
-def lint_command(schema: str | None, column: tuple[tuple[str, Any], ...], processor: str, *, json: bool) -> Exit:
+@with_options(*SCHEMA, PROCESSOR, LIBRARY["input_schema"], LIBRARY["options"], JSON)
+def lint_command(schema: str | None, column: tuple[tuple[str, Any], ...], *, json: bool, **arguments: Any) -> Exit:
     """Say what the service would refuse a schema for, and what you may regret. Exit code 1 where there are errors."""
     from parallel_frames._job._lint import lint
 
-    findings = lint(read_schema(schema, column), processor=processor)
+    findings = lint(
+        read_schema(schema, column),
+        processor=arguments["processor"],
+        input_schema=read_input_schema(arguments["input_schema"]),
+        options=read_options(arguments["options"]),
+    )
     if json:
         show_json([asdict(finding) for finding in findings])
     elif findings:

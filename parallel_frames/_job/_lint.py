@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from parallel_frames._format import format_option
+from parallel_frames._job._plan import make_options
 from parallel_frames._model import Finding
 from parallel_frames._prices import price_of
 from parallel_frames._schema import find_problems, length_finding, parse_schema
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from parallel_frames._inputs import Selection
-    from parallel_frames._model import Json, Schema
+    from parallel_frames._model import Json, Options, Schema
     from parallel_frames._prices import Price
 
 
@@ -43,8 +44,14 @@ class Findings(tuple[Finding, ...]):
         return render("findings.html", findings=self)
 
 
-def lint(schema: object, *, processor: str = "base", input_schema: object = None) -> Findings:
-    """Say everything there is to say of a schema, without sending anything.
+def lint(
+    schema: object,
+    *,
+    processor: str = "base",
+    input_schema: object = None,
+    options: Mapping[str, Json] | None = None,
+) -> Findings:
+    """Say everything there is to say of a schema and the options beside it, without sending anything.
 
     Parameters
     ----------
@@ -54,6 +61,8 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
         The processor it is meant for: each is recommended for so many fields.
     input_schema : as schema, optional
         What describes the input. ``"infer"`` is read off a frame, so there is nothing to say of it here.
+    options : mapping, optional
+        What else travels with every run, as for `enrich`.
 
     Returns
     -------
@@ -72,6 +81,7 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
     >>> for finding in pf.lint({"ceo": "full name of the CEO", "sources": list[str]}):
     ...     print(finding.severity, finding.rule, finding.path)
     warning basis_name properties.sources
+    warning description properties.sources
     >>> pf.lint({f"field_{n}": int for n in range(101)}).errors[0].rule
     'properties'
     """
@@ -85,6 +95,7 @@ def lint(schema: object, *, processor: str = "base", input_schema: object = None
         parsed = parse_schema(schema)
         found += [_length_together(parsed, input_schema)] if not _errors(given) else []
         found.append(field_count_finding(parsed, price))
+    found += _of_the_options(options)
     if price.per_run is None:
         message = f"processor {processor!r} is not in the price table of {price.as_of}: its price is not known"
         found.append(Finding("warning", "price", "processor", message))
@@ -116,6 +127,25 @@ def _of_the_input(input_schema: object) -> list[Finding | None]:
     if not errors and parse_schema(input_schema).form == "auto":
         errors = [Finding("error", "input_schema", "root", "'auto' describes nothing; say what a row's input holds")]
     return [replace(finding, path=f"input_schema.{finding.path}".removesuffix(".root")) for finding in errors]
+
+
+def _of_the_options(options: Mapping[str, Json] | None) -> list[Finding | None]:
+    """Return what would keep options from being sent, and what the service would ignore of them."""
+    try:
+        return [options_finding(make_options(options))]
+    except InputError as error:
+        return [Finding("error", "options", "options", str(error))]
+
+
+def options_finding(options: Options) -> Finding | None:
+    """Return a warning where the service ignores a part of the options."""
+    policy = options.source_policy or {}
+    if not (policy.get("include_domains") and policy.get("exclude_domains")):
+        return None
+    message = (
+        "where include_domains says which sources count, the service ignores exclude_domains; leave one of them out"
+    )
+    return Finding("warning", "source_policy", "options.source_policy.exclude_domains", message)
 
 
 def _length_together(schema: Schema, input_schema: object) -> Finding | None:

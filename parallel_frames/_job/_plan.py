@@ -18,6 +18,7 @@ import orjson
 from parallel_frames._format import format_option
 from parallel_frames._inputs import distinct, hash_identity, make_keys, render_inputs
 from parallel_frames._limits import (
+    MAX_MCP_SERVERS,
     MAX_METADATA_NAME,
     MAX_METADATA_VALUE,
     MAX_RUN_CHARACTERS,
@@ -75,6 +76,11 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
             "'_' and '-'. Nothing was sent."
         )
     betas = given.pop(BETAS, None) or ()
+    if (servers := len(given.get("mcp_servers") or ())) > MAX_MCP_SERVERS:
+        raise InputError(
+            f"`options` names {servers} mcp_servers; the service takes {MAX_MCP_SERVERS}. Nothing was sent. Leave out "
+            f"{servers - MAX_MCP_SERVERS} of them."
+        )
     _check_source_policy(given.get("source_policy"))
     betas = (betas,) if isinstance(betas, str) else tuple(betas)
     for beta in betas:

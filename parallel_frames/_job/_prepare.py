@@ -13,7 +13,7 @@ import pandas as pd
 from parallel_frames._columns import Layout, make_layout
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import made_columns
-from parallel_frames._job._lint import field_count_finding, input_finding
+from parallel_frames._job._lint import field_count_finding, input_finding, options_finding
 from parallel_frames._job._options import check_words
 from parallel_frames._job._plan import Inferred, make_job, make_options
 from parallel_frames._prices import Price, price_of
@@ -102,7 +102,11 @@ def prepare(
         options=make_options(call.options),
     )
     price = price_of(call.processor, advanced_settings=job.options.advanced_settings)
-    found = (field_count_finding(parsed, price), _input_finding(rows, selection, call.input_schema))
+    found = (
+        field_count_finding(parsed, price),
+        _input_finding(rows, selection, call.input_schema),
+        options_finding(job.options),
+    )
     return PreparedCall(
         frame=frame,
         call=call,

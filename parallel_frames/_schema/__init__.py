@@ -24,7 +24,13 @@ from parallel_frames._schema._checks import (
 from parallel_frames._schema._dtypes import columns_of, kind_of
 from parallel_frames._schema._formats import parse_date, parse_datetime
 from parallel_frames._schema._forms import Form, read_form
-from parallel_frames._schema._lint import length_finding, lint_schema, types_as_text
+from parallel_frames._schema._lint import (
+    length_finding,
+    lint_schema,
+    missing_descriptions,
+    shorthand_finding,
+    types_as_text,
+)
 from parallel_frames._schema._normal import normalise, split_null
 from parallel_frames._schema._wire import identity_of, wire_node
 from parallel_frames.errors import SchemaError
@@ -84,6 +90,8 @@ def parse_schema(schema: object) -> Schema:
 def find_problems(schema: object) -> tuple[Finding, ...]:
     """Return every finding about a schema, errors first; `parse_schema` raises those.
 
+    What would only make better answers, descriptions above all, is for this to say and not for every call.
+
     Raises
     ------
     SchemaError
@@ -91,9 +99,10 @@ def find_problems(schema: object) -> tuple[Finding, ...]:
     """
     form = read_form(schema)
     if form.kind != "json":
-        return tuple(lint_schema({"type": form.kind, **form.document}))
+        return (*lint_schema({"type": form.kind, **form.document}), *_of_one_column(form))
     node = normalise(form.document)
-    return (*lint_schema({"type": "json", "json_schema": wire_node(node)}), *types_as_text(node.get("properties", {})))
+    found = lint_schema({"type": "json", "json_schema": wire_node(node)})
+    return (*found, *types_as_text(node.get("properties", {})), *missing_descriptions(node))
 
 
 def _one_column(form: Form) -> Schema:
@@ -103,7 +112,13 @@ def _one_column(form: Form) -> Schema:
         column = Column("output", "string", {"type": "string"})
     else:
         column = Column("output", "any", {}, nullable=True)
-    return Schema(form.kind, wire, dict(wire), (column,), _warnings(wire))
+    return Schema(form.kind, wire, dict(wire), (column,), (*_warnings(wire), *_of_one_column(form)))
+
+
+def _of_one_column(form: Form) -> list[Finding]:
+    """Return a warning where a text was meant to be columns with types."""
+    finding = shorthand_finding(str(form.document.get("description", "")))
+    return [] if finding is None else [finding]
 
 
 def _warnings(wire: Mapping[str, Json]) -> tuple[Finding, ...]:

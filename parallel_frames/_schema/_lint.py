@@ -7,8 +7,9 @@ schema, and not at what the user wrote.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from parallel_frames._limits import (
     BASIS_NAMES,
@@ -25,6 +26,11 @@ from parallel_frames._schema._dtypes import python_type_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+# A name with a type, as people write it by mistake: "founded (int)", "founded: int", "founded int". Without a sign
+# between the two only the words that mean nothing else count: a column may well be a "start date" or a "phone number".
+TYPED_NAME: Final = re.compile(r"(\w[\w -]*?)\s*(?:\(([^()]+)\)|:\s*([\w\[\]]+))")
+TYPED_WORDS: Final = re.compile(r"(\w[\w -]*?)\s+(int|integer|str|float|bool|boolean|datetime|list\[str\])")
 
 
 @dataclass(slots=True)
@@ -145,17 +151,60 @@ def length_finding(spec: Mapping[str, Json], *, whose: str = "this schema makes"
 
 
 def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
-    """Return a warning for each description that is the name of a type: most likely the type was meant."""
+    """Return a warning for each text column whose name or description holds a type: most likely the type was meant."""
     findings = []
     for name, node in properties.items():
-        description = str(node.get("description", "")).strip().lower()
-        type_ = python_type_for(description)
-        if type_ is not None and node.get("type") == "string":
+        if node.get("type") != "string":
+            continue
+        description = str(node.get("description", "")).strip()
+        type_, found = python_type_for(description.lower()), shorthand(name)
+        if type_ is not None:
             message = (
-                f'the description is "{description}", and the column a text; for the type write {{"{name}": {type_}}}'
+                f'the description is "{description.lower()}", and the column a text; for the type write '
+                f'{{"{name}": {type_}}}'
             )
-            findings.append(Finding("warning", "type-as-text", f"properties.{name}", message))
+            findings.append(Finding("warning", "type_as_text", f"properties.{name}", message))
+        elif found is not None or (found := shorthand(description.partition(":")[0])) is not None:
+            column, type_ = found
+            message = (
+                f'this reads like a name with a type, and is a text column called "{name}"; for the type write '
+                f'{{"{column}": ({type_}, "what to find")}}'
+            )
+            findings.append(Finding("warning", "shorthand", f"properties.{name}", message))
     return findings
+
+
+def shorthand_finding(description: str) -> Finding | None:
+    """Return a warning where a description that asks for a text reads like columns with types."""
+    start, colon, _ = description.partition(":")
+    found = shorthand(start) or (shorthand(description) if colon else None)
+    if found is None:
+        return None
+    message = (
+        "this reads like a name with a type, and is the description of one text; for a column write "
+        f'{{"{found[0]}": ({found[1]}, "what to find")}}'
+    )
+    return Finding("warning", "shorthand", "root", message)
+
+
+def shorthand(text: str) -> tuple[str, str] | None:
+    """Return name and Python type where a text has both: ``founded int``, ``founded (int)``, ``founded: int``."""
+    match = TYPED_NAME.fullmatch(text.strip()) or TYPED_WORDS.fullmatch(text.strip())
+    name, *types = match.groups() if match is not None else (None,)
+    written = next(filter(None, types), "")
+    type_ = "list[str]" if written == "list[str]" else python_type_for(written)
+    return None if name is None or type_ is None else (name, type_)
+
+
+def missing_descriptions(node: Mapping[str, Json], path: str = "") -> Iterator[Finding]:
+    """Yield a warning for each field without a description, nested ones too; `node` is as the user wrote it."""
+    # Not of the wire schema: there, limits in words stand in a description that nobody wrote.
+    for child_path, child, _ in _children(node, path):
+        is_field = child_path.rpartition(".")[0].endswith("properties")
+        if is_field and not str(child.get("description") or "").strip():
+            message = "has no description; what to find, in words, makes better answers than a name alone"
+            yield Finding("warning", "description", child_path, message)
+        yield from missing_descriptions(child, child_path)
 
 
 def _children(node: Mapping[str, Json], path: str) -> Iterator[tuple[str, Mapping[str, Json], bool]]:

@@ -121,6 +121,8 @@ def test_lint_is_exit_code_1_only_for_errors(run, place):
     done = run("lint", "--schema", "many.json", "--json")
     assert done.exit_code == 1
     assert "properties" in [finding["rule"] for finding in json.loads(done.stdout)]
+    (place / "options.json").write_text(json.dumps({"mcp_servers": [{}] * 11}))
+    assert "11 mcp_servers" in run("lint", "--column", "ceo: name", "--options", "options.json").stdout
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import re
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
 
+import pandas as pd
 import pytest
+from pydantic import Field
 
 from parallel_frames._job._lint import Findings, field_count_finding, lint
 from parallel_frames._model import Finding
@@ -13,7 +17,8 @@ from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, SchemaError
 
-WIDE = {f"field_{number}": int for number in range(11)}
+WIDE = {f"field_{number}": (int, "a number") for number in range(11)}
+ONE = {"a": (int, "a number")}
 
 
 @dataclasses.dataclass
@@ -44,6 +49,7 @@ def test_every_error_is_a_finding_and_none_is_raised():
         ("error", "null_alone", "properties.x"),
         ("error", "enum_values", "root"),
         ("warning", "basis_name", "properties.sources"),
+        *(("warning", "description", f"properties.{name}") for name in schema),
     ]
     with pytest.raises(SchemaError):
         parse_schema(schema)
@@ -141,13 +147,13 @@ def test_the_count_is_of_fields():
 )
 def test_errors_of_the_input_say_that_they_are_of_the_input(input_schema: object, rule: str, path: str):
     """The path begins with the argument's name."""
-    assert summary(lint({"a": int}, input_schema=input_schema)) == [("error", rule, path)]
+    assert summary(lint(ONE, input_schema=input_schema)) == [("error", rule, path)]
 
 
 @pytest.mark.parametrize("input_schema", [None, "infer", "A company's name", {"source": object, "tags": list}])
 def test_an_input_is_not_judged_as_an_answer(input_schema: object):
     """Warnings about better answers do not concern inputs: a column may be called source."""
-    assert lint({"a": int}, input_schema=input_schema) == ()
+    assert lint(ONE, input_schema=input_schema) == ()
 
 
 def test_two_schemas_may_be_too_long_together():
@@ -157,3 +163,107 @@ def test_two_schemas_may_be_too_long_together():
     (finding,) = lint(half, input_schema=half)
     assert (finding.severity, finding.rule) == ("error", "spec_length")
     assert "schema and input_schema together make 18," in finding.message
+
+
+def rules(found: Findings, rule: str) -> list[str]:
+    """Return where a rule was broken."""
+    return [finding.path for finding in found if finding.rule == rule]
+
+
+class Office(TypedDict):
+    """Where they work."""
+
+    city: str
+    rooms: Annotated[int, Field(description="how many")]
+
+
+def test_a_field_without_a_description_is_named():
+    """Nested fields and those of list elements too; limits that are written into the wire schema are no description."""
+    schema = {"ceo": "Full name of the CEO", "founded": int, "offices": (list[Office], "all of them")}
+    assert rules(lint(schema), "description") == [
+        "properties.founded",
+        "properties.offices.items.properties.city",
+    ]
+    limited = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}}
+    assert "3" in parse_schema(limited).wire["json_schema"]["properties"]["n"]["description"]
+    assert rules(lint(limited), "description") == ["properties.n"]
+    assert rules(lint("A profile of the company"), "description") == []
+    assert "description" not in [finding.rule for finding in parse_schema(schema).findings]  # each call would show it
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "instead"),
+    [
+        ({"founded int": "year of foundation"}, "properties.founded int", '{"founded": (int, "what to find")}'),
+        ({"founded (int)": "year"}, "properties.founded (int)", '{"founded": (int, "what to find")}'),
+        ({"day (date)": "when"}, "properties.day (date)", '{"day": (datetime.date, "what to find")}'),
+        ({"tags list[str]": "topics"}, "properties.tags list[str]", '{"tags": (list[str], "what to find")}'),
+        (["founded int: year"], "properties.founded_int_year", '{"founded": (int, "what to find")}'),
+        (["founded (int): year"], "properties.founded_int_year", '{"founded": (int, "what to find")}'),
+        ("founded int: year of foundation", "root", '{"founded": (int, "what to find")}'),
+        ("founded: int", "root", '{"founded": (int, "what to find")}'),
+    ],
+    ids=repr,
+)
+def test_a_name_with_a_type_in_it_is_a_text_by_mistake(schema: object, path: str, instead: str):
+    """The warning says what to write; each call shows it too, before it pays for a text."""
+    (finding,) = (finding for finding in lint(schema) if finding.rule == "shorthand")
+    assert (finding.severity, finding.path) == ("warning", path)
+    assert instead in finding.message
+    assert finding in parse_schema(schema).findings
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"start date": "first day of trading", "phone number": "with country code", "full text": "of the imprint"},
+        {"founded int": (int, "year")},
+        ["CEO: full name", "founding date: in ISO 8601"],
+        "The date: when it was founded",
+        "A summary: what the company does",
+    ],
+    ids=repr,
+)
+def test_names_that_are_words_are_no_mistake(schema: object):
+    """A column may be a start date, and what has its type already is what it says."""
+    assert rules(lint(schema), "shorthand") == []
+
+
+def test_excluded_domains_beside_included_ones_are_ignored_by_the_service():
+    """The warning names the second list; either alone draws none, and a call shows it too."""
+    both = {"include_domains": ["a.example"], "exclude_domains": ["b.example"]}
+    assert summary(lint(ONE, options={"source_policy": both})) == [
+        ("warning", "source_policy", "options.source_policy.exclude_domains")
+    ]
+    for name in both:
+        assert lint(ONE, options={"source_policy": {**both, name: []}}) == ()
+    plan = pd.DataFrame({"x": [1]}).parallel.plan(ONE, options={"source_policy": both}, checkpoint=None)
+    assert [finding.rule for finding in plan.findings] == ["source_policy"]
+
+
+def test_more_than_ten_mcp_servers_are_refused():
+    """Ten are taken; with eleven a call stops before anything is sent, and lint says so as an error."""
+    servers = [{"type": "url", "name": f"s{n}", "url": f"https://{n}.example"} for n in range(11)]
+    assert lint(ONE, options={"mcp_servers": servers[:10]}) == ()
+    assert summary(lint(ONE, options={"mcp_servers": servers})) == [("error", "options", "options")]
+    with pytest.raises(InputError, match=r"names 11 mcp_servers; the service takes 10\. Nothing was sent\."):
+        pd.DataFrame({"x": [1]}).parallel.plan(ONE, options={"mcp_servers": servers}, checkpoint=None)
+
+
+def test_options_that_are_none_are_an_error_too():
+    """What a call would refuse is a finding here."""
+    (finding,) = lint(ONE, options={"source_polcy": {}})
+    assert (finding.severity, finding.rule) == ("error", "options")
+    assert "source_polcy" in finding.message
+
+
+def test_rules_are_spelled_in_one_way():
+    """Small letters and underscores, so that a rule can be looked for."""
+    import parallel_frames
+
+    sources = Path(parallel_frames.__file__).parent
+    names = set()
+    for path in (sources / "_schema" / "_lint.py", sources / "_job" / "_lint.py"):
+        names |= set(re.findall(r'"(?:error|warning)", "([^"]+)"', path.read_text(encoding="utf-8")))
+    assert {"basis_name", "type_as_text", "description", "shorthand", "source_policy"} <= names
+    assert [name for name in names if not re.fullmatch(r"[a-z_]+", name)] == []

@@ -105,7 +105,7 @@ def test_a_dtype_in_words_is_words_with_a_warning(name: str) -> None:
     parsed = parse_schema({"x": name})
     assert parsed.columns[0].node == {"type": "string", "description": name}
     (finding,) = parsed.findings
-    assert (finding.severity, finding.rule, finding.path) == ("warning", "type-as-text", "properties.x")
+    assert (finding.severity, finding.rule, finding.path) == ("warning", "type_as_text", "properties.x")
 
 
 def test_dtypes_of_a_frame_are_a_schema() -> None:

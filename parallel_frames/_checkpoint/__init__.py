@@ -23,7 +23,7 @@ from parallel_frames._checkpoint._folders import (
     open_store,
     read_header,
 )
-from parallel_frames._checkpoint._inspect import Checkpoint
+from parallel_frames._checkpoint._inspect import Checkpoint, asked_of, sent_of
 from parallel_frames._checkpoint._lease import file_lock, is_being_written
 from parallel_frames._checkpoint._maintenance import compact_job, job_folders, last_used, remove_job
 from parallel_frames._checkpoint._parts import (
@@ -50,6 +50,7 @@ __all__ = [
     "JobStore",
     "Recalled",
     "StoragePath",
+    "asked_of",
     "auto_folder",
     "auto_home",
     "check_path",
@@ -72,5 +73,6 @@ __all__ = [
     "read_stale",
     "recall_folder",
     "remove_job",
+    "sent_of",
     "table_of",
 ]

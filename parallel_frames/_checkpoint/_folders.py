@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -16,11 +17,11 @@ from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames._checkpoint._recall import fit_table
 from parallel_frames._checkpoint._store import JobStore, MemoryStore
 from parallel_frames._format import format_count, format_utc
+from parallel_frames._fs import expand_home
 from parallel_frames._model import DialectName
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError, ConfigurationError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -28,19 +29,35 @@ if TYPE_CHECKING:
     from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import Job, Json
 
+CACHE_VARIABLE: Final = "PARALLEL_FRAMES_CACHE"
 FORMAT: Final = 1
 JOB_DIGITS: Final = 16
 GROUP_SCHEMA: Final = pa.schema([("group_id", pa.string())])
 
 
 def auto_home() -> Path:
-    """Return the folder of the user's cache in which jobs are remembered unless another is named."""
+    """Return the folder in which jobs are remembered unless another is named: the environment's, or the user's cache.
+
+    Below it each host and account has a folder of its own, wherever it is.
+
+    Raises
+    ------
+    ConfigurationError
+        The environment names an address, or there is no place for a cache.
+    """
+    if named := os.environ.get(CACHE_VARIABLE, "").strip():
+        if "://" in named:
+            raise ConfigurationError(
+                f"{CACHE_VARIABLE} is {named}, and must be a folder of this machine. Nothing was sent. An address "
+                "can be named in each call, with `checkpoint=...`."
+            )
+        return expand_home(named).absolute()
     try:
         return platformdirs.user_cache_path("parallel_frames") / "checkpoints"
     except RuntimeError:
         raise ConfigurationError(
             "This user has no home directory, and so no cache to remember answers in. Nothing was sent. Set HOME or "
-            "XDG_CACHE_HOME, or name a place with `checkpoint=...`; with `checkpoint=None` nothing is remembered."
+            f"{CACHE_VARIABLE}, or name a place with `checkpoint=...`; with `checkpoint=None` nothing is remembered."
         ) from None
 
 

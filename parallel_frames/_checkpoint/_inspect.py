@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from parallel_frames._checkpoint._folders import read_header
+from parallel_frames._checkpoint._folders import auto_home, read_header
 from parallel_frames._checkpoint._lease import LEASE, read_lease, unlock
 from parallel_frames._checkpoint._maintenance import bytes_of, job_folders
 from parallel_frames._checkpoint._parts import (
@@ -22,6 +22,7 @@ from parallel_frames.errors import CheckpointCorruptError, CheckpointError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -36,8 +37,10 @@ class Checkpoint:
 
     Parameters
     ----------
-    path : str or path
+    path : str or path, optional
         The directory or address given as ``checkpoint=``, the one of an enrichment's handle, or a directory of such.
+        Default: the cache, with the jobs of every host and account: the folder that ``PARALLEL_FRAMES_CACHE`` names,
+        or the one in your cache directory.
 
     Raises
     ------
@@ -61,8 +64,8 @@ class Checkpoint:
     path: Path | str
     _place: StoragePath = field(repr=False, compare=False)
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        place = place_of(path)
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        place = place_of(auto_home() if path is None else path)
         object.__setattr__(self, "path", place.path if isinstance(place, LocalPath) else str(place))
         object.__setattr__(self, "_place", place)
         if not self._folders() and not self._locked():
@@ -177,7 +180,13 @@ class Checkpoint:
         return pd.DataFrame(damaged, columns=["job", "file"])
 
     def summary(self) -> pd.DataFrame:
-        """Return a line per job: processor, host, groups, outcomes by status, when it began, and its size in bytes.
+        """Return a line per job: which question it asks, where it is asked, and what became of it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``job, processor, asks`` (the columns, or the description of a text), ``sends`` (what its last call sent of
+            a row), ``host, groups``, runs ``completed, failed`` and ``cancelled``, ``created_at`` and ``bytes``.
 
         Examples
         --------
@@ -185,9 +194,9 @@ class Checkpoint:
         >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
         ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
         ...     summary = pf.Checkpoint(pf.last().checkpoint).summary()
-        >>> summary[["processor", "host", "groups", "completed", "failed"]]
-          processor       host  groups  completed  failed
-        0      base  simulator       1          1       0
+        >>> summary[["processor", "asks", "sends", "host", "groups", "completed", "failed"]]
+          processor     asks    sends       host  groups  completed  failed
+        0      base  founded  company  simulator       1          1       0
         """
         import pandas as pd
 
@@ -198,12 +207,30 @@ class Checkpoint:
             ours = outcomes[outcomes["job"] == self._name(folder)] if len(outcomes) else outcomes
             counts = ours["status"].value_counts().to_dict() if len(ours) else {}
             lines.append(
-                {"job": self._name(folder), "processor": header["job"].get("processor"), "host": header["host"],
-                 "groups": len(header["groups"]), **{name: int(counts.get(name, 0)) for name in
-                                                     ("completed", "failed", "cancelled")},
+                {"job": self._name(folder), "processor": header.get("job", {}).get("processor"),
+                 "asks": ", ".join(asked_of(header)), "sends": ", ".join(sent_of(header)), "host": header.get("host"),
+                 "groups": len(header.get("groups", [])), **{name: int(counts.get(name, 0)) for name in
+                                                             ("completed", "failed", "cancelled")},
                  "created_at": header.get("created_at"), "bytes": bytes_of(folder)}
             )  # fmt: skip
         return pd.DataFrame(lines)
+
+
+def asked_of(header: Mapping[str, Any]) -> list[str]:
+    """Return the columns that a job asks for, in their order; of a text its description."""
+    output = header.get("spec", {}).get("output_schema", {})
+    properties = output.get("json_schema", {}).get("properties") if isinstance(output, dict) else None
+    if isinstance(properties, dict):
+        return list(properties)
+    description = output.get("description") if isinstance(output, dict) else output
+    return [description] if isinstance(description, str) and description else ["output"]
+
+
+def sent_of(header: Mapping[str, Any]) -> list[str]:
+    """Return the names that a job's last call sent of each row; none where that is not known."""
+    call = header.get("last_call") or {}
+    names = call.get("sent")
+    return list(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def _outcome_parts(place: StoragePath) -> list[pa.Table]:

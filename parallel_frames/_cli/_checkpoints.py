@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from parallel_frames._checkpoint import StoragePath
 
 PATH = click.argument("path", required=False)
+WIDEST = 40  # of a cell in words: a schema may have a hundred columns
 ONE_JOB = click.option("--job", metavar="HASH", help="Only this job; the beginning of its name is enough.")
 
 
@@ -34,9 +35,9 @@ def checkpoint_command() -> None:
 
 
 def _inside(path: str | None) -> Any:
-    from parallel_frames._checkpoint import Checkpoint, auto_home
+    from parallel_frames._checkpoint import Checkpoint
 
-    return Checkpoint(auto_home() if path is None else path)
+    return Checkpoint(path)
 
 
 def _jobs(path: str | None, named: Sequence[str] = ()) -> list[StoragePath]:
@@ -64,13 +65,19 @@ def _summary(path: str | None) -> list[dict[str, Any]]:
 @PATH
 @JSON
 def list_command(path: str | None, *, json: bool) -> None:
-    """List the jobs: processor, host, answers, groups, when they began, size."""
+    """List the jobs: which question each asks, where, how many answers it has, when it began, its size."""
     lines = _summary(path)
     if json:
         show_json(lines)
         return
-    head = ("job", "processor", "host", "completed", "failed", "groups", "created_at", "bytes")
-    show_table(head, [[line[name] for name in head] for line in lines])
+    head = ("job", "processor", "asks", "sends", "host", "completed", "failed", "groups", "created_at", "bytes")
+    show_table(head, [[_cell(line[name]) for name in head] for line in lines])
+
+
+def _cell(value: Any) -> Any:
+    from parallel_frames._format import shorten
+
+    return shorten(value, WIDEST) if isinstance(value, str) and " " in value else value
 
 
 @checkpoint_command.command("show", epilog=examples("parallel-frames checkpoint show ceos.ckpt --job 3f0c"))
@@ -96,7 +103,15 @@ def _describe(folder: StoragePath) -> dict[str, Any]:
     """Return what a job's folder holds, with what a removal would lose."""
     from collections import Counter
 
-    from parallel_frames._checkpoint import is_being_written, last_used, read_header, read_patiently, recall_folder
+    from parallel_frames._checkpoint import (
+        asked_of,
+        is_being_written,
+        last_used,
+        read_header,
+        read_patiently,
+        recall_folder,
+        sent_of,
+    )
     from parallel_frames._format import format_utc
     from parallel_frames._state import DiskIndex
 
@@ -115,6 +130,8 @@ def _describe(folder: StoragePath) -> dict[str, Any]:
     return {
         "path": str(folder),
         "processor": header["job"].get("processor"),
+        "asks": asked_of(header),
+        "sends": sent_of(header),
         "host": header["host"],
         "dialect": header.get("dialect"),
         "simulated": bool(header.get("simulated")),

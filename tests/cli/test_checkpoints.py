@@ -11,7 +11,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._checkpoint import job_folders, place_of
 from parallel_frames._checkpoint._folders import alone_in
-from parallel_frames.simulator import Failure
+from parallel_frames.simulator import Failure, Simulator
 
 
 @pytest.fixture
@@ -46,6 +46,71 @@ def test_the_users_cache_is_the_default(run):
         pf.enrich(pd.DataFrame({"c": ["Acme"]}), {"n": int}, checkpoint=root, progress=False)
     (line,) = json.loads(run("checkpoint", "list", "--json").stdout)
     assert line["job"].startswith("host.test/")
+
+
+def test_list_says_which_question_each_job_asks(run, place):
+    """The columns asked for and the names that were sent, whatever the form of the schema; a long text is shortened."""
+    df = pd.DataFrame({"company": ["Acme"], "country": ["DE"]})
+    with pf.offline(latency=0):
+        options = {"checkpoint": "c.ckpt", "on_mismatch": "new", "progress": False}
+        pf.enrich(df, {"founded": int, "ceo": "name of the CEO"}, processor="core", **options)
+        pf.enrich(df, "A profile of the company, in three sentences", inputs="Who is {company}?", **options)
+        pf.enrich(df, "auto", inputs=["country"], **options)
+    found = pf.Checkpoint("c.ckpt").summary().set_index("asks")[["processor", "sends"]].to_dict("index")
+    assert found == {
+        "founded, ceo": {"processor": "core", "sends": "company, country"},
+        "A profile of the company, in three sentences": {"processor": "base", "sends": "company"},
+        "output": {"processor": "base", "sends": "country"},
+    }
+    listed = run("checkpoint", "list", "c.ckpt").stdout
+    assert "founded, ceo" in listed
+    assert "A profile of the company, in three …" in listed
+    shown = json.loads(run("checkpoint", "show", "c.ckpt", "--json").stdout)
+    assert max(each["asks"] for each in shown) == ["output"]
+    assert ["company", "country"] in [each["sends"] for each in shown]
+
+
+def test_a_header_that_lacks_what_is_only_shown_is_listed(run, job):
+    """Earlier versions did not note what a call sent; then nothing stands there."""
+    header = json.loads((job / "header.json").read_text())
+    del header["last_call"]["sent"]
+    (job / "header.json").write_text(json.dumps(header))
+    assert pf.Checkpoint("c.ckpt").summary()[["asks", "sends"]].to_numpy().tolist() == [["n", ""]]
+    assert run("checkpoint", "list", "c.ckpt").exit_code == 0
+
+
+def test_the_environment_names_the_cache(run, place, monkeypatch):
+    """Calls, commands and `pf.Checkpoint()` use that folder, private to the user; accounts stay apart in it."""
+    monkeypatch.setenv("PARALLEL_FRAMES_CACHE", "answers")
+    df = pd.DataFrame({"company": ["Acme"]})
+    with Simulator(lambda _: {"n": 1}, latency=0) as sim:
+        for key in ("first", "second", "first"):
+            client = pf.Client(api_key=key, base_url=sim.url, clock_speed=sim.speed)
+            out = pf.enrich(df, {"n": int}, client=client, progress=False)
+            assert Path(pf.last().checkpoint).is_relative_to(place / "answers")
+            assert out["n"].tolist() == [1]
+        assert sim.counts.runs == 2
+    assert (place / "answers").stat().st_mode & 0o077 == 0
+    assert pf.Checkpoint().path == place / "answers"
+    jobs = pf.Checkpoint().summary()["job"].tolist()
+    assert len({job.partition("/")[0] for job in jobs}) == 2
+    assert [line["job"] for line in json.loads(run("checkpoint", "list", "--json").stdout)] == jobs
+
+
+def test_a_cache_is_a_folder_of_this_machine(run, place, monkeypatch):
+    """An address is refused before anything is sent, and the message names the variable."""
+    monkeypatch.setenv("PARALLEL_FRAMES_CACHE", "s3://bucket/cache")
+    client = pf.Client(api_key="any", base_url="http://127.0.0.1:9")
+    with pytest.raises(pf.errors.ConfigurationError, match=r"PARALLEL_FRAMES_CACHE is s3://bucket/cache, and must be"):
+        pf.enrich(pd.DataFrame({"company": ["Acme"]}), {"n": int}, client=client, progress=False)
+    assert run("checkpoint", "list").exit_code == 2
+
+
+def test_without_a_cache_there_is_no_checkpoint(place, monkeypatch):
+    """The error names the folder that was looked at."""
+    monkeypatch.setenv("PARALLEL_FRAMES_CACHE", str(place / "nothing"))
+    with pytest.raises(pf.errors.CheckpointError, match=r"There is no checkpoint in .*nothing"):
+        pf.Checkpoint()
 
 
 def test_verify_finds_damage(run, job):

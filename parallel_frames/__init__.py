@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from parallel_frames import errors
+from parallel_frames._log import WarningHandler as _WarningHandler
+from parallel_frames._log import logger as _logger
 from parallel_frames.accessor import (
     ParallelAccessor,
     aenrich,
@@ -38,6 +40,7 @@ if _TYPE_CHECKING:
     from parallel_frames._service import Client
     from parallel_frames._ui import Report
 
+_logger.addHandler(_WarningHandler())
 __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",

@@ -49,6 +49,14 @@ def format_dollars(amount: Decimal | float | None, *, extra: str = "") -> str:
     return f"${amount:,.{digits}f}"
 
 
+def format_costs(now: Decimal | float | None, *, before: Decimal | float | None, extra: str = "") -> str:
+    """Return what a call costs; where earlier calls paid for the same rows, also what that comes to in all."""
+    if now is None or not before:
+        return format_dollars(now, extra=extra)
+    in_all = format_dollars(Decimal(str(now)) + Decimal(str(before)))
+    return f"{format_dollars(now)}, {in_all} in all {extra}".rstrip()
+
+
 def format_amount(amount: Decimal) -> str:
     """Return an amount exactly, as a user types it: ``0.2``, ``12345.645``, ``2000000``."""
     return f"{amount.normalize():f}"

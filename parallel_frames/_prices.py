@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import format_amount, format_dollars
+from parallel_frames._format import format_amount, format_costs
 from parallel_frames.errors import CostError, InputError
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class Price:
         """Return the dollars that so many runs cost."""
         return None if self.per_run is None else self.per_run * runs
 
-    def text(self, runs: int) -> str:
-        """Return that price as a person reads it."""
-        dollars = self.of(runs)
-        text = f"price of {self.processor!r} not known" if dollars is None else format_dollars(dollars)
-        return f"{text} {self.extra}".rstrip()
+    def text(self, runs: int, *, before: int = 0) -> str:
+        """Return that price as a person reads it; `before` are runs that earlier calls paid for."""
+        if self.per_run is None:
+            return f"price of {self.processor!r} not known {self.extra}".rstrip()
+        return format_costs(self.of(runs), before=self.of(before), extra=self.extra)
 
     @property
     def unknown(self) -> str | None:

@@ -31,6 +31,7 @@ from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import make_call
 from parallel_frames._job._preview import EnrichmentPlan, preview
 from parallel_frames._job._runner import JobRunner
+from parallel_frames._model import STATUSES
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames.errors import EnrichmentError, InputError
 
@@ -289,6 +290,7 @@ class FileEnrichment(Enrichment):
                 call=self._digest,
             )
             writer.manifest = manifest
+        results.statuses = {status: counts[status] for status in STATUSES if counts[status]}
         self._raise_failures(counts, results.index.rows, self._target)
         self._delivered = self.summary(counts, manifest=f"{self._target.shown.rstrip('/')}{MANIFEST}")
         return self._delivered

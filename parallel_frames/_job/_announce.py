@@ -1,4 +1,4 @@
-"""What a call says before anything is sent, as one line: what it will do, cost and take."""
+"""What a call says before anything is sent: what it will do, cost and take."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ def announcement(
     since: str | None,
     max_per_minute: int | None,
     checkpoint: str | None,
-    simulated: bool,
-) -> str:
-    """Return the line; `since` is when the oldest answer came."""
+) -> tuple[str, list[str]]:
+    """Return the essence, and what else there is to know; `since` is when the oldest answer came."""
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
     parts = [f"{chosen}{format_count(status.rows, 'row')} → {format_count(status.to_send, 'run')}"]
@@ -35,10 +34,10 @@ def announcement(
         parts.append(f"{status.awaited:,} under way")
     if status.skipped:
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
-    parts.append(price.text(status.to_send))
+    parts.append(price.text(status.to_send, before=status.billed))
     if status.to_send:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))
-    parts.append(f"sends {', '.join(prepared.selection.names)}")
-    parts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
-    return " · ".join([*parts, "SIMULATED"] if simulated else parts)
+    facts = [f"sends {', '.join(prepared.selection.names)}"]
+    facts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
+    return " · ".join(parts), facts

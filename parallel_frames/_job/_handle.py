@@ -331,6 +331,7 @@ class Enrichment:
         """Return the enriched frame, or raise it where failures are to raise."""
         (piece,) = self._runner.source.pieces(results, self._runner.prepared.layout)
         frame = self._with_attrs(piece.frame, piece.counts)
+        results.statuses = piece.counts
         if problems := failures(piece.counts, on_error=self._runner.prepared.call.on_error):
             raise EnrichmentError(
                 f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,6 +99,11 @@ class RowObserver:
     """The engine's observer that hands rows to a function, and passes everything on to another observer.
 
     Outcomes that come within the same moment are judged together. What is handed over is what the result will have.
+
+    Attributes
+    ----------
+    statuses : Counter of str
+        The rows handed over by status.
     """
 
     def __init__(self, observer: Observer, *, builder: RowBuilder, on_row: Callable[[Row], object]) -> None:
@@ -106,6 +112,7 @@ class RowObserver:
         self._on_row = on_row
         self._waiting: list[Outcome] = []
         self._failures = 0
+        self.statuses: Counter[str] = Counter()
 
     def opened(self, group_id: str) -> None:
         """Pass it on."""
@@ -133,6 +140,7 @@ class RowObserver:
     def hand_over(self, outcomes: Sequence[Outcome]) -> None:
         """Hand every row of these outcomes over."""
         for row in self._builder.rows_of(outcomes):
+            self.statuses[row.status] += 1
             try:
                 self._on_row(row)
             except (KeyboardInterrupt, SystemExit):

@@ -29,7 +29,7 @@ from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callback
 from parallel_frames._job._source import IndexedFeed
 from parallel_frames._prices import check_cost
 from parallel_frames._state import NEVER, Answers, states_of
-from parallel_frames._ui import ask, showing
+from parallel_frames._ui import ProgressCounts, ask, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
     CostError,
@@ -88,6 +88,11 @@ class Results(Generic[IndexT]):
         Why there is no answer where there is none.
     strict : bool, default False
         Raise where a part is damaged; without it, its rows seem to have no answer.
+
+    Attributes
+    ----------
+    statuses : mapping of str to int
+        The asked rows by status; who delivers the rows fills it.
     """
 
     def __init__(self, index: IndexT, store: JobStore | None, *, reasons: Reasons, strict: bool = False) -> None:
@@ -96,6 +101,7 @@ class Results(Generic[IndexT]):
         self._of_keys = {run.key: reason for run, reason in reasons.runs.items()}
         self._store = store
         self._strict = strict
+        self.statuses: Mapping[str, int] = {}
 
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of the outcomes; None where it is damaged."""
@@ -162,6 +168,8 @@ class JobRunner:
         Whether nothing more is to be sent.
     refreshing : bool
         Whether rows are left that a refresh is to ask again.
+    billed_before : int or None
+        Runs that earlier calls paid for; None before the first run.
     """
 
     def __init__(self, source: RowSource[Any]) -> None:
@@ -176,6 +184,7 @@ class JobRunner:
         self.is_running = False
         self.has_begun = False
         self.halted = False
+        self.billed_before: int | None = None
         self.refreshing = source.prepared.call.refresh
         self._reasons = Reasons(limit=source.prepared.call.limit)
         self._store: JobStore | None = None
@@ -324,7 +333,12 @@ class JobRunner:
                         return None
                     for _ in range(TRIES):
                         with suppress(DamagedPartError, CheckpointCorruptError):
-                            delivered = await in_thread(partial(deliver, self._whole_results(opened.store)))
+                            results = self._whole_results(opened.store)
+                            try:
+                                delivered = await in_thread(partial(deliver, results))
+                            finally:
+                                if results.statuses:
+                                    progress.count(results.statuses)
                             await self._end_refresh(opened.store)
                             return delivered
                         await in_thread(partial(self._drop_damaged, opened.store))
@@ -394,7 +408,7 @@ class JobRunner:
             if until != "looked":
                 self._announce(status, client, progress)
             callback = combine_callbacks(on_row, self.prepared.call.on_row)
-            with self._observed(status, client, progress, callback) as observer:
+            with self._observed(status, client, progress, callback, until) as observer:
                 if status.to_send or status.awaited:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
                     await self._run_engine(opened, client, observer, until)
@@ -502,20 +516,18 @@ class JobRunner:
                     f"{format_count(undated, 'answer')} without a time, because the service sent none; "
                     "they are not asked again. `refresh=True` asks every row again."
                 )
-        progress.line(
-            announcement(
-                prepared,
-                status,
-                since=self.index.oldest_answer() if status.answered else None,
-                max_per_minute=client.max_per_minute,
-                checkpoint=self.checkpoint,
-                simulated=self.simulated,
-            )
+        essence, facts = announcement(
+            prepared,
+            status,
+            since=self.index.oldest_answer() if status.answered else None,
+            max_per_minute=client.max_per_minute,
+            checkpoint=self.checkpoint,
         )
+        progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send
         self._check_budget(runs)
         asks = prepared.call.confirm and runs and not self.has_begun
-        if asks and not ask(f"Send {format_count(runs, 'run')} ({price.text(runs)})?"):
+        if asks and not ask(f"Send {format_count(runs, 'run')} ({price.text(runs, before=status.billed)})?"):
             raise DeclinedError("`confirm=True` asked, and the answer was not yes. Nothing was sent.")
 
     def _check_budget(self, runs: int) -> None:
@@ -527,20 +539,30 @@ class JobRunner:
 
     @contextmanager
     def _observed(
-        self, status: JobStatus, client: Client, progress: Progress, on_row: Callable[[Row], object] | None
+        self,
+        status: JobStatus,
+        client: Client,
+        progress: Progress,
+        on_row: Callable[[Row], object] | None,
+        until: Until,
     ) -> Iterator[Observer]:
         """Give the engine's observer, which hands over rows too where a function takes them."""
         price = self.prepared.price
-        progress.begin(
+        if self.billed_before is None:
+            self.billed_before = status.billed
+        counts = ProgressCounts(
             rows=status.rows_answered + status.rows_open,
-            answered=status.rows_answered,
+            done=status.rows_answered,
             failed=status.rows_failed,
             in_flight=status.awaited,
+            runs=status.answered + status.awaited + status.to_send,
+            sent=status.answered + status.awaited,
             per_run=price.per_run,
             spent=price.of(status.billed),
+            before=price.of(self.billed_before),
             extra_cost=price.extra,
-            url_of=client.url_of,
         )
+        progress.begin(counts, url_of=client.url_of, checkpoint=self.checkpoint, only_sending=until == "sent")
         if on_row is None:
             yield progress
             return
@@ -551,3 +573,4 @@ class JobRunner:
             yield observer
         finally:
             observer.close()
+            progress.count(observer.statuses)

@@ -207,7 +207,11 @@ class Client:
                 transport=transport,
             )
         async with http:
-            yield Session(http, client=self, dialect=DIALECTS[name] if name else None)
+            session = Session(http, client=self, dialect=DIALECTS[name] if name else None)
+            try:
+                yield session
+            finally:
+                session.close()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from parallel_frames._clock import Backoff
+from parallel_frames._format import format_duration
 from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
 from parallel_frames._service._http import NOTHING_SENT, httpx
@@ -70,7 +71,7 @@ KEY_VARIABLE: Final = "PARALLEL_API_KEY"
 SIMULATOR_HEADER: Final = "x-parallel-simulator"
 MAX_BODY: Final = 256 * 2**20
 MAX_EXCERPT: Final = 64 * 2**10
-NOTED_TRY: Final = 3  # some five seconds after the first one: what goes on is not waited for in silence
+SILENCE: Final = 3.0  # real seconds without an answer, after which a person wants to know what is waited for
 TORN_TRIES: Final = 2  # a body that stays torn is not a matter of luck
 
 # What the service refuses, and what a gateway answers before the service has seen anything.
@@ -105,6 +106,13 @@ class Session:
         self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
         self.trouble: str | None = None
+        self._alarm: asyncio.TimerHandle | None = None  # set while an answer is overdue
+        self._reason = ""  # why there is none
+        self._has_answered = self._has_warned = False
+
+    def close(self) -> None:
+        """Warn of nothing more."""
+        self._stop_alarm()
 
     @property
     def dialect(self) -> DialectName | None:
@@ -181,7 +189,10 @@ class Session:
                 "POST", path, body=body, params=params, headers=_beta_headers(job)
             )
         except NOTHING_SENT as error:
-            return Refused(None, self._connection_error(error))
+            refused = self._connection_error(error)
+            self.trouble = str(refused)
+            self._expect_answer()
+            return Refused(None, refused)
         except (httpx.HTTPError, ProtocolError) as error:
             return Ambiguous(f"the connection broke before the answer ({type(error).__name__})")
         if status in NOTHING_CREATED:
@@ -315,7 +326,7 @@ class Session:
         accept = {"accept": "text/event-stream, application/json;q=0.9", "cache-control": "no-store"}
         try:
             async with self._http.stream("GET", path, params=dict(params), headers=accept) as response:
-                self._note_simulator(response)
+                self._note_answer(response)
                 if response.status_code != 200:
                     body = await self._read_excerpt(response)
                     advised = retry_after(response.headers)
@@ -324,6 +335,7 @@ class Session:
                     raise status_error(response.status_code, self._headers(response), body, group_id=group_id)
                 yield response
         except httpx.HTTPError as error:
+            self._expect_answer(f"the stream was cut ({type(error).__name__})")
             raise UnavailableError(
                 f"The stream from {self._client.host} was cut ({type(error).__name__}).", group_id=group_id
             ) from None  # a traceback would show httpx's text, which may quote the key (see `_connection_error`)
@@ -399,8 +411,8 @@ class Session:
             if attempt == backoff.tries:
                 raise failure
             self.trouble = str(failure)
-            level = logging.WARNING if attempt == NOTED_TRY else logging.DEBUG
-            logger.log(level, "%s %s: %s It is tried again in %.1f s.", method, path, failure, wait)
+            self._expect_answer(None if status is None else self.trouble)
+            logger.debug("%s %s: %s It is tried again in %.1f s.", method, path, failure, wait)
             await self._clock.sleep(wait)
             attempt += 1
 
@@ -415,10 +427,12 @@ class Session:
     ) -> tuple[int, httpx.Headers, bytes]:
         """Send one request and return the status of its answer, and its headers and body without the API key."""
         content_type = {"content-type": "application/json"} if body is not None else {}
+        if not self._has_answered:  # later, a long answer is no news
+            self._expect_answer()
         async with self._http.stream(
             method, path, content=body, params=dict(params or {}), headers={**content_type, **(headers or {})}
         ) as response:
-            self._note_simulator(response)
+            self._note_answer(response)
             try:
                 # httpx's timeouts are per read. A body that drips must come within a request's time as a whole.
                 async with asyncio.timeout(self._client.real_timeout):
@@ -445,17 +459,41 @@ class Session:
         """Return our error for a connection that failed."""
         # httpx quotes what it cannot parse, such as a redirect's target.
         text = self._redactor.redact(str(error).encode("utf-8", "replace")).decode()
+        self._reason = f"{type(error).__name__}: {text[:200]}"
         return UnavailableError(
-            f"{self._client.host} could not be reached ({type(error).__name__}: {text[:200]}). Check the network and "
-            "PARALLEL_BASE_URL, then run the same again."
+            f"{self._client.host} could not be reached ({self._reason}). Check the network and PARALLEL_BASE_URL, then "
+            "run the same again."
         )
 
     def _headers(self, response: httpx.Response) -> httpx.Headers:
         """Return the headers without the API key: a redirect's target may repeat it."""
         return httpx.Headers([(name, self._redactor.redact(value)) for name, value in response.headers.raw])
 
-    def _note_simulator(self, response: httpx.Response) -> None:
+    def _note_answer(self, response: httpx.Response) -> None:
         self.simulated |= SIMULATOR_HEADER in response.headers
+        if response.status_code < 500:
+            self._has_answered = True
+            self._stop_alarm()
+
+    # Silence: what is tried again and again is said once
+
+    def _expect_answer(self, reason: str | None = None) -> None:
+        self._reason = reason or self._reason
+        if self._alarm is None and not self._has_warned:
+            self._alarm = asyncio.get_running_loop().call_later(SILENCE, self._warn_of_silence)
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+
+    def _warn_of_silence(self) -> None:
+        self._has_warned = True
+        reason = f" ({self._reason.rstrip('.')})" if self._reason else ""
+        logger.warning(
+            "%s has not answered for %s%s. It is asked again until it does; nothing is lost meanwhile.",
+            self._client.host, format_duration(SILENCE), reason,
+        )  # fmt: skip
 
 
 class KeyRedactor:

@@ -4,7 +4,7 @@ It takes numbers and finished frames, and decides nothing about an enrichment. O
 matplotlib, which are imported when they are needed. A failing screen must never cost an answer that was paid for.
 """
 
-from parallel_frames._ui._progress import Progress, showing
+from parallel_frames._ui._progress import Progress, ProgressCounts, report_call, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
 from parallel_frames._ui._screen import ask, readable
 from parallel_frames._ui._sections import RunFacts
@@ -12,6 +12,7 @@ from parallel_frames._ui._text import plan_text
 
 __all__ = [
     "Progress",
+    "ProgressCounts",
     "Report",
     "RunFacts",
     "ask",
@@ -20,6 +21,7 @@ __all__ = [
     "plan_html",
     "plan_text",
     "readable",
+    "report_call",
     "report_of_frame",
     "showing",
 ]

@@ -1,25 +1,38 @@
-"""What is shown while an enrichment runs, and when: a line before the first run is sent, a bar, and news.
+"""What is shown while an enrichment runs, and when: what it will do, how far it is, news, and how it ended.
 
-Numbers are `ProgressCounts`, drawing is `_screen`'s. In a terminal and in a notebook there is a bar; where the output
-goes into a file or a log, a line now and then. With ``progress=False`` all of it goes to the log only.
+Numbers are `ProgressCounts`, drawing is a screen's: a card in a Jupyter notebook, marimo's bar in marimo, tqdm's in a
+terminal; where the output goes into a file or a log, a line now and then. With ``progress=False`` all of it goes to the
+log only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._format import format_count, format_dollars, format_duration
-from parallel_frames._ui._screen import SEPARATOR, Screen, in_notebook, in_terminal
+from parallel_frames._format import format_costs, format_count, format_duration
+from parallel_frames._log import current_screen
+from parallel_frames._ui._card import Card
+from parallel_frames._ui._screen import (
+    SEPARATOR,
+    MarimoScreen,
+    Screen,
+    end_line,
+    in_marimo,
+    in_notebook,
+    in_terminal,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from decimal import Decimal
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from parallel_frames._model import Outcome
 
@@ -31,6 +44,10 @@ NEWS_SECONDS: Final = 1.0
 RATE_SECONDS: Final = 60.0
 SAMPLE_EVERY: Final = 0.5
 WORKING: Final = "enriching"
+SENDING: Final = "sending"
+
+report_call: ContextVar[str] = ContextVar("report_call", default="pf.last().report()")
+"""What to type for the report; the command line has its own way, which needs the checkpoint."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,18 +60,23 @@ class ProgressCounts:
         Rows that get an outcome in this call, those that have one, and of these the ones that did not complete.
     in_flight : int
         Runs sent and not finished.
-    per_run, spent : decimal.Decimal or None
-        US dollars of one run, and of all so far; None where the price is not known.
+    runs, sent : int
+        Runs in all, and those that the service has: earlier calls sent some of them, perhaps.
+    per_run, spent, before : decimal.Decimal or None
+        US dollars of one run, of all so far, and of these what earlier calls paid; None where the price is not known.
     extra_cost : str
-        What is billed on top, in words.
+        What is billed on top of that, in words.
     """
 
     rows: int
     done: int = 0
     failed: int = 0
     in_flight: int = 0
+    runs: int = 0
+    sent: int = 0
     per_run: Decimal | None = None
     spent: Decimal | None = None
+    before: Decimal | None = None
     extra_cost: str = ""
     _early: int = 0  # runs whose outcome came before the answer to the POST that sent them
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
@@ -64,6 +86,7 @@ class ProgressCounts:
         early = min(self._early, max(0, runs))
         self._early -= early
         self.in_flight = max(0, self.in_flight + runs - early)
+        self.sent += runs
         if self.spent is not None and self.per_run is not None:
             self.spent += runs * self.per_run
 
@@ -79,6 +102,21 @@ class ProgressCounts:
             self.failed += rows
         if not outcome.is_billed and self.spent is not None and self.per_run is not None:
             self.spent -= self.per_run
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Rows by status, as far as it is known before the answers are judged."""
+        return {"completed": self.done - self.failed, "failed": self.failed}
+
+    @property
+    def cost(self) -> str | None:
+        """What this call costs, and what it comes to in all; None where the price is not known."""
+        if self.spent is None:
+            return None
+        spent = max(self.spent, Decimal(0))  # a failure may be known before its run counts as sent
+        # A run that an earlier call sent, and that fails now, lowers what that one paid.
+        before = min(self.before or Decimal(0), spent)
+        return format_costs(spent - before, before=before, extra=self.extra_cost)
 
     def sample(self, now: float) -> None:
         """Keep the rows done at this moment for the rate, and drop what is older than a minute."""
@@ -108,23 +146,38 @@ class ProgressCounts:
             figures.append(f"{self.in_flight:,} in flight")
         if rate is not None:
             figures.append(f"{rate:,.0f}/min")
-        if self.spent is not None:
-            figures.append(format_dollars(self.spent, extra=self.extra_cost))
+        if self.cost is not None:
+            figures.append(self.cost)
         return figures
 
     def text(self, now: float) -> str:
         """Return how far it is, as one line."""
-        return SEPARATOR.join([f"{self.done:,} of {format_count(self.rows, 'row')}", *self.figures(now)])
+        return SEPARATOR.join([self._rows_done, *self.figures(now)])
+
+    @property
+    def _rows_done(self) -> str:
+        return f"{self.done:,} of {format_count(self.rows, 'row')}"
+
+    def end_figures(self, *, report: str | None) -> list[str]:
+        """Return how far it came, but for the rows by status; `report` is what to type for more."""
+        return [self._rows_done, *([self.cost] if self.cost else []), *([f"report: {report}"] if report else [])]
+
+    def sent_figures(self) -> list[str]:
+        """Return how much of what was to be sent the service has."""
+        return [f"{self.sent:,} of {format_count(self.runs, 'run')} sent", *([self.cost] if self.cost else [])]
 
 
 class Progress:
     """The engine's observer that a person sees. None of its methods fails or waits, whatever becomes of the screen."""
 
-    def __init__(self, *, lines: bool, bar: bool) -> None:
-        self._screen = Screen(lines=lines, bar=bar)
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._counts = ProgressCounts(rows=0)
+        self._statuses: Mapping[str, int] | None = None
         self._url_of: Callable[[str], str] | None = None
         self._groups: set[str] = set()
+        self._checkpoint: str | None = None
+        self._is_submit = False
         self._next_draw = 0.0
         self._last_line = time.monotonic()
         self._end_word: str | None = None  # the word for an end with rows left; None before anything is awaited
@@ -132,22 +185,20 @@ class Progress:
 
     def begin(
         self,
+        counts: ProgressCounts,
         *,
-        rows: int,
-        answered: int,
-        failed: int,
-        in_flight: int,
-        per_run: Decimal | None,
-        spent: Decimal | None,
-        extra_cost: str,
         url_of: Callable[[str], str],
+        checkpoint: str | None = None,
+        only_sending: bool = False,
     ) -> None:
         """Set what there is to do, before anything is done; `url_of` returns the address of a group."""
-        self._url_of = url_of
-        self._counts = ProgressCounts(
-            rows=rows, done=answered, failed=failed, in_flight=in_flight, per_run=per_run, spent=spent,
-            extra_cost=extra_cost,
-        )  # fmt: skip
+        self._url_of, self._checkpoint, self._is_submit = url_of, checkpoint, only_sending
+        self._counts = counts
+
+    def announce(self, essence: str, facts: Sequence[str], *, simulated: bool) -> None:
+        """Show and log what will be done."""
+        logger.info("%s", SEPARATOR.join([essence, *facts]))
+        self._screen.announce(essence, facts, simulated=simulated)
 
     def line(self, text: str) -> None:
         """Show and log a line."""
@@ -155,40 +206,46 @@ class Progress:
         self._screen.write_line(text)
 
     def warn(self, text: str) -> None:
-        """Show and log a warning."""
-        # Without a handler Python itself prints what is logged, and what is shown would stand there twice.
-        if logger.hasHandlers() or not self._screen.shows_lines:
-            logger.warning("%s", text)
-        self._screen.write_line(f"Warning: {text}")
+        """Log a warning, which shows it: see `_log`."""
+        logger.warning("%s", text)
 
     # The engine's observer
 
     def started(self, *, rows: int, waiting: int) -> None:
         """Open the bar, and report from now on even if no run ends for long."""
         logger.info("%s, waiting for %s", format_count(rows, "row"), format_count(waiting, "run"))
-        self._counts.sample(time.monotonic())
+        counts = self._counts
+        counts.sample(time.monotonic())
         self._end_word = "stopped"
         with suppress(RuntimeError):  # no loop runs, so nothing can be silent for long
             self._schedule_report(asyncio.get_running_loop())
         self._next_draw = time.monotonic() + DRAW_EVERY
-        self._screen.open_bar(WORKING, rows=self._counts.rows, done=self._counts.done)
+        if self._is_submit:
+            self._screen.open_bar(SENDING, unit="run", total=counts.runs, done=counts.sent)
+        else:
+            self._screen.open_bar(WORKING, unit="row", total=counts.rows, done=counts.done)
 
     def opened(self, group_id: str) -> None:
         """Show a group's address, once."""
         if group_id not in self._groups and self._url_of is not None:
             self._groups.add(group_id)
-            self.line(f"group {self._url_of(group_id)}")
+            address = self._url_of(group_id)
+            logger.info("group %s", address)
+            self._screen.show_group(address)
 
     def sent(self, runs: int) -> None:
         """Count runs that are paid for."""
         self._counts.add_sent(runs)
+        if self._is_submit:
+            self._screen.advance(runs)
         self._draw()
 
     def finished(self, outcome: Outcome, *, rows: int) -> None:
         """Count an outcome that answers so many rows."""
         now = time.monotonic()
         self._counts.add_outcome(outcome, rows=rows, now=now)
-        self._screen.advance(rows)
+        if not self._is_submit:
+            self._screen.advance(rows)
         self._draw()
         self._report_if_due(now)
 
@@ -202,7 +259,22 @@ class Progress:
         now = time.monotonic()
         if now >= self._next_draw:  # tens of thousands of events a second would draw nothing else
             self._next_draw = now + DRAW_EVERY
-            self._screen.set_figures(WORKING, self._counts.figures(now))
+            self._screen.set_figures(SENDING if self._is_submit else WORKING, self._figures(now), self._shown_counts)
+
+    @property
+    def _shown_counts(self) -> Mapping[str, int]:
+        """Rows by status, or runs that the service has where only these count."""
+        if self._is_submit:
+            return {"pending": self._counts.sent}
+        return self._counts.statuses if self._statuses is None else self._statuses
+
+    def _figures(self, now: float) -> list[str]:
+        if self._is_submit:
+            return [] if self._counts.cost is None else [self._counts.cost]
+        return self._counts.figures(now)
+
+    def _text(self, now: float) -> str:
+        return SEPARATOR.join(self._counts.sent_figures()) if self._is_submit else self._counts.text(now)
 
     def _report(self, text: str) -> None:
         """Log how far it is, and show it where no bar does."""
@@ -213,7 +285,7 @@ class Progress:
     def _report_if_due(self, now: float) -> None:
         if now - self._last_line >= LINE_EVERY:
             self._last_line = now
-            self._report(self._counts.text(now))
+            self._report(self._text(now))
 
     def _schedule_report(self, loop: asyncio.AbstractEventLoop) -> None:
         def report() -> None:
@@ -231,30 +303,70 @@ class Progress:
         if self._end_word is not None:
             self._end_word = word
 
+    def count(self, statuses: Mapping[str, int]) -> None:
+        """Take the rows by status, once their answers are judged."""
+        self._statuses = statuses
+
     def _last_word(self) -> str:
-        return "enriched" if self._counts.done >= self._counts.rows else self._end_word or "stopped"
+        is_whole = self._counts.done >= self._counts.rows and not self._is_submit
+        return "enriched" if is_whole else self._end_word or "stopped"
 
     def report_end(self) -> None:
-        """Report how far it came, unless nothing was awaited."""
+        """Show and log how it ended; where nothing was awaited, a card alone shows it."""
+        counts: Mapping[str, int] = {}
+        if self._is_submit:
+            word = "" if self._end_word == "sent" else "stopped"
+            figures = self._counts.sent_figures()
+        else:
+            word, counts = self._last_word(), self._shown_counts
+            figures = self._counts.end_figures(report=self._report_call())
         if self._end_word is not None:
-            self._report(f"{self._last_word()}: {self._counts.text(time.monotonic())}")
+            logger.info("%s", end_line(word, figures, counts))
+            self._leave_bar()
+        if self._end_word is not None or self._screen.is_apart:
+            self._screen.end(word, figures, counts)
+        self._end_word = None
+
+    def _report_call(self) -> str | None:
+        """Return what to type for the report; None where there is no way to it."""
+        call = report_call.get()
+        if "{checkpoint}" not in call:
+            return call
+        return None if self._checkpoint is None else call.format(checkpoint=shlex.quote(self._checkpoint))
+
+    def _leave_bar(self) -> None:
+        self._screen.set_figures(self._last_word(), self._figures(time.monotonic()), self._shown_counts)
 
     def close(self) -> None:
         """Leave the bar with its last figures; nothing is shown from now on."""
         if self._timer is not None:
             self._timer.cancel()
-        self._screen.set_figures(self._last_word(), self._counts.figures(time.monotonic()))
+        if self._end_word is not None:
+            self._leave_bar()
         self._screen.close()
         self._end_word = self._timer = None
 
 
+def make_screen(progress: bool | None) -> Screen:  # noqa: FBT001 - the user's own option
+    """Return where an enrichment is shown; None is a bar in a terminal and in a notebook, and lines elsewhere."""
+    if progress is False:
+        return Screen(lines=False, bar=False)
+    if in_notebook():
+        return Card()
+    if in_marimo():
+        return MarimoScreen(lines=True, bar=True)
+    return Screen(lines=True, bar=in_terminal() if progress is None else True)  # what is paid is stated in a pipe, too
+
+
 @contextmanager
 def showing(progress: bool | None) -> Iterator[Progress]:  # noqa: FBT001 - the user's own option
-    """Give a progress that is closed in the end; None shows a bar in a terminal and in a notebook."""
-    bar = progress if progress is not None else in_notebook() or in_terminal()
-    shown = Progress(lines=progress is not False, bar=bar)  # what is paid is stated in a pipe, too
+    """Give a progress that is closed in the end, to which warnings go meanwhile."""
+    screen = make_screen(progress)
+    shown = Progress(screen)
+    token = current_screen.set(screen if screen.shows_lines else None)
     try:
         yield shown
         shown.report_end()
     finally:
+        current_screen.reset(token)
         shown.close()

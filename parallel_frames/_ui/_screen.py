@@ -1,7 +1,7 @@
-"""The error stream of a terminal or a notebook: lines, a progress bar, and a question with its answer.
+"""Where an enrichment shows what it does: the error stream, with a bar in a terminal; and a question with its answer.
 
-It owns where output goes, how much fits and what the encoding can show. It does not know what is shown, or when:
-that is `_progress`.
+It owns where output goes, how much fits and what the encoding can show. It does not know what is shown, or when: that
+is `_progress`. A notebook's card is `_card`.
 """
 
 from __future__ import annotations
@@ -11,30 +11,35 @@ import shutil
 import signal
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._format import shorten
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 logger = logging.getLogger("parallel_frames")
 
 SEPARATOR: Final = " · "
 YES: Final = frozenset({"y", "yes"})
 UNLIMITED: Final = 1_000
-BAR_FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rows{postfix}"
 MIN_BAR: Final = len(": 100%|██████|  rows")
 ASCII: Final = str.maketrans({"→": "->", "·": "-", "…": "...", "–": "-", "×": "x"})
 
 
 def in_notebook() -> bool:
-    """Return whether this process is a notebook's kernel."""
+    """Return whether this process is a Jupyter notebook's kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+def in_marimo() -> bool:
+    """Return whether this thread runs a cell of a marimo notebook."""
+    runs_cell = getattr(sys.modules.get("marimo"), "running_in_notebook", None)
+    return runs_cell is not None and bool(runs_cell())
 
 
 def in_terminal() -> bool:
@@ -43,8 +48,25 @@ def in_terminal() -> bool:
     return is_terminal is not None and not getattr(sys.stderr, "closed", False) and is_terminal()
 
 
+def end_line(word: str, figures: Sequence[str], counts: Mapping[str, int]) -> str:
+    """Return how an enrichment ended, as a line: how far it came, rows by status, and the other figures."""
+    first, *others = figures
+    statuses = [f"{rows:,} {status}" for status, rows in counts.items() if rows]
+    return (f"{word}: " if word else "") + SEPARATOR.join([first, *statuses, *others])
+
+
 class Screen:
-    """Lines and a bar; after the first failure nothing is shown any more."""
+    """Lines, and a bar of tqdm's; after the first failure nothing is shown any more.
+
+    Attributes
+    ----------
+    has_bar : bool
+        Whether what moves is shown: then lines that only say how far it is are left out.
+    is_apart : bool
+        Whether it is another place than the streams that a log may be printed to.
+    """
+
+    is_apart = False
 
     def __init__(self, *, lines: bool, bar: bool) -> None:
         self.has_bar = bar
@@ -56,33 +78,44 @@ class Screen:
         """Whether lines are shown."""
         return self._has_lines
 
+    def announce(self, essence: str, facts: Sequence[str], *, simulated: bool) -> None:
+        """Say what will be done, before anything is sent."""
+        self.write_line(SEPARATOR.join([essence, *facts, *(["SIMULATED"] if simulated else [])]))
+
+    def show_group(self, address: str) -> None:
+        """Show where a group can be looked at."""
+        self.write_line(f"group {address}")
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+        self.write_line(f"Warning: {text}")
+
     def write_line(self, text: str) -> None:
         """Write a line, above the bar if there is one."""
         if self._has_lines:
             self._show(lambda: _write_line(text))
 
-    def open_bar(self, title: str, *, rows: int, done: int) -> None:
+    def open_bar(self, title: str, *, unit: str, total: int, done: int) -> None:
         """Draw the bar, if there is to be one."""
-
-        def draw() -> None:
-            self._bar = _bar_class()(
-                total=rows,
-                initial=done,
-                unit="row",
-                desc=title,
-                file=_bar_file(),
-                leave=True,
-                dynamic_ncols=True,
-                bar_format=BAR_FORMAT,
-            )
-
         if self.has_bar:
-            self._show(draw)
+            self._show(lambda: self._draw_bar(title, unit=unit, total=total, done=done))
 
-    def advance(self, rows: int) -> None:
-        """Move the bar on by so many rows."""
-        if self._bar is not None and rows:
-            self._show(lambda: self._bar.update(rows))
+    def _draw_bar(self, title: str, *, unit: str, total: int, done: int) -> None:
+        self._bar = _bar_class()(
+            total=total,
+            initial=done,
+            unit=unit,
+            desc=title,
+            file=sys.stderr,
+            leave=True,
+            dynamic_ncols=True,
+            bar_format=f"{{desc}}: {{percentage:3.0f}}%|{{bar}}| {{n_fmt}}/{{total_fmt}} {unit}s{{postfix}}",
+        )
+
+    def advance(self, count: int) -> None:
+        """Move the bar on by so many rows or runs."""
+        if self._bar is not None and count:
+            self._show(lambda: self._bar.update(count))
 
     def set_title(self, text: str, *, min_width: int) -> None:
         """Put a text in front of the bar, cut to the room there is."""
@@ -94,7 +127,7 @@ class Screen:
         if self._bar is not None:
             self._show(draw)
 
-    def set_figures(self, title: str, figures: Sequence[str]) -> None:
+    def set_figures(self, title: str, figures: Sequence[str], counts: Mapping[str, int]) -> None:  # noqa: ARG002 - a card's
         """Put the title in front of the bar and behind it as many of the figures, from the first on, as fit whole."""
 
         def draw() -> None:
@@ -109,16 +142,25 @@ class Screen:
             self._show(draw)
 
     def _room(self) -> int:
-        """Return the columns that a short bar leaves; a notebook and a pipe have room for everything."""
-        columns = None if in_notebook() else self._bar.format_dict["ncols"]
+        """Return the columns that a short bar leaves; a pipe has room for everything."""
+        columns = self._bar.format_dict["ncols"]
         width = columns if isinstance(columns, int) and columns > 0 else UNLIMITED
         return width - MIN_BAR - len(f"{self._bar.total}/")
 
+    def end(self, word: str, figures: Sequence[str], counts: Mapping[str, int]) -> None:
+        """Leave the bar as it is, and show how it ended."""
+        self._close_bar()
+        self.write_line(end_line(word, figures, counts))
+
     def close(self) -> None:
         """Leave the bar as it is, and show nothing from now on."""
+        self._close_bar()
+        self._has_lines = self.has_bar = False
+
+    def _close_bar(self) -> None:
         if self._bar is not None:
             self._show(self._bar.close)
-        self._bar, self._has_lines, self.has_bar = None, False, False
+        self._bar = None
 
     def _show(self, draw: Callable[[], object]) -> None:
         try:
@@ -128,30 +170,46 @@ class Screen:
             self._bar, self._has_lines, self.has_bar = None, False, False
 
 
+class MarimoScreen(Screen):
+    """Lines on the error stream, which marimo shows below the cell, and marimo's own bar."""
+
+    def _draw_bar(self, title: str, *, unit: str, total: int, done: int) -> None:
+        import marimo  # pyright: ignore[reportMissingImports] - it runs the cell
+
+        bar: Any = marimo.status.progress_bar(
+            total=total, title=title, subtitle=f"{unit}s", show_rate=False, show_eta=False, remove_on_exit=False
+        )
+        self._bar, self._leave = bar.__enter__(), bar.__exit__
+        self._bar.update(done)
+
+    def set_title(self, text: str, *, min_width: int) -> None:  # noqa: ARG002 - it has room
+        """Put a text above the bar."""
+        if self._bar is not None:
+            self._show(lambda: self._bar.update(0, title=text))
+
+    def set_figures(self, title: str, figures: Sequence[str], counts: Mapping[str, int]) -> None:  # noqa: ARG002 - a card's
+        """Put the title above the bar and the figures below it."""
+        if self._bar is not None:
+            self._show(lambda: self._bar.update(0, title=title, subtitle=SEPARATOR.join(figures)))
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._show(lambda: self._leave(None, None, None))
+        self._bar = None
+
+
 def _bar_class() -> Any:
-    """Return tqdm's notebook bar where it can be drawn, and its text bar elsewhere."""
+    """Return tqdm's text bar."""
     from tqdm import tqdm
 
     base: Any = tqdm
-    if in_notebook():
-        with suppress(ImportError):
-            # Without it the notebook bar only warns.
-            import ipywidgets  # noqa: F401 # pyright: ignore[reportMissingImports] - optional
-            from tqdm.notebook import tqdm as notebook_bar
-
-            base = notebook_bar
     # All bars of a process share a lock. A Ctrl-C between its taking and its release would leave it taken, and the next
     # enrichment in another thread would wait for ever; so each bar has its own. The monitor's thread is not needed.
     return type("Bar", (base,), {"monitor_interval": 0, "_lock": threading.RLock()})
 
 
-def _bar_file() -> Any:
-    """Return where a text bar is drawn; the notebook's bar chooses itself."""
-    return None if in_notebook() else sys.stderr
-
-
 def _bar_text(text: str) -> str:
-    return readable(text, encoding=getattr(_bar_file(), "encoding", None))
+    return readable(text, encoding=getattr(sys.stderr, "encoding", None))
 
 
 def _write_line(text: str) -> None:

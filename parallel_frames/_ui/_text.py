@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from parallel_frames._format import format_count, format_dollars, format_duration, format_share, shorten
+from parallel_frames._format import format_costs, format_count, format_dollars, format_duration, format_share, shorten
 from parallel_frames._ui._sections import LEVELS, make_timeline
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def plan_headline(plan: EnrichmentPlan) -> str:
     """Return the essence of a plan."""
     parts = [
         f"{format_count(plan.rows, 'row')} → {format_count(plan.to_send, 'run')}",
-        format_dollars(plan.cost, extra=plan.extra_cost),
+        format_costs(plan.cost, before=plan.spent, extra=plan.extra_cost),
     ]
     if plan.to_send:
         parts.append(format_duration(plan.seconds, estimate=True))

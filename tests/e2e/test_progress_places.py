@@ -10,8 +10,10 @@ import sys
 import textwrap
 import time
 
+import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
+from nbclient import NotebookClient
 
 CODE = """
 import pandas as pd, parallel_frames as pf
@@ -84,6 +86,7 @@ def test_a_terminal_shows_how_far_it_is(forks, columns):
     assert max(len(bar.partition("\n")[0]) for bar in bars) <= columns
     assert "60/60 rows" in bars[-1]
     assert "enriched" in bars[-1]
+    assert "enriched: 60 of 60 rows · 60 completed · $0.60 · report:" in shown.replace("\r\n ", "")
     assert "ROWS 60" in shown
     figures = [line.partition("/60 rows")[2].strip() for line in shown.split("\r") if "/60 rows" in line]
     parts = [
@@ -122,7 +125,7 @@ def test_a_pipe_gets_its_lines_and_no_bar(forks):
     first, second, last = done.stderr.splitlines()
     assert first.startswith("60 rows -> 60 runs - $0.60")
     assert second.startswith("group http://127.0.0.1")
-    assert re.fullmatch(r"enriched: 60 of 60 rows( - [\d,]+/min)? - \$0\.60", last)
+    assert last == "enriched: 60 of 60 rows - 60 completed - $0.60 - report: pf.last().report()"
     assert "\r" not in done.stderr
 
 
@@ -144,7 +147,7 @@ def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
     assert first.startswith("60 rows → 50 runs · of the first 50 of 60 · $0.50 · ")
     assert re.search(r" · sends company · checkpoint \S+", first)
     assert re.match(r"group http://127\.0\.0\.1:\d+/", second)
-    assert re.fullmatch(r"enriched: 50 of 50 rows( · [\d,]+/min)? · \$0\.50", last)
+    assert last == "enriched: 50 of 50 rows · 50 completed · 10 not_sent · $0.50 · report: pf.last().report()"
     assert "\r" not in done.stderr
 
 
@@ -186,7 +189,7 @@ def test_confirming_a_file_needs_a_terminal(forks, own_directory):
 
 @pytest.fixture(scope="module")
 def kernel():
-    """Start a real kernel for both tests."""
+    """Start a real kernel."""
     manager, client = start_new_kernel()
     yield client
     client.stop_channels()
@@ -222,10 +225,122 @@ def test_a_notebook_is_asked_in_the_cell(kernel):
     assert "PAID 0" in shown
 
 
+NOTEBOOK = [
+    """
+import pandas as pd, parallel_frames as pf
+from parallel_frames.simulator import Failure, Simulator, faults
+df = pd.DataFrame({"company": [f"Company {n}" for n in range(60)]})
+def answer(sent):
+    n = int(sent["company"].split()[1])
+    return Failure("no such company") if n % 10 == 7 else {"n": "x" if n % 10 == 3 else n}
+sim = Simulator(answer, latency=(1, 20), speed=20).start()
+client = pf.Client(api_key="any", base_url=sim.url, clock_speed=20)
+""",
+    'out = df.parallel.enrich({"n": int}, client=client, checkpoint=None, processor="bsae")',
+    """
+run = df.parallel.submit({"m": int}, client=client, checkpoint="ck")
+sim.stop()
+""",
+    'out = df.parallel.enrich({"m": int}, client=client, checkpoint="ck", progress=False, timeout=0.1)',
+    """
+sim = Simulator(answer, latency=0).start()
+client = pf.Client(api_key="any", base_url=sim.url, clock_speed=20)
+try:
+    df.parallel.enrich({"n": int}, client=client, checkpoint=None, on_error="raise")
+except pf.errors.EnrichmentError:
+    print("raised")
+sim.stop()
+""",
+]
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    """Execute a notebook as a whole, and return what it is saved with."""
+    cells = [nbformat.v4.new_code_cell(source) for source in NOTEBOOK]
+    saved = nbformat.v4.new_notebook(cells=cells)
+    folder = str(tmp_path_factory.mktemp("notebook"))
+    NotebookClient(saved, kernel_name="python3", timeout=90, resources={"metadata": {"path": folder}}).execute()
+    nbformat.validate(saved)
+    return saved
+
+
+def card(cell):
+    """Return the text and the HTML of the one card that a cell shows, and what else it printed."""
+    cards = [output for output in cell.outputs if output.get("metadata", {}).get("parallel_frames") == "progress"]
+    others = [output.get("text", "") for output in cell.outputs if output not in cards]
+    assert len(cards) == 1
+    return cards[0]["data"]["text/plain"], cards[0]["data"]["text/html"], "".join(others)
+
+
 @pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning", "default::RuntimeWarning")
-def test_a_notebook_shows_a_bar_and_no_warning(kernel):
-    """The bar ends whole, as a widget or as text, and nothing warns about missing widgets."""
-    shown = cell(kernel, CODE.replace("CONFIRM", ""))
-    assert "60/60" in shown or "widget" in shown
-    assert "Warning" not in shown
-    assert "ROWS 60" in shown
+def test_a_notebook_is_saved_with_one_card_as_it_ended(notebook):
+    """Plan, warning, group and end are on it: rows by status, dollars, the report; nothing is on the error stream."""
+    text, html, printed = card(notebook.cells[1])
+    assert printed == ""
+    first, group, warning, last = text.splitlines()
+    assert first.startswith("60 rows → 60 runs · price of 'bsae' not known · ")
+    assert re.fullmatch(r"group http://127\.0\.0\.1:\d+/v1/tasks/groups/tgrp_\w+", group)
+    assert warning.startswith("Warning: processor 'bsae' is not in the price table")
+    assert last == "enriched: 60 of 60 rows · 48 completed · 6 invalid · 6 failed · report: pf.last().report()"
+    for words in ("48 completed", "6 invalid", "6 failed", "<b>enriched</b>", f'href="{group.removeprefix("group ")}"'):
+        assert words in html
+    assert html.count("bsae") == text.count("bsae")
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning", "default::RuntimeWarning")
+def test_a_submit_in_a_notebook_counts_runs(notebook):
+    """The card says how many of the runs the service has."""
+    text, html, printed = card(notebook.cells[2])
+    assert text.splitlines()[-1] == "60 of 60 runs sent · $0.60"
+    assert "60 pending" in html
+    assert printed == ""
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning", "default::RuntimeWarning")
+def test_a_notebook_without_progress_has_no_card(notebook):
+    """What must be known is on the error stream then, once."""
+    (output,) = notebook.cells[3].outputs
+    assert (output["output_type"], output["name"]) == ("stream", "stderr")
+    assert output["text"].count("60 rows without an answer") == 1
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning", "default::RuntimeWarning")
+def test_a_card_counts_judged_answers_where_failures_raise(notebook):
+    """The card has the rows by status although the call ended with an error."""
+    text, html, printed = card(notebook.cells[4])
+    assert printed == "raised\n"
+    assert "6 invalid" in html
+    assert text.splitlines()[-1].startswith("enriched: 6 failed")
+
+
+MARIMO = """
+import marimo
+app = marimo.App()
+
+@app.cell
+def _():
+CELL
+    return
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+def test_marimo_shows_its_own_bar(own_directory):
+    """The bar is marimo's, saved as it ended; lines stand below the cell, and as a script the same file shows lines."""
+    pytest.importorskip("marimo")
+    body = textwrap.indent(CODE.replace("CONFIRM", ""), "    ")
+    (own_directory / "book.py").write_text(MARIMO.replace("CELL", body), encoding="utf-8")
+    command = [sys.executable, "-m", "marimo", "export", "html", "book.py", "-o", "book.html", "--no-include-code"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    page = (own_directory / "book.html").read_text(encoding="utf-8")
+    (bar,) = re.findall(r"marimo-progress data-title.{0,300}?marimo-progress", page)
+    assert "enriched" in bar
+    assert "data-total='60' data-progress='60'" in bar
+    assert "0.60" in bar
+    last = "enriched: 60 of 60 rows · 60 completed · $0.60 · report: pf.last().report()"
+    assert last in done.stderr
+    script = subprocess.run([sys.executable, "book.py"], capture_output=True, text=True, check=True)
+    assert script.stderr.splitlines()[-1] == last

@@ -13,9 +13,8 @@ from decimal import Decimal
 import pytest
 
 from parallel_frames._model import Outcome
-from parallel_frames._ui import Progress, ask, showing
-from parallel_frames._ui._progress import ProgressCounts
-from parallel_frames._ui._screen import readable, wrap_parts
+from parallel_frames._ui import Progress, ProgressCounts, ask, report_call, showing
+from parallel_frames._ui._screen import Screen, readable, wrap_parts
 from parallel_frames.errors import InputError
 
 
@@ -40,10 +39,11 @@ def outcome(key, status="completed"):
     return Outcome(key, 0, f"trun_{key}", "tgrp_1", status)
 
 
-def begin(progress, rows=10, answered=0, **facts):
+def begin(progress, rows=10, only_sending=False, **facts):
     """Begin with a cent per run."""
-    known = {"failed": 0, "in_flight": 0, "per_run": Decimal("0.01"), "spent": Decimal(0), "extra_cost": ""}
-    progress.begin(rows=rows, answered=answered, url_of=lambda group: f"https://x.example/{group}", **known | facts)
+    known = {"runs": rows, "per_run": Decimal("0.01"), "spent": Decimal(0), "before": Decimal(0)}
+    counts = ProgressCounts(rows=rows, **known | facts)
+    progress.begin(counts, url_of=lambda group: f"https://x.example/{group}", only_sending=only_sending)
 
 
 def work(progress):
@@ -79,11 +79,11 @@ def test_a_resume_begins_where_it_was():
     """The bar starts at what is answered, and the rate counts only what is new."""
     screen = Terminal()
     with redirect_stderr(screen), showing(None) as progress:
-        begin(progress, rows=100, answered=90, failed=2, in_flight=3, spent=0.9)
+        begin(progress, rows=100, done=90, failed=2, in_flight=3, spent=Decimal("0.9"), before=Decimal("0.9"))
         progress.started(rows=100, waiting=10)
         progress.close()
     assert "90/100 rows" in screen.getvalue()
-    assert "2 failed · 3 in flight · $0.90" in screen.getvalue()
+    assert "2 failed · 3 in flight · $0.00, $0.90 in all" in screen.getvalue()
 
 
 def test_a_run_that_ends_before_it_counts_as_sent_is_not_in_flight():
@@ -178,7 +178,7 @@ def test_a_question_needs_a_terminal_or_a_notebook():
 
 def test_progress_counts_nothing_before_it_begins():
     """A progress that only showed lines can be closed."""
-    progress = Progress(lines=True, bar=True)
+    progress = Progress(Screen(lines=True, bar=True))
     progress.finished(outcome("a"), rows=1)
     progress.close()
 
@@ -228,21 +228,76 @@ def test_a_long_silence_is_broken_now_and_then(capsys, monkeypatch):
     *lines, last = asyncio.run(wait())
     assert 3 < len(lines) < 16
     assert set(lines) == {"0 of 10 rows · 5 in flight · $0.05"}
-    assert last == "stopped: 0 of 10 rows · 5 in flight · $0.05"
+    assert last == "stopped: 0 of 10 rows · $0.05 · report: pf.last().report()"
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("left_as", "word"), [(None, "stopped"), ("sent", "sent")])
-def test_a_line_reports_the_end_where_there_is_no_bar(capsys, caplog, left_as, word):
-    """The log and a pipe get how far it came, in the word for how it ended."""
+def test_a_line_reports_the_end_where_there_is_no_bar(capsys, caplog):
+    """The log and a pipe get how far it came, by status as far as it is known, the dollars, and where to read more."""
     with caplog.at_level(logging.INFO, logger="parallel_frames"), showing(None) as progress:
         begin(progress)
         progress.started(rows=10, waiting=10)
         progress.finished(outcome("a"), rows=1)
-        if left_as is not None:
-            progress.leave_as(left_as)
-    assert capsys.readouterr().err == f"{word}: 1 of 10 rows · $0.00\n"
-    assert caplog.messages[-1] == f"{word}: 1 of 10 rows · $0.00"
+        progress.finished(outcome("b", "failed"), rows=2)
+    line = "stopped: 3 of 10 rows · 1 completed · 2 failed · $0.00 · report: pf.last().report()"
+    assert capsys.readouterr().err == f"{line}\n"
+    assert caplog.messages[-1] == line
+
+
+def test_the_last_line_counts_judged_answers(capsys):
+    """Once answers are judged, the invalid ones are counted, and rows that need no run."""
+    with showing(None) as progress:
+        begin(progress, rows=4)
+        progress.started(rows=4, waiting=4)
+        progress.sent(4)
+        for key in "abcd":
+            progress.finished(outcome(key), rows=1)
+        progress.count({"completed": 3, "invalid": 1, "skipped": 2})
+    line = "enriched: 4 of 4 rows · 3 completed · 1 invalid · 2 skipped · $0.04 · report: pf.last().report()\n"
+    assert capsys.readouterr().err == line
+
+
+def test_the_report_is_named_as_it_is_had(capsys):
+    """On the command line that is a command with the checkpoint, and without one there is none."""
+    token = report_call.set("parallel-frames report {checkpoint}")
+    try:
+        for checkpoint in ("my answers.ckpt", None):
+            with showing(None) as progress:
+                counts = ProgressCounts(rows=1, runs=1)
+                progress.begin(counts, url_of=str, checkpoint=checkpoint)
+                progress.started(rows=1, waiting=1)
+                progress.finished(outcome("a"), rows=1)
+    finally:
+        report_call.reset(token)
+    assert capsys.readouterr().err.splitlines() == [
+        "enriched: 1 of 1 row · 1 completed · report: parallel-frames report 'my answers.ckpt'",
+        "enriched: 1 of 1 row · 1 completed",
+    ]
+
+
+@pytest.mark.parametrize(("word", "end"), [("sent", "10 of 10 runs sent"), (None, "stopped: 10 of 10 runs sent")])
+def test_a_submit_counts_what_was_sent(capsys, word, end):
+    """Rows without an answer are no news then; one that was stopped says so."""
+    with showing(None) as progress:
+        begin(progress, only_sending=True, sent=3, spent=Decimal("0.03"), before=Decimal("0.03"))
+        progress.started(rows=10, waiting=10)
+        progress.sent(7)
+        if word is not None:
+            progress.leave_as(word)
+    assert capsys.readouterr().err.startswith(f"{end} · $0.07, $0.10 in all")
+
+
+def test_dollars_are_of_this_call_and_in_all():
+    """What earlier calls paid is named where they did; what fails is not billed, whoever sent it."""
+    counts = ProgressCounts(rows=9, per_run=Decimal("0.01"), spent=Decimal("0.05"), before=Decimal("0.05"), in_flight=1)
+    counts.add_sent(3)
+    assert counts.cost == "$0.03, $0.08 in all"
+    counts.add_outcome(outcome("a", "failed"), rows=1, now=0.0)
+    assert counts.cost == "$0.02, $0.07 in all"
+    alone = ProgressCounts(rows=9, per_run=Decimal("0.01"), spent=Decimal(0), before=Decimal(0), extra_cost=" plus x")
+    alone.add_sent(3)
+    assert alone.cost == "$0.03 plus x"
+    assert ProgressCounts(rows=9).cost is None
 
 
 def test_an_error_has_its_own_words(capsys):

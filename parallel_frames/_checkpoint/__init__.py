@@ -40,7 +40,14 @@ from parallel_frames._checkpoint._paths import (
     check_path,
     place_of,
 )
-from parallel_frames._checkpoint._recall import Recalled, read_answers, read_receipts, read_stale, recall_folder
+from parallel_frames._checkpoint._recall import (
+    Recalled,
+    read_answers,
+    read_outcomes,
+    read_receipts,
+    read_stale,
+    recall_folder,
+)
 from parallel_frames._checkpoint._store import JobStore
 
 __all__ = [
@@ -67,6 +74,7 @@ __all__ = [
     "place_of",
     "read_answers",
     "read_header",
+    "read_outcomes",
     "read_part",
     "read_patiently",
     "read_receipts",

@@ -32,7 +32,7 @@ from parallel_frames._state import STATE_SCHEMA
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from parallel_frames._checkpoint._paths import StoragePath
     from parallel_frames._model import Intent, Receipt
@@ -207,6 +207,13 @@ def read_answers(folder: StoragePath, *, of: Callable[[set[str]], set[str]]) -> 
             is_wanted = pc.is_in(table.column("key"), value_set=pa.array(sorted(keys)))
             wanted = table.filter(pc.and_(is_wanted, pc.equal(table.column("status"), "completed")))
             yield [Outcome(**line) for line in wanted.to_pylist()]
+
+
+def read_outcomes(folder: StoragePath, part: int, columns: Sequence[str]) -> pa.Table | None:
+    """Return columns of a part of the outcomes, without changing it; None where it is damaged or gone."""
+    path = folder / "outcomes" / f"{part:06d}.parquet"
+    table = read_part(path, repair=False, columns=list(columns)) if path.exists() else None
+    return None if table is None else fit_table(table, pa.schema([OUTCOME_SCHEMA.field(name) for name in columns]))
 
 
 def read_receipts(folder: StoragePath) -> Iterator[list[Receipt]]:

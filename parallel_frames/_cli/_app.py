@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "submit": "_enrich",
     "status": "_groups",
     "collect": "_groups",
+    "report": "_report",
     "lint": "_lint",
     "checkpoint": "_checkpoints",
     "simulate": "_offline",

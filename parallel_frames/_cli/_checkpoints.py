@@ -40,7 +40,7 @@ def _inside(path: str | None) -> Any:
     return Checkpoint(path)
 
 
-def _jobs(path: str | None, named: Sequence[str] = ()) -> list[StoragePath]:
+def find_jobs(path: str | None, named: Sequence[str] = ()) -> list[StoragePath]:
     """Return the folders of the jobs that are named, or of all."""
     from parallel_frames._checkpoint import job_folders
 
@@ -86,7 +86,7 @@ def _cell(value: Any) -> Any:
 @JSON
 def show_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Show each job whole: its schema, its groups, what is answered and what is under way."""
-    facts = [_describe(folder) for folder in _jobs(path, [] if job is None else [job])]
+    facts = [_describe(folder) for folder in find_jobs(path, [] if job is None else [job])]
     if json:
         show_json(facts)
         return
@@ -174,7 +174,7 @@ def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
     from parallel_frames._format import format_count
 
     facts = []
-    for folder in _jobs(path, [] if job is None else [job]):
+    for folder in find_jobs(path, [] if job is None else [job]):
         before, after = compact_job(folder)
         say(f"{folder}: {format_count(before, 'part')} → {after:,}")
         facts.append({"path": str(folder), "parts_before": before, "parts": after})
@@ -216,7 +216,7 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
 
     if not job and older_than is None:
         raise click.UsageError("Say which jobs: --job HASH, or --older-than 90d.")
-    folders = _jobs(path, job)
+    folders = find_jobs(path, job)
     if older_than is not None:
         limit = time.time() - older_than
         folders = [folder for folder in folders if (used := last_used(folder)) is not None and used < limit]
@@ -283,7 +283,7 @@ def export_command(path: str, out: str, job: str | None, *, overwrite: bool, jso
     check_target(out, overwrite=overwrite)
     outcomes = _inside(path).outcomes()
     if job is not None:
-        names = {folder.name for folder in _jobs(path, [job])}
+        names = {folder.name for folder in find_jobs(path, [job])}
         outcomes = outcomes[outcomes["job"].str.rpartition("/")[2].isin(names)]
     write_frame(outcomes.reset_index(drop=True), out, overwrite=overwrite)
     if json:

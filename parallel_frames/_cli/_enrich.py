@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from parallel_frames._cli._options import FRAME, examples, library_options, read
 from parallel_frames._cli._speech import ask, is_terminal, need_output, say, show, show_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from parallel_frames import EnrichmentPlan
     from parallel_frames._cli._way import Asked, Done
@@ -79,7 +80,8 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
         say(f"{done.target} is what this command wrote before. Nothing was sent; --overwrite writes it again.")
     elif not arguments["yes"]:
         _agree(way.plan())
-    done = done or way.enrich()
+    with _naming_the_report():
+        done = done or way.enrich()
     _tell_done(done, as_json=arguments["json"])
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if arguments["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE
@@ -121,6 +123,19 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
         show(group_id)
     are = "row is" if sent.rows == 1 else "rows are"
     say(f"{sent.rows:,} {are} with the service{_costs(sent)}. To fetch the answers: {_fetching(asked, sent)}")
+
+
+@contextmanager
+def _naming_the_report() -> Iterator[None]:
+    """Let the last line of the progress name the command for the report."""
+    from parallel_frames._cli._report import REPORT
+    from parallel_frames._ui import report_call
+
+    token = report_call.set(REPORT)
+    try:
+        yield
+    finally:
+        report_call.reset(token)
 
 
 def _fetching(asked: Asked, sent: Done) -> str:

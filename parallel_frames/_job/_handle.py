@@ -396,6 +396,7 @@ class Enrichment:
             runs=status.runs,
             sent=status.sent,
             cost=prepared.price.of(status.billed),
+            before=None if runner.billed_before is None else prepared.price.of(runner.billed_before),
             extra_cost=prepared.price.extra,
             prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
@@ -403,6 +404,7 @@ class Enrichment:
             checkpoint=self.checkpoint,
             simulated=runner.simulated,
             times=runner.results().times(),
+            warnings=runner.results().warnings(),
             sends=prepared.selection.names,
             not_asked=status.rows - status.chosen,
         )

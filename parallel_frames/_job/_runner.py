@@ -27,6 +27,7 @@ from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
 from parallel_frames._job._source import IndexedFeed
+from parallel_frames._job._stored import times_of, warnings_of
 from parallel_frames._prices import check_cost
 from parallel_frames._state import NEVER, Answers, states_of
 from parallel_frames._ui import ProgressCounts, ask, showing
@@ -40,6 +41,7 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
@@ -135,13 +137,12 @@ class Results(Generic[IndexT]):
     def times(self) -> list[tuple[str | None, str | None, str]]:
         """Return when each ended run began and ended, and its status."""
         answers, _ = self.by_input()
-        completed = [
-            (began, ended, "completed")
-            for _, (began_at, ended_at) in answers.completed("created_at", "modified_at")
-            for began, ended in zip(began_at, ended_at, strict=True)
-        ]
-        others = answers.others().values()
-        return completed + [(outcome.created_at, outcome.modified_at, outcome.status) for outcome in others]
+        return times_of(answers)
+
+    def warnings(self) -> Counter[str]:
+        """Return what the service warned of, and for how many runs."""
+        answers, _ = self.by_input()
+        return warnings_of(answers)
 
 
 class JobRunner:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -18,8 +19,8 @@ import pandas as pd
 from parallel_frames._columns import BASIS_COLUMN, citations, confidence
 from parallel_frames._format import format_count, format_duration, format_label, format_time, shorten
 from parallel_frames._model import STATUSES
-from parallel_frames._ui._sections import make_timeline
-from parallel_frames._ui._text import report_facts, report_headline
+from parallel_frames._ui._sections import find_unsure, make_timeline
+from parallel_frames._ui._text import WARNINGS_TITLE, fields_title, report_facts, report_headline, wrong_title
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 MAX_ROWS: Final = 1_000
 MAX_CELL: Final = 160
 MAX_LABEL: Final = 80
+# What a row may be, in the order in which rows are looked at.
+KINDS: Final = ("failed", "cancelled", "invalid", "pending", "unsure", "completed", "not_sent", "skipped")
 EVIDENCE: Final = ("_confidence", "_reasoning", "_citations")
 ENTRIES: Final = re.compile(rf"{BASIS_COLUMN}(_\d+)?$")
 MAX_POINTS: Final = 160
@@ -80,8 +83,13 @@ def report_values(section: Section, *, with_timeline: bool = True) -> dict[str, 
         "simulated": section.simulated,
         "counts": section.counts,
         "facts": report_facts(section),
+        "unsure": section.unsure,
         "failures": section.failures,
+        "failures_title": wrong_title(section),
+        "warnings": section.warnings,
+        "warnings_title": WARNINGS_TITLE,
         "fields": section.fields(),
+        "fields_title": fields_title(section),
         "has_confidence": len(section.confidence) > 0,
         "timeline": timeline and timeline_values(timeline),
     }
@@ -119,26 +127,60 @@ def _points(curve: Curve, length: float, runs: int) -> str:
 
 
 def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]:
-    """Return the columns and the first rows of a frame, and the evidence of its answers, as the template takes them."""
-    part = df.head(MAX_ROWS)  # every cell is an element, and a browser is slow from some 10,000 of them
+    """Return the columns and the first rows of a frame, and the evidence of its answers, as the template takes them.
+
+    Rows that are to be looked at come first: failed, invalid, without an answer, unsure; each can be chosen by these.
+    """
+    kinds = _kinds_of_rows(df, sections)
+    ranks = [min(map(KINDS.index, of_row), default=len(KINDS)) for of_row in kinds]
+    order = np.argsort(ranks, kind="stable")[:MAX_ROWS]
+    part = df.iloc[order]  # every cell is an element, and a browser is slow from some 10,000 of them
     names = list(map(format_label, part.columns))
     evidence = _find_evidence(part)
     # Evidence is shown inside the answer that it belongs to, not in columns of its own.
     hidden = {f"{field}{end}" for _, field in evidence for end in EVIDENCE} | set(filter(ENTRIES.search, names))
     statuses = {section.status for section in sections}
     shown = [position for position, name in enumerate(names) if name not in hidden]
+    numeric = [is_number(dtype) for dtype in part.dtypes]
     rows = []
     for row, label in enumerate(part.index):
         cells = []
         for position in shown:
             cell = _cell(part.iat[row, position], is_status=part.columns[position] in statuses)
-            cells.append(cell | {"evidence": evidence.get((row, names[position]))})
-        rows.append({"label": shorten(format_label(label), MAX_LABEL), "cells": cells})
+            cells.append(cell | {"evidence": evidence.get((row, names[position])), "is_number": numeric[position]})
+        of_row = kinds[order[row]]
+        rows.append({"label": shorten(format_label(label), MAX_LABEL), "cells": cells, "kinds": of_row})
     total = format_count(len(df), "row")
     summary = total if len(part) == len(df) else f"the first {len(part):,} of {total}"
+    summary += "; what is to be looked at comes first"
     if evidence:
         summary += "; an answer opens to show its confidence, reasoning and citations"
-    return {"columns": [names[position] for position in shown], "rows": rows, "summary": summary}
+    found = Counter(kind for row in rows for kind in row["kinds"])
+    columns = [{"name": names[position], "is_number": numeric[position]} for position in shown]
+    return {
+        "columns": columns,
+        "rows": rows,
+        "summary": summary,
+        "kinds": [(kind, found[kind]) for kind in KINDS if found[kind]],
+    }
+
+
+def _kinds_of_rows(df: pd.DataFrame, sections: Sequence[Section]) -> list[list[str]]:
+    """Return of each row its statuses, one for each enrichment, and whether an answer is unsure."""
+    kinds: list[list[str]] = [[] for _ in range(len(df))]
+    for section in sections:
+        if section.status is not None:
+            for of_row, status in zip(kinds, df[section.status].astype(object).tolist(), strict=True):
+                if status in STATUSES and status not in of_row:
+                    of_row.append(status)
+    for row in np.flatnonzero(find_unsure(df)).tolist():
+        kinds[row].append("unsure")
+    return kinds
+
+
+def is_number(dtype: Any) -> bool:
+    """Return whether a column holds numbers, which stand below one another by their last digit."""
+    return bool(pd.api.types.is_numeric_dtype(dtype)) and not pd.api.types.is_bool_dtype(dtype)
 
 
 def _cell(value: Any, *, is_status: bool) -> dict[str, Any]:

@@ -45,8 +45,8 @@ class RunFacts:
         Rows asked about, and their distinct inputs.
     sent : int
         Runs sent for them so far, and paid.
-    cost : decimal.Decimal or None
-        US dollars of these; None where the price is not known.
+    cost, before : decimal.Decimal or None
+        US dollars of these, and what of it calls before this one paid; None where it is not known.
     extra_cost : str
         What is billed on top, in words.
     prices_as_of : str
@@ -57,6 +57,8 @@ class RunFacts:
         The names that the service saw.
     not_asked : int
         Rows of the frame that were not asked about.
+    warnings : mapping of str to int
+        What the service warned of, and for how many runs.
     """
 
     processor: str
@@ -73,6 +75,8 @@ class RunFacts:
     sends: tuple[str, ...] = ()
     not_asked: int = 0
     extra_cost: str = ""
+    before: Decimal | None = None
+    warnings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Section:
         For each output column the answered rows without a value.
     confidence : pandas.DataFrame
         One line per field with evidence: rows of ``low``, ``medium``, ``high`` confidence and those with ``none``.
+    answered, unsure : int
+        Rows with an answer, and those of them with a field of ``low`` confidence.
     attrs : mapping
         What the frame's attrs say of it.
     """
@@ -109,6 +115,8 @@ class Section:
     failures: tuple[Failure, ...] = ()
     missing: dict[Hashable, int] = field(default_factory=dict)
     confidence: pd.DataFrame = field(default_factory=pd.DataFrame)
+    answered: int = 0
+    unsure: int = 0
     attrs: Mapping[str, Any] = field(default_factory=dict)
     facts: RunFacts | None = None
     outputs: tuple[Hashable, ...] = ()
@@ -119,8 +127,22 @@ class Section:
         """Whether its answers are a simulator's."""
         return bool(self.attrs.get("simulated")) or (self.facts is not None and self.facts.simulated)
 
+    @property
+    def warnings(self) -> tuple[tuple[str, int], ...]:
+        """What the service warned of and for how many runs, the most frequent first."""
+        found = {} if self.facts is None else self.facts.warnings
+        return tuple(sorted(found.items(), key=lambda item: -item[1]))
+
+    @property
+    def gone_wrong(self) -> int:
+        """Rows that `failures` are about."""
+        return sum(failure.rows for failure in self.failures)
+
     def fields(self) -> list[dict[str, Any]]:
-        """Return a line per field: its name, rows without a value, and rows by confidence; None where not known."""
+        """Return a line per field: its name, rows without a value, and rows by confidence; None where not known.
+
+        Rows by confidence are those with an answer, each once; those without a value are among them.
+        """
         missing = {format_label(label): rows for label, rows in self.missing.items()}
         levels: dict[Any, dict[Any, Any]] = self.confidence.to_dict("index")
         unknown = dict.fromkeys(LEVELS)
@@ -148,6 +170,8 @@ def make_section(
         failures=() if status is None or error is None else _group_failures(statuses, df[error]),
         missing={label: int((df[label].isna().to_numpy() & answered).sum()) for label in outputs},
         confidence=_count_confidence(df, outputs, answered),
+        answered=int(answered.sum()),
+        unsure=int((find_unsure(df, outputs) & answered).sum()),
         attrs=attrs or {},
         facts=facts,
         outputs=outputs,
@@ -166,6 +190,17 @@ def _group_failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[F
         causes.setdefault(cause, []).append((format_label(label), message))
     ranked = sorted(causes.items(), key=lambda item: -len(item[1]))
     return tuple(Failure(cause, len(rows), tuple(rows[:EXAMPLES])) for cause, rows in ranked)
+
+
+def find_unsure(df: pd.DataFrame, outputs: Sequence[Hashable] = ()) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which rows have a field of low confidence; of these outputs, if any are named."""
+    try:
+        levels = confidence(df)
+    except InputError:  # the frame holds no evidence
+        return np.zeros(len(df), dtype=bool)
+    names = {format_label(label) for label in outputs}
+    ours = [at for at, label in enumerate(levels.columns) if not names or format_label(label) in names]
+    return np.asarray((levels.iloc[:, ours].astype(object) == "low").any(axis=1), dtype=bool)
 
 
 def _count_confidence(df: pd.DataFrame, outputs: Sequence[Hashable], answered: np.ndarray[Any, Any]) -> pd.DataFrame:

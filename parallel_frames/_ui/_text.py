@@ -10,11 +10,12 @@ from parallel_frames._ui._sections import LEVELS, make_timeline
 
 if TYPE_CHECKING:
     from parallel_frames._job._preview import EnrichmentPlan
-    from parallel_frames._ui._sections import Section
+    from parallel_frames._ui._sections import RunFacts, Section
 
     Facts: TypeAlias = list[tuple[str, str]]
 
 WIDTH: Final = 98
+WARNINGS_TITLE: Final = "Warnings of the service (runs)"
 
 
 def plan_headline(plan: EnrichmentPlan) -> str:
@@ -96,7 +97,7 @@ def report_facts(section: Section) -> Facts:
             "processor": facts.processor,
             "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
-            "cost": f"{format_dollars(facts.cost, extra=facts.extra_cost)} (prices of {facts.prices_as_of})",
+            "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
             "inputs": ", ".join(facts.sends),
             "group": facts.url,
@@ -109,21 +110,48 @@ def report_facts(section: Section) -> Facts:
 def report_text(section: Section) -> str:
     """Return an enrichment as lines."""
     lines = [_first_line(report_headline(section), simulated=section.simulated)]
-    if others := [f"{rows:,} {status}" for status, rows in section.counts.items() if status != "completed"]:
+    others = [f"{rows:,} {status}" for status, rows in section.counts.items() if status != "completed"]
+    if others:
         lines.append(f"  {' · '.join(others)}")
-    lines += _align(report_facts(section))
+    if section.unsure:
+        lines.append(f"  {section.unsure:,} of them unsure: low confidence in an answer")
     if section.failures:
-        lines.append("What went wrong")
+        lines.append(wrong_title(section))
     for failure in section.failures:
         label = shorten(failure.examples[0][0], 24)
         lines.append(f"  {failure.rows:>7,}  {shorten(failure.cause, 60)}  (row {label})")
+    if section.warnings:
+        lines.append(WARNINGS_TITLE)
+    for text, runs in section.warnings:
+        lines += textwrap.wrap(text, WIDTH, initial_indent=f"  {runs:>7,}  ", subsequent_indent=" " * 11)
+    lines += _align(report_facts(section))
     if fields := section.fields():
-        columns = ("missing", *(LEVELS if len(section.confidence) else ()))
-        lines.append(f"{'Field':<40}" + "".join(f"{column:>9}" for column in columns))
+        columns = (*(LEVELS if len(section.confidence) else ()), "missing")
+        lines.append(fields_title(section))
+        lines.append(f"  {'field':<38}" + "".join(f"{column:>9}" for column in columns))
         for field in fields:
             cells = ["–" if field[column] is None else f"{field[column]:,}" for column in columns]
-            lines.append(f"{shorten(field['name'], 38):<40}" + "".join(f"{cell:>9}" for cell in cells))
+            lines.append(f"  {shorten(field['name'], 36):<38}" + "".join(f"{cell:>9}" for cell in cells))
     return "\n".join(lines)
+
+
+def wrong_title(section: Section) -> str:
+    """Return what the list of causes is of."""
+    return f"What went wrong ({format_count(section.gone_wrong, 'row')})"
+
+
+def fields_title(section: Section) -> str:
+    """Return what the numbers of the fields are of; what overlaps is named."""
+    by = ", by confidence" if len(section.confidence) else ""
+    return f"Answers by field: {format_count(section.answered, 'row')} with an answer{by}; missing are among them"
+
+
+def _costs(facts: RunFacts) -> str:
+    """Return what this call cost, and all calls for these rows."""
+    if facts.cost is None or not facts.before:
+        return format_dollars(facts.cost, extra=facts.extra_cost)
+    before = min(facts.before, facts.cost)
+    return format_costs(facts.cost - before, before=before, extra=facts.extra_cost)
 
 
 def _first_line(headline: str, *, simulated: bool) -> str:

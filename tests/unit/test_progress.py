@@ -294,7 +294,7 @@ def test_dollars_are_of_this_call_and_in_all():
     assert counts.cost == "$0.03, $0.08 in all"
     counts.add_outcome(outcome("a", "failed"), rows=1, now=0.0)
     assert counts.cost == "$0.02, $0.07 in all"
-    alone = ProgressCounts(rows=9, per_run=Decimal("0.01"), spent=Decimal(0), before=Decimal(0), extra_cost=" plus x")
+    alone = ProgressCounts(rows=9, per_run=Decimal("0.01"), spent=Decimal(0), before=Decimal(0), extra_cost="plus x")
     alone.add_sent(3)
     assert alone.cost == "$0.03 plus x"
     assert ProgressCounts(rows=9).cost is None

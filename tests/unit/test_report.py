@@ -49,7 +49,7 @@ def out():
 class Page(HTMLParser):
     """Reads a page and notes its tags, links and scripts; complains over tags that do not close."""
 
-    VOID = frozenset({"meta", "br", "line", "polyline", "i"})
+    VOID = frozenset({"meta", "br", "line", "polyline", "i", "input"})
 
     def __init__(self, text):
         super().__init__()
@@ -170,9 +170,98 @@ def test_the_page_opens_answers(out, tmp_path):
     assert "<title>A &lt;title&gt;</title>" in text
     assert 'href="https://example.com/2"' in text
     assert "javascript:" not in "".join(Page(text).links)
-    assert "40 rows; an answer opens" in text
+    assert "40 rows; what is to be looked at comes first; an answer opens" in text
     assert "content=\"default-src 'none'" in text
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def rows_of(text):
+    """Return of each row of a page its label and what it may be chosen by."""
+    return re.findall(r'<tr class="([^"]*)">\s*<th scope="row"><span class="pf-label">([^<]*)</span>', text)
+
+
+def test_rows_to_be_looked_at_come_first(out, tmp_path):
+    """Failed, then invalid, then unsure, each in the order of the frame; each kind can be chosen, without a script."""
+    _, report, _ = out
+    text = report.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    found = rows_of(text)
+    assert [int(label) for _, label in found[:8]] == [7, 17, 27, 37, 3, 13, 23, 33]
+    assert [int(label) for _, label in found[8:]] == [n for n in range(40) if n % 10 not in (3, 7)]
+    assert found[0][0].split() == ["pf-is-failed"]
+    assert found[4][0].split() == ["pf-is-invalid", "pf-is-unsure"]
+    for kind, rows in {"failed": 4, "invalid": 4, "unsure": 36, "completed": 32}.items():
+        assert f'name="pf-kind" id="pf-only-{kind}"><label for="pf-only-{kind}">{kind} {rows}<' in text
+        assert f"#pf-only-{kind}:checked ~ .pf-scroll tbody tr:not(.pf-is-{kind})" in text
+    assert re.search(r'id="pf-all" checked><label for="pf-all">all 40<', text)
+
+
+def test_a_page_of_one_kind_has_no_filter(tmp_path):
+    """Where every row completed there is nothing to choose."""
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        out = pd.DataFrame({"company": ["a", "b"]}).parallel.enrich({"n": int}, **QUIET)
+    assert 'name="pf-kind"' not in out.parallel.report().to_html(tmp_path / "p.html").read_text(encoding="utf-8")
+
+
+def test_what_failed_is_on_the_page_of_a_long_frame(tmp_path):
+    """The first thousand rows are those to be looked at, wherever they stand."""
+    statuses = ["completed"] * 1500
+    statuses[1400] = "failed"
+    df = pd.DataFrame({"company": "x", "parallel_status": statuses})
+    text = df.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert rows_of(text)[0] == ("pf-is-failed ", "1400")
+
+
+def test_numbers_stand_below_one_another(out, tmp_path):
+    """Columns of numbers are aligned to the right, their heads too; truth values and texts are not."""
+    frame, _, _ = out
+    df = frame.assign(big=[10**n % 12345 for n in range(40)], yes=True)
+    text = df.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    for name, is_number in {"founded": True, "big": True, "yes": False, "company": False}.items():
+        assert (f'<th scope="col" class="pf-n">{name}</th>' in text) == is_number
+        assert (f'<th scope="col">{name}</th>' in text) != is_number
+
+
+def test_numbers_of_a_report_add_up(out):
+    """Rows by status come to the rows, causes to the rows that went wrong, confidences to the answered rows."""
+    _, report, _ = out
+    text = repr(report)
+    (section,) = report.sections
+    assert sum(report.counts.values()) == section.facts.rows == 40
+    assert report.failures["rows"].sum() == section.gone_wrong == 8
+    assert "What went wrong (8 rows)" in text
+    assert report.confidence.sum(axis=1).tolist() == [section.answered] * 2 == [36] * 2
+    assert "Answers by field: 36 rows with an answer, by confidence; missing are among them" in text
+    assert "36 of them unsure" in text
+    for words in ("What went wrong (8 rows)", "36 rows with an answer, by confidence; missing are among them"):
+        assert words in report._repr_html_()
+
+
+def test_warnings_of_the_service_are_shown(tmp_path):
+    """Each warning once, with the number of runs that it is about, in the text and the page; quiet runs show none."""
+    df = pd.DataFrame({"company": [f"Company {n}" for n in range(3)]})
+    with pf.offline(lambda _: {"sources": ["x"], "n": 1}, latency=0):
+        df.parallel.enrich({"sources": (list[str], "pages"), "n": int}, **QUIET)
+        report = pf.last().report()
+        df.parallel.enrich({"n": int}, **QUIET)
+        quiet = pf.last().report()
+    message = 'field "sources" is redundant: the basis already carries it'
+    assert report.sections[0].warnings == ((message, 3),)
+    assert re.search(rf"Warnings of the service \(runs\)\n +3  {message}", repr(report))
+    assert "the basis already carries it" in report.to_html(tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "Warnings" not in repr(quiet)
+
+
+def test_a_report_says_what_this_call_cost_and_all(tmp_path):
+    """Where earlier calls paid for some of the rows, both are in it."""
+    df = pd.DataFrame({"company": ["a", "b", "c"]})
+    with pf.offline(lambda _: {"n": 1}, latency=0):
+        options = {"checkpoint": tmp_path, "progress": False}
+        df.head(1).parallel.enrich({"n": int}, **options)
+        assert "$0.01 (prices" in repr(pf.last().report())
+        df.parallel.enrich({"n": int}, **options)
+        report = pf.last().report()
+    assert "$0.02, $0.03 in all (prices" in repr(report)
+    assert report.cost == 0.03
 
 
 def test_the_page_holds_the_first_thousand_rows(tmp_path):
@@ -271,8 +360,10 @@ def test_what_is_not_known_is_not_counted(out):
     assert bare.parallel.report().missing == report.missing
     gone = bare.drop(columns=["founded", "sector"]).parallel.report()
     assert gone.missing == {}
-    assert re.search(r"^founded +–", repr(gone), re.MULTILINE)
-    assert '<th scope="row">founded</th><td class="pf-n">–</td>' in gone._repr_html_()
+    assert re.search(r"^  founded .* –$", repr(gone), re.MULTILINE)
+    cell = '<td class="pf-n">{}</td>'
+    line = '<th scope="row">founded</th>' + f"({cell.format('[0-9]+')}){{4}}" + cell.format("–")
+    assert re.search(line, gone._repr_html_())
 
 
 def test_each_enrichment_has_its_own_fields_without_attrs():

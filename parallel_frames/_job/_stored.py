@@ -1,0 +1,169 @@
+"""What the outcomes of a job say of its runs, and the report on a job that only its checkpoint tells of.
+
+A checkpoint knows no rows, only which inputs were sent, as hashes: its report has a line for each distinct input, under
+the number of the first row that had it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from parallel_frames._checkpoint import (
+    read_header,
+    read_outcomes,
+    read_patiently,
+    read_receipts,
+    recall_folder,
+    sent_of,
+)
+from parallel_frames._columns import Unanswered, make_layout, merge_outcomes
+from parallel_frames._model import Job, Options, Plan
+from parallel_frames._prices import CONNECTOR_CALLS, price_of
+from parallel_frames._schema import parse_schema
+from parallel_frames._service import Client
+from parallel_frames._state import Answers, MemoryIndex
+from parallel_frames._ui import Report, RunFacts, make_report
+from parallel_frames.errors import CheckpointCorruptError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from parallel_frames._checkpoint import StoragePath
+    from parallel_frames._model import Schema
+
+
+def times_of(answers: Answers) -> list[tuple[str | None, str | None, str]]:
+    """Return when each ended run began and ended, and its status."""
+    completed = [
+        (began, ended, "completed")
+        for _, (began_at, ended_at) in answers.completed("created_at", "modified_at")
+        for began, ended in zip(began_at, ended_at, strict=True)
+    ]
+    others = answers.others().values()
+    return completed + [(outcome.created_at, outcome.modified_at, outcome.status) for outcome in others]
+
+
+def warnings_of(answers: Answers) -> Counter[str]:
+    """Return what the service warned of, and for how many runs."""
+    texts = Counter(text for _, column in answers.completed("warnings") for text in column)
+    texts.update(outcome.warnings for outcome in answers.others().values())
+    found: Counter[str] = Counter()
+    for text, runs in texts.items():
+        for message in dict.fromkeys(_messages(text)):
+            found[message] += runs
+    return found
+
+
+def _messages(text: str | None) -> Iterator[str]:
+    """Yield the messages of a run's warnings, whatever form they have."""
+    try:
+        warnings = orjson.loads(text or "null")
+    except orjson.JSONDecodeError:
+        return
+    for warning in warnings if isinstance(warnings, list) else [warnings]:
+        message = warning.get("message") if isinstance(warning, dict) else warning
+        if message:
+            yield message if isinstance(message, str) else orjson.dumps(message).decode()
+
+
+def report_of_job(folder: StoragePath) -> Report:
+    """Return the report on a job's folder, without changing it.
+
+    Raises
+    ------
+    CheckpointCorruptError
+        It holds no header, or one whose question cannot be read.
+    """
+    header = read_header(folder)
+    if header is None:
+        raise CheckpointCorruptError(f"{folder} holds no job with a header that can be read.", path=folder)
+    schema = _schema_of(header, folder)
+    index, rows = read_patiently(lambda: _recall(folder))
+    places = index.answers()
+    answers = Answers(partial(read_outcomes, folder), places[:, :3])
+    job = Job(header["job"], header["job_hash"], str(header["job"].get("processor")), header["spec"], Options())
+    empty = pd.DataFrame(index=pd.Index(list(rows.values()), name="row", dtype="Int64"))
+    layout = make_layout(empty, schema, prefix="", status=True, if_exists="suffix", basis="columns")
+    none = [None] * len(rows)
+    merged = merge_outcomes(
+        empty,
+        Plan(job, list(rows), [b""] * len(rows), range(len(rows)), none, None, np.arange(len(rows)), ()),
+        schema,
+        answers=answers,
+        unanswered=lambda _: Unanswered("pending", "under way, or not fetched yet"),
+        layout=layout,
+        dtype_backend="numpy_nullable",
+    )
+    return make_report(
+        merged.frame,
+        outputs=layout.outputs,
+        status=layout.status,
+        error=layout.error,
+        asked=np.ones(len(rows), dtype=bool),
+        facts=_facts(folder, header, index, answers),
+    )
+
+
+def _schema_of(header: Mapping[str, Any], folder: StoragePath) -> Schema:
+    """Return the schema that a job's answers are judged by: the user's, in the order in which it was sent."""
+    try:
+        sent = parse_schema(header["spec"]["output_schema"])
+    except SchemaError as error:
+        raise CheckpointCorruptError(f"{folder} asks a question that cannot be read: {error}", path=folder) from error
+    try:
+        parsed = parse_schema(header["job"].get("schema"))
+    except SchemaError:
+        return sent
+    columns = {column.name: column for column in parsed.columns}
+    if parsed.form != sent.form or columns.keys() != {column.name for column in sent.columns}:
+        return sent  # it says less of what an answer must be, and is enough to read one
+    return replace(parsed, columns=tuple(columns[column.name] for column in sent.columns))
+
+
+def _recall(folder: StoragePath) -> tuple[MemoryIndex, dict[str, int | None]]:
+    """Return what is stored, and the inputs with the first row of each, in the order of the rows."""
+    known = MemoryIndex()
+    recall_folder(folder, known, repair=False)
+    groups = [known.group_state(group_id) for group_id in known.groups]
+    keys = {run.key for group in groups for run in (*group.statuses, *group.awaited)}
+    rows: dict[str, int] = {}
+    for receipts in read_receipts(folder):
+        for receipt in receipts:
+            rows.setdefault(receipt.key, receipt.row)
+    ordered = sorted(keys, key=lambda key: (key not in rows, rows.get(key, 0), key))
+    index = MemoryIndex()
+    index.add_rows(0, ordered, range(len(ordered)))
+    index.end_rows()
+    recall_folder(folder, index, repair=False)
+    return index, {key: rows.get(key) for key in ordered}
+
+
+def _facts(folder: StoragePath, header: Mapping[str, Any], index: MemoryIndex, answers: Answers) -> RunFacts:
+    status = index.status()
+    options = Options(advanced_settings=header["job"].get("advanced_settings"))
+    price = price_of(str(header["job"].get("processor")))
+    client = Client.without_key()
+    groups = tuple(header["groups"])
+    return RunFacts(
+        processor=price.processor,
+        rows=status.runs,
+        runs=status.runs,
+        sent=status.sent,
+        cost=price.of(status.billed),
+        extra_cost=CONNECTOR_CALLS if options.has_connectors else "",
+        prices_as_of=price.as_of,
+        group_ids=groups,
+        url=client.url_of(groups[-1]) if groups and client.host == header["host"] else None,
+        checkpoint=str(folder),
+        simulated=bool(header.get("simulated")),
+        times=times_of(answers),
+        sends=tuple(sent_of(header)),
+        warnings=warnings_of(answers),
+    )

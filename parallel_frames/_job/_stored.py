@@ -25,7 +25,7 @@ from parallel_frames._checkpoint import (
 )
 from parallel_frames._columns import Unanswered, make_layout, merge_outcomes
 from parallel_frames._model import Job, Options, Plan
-from parallel_frames._prices import CONNECTOR_CALLS, price_of
+from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema
 from parallel_frames._service import Client
 from parallel_frames._state import Answers, MemoryIndex
@@ -147,8 +147,8 @@ def _recall(folder: StoragePath) -> tuple[MemoryIndex, dict[str, int | None]]:
 
 def _facts(folder: StoragePath, header: Mapping[str, Any], index: MemoryIndex, answers: Answers) -> RunFacts:
     status = index.status()
-    options = Options(advanced_settings=header["job"].get("advanced_settings"))
-    price = price_of(str(header["job"].get("processor")))
+    job = header["job"]
+    price = price_of(str(job.get("processor")), advanced_settings=job.get("advanced_settings"))
     client = Client.without_key()
     groups = tuple(header["groups"])
     return RunFacts(
@@ -157,7 +157,7 @@ def _facts(folder: StoragePath, header: Mapping[str, Any], index: MemoryIndex, a
         runs=status.runs,
         sent=status.sent,
         cost=price.of(status.billed),
-        extra_cost=CONNECTOR_CALLS if options.has_connectors else "",
+        extra_cost=price.extra,
         prices_as_of=price.as_of,
         group_ids=groups,
         url=client.url_of(groups[-1]) if groups and client.host == header["host"] else None,

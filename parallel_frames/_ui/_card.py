@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._ui._html import render
-from parallel_frames._ui._screen import SEPARATOR, Screen, end_line
+from parallel_frames._ui._screen import Screen, end_line, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,7 +128,7 @@ class Card(Screen):
 
     def _text(self) -> str:
         """Return the card as lines."""
-        announced = SEPARATOR.join([self._headline, *self._facts, *(["SIMULATED"] if self._simulated else [])])
+        announced = first_line(self._headline, self._facts, simulated=self._simulated) if self._headline else ""
         state = self._last_line or (end_line(self._state, self._figures, {}) if self._figures else "")
         groups = [f"group {address}" for address in self._groups]
         warnings = [f"Warning: {text}" for text in self._warnings]

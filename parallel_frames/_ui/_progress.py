@@ -26,6 +26,7 @@ from parallel_frames._ui._screen import (
     MarimoScreen,
     Screen,
     end_line,
+    first_line,
     in_marimo,
     in_notebook,
     in_terminal,
@@ -197,7 +198,7 @@ class Progress:
 
     def announce(self, essence: str, facts: Sequence[str], *, simulated: bool) -> None:
         """Show and log what will be done."""
-        logger.info("%s", SEPARATOR.join([essence, *facts]))
+        logger.info("%s", first_line(essence, facts, simulated=simulated))
         self._screen.announce(essence, facts, simulated=simulated)
 
     def line(self, text: str) -> None:

@@ -48,6 +48,11 @@ def in_terminal() -> bool:
     return is_terminal is not None and not getattr(sys.stderr, "closed", False) and is_terminal()
 
 
+def first_line(essence: str, facts: Sequence[str], *, simulated: bool) -> str:
+    """Return what will be done, as a line."""
+    return SEPARATOR.join([essence, *facts, *(["SIMULATED"] if simulated else [])])
+
+
 def end_line(word: str, figures: Sequence[str], counts: Mapping[str, int]) -> str:
     """Return how an enrichment ended, as a line: how far it came, rows by status, and the other figures."""
     first, *others = figures
@@ -80,7 +85,7 @@ class Screen:
 
     def announce(self, essence: str, facts: Sequence[str], *, simulated: bool) -> None:
         """Say what will be done, before anything is sent."""
-        self.write_line(SEPARATOR.join([essence, *facts, *(["SIMULATED"] if simulated else [])]))
+        self.write_line(first_line(essence, facts, simulated=simulated))
 
     def show_group(self, address: str) -> None:
         """Show where a group can be looked at."""

@@ -25,6 +25,8 @@ def shown_text(cell):
     """Return what a cell shows as text, in order, but for progress, ids and times."""
     texts = []
     for output in cell.get("outputs", []):
+        if output.get("metadata", {}).get("parallel_frames") == "progress":
+            continue
         if output["output_type"] == "stream" and output["name"] == "stdout":
             texts.append(output["text"])
         elif output["output_type"] in ("execute_result", "display_data"):
@@ -35,6 +37,14 @@ def shown_text(cell):
     for pattern, instead in CHANGING:
         text = pattern.sub(instead, text)
     return text.strip()
+
+
+def cards(cell):
+    """Return the cards of progress that a cell shows."""
+    return [
+        output for output in cell.get("outputs", [])
+        if output.get("metadata", {}).get("parallel_frames") == "progress"
+    ]  # fmt: skip
 
 
 def execute(notebook, *, folder):
@@ -67,6 +77,11 @@ def test_a_notebook_is_committed_with_outputs_that_suit_everybody(path):
     assert any(shown_text(cell) for cell in cells)
     for cell in cells:
         assert not [output for output in cell.outputs if output.output_type == "error"]
+        assert all(
+            "Traceback" not in output.get("text", "") and "%|" not in output.get("text", "") for output in cell.outputs
+        )
+    for card in (card for cell in cells for card in cards(cell)):  # as it ended
+        assert re.search(r"^enriched: |→ 0 runs", card["data"]["text/plain"], re.MULTILINE)
     assert not MACHINE_PATHS.search(path.read_text(encoding="utf-8"))
 
 

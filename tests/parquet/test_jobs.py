@@ -434,7 +434,9 @@ def test_what_is_told_is_true_to_the_end(
     done = pf.enrich_parquet(
         source, None, files.SCHEMA, client=client, checkpoint=tmp_path / "c", wait=False, progress=True
     )
-    assert re.search(r"sent: +0%.*3 in flight · \$0\.03", capsys.readouterr().err)
+    shown = capsys.readouterr().err
+    assert re.search(r"sent: +100%.*3/3 runs, \$0\.03", shown)
+    assert shown.splitlines()[-1] == "3 of 3 runs sent · $0.03"
     for part in (Path(done.checkpoint) / "receipts").glob("*.parquet"):
         part.unlink()
     pf.enrich_parquet(

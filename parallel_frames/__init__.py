@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from parallel_frames import errors
+from parallel_frames._job._defaults import options
 from parallel_frames._log import WarningHandler as _WarningHandler
 from parallel_frames._log import logger as _logger
 from parallel_frames.accessor import (
     ParallelAccessor,
+    ParallelSeriesAccessor,
     aenrich,
     collect,
     enrich,
     plan,
+    preview,
     report,
     submit,
 )
@@ -37,6 +40,7 @@ if _TYPE_CHECKING:
     from parallel_frames._job._offline import offline
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._job._rows import Row
+    from parallel_frames._job._sample import EnrichmentPreview
     from parallel_frames._service import Client
     from parallel_frames._ui import Report
 
@@ -48,7 +52,9 @@ __all__ = [
     "EnrichedParquet",
     "Enrichment",
     "EnrichmentPlan",
+    "EnrichmentPreview",
     "ParallelAccessor",
+    "ParallelSeriesAccessor",
     "Report",
     "Row",
     "aenrich",
@@ -62,8 +68,10 @@ __all__ = [
     "lint",
     "low_confidence",
     "offline",
+    "options",
     "plan",
     "plan_parquet",
+    "preview",
     "report",
     "submit",
 ]
@@ -74,6 +82,7 @@ _LAZY = {
     "EnrichedParquet": "_files",
     "Enrichment": "_job._handle",
     "EnrichmentPlan": "_job._preview",
+    "EnrichmentPreview": "_job._sample",
     "Report": "_ui",
     "Row": "_job._rows",
     "citations": "_columns",

@@ -11,10 +11,11 @@ import re
 import textwrap
 import time
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
@@ -155,6 +156,19 @@ def _text(value: str) -> str:
     except ValueError:
         return value
     return found if isinstance(found, str) else value
+
+
+def closest(name: object, known: Iterable[object]) -> object | None:
+    """Return which of these is meant by a name that is none of them: the same but for case, or else the nearest."""
+    texts = {str(each).casefold(): each for each in reversed(list(known))}
+    near = get_close_matches(str(name).strip().casefold(), texts, 1)
+    return texts[near[0]] if near else None
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return a text that asks for the nearest of the known names, to be put behind a statement; nothing if none is."""
+    meant = closest(name, known)
+    return "" if meant is None else f" (did you mean {meant!r}?)"
 
 
 def shorten(text: str, width: int) -> str:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import format_amount, format_costs
+from parallel_frames._format import closest, format_amount, format_costs
 from parallel_frames.errors import CostError, InputError
 
 if TYPE_CHECKING:
@@ -61,8 +60,8 @@ class Price:
         """What to say of a processor that the table does not have, with the name that may be meant; None for others."""
         if self.per_run is not None:
             return None
-        close = get_close_matches(self.processor, _table()["processors"], 1)
-        meant = f"; did you mean {close[0]!r}?" if close else "."
+        close = processor_meant(self.processor)
+        meant = "." if close is None else f"; did you mean {close!r}?"
         return f"processor {self.processor!r} is not in the price table of {self.as_of}{meant}"
 
 
@@ -72,6 +71,13 @@ CONNECTOR_CALLS: Final = "plus connector calls"
 @cache
 def _table() -> dict[str, Any]:
     return dict(json.loads(files("parallel_frames.data").joinpath("prices.json").read_text(encoding="utf-8")))
+
+
+def processor_meant(processor: str) -> str | None:
+    """Return the known name that is nearest to one; itself where it is known."""
+    known = [name + variant for name in _table()["processors"] for variant in ("", "-fast")]
+    near = processor if processor in known else closest(processor, known)
+    return None if near is None else str(near)
 
 
 def price_of(processor: str, *, advanced_settings: object = None) -> Price:

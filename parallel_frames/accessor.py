@@ -5,14 +5,18 @@ The full list of options, with defaults and meanings, stands once, at `enrich`.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import logging
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pandas as pd
 
-from parallel_frames._job._options import Call, EnrichOptions, FrameOptions, make_call
-from parallel_frames._runtime import run_from_anywhere
+from parallel_frames._job._defaults import make_call
+from parallel_frames._job._options import Call, EnrichOptions, FrameOptions, check_option
+from parallel_frames._tracebacks import decorate_methods
+from parallel_frames.errors import InputError, UnknownOptionError, user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -20,8 +24,12 @@ if TYPE_CHECKING:
 
     from parallel_frames._columns import Confidence
     from parallel_frames._job._handle import Enrichment
+    from parallel_frames._job._options import SchemaLike
     from parallel_frames._job._preview import EnrichmentPlan
+    from parallel_frames._job._sample import EnrichmentPreview
     from parallel_frames._ui import Report
+
+logger = logging.getLogger("parallel_frames")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -44,8 +52,9 @@ def _shows(names: frozenset[str]) -> Callable[[F], F]:
     return show
 
 
+@user_facing
 @_shows(EnrichOptions.__optional_keys__)
-def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
     """Ask the web about every row and return the frame with the answers as typed columns.
 
     Rows become runs of Parallel's Task Group API; equal rows share one run. What was paid for is kept in a
@@ -73,7 +82,8 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         Ask only the first so many distinct inputs, to see what comes. The whole frame comes back; the full call does
         not pay for them again. Default: no limit.
     checkpoint : path, "auto" or None, default "auto"
-        The directory that remembers. ``"auto"``: one per job in your cache directory; None: only this process.
+        The directory that remembers. ``"auto"``: one per job in your cache directory; None or False: only this
+        process.
     on_mismatch : {"error", "new"}, default "error"
         What to do when the named checkpoint holds other jobs only, or hardly any of these rows.
     refresh : bool, default False
@@ -86,20 +96,24 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
         Ask rows again whose newest run failed in an earlier call.
     dedupe : bool, default True
         Let equal rows share one run.
-    basis : {"none", "columns", "struct"}, default "none"
-        The evidence behind each answer. ``"columns"`` adds ``<field>_confidence`` (ordered category, low < medium <
-        high), ``<field>_reasoning`` and ``<field>_citations`` (lists of dicts) next to each field; ``"struct"`` adds
-        one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in any case.
+    basis : {"none", "columns", "struct"} or bool, default "none"
+        The evidence behind each answer. ``"columns"`` or True adds ``<field>_confidence`` (ordered category, low <
+        medium < high), ``<field>_reasoning`` and ``<field>_citations`` (lists of dicts) next to each field;
+        ``"struct"`` adds one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in
+        any case.
     provenance : bool, default False
         Add ``<prefix>parallel_run_id``, ``<prefix>parallel_group_id`` and ``<prefix>parallel_answered_at``.
-    status : bool, default True
-        Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``.
+    status : bool or str, default True
+        Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``. Where those belong to another
+        question about this frame, they are named by the first new column: ``ceo_status`` and ``ceo_error``. A text
+        names them: ``status="ceo"`` does the same.
     prefix : str, default ""
         Put before the name of every new column.
     if_exists : {"error", "fill", "overwrite", "suffix"}, default "error"
-        What to do when a column exists already. ``"fill"``: only nulls get a value, and only rows with a null are
-        asked; ``"overwrite"``: a good answer replaces what is there, an invalid or failed one does not; ``"suffix"``:
-        new columns with a number.
+        What to do when a column exists already. ``"error"``: refuse, unless this very question made it, by the
+        frame's attrs; then the call resumes, as if the columns were not there. ``"fill"``: only nulls get a value, and
+        only rows with a null are asked; ``"overwrite"``: a good answer replaces what is there, an invalid or failed
+        one does not; ``"suffix"``: new columns with a number.
     dtype_backend : {"numpy_nullable", "pyarrow"}, default "numpy_nullable"
         The family of dtypes; which one a column gets follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"
@@ -107,12 +121,14 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     max_cost : float, optional
         US dollars that the runs of these rows may cost, those of earlier calls included. More is refused before
         anything is sent, and so is a processor whose price is not known. Default: no limit.
-    confirm : bool, default False
-        Ask before anything is paid, at a terminal or in a notebook; an error where there is no one to ask.
+    confirm : bool, optional
+        Ask before anything is paid, at a terminal or in a notebook; an error where there is no one to ask. Default: in
+        a notebook and at Python's prompt, for more than 10 dollars, where `max_cost` sets no limit.
     max_in_flight : int, optional
         Runs that may be sent and not finished at the same time: bounds the credit they reserve. Default: no limit.
-    timeout : float or timedelta, optional
-        Seconds this call may take; rows not done by then are ``pending``, and a later call resumes. Default: no limit.
+    timeout : float, str or timedelta, optional
+        How long this call may take, in seconds or as ``"10m"``; rows not done by then are ``pending``, and a later call
+        resumes. Default: no limit.
     group_id : str or list of str, optional
         Go on with these groups: what they hold for these rows is adopted, only the rest is sent.
     metadata : mapping of str to label, optional
@@ -171,12 +187,14 @@ def enrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     0    Acme     1949       completed
     1  Globex     1989       completed
     """
-    frame: pd.DataFrame = run_from_anywhere(prepare_enrichment(df, schema, options)._run)
+    enrichment = prepare_enrichment(df, schema, options)
+    frame: pd.DataFrame = enrichment._wait_for(enrichment._run)
     return frame
 
 
+@user_facing
 @_shows(EnrichOptions.__optional_keys__)
-async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+async def aenrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
     """Do what `enrich` does without blocking the event loop; the options are the same.
 
     Examples
@@ -189,7 +207,13 @@ async def aenrich(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOpti
     >>> out["founded"].tolist()
     [1949]
     """
-    frame: pd.DataFrame = await prepare_enrichment(df, schema, options)._run()
+    enrichment = prepare_enrichment(df, schema, options)
+    try:
+        frame: pd.DataFrame = await enrichment._run()
+    except asyncio.CancelledError:
+        if (stopped := enrichment._runner.stopped) is not None:
+            logger.warning("Stopped: %s", stopped)  # asyncio.run makes a KeyboardInterrupt of its own
+        raise
     return frame
 
 
@@ -200,11 +224,12 @@ def prepare_enrichment(df: pd.DataFrame, schema: object, options: Any, *, target
     return frame_enrichment(df, schema, make_call(options), target=target)
 
 
+@user_facing
 @_shows(FrameOptions.__optional_keys__)
 def collect(
     df: pd.DataFrame,
     group_id: str | Sequence[str],
-    schema: object,
+    schema: SchemaLike,
     *,
     processor: str | None = None,
     **options: Unpack[FrameOptions],
@@ -250,14 +275,17 @@ def collect(
     """
     from parallel_frames._job._collect import collect_groups
 
-    if unknown := options.keys() - FrameOptions.__optional_keys__:
-        raise TypeError(f"collect() has no {', '.join(sorted(unknown))}: it sends nothing and only reads a group")
+    for name in options.keys() - FrameOptions.__optional_keys__:
+        check_option(name, FrameOptions.__optional_keys__ | {"processor"}, of="collect(), which only reads a group,")
+    from parallel_frames._runtime import run_from_anywhere
+
     call = make_call(options)
     return run_from_anywhere(lambda: collect_groups(df, group_id, schema, call, processor=processor))
 
 
+@user_facing
 @_shows(EnrichOptions.__optional_keys__)
-def plan(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
+def plan(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
     """Say what `enrich` would do and cost with these arguments. It sends nothing, and needs no key.
 
     Parameters
@@ -290,13 +318,62 @@ def plan(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> 
     (2, 1, 0.05)
     """
     from parallel_frames._job._handle import frame_source
-    from parallel_frames._job._preview import preview
+    from parallel_frames._job._preview import preview as make_plan
 
-    return preview(frame_source(df, schema, make_call(options)))
+    return make_plan(frame_source(df, schema, make_call(options)))
 
 
+@user_facing
+@_shows(EnrichOptions.__optional_keys__ - {"limit", "basis", "on_error", "dtype_backend"})
+def preview(df: pd.DataFrame, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
+    """Ask a few rows for real, and say what all of them would cost. `enrich` does not pay for these again.
+
+    Parameters
+    ----------
+    df, schema, **options
+        As for `enrich`, with a checkpoint: it keeps the answers for the call for all rows.
+    n : int, default 3
+        How many distinct inputs are asked, the first ones; 1 or more.
+
+    Returns
+    -------
+    EnrichmentPreview
+        A column for each row asked, with what it sent and each answer, its confidence and its sources below one
+        another; and the plan of the whole. A notebook shows both.
+
+    Raises
+    ------
+    ParallelFramesError
+        As `enrich`.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex", "Initech"]}, index=["a", "b", "c"])
+    >>> with pf.offline(lambda sent: {"founded": 1949}, latency=0) as sim:
+    ...     some = df.parallel.preview({"founded": int}, n=2)
+    ...     out = df.parallel.enrich({"founded": int})
+    >>> some.frame.loc[["company", "founded"]]
+                a       b
+    company  Acme  Globex
+    founded  1949    1949
+    >>> some.cost, sim.counts.runs
+    (0.01, 3)
+    """
+    from parallel_frames._job._sample import prepare_sample, read_sample
+
+    for name in options:
+        if name in ("limit", "basis", "on_error", "dtype_backend"):
+            raise UnknownOptionError(name, f"A preview has no option {name!r}: `n=3` is how many inputs are asked.")
+    call = make_call(options)
+    enrichment = prepare_sample(df, schema, call, n=n)
+    out: pd.DataFrame = enrichment._wait_for(enrichment._run)
+    return read_sample(enrichment, out, df, schema, call)
+
+
+@user_facing
 @_shows(EnrichOptions.__optional_keys__)
-def submit(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -> Enrichment:
+def submit(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
     """Send what `enrich` would send, and return as soon as the service has all of it.
 
     Parameters
@@ -326,9 +403,12 @@ def submit(df: pd.DataFrame, schema: object, **options: Unpack[EnrichOptions]) -
     >>> out["founded"].tolist()
     [1949, 1949]
     """
-    return run_from_anywhere(prepare_enrichment(df, schema, options)._send)
+    enrichment = prepare_enrichment(df, schema, options)
+    sent: Enrichment = enrichment._wait_for(enrichment._send)
+    return sent
 
 
+@user_facing
 def report(df: pd.DataFrame) -> Report:
     """Return what the frame itself tells of its enrichments: rows by status, failures by cause, confidence.
 
@@ -390,26 +470,36 @@ class ParallelAccessor:
         names = ", ".join(f".{name}()" for name in vars(ParallelAccessor) if not name.startswith("_"))
         return f"df.parallel: {names}"
 
-    def enrich(self, schema: object, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+    def __call__(self, *_: object, **options: object) -> NoReturn:  # noqa: ARG002 - whatever is passed
+        """Refuse a call of what has methods."""
+        raise InputError(
+            "`df.parallel` has methods and is none itself: `df.parallel.enrich(schema)` asks the web about each row."
+        )
+
+    def enrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
         """See `parallel_frames.enrich`."""
         return enrich(self._df, schema, **options)
 
-    async def aenrich(self, schema: object, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+    async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
         """See `parallel_frames.aenrich`."""
         return await aenrich(self._df, schema, **options)
 
-    def plan(self, schema: object, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
+    def plan(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
         """See `parallel_frames.plan`."""
         return plan(self._df, schema, **options)
 
-    def submit(self, schema: object, **options: Unpack[EnrichOptions]) -> Enrichment:
+    def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
+        """See `parallel_frames.preview`."""
+        return preview(self._df, schema, n=n, **options)
+
+    def submit(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
         """See `parallel_frames.submit`."""
         return submit(self._df, schema, **options)
 
     def collect(
         self,
         group_id: str | Sequence[str],
-        schema: object,
+        schema: SchemaLike,
         *,
         processor: str | None = None,
         **options: Unpack[FrameOptions],
@@ -474,15 +564,114 @@ class ParallelAccessor:
         return report(self._df)
 
 
+@pd.api.extensions.register_series_accessor("parallel")
+class ParallelSeriesAccessor:
+    """Ask the web about each value of one column: what ``df["company"].parallel`` is.
+
+    Its methods are those of ``df.parallel`` on the frame of this one column, which is what a row sends, under its name
+    (``"value"`` where it has none). They give the new columns only, on the index of the column, for ``df.assign`` and
+    ``pd.concat``; the answers are shared with ``df[["company"]].parallel``.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex"], "rank": [2, 1]})
+    >>> with pf.offline(lambda sent: {"founded": 1940 + len(sent["company"])}, latency=0):
+    ...     df = df.assign(**df["company"].parallel.enrich({"founded": int}, status=False))
+    >>> df
+      company  rank  founded
+    0    Acme     2     1944
+    1  Globex     1     1946
+    """
+
+    __slots__ = ("_column", "_df")
+
+    def __init__(self, series: pd.Series[Any]) -> None:
+        self._column: Hashable = "value" if series.name is None else series.name
+        self._df = series.to_frame(self._column)
+
+    def __repr__(self) -> str:
+        names = ", ".join(f".{name}()" for name in vars(ParallelSeriesAccessor) if not name.startswith("_"))
+        return f"series.parallel: {names}"
+
+    def __call__(self, *_: object, **options: object) -> NoReturn:  # noqa: ARG002 - whatever is passed
+        """Refuse a call of what has methods."""
+        raise InputError("`series.parallel` has methods and is none itself: use `series.parallel.enrich(schema)`.")
+
+    def enrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+        """Ask about each value and return the answers as the columns of a frame; see `parallel_frames.enrich`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(lambda sent: {"founded": 1949}, latency=0):
+        ...     out = pd.Series(["Acme"], name="company").parallel.enrich({"founded": int})
+        >>> out.columns.tolist()
+        ['founded', 'parallel_status', 'parallel_error']
+        """
+        return enrich(self._df, schema, **_of_a_series(options)).drop(columns=self._column)
+
+    async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+        """Do what `enrich` does without blocking the event loop.
+
+        Examples
+        --------
+        >>> import asyncio, pandas as pd, parallel_frames as pf
+        >>> with pf.offline(lambda sent: {"founded": 1949}, latency=0):
+        ...     out = asyncio.run(pd.Series(["Acme"]).parallel.aenrich({"founded": int}))
+        >>> out["founded"].tolist()
+        [1949]
+        """
+        out = await aenrich(self._df, schema, **_of_a_series(options))
+        return out.drop(columns=self._column)
+
+    def plan(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
+        """Say what `enrich` would do and cost; see `parallel_frames.plan`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> pd.Series(["Acme", "Globex", "Acme"]).parallel.plan({"founded": int}, checkpoint=None).cost
+        0.02
+        """
+        return plan(self._df, schema, **_of_a_series(options))
+
+    def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
+        """Ask a few values for real, and say what all would cost; see `parallel_frames.preview`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(lambda sent: {"founded": 1949}, latency=0):
+        ...     some = pd.Series(["Acme", "Globex"], name="company").parallel.preview({"founded": int}, n=1)
+        >>> some.plan.to_send
+        1
+        """
+        return preview(self._df, schema, n=n, **_of_a_series(options))
+
+
+def _of_a_series(options: EnrichOptions) -> EnrichOptions:
+    """Refuse options that choose among columns, where there is one."""
+    if "inputs" in options:
+        raise UnknownOptionError("inputs", "A column sends its own values: use `df.parallel.enrich` for other inputs.")
+    return options
+
+
 def _share_documentation() -> None:
-    """Give the accessor's methods the functions' documentation and signature, without the frame."""
-    functions: list[Callable[..., Any]] = [enrich, aenrich, plan, submit, collect, report]
-    for function in functions:
-        method: Any = vars(ParallelAccessor)[function.__name__]
-        method.__doc__ = function.__doc__
-        _, *rest = inspect.signature(function).parameters.values()
-        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        method.__signature__ = inspect.Signature([own, *rest])
+    """Give the accessors' methods the functions' signature without the frame, and that of frames the documentation."""
+    functions: list[Callable[..., Any]] = [enrich, aenrich, plan, preview, submit, collect, report]
+    for accessor in (ParallelAccessor, ParallelSeriesAccessor):
+        for function in functions:
+            method: Any = vars(accessor).get(function.__name__)
+            if method is None:
+                continue
+            if accessor is ParallelAccessor:
+                method.__doc__ = function.__doc__
+            _, *rest = inspect.signature(function).parameters.values()
+            own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            of_series = [own, *(each for each in rest if each.name != "inputs")]
+            method.__signature__ = inspect.Signature([own, *rest] if accessor is ParallelAccessor else of_series)
+        decorate_methods(accessor, user_facing)
 
 
 _share_documentation()

@@ -6,8 +6,9 @@
     ├── InputError (ValueError)          the call or the frame is wrong; nothing was sent
     │   ├── SchemaError                  the service would refuse the schema
     │   ├── UnknownColumnError (KeyError)
+    │   ├── UnknownOptionError (TypeError)
     │   ├── CostError                    the runs would cost more than ``max_cost=``
-    │   └── DeclinedError                ``confirm=True`` asked, and the answer was not yes
+    │   └── DeclinedError                the question before paying was not answered with yes
     ├── ConfigurationError               no key, an unusable address
     ├── ServiceError                     the service refused, or could not be reached
     │   ├── AuthenticationError          401, 403
@@ -27,8 +28,8 @@
 
 The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
 message from them; the others are given a message where they are raised. Once runs were sent, an error that reaches the
-user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format` only, so that any
-other may raise.
+user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format` and `_tracebacks`
+only, so that any other may raise. `user_facing` decorates what users call: a traceback shows the user's own code.
 
 Code in a message stands between backticks, and nothing else does: an option with its value (``limit=3``), with any
 (``limit=...``), its name alone (``limit``), and calls. So an error gives the options that it is about as data, and a
@@ -38,9 +39,19 @@ command line spells them its own way. The English around them is true of a call 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from parallel_frames._format import format_amount, format_code, format_count, format_dollars, format_option, options_in
+from parallel_frames._format import (
+    did_you_mean,
+    format_amount,
+    format_code,
+    format_count,
+    format_dollars,
+    format_option,
+    options_in,
+)
+from parallel_frames._tracebacks import is_debugging, render_traceback, short_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -122,8 +133,18 @@ class ParallelFramesError(Exception):
         message = Exception.__str__(self)  # not KeyError's, which is a repr
         return message if self.safety is None else f"{message}\n{self.safety}"
 
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """What IPython shows of it; while debugging, what it shows of any other error."""
+        if is_debugging():
+            raise AttributeError("_render_traceback_")
+        return partial(render_traceback, self)
+
     def __reduce__(self) -> tuple[Callable[..., ParallelFramesError], tuple[object, ...]]:
         return _restore, (type(self), self.args, self.__dict__)
+
+
+user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt)
 
 
 def _restore(
@@ -159,7 +180,24 @@ class UnknownColumnError(InputError, KeyError):
         self.available = tuple(available)
         shown = ", ".join(repr(label) for label in self.available[:20]) or "none"
         more = f" and {len(self.available) - 20} more" if len(self.available) > 20 else ""
-        super().__init__(f"{where} names the column {column!r}, which the frame does not have; it has {shown}{more}.")
+        meant = did_you_mean(column, self.available)
+        super().__init__(
+            f"{where} names the column {column!r}, which the frame does not have{meant}; it has {shown}{more}."
+        )
+
+
+class UnknownOptionError(InputError, TypeError):
+    """An option that there is not; the message names the one that is meant, where that is known.
+
+    Attributes
+    ----------
+    option : str
+        The name that was passed.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        self.option = option
+        super().__init__(message)
 
 
 class CostError(InputError):
@@ -197,7 +235,7 @@ class CostError(InputError):
 
 
 class DeclinedError(InputError):
-    """``confirm=True`` asked, and the answer was not yes. Nothing was sent."""
+    """A person was asked before anything was paid, and the answer was not yes. Nothing was sent."""
 
 
 class ConfigurationError(ParallelFramesError):

@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 
 # A module imports only from floors below its own. Modules of one floor know nothing of each other.
 FLOORS = {
+    "_tracebacks": 0,
     "_format": 0,  # even the messages of `errors` are built with it
     "errors": 1,
     "data": 0,
@@ -46,12 +47,13 @@ FLOORS = {
     "__main__": 12,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
-ALONE = {"simulator", "_format", "_runtime", "_limits", "data"}
+ALONE = {"simulator", "_format", "_tracebacks", "_runtime", "_limits", "data"}
 # What a module imports only when it is asked to do what needs it, wherever it lives.
 LATER = {("_checkpoint", "_ui"), ("_job", "simulator"), ("_schema", "data"), ("parallel_frames", "data")}
 
 BASICS = {"numpy", "pandas", "pyarrow", "orjson"}
 THIRD_PARTIES = {
+    "_tracebacks": set(),
     "_format": set(),
     "errors": set(),
     "data": {"pandas"},

@@ -89,7 +89,9 @@ class App(click.Group):
             return super().main(arguments, **more, obj=arguments), False
         except LeftInGroupsError as error:
             return _fail(f"{heard} {fetching(error.group_ids)}", heard.code), False
-        except (click.Abort, KeyboardInterrupt):
+        except (click.Abort, KeyboardInterrupt) as stop:
+            if stop.args:
+                say(f"Stopped: {stop.args[0]}")
             return _fail(str(heard), heard.code), True
         except _LeftAloneError:
             return Exit.LEFT_ALONE, False
@@ -116,8 +118,8 @@ def _kept_from_click() -> Iterator[None]:
         yield
     except BrokenPipeError as error:
         raise _LeftAloneError from error
-    except KeyboardInterrupt:
-        raise click.Abort from None
+    except KeyboardInterrupt as stop:
+        raise click.Abort(*stop.args) from None
 
 
 def _tell_usage(error: click.ClickException) -> Exit:

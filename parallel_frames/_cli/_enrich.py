@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from parallel_frames._cli._exits import Exit, StoppedError
 from parallel_frames._cli._options import FRAME, examples, library_options, read_schema, with_options
@@ -162,9 +163,19 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
         overwrite=arguments["overwrite"],
         rows_per_file=arguments["rows_per_file"],
     )
-    given = arguments["checkpoint"]
-    checkpoint = "auto" if given is None else None if given == "none" else given
-    return replace(asked, options={**options, "checkpoint": checkpoint})
+    typed = {name: value for name, value in options.items() if name not in (defaults := _defaults())}
+    given = defaults.get("checkpoint", arguments["checkpoint"])
+    checkpoint = "auto" if given is None else None if given in ("none", False) else given
+    return replace(asked, options={**typed, **defaults, "checkpoint": checkpoint, "confirm": False})
+
+
+def _defaults() -> dict[str, Any]:
+    """Return the defaults of the project for options that were not typed; the command asks by itself."""
+    from parallel_frames import options
+
+    context = click.get_current_context()
+    found = options.in_force().items()
+    return {name: value for name, value in found if context.get_parameter_source(name) is ParameterSource.DEFAULT}
 
 
 def _agree(plan: EnrichmentPlan) -> None:

@@ -23,7 +23,6 @@ from parallel_frames._cli._frames import (
 )
 from parallel_frames._files._target import target_exists
 from parallel_frames._inputs import NO_COLUMN, named_columns
-from parallel_frames._runtime import run_from_anywhere
 from parallel_frames.accessor import prepare_enrichment
 from parallel_frames.errors import InputError, ParallelFramesError
 
@@ -253,5 +252,6 @@ class InMemory:
     def submit(self) -> Done:
         """Send everything, and write nothing."""
         check_checkpoint(self._asked.options["checkpoint"], self._asked.target)
-        run = run_from_anywhere(self._enrichment(self._asked.options)._send)
+        enrichment = self._enrichment(self._asked.options)
+        run = enrichment._wait_for(enrichment._send)
         return Done("", len(self.frame), {}, run.cost, run.extra_cost, run.group_ids, run.checkpoint)

@@ -9,19 +9,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from parallel_frames._columns._cells import check_lists
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Collection, Hashable
 
     import pandas as pd
 
     from parallel_frames._model import Schema
 
-STATUS_COLUMN: Final = "parallel_status"
+STATUS: Final = "status"
+STATUS_COLUMN: Final = f"parallel_{STATUS}"
 ERROR_COLUMN: Final = "parallel_error"
 BASIS_COLUMN: Final = "parallel_basis"
 PARTS: Final = ("confidence", "reasoning", "citations")
@@ -30,6 +32,12 @@ PARTS: Final = ("confidence", "reasoning", "citations")
 def evidence_label(output: str, part: str) -> str:
     """Return the label of one part of a column's evidence."""
     return f"{output}_{part}"
+
+
+def error_label(status: str) -> str:
+    """Return the label of the errors that a status column's rows have: ``ceo_error`` of ``ceo_status``."""
+    head, _, tail = status.rpartition(STATUS)
+    return f"{head}error{tail}"
 
 
 def name_of(label: Hashable) -> str | None:
@@ -99,14 +107,25 @@ def make_layout(
     schema: Schema,
     *,
     prefix: str,
-    status: bool,
+    status: bool | str,
     if_exists: Literal["error", "fill", "overwrite", "suffix"],
     basis: Literal["none", "columns", "struct"] = "none",
+    own_status: str | None = None,
+    other_statuses: Collection[str] = (),
 ) -> Layout:
     """Return the labels of the new columns.
 
     Evidence that the frame already has for a column is updated with it, whatever `basis` is: the evidence of an
     earlier answer would be worse than none.
+
+    Parameters
+    ----------
+    status : bool or str
+        Whether there are status columns, or what they are named by: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``.
+    own_status : str, optional
+        The name of the status column that the frame has for these outputs already.
+    other_statuses : collection of str
+        The names of status columns that other questions about the frame have.
 
     Raises
     ------
@@ -114,16 +133,22 @@ def make_layout(
         A label exists already and ``if_exists="error"``, or two of the new columns would have one name.
     """
     existing = frozenset(df.columns)
-    layout = _make(df, schema, Affixes(prefix, ""), status=status, basis=basis)
+    affixes = Affixes(prefix, "")
+    name = _status_name(df, schema, affixes, status=status, own=own_status, others=other_statuses)
+    layout = _make(df, schema, affixes, status=name, basis=basis)
     number = 1
     while if_exists == "suffix" and not existing.isdisjoint(layout.all):
         number += 1
-        layout = _make(df, schema, Affixes(prefix, f"_{number}"), status=status, basis=basis)
+        affixes = Affixes(prefix, f"_{number}")
+        name = _status_name(df, schema, affixes, status=status)
+        layout = _make(df, schema, affixes, status=name, basis=basis)
     _check_distinct(layout)
     clash = [label for label in layout.all if label in existing]
     if clash and if_exists == "error":
         no_status = (
-            "" if set(clash) & set(layout.outputs) else "; in Python, `status=False` does without status columns"
+            ""
+            if set(clash) & set(layout.outputs)
+            else "; in Python, `status='...'` names the status columns, and `status=False` does without"
         )
         raise InputError(
             f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Pass `prefix=...` for new names, "
@@ -140,7 +165,32 @@ def make_layout(
     return replace(layout, fill=if_exists == "fill")
 
 
-def _make(df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: bool, basis: str) -> Layout:
+def _status_name(
+    df: pd.DataFrame,
+    schema: Schema,
+    affixes: Affixes,
+    *,
+    status: bool | str,
+    own: str | None = None,
+    others: Collection[str] = (),
+) -> str | None:
+    """Return the name of the status column; None where there is to be none.
+
+    Where another question has the usual one, it is named by the first output; numbered where that is taken, too.
+    """
+    if isinstance(status, str):
+        return f"{status.removesuffix(f'_{STATUS}')}_{STATUS}{affixes.number}"
+    usual = affixes.around(STATUS_COLUMN)
+    if not status or own is not None or usual not in others:
+        return (own or usual) if status else None
+    outputs = {affixes.around(column.name) for column in schema.columns}
+    taken = outputs | {name_of(label) for label in df.columns}
+    first = f"{affixes.around(schema.columns[0].name)}_{STATUS}"
+    names = chain([first], (f"{first}_{number}" for number in count(2)))
+    return next(name for name in names if taken.isdisjoint((name, error_label(name))))
+
+
+def _make(df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: str | None, basis: str) -> Layout:
     existing = frozenset(df.columns)
 
     def padded(label: str) -> Hashable:
@@ -157,8 +207,8 @@ def _make(df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: bool, b
     has_struct = struct in existing and not existing.isdisjoint(outputs)
     return Layout(
         outputs,
-        padded(affixes.around(STATUS_COLUMN)) if status else None,
-        padded(affixes.around(ERROR_COLUMN)) if status else None,
+        None if status is None else padded(status),
+        None if status is None else padded(error_label(status)),
         evidence if any(evidence) else (),
         struct if basis == "struct" or has_struct else None,
     )
@@ -169,7 +219,7 @@ def _check_distinct(layout: Layout) -> None:
     if twice:
         is_status = not {layout.status, layout.error}.isdisjoint(twice)
         way_out = (
-            "rename the field, or, in Python, pass `status=False`"
+            "rename the field, or, in Python, pass `status='...'` for other names, or `status=False`"
             if is_status
             else "rename the field, or pass `basis='struct'`"
         )

@@ -26,14 +26,13 @@ from parallel_frames._format import format_option
 from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
+from parallel_frames._job._defaults import make_call
 from parallel_frames._job._handle import Enrichment, failures
 from parallel_frames._job._offline import choose_destination
-from parallel_frames._job._options import make_call
 from parallel_frames._job._preview import EnrichmentPlan, preview
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import STATUSES
-from parallel_frames._runtime import run_from_anywhere
-from parallel_frames.errors import EnrichmentError, InputError
+from parallel_frames.errors import EnrichmentError, InputError, user_facing
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._files._address import Address
     from parallel_frames._files._prepare import PreparedFile
-    from parallel_frames._job._options import Call, EnrichOptions
+    from parallel_frames._job._options import Call, EnrichOptions, SchemaLike
     from parallel_frames._job._runner import Results
 
 logger = logging.getLogger("parallel_frames")
@@ -96,10 +95,11 @@ class EnrichedParquet:
     simulated: bool
 
 
+@user_facing
 def enrich_parquet(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str] | None,
-    schema: object,
+    schema: SchemaLike,
     *,
     overwrite: bool = False,
     rows_per_file: int = ROWS_PER_FILE,
@@ -199,9 +199,9 @@ def enrich_parquet(
         temporary_home()  # where answers are put in order: not to be missed once they are paid for
     with disk_full_as_target_error(enrichment.safe):
         if wait:
-            done: EnrichedParquet = run_from_anywhere(enrichment._run)
+            done: EnrichedParquet = enrichment._wait_for(enrichment._run)
             return done
-        run_from_anywhere(enrichment._send)
+        enrichment._wait_for(enrichment._send)
         return enrichment.summary({}, manifest=None)
 
 
@@ -225,7 +225,7 @@ def find_finished(
 
 def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[JobRunner, FileSource]:
     """Return a job whose source is opened: everything that can be decided before its rows are read."""
-    call: Call = make_call(options)
+    call: Call = make_call(options, of_file=True)
     opened = open_source(source)
     rows = FileSource(prepare_file(opened, schema, call, target=None if target is None else str(target)))
     if call.checkpoint != "auto":
@@ -267,7 +267,12 @@ class FileEnrichment(Enrichment):
         runner, file, prepared = self._runner, self._file, self._file.prepared
         counts: Counter[str] = Counter()
         attrs: dict[Any, Any] = write_attrs(
-            prepared.frame.copy(), prepared.frame, layout=prepared.layout, facts=runner.facts({}), made=file.added
+            prepared.frame.copy(),
+            prepared.frame,
+            layout=prepared.layout,
+            facts=runner.facts({}),
+            sends=prepared.sends_by_default,
+            made=file.added,
         ).attrs
         attrs = {str(name): value for name, value in attrs.items()}
         schema = target_schema(file.source, file.added, rows=results.index.rows, attrs=attrs)
@@ -374,9 +379,10 @@ class FileEnrichment(Enrichment):
         return f"Every answer that came is safe in {self._runner.checkpoint}."
 
 
+@user_facing
 def plan_parquet(
     source: str | os.PathLike[str],
-    schema: object,
+    schema: SchemaLike,
     *,
     target: str | os.PathLike[str] | None = None,
     **options: Unpack[EnrichOptions],

@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from parallel_frames._format import format_option
+from parallel_frames._format import did_you_mean, format_option
+from parallel_frames._inputs._keys import hash_identity
 from parallel_frames.errors import InputError, UnknownColumnError
 
 Label: TypeAlias = Hashable
@@ -44,6 +45,13 @@ class Selection:
     names: tuple[str, ...]
     labels: tuple[Label, ...]
     parts: tuple[str | int, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """A hash of what is sent and under which names."""
+        fields = zip(self.names, (f"{type(label).__name__} {label}" for label in self.labels), strict=True)
+        ordered = [list(field) for field in (fields if self.parts else sorted(fields))]
+        return hash_identity({"form": self.form, "fields": ordered, "parts": [*self.parts]})
 
     def __str__(self) -> str:
         if self.form == "template":
@@ -105,7 +113,7 @@ def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[L
             check_label(label, columns)
         return _object([(name_of(label), label) for label in inputs], columns)
     raise InputError(
-        f"{format_option('inputs', inputs)} is no way to say what a row sends; give a list of columns, {{name: "
+        f"{format_option('inputs', inputs)} must say what a row sends: a list of columns, {{name: "
         "column}, a column's name, or a template such as 'Research {company}'."
     )
 
@@ -160,7 +168,7 @@ def _object(fields: Sequence[tuple[str, Label]], columns: Counter[Label]) -> Sel
 
 def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name:
-        raise InputError(f"`inputs` maps names to columns; {name!r} is no name. Give a text that is not empty.")
+        raise InputError(f"`inputs` maps names to columns; {name!r} must be a text that is not empty.")
     return str(name)
 
 
@@ -186,8 +194,8 @@ def _template(template: str, columns: Counter[Label]) -> Selection:
             parts.append(list(fields).index(placeholder))
     if not fields:
         raise InputError(
-            f"{format_option('inputs', template)} is neither a column of the frame nor a template with {{placeholders}}"
-            f"; the columns are {_shown(columns)}."
+            f"{format_option('inputs', template)} must be a column of the frame{did_you_mean(template, columns)} or a "
+            f"template with {{placeholders}}; the columns are {_shown(columns)}."
         )
     return Selection("template", tuple(fields), tuple(fields.values()), tuple(parts))
 
@@ -197,7 +205,7 @@ def _parse(template: str, columns: Counter[Label]) -> list[tuple[str, str | None
         pieces = list(Formatter().parse(template))
     except ValueError as problem:
         raise InputError(
-            f"{format_option('inputs', template)} is neither a column of the frame ({_shown(columns)}) nor a "
+            f"{format_option('inputs', template)} must be a column of the frame ({_shown(columns)}) or a "
             f"well-formed template: {problem}. Write {{{{ and }}}} for braces."
         ) from None
     for _, name, layout, conversion in pieces:
@@ -227,8 +235,8 @@ def _column_named(placeholder: str, columns: Counter[Label]) -> Label:
         return found[0]
     if "." in placeholder or "[" in placeholder or not placeholder:
         raise InputError(
-            f"The placeholder {{{placeholder}}} is no column's name; attributes, positions and empty braces are not "
-            f"supported. The columns are {_shown(columns)}."
+            f"The placeholder {{{placeholder}}} must be a column's name{did_you_mean(placeholder, columns)}; "
+            f"attributes, positions and empty braces are not supported. The columns are {_shown(columns)}."
         )
     raise UnknownColumnError(placeholder, columns, where="The template")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parallel_frames._format import format_count, format_duration
+from parallel_frames._format import format_count, format_duration, format_label
 from parallel_frames._prices import expected_seconds
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ def announcement(
     since: str | None,
     max_per_minute: int | None,
     checkpoint: str | None,
+    earlier_groups: int = 0,
 ) -> tuple[str, list[str]]:
-    """Return the essence, and what else there is to know; `since` is when the oldest answer came."""
+    """Return the essence, and what else there is to know; `since` is when the oldest answer came.
+
+    `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows.
+    """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
     parts = [f"{chosen}{format_count(status.rows, 'row')} → {format_count(status.to_send, 'run')}"]
@@ -38,6 +42,9 @@ def announcement(
     if status.to_send:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))
-    facts = [f"sends {', '.join(prepared.selection.names)}"]
+    unsent = f" (not {', '.join(map(format_label, prepared.unsent))}, new since then)" if prepared.unsent else ""
+    facts = [f"sends {', '.join(prepared.selection.names)}{unsent}"]
+    if earlier_groups and status.to_send:
+        facts.insert(0, f"{format_count(earlier_groups, 'earlier group')} looked at first")
     facts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
     return " · ".join(parts), facts

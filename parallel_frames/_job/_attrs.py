@@ -1,20 +1,24 @@
 """The attrs of an enriched frame: which columns an enrichment made, from which groups and checkpoint.
 
-They are a description only: pandas loses them on joins, so nothing that was paid for depends on them.
+They are a description only: pandas loses them on joins, so nothing that was paid for depends on them. While they are
+there, the same question about the same frame is known by them: its columns are its own, and what they came from is
+looked at before anything is sent again.
 """
 
 from __future__ import annotations
 
 import re
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._columns import BASIS_COLUMN, ERROR_COLUMN, STATUS_COLUMN, evidence_of, name_of
+from parallel_frames._columns import BASIS_COLUMN, ERROR_COLUMN, STATUS_COLUMN, error_label, evidence_of, name_of
 from parallel_frames._format import format_utc
+from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -23,11 +27,81 @@ if TYPE_CHECKING:
 
 ATTRS: Final = "parallel"
 REMEMBERED: Final = 10
+NAMED_STATUS: Final = re.compile(r"_status(_\d+)?$")
 ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierAnswers:
+    """What a frame's attrs say of the enrichment that wrote some columns last.
+
+    Attributes
+    ----------
+    job, inputs, host : str
+        What was asked, what a row sent, and where to; the first two are hashes.
+    group_ids : tuple of str
+        The newest groups that its runs are in.
+    sends : tuple of label
+        The columns that its rows sent, where the call named none; empty where one of them is no longer there.
+    simulated : bool
+    """
+
+    job: str
+    inputs: str
+    host: str
+    group_ids: tuple[str, ...]
+    sends: tuple[Hashable, ...]
+    simulated: bool
+
+
+def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAnswers | None:
+    """Return what attrs say of these output columns; None where they do not, or the frame lacks one of the columns."""
+    names = [_json_label(label) for label in outputs]
+    entry = next((entry for entry in reversed(_entries(df)) if not set(names).isdisjoint(entry["columns"])), None)
+    if entry is None or entry["columns"] != names or not set(outputs) <= set(df.columns):
+        return None
+    labels = {_json_label(label): label for label in df.columns}
+    sends = [labels.get(str(name)) for name in entry.get("sends") or ()]
+    return EarlierAnswers(
+        str(entry.get("job")),
+        str(entry.get("inputs")),
+        str(entry.get("host")),
+        tuple(map(str, entry.get("group_ids") or ())),
+        () if None in sends else tuple(sends),
+        bool(entry.get("simulated")),
+    )
+
+
+def status_names(df: pd.DataFrame, outputs: Sequence[Hashable]) -> tuple[str | None, frozenset[str]]:
+    """Return the name of the status column that goes with these outputs, and those that go with other outputs only."""
+    names = {_json_label(label): name_of(label) for label in df.columns}
+    ours = {_json_label(label) for label in outputs}
+    own, others = None, set[str]()
+    for entry in _entries(df):
+        name = names.get(str(entry.get("status")))
+        if name is not None and ours.isdisjoint(entry["columns"]):
+            others.add(name)
+        elif name is not None:
+            own = name
+    return own, frozenset(others - {own})
+
+
+def _entries(df: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what attrs tell of each enrichment, the oldest first."""
+    attrs = df.attrs.get(ATTRS)
+    entries = attrs.get("enrichments") if isinstance(attrs, dict) else None
+    found = entries if isinstance(entries, list) else []
+    return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("columns"), list)]
+
+
 def write_attrs(
-    out: pd.DataFrame, df: pd.DataFrame, *, layout: Layout, facts: Mapping[str, Json], made: Iterable[str] = ()
+    out: pd.DataFrame,
+    df: pd.DataFrame,
+    *,
+    layout: Layout,
+    facts: Mapping[str, Json],
+    sends: Sequence[Hashable] = (),
+    made: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Write small, JSON-safe attrs into an enriched frame, after those that `df` had; return the frame."""
     before = df.attrs.get(ATTRS)
@@ -38,17 +112,25 @@ def write_attrs(
         **facts,
         "group_ids": facts["group_ids"][-REMEMBERED:],
         "columns": [_json_label(label) for label in layout.outputs],
+        "sends": [_json_label(label) for label in sends],
         "status": None if layout.status is None else _json_label(layout.status),
         "simulated": simulated,
     }
     columns = [*before.get("made", []), *map(_json_label, layout.all), *made]
+    others = [entry for entry in _entries(df) if not _is_replaced(entry, enrichment)]
     out.attrs = deepcopy(df.attrs)
     out.attrs[ATTRS] = {
         "simulated": simulated,
         "made": list(dict.fromkeys(map(str, columns))),
-        "enrichments": [*before.get("enrichments", []), enrichment][-REMEMBERED:],
+        "enrichments": [*deepcopy(others), enrichment][-REMEMBERED:],
     }
     return out
+
+
+def _is_replaced(entry: Mapping[str, Any], newer: Mapping[str, Any]) -> bool:
+    """Return whether an entry is of the same question and columns as a newer one, which has its groups as well."""
+    same = all(entry.get(name) == newer[name] for name in ("job", "host", "columns", "status"))
+    return same and set(entry.get("group_ids") or ()) <= set(newer["group_ids"])
 
 
 def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
@@ -63,7 +145,7 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     attrs = df.attrs.get(ATTRS)
     made = frozenset(attrs.get("made", [])) if isinstance(attrs, dict) else frozenset()
     evidence = {name for labels in evidence_of(df).values() for name in labels}
-    signs = [label for label in df.columns if _is_status(label) or name_of(label) in evidence]
+    signs = [label for label in df.columns if _is_status(df, label) or name_of(label) in evidence]
     orphans = [label for label in signs if not _is_among(label, made)]
     if set(layout.outputs) <= set(df.columns):  # this enrichment's own columns are known by their names
         orphans = [label for label in orphans if label not in layout.all]
@@ -73,7 +155,7 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
             "old answers are not sent, and paid for, as inputs."
         )
-    return [label for label in df.columns if label in layout.all or _is_among(label, made) or _is_status(label)]
+    return [label for label in df.columns if label in layout.all or _is_among(label, made) or _is_status(df, label)]
 
 
 def _is_among(label: Hashable, made: frozenset[str]) -> bool:
@@ -81,9 +163,15 @@ def _is_among(label: Hashable, made: frozenset[str]) -> bool:
     return isinstance(label, str | tuple) and _json_label(label) in made
 
 
-def _is_status(label: Any) -> bool:
+def _is_status(df: pd.DataFrame, label: Any) -> bool:
+    """Return whether a column is a status column: by its usual name, or by a name of its own and what it holds."""
     name = str(label[0] if isinstance(label, tuple) and label else label)
-    return ENRICHED.search(name) is not None
+    if ENRICHED.search(name) is not None:
+        return True
+    if NAMED_STATUS.search(name) is None or label != name or error_label(name) not in df.columns:
+        return False
+    cells = df.loc[:, [label]].iloc[:, 0].dropna()
+    return len(cells) > 0 and bool(cells.isin(STATUSES).all())
 
 
 def _json_label(label: object) -> str:

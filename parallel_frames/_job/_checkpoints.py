@@ -151,7 +151,9 @@ def _recall(
     recalled = store.recall(index)
     if other is not None:
         _take_over(other, index, store=store)
-    store.take_groups(known=index.groups, named=call.group_ids)
+    # By the frame's own account these hold its answers: where the checkpoint is gone, they are not paid for again.
+    earlier = () if refresh else source.prepared.earlier_groups
+    store.take_groups(known=index.groups, named=[*call.group_ids, *earlier])
     _check_key_overlap(store.folder, store.header, source, index.status())
     unfinished: list[tuple[str, int]] = []
     if refresh:

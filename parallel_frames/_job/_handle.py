@@ -8,24 +8,34 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import make_layout
-from parallel_frames._format import format_count
+from parallel_frames._format import format_count, format_option
 from parallel_frames._job._attrs import write_attrs
-from parallel_frames._job._prepare import prepare
+from parallel_frames._job._foreign import refuse_frame
+from parallel_frames._job._prepare import layout_of, prepare
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, copied
 from parallel_frames._model import STATUSES
 from parallel_frames._runtime import iterate_in_background
-from parallel_frames.errors import CheckpointError, ConfigurationError, EnrichmentError, InputError, ServiceError
+from parallel_frames._tracebacks import decorate_methods, is_debugging
+from parallel_frames.errors import (
+    CheckpointError,
+    ConfigurationError,
+    EnrichmentError,
+    InputError,
+    ServiceError,
+    user_facing,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from parallel_frames._columns import Layout
@@ -38,6 +48,8 @@ if TYPE_CHECKING:
     from parallel_frames._ui import Report, RunFacts
 
 logger = logging.getLogger("parallel_frames")
+
+T = TypeVar("T")
 
 
 class Enrichment:
@@ -211,7 +223,7 @@ class Enrichment:
         arriving: AbstractContextManager[Iterator[Row]] = iterate_in_background(
             lambda give: self._runner.run(on_row=give)
         )
-        with arriving as rows:
+        with self._telling_ctrl_c(), arriving as rows:
             yield from rows
 
     # Resuming and stopping
@@ -232,9 +244,7 @@ class Enrichment:
         >>> out["founded"].tolist()
         [1949, 1989]
         """
-        from parallel_frames._runtime import run_from_anywhere
-
-        result: pd.DataFrame = run_from_anywhere(self._finish)
+        result: pd.DataFrame = self._wait_for(self._finish)
         return result
 
     async def _finish(self) -> Any:
@@ -275,9 +285,8 @@ class Enrichment:
         >>> out["parallel_status"].tolist(), again["parallel_status"].tolist()
         (['failed'], ['completed'])
         """
-        from parallel_frames._runtime import run_from_anywhere
-
-        result: pd.DataFrame = run_from_anywhere(self._again()._run)
+        again = self._again()
+        result: pd.DataFrame = again._wait_for(again._run)
         return result
 
     def _again(self) -> Enrichment:
@@ -285,6 +294,24 @@ class Enrichment:
         return Enrichment(self._runner.again())
 
     # For the functions of this package
+
+    def _wait_for(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine of its own to the end; Ctrl-C carries what is safe as its text."""
+        from parallel_frames._runtime import run_from_anywhere
+
+        with self._telling_ctrl_c():
+            return run_from_anywhere(make)
+
+    @contextmanager
+    def _telling_ctrl_c(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            if not stop.args and (stopped := self._runner.stopped) is not None:
+                stop.args = (stopped,)
+                if not is_debugging():
+                    stop._render_traceback_ = partial(list, [f"KeyboardInterrupt: {stopped}"])  # type: ignore[attr-defined]
+            raise
 
     async def _run(self) -> Any:
         """Bring it to its end and return the result."""
@@ -318,9 +345,7 @@ class Enrichment:
     def _run_into(self, sink: Callable[[pd.DataFrame], object]) -> pd.DataFrame:
         """Run to the end, and hand the frame over while the checkpoint is still ours: a refresh ends after that."""
         self._sink = sink
-        from parallel_frames._runtime import run_from_anywhere
-
-        frame: pd.DataFrame = run_from_anywhere(self._run)
+        frame: pd.DataFrame = self._wait_for(self._run)
         return frame
 
     def _be_last(self) -> None:
@@ -332,6 +357,8 @@ class Enrichment:
         (piece,) = self._runner.source.pieces(results, self._runner.prepared.layout)
         frame = self._with_attrs(piece.frame, piece.counts)
         results.statuses = piece.counts
+        if self._runner.prepared.is_repeated:
+            _warn_of_replaced(self._runner.prepared.frame, frame, self._runner.prepared.layout.outputs)
         if problems := failures(piece.counts, on_error=self._runner.prepared.call.on_error):
             raise EnrichmentError(
                 f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
@@ -360,7 +387,8 @@ class Enrichment:
 
     def _with_attrs(self, frame: pd.DataFrame, counts: Mapping[str, int]) -> pd.DataFrame:
         prepared = self._runner.prepared
-        return write_attrs(frame, prepared.frame, layout=prepared.layout, facts=self._runner.facts(counts))
+        facts = self._runner.facts(counts)
+        return write_attrs(frame, prepared.frame, layout=prepared.layout, facts=facts, sends=prepared.sends_by_default)
 
     def _catch_up(self) -> None:
         """Look at the groups where runs are under way; a service that cannot be reached now is no error here."""
@@ -381,9 +409,7 @@ class Enrichment:
             return prepared.layout
         call = prepared.call
         if_exists = "overwrite" if call.if_exists == "error" else call.if_exists
-        return make_layout(
-            prepared.frame, prepared.schema, prefix=call.prefix, status=True, if_exists=if_exists, basis=call.basis
-        )
+        return layout_of(prepared.frame, prepared.schema, replace(call, status=True, if_exists=if_exists))
 
     def _facts(self) -> RunFacts:
         from parallel_frames._ui import RunFacts
@@ -410,6 +436,23 @@ class Enrichment:
         )
 
 
+def _warn_of_replaced(before: pd.DataFrame, after: pd.DataFrame, outputs: Sequence[Hashable]) -> None:
+    """Log where cells that were answered hold another value now: the answer to another input, or no edit any more."""
+    for label in outputs:
+        old, new = before[label], after[label]
+        if old.dtype != new.dtype or old.dtype == object:
+            continue
+        changed = int((old.notna() & new.notna() & (old != new)).sum())
+        if changed:
+            logger.warning(
+                "%s of %r had another value than the answer, and has the answer now. Pass %s to keep such values.",
+                format_count(changed, "cell"), label, format_option("if_exists", "fill"),
+            )  # fmt: skip
+
+
+decorate_methods(Enrichment, user_facing)
+
+
 def failures(counts: Mapping[str, int], *, on_error: str) -> str | None:
     """Return the rows that are to raise, in words; None where none is."""
     bad = [f"{counts[word]} {word}" for word in ("failed", "cancelled", "invalid") if counts.get(word)]
@@ -430,8 +473,7 @@ def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: st
 def frame_source(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> FrameSource:
     """Return a frame's rows with the call prepared for them."""
     if not isinstance(df, pd.DataFrame):
-        hint = " Files are enriched by `pf.enrich_parquet(source, target, schema)`." if isinstance(df, str) else ""
-        raise InputError(f"expected a DataFrame first and then the schema, got a {type(df).__name__} first.{hint}")
+        refuse_frame(df, schema)
     return FrameSource(replace(prepare(copied(df), schema, call), target=target))
 
 

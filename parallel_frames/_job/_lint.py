@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from parallel_frames._format import format_option
+from parallel_frames._job._options import check_processor
 from parallel_frames._job._plan import make_options
 from parallel_frames._model import Finding
 from parallel_frames._prices import price_of
 from parallel_frames._schema import find_problems, length_finding, parse_schema
-from parallel_frames.errors import InputError, SchemaError
+from parallel_frames.errors import InputError, SchemaError, user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,7 @@ class Findings(tuple[Finding, ...]):
         return render("findings.html", findings=self)
 
 
+@user_facing
 def lint(
     schema: object,
     *,
@@ -85,8 +86,7 @@ def lint(
     >>> pf.lint({f"field_{n}": int for n in range(101)}).errors[0].rule
     'properties'
     """
-    if not isinstance(processor, str) or not processor.strip():
-        raise InputError(f"{format_option('processor', processor)} is not a name such as 'base' or 'core'.")
+    check_processor(processor)
     price = price_of(processor)
     asked = _problems(schema)
     given = _of_the_input(input_schema)

@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
-from difflib import get_close_matches
 from fractions import Fraction
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
-from parallel_frames._format import format_option, parse_duration
-from parallel_frames.errors import InputError
+from parallel_frames._format import closest, did_you_mean, format_option, parse_duration
+from parallel_frames._prices import processor_meant
+from parallel_frames.errors import InputError, UnknownOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Collection, Hashable, Sequence
 
     import numpy as np
     import pandas as pd
@@ -31,16 +31,24 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json
     from parallel_frames._service import Client
 
+Processor = Literal[
+    "lite", "base", "core", "core2x", "pro", "ultra", "ultra2x", "ultra4x", "ultra8x",
+    "lite-fast", "base-fast", "core-fast", "core2x-fast", "pro-fast", "ultra-fast", "ultra2x-fast", "ultra4x-fast",
+    "ultra8x-fast",
+]  # fmt: skip
 OnMismatch = Literal["error", "new"]
 IfExists = Literal["error", "fill", "overwrite", "suffix"]
 Basis = Literal["none", "columns", "struct"]
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 OnError = Literal["keep", "raise"]
 CHOICES: Final = ("missing", "failed")
+# What True and False stand for where an option has words of its own.
+WORDS_FOR: Final[Mapping[str, tuple[str | None, str]]] = {"basis": ("none", "columns"), "checkpoint": (None, "auto")}
 UNSENDABLE: Final = re.compile("[\ud800-\udfff\\0]")
 
 
 if TYPE_CHECKING:
+    SchemaLike = type[Any] | Mapping[str, Any] | Sequence[str] | str
     Mask = pd.Series[bool] | np.ndarray[Any, np.dtype[np.bool_]] | Sequence[bool]
     Where = Literal["missing", "failed"] | Mask | Callable[[pd.DataFrame], Mask]
 
@@ -52,8 +60,8 @@ class FrameOptions(TypedDict, total=False):
     input_schema: object
     where: Where | None
     dedupe: bool
-    basis: Basis
-    status: bool
+    basis: Basis | bool
+    status: bool | str
     prefix: str
     if_exists: IfExists
     dtype_backend: DtypeBackend
@@ -64,18 +72,18 @@ class FrameOptions(TypedDict, total=False):
 class EnrichOptions(FrameOptions, total=False):
     """The keyword arguments of an enrichment, for type checkers; `parallel_frames.enrich` tells what they mean."""
 
-    processor: str
+    processor: Processor | str
     limit: int | None
-    checkpoint: str | os.PathLike[str] | None
+    checkpoint: str | os.PathLike[str] | bool | None
     on_mismatch: OnMismatch
     refresh: bool
     older_than: float | str | timedelta | None
     retry_failed: bool
     on_error: OnError
     max_cost: float | Decimal | None
-    confirm: bool
+    confirm: bool | None
     max_in_flight: int | None
-    timeout: float | timedelta | None
+    timeout: float | str | timedelta | None
     group_id: str | Sequence[str] | None
     metadata: Mapping[str, Hashable] | None
     progress: bool | None
@@ -100,13 +108,13 @@ class Call:
     dedupe: bool = True
     basis: Basis = "none"
     provenance: bool = False
-    status: bool = True
+    status: bool | str = True
     prefix: str = ""
     if_exists: IfExists = "error"
     dtype_backend: DtypeBackend = "numpy_nullable"
     on_error: OnError = "keep"
     max_cost: Any = None
-    confirm: bool = False
+    confirm: bool | None = None
     max_in_flight: int | None = None
     timeout: Any = None
     group_id: Any = None
@@ -117,6 +125,25 @@ class Call:
     client: Any = None
 
     def __post_init__(self) -> None:
+        self._check_words()
+        if self.on_row is not None:
+            _check_on_row(self.on_row)
+        self._check_values()
+        self._check_counts()
+        self._check_together()
+        object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
+        object.__setattr__(self, "older_than", seconds(self.older_than, name="older_than"))
+        object.__setattr__(self, "max_cost", dollars(self.max_cost, name="max_cost"))
+        if "://" in str(self.checkpoint):
+            from parallel_frames._checkpoint import check_path
+
+            check_path(self.checkpoint)
+
+    def _check_words(self) -> None:
+        """Check the options that take one of a few words, and put words in the place of True and False."""
+        for name, words in WORDS_FOR.items():
+            if isinstance(value := getattr(self, name), bool):
+                object.__setattr__(self, name, words[value])
         for name, kind in (
             ("on_mismatch", OnMismatch),
             ("basis", Basis),
@@ -125,45 +152,50 @@ class Call:
             ("on_error", OnError),
         ):
             if getattr(self, name) not in get_args(kind):
-                allowed = ", ".join(map(repr, get_args(kind)))
-                raise InputError(f"{format_option(name, getattr(self, name))} is none of {allowed}.")
-        for name in ("refresh", "retry_failed", "dedupe", "provenance", "status", "confirm"):
+                allowed, given = ", ".join(map(repr, get_args(kind))), getattr(self, name)
+                meant = did_you_mean(given, get_args(kind)) if isinstance(given, str) else ""
+                raise InputError(f"{format_option(name, given)} must be one of {allowed}{meant}.")
+        for name in ("refresh", "retry_failed", "dedupe", "provenance"):
             if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{format_option(name, getattr(self, name))} is neither True nor False.")
-        if self.progress is not None and not isinstance(self.progress, bool):
-            raise InputError(f"{format_option('progress', self.progress)} is neither True, False nor None.")
-        if self.on_row is not None:
-            _check_on_row(self.on_row)
-        self._check_values()
-        self._check_counts()
-        self._check_together()
-        object.__setattr__(self, "timeout", seconds(self.timeout, name="timeout"))
-        object.__setattr__(self, "older_than", age(self.older_than, name="older_than"))
-        object.__setattr__(self, "max_cost", dollars(self.max_cost, name="max_cost"))
-        if "://" in str(self.checkpoint):
-            from parallel_frames._checkpoint import check_path
-
-            check_path(self.checkpoint)
+                raise InputError(f"{format_option(name, getattr(self, name))} must be True or False.")
+        for name in ("progress", "confirm"):
+            if not isinstance(getattr(self, name), bool | None):
+                raise InputError(f"{format_option(name, getattr(self, name))} must be True, False or None.")
 
     def _check_values(self) -> None:
-        for name in ("processor", "inputs", "input_schema", "prefix", "group_id", "metadata", "options", "checkpoint"):
+        for name in (
+            "processor",
+            "inputs",
+            "input_schema",
+            "prefix",
+            "status",
+            "group_id",
+            "metadata",
+            "options",
+            "checkpoint",
+        ):
             check_words(name, getattr(self, name))
-        if not isinstance(self.processor, str) or not self.processor.strip():
-            raise InputError(f"{format_option('processor', self.processor)} is not a name such as 'base' or 'core'.")
+        check_processor(self.processor)
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(
-                f"{format_option('where', self.where)} is none of {known}, nor a mask or a function of the frame."
+                f"{format_option('where', self.where)} must be one of {known}{did_you_mean(self.where, CHOICES)}, a "
+                "mask, or a function of the frame."
             )
         if not isinstance(self.prefix, str):
-            raise InputError(f"{format_option('prefix', self.prefix)} is not a text.")
+            raise InputError(f"{format_option('prefix', self.prefix)} must be a text.")
+        if not (isinstance(self.status, bool | str) and self.status != ""):
+            raise InputError(
+                f"{format_option('status', self.status)} must be True, False, or a name such as 'ceo' for the columns "
+                "'ceo_status' and 'ceo_error'."
+            )
         if self.checkpoint is not None and not (isinstance(self.checkpoint, str | os.PathLike) and self.checkpoint):
-            raise InputError(f"{format_option('checkpoint', self.checkpoint)} is neither a path, 'auto' nor None.")
+            raise InputError(f"{format_option('checkpoint', self.checkpoint)} must be a path, 'auto' or None.")
         if self.group_id is not None and not self.group_ids:
             raise InputError(f"{format_option('group_id', self.group_id)} names no group.")
         for group_id in self.group_ids:
             if not isinstance(group_id, str) or not group_id:
-                raise InputError(f"{format_option('group_id', group_id)} is not a group's id.")
+                raise InputError(f"{format_option('group_id', group_id)} must be a group's id, such as 'tgrp_...'.")
 
     def _check_counts(self) -> None:
         for name in ("limit", "max_in_flight"):
@@ -171,7 +203,7 @@ class Call:
             if number is None:
                 continue
             if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
-                raise InputError(f"{format_option(name, number)} is no number of runs: expected 1 or more, or None.")
+                raise InputError(f"{format_option(name, number)} must be a number of runs, 1 or more, or None.")
             object.__setattr__(self, name, int(number))
 
     def _check_together(self) -> None:
@@ -184,11 +216,11 @@ class Call:
         if named and self.if_exists == "suffix":
             raise InputError(
                 f"{format_option('where', named)} completes columns that exist and `if_exists='suffix'` makes new "
-                "ones: say one of them."
+                "ones: pass one of them."
             )
         if named == "missing" and self.if_exists == "overwrite":
             raise InputError(
-                "`where='missing'` fills what is null and `if_exists='overwrite'` replaces what is there: say one of "
+                "`where='missing'` fills what is null and `if_exists='overwrite'` replaces what is there: pass one of "
                 "them."
             )
         if self.limit is not None and self.group_id is not None:
@@ -205,7 +237,7 @@ class Call:
 def _check_on_row(on_row: Any) -> None:
     """Refuse what cannot be called with one row, and what would only make a coroutine that is never awaited."""
     if not callable(on_row):
-        raise InputError(f"{format_option('on_row', on_row)} is no function of one row.")
+        raise InputError(f"{format_option('on_row', on_row)} must be a function of one row.")
     if inspect.iscoroutinefunction(on_row) or inspect.iscoroutinefunction(getattr(on_row, "__call__", None)):  # noqa: B004
         raise InputError(
             f"{format_option('on_row', on_row)} is asynchronous, and would never be awaited: pass a plain function."
@@ -222,15 +254,90 @@ def _check_on_row(on_row: Any) -> None:
         ) from None
 
 
-def make_call(options: Mapping[str, Any]) -> Call:
-    """Return the options checked; a name that is none of them is a TypeError, as with any function."""
+def _synonyms() -> dict[str, str]:
+    """Return what to type instead of names that other libraries have."""
+    meant = {
+        "`processor='core'` chooses price and depth": ("model", "engine", "tier", "llm", "model_name"),
+        "`inputs=['company']` chooses the columns that a row sends": (
+            "columns", "cols", "input_columns", "input_cols", "usecols", "subset", "fields", "input"
+        ),
+        "`inputs='Research {company}'` is the text that a row sends": ("prompt", "template", "query", "instructions"),
+        "the schema is the first argument, as in `df.parallel.enrich(schema)`": (
+            "output_schema", "outputs", "output_columns", "response_format", "response_model", "task_spec"
+        ),
+        "the client has the key, as in `client=pf.Client(api_key='...')`, or `PARALLEL_API_KEY` in the environment": (
+            "api_key", "apikey", "key", "token"
+        ),
+        "the client has the address, as in `client=pf.Client(base_url='...')`": ("base_url", "url", "host", "endpoint"),
+        "the client keeps the rate, as in `client=pf.Client(max_per_minute=600)`": (
+            "max_per_minute", "rate_limit", "rpm", "requests_per_minute"
+        ),
+        "batches are made as large as the service takes them; `max_in_flight=...` bounds the runs that are under way": (
+            "batch_size", "batch", "chunk_size", "chunksize", "max_workers", "workers", "n_jobs", "concurrency",
+            "max_concurrency", "threads", "num_workers", "parallelism"
+        ),
+        "`limit=3` asks the first 3 distinct inputs": ("n", "nrows", "head", "sample", "max_rows", "num_rows", "top"),
+        "`df.parallel.plan(schema)` says what it would do and cost, and sends nothing": (
+            "dry_run", "dryrun", "estimate", "plan_only", "simulate"
+        ),
+        "`progress=True` shows a line and a bar, `progress=False` nothing": (
+            "verbose", "show_progress", "progress_bar", "tqdm", "quiet", "silent", "disable_tqdm"
+        ),
+        "`checkpoint='companies.ckpt'` keeps the answers there, `checkpoint=None` nowhere": (
+            "cache", "cache_dir", "use_cache", "checkpoint_dir", "cache_path", "checkpoint_path", "resume_from"
+        ),
+        "`max_cost=5` is a limit in US dollars": ("budget", "max_price", "max_spend", "cost_limit", "max_dollars"),
+        "`timeout='10m'` is how long the call may take": ("max_wait", "deadline", "wait_timeout", "time_limit"),
+        "`refresh=True` asks every row again": ("force", "force_refresh", "no_cache", "rerun", "recompute"),
+        "`if_exists='overwrite'` replaces columns that exist": ("overwrite", "replace", "inplace"),
+        "`if_exists='suffix'` numbers columns that exist, and `prefix='x_'` stands before each new one": (
+            "suffix", "suffixes"
+        ),
+        "the same call again resumes, without an option": ("resume", "retry", "retries", "max_retries"),
+        "`on_error='raise'` raises where rows failed": ("errors", "raise_on_error", "raise_errors", "error"),
+        "`on_row=function` is called with each row as it arrives": ("callback", "on_result", "on_progress"),
+        "`basis='columns'` adds confidence, reasoning and citations": (
+            "citations", "confidence", "include_basis", "evidence", "sources", "reasoning"
+        ),
+        "it travels in the options, as in `options={'source_policy': {...}}`": (
+            "source_policy", "advanced_settings", "mcp_servers", "webhook", "enable_events", "previous_interaction_id",
+            "memory_scope_key", "beta_headers"
+        ),
+    }  # fmt: skip
+    return {name: advice for advice, names in meant.items() for name in names}
+
+
+SYNONYMS: Final = _synonyms()
+
+
+def check_call(options: Mapping[str, Any]) -> Call:
+    """Return the options checked; a name that is none of them is refused with the one that is meant."""
     known = [field.name for field in fields(Call)]
     for name in options:
         if name not in known:
-            close = get_close_matches(name, known, 1)
-            meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}."
-            raise TypeError(f"An enrichment has no option {name!r}; {meant}")
+            check_option(name, known)
     return Call(**options)
+
+
+def check_option(name: str, known: Collection[str], *, of: str = "An enrichment") -> None:
+    """Refuse an option that there is not, with the one that is meant."""
+    if name in known:
+        return
+    has = f"{of} has no option {name!r}"
+    if (advice := SYNONYMS.get(name.lower())) is not None:
+        raise UnknownOptionError(name, f"{has}: {advice}.")
+    meant = closest(name, known)
+    rest = f"did you mean {meant!r}?" if meant is not None else f"there are {', '.join(sorted(known))}."
+    raise UnknownOptionError(name, f"{has}; {rest}")
+
+
+def check_processor(processor: object) -> None:
+    """Refuse what cannot be a processor's name, and a known name with other letters in capitals."""
+    if not isinstance(processor, str) or not processor.strip():
+        raise InputError(f"{format_option('processor', processor)} must be a name such as 'base' or 'core'.")
+    meant = processor_meant(processor)
+    if meant is not None and meant != processor and meant == processor.strip().lower():
+        raise InputError(f"{format_option('processor', processor)} must be {format_option('processor', meant)}.")
 
 
 def check_words(name: str, value: object) -> None:
@@ -253,25 +360,38 @@ def check_words(name: str, value: object) -> None:
         )
 
 
-def seconds(value: float | timedelta | None, *, name: str) -> float | None:
-    """Return a time in seconds, however it was given."""
+def seconds(value: float | str | timedelta | None, *, name: str) -> float | None:
+    """Return a time in seconds, however it was given: a number of them, a text such as ``"10m"``, or a timedelta."""
     if value is None:
         return None
+    if isinstance(value, str):
+        value = _seconds_of_text(value, name=name)
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value) or value < 0:
-        raise InputError(f"{format_option(name, value)} is no time: expected seconds, a timedelta, or None.")
+        raise InputError(
+            f"{format_option(name, value)} must be a time: seconds, a text such as '10m', a timedelta, or None."
+        )
     return None if math.isinf(value) else float(value)
 
 
-def age(value: float | str | timedelta | None, *, name: str) -> float | None:
-    """Return an age such as ``"30d"`` in seconds; a number is seconds already."""
-    if isinstance(value, str):
-        try:
-            value = parse_duration(value)
-        except ValueError as error:
-            raise InputError(f"{error}.".replace(repr(value), format_option(name, value), 1)) from None
-    return seconds(value, name=name)
+def _seconds_of_text(text: str, *, name: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        import pandas as pd
+
+        found = pd.Timedelta(text).total_seconds()  # "1h30m", "2 days", "00:10:00"
+    except ValueError:
+        found = math.nan
+    if math.isnan(found) or found < 0:
+        raise InputError(
+            f"{format_option(name, text)} must be a number of seconds, or a duration such as '90s', '12h', '30d' or "
+            "'2w'."
+        )
+    return found
 
 
 def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
@@ -280,5 +400,5 @@ def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
         return None
     is_number = isinstance(value, Real | Decimal) and not isinstance(value, bool)
     if not is_number or (isinstance(value, Decimal) and value.is_nan()) or not 0 <= value < math.inf:
-        raise InputError(f"{format_option(name, value)} is no amount: expected US dollars, 0 or more, or None.")
+        raise InputError(f"{format_option(name, value)} must be an amount in US dollars, 0 or more, or None.")
     return Decimal(str(float(value) if isinstance(value, Fraction) else value))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
-from parallel_frames._format import format_option
+from parallel_frames._format import did_you_mean, format_option
 from parallel_frames._inputs import distinct, hash_identity, make_keys, render_inputs
 from parallel_frames._limits import (
     MAX_MCP_SERVERS,
@@ -52,7 +52,7 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
         An option that does not exist, or one of the wrong type.
     """
     if not isinstance(options, Mapping | None):
-        raise InputError(f"{format_option('options', options)} is no mapping of names to values.")
+        raise InputError(f"{format_option('options', options)} must be a mapping of names to values.")
     given = dict(options or {})
     known: dict[str, Any] = {
         "source_policy": dict,
@@ -66,7 +66,7 @@ def make_options(options: Mapping[str, Json] | None) -> Options:
     }
     for name, value in given.items():
         if name not in known:
-            raise InputError(f"options has no {name!r}; there are {', '.join(known)}.")
+            raise InputError(f"`options` has no {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}.")
         if value is not None and not isinstance(value, known[name]):
             raise InputError(f"options[{name!r}] is a {type(value).__name__}, expected {_named(known[name])}.")
     scope = given.get("memory_scope_key")
@@ -230,7 +230,7 @@ def _user_metadata(
 ) -> list[dict[str, Json]]:
     """Return the user's own metadata of each distinct input's first row."""
     if not isinstance(metadata, Mapping):
-        raise InputError(f"{format_option('metadata', metadata)} is no mapping of names to columns.")
+        raise InputError(f"{format_option('metadata', metadata)} must map names to columns, as {{'id': 'company_id'}}.")
     columns: dict[str, list[Any]] = {}
     labels = frozenset(df.columns)  # an index of several levels holds parts of its labels, too
     for name, label in metadata.items():

@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from parallel_frames._columns import Layout, make_layout
 from parallel_frames._inputs import infer_input_schema, select_inputs
-from parallel_frames._job._attrs import made_columns
+from parallel_frames._job._attrs import earlier_answers, made_columns, status_names
+from parallel_frames._job._foreign import check_schema_argument
 from parallel_frames._job._lint import field_count_finding, input_finding, options_finding
+from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_words
 from parallel_frames._job._plan import Inferred, make_job, make_options
 from parallel_frames._prices import Price, price_of
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from parallel_frames._inputs import Selection
+    from parallel_frames._job._attrs import EarlierAnswers
     from parallel_frames._job._options import Call
     from parallel_frames._model import Finding, Job, Schema
 
@@ -40,6 +44,12 @@ class PreparedCall:
         What there is to say of the schema, the processor and the inputs together.
     target : str or None
         Where the rows go with their answers, if not into a frame.
+    is_repeated : bool
+        Whether the frame has the answers of this very question, by its own account: its columns are written again.
+    earlier_groups : tuple of str
+        The groups that these answers came from.
+    unsent : tuple of label
+        Columns that came since, and are not sent: they would make every row a new one.
     """
 
     frame: pd.DataFrame
@@ -51,6 +61,14 @@ class PreparedCall:
     price: Price
     findings: tuple[Finding, ...]
     target: str | None = None
+    is_repeated: bool = False
+    earlier_groups: tuple[str, ...] = ()
+    unsent: tuple[Hashable, ...] = ()
+
+    @property
+    def sends_by_default(self) -> tuple[Hashable, ...]:
+        """The columns that a row sends, where the call did not name them."""
+        return self.selection.labels if self.call.inputs is None else ()
 
     @property
     def target_checkpoint(self) -> str | None:
@@ -82,18 +100,21 @@ def prepare(
     InputError
         Something about the columns, the schema or an option is wrong; the message names it.
     """
+    check_schema_argument(schema)
     check_words("schema", schema)
     parsed = parse_schema(schema)
     call = apply_defaults(call)
-    layout = make_layout(
-        frame, parsed, prefix=call.prefix, status=call.status, if_exists=call.if_exists, basis=call.basis
-    )
+    earlier = _find_earlier(frame, parsed, call)
+    layout = layout_of(frame, parsed, call if earlier is None else replace(call, if_exists="overwrite"))
     _check_kept_cells(frame, parsed, layout)
     provenance = provenance_labels(call.prefix)
     if call.provenance:
-        _check_provenance(frame, layout, call, provenance)
+        _check_provenance(frame, layout, call, provenance, may_replace=earlier is not None)
     exclude = [*made_columns(frame, layout), *provenance, *hidden] if call.inputs is None else []
-    selection = select_inputs(frame, call.inputs, exclude=exclude)
+    inputs = call.inputs
+    if inputs is None and earlier is not None and earlier.sends:
+        inputs = list(earlier.sends)  # a column that came since would make every row a new one, and pay for it
+    selection = select_inputs(frame, inputs, exclude=exclude)
     rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
     job = make_job(
         parsed,
@@ -101,6 +122,9 @@ def prepare(
         processor=call.processor,
         options=make_options(call.options),
     )
+    if earlier is not None:
+        _check_same_question(earlier, layout, job, selection, call)
+        call = replace(call, if_exists="overwrite")
     price = price_of(call.processor, advanced_settings=job.options.advanced_settings)
     found = (
         field_count_finding(parsed, price),
@@ -116,6 +140,64 @@ def prepare(
         job=job,
         price=price,
         findings=(*parsed.findings, *(finding for finding in found if finding is not None)),
+        is_repeated=earlier is not None,
+        earlier_groups=earlier.group_ids if earlier is not None and earlier.host == _host_of(call) else (),
+        unsent=() if inputs is call.inputs else _unsent(frame, selection, exclude),
+    )
+
+
+def _find_earlier(frame: pd.DataFrame, schema: Schema, call: Call) -> EarlierAnswers | None:
+    """Return what wrote the columns that this call would write, if the frame tells, and the call does not say more."""
+    outputs = _outputs(frame, schema, call)
+    if call.if_exists != "error" or not set(outputs) <= set(frame.columns):
+        return None
+    # No column that we make has numpy's own numbers: such a column was put in its place.
+    is_replaced = any(isinstance(dtype, np.dtype) and dtype.kind in "iufb" for dtype in frame[[*outputs]].dtypes)
+    return None if is_replaced else earlier_answers(frame, outputs)
+
+
+def _unsent(frame: pd.DataFrame, selection: Selection, exclude: Sequence[Hashable]) -> tuple[Hashable, ...]:
+    return tuple(label for label in frame.columns if label not in selection.labels and label not in exclude)
+
+
+def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, selection: Selection, call: Call) -> None:
+    """Refuse to replace the answers to another question, or the service's by a simulator's."""
+    host = _host_of(call)
+    if earlier.job != job.hash:
+        what = "answers to another question (another schema, processor or option)"
+    elif earlier.inputs != selection.identity:
+        what = "answers to this question for other inputs"
+    elif not (earlier.simulated or earlier.host == host):
+        what = f"answers of {earlier.host}, and this call goes to {host}"
+    else:
+        return
+    raise InputError(
+        f"The frame already has {', '.join(map(repr, layout.outputs))}, which hold {what}. Nothing was sent. Pass "
+        "`prefix=...` for new names, `if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is "
+        "missing in them, or `if_exists='suffix'` for numbered names."
+    )
+
+
+def _host_of(call: Call) -> str:
+    return choose_destination(call.client, for_sending=False).client.host
+
+
+def _outputs(frame: pd.DataFrame, schema: Schema, call: Call) -> tuple[Hashable, ...]:
+    return make_layout(frame, schema, prefix=call.prefix, status=False, if_exists="overwrite").outputs
+
+
+def layout_of(frame: pd.DataFrame, schema: Schema, call: Call) -> Layout:
+    """Return the labels of a call's new columns."""
+    own, others = status_names(frame, _outputs(frame, schema, call))
+    return make_layout(
+        frame,
+        schema,
+        prefix=call.prefix,
+        status=call.status,
+        if_exists=call.if_exists,
+        basis=call.basis,
+        own_status=None if call.if_exists == "suffix" else own,
+        other_statuses=others,
     )
 
 
@@ -143,14 +225,16 @@ def provenance_labels(prefix: str) -> list[str]:
     return [f"{prefix}parallel_{name}" for name in ("run_id", "group_id", "answered_at")]
 
 
-def _check_provenance(frame: pd.DataFrame, layout: Layout, call: Call, labels: Sequence[str]) -> None:
+def _check_provenance(
+    frame: pd.DataFrame, layout: Layout, call: Call, labels: Sequence[str], *, may_replace: bool
+) -> None:
     if twice := [label for label in labels if label in layout.all]:
         raise InputError(
             f"`provenance=True` adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot "
             "hold both. Nothing was sent. Rename the field, or leave `provenance` out."
         )
     taken = [label for label in labels if label in frame.columns]
-    if taken and call.if_exists not in ("fill", "overwrite"):
+    if taken and not may_replace and call.if_exists not in ("fill", "overwrite"):
         raise InputError(
             f"The source already has {', '.join(map(repr, taken))}. Nothing was sent. Pass `prefix=...` for new "
             "names, `if_exists='overwrite'` to replace them, or `if_exists='fill'`."

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
+import pandas as pd
 
+from parallel_frames._format import format_count
+from parallel_frames._inputs import Selection, render_inputs
 from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._collect import Found
 from parallel_frames._job._join import count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
-from parallel_frames._job._source import IndexedFeed
+from parallel_frames._job._source import FrameSource, IndexedFeed
+from parallel_frames._model import Finding
 from parallel_frames._prices import check_cost, expected_seconds
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._service import DIALECTS, PUBLISHED
 from parallel_frames._state import states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from parallel_frames._job._source import RowSource
-    from parallel_frames._model import Finding, Job, Json, OutgoingRun
+    from parallel_frames._model import Job, Json, OutgoingRun
+    from parallel_frames._prices import Price
     from parallel_frames._service import Client
 
 HIDDEN = "•••"
+MAX_COMPARED = 30  # columns whose savings are looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +73,7 @@ class EnrichmentPlan:
     sends : tuple of str
         The names the service would see.
     findings : tuple of Finding
-        What there is to say of the schema.
+        What there is to say of the schema, and of inputs that make more runs than others would.
     checkpoint : str or None
         The folder it would write.
     simulated : bool
@@ -133,8 +141,12 @@ def preview(source: RowSource[Any]) -> EnrichmentPlan:
     runner = JobRunner(source)
     runner.scan()
     found = preview_checkpoint(source, runner.index, destination)
-    if call.group_ids:
-        run_from_anywhere(partial(_look_at_groups, runner, destination.client, call.group_ids, found.header))
+    groups = call.group_ids
+    if not groups and destination.client.api_key != "none" and not call.refresh and runner.status().to_send:
+        known = found.header.get("groups") or ()
+        groups = tuple(group for group in prepared.earlier_groups if group not in known)
+    if groups:
+        run_from_anywhere(partial(_look_at_groups, runner, destination.client, groups, found.header))
     status = runner.status()
     limit_for = None if call.group_ids else runner.index.limit_for
     check_cost(price, status.to_send, billed=status.billed, max_cost=call.max_cost, limit_for=limit_for)
@@ -163,12 +175,44 @@ def preview(source: RowSource[Any]) -> EnrichmentPlan:
         seconds=seconds if status.to_send else 0.0,
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
-        findings=prepared.findings,
+        findings=(*prepared.findings, *_fewer_inputs(source, price, status.runs)),
         checkpoint=None if found.folder is None else str(found.folder),
         simulated=destination.block is not None or bool(found.header.get("simulated")),
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=None if first is None else _first_body(prepared.job, first, found.header, dialect),
     )
+
+
+def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[Finding]:
+    """Yield what fewer inputs would save, where fewer of a frame's columns make fewer distinct rows.
+
+    Of single columns the one with the most distinct values is named, since it is what rows are told apart by; of those
+    left out the one without which most rows are equal.
+    """
+    selection = source.prepared.selection
+    if not isinstance(source, FrameSource) or selection.form != "object" or not source.prepared.call.dedupe or runs < 2:
+        return
+    labels = selection.labels
+    if not 2 <= len(labels) <= MAX_COMPARED:
+        return
+    frame = source.prepared.frame.iloc[np.flatnonzero(source.plan.row_runs >= 0)]
+    cells: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
+    for name, label in zip(selection.names, labels, strict=True):
+        canonical = render_inputs(frame, Selection("object", (name,), (label,))).canonical
+        cells[name] = pd.factorize(pd.Series(canonical, dtype=object), use_na_sentinel=False)[0]
+    alone = {name: int(codes.max()) + 1 for name, codes in cells.items()}
+    without = {
+        name: len(np.unique(np.column_stack([cells[other] for other in cells if other != name]), axis=0))
+        for name in cells
+    }
+    fewer = {f"{name!r} alone": number for name, number in alone.items() if number < runs}
+    best = [max(fewer.items(), key=itemgetter(1))] if fewer else []
+    dropped = {f"without {name!r}": number for name, number in without.items() if number < runs}
+    if dropped and len(labels) > 2:
+        best.append(min(dropped.items(), key=itemgetter(1)))
+    for which, number in best:
+        saving = f"{which}: {format_count(number, 'run')}, {price.text(number)}"
+        yield Finding("warning", "inputs", "inputs", f"{saving}; fewer inputs make fewer distinct rows")
 
 
 def _first_body(job: Job, run: OutgoingRun, header: Mapping[str, Any], dialect: Any) -> dict[str, Json]:

@@ -30,7 +30,7 @@ from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, warnings_of
 from parallel_frames._prices import check_cost
 from parallel_frames._state import NEVER, Answers, states_of
-from parallel_frames._ui import ProgressCounts, ask, showing
+from parallel_frames._ui import ProgressCounts, ask, is_interactive, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
     CostError,
@@ -63,6 +63,7 @@ Until: TypeAlias = Literal["answered", "sent", "looked"]
 LOOK_SECONDS: Final = 20.0
 TRIES: Final = 3  # of reading answers, where parts turn out damaged
 AT_ONCE: Final = 1_000
+ASKED_ABOVE: Final = 10  # US dollars, in a notebook or at Python's prompt
 
 
 @dataclass(slots=True)
@@ -167,6 +168,8 @@ class JobRunner:
         Whether everything was sent once: what failed since is not tried again by resuming.
     halted : bool
         Whether nothing more is to be sent.
+    stopped : str or None
+        What is safe, and what continues, once Ctrl-C stopped it.
     refreshing : bool
         Whether rows are left that a refresh is to ask again.
     billed_before : int or None
@@ -186,6 +189,7 @@ class JobRunner:
         self.has_begun = False
         self.halted = False
         self.billed_before: int | None = None
+        self.stopped: str | None = None
         self.refreshing = source.prepared.call.refresh
         self._reasons = Reasons(limit=source.prepared.call.limit)
         self._store: JobStore | None = None
@@ -277,6 +281,8 @@ class JobRunner:
         return {
             "job": self.prepared.job.hash,
             "processor": self.prepared.call.processor,
+            "inputs": self.prepared.selection.identity,
+            "host": None if self.destination is None else self.destination.client.host,
             "group_ids": list(self.group_ids),
             "checkpoint": self.checkpoint,
             "rows": dict(counts),
@@ -407,7 +413,7 @@ class JobRunner:
         try:
             status = self.index.status()
             if until != "looked":
-                self._announce(status, client, progress)
+                self._announce(status, opened.store, client, progress)
             callback = combine_callbacks(on_row, self.prepared.call.on_row)
             with self._observed(status, client, progress, callback, until) as observer:
                 if status.to_send or status.awaited:
@@ -425,11 +431,19 @@ class JobRunner:
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._end("it was interrupted")
             self.group_ids = tuple(opened.store.groups)
-            if until != "looked" and (safety := self.safety()) is not None:
-                progress.line(f"Stopped: {safety}")
+            if until != "looked":
+                self.stopped = self._stop_text()
             raise
         finally:
             self.group_ids = tuple(opened.store.groups)
+
+    def _stop_text(self) -> str:
+        """Return what Ctrl-C leaves: what is safe, how to resume, and that what was sent is not called back."""
+        safety, awaited = self.safety(), self.index.status().awaited
+        if safety is None:
+            return "Nothing was sent."
+        under_way = f" What was sent continues there, and is billed: {format_count(awaited, 'run')} under way."
+        return f"{safety}{under_way if awaited else ''}"
 
     def _end(self, pending: str, *, not_sent: str | None = None) -> None:
         """Say why the rows that are left have no answer."""
@@ -504,7 +518,7 @@ class JobRunner:
 
     # Before and while it runs
 
-    def _announce(self, status: JobStatus, client: Client, progress: Progress) -> None:
+    def _announce(self, status: JobStatus, store: JobStore, client: Client, progress: Progress) -> None:
         """Say what will be sent, and make sure that it may be."""
         prepared, price = self.prepared, self.prepared.price
         if not self.has_begun:
@@ -523,13 +537,25 @@ class JobRunner:
             since=self.index.oldest_answer() if status.answered else None,
             max_per_minute=client.max_per_minute,
             checkpoint=self.checkpoint,
+            earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),
         )
         progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send
         self._check_budget(runs)
-        asks = prepared.call.confirm and runs and not self.has_begun
-        if asks and not ask(f"Send {format_count(runs, 'run')} ({price.text(runs, before=status.billed)})?"):
-            raise DeclinedError("`confirm=True` asked, and the answer was not yes. Nothing was sent.")
+        if runs and not self.has_begun and self._asks_first(runs):
+            question = f"Send {format_count(runs, 'run')} ({price.text(runs, before=status.billed)})?"
+            if not ask(question, required=bool(prepared.call.confirm)):
+                raise DeclinedError(
+                    "The answer was not yes. Nothing was sent. With `confirm=False` or `max_cost=...` nothing is asked."
+                )
+
+    def _asks_first(self, runs: int) -> bool:
+        """Return whether a person is asked: where the call says so, or where nothing bounds what a cell may cost."""
+        call, cost = self.prepared.call, self.prepared.price.of(runs)
+        if call.confirm is not None:
+            return call.confirm
+        is_free = self.destination is not None and self.destination.block is not None
+        return call.max_cost is None and not is_free and cost is not None and cost > ASKED_ABOVE and is_interactive()
 
     def _check_budget(self, runs: int) -> None:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""

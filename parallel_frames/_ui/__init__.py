@@ -6,7 +6,7 @@ matplotlib, which are imported when they are needed. A failing screen must never
 
 from parallel_frames._ui._progress import Progress, ProgressCounts, report_call, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
-from parallel_frames._ui._screen import ask, readable
+from parallel_frames._ui._screen import ask, is_interactive, readable
 from parallel_frames._ui._sections import RunFacts
 from parallel_frames._ui._text import plan_text
 
@@ -17,6 +17,7 @@ __all__ = [
     "RunFacts",
     "ask",
     "enrichment_html",
+    "is_interactive",
     "make_report",
     "plan_html",
     "plan_text",

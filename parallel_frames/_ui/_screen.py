@@ -7,6 +7,7 @@ is `_progress`. A notebook's card is `_card`.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -250,14 +251,28 @@ def wrap_parts(text: str, *, width: int) -> str:
     return "\n".join(lines)
 
 
-def ask(question: str) -> bool:
+def is_interactive() -> bool:
+    """Return whether a person types the code: in a notebook or at Python's prompt, and not in a test."""
+    return hasattr(sys, "ps1") and "PYTEST_CURRENT_TEST" not in os.environ
+
+
+def ask(question: str, *, required: bool = True) -> bool:
     """Ask in the terminal or in the notebook, and return whether the answer is yes.
 
     Raises
     ------
     InputError
-        There is neither.
+        There is neither. Where the question is not `required`, that is a yes: a notebook that is executed as a whole.
     """
+    try:
+        return _ask(question)
+    except InputError:
+        if required:
+            raise
+        return True
+
+
+def _ask(question: str) -> bool:
     prompt = f"{question} [y/N] "
     with _default_ctrl_c():
         if in_notebook():

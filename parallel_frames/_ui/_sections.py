@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import CONFIDENCE, check_frame, confidence
+from parallel_frames._columns import CONFIDENCE, check_frame, confidence, error_label
 from parallel_frames._format import format_label
 from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
@@ -235,7 +235,12 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
     parallel = df.attrs.get("parallel")
     enrichments: list[dict[str, Any]] = parallel.get("enrichments", []) if isinstance(parallel, dict) else []
     columns: Counter[Hashable] = Counter(df.columns)
-    statuses = {label: name for label in columns if STATUS.search(name := _top_level(label)) is not None}
+    named = {str(attrs.get("status")) for attrs in enrichments}
+    statuses = {
+        label: name
+        for label in columns
+        if STATUS.search(name := _top_level(label)) is not None or _attrs_name(label) in named
+    }
     for label in statuses:
         if columns[label] != 1:
             raise InputError(
@@ -265,7 +270,7 @@ def _section_of_status(
     df: pd.DataFrame, columns: Mapping[Hashable, int], label: Any, attrs: Mapping[str, Any], *, names: Sequence[str]
 ) -> Section:
     name = _top_level(label)
-    error: Any = name.replace("parallel_status", "parallel_error")
+    error: Any = error_label(name)
     error = (error, *label[1:]) if isinstance(label, tuple) else error
     return make_section(
         df,

@@ -16,7 +16,7 @@ from ._exchange import EventStream, reply
 from ._records import ACTIVE, TERMINAL, Run, dump, group_body, group_status
 from ._service import Draft
 from ._streams import event_cursor, follow_events, listed_events, read_cursor, run_cursor, stream_listing
-from ._validation import check_batch, check_published_group, check_run, check_seed_group, check_size
+from ._validation import check_batch, check_published_group, check_run, check_seed_group, check_size, problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,9 @@ def _draft_runs(
 
 
 def _refuse_processors(exchange: Exchange, processors: list[str]) -> None:
+    known = exchange.service.settings.processors
+    unknown = sorted(name for name in set(processors) if name.removesuffix("-fast") not in known)
+    exchange.refuse_problems([problem(f"Unknown processor {name!r}", "processor") for name in unknown])
     refused = set(processors) & set(exchange.service.settings.refused_processors)
     if refused:
         exchange.refuse(403, f"Processor not allowed: {', '.join(sorted(refused))}")

@@ -54,6 +54,7 @@ class Settings:
     price: float | None
     reserve: float
     refused_processors: tuple[str, ...]
+    processors: frozenset[str]
     string_content: bool
     output_as: Literal["wrapped", "bare"]
     events_honour_include_output: bool

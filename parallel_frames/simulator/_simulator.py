@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from ._clock import real_time
+from ._limits import DOLLARS_PER_1000
 from ._records import TERMINAL, Counts, Run, SeenRequest, SimulatedRun, dump
 from ._server import ServerThread, build_app
 from ._service import Dialect, Draft, Latency, Service, Settings
@@ -75,6 +76,8 @@ class Simulator:
         nothing.
     refused_processors : iterable of str, default ()
         Processors answered with 403.
+    more_processors : iterable of str, default ()
+        Names known besides the published ones; others are answered with 422.
     string_content : bool, default False
         Send a JSON output's content as text, as older deployments do.
     output_as : {"wrapped", "bare"}, default "wrapped"
@@ -127,6 +130,7 @@ class Simulator:
         price: float | None = None,
         reserve: float = 2.0,
         refused_processors: Iterable[str] = (),
+        more_processors: Iterable[str] = (),
         string_content: bool = False,
         output_as: Literal["wrapped", "bare"] = "wrapped",
         events_honour_include_output: bool = False,
@@ -151,6 +155,7 @@ class Simulator:
             price=price,
             reserve=reserve,
             refused_processors=tuple(refused_processors),
+            processors=frozenset([*DOLLARS_PER_1000, *more_processors]),
             string_content=string_content,
             output_as=output_as,
             events_honour_include_output=events_honour_include_output,

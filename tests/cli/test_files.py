@@ -205,6 +205,6 @@ def test_messages_speak_the_words_of_the_command_line(rows, run, pointed, place)
     assert "--inputs names the column 'x'" in run("plan", "rows.csv", *SIZE, "--inputs", "x").stderr
     assert (
         "--if-exists overwrite to replace them, --if-exists fill to fill"
-        in run("plan", "one.parquet", *SIZE, "--inputs", "company").stderr
+        in run("plan", "one.parquet", *SIZE, "--inputs", "company", "--processor", "core").stderr
     )
     assert "what to find'. See " in run("plan", "rows.csv", "--column", "ceo").stderr

@@ -163,12 +163,13 @@ def test_an_output_named_like_a_status_column_is_refused(df, sim, name):
     assert name in df.parallel.enrich({name: str}, status=False)
 
 
-def test_status_columns_of_an_earlier_enrichment_stop_a_second_one(df, sim):
-    """A second enrichment of a result needs a prefix or if_exists=, and says so."""
+def test_status_columns_that_nothing_explains_stop_a_second_question(df, sim):
+    """Where attrs are lost, nothing says whose the status columns are: a second question needs names, and says so."""
     out = df.parallel.enrich(SCHEMA)
+    out.attrs = {}
     before = sim.counts.requests
-    with pytest.raises(InputError, match=r"'parallel_status', 'parallel_error'.*prefix="):
-        out.parallel.enrich({"size": int})
+    with pytest.raises(InputError, match=r"'parallel_status', 'parallel_error'.*prefix=.*status='\.\.\.'"):
+        out.parallel.enrich({"size": int}, inputs=["company"])
     assert sim.counts.requests == before
 
 
@@ -183,7 +184,7 @@ WRONG = {
     "dedupe": ({"dedupe": 1}, "dedupe=1"),
     "status": ({"status": None}, "status=None"),
     "prefix": ({"prefix": None}, "prefix=None"),
-    "timeout text": ({"timeout": "60"}, "timeout='60'"),
+    "timeout text": ({"timeout": "60 apples"}, "timeout='60 apples'"),
     "timeout negative": ({"timeout": -1}, "timeout=-1"),
     "timeout nan": ({"timeout": float("nan")}, "timeout=nan"),
     "timeout bool": ({"timeout": True}, "timeout=True"),
@@ -376,8 +377,8 @@ async def asynchronous(row):
         ({"on_row": asynchronous}, "asynchronous"),
         ({"on_row": lambda: 1}, "cannot be called with one row"),
         ({"on_row": isinstance}, "cannot be called with one row"),
-        ({"on_row": "print"}, "no function of one row"),
-        ({"progress": "yes"}, "neither True, False nor None"),
+        ({"on_row": "print"}, "must be a function of one row"),
+        ({"progress": "yes"}, "must be True, False or None"),
     ],
     ids=["asynchronous", "no argument", "two arguments", "text", "progress"],
 )
@@ -419,14 +420,16 @@ def test_a_frame_and_a_file_that_change_places_are_told_apart(tmp_path):
     df = pd.DataFrame({"company": ["Acme"]})
     with pytest.raises(InputError, match=r"source is a DataFrame.*df\.parallel\.enrich"):
         pf.enrich_parquet(df, tmp_path / "out.parquet", SCHEMA)
-    with pytest.raises(InputError, match=r"got a str first.*pf\.enrich_parquet"):
+    with pytest.raises(InputError, match=r"is a str: .*pf\.enrich_parquet"):
         pf.enrich("companies.csv", SCHEMA)
 
 
 def test_a_processor_that_may_be_misspelt_is_named(caplog):
-    """Names that the price table does not have are passed on, with the one that may be meant."""
-    with pf.offline(latency=0):
-        pd.DataFrame({"company": ["Acme"]}).parallel.enrich(SCHEMA, processor="bsae", progress=False)
+    """Names that the price table does not have are passed on, with the one that may be meant: the service decides."""
+    with pf.offline(latency=0) as sim:
+        with pytest.raises(RejectedError, match="Unknown processor 'bsae'"):
+            pd.DataFrame({"company": ["Acme"]}).parallel.enrich(SCHEMA, processor="bsae", progress=False)
+        assert sim.counts.runs == 0
     assert "processor 'bsae' is not in the price table" in caplog.text
     assert "did you mean 'base'?" in caplog.text
 

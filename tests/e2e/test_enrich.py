@@ -433,7 +433,7 @@ def test_the_price_is_said_before_the_first_run_is_sent(log_of, tmp_path):
 
 def test_a_processor_without_a_price_is_passed_on_and_said_so(df, log_of):
     """A processor newer than the price table is used, and the line says that its price is not known."""
-    with pf.offline(answers=answer, latency=0) as sim:
+    with pf.offline(answers=answer, latency=0, more_processors=["hyper9x"]) as sim:
         lines = log_of(sim)
         df.parallel.enrich(SCHEMA, processor="hyper9x")
     assert lines[0][0].startswith("processor 'hyper9x' is not in the price table of 20")

@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 CODE = """
 import pandas as pd, parallel_frames as pf
 df = pd.DataFrame({"company": [f"Company {n}" for n in range(60)]})
-with pf.offline(lambda sent: {"n": 1}, latency=(1, 20), speed=20) as sim:
+with pf.offline(lambda sent: {"n": 1}, latency=(1, 20), speed=20, more_processors=["bsae"]) as sim:
     try:
         out = df.parallel.enrich({"n": int}, CONFIRM)
         print("ROWS", int(out["n"].sum()))
@@ -344,3 +344,66 @@ def test_marimo_shows_its_own_bar(own_directory):
     assert last in done.stderr
     script = subprocess.run([sys.executable, "book.py"], capture_output=True, text=True, check=True)
     assert script.stderr.splitlines()[-1] == last
+
+
+def test_a_notebook_shows_a_bar_and_no_warning(kernel):
+    """The bar ends whole, as a widget or as text, and nothing warns about missing widgets."""
+    shown = cell(kernel, CODE.replace("CONFIRM", ""))
+    assert "60/60" in shown or "widget" in shown
+    assert "Warning" not in shown
+    assert "ROWS 60" in shown
+
+
+PROMPT = """
+import os, sys
+import pandas as pd, parallel_frames as pf
+from parallel_frames.simulator import Simulator
+os.environ.pop("PYTEST_CURRENT_TEST", None)
+INTERACTIVE
+df = pd.DataFrame({"company": [f"Company {n}" for n in range(ROWS)]})
+with Simulator(lambda sent: {"n": 1}, latency=0, speed=20) as sim:
+    client = pf.Client(api_key="any", base_url=sim.url, clock_speed=20)
+    try:
+        out = df.parallel.enrich({"n": int}, client=client, progress=False, OPTIONS)
+        print("ROWS", int(out["n"].sum()))
+    except pf.errors.DeclinedError as error:
+        print("DECLINED", error)
+    print("PAID", sim.counts.runs)
+"""
+
+
+def prompt(rows, options, *, interactive="sys.ps1 = '>>> '"):
+    """Return code that enriches as at Python's prompt."""
+    return PROMPT.replace("INTERACTIVE", interactive).replace("ROWS", str(rows), 1).replace("OPTIONS", options)
+
+
+@pytest.mark.parametrize(("given", "result"), [(b"y\n", "PAID 401"), (b"\n", "PAID 0")])
+def test_at_the_prompt_more_than_10_dollars_are_asked_for(forks, own_directory, given, result):
+    """A person who types the code is asked once, and nothing but yes pays."""
+    shown = in_terminal(forks, prompt(401, 'processor="core"'), answers=[given], columns=200)
+    assert "Send 401 runs ($10.025)? [y/N]" in shown
+    assert result in shown
+    assert ("DECLINED The answer was not yes." in shown) == (given == b"\n")
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "interactive"),
+    [
+        (400, 'processor="core"', "sys.ps1 = '>>> '"),  # 10 dollars
+        (401, 'processor="core", max_cost=20', "sys.ps1 = '>>> '"),
+        (401, 'processor="core", confirm=False', "sys.ps1 = '>>> '"),
+        (401, 'processor="core"', ""),  # a script
+    ],
+    ids=["cheap", "bounded", "told", "script"],
+)
+def test_nothing_is_asked_where_the_cost_is_bounded_or_a_script_runs(forks, own_directory, rows, options, interactive):
+    """Ten dollars, a limit, an explicit no and a script need no answer."""
+    shown = in_terminal(forks, prompt(rows, options, interactive=interactive), columns=200)
+    assert "[y/N]" not in shown
+    assert f"PAID {rows}" in shown
+
+
+def test_a_prompt_that_cannot_be_answered_pays_as_a_script_does(forks, own_directory):
+    """A notebook that is executed as a whole takes no input: it is not stopped where nobody asked for a question."""
+    done = forks.run([sys.executable, "-c", prompt(401, 'processor="core"')], check=True)
+    assert "PAID 401" in done.stdout

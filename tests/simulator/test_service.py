@@ -209,11 +209,16 @@ def test_a_thousand_runs_fit_and_one_more_does_not(simulate):
 
 
 def test_a_refused_processor_is_403(simulate):
-    """A processor the account may not use is refused, and an unknown name is not."""
-    caller = simulate(refused_processors=["ultra"])
+    """A processor the account may not use is refused, and so is a name that there is not, in capitals for instance."""
+    caller = simulate(refused_processors=["ultra"], more_processors=["brand-new"])
     group = caller.create_group()
     assert caller.add(group, "A", processor="ultra").status_code == 403
-    assert caller.add(group, "A", processor="brand-new").status_code == 200
+    for unknown in ("bsae", "Base", "base-slow"):
+        refusal = caller.add(group, "A", processor=unknown)
+        assert refusal.status_code == 422
+        assert unknown in refusal.text
+    for known in ("brand-new", "brand-new-fast", "core-fast"):
+        assert caller.add(group, "A", processor=known).status_code == 200
 
 
 def test_redundant_fields_and_lax_schemas_draw_warnings(simulate):

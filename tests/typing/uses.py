@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, assert_type
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, assert_type
 
 import pandas as pd
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from parallel_frames.simulator import Simulator
 
 df = pd.DataFrame({"company": ["Acme"]})
+
+
+class Answers(TypedDict):
+    """Another schema."""
+
+    founded: int
+
+
 options: dict[str, Any] = {"source_policy": {"include_domains": ["example.com"]}}
 
 
@@ -39,7 +47,7 @@ def call_with_everything(client: pf.Client) -> pd.DataFrame:
         refresh=False,
         retry_failed=True,
         dedupe=True,
-        status=True,
+        status="boss",
         where="failed",
         limit=5,
         basis="columns",
@@ -50,7 +58,7 @@ def call_with_everything(client: pf.Client) -> pd.DataFrame:
         if_exists="overwrite",
         dtype_backend="pyarrow",
         on_error="raise",
-        timeout=dt.timedelta(minutes=1),
+        timeout="10m",
         group_id=None,
         metadata={"id": "company"},
         options=options,
@@ -128,16 +136,17 @@ def files(client: pf.Client) -> str | None:
 
 def schemas() -> list[pd.DataFrame]:
     """Every form of a schema."""
-    forms: list[object] = [
-        {"founded": int},
-        {"founded": "the year"},
-        {"founded": (int, "the year")},
-        ["CEO name"],
-        "a profile",
-        "auto",
-        {"type": "object", "properties": {"founded": {"type": "integer"}}},
+    return [
+        pf.enrich(df, {"founded": int}),
+        pf.enrich(df, {"founded": "the year"}),
+        pf.enrich(df, {"founded": (int, "the year"), "ceo": str | None}),
+        pf.enrich(df, ["CEO name"]),
+        pf.enrich(df, "a profile"),
+        pf.enrich(df, "auto"),
+        pf.enrich(df, {"type": "object", "properties": {"founded": {"type": "integer"}}}),
+        pf.enrich(df, Company),
+        pf.enrich(df, Answers),
     ]
-    return [pf.enrich(df, form) for form in forms]
 
 
 def inputs() -> list[pd.DataFrame]:
@@ -149,6 +158,23 @@ def inputs() -> list[pd.DataFrame]:
         pf.enrich(df, "x", inputs={"name": "company", "number": 1}),
         pf.enrich(df, "x", inputs=None, checkpoint=None, timeout=3.5, group_id=["tgrp_1", "tgrp_2"]),
     ]
+
+
+def few_rows_and_columns() -> pd.DataFrame:
+    """Previews, single columns, defaults, and what True and False stand for."""
+    some = pf.preview(df, "x", n=2, processor="core-fast")
+    assert_type(some, pf.EnrichmentPreview)
+    assert_type(some.frame, pd.DataFrame)
+    assert_type(some.cost, float | None)
+    assert_type(pf.ParallelAccessor(df).preview("x"), pf.EnrichmentPreview)
+    pf.options.processor = "core"
+    pf.options.reset()
+    pf.enrich(df, "x", basis=True, checkpoint=False, confirm=None, processor="one-of-tomorrow")
+    column = pf.ParallelSeriesAccessor(df["company"])
+    assert_type(column.plan("x"), pf.EnrichmentPlan)
+    out = column.enrich("x", status=False)
+    assert_type(out, pd.DataFrame)
+    return out
 
 
 async def awaited() -> pd.DataFrame:

@@ -37,6 +37,7 @@ from parallel_frames.errors import (
     UnavailableError,
     UndecidedError,
     UnknownColumnError,
+    UnknownOptionError,
 )
 
 CLASSES = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
@@ -45,6 +46,7 @@ EXAMPLES = [
     InputError("max_cost is below the price"),
     SchemaError("the schema nests 6 deep; the limit is 5"),
     UnknownColumnError("citty", ["city", "country"], where="inputs"),
+    UnknownOptionError("model", "there is no option 'model'"),
     ConfigurationError("no key"),
     ServiceError("odd", status=418),
     AuthenticationError("wrong key", status=401, ref_id="r1"),
@@ -112,8 +114,10 @@ def test_an_unknown_column_says_what_there_is():
     """The message holds the place, the column and the columns there are, unquoted by KeyError."""
     error = UnknownColumnError("citty", ["city", 1, ("a", "b")], where="inputs")
     assert (error.column, error.available) == ("citty", ("city", 1, ("a", "b")))
-    expected = "inputs names the column 'citty', which the frame does not have; it has 'city', 1, ('a', 'b')."
-    assert str(error) == expected
+    assert str(error) == (
+        "inputs names the column 'citty', which the frame does not have (did you mean 'city'?); it has 'city', 1, "
+        "('a', 'b')."
+    )
     assert str(UnknownColumnError(0, [], where="where")).endswith("it has none.")
 
 

@@ -117,7 +117,7 @@ def test_an_unknown_processor_is_a_warning_about_its_price():
 @pytest.mark.parametrize("processor", ["", "  ", None, 3])
 def test_a_processor_is_a_name(processor: Any):
     """Anything else is the caller's mistake, and no schema's."""
-    with pytest.raises(InputError, match="is not a name such as 'base' or 'core'"):
+    with pytest.raises(InputError, match="must be a name such as 'base' or 'core'"):
         lint({"a": int}, processor=processor)
 
 

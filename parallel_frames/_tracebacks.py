@@ -1,0 +1,129 @@
+"""Tracebacks that end where this library begins, and errors of a few lines in notebooks.
+
+What is wrong with a call is in the message; which of our functions noticed it is of use to those only who work on them.
+They set ``PARALLEL_FRAMES_DEBUG=1`` and see everything. It imports nothing of ours: even `errors` builds on it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import linecache
+import os
+import sysconfig
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+K = TypeVar("K", bound="type[Any]")
+
+DEBUG_VARIABLE: Final = "PARALLEL_FRAMES_DEBUG"
+OURS: Final = f"{Path(__file__).parent}{os.sep}"
+# Where other people's code lives that nobody wrote for this call.
+INSTALLED: Final = (OURS, *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")))
+MAX_FRAMES: Final = 3
+MAX_LINE: Final = 100
+
+
+def is_debugging() -> bool:
+    """Return whether tracebacks are to be shown whole."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def short_tracebacks(*kinds: type[BaseException]) -> Callable[[F], F]:
+    """Return a decorator: the function's errors of these kinds have a traceback without our inner frames."""
+
+    def decorate(function: F) -> F:
+        make: Any = _call
+        if inspect.iscoroutinefunction(function):
+            make = _call_async
+        elif inspect.isgeneratorfunction(function):
+            make = _iterate
+        wrapped: Any = functools.wraps(function)(make(function, kinds))
+        return cast("F", wrapped)
+
+    return decorate
+
+
+# The name of the inner functions stands in the one line of ours that a traceback shows.
+
+
+def _call(function: Callable[..., Any], kinds: tuple[type[BaseException], ...]) -> Callable[..., Any]:
+    def parallel_frames(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except kinds as error:
+            raise _shortened(error)
+
+    return parallel_frames
+
+
+def _call_async(function: Callable[..., Any], kinds: tuple[type[BaseException], ...]) -> Callable[..., Any]:
+    async def parallel_frames(*args: Any, **options: Any) -> Any:
+        try:
+            return await function(*args, **options)
+        except kinds as error:
+            raise _shortened(error)
+
+    return parallel_frames
+
+
+def _iterate(function: Callable[..., Any], kinds: tuple[type[BaseException], ...]) -> Callable[..., Any]:
+    def parallel_frames(*args: Any, **options: Any) -> Any:
+        try:
+            yield from function(*args, **options)
+        except kinds as error:
+            raise _shortened(error)
+
+    return parallel_frames
+
+
+def decorate_methods(kind: K, decorate: Callable[[Any], Any]) -> K:
+    """Decorate the public methods of a class, iteration included; return the class."""
+    for name, member in list(vars(kind).items()):
+        if inspect.isfunction(member) and (not name.startswith("_") or name in ("__init__", "__iter__", "__call__")):
+            setattr(kind, name, decorate(member))
+    return kind
+
+
+def _shortened(error: BaseException) -> BaseException:
+    """Return the error without its traceback so far, and those it came from with the frames of users' code only."""
+    if is_debugging():
+        return error
+    seen = {id(error)}
+    before = error.__cause__ or error.__context__
+    while before is not None and id(before) not in seen:
+        seen.add(id(before))
+        before.__traceback__ = _of_users(before.__traceback__)
+        before = before.__cause__ or before.__context__
+    return error.with_traceback(None)
+
+
+def _of_users(found: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of this library, of the standard library and of what is installed."""
+    if found is None:
+        return None
+    rest = _of_users(found.tb_next)
+    if found.tb_frame.f_code.co_filename.startswith(INSTALLED):
+        return rest
+    return TracebackType(rest, found.tb_frame, found.tb_lasti, found.tb_lineno)
+
+
+def render_traceback(error: BaseException) -> list[str]:
+    """Return an error in a few lines, as a notebook shows it: the user's own lines, what it came from, the message."""
+    lines = []
+    for frame in traceback.extract_tb(_of_users(error.__traceback__))[-MAX_FRAMES:]:
+        path = Path(frame.filename)
+        place = f"{path.name}, line {frame.lineno}" if path.exists() else f"line {frame.lineno}"
+        line = (frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip()
+        lines.append(f"{place}: {line[:MAX_LINE]}")
+    cause = error.__cause__
+    if cause is not None:
+        lines.append(f"from {type(cause).__name__}: {str(cause).partition(chr(10))[0][:MAX_LINE]}")
+    lines.append(f"{type(error).__name__}: {error}")
+    return lines

@@ -137,7 +137,7 @@ def test_the_links_of_the_pages_lead_somewhere(page):
 def test_the_reference_lists_every_public_name():
     """No name is public without standing on the page of the reference."""
     listed = set(
-        re.findall(r"auto(?:class|function):: (\w+)", (ROOT / "docs/reference/api.md").read_text(encoding="utf-8"))
+        re.findall(r"auto(?:class|function|data):: (\w+)", (ROOT / "docs/reference/api.md").read_text(encoding="utf-8"))
     )
     assert set(parallel_frames.__all__) - {"errors"} <= listed
 

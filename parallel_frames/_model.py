@@ -323,6 +323,7 @@ class RunEvent:
     warnings: Json = None
     created_at: str | None = None
     modified_at: str | None = None
+    raw: bytes | None = None  # its JSON, where the session was to keep it
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,14 @@ def _table() -> dict[str, Any]:
     return dict(json.loads(files("parallel_frames.data").joinpath("prices.json").read_text(encoding="utf-8")))
 
 
+def processor_names() -> list[str]:
+    """Return the processors that are known, each with its faster variant."""
+    return [name + variant for name in _table()["processors"] for variant in ("", "-fast")]
+
+
 def processor_meant(processor: str) -> str | None:
     """Return the known name that is nearest to one; itself where it is known."""
-    known = [name + variant for name in _table()["processors"] for variant in ("", "-fast")]
+    known = processor_names()
     near = processor if processor in known else closest(processor, known)
     return None if near is None else str(near)
 

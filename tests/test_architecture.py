@@ -73,7 +73,7 @@ THIRD_PARTIES = {
     "_columns": BASICS,
     "_ui": {"tqdm", "IPython", "marimo", "jinja2", "numpy", "pandas", "matplotlib"},
     "_job": {"numpy", "pandas", "orjson"},
-    "_files": {*BASICS, "fsspec"},
+    "_files": {*BASICS, "fsspec", "openpyxl"},
     "accessor": {"pandas"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),

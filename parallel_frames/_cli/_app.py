@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from parallel_frames._cli._exits import (
+    Commands,
     Exit,
     LeftInGroupsError,
     StoppedError,
@@ -19,6 +21,7 @@ from parallel_frames._cli._exits import (
     explain,
     fetching,
     is_only_in_groups,
+    spell,
 )
 from parallel_frames._cli._signals import hearing_signals
 from parallel_frames._cli._speech import say, settle_streams
@@ -40,12 +43,13 @@ COMMANDS: Final = {
     "report": "_report",
     "lint": "_lint",
     "checkpoint": "_checkpoints",
+    "completion": "_completion",
     "simulate": "_offline",
     "demo": "_offline",
 }
 
 
-class App(click.Group):
+class App(Commands):
     """The group of all commands: imports the one that is asked for, and ends with the documented exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -75,7 +79,7 @@ class App(click.Group):
         arguments = args[0] if args else more.pop("args", None)
         more = {**more, "prog_name": PROGRAM, "standalone_mode": False}
         arguments = list(sys.argv[1:] if arguments is None else arguments)
-        with hearing_signals() as heard:
+        with hearing_signals() as heard, spelled_for_shells():
             code, goes_on = self._run(arguments, more, heard)
             if goes_on and arguments and arguments[0] in RESUMABLE:
                 say(f"To go on: {PROGRAM} {shlex.join(arguments)}")
@@ -88,7 +92,8 @@ class App(click.Group):
         try:
             return super().main(arguments, **more, obj=arguments), False
         except LeftInGroupsError as error:
-            return _fail(f"{heard} {fetching(error.group_ids)}", heard.code), False
+            code = heard.code if error.reason is None else Exit.SERVICE
+            return _fail(f"{error.reason or heard} {fetching(error.group_ids)}", code), False
         except (click.Abort, KeyboardInterrupt) as stop:
             if stop.args:
                 say(f"Stopped: {stop.args[0]}")
@@ -109,6 +114,29 @@ class App(click.Group):
 
 class _LeftAloneError(Exception):
     """Who read the output went away."""
+
+
+@contextmanager
+def spelled_for_shells() -> Iterator[None]:
+    """Have what is shown and logged while a command runs spell options as flags, as its errors do."""
+    from parallel_frames._ui import spelling
+
+    def spell_line(text: str) -> str:
+        if "`pf.last()" in text:  # the way on in Python; the command's last line says its own
+            text = text.partition(" There is no checkpoint: ")[0]
+        return spell(text)
+
+    def spell_record(record: logging.LogRecord) -> bool:
+        record.msg, record.args = spell_line(record.getMessage()), ()
+        return True
+
+    logger = logging.getLogger("parallel_frames")
+    logger.addFilter(spell_record)
+    try:
+        with spelling(spell_line):
+            yield
+    finally:
+        logger.removeFilter(spell_record)
 
 
 @contextmanager
@@ -160,7 +188,7 @@ Examples:
   parallel-frames plan companies.csv out.parquet --column "ceo: name of the current CEO"
   parallel-frames enrich companies.csv out.parquet --column "ceo: name of the current CEO" --yes
   parallel-frames enrich - - --schema schema.json --yes < rows.jsonl > answers.jsonl
-  eval "$(_PARALLEL_FRAMES_COMPLETE=bash_source parallel-frames)"  # completion in this shell
+  parallel-frames completion install
 
 The key is read from PARALLEL_API_KEY and the address from PARALLEL_BASE_URL. Every option can stand in the
 environment too: PARALLEL_FRAMES_ENRICH_PROCESSOR=core is --processor core of enrich.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parallel_frames._cli._exits import Exit
-from parallel_frames._cli._options import DURATION, JSON, YES, examples
+from parallel_frames._cli._exits import Commands, Exit
+from parallel_frames._cli._options import DIRECTORY, DURATION, JSON, YES, examples
 from parallel_frames._cli._speech import ask, is_terminal, say, show, show_json, show_table
 
 if TYPE_CHECKING:
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from parallel_frames._checkpoint import StoragePath
 
-PATH = click.argument("path", required=False)
 WIDEST = 40  # of a cell in words: a schema may have a hundred columns
+PATH = click.argument("path", type=DIRECTORY, required=False)
 ONE_JOB = click.option("--job", metavar="HASH", help="Only this job; the beginning of its name is enough.")
 
 
 @click.group(
     "checkpoint",
+    cls=Commands,
     no_args_is_help=True,
     epilog=examples(
         "parallel-frames checkpoint list",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from parallel_frames._cli._exits import Exit, StoppedError
-from parallel_frames._cli._options import FRAME, examples, library_options, read_schema, with_options
+from parallel_frames._cli._offline import destination
+from parallel_frames._cli._options import FILE, FRAME, Sectioned, examples, library_options, read_schema, with_options
 from parallel_frames._cli._speech import ask, is_terminal, need_output, say, show, show_json
 
 if TYPE_CHECKING:
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
     from parallel_frames import EnrichmentPlan
     from parallel_frames._cli._way import Asked, Done
 
-SOURCE = click.argument("source")
-TARGET = click.argument("target", required=False)
+SOURCE = click.argument("source", type=FILE)
+TARGET = click.argument("target", type=FILE, required=False)
 BAD = ("failed", "cancelled", "invalid", "pending")
 
 
 @click.command(
     "plan",
+    cls=Sectioned,
     epilog=examples(
         'parallel-frames plan companies.csv out.parquet --column "ceo: name of the current CEO"',
         "parallel-frames plan companies.parquet --schema schema.json --processor core --json",
@@ -39,7 +42,9 @@ def plan_command(source: str, target: str | None, **arguments: Any) -> None:
     """Say what enrich would do and cost. It sends nothing, and needs no key."""
     from parallel_frames._cli._way import choose_way
 
-    plan = choose_way(_asked(source, target, arguments, for_sending=False)).plan()
+    with destination(arguments):
+        plan = choose_way(_asked(source, target, arguments, for_sending=False)).plan()
+    _warn_of_processor(arguments["processor"])
     if arguments["json"]:
         show_json(asdict(plan))
     else:
@@ -48,11 +53,13 @@ def plan_command(source: str, target: str | None, **arguments: Any) -> None:
 
 @click.command(
     "enrich",
+    cls=Sectioned,
     epilog=examples(
         'parallel-frames enrich companies.csv ceos.parquet --column "ceo: name of the current CEO"',
         'parallel-frames enrich companies.parquet founded.csv --column "founded (int): year of foundation" --yes',
         "parallel-frames enrich companies.csv profiles.parquet --schema models:Company --checkpoint ceos.ckpt --yes",
         "cat rows.jsonl | parallel-frames enrich - - --schema schema.json --yes > answers.jsonl",
+        'parallel-frames enrich companies.csv --offline --as-completed --column "ceo: name of the current CEO"',
     ),
 )
 @SOURCE
@@ -61,8 +68,9 @@ def plan_command(source: str, target: str | None, **arguments: Any) -> None:
 def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
     """Ask the web about every row of SOURCE and write the rows with their answers to TARGET.
 
-    SOURCE and TARGET are files (.parquet .pq .csv .tsv .feather .arrow .json .jsonl .ndjson; a SOURCE also .csv.gz
-    .tsv.gz .jsonl.gz .ndjson.gz), or - for JSON lines through a pipe; without TARGET they go to the standard output.
+    SOURCE and TARGET are files (.parquet .pq .csv .tsv .feather .arrow .json .jsonl .ndjson .xlsx; a SOURCE also
+    .csv.gz .tsv.gz .jsonl.gz .ndjson.gz), or - for JSON lines through a pipe; without TARGET they go to the standard
+    output. Where JSON holds bare texts instead of objects, the text itself is sent.
     Into Parquet, SOURCE may also be a directory, a glob or an address such as s3://bucket/rows, memory is bounded, and
     a TARGET without an ending is a directory of parts. The same command again resumes where it stopped, and pays for
     nothing twice.
@@ -70,26 +78,29 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._way import choose_way
 
-    asked = _asked(source, target or PIPE, arguments)
+    asked = _asked(source, target, arguments)
+    asked = replace(asked, target=asked.target or PIPE)
     if arguments["json"] and asked.target == PIPE:
         raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
     if arguments["json"] or asked.target == PIPE:
         need_output()
-    way = choose_way(asked)
-    done = way.check()
-    if done is not None:
-        say(f"{done.target} is what this command wrote before. Nothing was sent; --overwrite writes it again.")
-    elif not arguments["yes"]:
-        _agree(way.plan())
-    with _naming_the_report():
+    _check_pipe(asked)
+    with destination(arguments), _naming_the_report():
+        way = choose_way(asked)
+        done = way.check()
+        if done is not None:
+            say(f"{done.target} is what this command wrote before. Nothing was sent; --overwrite writes it again.")
+        elif not (arguments["yes"] or arguments["offline"]):
+            _agree(way.plan(), processor=arguments["processor"])
         done = done or way.enrich()
-    _tell_done(done, as_json=arguments["json"])
+    _tell_done(done, as_json=arguments["json"], label=" · simulated" if arguments["offline"] else "")
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if arguments["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE
 
 
 @click.command(
     "submit",
+    cls=Sectioned,
     epilog=examples(
         'parallel-frames submit companies.csv later.parquet --column "ceo: name of the current CEO" --yes',
         "parallel-frames status tgrp_123 --watch",
@@ -110,11 +121,12 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
 
     asked = _asked(source, target, arguments)
     need_output()
-    way = choose_way(asked)
-    if not arguments["yes"]:
-        _agree(way.plan())
-    sent = way.submit()
-    client = choose_destination(asked.options["client"]).client
+    with destination(arguments):
+        way = choose_way(replace(asked, as_completed=False, target_format=None))
+        if not (arguments["yes"] or arguments["offline"]):
+            _agree(way.plan(), processor=arguments["processor"])
+        sent = way.submit()
+        client = choose_destination(asked.options["client"]).client
     if arguments["json"]:
         urls = [client.url_of(group_id) for group_id in sent.group_ids]
         names = ("rows", "cost", "extra_cost", "group_ids", "checkpoint")
@@ -123,6 +135,9 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
     for group_id in sent.group_ids:
         show(group_id)
     are = "row is" if sent.rows == 1 else "rows are"
+    if arguments["offline"]:
+        say(f"{sent.rows:,} {are} with the simulator, which ends with this command: there is nothing to fetch.")
+        return
     say(f"{sent.rows:,} {are} with the service{_costs(sent)}. To fetch the answers: {_fetching(asked, sent)}")
 
 
@@ -153,6 +168,9 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
     """Return what the options ask for; everything that is wrong with them is reported here, before a row is read."""
     from parallel_frames._cli._way import Asked, as_typed
 
+    if target is not None and arguments["output"] is not None:
+        raise click.UsageError(f"TARGET is {target}, and --output {arguments['output']}: say one of them.")
+    target = target if arguments["output"] is None else arguments["output"]
     schema = read_schema(arguments["schema"], arguments["column"])
     options = library_options(arguments, for_sending=for_sending)
     asked = Asked(
@@ -162,6 +180,9 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
         options,
         overwrite=arguments["overwrite"],
         rows_per_file=arguments["rows_per_file"],
+        source_format=arguments["source_format"],
+        target_format=arguments["target_format"],
+        as_completed=arguments["as_completed"],
     )
     typed = {name: value for name, value in options.items() if name not in (defaults := _defaults())}
     given = defaults.get("checkpoint", arguments["checkpoint"])
@@ -178,13 +199,30 @@ def _defaults() -> dict[str, Any]:
     return {name: value for name, value in found if context.get_parameter_source(name) is ParameterSource.DEFAULT}
 
 
-def _agree(plan: EnrichmentPlan) -> None:
+def _check_pipe(asked: Asked) -> None:
+    """Refuse what a terminal cannot show."""
+    from parallel_frames._cli._frames import BINARY
+
+    if asked.target == "-" and asked.target_format in BINARY and sys.stdout is not None and sys.stdout.isatty():
+        raise click.UsageError(f"{asked.target_format} is not for a terminal: name a TARGET, or pipe it on.")
+
+
+def _warn_of_processor(name: str) -> None:
+    """Name the processor that may be meant by one that the price table does not have."""
+    from parallel_frames._prices import price_of
+
+    if (unknown := price_of(name).unknown) is not None:
+        say(f"Warning: {unknown}")
+
+
+def _agree(plan: EnrichmentPlan, *, processor: str) -> None:
     """Make sure that what is to be sent is to be paid for."""
     from parallel_frames._format import format_count
     from parallel_frames.errors import DeclinedError
 
     if not plan.to_send:
         return
+    _warn_of_processor(processor)
     runs = format_count(plan.to_send, "run")
     if not is_terminal():
         raise click.UsageError(
@@ -203,7 +241,7 @@ def _costs(what: EnrichmentPlan | Done) -> str:
     return f" {price} {what.extra_cost}".rstrip()
 
 
-def _tell_done(done: Done, *, as_json: bool) -> None:
+def _tell_done(done: Done, *, as_json: bool, label: str) -> None:
     from parallel_frames._format import format_count
 
     if as_json:
@@ -211,7 +249,7 @@ def _tell_done(done: Done, *, as_json: bool) -> None:
         return
     counts = " · ".join(f"{count:,} {name}" for name, count in done.counts.items() if count)
     where = "" if done.target == "-" else f" → {done.target}"
-    say(f"{format_count(done.rows, 'row')}{where} · {counts or 'nothing asked'}")
+    say(f"{format_count(done.rows, 'row')}{where} · {counts or 'nothing asked'}{label}")
     if done.counts.get("failed"):
         say("Failed rows say why in their column parallel_error; the same command with --overwrite tries them again.")
 
@@ -220,7 +258,8 @@ def _show_done(done: Done) -> None:
     try:
         show_json(asdict(done))
     except StoppedError as error:
+        again = "" if done.checkpoint is None else "; the same command with --overwrite pays for none of them"
         raise StoppedError(
-            f"{error.message} The rows with their answers are in {done.target}; the same command "
-            "with --overwrite pays for none of them."
+            f"{error.message} The rows with their answers are in {done.target}{again}.",
+            goes_on=done.checkpoint is not None,
         ) from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import shlex
+from difflib import get_close_matches
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from parallel_frames._cli._options import FRAME, PAIR, with_options
+from parallel_frames._cli._options import FRAME, PAIR, type_inputs, with_options
 from parallel_frames._format import literal, parse_options, spell_code
 from parallel_frames.errors import (
     CheckpointError,
@@ -17,10 +19,11 @@ from parallel_frames.errors import (
     EnrichmentError,
     InputError,
     ParallelFramesError,
+    UnknownColumnError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from parallel_frames.errors import Safety
 
@@ -40,10 +43,11 @@ class Exit(IntEnum):
 
 
 class LeftInGroupsError(click.Abort):
-    """Interrupted, and nothing but their groups remembers the runs that were sent."""
+    """Ended early, and only their groups remember the runs that were sent; `reason` is None for an interrupt."""
 
-    def __init__(self, group_ids: Sequence[str]) -> None:
+    def __init__(self, group_ids: Sequence[str], reason: str | None = None) -> None:
         self.group_ids = group_ids
+        self.reason = reason
         super().__init__()
 
 
@@ -53,6 +57,28 @@ class StoppedError(click.ClickException):
     def __init__(self, message: str, *, goes_on: bool = True) -> None:
         self.goes_on = goes_on
         super().__init__(message)
+
+
+class Commands(click.Group):
+    """A group of commands that names the one that may be meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the words ask for.
+
+        Raises
+        ------
+        UsageError
+            There is none of that name.
+        """
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            question = meant(args[0], known) or f" The commands are {', '.join(known)}."
+            if Path(args[0]).is_file():
+                question = f" To enrich it: {ctx.command_path} enrich {shlex.quote(args[0])}"
+            raise click.UsageError(f"There is no command {args[0]!r}.{question}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 MEANINGS: Final[Mapping[Exit, str]] = {
@@ -99,6 +125,19 @@ def explain(error: ParallelFramesError) -> str:
     message = str(error)
     if (safety := error.safety) is not None and is_only_in_groups(safety):
         message = f"{Exception.__str__(error)}\n{safety.state}. {fetching(safety.group_ids)}"
+    if isinstance(error, UnknownColumnError) and "id you mean" not in message:
+        message += meant(str(error.column), map(str, error.available))
+    return spell(message)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return the question whether a known word was meant, if one is like it."""
+    close = get_close_matches(word, list(known), 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def spell(message: str) -> str:
+    """Return a message with options and calls as a command line has them."""
     return spell_code(message, _spell)
 
 
@@ -134,6 +173,8 @@ def _flag(option: click.Option, value: str | None) -> str | None:
         return next(iter(option.secondary_opts), None) if given is False else flag if given in (True, ...) else None
     if given is ... or (given is None and "none" in metavar.split("|")):
         return f"{flag} {metavar if given is ... else 'none'}"
+    if option.name == "inputs" and isinstance(given, str | list):
+        given = type_inputs(given)
     if option.multiple and isinstance(given, dict) and option.type is PAIR:
         given = [f"{name}={column}" for name, column in given.items()]
     if option.multiple and isinstance(given, list):

@@ -49,7 +49,10 @@ async def gather_runs(
     UnavailableError
         It cannot be reached, or does not hand out the output of a finished run.
     """
+    if lines.has_unnamed:  # which runs are there cannot be known, but up to where they are
+        follow, start = True, start or lines.last_event_id
     async with client.session() as session:
+        session.keeps_raw = lines.raw
         await session.group_status(group_id)
         gathering = _Gathering(client, session, group_id, lines, say=say)
         if follow:

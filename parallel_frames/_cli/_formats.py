@@ -14,8 +14,18 @@ if TYPE_CHECKING:
 PIPE: Final = "-"
 
 
-def format_of(name: str) -> Format:
-    """Return the format that a file's name means; a pipe holds JSON lines."""
+def format_of(name: str, given: Format | None = None, *, option: str = "") -> Format:
+    """Return the format that a file's name means, or that an option gives a pipe; by default one holds JSON lines.
+
+    Raises
+    ------
+    InputError
+        There is no such format, or the option is given for a file.
+    """
+    if given is not None:
+        if name != PIPE:
+            raise InputError(f"{option} {given} is for a pipe (-); the name {name} says the format by its extension.")
+        return given
     known = "jsonl" if name == PIPE else format_at(Path(name).name)
     if known is None:
         raise InputError(

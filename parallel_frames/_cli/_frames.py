@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
+import shutil
 import sys
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from parallel_frames._cli._exits import StoppedError
 from parallel_frames._cli._formats import PIPE, format_of, is_address
 from parallel_frames._cli._speech import handing_over
+from parallel_frames._files._excel import write_excel
 from parallel_frames._files._formats import is_zipped
 from parallel_frames._files._target import target_exists
 from parallel_frames._fs import atomic_write, take_name
@@ -27,17 +31,25 @@ if TYPE_CHECKING:
 
     from parallel_frames._files._formats import Format
 
+STDIN: Final = "the standard input"
+BARE: Final = "bare texts"
+BINARY: Final = frozenset({"parquet", "feather", "xlsx"})
 
-def read_frame(source: str) -> pd.DataFrame:
-    """Return a file's rows, or the JSON lines of the standard input.
+
+def read_frame(source: str, kind: Format | None = None) -> pd.DataFrame:
+    """Return the rows of a file or of the standard input; `BARE` in its attrs says that each is a bare text.
+
+    `kind` is by default what the name says.
 
     Raises
     ------
     InputError
-        It is not there, or not of the format that its name says.
+        It is not there, or not of this format.
     """
-    kind = format_of(source)
-    if source != PIPE and Path(source).is_dir():
+    if source == PIPE:
+        return _read_pipe(kind)
+    kind = format_of(source, kind, option="--from")
+    if Path(source).is_dir():
         raise InputError(f"{source} is a directory: a directory is enriched into a Parquet target.")
     try:
         return _read(source, kind)
@@ -60,9 +72,31 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 
+def _read_pipe(kind: Format | None) -> pd.DataFrame:
+    """Return what comes in: by default JSON lines, or a JSON array; other formats are put into a file first."""
+    from parallel_frames._files._json import BOM
+    from parallel_frames._files._temporary import temporary_folder
+
+    if sys.stdin is None:
+        raise InputError("The standard input is closed, and the rows were to come from there; name a SOURCE.")
+    if kind in (None, "json", "jsonl"):
+        text = sys.stdin.buffer.read()
+        is_array = text.removeprefix(BOM).lstrip().startswith(b"[")  # which no row begins with
+        return _frame_of(_rows_of(io.BytesIO(text), kind or ("json" if is_array else "jsonl"), shown=STDIN))
+    with temporary_folder() as folder:
+        path = folder / f"rows.{kind}"
+        with path.open("wb") as sink:
+            shutil.copyfileobj(sys.stdin.buffer, sink)
+        try:
+            return read_frame(str(path))
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), STDIN)) from error
+
+
 def _read(source: str, kind: Format) -> pd.DataFrame:
     import pandas as pd
 
+    from parallel_frames._files._address import find_address
     from parallel_frames._files._source import open_source
 
     if kind == "parquet":
@@ -70,12 +104,14 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
     if kind == "feather":
         frame: pd.DataFrame = open_source(source).table().to_pandas()
         return frame
-    if kind in {"csv", "tsv"}:
-        return _read_csv(source)
-    return _frame_of(_objects_in(source, is_lines=kind == "jsonl"))
+    if kind in {"csv", "tsv", "xlsx"}:
+        return _read_cells(source)
+    address = find_address(source, what="source")
+    with address.system.open_input_stream(address.path, compression="detect") as stream:
+        return _frame_of(_rows_of(stream, kind, shown=source))
 
 
-def _read_csv(source: str) -> pd.DataFrame:
+def _read_cells(source: str) -> pd.DataFrame:
     """Return the rows as they are from file to file, or they would be other inputs; whole numbers with gaps stay so."""
     import pandas as pd
     import pyarrow as pa
@@ -90,32 +126,29 @@ def _read_csv(source: str) -> pd.DataFrame:
     )
 
 
-def _objects_in(source: str, *, is_lines: bool) -> list[dict[str, Any]]:
-    """Return the objects of a JSON array, or one a line."""
-    from parallel_frames._files._address import find_address
+def _rows_of(stream: BinaryIO, kind: Format, *, shown: str) -> list[dict[str, Any]]:
+    """Return the rows of a JSON array, or of one value a line."""
     from parallel_frames._files._json import read_objects
 
-    with contextlib.ExitStack() as stack:
-        if source != PIPE:
-            address = find_address(source, what="source")
-            stream = stack.enter_context(address.system.open_input_stream(address.path, compression="detect"))
-        elif sys.stdin is not None:
-            stream, source = sys.stdin.buffer, "the standard input"
-        else:
-            raise InputError("The standard input is closed, and the rows were to come from there; name a SOURCE.")
-        return [row for rows in read_objects(stream, is_lines=is_lines, shown=source) for _, row in rows]
+    blocks = read_objects(stream, is_lines=kind == "jsonl", shown=shown)
+    return [row for rows in blocks for _, row in rows]
 
 
-def _frame_of(objects: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return objects as a frame; numbers stay as they are where a cell is missing."""
+def _frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows as a frame; numbers stay as they are where a cell is missing."""
     import pandas as pd
 
-    names = dict.fromkeys(name for each in objects for name in each)
+    from parallel_frames._files._json import TextRow
+
+    names = dict.fromkeys(name for each in rows for name in each)
     columns = {}
     for name in names:
-        cells = pd.Series([each.get(name) for each in objects], dtype=object)
+        cells = pd.Series([each.get(name) for each in rows], dtype=object)
         columns[name] = cells if cells.isna().any() else cells.infer_objects()
-    return pd.DataFrame(columns, index=range(len(objects)))
+    frame = pd.DataFrame(columns, index=range(len(rows)))
+    if rows and isinstance(rows[0], TextRow):
+        frame.attrs[BARE] = True
+    return frame
 
 
 # Writing
@@ -151,12 +184,14 @@ def check_checkpoint(checkpoint: str | None, target: str | None) -> None:
         raise InputError(f"The checkpoint {checkpoint} is the target, or inside it; name another --checkpoint.")
 
 
-def rehearse(frame: pd.DataFrame, target: str) -> None:
+def rehearse(frame: pd.DataFrame, target: str, kind: Format) -> None:
     """Write the rows under a hidden name and remove them: what cannot be written is reported before it costs."""
     if target == PIPE:
+        if kind in BINARY:
+            write_rows(frame, io.BytesIO(), kind, target=target)
         return
     with contextlib.suppress(_RehearsedError), _whole(Path(target)) as sink:
-        write_rows(frame, sink, target)
+        write_rows(frame, sink, format_of(target), target=target)
         raise _RehearsedError
 
 
@@ -164,15 +199,21 @@ class _RehearsedError(Exception):
     """The rehearsal is over; nothing takes the target's name."""
 
 
-def write_frame(frame: pd.DataFrame, target: str, *, overwrite: bool = False) -> None:
-    """Write the rows under the target's name, whole or not at all; or as JSON lines to the standard output."""
+def write_frame(frame: pd.DataFrame, target: str, kind: Format | None = None, *, overwrite: bool = False) -> None:
+    """Write the rows under the target's name, whole or not at all; or to the standard output."""
+    kind = kind or format_of(target)
     if target == PIPE:
         with handing_over():
-            _write(frame, sys.stdout.buffer, "jsonl", target=target)
+            if kind in BINARY:  # some are not written from their beginning to their end
+                written = io.BytesIO()
+                write_rows(frame, written, kind, target=target)
+                sys.stdout.buffer.write(written.getbuffer())
+            else:
+                write_rows(frame, sys.stdout.buffer, kind, target=target)
             sys.stdout.buffer.flush()
         return
     with _whole(Path(target), overwrite=overwrite) as sink:
-        write_rows(frame, sink, target)
+        write_rows(frame, sink, kind, target=target)
 
 
 @contextlib.contextmanager
@@ -202,25 +243,31 @@ def _take_free_name(hidden: Path, path: Path) -> None:
 
 
 def holds_same(path: Path, written: bytes) -> bool:
-    """Return whether a file is what was written; Feather holds when it was enriched, too, which may differ."""
-    there = path.read_bytes()
-    if there == written or format_of(path.name) != "feather":
+    """Return whether a file is what was written; Feather and Excel hold when it was written, too, which may differ."""
+    there, kind = path.read_bytes(), format_of(path.name)
+    if there == written or kind not in ("feather", "xlsx"):
         return there == written
+    import pandas as pd
     from pyarrow import ArrowException, BufferReader, feather
 
     try:
+        if kind == "xlsx":
+            sheets = [pd.read_excel(io.BytesIO(data), dtype=object, keep_default_na=False) for data in (there, written)]
+            return bool(sheets[0].equals(sheets[1]))
         one, other = (feather.read_table(BufferReader(data)) for data in (there, written))
-    except ArrowException:
+    except (ArrowException, ValueError, KeyError, OSError, zipfile.BadZipFile):
         return False
     return bool(one.equals(other))
 
 
-def write_rows(frame: pd.DataFrame, sink: BinaryIO, target: str) -> None:
-    """Write the rows in the format of the target's name."""
-    _write(frame, sink, format_of(target), target=target)
+def write_rows(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:
+    """Write the rows in a format.
 
-
-def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:
+    Raises
+    ------
+    InputError
+        It cannot hold them.
+    """
     try:
         if kind == "parquet":
             frame.to_parquet(sink)
@@ -230,6 +277,8 @@ def _write(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) ->
             frame.to_feather(sink)
         elif kind in ("csv", "tsv"):
             _with_text_cells(frame).to_csv(sink, index=False, sep="\t" if kind == "tsv" else ",")
+        elif kind == "xlsx":
+            write_excel(_with_text_cells(frame), sink)
         else:
             _write_json(frame, sink, lines=kind == "jsonl")
     except (ValueError, TypeError) as error:

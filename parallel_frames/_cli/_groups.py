@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parallel_frames._cli._options import DURATION, JSON, SERVICE, client_of, examples, with_options
+from parallel_frames._cli._options import DURATION, FILE, JSON, SERVICE, client_of, examples, with_options
 from parallel_frames._cli._speech import say, show, show_json
 
 if TYPE_CHECKING:
@@ -76,18 +76,25 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **ar
         "parallel-frames collect tgrp_123 --output runs.jsonl --follow",
         "parallel-frames collect tgrp_123 | jq .output",
         "parallel-frames collect tgrp_123 --follow --last-event-id evt_9 >> newer.jsonl",
+        "parallel-frames collect tgrp_123 --follow --raw -o results.jsonl",
     ),
 )
 @GROUP
-@click.option("--output", default="-", show_default=True, metavar="FILE|-", help="Where the JSON lines go.")
+@click.option(
+    "-o", "--output", default="-", show_default=True, metavar="FILE|-", type=FILE, help="Where the JSON lines go."
+)
 @click.option("--follow", is_flag=True, help="Go on until the group has no active run.")
+@click.option("--raw", is_flag=True, help="Write the service's own events, with the outputs that they came without.")
 @click.option("--last-event-id", metavar="ID", help="With --follow: only what the group brought after this event.")
 @with_options(*SERVICE)
-def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: str | None, **arguments: Any) -> None:
+def collect_command(
+    group_id: str, output: str, *, follow: bool, raw: bool, last_event_id: str | None, **arguments: Any
+) -> None:
     """Write the finished runs of a group as JSON lines, each once. It sends nothing, and costs nothing.
 
     A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. Stopped at any moment,
-    the same command resumes after the last whole line of its file.
+    the same command resumes after the last whole line of its file. So does --raw, also in a file of events that another
+    program began.
     """
     from parallel_frames._cli._follow import gather_runs
     from parallel_frames._cli._lines import open_lines
@@ -97,7 +104,7 @@ def collect_command(group_id: str, output: str, *, follow: bool, last_event_id: 
     if last_event_id is not None and not follow:
         raise click.UsageError("--last-event-id is a place in the stream that --follow reads; say --follow too.")
     client = _client(arguments)
-    with open_lines(output, group_id) as lines:
+    with open_lines(output, group_id, raw=raw) as lines:
         try:
             run_from_anywhere(lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say))
         except (KeyboardInterrupt, asyncio.CancelledError):

@@ -1,12 +1,13 @@
-"""The file of JSON lines that `collect` writes, one per run; what it holds is itself where to go on.
+"""Files of JSON lines that grow; what one holds is itself where to continue.
 
-It owns the file: only its own files are appended to, a torn last line is cut off, no run is written twice, and no
-other process writes at the same time.
+It owns the file: only files of the same kind are appended to, a torn last line is cut off, and no other process writes
+at the same time. The lines that `collect` writes are here, too: one per run, and no run twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections import Counter
@@ -22,11 +23,11 @@ from parallel_frames._service import read_outcome
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from parallel_frames._model import Json, RunEvent
 
-BEGINNING: Final = b'{"event_id":'
+BEGINNINGS: Final = (b'{"event_id":', b'{"row":')
 LONGEST: Final = 2**26
 
 
@@ -35,33 +36,73 @@ class Lines:
 
     Attributes
     ----------
+    sink : file
     written : set of str
         The ids of the runs that are there.
     last_event_id : str or None
         The newest event that is there: everything before it in the stream is there too, or still owed.
+    has_unnamed : bool
+        Whether lines are there that do not say which run they are about.
     counts : Counter
         Runs written by this process, by status.
     """
 
-    def __init__(self, sink: BinaryIO, *, group_id: str, written: set[str], last_event_id: str | None) -> None:
-        self._sink = sink
-        self._group_id = group_id
-        self.written = written
-        self.last_event_id = last_event_id
+    def __init__(self, *, group_id: str, raw: bool) -> None:
+        self.sink: BinaryIO
+        self.written: set[str] = set()
+        self.last_event_id: str | None = None
+        self.has_unnamed = False
         self.counts: Counter[str] = Counter()
+        self.raw = raw
+        self._group_id = group_id
+
+    def recall(self, facts: Json, shown: str, number: int) -> None:
+        """Take note of a line that is there already.
+
+        Raises
+        ------
+        InputError
+            It is another program's, or another group's.
+        """
+        run = facts.get("run") if self.raw and isinstance(facts.get("run"), dict) else facts
+        run_id, event_id = run.get("run_id"), facts.get("event_id")
+        is_ours = "type" in facts if self.raw else isinstance(run_id, str) and "group_id" in facts
+        if not is_ours:
+            hint = "" if self.raw or "type" not in facts else " --raw continues a file of the service's own events."
+            what = "events of the service" if self.raw else "collect's own"
+            raise InputError(f"{shown} holds something else in line {number}; name a file of {what}.{hint}")
+        group_id = run.get("taskgroup_id") if self.raw else facts["group_id"]
+        if group_id not in (None, self._group_id):
+            raise InputError(f"{shown} holds runs of the group {group_id}; name another file.")
+        if isinstance(run_id, str):
+            self.written.add(run_id)
+        else:
+            self.has_unnamed = True
+        self.last_event_id = event_id or self.last_event_id
 
     def add(self, event: RunEvent) -> None:
         """Write a finished run, unless it is there already."""
         if event.run_id in self.written or event.status not in TERMINAL:
             return
-        self._sink.write(line_of(event, self._group_id))
+        self.sink.write(raw_line_of(event) if self.raw else line_of(event, self._group_id))
         self.written.add(event.run_id)
         self.counts[event.status] += 1
         self.last_event_id = event.event_id or self.last_event_id
 
     def flush(self) -> None:
         """Hand what was written to the system: it survives this process from now on."""
-        self._sink.flush()
+        self.sink.flush()
+
+
+def raw_line_of(event: RunEvent) -> bytes:
+    """Return the service's own event as a line, with the output that it may have come without."""
+    facts = {"type": "task_run.state", **json.loads(event.raw or b"{}")}
+    if event.event_id is None:  # a list's, whose cursors are not the stream's
+        facts.pop("event_id", None)
+    for name, value in (("output", event.output), ("input", event.input)):
+        if facts.get(name) is None and value is not None:
+            facts[name] = value
+    return orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def is_whole(event: RunEvent) -> bool:
@@ -81,7 +122,7 @@ def line_of(event: RunEvent, group_id: str) -> bytes:
         "run_id": event.run_id,
         "group_id": group_id,
         "status": event.status,
-        "input": _input_of(event.input),
+        "input": input_of(event.input),
         "output": output,
         "basis": basis,
         "metadata": event.metadata,
@@ -90,7 +131,7 @@ def line_of(event: RunEvent, group_id: str) -> bytes:
     return orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _input_of(echoed: Json) -> Json:
+def input_of(echoed: Json) -> Json:
     """Return the row's input out of what a service echoes: the bare input, or the whole run that held it."""
     # The seed's runs name no processor.
     is_run = isinstance(echoed, dict) and "input" in echoed
@@ -100,20 +141,36 @@ def _input_of(echoed: Json) -> Json:
 
 
 @contextlib.contextmanager
-def open_lines(output: str, group_id: str) -> Iterator[Lines]:
-    """Open a file to go on with, or the standard output.
+def open_lines(output: str, group_id: str, *, raw: bool = False) -> Iterator[Lines]:
+    """Open a file of a group's runs to continue, or the standard output; `raw` as the service's own events.
 
     Raises
     ------
     InputError
         The file is another program's or another group's, no file at all, or another process writes it.
     """
+    lines = Lines(group_id=group_id, raw=raw)
+    with append_lines(output, lines.recall) as sink:
+        lines.sink = sink
+        yield lines
+
+
+@contextlib.contextmanager
+def append_lines(output: str, recall: Callable[[Json, str, int], None]) -> Iterator[BinaryIO]:
+    """Give a file to append to once its lines went through `recall`, or the standard output.
+
+    A torn last line is cut off. In the end what was written is on the disk.
+
+    Raises
+    ------
+    InputError
+        A line is no JSON object, `recall` refuses one, it is no file at all, or another process writes it.
+    """
     if output == PIPE:
         need_output()
         with handing_over():
-            lines = Lines(sys.stdout.buffer, group_id=group_id, written=set(), last_event_id=None)
-            yield lines
-            lines.flush()
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         return
     path = Path(output)
     if path.exists() and not path.is_file():
@@ -125,10 +182,12 @@ def open_lines(output: str, group_id: str) -> Iterator[Lines]:
         raise InputError(f"{output} cannot be written ({error.strerror or error}).") from None
     with handing_over(output), handle, _unless_empty(path, handle, is_new=is_new):
         _lock(handle, output)
-        written, last = _recall(handle, output, group_id)
-        lines = Lines(handle, group_id=group_id, written=written, last_event_id=last)
-        yield lines
-        lines.flush()
+        handle.seek(read_lines(handle, output, recall))
+        handle.truncate()
+        if handle.tell() and not _ends_with_newline(handle):
+            handle.write(b"\n")
+        yield handle
+        handle.flush()
         os.fsync(handle.fileno())
 
 
@@ -144,43 +203,47 @@ def _unless_empty(path: Path, handle: BinaryIO, *, is_new: bool) -> Iterator[Non
         raise
 
 
-def _recall(handle: BinaryIO, output: str, group_id: str) -> tuple[set[str], str | None]:
-    """Return which runs a file holds and its newest event; a torn last line is cut off."""
-    written: set[str] = set()
-    last: str | None = None
+def read_lines(handle: BinaryIO, shown: str, recall: Callable[[Json, str, int], None]) -> int:
+    """Give `recall` each line's object and its place, and return where the last whole line ends.
+
+    Raises
+    ------
+    InputError
+        A line is no JSON object, but for a torn last one.
+    """
     end = 0
     for number, line in enumerate(iter(lambda: handle.readline(LONGEST), b""), start=1):
-        facts = _read_line(line)
+        facts = _object_in(line)
         if facts is None:
-            rest = handle.read(1)
-            if rest or not _is_torn(line):
-                raise InputError(f"{output} holds something else in line {number}; name a file of collect's own.")
+            if handle.read(1) or not _is_torn(line, is_first=number == 1):
+                raise InputError(f"{shown} holds something else in line {number}; name another file.")
             break
-        if facts["group_id"] != group_id:
-            raise InputError(f"{output} holds runs of the group {facts['group_id']}; name another file.")
+        recall(facts, shown, number)
         end += len(line)
-        written.add(facts["run_id"])
-        last = facts.get("event_id") or last
-    handle.seek(end)
-    handle.truncate()
-    return written, last
+    return end
 
 
-def _read_line(line: bytes) -> Json | None:
-    """Return what one of our lines holds; None for any other, and for a torn one."""
-    if not (line.startswith(BEGINNING) and line.endswith(b"\n")):
-        return None
+def _object_in(line: bytes) -> Json | None:
     try:
         facts = orjson.loads(line)
     except ValueError:
         return None
-    return facts if all(isinstance(facts.get(name), str) for name in ("run_id", "group_id")) else None
+    return facts if isinstance(facts, dict) else None
 
 
-def _is_torn(line: bytes) -> bool:
-    """Return whether a last line is the beginning of one of ours, perhaps with nothing but zeros written yet."""
-    begun = line.startswith(BEGINNING) or BEGINNING.startswith(line.rstrip(b"\0\n"))
-    return begun or not line.strip(b"\0\n")
+def _is_torn(line: bytes, *, is_first: bool) -> bool:
+    """Return whether a last line is the beginning of one of ours, perhaps with nothing but zeros written yet.
+
+    Behind whole lines, any object that breaks off is one.
+    """
+    text = line.rstrip(b"\0\n")
+    begun = any(text.startswith(each) or each.startswith(text) for each in BEGINNINGS)
+    return begun or (not is_first and line.startswith(b"{") and not line.endswith(b"\n"))
+
+
+def _ends_with_newline(handle: BinaryIO) -> bool:
+    handle.seek(-1, os.SEEK_END)
+    return handle.read(1) == b"\n"
 
 
 def _lock(handle: BinaryIO, output: str) -> None:

@@ -12,7 +12,7 @@ from parallel_frames._cli._options import Value, examples
 from parallel_frames._cli._speech import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 COUNTRIES = 250
 
@@ -48,6 +48,25 @@ def _needing(extra: str) -> Iterator[None]:
         if error.name is None or error.name.startswith("parallel_frames"):
             raise  # ours, and not an extra's
         raise click.ClickException(f"this needs {error.name}: pip install 'parallel-frames[{extra}]'") from None
+
+
+@contextmanager
+def destination(arguments: Mapping[str, Any]) -> Iterator[None]:
+    """With `--offline`, have a simulator on this machine answer what the block sends."""
+    if not arguments["offline"]:
+        yield
+        return
+    if arguments["base_url"] is not None:
+        raise click.UsageError("--offline asks a simulator, and --base-url a service: say one of them.")
+    with _needing("simulator"):
+        import parallel_frames.simulator  # noqa: F401
+    from parallel_frames import offline
+
+    given = {"max_per_minute": arguments["max_per_minute"]} if arguments["max_per_minute"] else {}
+    dialect = {None: "both", "auto": "both", "seed": "seed"}.get(arguments["api"], "published")
+    with offline(dialect=dialect, **given):
+        say("Offline: a simulator on this machine answers. Every answer is made up, and nothing is paid.")
+        yield
 
 
 @click.command("demo", epilog=examples("parallel-frames demo", "parallel-frames demo --rows 60"))

@@ -7,6 +7,7 @@ a better sentence there is one here too.
 
 from __future__ import annotations
 
+import csv
 import inspect
 import json
 import os
@@ -19,13 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
 
+from parallel_frames._files._formats import FORMATS
 from parallel_frames._format import parse_duration
 from parallel_frames._job._options import CHOICES, Call
 from parallel_frames.accessor import enrich
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from parallel_frames._service import Client
 
@@ -101,24 +104,70 @@ def dict_of(pairs: Sequence[tuple[str, Any]], *, option: str) -> dict[str, Any]:
     return found
 
 
+class Completed(Value):
+    """An option's text that a shell completes: `complete` returns what may stand there."""
+
+    def __init__(
+        self, name: str, read: Callable[[str], Any], complete: Callable[[click.Context, str], Iterable[str]]
+    ) -> None:
+        super().__init__(name, read)
+        self._complete = complete
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
+        """Return what begins as the incomplete text does."""
+        found = [text for text in self._complete(ctx, incomplete) if text.startswith(incomplete)]
+        return [CompletionItem(text) for text in found]
+
+
+def _columns_of_source(ctx: click.Context) -> list[str]:
+    from parallel_frames._cli._completion import column_names
+
+    # Behind an option that lacks its value, click has parsed nothing.
+    return column_names([ctx.params["source"]] if ctx.params.get("source") else ctx.args)
+
+
+def _lists_of_columns(ctx: click.Context, incomplete: str) -> list[str]:
+    before, comma, _ = incomplete.rpartition(",")
+    names = [f'"{name}"' if "," in name else name for name in _columns_of_source(ctx)]
+    return [f"{before}{comma}{name}" for name in names]
+
+
+def _pairs_of_columns(ctx: click.Context, incomplete: str) -> list[str]:
+    name, sign, _ = incomplete.partition("=")
+    return [f"{name}={column}" for column in _columns_of_source(ctx)] if sign else []
+
+
+def _processors(ctx: click.Context, incomplete: str) -> list[str]:  # noqa: ARG001 - as the others
+    from parallel_frames._prices import processor_names
+
+    return processor_names()
+
+
 DURATION: Final = Value("time", parse_duration)
 COLUMN: Final = Value("name: what to find", read_column)
-PAIR: Final = Value("name=column", read_pair)
+PAIR: Final = Completed("name=column", read_pair, _pairs_of_columns)
 TEXT: Final = Value("text", str)
+INPUTS: Final = Completed("text", str, _lists_of_columns)
+NAME: Final = Completed("text", str, _processors)
+FILE: Final = click.Path()
+DIRECTORY: Final = click.Path(file_okay=False)
+KINDS: Final = tuple(dict.fromkeys(FORMATS.values()))
 APIS: Final = ("auto", "published", "published-v1beta", "seed")
 
 # In the order of the help. What the library offers and is not here makes no sense at a prompt (`on_row`, `client`) or
 # has a switch of its own (`confirm` is the absence of --yes).
 ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
-    "processor": {},
-    "inputs": {"type": TEXT, "multiple": True, "metavar": "COLUMN|TEMPLATE",
-               "help": "What a row sends: a column, repeatable, or a text 'Is {company} listed?'.  [default: all]"},
-    "input_schema": {"metavar": "infer|FILE|MODULE:MODEL"},
-    "options": {"metavar": "FILE",
+    "processor": {"short": "-p", "type": NAME},
+    "inputs": {"type": INPUTS, "multiple": True, "metavar": "COLUMNS|TEMPLATE",
+               "help": "What a row sends: one column's bare cell (item), an object of columns (a,b; of one: a,), or a "
+                       "text 'Is {company} listed?'. Repeatable.  [default: all]"},
+    "input_schema": {"type": FILE, "metavar": "infer|FILE|MODULE:MODEL"},
+    "options": {"type": FILE, "metavar": "FILE",
                 "help": "A JSON file of what else travels: source_policy, advanced_settings, beta_headers, ..."},
     "where": {"type": click.Choice(CHOICES), "help": "Ask only these rows."},
-    "limit": {},
-    "checkpoint": {"default": None, "metavar": "DIR|auto|none",
+    "limit": {"short": "-n"},
+    "group_id": {"type": TEXT, "multiple": True, "metavar": "ID"},
+    "checkpoint": {"type": DIRECTORY, "default": None, "metavar": "DIR|auto|none",
                    "help": "The directory that remembers.  [default: auto, your cache]"},
     "on_mismatch": {},
     "refresh": {},
@@ -160,6 +209,7 @@ def _option(name: str, hint: Any, default: Any, settings: Mapping[str, Any]) -> 
     if settings.get("multiple"):
         return click.option(flag, **settings)
     settings = {"default": default, "show_default": isinstance(default, str) and default != "", **settings}
+    short = [settings.pop("short")] if "short" in settings else []
     if get_origin(hint) is Literal:
         settings["type"] = click.Choice(get_args(hint))
     elif hint is bool and not default:
@@ -169,13 +219,14 @@ def _option(name: str, hint: Any, default: Any, settings: Mapping[str, Any]) -> 
         settings["help"] = f"{settings['help'] or ''}{'  [default: yes]' if default else ''}"
     elif int in get_args(hint):
         settings |= {"type": click.IntRange(1), "metavar": "N"}
-    return click.option(flag, **settings)
+    return click.option(flag, *short, **settings)
 
 
 LIBRARY: Final = _library_options()
 
 SCHEMA = (
-    click.option("--schema", metavar="FILE|MODULE:MODEL", help="What to find out: a JSON file, or a model to import."),
+    click.option("--schema", type=FILE, metavar="FILE|MODULE:MODEL",
+                 help="What to find out: a JSON file, or a model to import."),
     click.option("--column", type=COLUMN, multiple=True, metavar="'NAME (TYPE): TEXT'",
                  help="One column to find out, repeatable. TYPE: str, int, float, bool, date, datetime, list[str]."),
 )  # fmt: skip
@@ -185,11 +236,19 @@ SERVICE = (
     click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
 )
 JSON = click.option("--json", is_flag=True, help="Print for machines.")
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
+YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 FRAME = (
     *SCHEMA,
     *LIBRARY.values(),
+    click.option("--output", "-o", type=FILE, metavar="TARGET", help="TARGET, as an option."),
+    click.option("--from", "source_format", type=click.Choice(KINDS),
+                 help="Format of a SOURCE of -.  [default: json or jsonl]"),
+    click.option("--to", "target_format", type=click.Choice(KINDS), help="Format of a TARGET of -.  [default: jsonl]"),
+    click.option("--as-completed", is_flag=True,
+                 help="Write a JSON line for each row as its answer arrives, to a pipe or appended to a file: row, "
+                      "input, output, status, error, basis, run_id, group_id. Inputs in the file are not asked again."),
+    click.option("--offline", is_flag=True, help="Ask a simulator on this machine: free, without a key, all made up."),
     click.option("--max-per-minute", type=click.IntRange(1), metavar="N", help="Runs sent a minute.  [default: 2000]"),
     *SERVICE,
     click.option("--rows-per-file", type=click.IntRange(1), metavar="N",
@@ -198,6 +257,33 @@ FRAME = (
     YES,
     JSON,
 )  # fmt: skip
+
+
+SECTIONS: Final[Mapping[str, Sequence[str]]] = {
+    "The question": ("schema", "column", "processor", "inputs", "input_schema", "options"),
+    "Rows and files": ("where", "limit", "output", "source_format", "target_format", "as_completed", "overwrite",
+                       "rows_per_file"),
+    "Columns": ("basis", "provenance", "prefix", "if_exists"),
+    "Cost and pace": ("max_cost", "yes", "max_in_flight", "max_per_minute", "timeout"),
+    "What is remembered": ("checkpoint", "on_mismatch", "group_id", "refresh", "older_than", "retry_failed"),
+    "The service": ("offline", "base_url", "api", "metadata"),
+}  # fmt: skip
+
+
+class Sectioned(click.Command):
+    """A command with many options: its help lists them in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those of no section last."""
+        section_of = {name: title for title, names in SECTIONS.items() for name in names}
+        titles = (*SECTIONS, "Talk")
+        records: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
+        for param in self.get_params(ctx):
+            if (record := param.get_help_record(ctx)) is not None:
+                records[section_of.get(param.name or "", "Talk")].append(record)
+        for title, lines in records.items():
+            with formatter.section(title):
+                formatter.write_dl(lines)
 
 
 def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -220,7 +306,7 @@ def client_of(options: Mapping[str, Any], *, for_sending: bool = True) -> Client
     """Return the client that the options ask for; None for the usual one."""
     names = ("base_url", "api", "max_per_minute")
     given = {name: options[name] for name in names if options.get(name) is not None}
-    if not given:
+    if not given or options.get("offline"):
         return None
     from parallel_frames._service import Client
 
@@ -233,7 +319,8 @@ def library_options(options: Mapping[str, Any], *, for_sending: bool = True) -> 
     """Return the options as `parallel_frames.enrich` takes them; the checkpoint is still as it was typed."""
     return {
         **{name: options[name] for name in LIBRARY},
-        "inputs": _inputs(options["inputs"]),
+        "inputs": read_inputs(options["inputs"]),
+        "group_id": list(options["group_id"]) or None,
         "metadata": dict_of(options["metadata"], option="--metadata") or None,
         "input_schema": read_input_schema(options["input_schema"]),
         "options": read_options(options["options"]),
@@ -241,12 +328,36 @@ def library_options(options: Mapping[str, Any], *, for_sending: bool = True) -> 
     }
 
 
-def _inputs(given: tuple[str, ...]) -> Any:
-    """Return columns as a list, and a template as the text it is."""
+def read_inputs(given: Sequence[str]) -> Any:
+    """Return what a row sends as the library takes it: ``a`` is one bare cell, ``a,b`` or ``a,`` a list of columns.
+
+    Several are columns of one list. A name that has a comma is quoted, as in CSV: ``'"Name, legal"'``.
+    """
+    if not given:
+        return None
     templates = [text for text in given if "{" in text]
     if templates and len(given) > 1:
         raise click.UsageError("--inputs is columns, or one template: say one of them.")
-    return templates[0] if templates else list(given) or None
+    if templates:
+        return templates[0]
+    lines = [next(csv.reader([text], skipinitialspace=True), []) for text in given]
+    names = [name.strip() for line in lines for name in line if name.strip()]
+    if not names:
+        raise click.UsageError("--inputs is empty: name columns, or leave it out to send all of them.")
+    return names[0] if len(lines) == len(lines[0]) == 1 else names
+
+
+def type_inputs(value: str | Sequence[object]) -> list[str]:
+    """Return what is typed after each ``--inputs`` for what the library takes."""
+    if isinstance(value, str):
+        return [value if "{" in value else _quoted(value)]
+    names = [_quoted(str(name)) for name in value]
+    return [f"{names[0]},"] if len(names) == 1 else names
+
+
+def _quoted(name: str) -> str:
+    is_plain = not set(name) & {",", '"'} and name == name.strip()
+    return name if is_plain else '"{}"'.format(name.replace('"', '""'))
 
 
 def read_schema(schema: str | None, columns: Sequence[tuple[str, Any]]) -> Any:

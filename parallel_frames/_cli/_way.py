@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 import parallel_frames as pf
-from parallel_frames._cli._exits import LeftInGroupsError
+from parallel_frames._cli._exits import LeftInGroupsError, StoppedError
 from parallel_frames._cli._formats import PIPE, format_of
 from parallel_frames._cli._frames import (
+    BARE,
     check_checkpoint,
     check_target,
     holds_same,
@@ -21,6 +22,7 @@ from parallel_frames._cli._frames import (
     write_frame,
     write_rows,
 )
+from parallel_frames._files._json import TEXT_COLUMN
 from parallel_frames._files._target import target_exists
 from parallel_frames._inputs import NO_COLUMN, named_columns
 from parallel_frames.accessor import prepare_enrichment
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames import Enrichment, EnrichmentPlan
+    from parallel_frames._files._formats import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,9 @@ class Asked:
     options: Mapping[str, Any]
     overwrite: bool = False
     rows_per_file: int | None = None
+    source_format: Format | None = None
+    target_format: Format | None = None
+    as_completed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Done:
     extra_cost: str
     group_ids: tuple[str, ...]
     checkpoint: str | None
+    simulated: bool = False
 
 
 class Way(Protocol):
@@ -81,6 +88,14 @@ class Way(Protocol):
 
 def choose_way(asked: Asked) -> Way:
     """Return how it goes: from file to Parquet in bounded memory where the library can, or else in memory."""
+    if asked.as_completed:
+        from parallel_frames._cli._as_completed import AsCompleted
+
+        return AsCompleted(asked)
+    if asked.target_format is not None:
+        format_of(asked.target or PIPE, asked.target_format, option="--to")
+    if asked.source_format is not None:
+        format_of(asked.source, asked.source_format, option="--from")
     if is_parquet(asked.target) and asked.source != PIPE:
         return FileToFile(asked)
     if asked.rows_per_file is not None:
@@ -153,7 +168,7 @@ class FileToFile:
     def _as_done(done: pf.EnrichedParquet) -> Done:
         return Done(
             str(done.target), done.rows, done.counts, done.cost, done.extra_cost, tuple(done.group_ids),
-            done.checkpoint,
+            done.checkpoint, done.simulated,
         )  # fmt: skip
 
 
@@ -163,6 +178,8 @@ class InMemory:
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._read: pd.DataFrame | None = None
+        self._is_bare = False
+        self._target_format: Format = format_of(asked.target or PIPE, asked.target_format, option="--to")
 
     def check(self) -> Done | None:
         """Refuse a target that cannot be, before anything is asked; return what this very command wrote before."""
@@ -182,26 +199,35 @@ class InMemory:
 
     def _written(self) -> Done | None:
         """Return what became of this command when it wrote what is there; None where it would write something else."""
-        asked = self._asked
-        if asked.source == PIPE or asked.options["refresh"]:
+        if self._asked.options["refresh"]:
             return None
-        options = {**asked.options, "retry_failed": False, "progress": False}
+        options = {**self._options, "retry_failed": False, "progress": False}
         plan = self._plan(options)
         if plan.to_send or plan.awaited:
             return None
         written = io.BytesIO()
-        done = self._run(options, lambda out: write_rows(out, written, str(asked.target)))
-        return done if holds_same(Path(str(asked.target)), written.getvalue()) else None
+        target, kind = str(self._asked.target), self._target_format
+        enrichment = self._enrichment(options)
+        done = self._run(enrichment, lambda out: write_rows(out, written, kind, target=target))
+        return done if holds_same(Path(target), written.getvalue()) else None
 
     @property
     def frame(self) -> pd.DataFrame:
         """The source's rows, read once."""
         if self._read is None:
-            self._read = read_frame(self._asked.source)
+            self._read = read_frame(self._asked.source, self._asked.source_format)
+            self._is_bare = self._read.attrs.pop(BARE, False)
             if self._read.shape == (0, 0):  # nothing new in a pipe says no columns either
                 options = self._asked.options
                 self._read = self._read.reindex(columns=named_columns(options["inputs"], options["metadata"]))
         return self._read
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        """The options of the library; a bare text is sent as it is."""
+        options = self._asked.options
+        is_bare = options["inputs"] is None and len(self.frame) and self._is_bare
+        return {**options, "inputs": TEXT_COLUMN} if is_bare else options
 
     def _enrichment(self, options: Mapping[str, Any]) -> Enrichment:
         target = None if self._asked.target == PIPE else self._asked.target
@@ -214,30 +240,32 @@ class InMemory:
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""
-        return self._plan(self._asked.options)
+        return self._plan(self._options)
 
     def enrich(self) -> Done:
         """Do it, and write the target."""
         target = self._asked.target or PIPE
         self.check()
-        rehearse(self.frame, target)
+        rehearse(self.frame, target, self._target_format)
 
         def write(out: pd.DataFrame) -> None:
             try:
-                write_frame(out, target, overwrite=self._asked.overwrite)
+                write_frame(out, target, self._target_format, overwrite=self._asked.overwrite)
             except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
                 raise ParallelFramesError(str(error)) from error
 
-        return self._run(self._asked.options, write)
+        return self._run(self._enrichment(self._options), write)
 
-    def _run(self, options: Mapping[str, Any], write: Callable[[pd.DataFrame], None]) -> Done:
-        enrichment = self._enrichment(options)
+    def _run(self, enrichment: Enrichment, write: Callable[[pd.DataFrame], None]) -> Done:
         try:
             out = enrichment._run_into(lambda frame: write(frame.drop(columns=NO_COLUMN, errors="ignore")))
-        except KeyboardInterrupt:
-            if enrichment.checkpoint is None and enrichment.group_ids:  # the same command would pay for them again
-                raise LeftInGroupsError(enrichment.group_ids) from None
-            raise
+        except (KeyboardInterrupt, StoppedError, ParallelFramesError) as error:
+            # Without a checkpoint the same command would pay again.
+            is_left = enrichment.checkpoint is None and enrichment.group_ids
+            if not is_left or getattr(error, "safety", None) is not None:
+                raise
+            reason = error.message if isinstance(error, StoppedError) else str(error) or None
+            raise LeftInGroupsError(enrichment.group_ids, reason) from None
         facts = out.attrs["parallel"]["enrichments"][-1]
         return Done(
             self._asked.target or PIPE,
@@ -247,11 +275,13 @@ class InMemory:
             enrichment.extra_cost,
             tuple(facts["group_ids"]),
             facts["checkpoint"],
+            facts["simulated"],
         )
 
     def submit(self) -> Done:
         """Send everything, and write nothing."""
         check_checkpoint(self._asked.options["checkpoint"], self._asked.target)
-        enrichment = self._enrichment(self._asked.options)
+        enrichment = self._enrichment(self._options)
         run = enrichment._wait_for(enrichment._send)
-        return Done("", len(self.frame), {}, run.cost, run.extra_cost, run.group_ids, run.checkpoint)
+        simulated = run._runner.simulated
+        return Done("", len(self.frame), {}, run.cost, run.extra_cost, run.group_ids, run.checkpoint, simulated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Format = Literal["parquet", "csv", "tsv", "feather", "json", "jsonl"]
+Format = Literal["parquet", "csv", "tsv", "feather", "json", "jsonl", "xlsx"]
 FORMATS: Final[dict[str, Format]] = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -15,6 +15,7 @@ FORMATS: Final[dict[str, Format]] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".xlsx": "xlsx",
 }
 ZIPPED: Final = (".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz")  # what is read compressed, too
 

@@ -4,6 +4,8 @@ A file is what RFC 8259 calls JSON, in UTF-8, with or without a byte order mark.
 with its place: NaN and Infinity, a name twice in one object, whole numbers beyond 64 bits with a sign. A file of no
 lines has no rows.
 
+A row is an object, or in a file of texts a bare text: the cell of a column ``input``.
+
 A field may lack or be null anywhere, and whole numbers stand among others as numbers. But a column of a file is one
 thing: a field that is text in one row and a number or an object in another is refused, with the place of both.
 """
@@ -37,6 +39,7 @@ MAX_DEPTH: Final = 100
 BOM: Final = b"\xef\xbb\xbf"
 LONG_DIGITS: Final = re.compile(rb"[1-9]\d{18}")
 NAME: Final = re.compile(rb'"\s*:')
+TEXT_COLUMN: Final = "input"
 KINDS: Final = {
     str: "text", bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list",
 }  # fmt: skip
@@ -45,16 +48,29 @@ KINDS: Final = {
 # Rows
 
 
+class TextRow(dict[str, Any]):
+    """A row that is a bare text."""
+
+
 def read_objects(stream: BinaryIO, *, is_lines: bool, shown: str) -> Iterator[list[tuple[int, Row]]]:
-    """Yield the objects of a file in blocks, each with the number of its line, or its row in an array.
+    """Yield the rows of a file in blocks, each with the number of its line, or its row in an array.
 
     Raises
     ------
     InputError
-        Something is no JSON, or no object, or nested too deep.
+        Something is no JSON, neither object nor text, or nested too deep; or some are objects and some texts.
     """
+    kinds: dict[type, int] = {}  # and the first row of each
     try:
-        yield from _read_objects(stream, is_lines=is_lines, shown=shown)
+        for rows in _read_objects(stream, is_lines=is_lines, shown=shown):
+            kinds = {type(row): number for number, row in reversed(rows)} | kinds
+            if len(kinds) > 1:
+                unit = "line" if is_lines else "row"
+                raise InputError(
+                    f"{shown} has an object in {unit} {kinds[dict]} and a text in {unit} {kinds[TextRow]}. Nothing was "
+                    "sent. Write every row as an object, or every row as a text."
+                )
+            yield rows
     except RecursionError:
         raise _too_deep(f"Something in {shown}") from None
 
@@ -74,7 +90,7 @@ def _read_objects(stream: BinaryIO, *, is_lines: bool, shown: str) -> Iterator[l
     text = stream.read().removeprefix(BOM)
     objects = _parsed(text, what=shown, hint=hint)
     if not isinstance(objects, list):
-        raise InputError(f"{shown} holds no array of objects; each row is one object.")
+        raise InputError(f"{shown} holds no array; each row is an object or a text in one array.")
     if _may_be_ambiguous(text, objects):
         _refuse_fields(text, shown)
     yield [(number, _row(value, f"Row {number} of {shown}")) for number, value in enumerate(objects, start=1)]
@@ -118,8 +134,10 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _row(value: Any, what: str) -> Row:
+    if isinstance(value, str):
+        return TextRow({TEXT_COLUMN: value})
     if not isinstance(value, dict):
-        raise InputError(f"{what} is no object: each row is one. Nothing was sent.")
+        raise InputError(f"{what} is neither an object nor a text. Nothing was sent.")
     return value
 
 
@@ -194,18 +212,25 @@ def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> Te
     """
     reader = JsonReader(address, is_lines)
     schema = pa.schema([])
-    has_rows = False
+    kinds: dict[type, str] = {}  # of rows, and a file of each
     try:
         for path in partitions:
             for rows in reader.blocks(path):
-                has_rows = has_rows or bool(rows)
+                kinds |= {type(row): path for _, row in rows[:1]}
                 schema = pa.unify_schemas([schema, _fields_of(rows)], promote_options="permissive")
     except pa.ArrowException:
         reader.refuse_two_kinds(partitions)
         raise
-    if has_rows and not schema.names:
+    if len(kinds) > 1:
+        raise InputError(
+            f"{kinds[dict]} has objects and {kinds[TextRow]} texts. Nothing was sent. Write every row as an object, or "
+            "every row as a text."
+        )
+    if kinds and not schema.names:
         raise InputError(f"{next(iter(partitions))} has objects without a field: a row would have nothing to send.")
-    return TextFiles(reader, schema, partitions)
+    files = TextFiles(reader, schema, partitions)
+    files.is_bare = TextRow in kinds and files.schema.names == [TEXT_COLUMN]  # folders may be columns, too
+    return files
 
 
 def _depth_of(type_: pa.DataType) -> int:

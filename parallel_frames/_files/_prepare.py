@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from parallel_frames._files._batches import frame_of
+from parallel_frames._files._json import TEXT_COLUMN
 from parallel_frames._files._types import check_existing, output_types, provenance_types, widened
 from parallel_frames._inputs import named_columns
 from parallel_frames._job._prepare import PreparedCall, prepare
@@ -58,6 +59,8 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
     """
     _check_options(call)
     _refuse_unions(source)
+    if source.is_bare and call.inputs is None:
+        call = replace(call, inputs=TEXT_COLUMN)
     columns = frame_of(source.schema.empty_table(), 0)
     if source.is_void:
         columns = columns.reindex(columns=named_columns(call.inputs, call.metadata))

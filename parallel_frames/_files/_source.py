@@ -16,6 +16,7 @@ import pyarrow.fs as pafs
 from parallel_frames._files._address import MANIFEST, WILD, Address, find_address, matches
 from parallel_frames._files._batches import even, rows_at_once
 from parallel_frames._files._csv import open_csv
+from parallel_frames._files._excel import open_excel
 from parallel_frames._files._formats import FORMATS, format_at
 from parallel_frames._files._ipc import open_ipc
 from parallel_frames._files._json import open_json
@@ -65,6 +66,11 @@ class Source:
     def is_void(self) -> bool:
         """Whether it has neither rows nor columns, as JSON lines have where there is no line."""
         return self.format in ("json", "jsonl") and not self.schema.names
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether each row is a bare text and nothing else, and so its own input."""
+        return self._files.is_bare
 
     @property
     def mixed(self) -> frozenset[str]:
@@ -117,6 +123,8 @@ class Source:
 
 class ParquetFiles:
     """Parquet, by Arrow's dataset: only the columns that are asked for, in bounded memory."""
+
+    is_bare = False
 
     def __init__(self, dataset: pads.Dataset, parts: Parts) -> None:
         """Take a dataset, and what its files are together."""
@@ -213,6 +221,8 @@ def _open(address: Address, paths: list[str], format_: str) -> Files | ParquetFi
         )
         return ParquetFiles(dataset, join_parts((part.path, part.physical_schema) for part in dataset.get_fragments()))
     partitions = partitions_of(paths, partitioning, base=base)
+    if format_ == "xlsx":
+        return open_excel(address, partitions)
     if format_ == "feather":
         return open_ipc(address, partitions)
     if format_ in ("csv", "tsv"):

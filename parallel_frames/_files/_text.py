@@ -42,9 +42,12 @@ class Files:
     schema : pyarrow.Schema
     mixed : frozenset of str
         The columns that have several types in the files.
+    is_bare : bool
+        Whether each row is a bare text.
     """
 
     mixed: frozenset[str] = frozenset()
+    is_bare = False
 
     def __init__(self, reader: Reader, schema: pa.Schema, partitions: Partitions) -> None:
         """Take the files' own schema, and what the folders say of each file."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from string import Formatter
 from typing import Any, Literal, TypeAlias
 
@@ -193,6 +194,8 @@ def _template(template: str, columns: Counter[Label]) -> Selection:
             fields.setdefault(placeholder, _column_named(placeholder, columns))
             parts.append(list(fields).index(placeholder))
     if not fields:
+        if not set(template) & set("{}") and get_close_matches(template, map(name_of, columns)):
+            raise UnknownColumnError(template, columns, where=_WHERE)
         raise InputError(
             f"{format_option('inputs', template)} must be a column of the frame{did_you_mean(template, columns)} or a "
             f"template with {{placeholders}}; the columns are {_shown(columns)}."

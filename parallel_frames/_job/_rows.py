@@ -62,6 +62,7 @@ class Row:
     values: Mapping[str, Any] = field(hash=False)
     error: str | None
     run_id: str
+    _outcome: Outcome | None = field(default=None, compare=False, repr=False)  # as the service sent it
 
 
 class RowBuilder:
@@ -78,7 +79,7 @@ class RowBuilder:
         for outcome, judged in zip(ours, judge_answers(ours, self._source.prepared.schema), strict=True):
             for row in rows[outcome.key]:
                 label: Any = self._source.label(row)
-                yield Row(row, label, judged.status, judged.values, judged.error, outcome.run_id)
+                yield Row(row, label, judged.status, judged.values, judged.error, outcome.run_id, outcome)
 
 
 def combine_callbacks(

@@ -266,8 +266,8 @@ def possible_inputs(event: RunEvent) -> list[Json]:
     return [] if sent is None else [sent]
 
 
-def read_listing(body: bytes) -> Iterator[RunEvent]:
-    """Yield the runs of a listing that came as one JSON document."""
+def read_listing(body: bytes, *, keep_raw: bool = False) -> Iterator[RunEvent]:
+    """Yield the runs of a listing that came as one JSON document; `keep_raw`: each with its JSON."""
     runs = read_json(body)
     if isinstance(runs, dict):
         runs = next((runs[name] for name in ("runs", "data", "results") if isinstance(runs.get(name), list)), None)
@@ -275,6 +275,8 @@ def read_listing(body: bytes) -> Iterator[RunEvent]:
         raise UnreadableError(f"expected a list of runs, got {excerpt(body)}")
     for entry in runs:
         run = read_run(entry) if isinstance(entry, dict) else None
+        if keep_raw and run is not None:
+            run.raw = (_text_or_none(entry) or "{}").encode()
         yield RunEvent(excerpt((_text_or_none(entry) or "").encode()), UNREADABLE) if run is None else run
 
 

@@ -105,6 +105,7 @@ class Session:
         self._guess: Dialect | None = None  # of a group that was found under /v1beta, where two dialects are read alike
         self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
+        self.keeps_raw = False  # whether runs carry the JSON that they were read from
         self.trouble: str | None = None
         self._alarm: asyncio.TimerHandle | None = None  # set while an answer is overdue
         self._reason = ""  # why there is none
@@ -302,7 +303,7 @@ class Session:
         async with self._open_stream(path, params=params, group_id=group_id) as response:
             if "json" in response.headers.get("content-type", "").lower():
                 try:
-                    for run in read_listing(self._redactor.redact(await read_body(response))):
+                    for run in read_listing(self._redactor.redact(await read_body(response)), keep_raw=self.keeps_raw):
                         yield run
                 except UnreadableError as error:
                     raise ProtocolError(f"The list of runs: {error}.", group_id=group_id) from error
@@ -361,7 +362,11 @@ class Session:
                 if only is not None and (ids := RUN_ID.findall(data)) and not any(map(only.__contains__, ids)):
                     continue
                 name = data.name.decode("utf-8", "replace") if isinstance(data, NamedData) else None
-                yield read_event(redact(data) if marker in data else data, name=name)
+                data = redact(data) if marker in data else data  # noqa: PLW2901
+                event = read_event(data, name=name)
+                if self.keeps_raw and isinstance(event, RunEvent):
+                    event.raw = bytes(data)
+                yield event
         except EventTooLargeError as error:
             raise ProtocolError(f"The stream sent {error}.", group_id=group_id) from error
 

@@ -6,7 +6,7 @@ matplotlib, which are imported when they are needed. A failing screen must never
 
 from parallel_frames._ui._progress import Progress, ProgressCounts, report_call, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
-from parallel_frames._ui._screen import ask, is_interactive, readable
+from parallel_frames._ui._screen import ask, is_interactive, readable, spelling
 from parallel_frames._ui._sections import RunFacts
 from parallel_frames._ui._text import plan_text
 
@@ -25,4 +25,5 @@ __all__ = [
     "report_call",
     "report_of_frame",
     "showing",
+    "spelling",
 ]

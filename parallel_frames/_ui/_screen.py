@@ -30,6 +30,20 @@ MIN_BAR: Final = len(": 100%|██████|  rows")
 ASCII: Final = str.maketrans({"→": "->", "·": "-", "…": "...", "–": "-", "×": "x"})
 
 
+_spell: Callable[[str], str] = str  # code in what is shown, such as options: as it is, unless a command line spells it
+
+
+@contextmanager
+def spelling(spell: Callable[[str], str]) -> Iterator[None]:
+    """Show what this process shows with its code spelled another way."""
+    global _spell  # noqa: PLW0603 - a process has one error stream
+    before, _spell = _spell, spell
+    try:
+        yield
+    finally:
+        _spell = before
+
+
 def in_notebook() -> bool:
     """Return whether this process is a Jupyter notebook's kernel."""
     ipython = sys.modules.get("IPython")
@@ -215,13 +229,14 @@ def _bar_class() -> Any:
 
 
 def _bar_text(text: str) -> str:
-    return readable(text, encoding=getattr(sys.stderr, "encoding", None))
+    return readable(_spell(text), encoding=getattr(sys.stderr, "encoding", None))
 
 
 def _write_line(text: str) -> None:
     stream = sys.stderr
     if stream is None:
         return
+    text = _spell(text)
     if in_terminal():
         text = wrap_parts(text, width=shutil.get_terminal_size().columns)
     _bar_class().write(readable(f"{text}\n", encoding=getattr(stream, "encoding", None)), file=stream, end="")

@@ -28,8 +28,12 @@ def sim():
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """Work in an empty directory with a cache of its own."""
+    """Work in an empty directory with a cache and a home of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("XDG_CONFIG_HOME", "ZDOTDIR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
 
@@ -50,10 +54,10 @@ def point_at(sim, monkeypatch):
 
 @pytest.fixture
 def run():
-    """Run a command in this process; give its exit code, output and error stream."""
+    """Run a command in this process, with bytes for its input; give its exit code, output and error stream."""
 
-    def invoke(*arguments):
-        return CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    def invoke(*arguments, stdin=None):
+        return CliRunner().invoke(app, list(map(str, arguments)), input=stdin, catch_exceptions=False)
 
     return invoke
 

@@ -120,6 +120,53 @@ def test_an_interrupt_without_a_checkpoint_names_the_group(rows, start, monkeypa
     assert "To go on" not in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_fails_without_a_checkpoint_names_the_group(rows, program, pointed):
+    """What was paid for cannot be printed, and the same command would pay again: the group's name is what helps."""
+    words = ("enrich", "rows.csv", *SIZE, "--no-progress", "--checkpoint", "none")
+    done = shell([program], words, ">/dev/full")
+    assert done.returncode == 3
+    fetch = f"There is no checkpoint: parallel-frames collect {pointed.group_ids[0]} fetches what is done."
+    assert f"The standard output cannot be written (No space left on device). {fetch}" in done.stderr
+    summary = shell([program], (*words, "-o", "out.csv", "--json"), ">/dev/full")
+    assert (summary.returncode, "are in out.csv." in summary.stderr) == (3, True)
+    assert "To go on" not in done.stderr + summary.stderr
+
+
+def test_a_target_that_fails_without_a_checkpoint_names_the_group(rows, start, monkeypatch, place):
+    """The directory of the target went away meanwhile."""
+    (place / "there").mkdir()
+    with Simulator(size, latency=60, speed=20) as sim:
+        point_at(sim, monkeypatch)
+        process = start("enrich", "rows.csv", "there/out.csv", *SIZE, "--checkpoint", "none")
+        sim.wait_until(lambda counts: counts.runs == 2, timeout=60)
+        (place / "there").rmdir()
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 3
+        assert f"parallel-frames collect {sim.group_ids[0]} fetches what is done." in err
+        assert "To go on" not in err
+
+
+def test_warnings_and_progress_spell_options_as_flags(rows, start, monkeypatch):
+    """What is shown while a command runs speaks as its errors do: on the screen and in the log."""
+    words = ("enrich", "rows.csv", "-o", "out.csv", *SIZE, "--overwrite")
+    with Simulator(size, latency=6000, speed=20) as sim:
+        point_at(sim, monkeypatch)
+        process = start(*words, "--checkpoint", "none")
+        sim.wait_until(lambda counts: counts.runs == 2, timeout=60)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert f"Stopped: 0 of 2 rows are answered, 2 runs sent (group {sim.group_ids[0]}).\n".rstrip(".\n") in err
+        assert "`" not in err
+        again = (*words, "--refresh", "--timeout", "2")
+        assert start(*again).wait(60) == 1
+        for quiet in ((), ("--no-progress",)):
+            _, err = start(*again, *quiet).communicate(timeout=60)
+            assert "this continues a refresh that is not over" in err
+            assert "--older-than asks by age instead." in err
+            assert "`" not in err
+
+
 def test_a_refused_request_is_not_to_be_repeated(run, pointed):
     """Where the same command would be refused again, it is not advised, and nothing of Python."""
     done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")

@@ -26,7 +26,9 @@ def write_rows(path, *names):
     pd.DataFrame({"company": names}).to_csv(path, index=False)
 
 
-@pytest.mark.parametrize("name", ["out.parquet", "out.csv", "out.feather", "out.arrow", "out.json", "out.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["out.parquet", "out.csv", "out.feather", "out.arrow", "out.json", "out.jsonl", "out.xlsx"]
+)
 def test_each_format_is_written_and_read_back(run, pointed, name):
     """A target holds the rows and their answers, and is a source of the next command."""
     write_rows("rows.csv", "Acme", "Globex")
@@ -35,7 +37,7 @@ def test_each_format_is_written_and_read_back(run, pointed, name):
     out = read_frame(name)
     assert out["company"].tolist() == ["Acme", "Globex"]
     assert out["size"].tolist() == [4, 6]
-    again = run("enrich", name, "again.jsonl", *SIZE, "--if-exists", "overwrite", "--inputs", "company",
+    again = run("enrich", name, "again.jsonl", *SIZE, "--if-exists", "overwrite", "--inputs", "company,",
                 "--yes")  # fmt: skip
     assert again.exit_code == 0
     assert pointed.counts.runs == 2
@@ -93,7 +95,7 @@ def test_connectors_that_are_billed_per_call_are_named_wherever_a_cost_is(run, p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rows.csv", "out.xlsx", *SIZE], "the extension says the format"),
+        (["rows.csv", "out.xls", *SIZE], "the extension says the format"),
         (["nowhere.csv", "out.csv", *SIZE], "does not exist"),
         (["rows.csv", "there.csv", *SIZE], "Say --overwrite"),
         (["rows.csv", "no/where.csv", *SIZE], "there is no directory"),
@@ -103,7 +105,7 @@ def test_connectors_that_are_billed_per_call_are_named_wherever_a_cost_is(run, p
         (["rows.csv", "out.csv", "--schema", "no_such_module_here:Model"], "there is no module"),
         (["rows.csv", "out.csv", "--column", "size (integer): x"], "expected one of str, int"),
         (["rows.csv", "out.csv", "--column", "size"], "what to find"),
-        (["rows.csv", "out.csv", *SIZE, "--inputs", "compny"], "which the frame does not have"),
+        (["rows.csv", "out.csv", *SIZE, "--inputs", "compny"], "Did you mean 'company'?"),
         (["rows.csv", "out.csv", *SIZE, "--max-cost", "0.001"], "Pass --max-cost 0.02 to proceed"),
         (["rows.csv", "out.csv", *SIZE, "--timeout", "soon"], "must be a number of seconds"),
         (["rows.csv", "out.csv", *SIZE, "--processr", "x"], "--processor"),
@@ -242,7 +244,7 @@ def test_the_options_are_those_of_the_library(run):
     """Defaults, choices and help of the options come from the library's own parameters."""
     options = {option.name: option for option in app.get_command(click.Context(app), "enrich").params}
     for field in fields(Call):
-        if field.name in options and field.name not in {"checkpoint", "inputs", "metadata"}:
+        if field.name in options and field.name not in {"checkpoint", "group_id", "inputs", "metadata"}:
             assert options[field.name].get_default(click.Context(app)) == field.default, field.name
     assert list(options["if_exists"].type.choices) == ["error", "fill", "overwrite", "suffix"]
     assert "Ask rows again whose answer is older: 30d, 12h, 2w, or seconds." in options["older_than"].help

@@ -202,7 +202,7 @@ def test_messages_speak_the_words_of_the_command_line(rows, run, pointed, place)
         run("plan", "missing.csv", "new.parquet", *SIZE).stderr
         == "parallel-frames: The source missing.csv does not exist.\n"
     )
-    assert "--inputs names the column 'x'" in run("plan", "rows.csv", *SIZE, "--inputs", "x").stderr
+    assert "--inputs names the column 'x'" in run("plan", "rows.csv", *SIZE, "--inputs", "x,").stderr
     assert (
         "--if-exists overwrite to replace them, --if-exists fill to fill"
         in run("plan", "one.parquet", *SIZE, "--inputs", "company", "--processor", "core").stderr

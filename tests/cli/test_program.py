@@ -12,10 +12,12 @@ from decimal import Decimal
 import click
 import pandas as pd
 import pytest
+from click.shell_completion import BashComplete
 
 from parallel_frames._cli import app
 from parallel_frames._cli._enrich import enrich_command
 from parallel_frames._cli._exits import FLAGS, Exit, explain
+from parallel_frames._cli._options import SECTIONS, read_inputs, type_inputs
 from parallel_frames._format import format_option
 from parallel_frames.errors import CostError, InputError, ParallelFramesError, Safety
 from parallel_frames.simulator import Simulator
@@ -49,6 +51,7 @@ def test_every_example_of_every_help_runs(run, program, monkeypatch, place):
     (place / "schema.json").write_text('{"founded": "year of foundation"}')
     (place / "models.py").write_text("from pydantic import BaseModel\n\nclass Company(BaseModel):\n    ceo: str\n")
     (place / "rows.jsonl").write_text('{"company": "Acme"}\n')
+    monkeypatch.setenv("SHELL", "/bin/bash")
     companies = pd.DataFrame({"company": ["Acme", "Globex"]})
     companies.to_csv("companies.csv", index=False)
     companies.to_parquet("companies.parquet")
@@ -100,10 +103,7 @@ def test_the_help_lists_the_exit_codes(run):
 
 
 def test_completion_of_bash(place):
-    """The script for bash is printed, and completes commands and choices."""
-    environment = {**os.environ, "_PARALLEL_FRAMES_COMPLETE": "bash_source"}
-    script = subprocess.run(PROGRAM, env=environment, capture_output=True, text=True, check=True).stdout
-    assert "complete -o nosort -F" in script
+    """The script for bash is printed, and what it starts completes commands."""
     words = {
         "_PARALLEL_FRAMES_COMPLETE": "bash_complete",
         "COMP_WORDS": "parallel-frames checkpoint v",
@@ -111,6 +111,73 @@ def test_completion_of_bash(place):
     }
     done = subprocess.run(PROGRAM, env={**os.environ, **words}, capture_output=True, text=True, check=True)
     assert done.stdout == "plain,verify\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        ("enrich rows.csv --inputs", "", ["company", '"Name, legal"', "country"]),
+        ("enrich -p core rows.csv -o out.csv --inputs", "company,co", ["company,company", "company,country"]),
+        ("enrich rows.csv --metadata", "source=cou", ["source=country"]),
+        ("enrich rows.json --inputs", "", ["a", "b"]),
+        ("enrich rows.jsonl --inputs", "", ["a", "b"]),
+        ("enrich rows.parquet --inputs", "", ["a", "b"]),
+        ("enrich rows.xlsx --inputs", "", ["a", "b"]),
+        ("enrich texts.json --inputs", "", ["input"]),
+        ("enrich nowhere.csv --inputs", "", []),
+        ("plan rows.csv -p", "core", ["core", "core-fast", "core2x", "core2x-fast"]),
+        ("plan rows.csv --if-exists", "o", ["overwrite"]),
+        ("completion install", "z", ["zsh"]),
+    ],
+)
+def test_columns_and_processors_are_completed(place, words, incomplete, expected):
+    """What the source's beginning shows, whatever its format; nothing, and no error, where there is none."""
+    (place / "rows.csv").write_text('company,"Name, legal",country\na,b,c\n')
+    (place / "texts.json").write_text('["a", "b"]')
+    (place / "rows.jsonl").write_text('{"a": 1}\n{"b": 2}\n')
+    frame = pd.DataFrame({"a": [1], "b": [2]})
+    frame.to_json("rows.json", orient="records")
+    frame.to_parquet("rows.parquet")
+    frame.to_excel("rows.xlsx", index=False)
+    complete = BashComplete(app, {}, "parallel-frames", "_PARALLEL_FRAMES_COMPLETE")
+    assert [item.value for item in complete.get_completions(words.split(), incomplete)] == expected
+
+
+def test_files_are_completed_by_the_shell():
+    """A source, a target, a schema: the shell is told that a file may stand there."""
+    complete = BashComplete(app, {}, "parallel-frames", "_PARALLEL_FRAMES_COMPLETE")
+    for words in ("enrich", "enrich rows.csv", "enrich rows.csv -o", "enrich rows.csv --schema", "collect tgrp_1 -o"):
+        assert [item.type for item in complete.get_completions(words.split(), "ro")] == ["file"], words
+    assert [item.type for item in complete.get_completions(["enrich", "rows.csv", "--checkpoint"], "c")] == ["dir"]
+
+
+@pytest.mark.parametrize(("shell", "start"), [("bash", ".bashrc"), ("zsh", ".zshrc")])
+def test_completion_installs_itself_once(run, monkeypatch, place, shell, start):
+    """The script is where the shell reads it, what was there stays, and doing it again adds nothing."""
+    monkeypatch.setenv("SHELL", f"/bin/{shell}")
+    place = place / "home"
+    (place / start).write_text("alias ll='ls -l'")
+    assert run("completion", "install").exit_code == 0
+    assert run("completion", "install", shell).exit_code == 0
+    lines = (place / start).read_text().splitlines()
+    assert (len(lines), lines[0]) == (2, "alias ll='ls -l'")
+    script = place / ".config" / "parallel_frames" / f"completion.{shell}"
+    assert str(script) in lines[1]
+    assert script.read_text() == run("completion", "show").stdout
+    if shell == "bash" and os.name != "nt":
+        words = f". ~/{start}; complete -p parallel-frames"
+        done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=True)
+        assert "_parallel_frames_completion" in done.stdout
+
+
+def test_completion_for_fish_and_for_unknown_shells(run, monkeypatch, place):
+    """Fish reads its own folder; where the shell is unknown it is to be named."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "settings"))
+    assert run("completion", "install", "fish").exit_code == 0
+    assert "complete" in (place / "settings" / "fish" / "completions" / "parallel-frames.fish").read_text()
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    done = run("completion", "install")
+    assert (done.exit_code, "name one of bash, zsh, fish" in done.stderr) == (2, True)
 
 
 def test_lint_is_exit_code_1_only_for_errors(run, place):
@@ -123,6 +190,64 @@ def test_lint_is_exit_code_1_only_for_errors(run, place):
     assert "properties" in [finding["rule"] for finding in json.loads(done.stdout)]
     (place / "options.json").write_text(json.dumps({"mcp_servers": [{}] * 11}))
     assert "11 mcp_servers" in run("lint", "--column", "ceo: name", "--options", "options.json").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["enrch", "rows.csv"], "There is no command 'enrch'. Did you mean 'enrich'?"),
+        (["checkpoint", "lst"], "There is no command 'lst'. Did you mean 'list'?"),
+        (["sing"], "The commands are plan, enrich, "),
+        (["rows.csv"], "To enrich it: parallel-frames enrich rows.csv"),
+        (["plan", "rows.csv", "--max_cost", "3"], "--max-cost"),
+        (["plan", "rows.csv", "--column", "ceo: x", "--inputs", "compny"], "Did you mean 'company'?"),
+        (["plan", "rows.csv", "--column", "ceo: x", "--inputs", "compny,"], "Did you mean 'company'?"),
+        (["plan", "rows.csv", "--column", "ceo: x", "--inputs", "Is {compny} listed?"], "Did you mean 'company'?"),
+        (["plan", "rows.csv", "--column", "ceo: x", "--metadata", "name=Company"], "Did you mean 'company'?"),
+        (["plan", "rows.csv", "--column", "ceo: x", "-p", "cor"], "did you mean 'core'?"),
+    ],
+)
+def test_a_word_that_is_misspelt_is_answered_with_the_one_that_is_meant(run, place, words, said):
+    """Commands, options, columns and processors are named where one is like what was typed."""
+    (place / "rows.csv").write_text("company\nAcme\n")
+    done = run(*words)
+    assert said in done.stderr
+    assert done.exit_code == (0 if "-p" in words else 2)
+
+
+def test_the_help_lists_options_in_sections(run):
+    """Each option of enrich is in one section, by its short name too."""
+    text = run("enrich", "--help").stdout
+    assert [title for title in SECTIONS if f"\n{title}:\n" in text] == list(SECTIONS)
+    assert set(FLAGS) - {name for names in SECTIONS.values() for name in names} == {"progress", "json"}
+    assert {name for names in SECTIONS.values() for name in names} <= set(FLAGS)
+    assert all(f"  {short}, --" in text for short in ("-o", "-p", "-n", "-y"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "inputs"),
+    [
+        (["item"], "item"),
+        (["item,"], ["item"]),
+        (["a, b c"], ["a", "b c"]),
+        (["a", "b c"], ["a", "b c"]),
+        (["a,b", "c"], ["a", "b", "c"]),
+        (['"Name, legal"'], "Name, legal"),
+        (['"Name, legal",b'], ["Name, legal", "b"]),
+        (["Is {a}, {b} listed?"], "Is {a}, {b} listed?"),
+    ],
+)
+def test_inputs_mean_what_they_mean_in_python(typed, inputs):
+    """One column is its bare cell, a list is an object, a text with braces a template; messages spell it that way."""
+    assert read_inputs(typed) == inputs
+    assert read_inputs(type_inputs(inputs)) == inputs
+
+
+@pytest.mark.parametrize("typed", [[""], ["a", "{b}"]])
+def test_inputs_that_mean_nothing_are_refused(typed):
+    """Nothing at all, or a template among columns."""
+    with pytest.raises(click.UsageError):
+        read_inputs(typed)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +276,7 @@ def test_code_in_messages_is_spelled_for_a_shell(python, shell):
 
 
 VALUES = {
+    "as_completed": True, "group_id": ["tgrp_1"], "offline": True, "source_format": "csv", "target_format": "xlsx",
     "api": "seed", "base_url": "https://host", "basis": "struct", "column": ["ceo: a name"], "if_exists": "fill",
     "inputs": ["a", "b c"], "json": True, "limit": 3, "max_cost": 0.5, "max_in_flight": 3, "max_per_minute": 3,
     "metadata": {"source": "a b"}, "older_than": "30d", "on_mismatch": "new", "overwrite": True, "progress": False,

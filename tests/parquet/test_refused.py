@@ -62,7 +62,7 @@ def _bad_sources(place: Path) -> dict[str, tuple[str, str]]:
         "no bytes": ("none.parquet", "cannot be read as parquet"),
         "no known ending": ("rows.txt", "its ending must name its format"),
         "lines in an array's place": ("bad.json", r"name the file \.jsonl"),
-        "an object": ("object.json", "holds no array of objects"),
+        "an object": ("object.json", "holds no array; each row"),
         "torn lines": ("bad.jsonl", r"Line 2 of .*bad\.jsonl is no JSON"),
         "lines of two types": ("types.jsonl", "'a' is a number in line 1"),
         "a short line": ("bad.csv", "cannot be read as csv"),

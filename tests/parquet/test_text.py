@@ -187,7 +187,7 @@ def test_lines_are_counted_over_empty_ones_and_blocks(tmp_path: Path, monkeypatc
     with pytest.raises(InputError, match=r"a number in line 3 of .*a\.jsonl and text in line 12 of .*b\.jsonl"):
         open_source(tmp_path / "*.jsonl")
     (tmp_path / "b.jsonl").write_text('{"n": 2}\n\n[3]\n')
-    with pytest.raises(InputError, match=r"Line 3 of .*b\.jsonl is no object"):
+    with pytest.raises(InputError, match=r"Line 3 of .*b\.jsonl is neither an object nor a text"):
         open_source(tmp_path / "*.jsonl")
 
 

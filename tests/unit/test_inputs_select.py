@@ -81,7 +81,7 @@ def test_names_of_a_multiindex_are_joined():
 
 
 @pytest.mark.parametrize(
-    "inputs", [["compny"], {"name": "compny"}, "About {compny}", [["company"]], {"n": ["company"]}]
+    "inputs", ["compny", ["compny"], {"name": "compny"}, "About {compny}", [["company"]], {"n": ["company"]}]
 )
 def test_an_unknown_column_is_named(inputs):
     """A column the frame does not have is an UnknownColumnError that lists those it has."""

@@ -1,0 +1,194 @@
+"""`--as-completed`: a JSON line for each row as its answer arrives, in a pipe or in a file that grows.
+
+A file's lines are answers that are paid for, whoever wrote them: a row whose input has one is not asked again. That is
+true of `collect`'s lines and of the service's own events, too, as long as they hold the input.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import orjson
+
+from parallel_frames._cli._formats import PIPE, format_of
+from parallel_frames._cli._frames import check_checkpoint
+from parallel_frames._cli._lines import append_lines, input_of, read_lines
+from parallel_frames._cli._way import InMemory
+from parallel_frames._inputs import canonical_of_json, canonical_of_sent
+from parallel_frames._runtime import interrupt
+from parallel_frames.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import BinaryIO
+
+    from parallel_frames import EnrichmentPlan
+    from parallel_frames._cli._way import Asked, Done
+    from parallel_frames._job._rows import Row
+    from parallel_frames._model import Json
+
+
+class KnownLines:
+    """The answers that a file of lines holds, by input.
+
+    Attributes
+    ----------
+    counts : Counter
+        How many lines answer each input, by its canonical form.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[bytes] = Counter()
+        self._answers: dict[bytes, Json] = {}
+
+    def recall(self, facts: Json, shown: str, number: int) -> None:
+        """Take note of a line.
+
+        Raises
+        ------
+        InputError
+            It does not say what was asked.
+        """
+        if "input" not in facts:
+            raise InputError(
+                f"{shown} has no input in line {number}, so the row it answers is unknown. Nothing was sent. Name "
+                "another file; `group_id` takes what the groups hold without paying for it again."
+            )
+        run = facts["run"] if isinstance(facts.get("run"), dict) else facts
+        if run.get("status") in ("failed", "cancelled") or facts.get("output") in (None, "", {}, []):
+            return
+        canonical = canonical_of_json(input_of(facts["input"]))
+        self.counts[canonical] += 1
+        self._answers[canonical] = facts
+
+    def copy_of(self, canonical: bytes, row: int) -> bytes:
+        """Return the answer to an input as the line of another row."""
+        return _line({**self._answers[canonical], "row": row})
+
+
+class AsCompleted(InMemory):
+    """Any file or pipe to lines of JSON, each written as its answer arrives."""
+
+    def __init__(self, asked: Asked) -> None:
+        if asked.target_format not in (None, "jsonl") or (
+            asked.target is not None and format_of(asked.target) != "jsonl"
+        ):
+            raise click.UsageError(
+                "--as-completed writes JSON lines: name a TARGET that ends in .jsonl, or - (a pipe)."
+            )
+        super().__init__(asked)
+        self._canonical: list[bytes | None] | None = None
+        self._left: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+
+    def check(self) -> Done | None:
+        """Refuse a target that cannot be, before anything is asked."""
+        target = self._asked.target or PIPE
+        check_checkpoint(self._asked.options["checkpoint"], target)
+        path = Path(target)
+        if target != PIPE and path.exists() and path.resolve() == Path(self._asked.source).resolve():
+            raise InputError(f"{target} is the source itself; name another target.")
+        if target != PIPE and not path.parent.is_dir():
+            raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
+        if target != PIPE and path.is_file() and not self._asked.overwrite:
+            known = KnownLines()
+            with path.open("rb") as handle:
+                read_lines(handle, target, known.recall)
+            self._leave_out(known)
+        return None
+
+    def plan(self) -> EnrichmentPlan:
+        """Say what it would do and cost, beyond what the target holds."""
+        self.check()
+        return super().plan()
+
+    def _leave_out(self, known: KnownLines) -> list[tuple[int, bytes]]:
+        """Ask only rows that the lines do not answer; return those that they answer and have no line for."""
+        options = super()._options
+        if known.counts and options["where"] is not None:
+            raise click.UsageError("--where and a TARGET that holds answers both choose rows: say one of them.")
+        if self._canonical is None:
+            plan = self._enrichment(options).plan
+            of_runs = [*map(canonical_of_sent, plan.inputs), None]
+            self._canonical = [of_runs[max(run, -1)] for run in plan.row_runs.tolist()]  # -1: nothing to send
+        left, copies = np.ones(len(self.frame), dtype=bool), []
+        waiting = Counter(known.counts)
+        for row, canonical in enumerate(self._canonical):
+            if canonical is not None and canonical in known.counts:
+                left[row] = False
+                if waiting[canonical] > 0:
+                    waiting[canonical] -= 1
+                else:
+                    copies.append((row, canonical))
+        self._left = left if known.counts else None
+        return copies
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        return super()._options if self._left is None else {**super()._options, "where": self._left}
+
+    def enrich(self) -> Done:
+        """Do it, and write each line as its answer arrives."""
+        target, known = self._asked.target or PIPE, KnownLines()
+        if target != PIPE and self._asked.overwrite:
+            Path(target).unlink(missing_ok=True)
+        with append_lines(target, known.recall) as sink:
+            copies = self._leave_out(known) if known.counts else []
+            for row, canonical in copies:
+                sink.write(known.copy_of(canonical, row))
+            writer = _Writer(sink, target)
+            enrichment = self._enrichment({**self._options, "on_row": writer.write})
+            writer.inputs_of(enrichment)
+            try:
+                return self._run(enrichment, lambda _: sink.flush())
+            except KeyboardInterrupt:
+                if writer.failure is not None:  # it interrupted itself, since nobody can read what it writes
+                    raise writer.failure from None
+                raise
+
+
+class _Writer:
+    """Writes rows as lines; where that fails, the enrichment is interrupted, and `failure` says why."""
+
+    def __init__(self, sink: BinaryIO, target: str) -> None:
+        self._sink = sink
+        self._target = target
+        self._plan: Any = None
+        self._runner: Any = None
+        self.failure: OSError | None = None
+
+    def inputs_of(self, enrichment: Any) -> None:
+        """Take what each row sends from its enrichment."""
+        self._runner, self._plan = enrichment._runner, enrichment.plan
+
+    def write(self, row: Row) -> None:
+        """Write a row's line, at once."""
+        if self.failure is not None:
+            return
+        outcome = row._outcome
+        assert outcome is not None  # noqa: S101 - an enrichment's own row
+        facts = {
+            "row": row.position,
+            "input": orjson.Fragment(self._plan.inputs[self._plan.row_runs[row.position]]),
+            "output": None if outcome.output is None else orjson.Fragment(outcome.output),
+            "status": row.status,
+            "error": row.error,
+            "basis": None if outcome.basis is None else orjson.Fragment(outcome.basis),
+            "run_id": row.run_id,
+            "group_id": outcome.group_id,
+            **({"simulated": True} if self._runner.simulated else {}),
+        }
+        try:
+            self._sink.write(_line(facts))
+            self._sink.flush()
+        except OSError as error:
+            self.failure = error
+            interrupt(signal.SIGINT, None)
+
+
+def _line(facts: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)

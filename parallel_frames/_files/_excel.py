@@ -1,0 +1,165 @@
+"""Excel workbooks, whole in memory as their format wants: the first sheet, its first row the names of the columns.
+
+pandas reads and writes them, with openpyxl from the extra `excel`. A column is one thing, as in CSV: where numbers,
+dates and texts are mixed, all of it is text. What a sheet cannot hold is refused rather than cut, and a text that
+begins as a formula does is written as the text it is.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from parallel_frames._files._text import Files
+from parallel_frames.errors import ConfigurationError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from parallel_frames._files._address import Address
+    from parallel_frames._files._text import Partitions
+
+    Columns = dict[str, list[Any]]
+
+UNREADABLE: Final = (OSError, ValueError, TypeError, LookupError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error)
+MAX_ROWS: Final = 2**20 - 1  # below the names
+MAX_COLUMNS: Final = 2**14
+MAX_TEXT: Final = 32_767
+TYPES: Final[dict[frozenset[type], pa.DataType]] = {
+    frozenset(): pa.null(),
+    frozenset({bool}): pa.bool_(),
+    frozenset({int}): pa.int64(),
+    frozenset({float}): pa.float64(),
+    frozenset({int, float}): pa.float64(),
+    frozenset({datetime}): pa.timestamp("us"),
+}
+
+
+@contextmanager
+def _needing_excel() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            "Excel files need openpyxl. Nothing was sent. Install it: pip install 'parallel-frames[excel]'"
+        ) from error
+
+
+def open_excel(address: Address, partitions: Partitions) -> Files:
+    """Open workbooks.
+
+    Raises
+    ------
+    InputError
+        One is no workbook, or a column of it has no name, or another's.
+    ConfigurationError
+        openpyxl is not installed.
+    """
+    sheets = {path: _read_sheet(address, path) for path in partitions}
+    names = dict.fromkeys(name for sheet in sheets.values() for name in sheet)
+    kinds = {name: {type(cell) for sheet in sheets.values() for cell in sheet.get(name, ())} for name in names}
+    types = {name: TYPES.get(frozenset(found - {type(None)}), pa.string()) for name, found in kinds.items()}
+    return Files(ExcelReader(sheets), pa.schema(types), partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class ExcelReader:
+    """Gives the cells of sheets that were read."""
+
+    sheets: dict[str, Columns]
+
+    def read(self, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield columns in their types; a sheet that lacks one has it empty."""
+        sheet = self.sheets[path]
+        rows = len(next(iter(sheet.values()), []))
+        columns = [_array(sheet.get(field.name, [None] * rows), field.type) for field in schema]
+        yield pa.table(columns, schema=schema) if columns else pa.table({"": pa.nulls(rows)}).select([])
+
+
+def _array(cells: list[Any], type_: pa.DataType) -> pa.Array:
+    return pa.array(list(map(_text_of, cells)) if type_ == pa.string() else cells, type_)
+
+
+def _text_of(cell: Any) -> str | None:
+    if cell is None or isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+
+
+def _read_sheet(address: Address, path: str) -> Columns:
+    """Return the columns of a workbook's first sheet; an empty cell is None."""
+    with _needing_excel(), address.system.open_input_file(path) as file:
+        try:
+            sheet = pd.read_excel(file, header=None, dtype=object, keep_default_na=False, engine="openpyxl")
+        except ImportError:
+            raise
+        except UNREADABLE as error:
+            raise InputError(f"{path} cannot be read as xlsx: {str(error) or type(error).__name__}.") from error
+    columns = [[_cell(cell) for cell in sheet[at]] for at in sheet.columns]
+    named = [(_text_of(cells[0]), cells[1:]) for cells in columns if any(cell is not None for cell in cells)]
+    for name, cells in named:
+        if name is None:
+            example = next(cell for cell in cells if cell is not None)
+            raise InputError(
+                f"{path} has a column without a name in its first row, with {str(example)[:80]!r} in it. Nothing was "
+                "sent. Write the names of the columns into the first row of the first sheet."
+            )
+    counts = Counter(name for name, _ in named)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise InputError(f"{path} has the column {twice[0]!r} twice. Nothing was sent. Rename one of them.")
+    return {str(name): cells for name, cells in named}
+
+
+def _cell(value: Any) -> Any:
+    is_empty = value is None or value is pd.NaT or value == "" or (isinstance(value, float) and math.isnan(value))
+    return None if is_empty else value
+
+
+def write_excel(frame: pd.DataFrame, sink: BinaryIO) -> None:
+    """Write a frame without an index as a workbook of one sheet.
+
+    Raises
+    ------
+    ValueError
+        A sheet cannot hold it.
+    ConfigurationError
+        openpyxl is not installed.
+    """
+    if len(frame) > MAX_ROWS or len(frame.columns) > MAX_COLUMNS:
+        raise ValueError(f"a sheet holds {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns")
+    with _needing_excel():
+        columns = {at: _as_cells(frame.iloc[:, at]) for at in range(len(frame.columns))}
+        frame = pd.DataFrame(columns, index=frame.index).set_axis(frame.columns, axis=1)
+        with pd.ExcelWriter(sink, engine="openpyxl") as writer:
+            frame.to_excel(writer, index=False)
+            for sheet in writer.sheets.values():
+                for row in sheet.iter_rows():
+                    for cell in row:
+                        if cell.data_type == "f":  # a text that begins with =, which is not to be computed
+                            cell.data_type = "s"
+
+
+def _as_cells(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column as a sheet can hold it: times with a zone as text, texts without control characters."""
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.map(lambda cell: cell.isoformat(), na_action="ignore")
+    if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_dtype(column.dtype):
+        return column
+    cells = [ILLEGAL_CHARACTERS_RE.sub("", cell) if isinstance(cell, str) else cell for cell in column]
+    if (longest := max((len(cell) for cell in cells if isinstance(cell, str)), default=0)) > MAX_TEXT:
+        raise ValueError(f"a text has {longest:,} characters, and a cell holds {MAX_TEXT:,}")
+    return pd.Series(cells, index=column.index, dtype=object)

@@ -1,0 +1,211 @@
+"""Formats through pipes, Excel, and --offline."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames._cli._frames import read_frame
+
+SIZE = ("--column", "size (int): letters of the name")
+SEND = (*SIZE, "--yes", "--no-progress")
+WRITE = {
+    "csv": lambda df, sink: df.to_csv(sink, index=False),
+    "tsv": lambda df, sink: df.to_csv(sink, index=False, sep="\t"),
+    "json": lambda df, sink: df.to_json(sink, orient="records"),
+    "jsonl": lambda df, sink: df.to_json(sink, orient="records", lines=True),
+    "parquet": lambda df, sink: df.to_parquet(sink, index=False),
+    "feather": lambda df, sink: df.to_feather(sink),
+    "xlsx": lambda df, sink: df.to_excel(sink, index=False),
+}
+
+
+def written(kind, names=("Acme", "Globex")):
+    """Return the bytes of a table of companies."""
+    sink = io.BytesIO()
+    WRITE[kind](pd.DataFrame({"company": list(names)}), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", WRITE)
+def test_any_format_goes_through_pipes(run, pointed, place, kind):
+    """`--from` and `--to` say what comes in and goes out."""
+    done = run("enrich", "-", "-", "--from", kind, "--to", kind, *SEND, stdin=written(kind))
+    assert done.exit_code == 0, done.stderr
+    (place / f"out.{kind}").write_bytes(done.stdout_bytes)
+    assert read_frame(f"out.{kind}")["size"].tolist() == [4, 6]
+    assert pointed.counts.runs == 2
+
+
+def test_a_pipe_is_json_lines_or_a_json_array(run, pointed):
+    """Which of them is seen."""
+    for kind in ("jsonl", "json"):
+        done = run("enrich", "-", *SEND, stdin=b"\xef\xbb\xbf \n" + written(kind))
+        assert [json.loads(line)["size"] for line in done.stdout.splitlines()] == [4, 6], done.stderr
+    assert pointed.counts.runs == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rows.csv", "out.csv", "--from", "csv"), "--from csv is for a pipe (-); the name rows.csv says the format"),
+        (("rows.csv", "out.parquet", "--from", "csv"), "--from csv is for a pipe"),
+        (("-", "out.csv", "--to", "csv"), "--to csv is for a pipe"),
+        (("-", "--from", "parquet"), "the standard input cannot be read as parquet"),
+        (("-", "--from", "xlsx"), "the standard input cannot be read as xlsx"),
+        (("-", "out.csv", "-o", "out.csv"), "say one of them"),
+    ],
+)
+def test_formats_that_do_not_fit_say_so(run, pointed, place, arguments, said):
+    """Nothing is sent."""
+    (place / "rows.csv").write_bytes(written("csv"))
+    done = run("enrich", *arguments, *SEND, stdin=b"no such format")
+    assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+    assert pointed.counts.runs == 0
+
+
+def test_short_options(run, pointed, place):
+    """`-o`, `-p`, `-n` and `-y`."""
+    (place / "rows.csv").write_bytes(written("csv"))
+    done = run("enrich", "rows.csv", *SIZE, "-o", "out.csv", "-p", "lite", "-n", "1", "-y")
+    assert done.exit_code == 0, done.stderr
+    assert pd.read_csv("out.csv")["parallel_status"].tolist() == ["completed", "not_sent"]
+    assert pointed.runs()[0].processor == "lite"
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.xlsx"])
+def test_a_target_that_is_whole_leaves_nothing_to_do(run, pointed, place, target):
+    """From a file or a pipe: no yes is needed, nothing is sent, and the exit code is 0."""
+    (place / "rows.csv").write_bytes(written("csv"))
+    for source in ["rows.csv"] if target == "out.parquet" else ["rows.csv", "-"]:
+        first = run("enrich", source, target, *SEND, "--overwrite", stdin=written("jsonl"))
+        before = (place / target).read_bytes()
+        again = run("enrich", source, target, *SIZE, stdin=written("jsonl"))
+        assert (first.exit_code, again.exit_code) == (0, 0), again.stderr
+        assert "is what this command wrote before. Nothing was sent" in again.stderr
+        assert (place / target).read_bytes() == before
+        changed = run("enrich", source, target, *SIZE, "--prefix", "my_", stdin=written("jsonl"))
+        assert (changed.exit_code, "exists" in changed.stderr) == (2, True)
+    assert pointed.counts.runs == 2
+
+
+# Excel
+
+CELLS = pd.DataFrame({
+    "company": ["Acme", "Globex", None],
+    "code": ["01234", 4567, None],
+    "founded": [1949, None, 1989],
+    "share": [0.5, 2, None],
+    "listed": [True, False, None],
+    "since": [datetime(2024, 1, 2), None, datetime(2024, 1, 2, 3, 4)],
+    "empty": [None, None, None],
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
+def test_cells_of_excel_are_sent_as_what_they_are(run, monkeypatch, place, target):
+    """Numbers, booleans and dates keep their kind; a column of several is text; the same in memory and in files."""
+    CELLS.to_excel("rows.xlsx", index=False)
+    with pf.offline(lambda _: {"x": "y"}, latency=0) as sim:
+        assert run("enrich", "rows.xlsx", target, "--column", "x: y", "-y", "--no-progress").exit_code == 0
+        sent = sorted((sent.input for sent in sim.runs()), key=str)
+    assert sent == [
+        {
+            "company": "Acme",
+            "code": "01234",
+            "founded": 1949,
+            "share": 0.5,
+            "listed": True,
+            "since": "2024-01-02T00:00:00",
+        },
+        {"company": "Globex", "code": "4567", "share": 2.0, "listed": False},
+        {"founded": 1989, "since": "2024-01-02T03:04:00"},
+    ]
+
+
+def test_a_workbook_holds_what_was_answered(run, place):
+    """Texts that look like formulas stay texts, control characters go, lists are JSON, times are ISO texts."""
+    answers = {"formula": "=1+1", "control": "a\x08b", "many": ["a", "b"], "when": "2024-01-02T03:04:05Z"}
+    columns = ("formula: x", "control: x", "many (list[str]): x", "when (datetime): x")
+    (place / "rows.csv").write_bytes(written("csv"))
+    with pf.offline(lambda _: answers, latency=0):
+        words = [word for column in columns for word in ("--column", column)]
+        assert run("enrich", "rows.csv", "out.xlsx", *words, "-y", "--no-progress").exit_code == 0
+    out = pd.read_excel("out.xlsx", dtype=object)
+    assert out.loc[0, ["formula", "control", "many"]].tolist() == ["=1+1", "ab", '["a","b"]']
+    assert out.loc[0, "when"] == "2024-01-02T03:04:05+00:00"
+
+
+def test_what_a_cell_cannot_hold_is_not_cut(run, place):
+    """A long answer is refused as a whole, kept, and written to another target without paying again."""
+    (place / "rows.csv").write_bytes(written("csv"))
+    with pf.offline(lambda _: {"text": "x" * 40_000}, latency=0) as sim:
+        words = ("--column", "text: x", "-y", "--no-progress")
+        done = run("enrich", "rows.csv", "out.xlsx", *words)
+        assert (done.exit_code, "a text has 40,000 characters, and a cell holds 32,767" in done.stderr) == (3, True)
+        assert not (place / "out.xlsx").exists()
+        assert run("enrich", "rows.csv", "out.csv", *words).exit_code == 0
+        assert sim.counts.runs == 2
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (pd.DataFrame([["company", None], ["Acme", "x"]]), "has a column without a name in its first row, with 'x'"),
+        (pd.DataFrame([["company", "company"], ["Acme", "x"]]), "has the column 'company' twice"),
+    ],
+)
+def test_a_sheet_without_names_is_refused(run, place, frame, said):
+    """Nothing is sent for what may be another table than it seems."""
+    frame.to_excel("rows.xlsx", index=False, header=False)
+    done = run("plan", "rows.xlsx", "--column", "x: y")
+    assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_sheets_of_several_files_are_one_source(run, place):
+    """A folder of workbooks is read by the names of their columns."""
+    (place / "rows").mkdir()
+    CELLS[["company", "code"]].to_excel("rows/a.xlsx", index=False)
+    CELLS[["company", "founded"]].to_excel("rows/b.xlsx", index=False)
+    with pf.offline(lambda _: {"x": "y"}, latency=0):
+        done = pf.enrich_parquet("rows", "out.parquet", {"x": str}, inputs=["company"], progress=False)
+    assert (done.rows, done.counts) == (5, {"completed": 4, "skipped": 1})  # empty rows at the end are none
+
+
+# Offline
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
+def test_offline_needs_no_key_no_yes_and_no_service(run, place, target):
+    """A simulator answers, which is said before and after, and in what machines read."""
+    (place / "rows.csv").write_bytes(written("csv"))
+    done = run("enrich", "rows.csv", target, *SIZE, "--offline", "--no-progress")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("Offline: a simulator on this machine answers. Every answer is made up")
+    assert f"2 rows → {target} · 2 completed · simulated\n" in done.stderr
+    told = json.loads(run("enrich", "rows.csv", target, *SIZE, "--offline", "--overwrite", "--json").stdout)
+    assert told["simulated"] is True
+    (line, *_) = run("enrich", "rows.csv", *SIZE, "--offline", "--as-completed").stdout.splitlines()
+    assert json.loads(line)["simulated"] is True
+
+
+def test_offline_for_every_command_that_sends(run, place):
+    """Plan and submit take it, too; what was submitted ends with its simulator."""
+    (place / "rows.csv").write_bytes(written("csv"))
+    assert "2 rows → 2 runs" in run("plan", "rows.csv", *SIZE, "--offline").stdout
+    sent = run("submit", "rows.csv", *SIZE, "--offline", "--no-progress")
+    assert (sent.exit_code, "there is nothing to fetch" in sent.stderr) == (0, True), sent.stderr
+
+
+def test_offline_leaves_the_service_alone(run, pointed, place):
+    """Not even with options of a client; an address beside it is refused."""
+    (place / "rows.csv").write_bytes(written("csv"))
+    words = ("enrich", "rows.csv", *SIZE, "--offline", "--no-progress")
+    assert run(*words, "--max-per-minute", "100", "--api", "seed").exit_code == 0
+    assert run(*words, "--base-url", pointed.url).exit_code == 2
+    assert pointed.counts.runs == 0

@@ -6,7 +6,7 @@ The end of a stream proves nothing, and neither does its silence: where it bring
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
@@ -15,7 +15,7 @@ from parallel_frames._model import ACTIVE, OtherEvent
 from parallel_frames.errors import ProtocolError, RateLimitError, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Service
@@ -67,6 +67,16 @@ async def follow_group(group: GroupState, *, state: EngineState, service: Servic
             await clock.sleep(backoff.wait(silent_streams - 1))
 
 
+@contextmanager
+def _tolerating(group: GroupState, *, state: EngineState) -> Iterator[None]:
+    """Let what cannot be read now be tried again later."""
+    try:
+        yield
+    except CANNOT_BE_READ as error:
+        logger.debug("group %s: %s", group.group_id, error)
+        state.trouble = str(error)
+
+
 def _count_refusal(refusals: int, error: ServiceError, *, state: EngineState) -> int:
     """Count one more; a proxy's page or a redirect may pass, but what a service says five times in a row it means."""
     if refusals >= REFUSALS:
@@ -91,14 +101,12 @@ async def ask_often(*, state: EngineState, service: Service, clock: Clock) -> No
     while True:
         await clock.sleep(ASK_EVERY)
         for group in list(state.groups.values()):
-            try:
-                if not group.is_awaited:
-                    continue
+            if not group.is_awaited:
+                continue
+            with _tolerating(group, state=state):
                 if _has_more_ended(group, await _status_of(group, service=service), state=state):
                     await clock.sleep(HEARD_WITHIN)
                     await _ask_group(group, state=state, service=service, clock=clock)
-            except CANNOT_BE_READ as error:
-                logger.debug("group %s: %s", group.group_id, error)
 
 
 async def _status_of(group: GroupState, *, service: Service) -> GroupStatus | None:
@@ -119,18 +127,22 @@ def _has_more_ended(group: GroupState, status: GroupStatus | None, *, state: Eng
 
 
 async def _ask_group(group: GroupState, *, state: EngineState, service: Service, clock: Clock) -> None:
-    """Ask a group for outcomes that its stream did not bring; its counts say whether that is worth a listing."""
-    status = await _status_of(group, service=service)
-    if not _has_more_ended(group, status, state=state):
-        return
-    look = await look_at_group(
-        service, state, group, clock=clock, include_output=is_worth_listing(len(group.awaited), of=group.size)
-    )
-    has_ended = status is not None and not any(status.counts.get(word) for word in ACTIVE - {"action_required"})
-    for run, run_id in list(group.awaited.items()):
-        is_hidden = look.unreadable > 0 and run_id not in look.listed
-        if (is_hidden or has_ended) and run in group.waiting and run_id not in group.to_hydrate:
-            await _note_miss(group, run, run_id, is_hidden=is_hidden, state=state, service=service)
+    """Ask a group for outcomes that its stream did not bring; its counts say whether that is worth a listing.
+
+    Where it cannot be read now, it is asked again later.
+    """
+    with _tolerating(group, state=state):
+        status = await _status_of(group, service=service)
+        if not _has_more_ended(group, status, state=state):
+            return
+        look = await look_at_group(
+            service, state, group, clock=clock, include_output=is_worth_listing(len(group.awaited), of=group.size)
+        )
+        has_ended = status is not None and not any(status.counts.get(word) for word in ACTIVE - {"action_required"})
+        for run, run_id in list(group.awaited.items()):
+            is_hidden = look.unreadable > 0 and run_id not in look.listed
+            if (is_hidden or has_ended) and run in group.waiting and run_id not in group.to_hydrate:
+                await _note_miss(group, run, run_id, is_hidden=is_hidden, state=state, service=service)
 
 
 async def _note_miss(

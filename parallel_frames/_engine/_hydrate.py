@@ -49,6 +49,9 @@ async def hydrate(*, state: EngineState, service: Service, clock: Clock, settle_
                     hydration = _Hydration(group, state, service, clock, settle_time)
                     hydrations[group.group_id] = hydration
                 next_due = min(next_due, hydration.start_if_due())
+            for group_id in hydrations.keys() - state.groups.keys():  # forgotten: all of it is answered and durable
+                if hydrations[group_id].is_ready():
+                    del hydrations[group_id]
             await state.news(timeout=None if next_due == math.inf else clock.real(max(next_due - clock.now(), 0.0)))
             await asyncio.sleep(BEAT)
     finally:
@@ -133,7 +136,8 @@ class _Hydration:
     async def _ask(self, run_ids: Sequence[str]) -> set[str]:
         """Fetch outputs, and return the runs that the service shows as completed and without one."""
         cursor, after = self.group.cursor_before(run_ids)
-        listed = after - self._under_way  # nearly all of these were sent later than what has ended
+        # What has completed since that cursor: nearly all that is under way was sent later than what has ended.
+        listed = after - self._under_way if self.service.narrows_lists else len(self.group.acknowledged)
         if self.service.dialect != "seed" and not is_worth_listing(len(run_ids), of=listed):
             return (await self._ask_for_each(run_ids))[0]
         wanted, denied = set(run_ids), set()
@@ -180,7 +184,11 @@ class _Hydration:
         async def ask() -> None:
             nonlocal lacking
             for run_id in pending:
-                event = await self.service.run_result(run_id)
+                try:
+                    event = await self.service.run_result(run_id)
+                except CANNOT_BE_READ as error:  # that one result: the others are asked for all the same
+                    self._log(error)
+                    event = None
                 if event is None or self.group.identify(event) is None:
                     lacking = True
                 elif self._take(event):
@@ -189,8 +197,6 @@ class _Hydration:
         workers = [asyncio.create_task(ask()) for _ in range(min(AT_ONCE, len(run_ids)))]
         try:
             await asyncio.gather(*workers)
-        except CANNOT_BE_READ as error:
-            self._log(error)
         finally:
             for worker in workers:
                 worker.cancel()

@@ -102,6 +102,7 @@ async def list_patiently(
     """
     backoff = Backoff()
     progress = _Progress(last_event_id)
+    pages = 0
     for attempt in range(backoff.tries + 1):
         try:
             await progress.read(
@@ -114,8 +115,11 @@ async def list_patiently(
                 ),
                 take=take,
             )
-        except CANNOT_BE_READ as error:  # a proxy's page or a redirect may pass, but not if it comes again
-            if attempt == (REREADINGS if isinstance(error, ProtocolError) else backoff.tries):
+        except CANNOT_BE_READ as error:
+            pages += isinstance(
+                error, ProtocolError
+            )  # a proxy's page or a redirect may pass, but not if it comes again
+            if pages > REREADINGS or attempt == backoff.tries:
                 raise
         else:
             if not progress.unreadable or attempt >= REREADINGS:

@@ -59,6 +59,11 @@ class Service(Protocol):
         """Why the request that is tried again and again failed; None while requests succeed."""
         ...
 
+    @property
+    def narrows_lists(self) -> bool:
+        """Whether a list begins at a cursor, and has completed runs only, where that is asked for."""
+        ...
+
     async def create_group(self, job: Job, *, metadata: Mapping[str, Json]) -> str:
         """Open a group and return its id; finds the dialect out when it is still unknown."""
         ...

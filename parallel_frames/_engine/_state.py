@@ -123,9 +123,10 @@ class EngineState:
     def in_flight(self) -> int:
         """How many runs are paid for, or may be, and still run."""
         groups = self.groups.values()
-        aside = sum(run in group.awaited for group in groups for run in self._idle)
-        aside += sum(len(group.to_hydrate.keys() - self._rechecks) for group in groups)
-        return sum(group.in_flight for group in groups) - aside
+        ended = sum(
+            run in self._idle or run_id in group.to_hydrate for group in groups for run, run_id in group.awaited.items()
+        )
+        return sum(group.in_flight for group in groups) - ended
 
     # Events
 
@@ -143,7 +144,7 @@ class EngineState:
                 group.cursor.add(event.event_id)
             return False
         self.note_found(group, run, run_id=event.run_id)
-        was_known = group.status(run) is not None
+        was_known = group.status(run) is not None or event.run_id in group.to_hydrate
         is_new = self.take_run(group, event, run)
         lacks_output = event.run_id in group.to_hydrate
         self.embeds = self.embeds or (event.output is not None and is_new)
@@ -157,6 +158,8 @@ class EngineState:
             return self._take_outcome(group, run, outcome)
         if event.status == "action_required":
             self._idle.add(run)
+        elif event.status in ACTIVE:  # its owner acted
+            self._idle.discard(run)
         if event.status == "action_required" or event.status not in TERMINAL | ACTIVE:
             self.set_aside(group, run, reason=describe_open_run(event, group.group_id))
         is_settled = group.status(run) == "completed" or event.run_id in self.given_up or event.run_id in self._lost

@@ -19,6 +19,8 @@ from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from types import TracebackType
+    from typing import Self
 
 __all__ = ["NOTHING_SENT", "TRANSPORTS", "GuardedTransport", "Transport", "check_transport", "guard", "httpx"]
 
@@ -93,9 +95,23 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             async with asyncio.timeout(_patience(request)):
                 response = await self._transport.handle_async_request(request)
         if isinstance(response.stream, httpx.AsyncByteStream):
-            silence = request.extensions.get("timeout", {}).get("read") if self._is_watched else None
-            response.stream = _GuardedBody(response.stream, self._translate, silence=silence)
+            silence = request.extensions.get("timeout", {}).get("read")
+            response.stream = _GuardedBody(
+                response.stream, self._translate, silence=silence, is_watched=self._is_watched
+            )
         return response
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        await self._transport.__aexit__(kind, error, trace)
 
     async def aclose(self) -> None:
         """Close the transport."""
@@ -111,20 +127,23 @@ class _GuardedBody(httpx.AsyncByteStream):
         translate: Callable[[Exception], httpx.HTTPError],
         *,
         silence: float | None,
+        is_watched: bool,
     ) -> None:
         self._body = body
         self._translate = translate
         self._silence = silence
+        self._is_watched = is_watched
         self._chunks = 0
         self._is_awaited = True  # a reader that takes its time is no silence
         self._closing: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        self._look_again(-1)
+        if self._is_watched:
+            self._look_again(-1)
         try:
             with _translated(self._translate):
-                async for chunk in self._body:
+                async for chunk in self._body if self._is_watched else _in_time(self._body, self._silence):
                     self._chunks += 1
                     self._is_awaited = False
                     yield chunk
@@ -144,6 +163,18 @@ class _GuardedBody(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         with _translated(self._translate):
             await self._body.aclose()
+
+
+async def _in_time(body: httpx.AsyncByteStream, silence: float | None) -> AsyncIterator[bytes]:
+    """Yield a body's chunks; raise TimeoutError where none comes for so many seconds."""
+    chunks = aiter(body)
+    while True:
+        try:
+            async with asyncio.timeout(silence):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        yield chunk
 
 
 @contextmanager

@@ -101,7 +101,7 @@ class Session:
         self._client = client
         self._clock = client.clock
         self._dialect = dialect
-        self._narrows_lists = True  # until the service refuses that
+        self._widths_refused = 0  # of lists: from a cursor on, only completed runs, all runs
         self._guess: Dialect | None = None  # of a group that was found under /v1beta, where two dialects are read alike
         self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
@@ -119,6 +119,11 @@ class Session:
     def dialect(self) -> DialectName | None:
         """The dialect, once it is fixed or detected."""
         return self._dialect.name if self._dialect else None
+
+    @property
+    def narrows_lists(self) -> bool:
+        """Whether a list begins at a cursor, and has completed runs only, where that is asked for."""
+        return self._widths_refused == 0 and self._current.name != "seed"
 
     @property
     def _current(self) -> Dialect:
@@ -280,20 +285,21 @@ class Session:
         """
         asked = {"include_input": include_input, "include_output": include_output}
         params = {name: "true" for name, is_asked in asked.items() if is_asked}
-        narrow = {"last_event_id": last_event_id} if last_event_id else {}
-        narrow |= {} if completed is None else {"status": "completed"}
         only = None if completed is None else {run_id.encode() for run_id in completed}
-        can_narrow = bool(narrow) and self._narrows_lists and self._current.name != "seed"
-        for narrowing in [narrow, {}] if can_narrow else [{}]:
+        filtered = {} if completed is None else {"status": "completed"}
+        widths = [filtered | ({"last_event_id": last_event_id} if last_event_id else {}), filtered, {}]
+        for refused in range(self._widths_refused if self._current.name != "seed" else 2, 3):
+            if refused < 2 and widths[refused] == widths[refused + 1]:
+                continue
             try:
-                async with aclosing(self._list_runs(group_id, params=params | narrowing, only=only)) as runs:
+                async with aclosing(self._list_runs(group_id, params=params | widths[refused], only=only)) as runs:
                     async for run in runs:
                         yield run
-            except RejectedError as error:
-                if not narrowing or error.status not in NARROW_REFUSED:
+            except RejectedError as error:  # refused before its first entry
+                if refused == 2 or error.status not in NARROW_REFUSED:
                     raise
-                self._narrows_lists = False  # the whole list can always be had
             else:
+                self._widths_refused = max(self._widths_refused, refused if last_event_id else 0)
                 return
 
     async def _list_runs(
@@ -359,7 +365,8 @@ class Session:
         redact, marker = self._redactor.redact, self._redactor.marker_byte(chunk)
         try:
             for data in decoder.feed(chunk):
-                if only is not None and (ids := RUN_ID.findall(data)) and not any(map(only.__contains__, ids)):
+                ids = RUN_ID.findall(data) if only is not None and b'"error"' not in data[:64] else None
+                if ids and only is not None and not any(map(only.__contains__, ids)):
                     continue
                 name = data.name.decode("utf-8", "replace") if isinstance(data, NamedData) else None
                 data = redact(data) if marker in data else data  # noqa: PLW2901

@@ -52,7 +52,7 @@ def lint(
     input_schema: object = None,
     options: Mapping[str, Json] | None = None,
 ) -> Findings:
-    """Say everything there is to say of a schema and the options beside it, without sending anything.
+    """Say everything there is to say of a schema and the options, without sending anything.
 
     Parameters
     ----------

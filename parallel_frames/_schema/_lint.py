@@ -198,7 +198,7 @@ def shorthand(text: str) -> tuple[str, str] | None:
 
 def missing_descriptions(node: Mapping[str, Json], path: str = "") -> Iterator[Finding]:
     """Yield a warning for each field without a description, nested ones too; `node` is as the user wrote it."""
-    # Not of the wire schema: there, limits in words stand in a description that nobody wrote.
+    # Not of the wire schema: there, limits in words make up a description that the user did not write.
     for child_path, child, _ in _children(node, path):
         is_field = child_path.rpartition(".")[0].endswith("properties")
         if is_field and not str(child.get("description") or "").strip():

@@ -487,7 +487,7 @@ class Session:
             self._has_answered = True
             self._stop_alarm()
 
-    # Silence: what is tried again and again is said once
+    # Silence: one warning, while requests are tried again
 
     def _expect_answer(self, reason: str | None = None) -> None:
         self._reason = reason or self._reason

@@ -14,7 +14,7 @@ from parallel_frames._ui._screen import Screen, end_line, first_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# By this the output can be told from the results of a cell.
+# This marks the output: it is no result of the cell.
 METADATA: Final = {"parallel_frames": "progress"}
 SHOWN_GROUPS: Final = 3
 

@@ -369,5 +369,6 @@ def showing(progress: bool | None) -> Iterator[Progress]:  # noqa: FBT001 - the 
         yield shown
         shown.report_end()
     finally:
-        current_screen.reset(token)
         shown.close()
+        with suppress(ValueError):  # a coroutine that is only collected as garbage ends in another context
+            current_screen.reset(token)

@@ -1,4 +1,4 @@
-"""A service that cannot be reached: it is said once, on one channel, while it is tried again."""
+"""A service that cannot be reached: one warning on one channel, while it is tried again."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_log_in_a_file_leaves_the_screen_its_warnings(forks, closed_port, tmp_
 
 
 def test_a_service_that_takes_connections_and_says_nothing_is_named_too(caplog, monkeypatch):
-    """Nothing failed yet, and nothing came: that is said as well."""
+    """Nothing failed yet, and nothing came: that is named as well."""
     monkeypatch.setattr("parallel_frames._service._session.SILENCE", 0.05)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

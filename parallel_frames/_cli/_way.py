@@ -22,6 +22,7 @@ from parallel_frames._cli._frames import (
     write_frame,
     write_rows,
 )
+from parallel_frames._cli._speech import say
 from parallel_frames._files._json import TEXT_COLUMN
 from parallel_frames._files._target import target_exists
 from parallel_frames._inputs import NO_COLUMN, named_columns
@@ -264,6 +265,10 @@ class InMemory:
             is_left = enrichment.checkpoint is None and enrichment.group_ids
             if not is_left or getattr(error, "safety", None) is not None:
                 raise
+            if isinstance(error, KeyboardInterrupt):
+                if error.args:
+                    say(f"Stopped: {str(error).partition(' There is no checkpoint: ')[0]}")
+                raise LeftInGroupsError(enrichment.group_ids, None) from None
             reason = error.message if isinstance(error, StoppedError) else str(error) or None
             raise LeftInGroupsError(enrichment.group_ids, reason) from None
         facts = out.attrs["parallel"]["enrichments"][-1]

@@ -9,6 +9,7 @@ import inspect
 import math
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -383,7 +384,9 @@ def _seconds_of_text(text: str, *, name: str) -> float:
     try:
         import pandas as pd
 
-        found = pd.Timedelta(text).total_seconds()  # "1h30m", "2 days", "00:10:00"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of units that pandas spells otherwise from its next version on
+            found = pd.Timedelta(text).total_seconds()  # "1h30m", "2 days", "00:10:00"
     except ValueError:
         found = math.nan
     if math.isnan(found) or found < 0:

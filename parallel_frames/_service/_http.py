@@ -19,8 +19,6 @@ from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["NOTHING_SENT", "TRANSPORTS", "GuardedTransport", "Transport", "check_transport", "guard", "httpx"]
 
@@ -100,18 +98,6 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 response.stream, self._translate, silence=silence, is_watched=self._is_watched
             )
         return response
-
-    async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        await self._transport.__aexit__(kind, error, trace)
 
     async def aclose(self) -> None:
         """Close the transport."""

@@ -105,7 +105,7 @@ def test_connectors_that_are_billed_per_call_are_named_wherever_a_cost_is(run, p
         (["rows.csv", "out.csv", "--schema", "no_such_module_here:Model"], "there is no module"),
         (["rows.csv", "out.csv", "--column", "size (integer): x"], "expected one of str, int"),
         (["rows.csv", "out.csv", "--column", "size"], "what to find"),
-        (["rows.csv", "out.csv", *SIZE, "--inputs", "compny"], "Did you mean 'company'?"),
+        (["rows.csv", "out.csv", *SIZE, "--inputs", "compny"], "did you mean 'company'?"),
         (["rows.csv", "out.csv", *SIZE, "--max-cost", "0.001"], "Pass --max-cost 0.02 to proceed"),
         (["rows.csv", "out.csv", *SIZE, "--timeout", "soon"], "must be a number of seconds"),
         (["rows.csv", "out.csv", *SIZE, "--processr", "x"], "--processor"),

@@ -64,7 +64,7 @@ def test_masks_of_every_kind_are_read_by_position(df, where):
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("missed", "`where='missed'` is none of 'missing', 'failed'"),
+        ("missed", "`where='missed'` must be one of 'missing', 'failed'"),
         ([True, False], "`where` has 2 entries and the frame 5 rows"),
         (["yes"] * 5, "expected booleans"),
         ([1, 0, 1, 0, 1], "expected booleans"),
@@ -90,7 +90,7 @@ def test_a_mask_that_is_none_is_refused(df, where, said):
         ({"where": "failed", "if_exists": "suffix"}, "where='failed'.*if_exists='suffix'"),
         ({"limit": 3, "group_id": "tgrp_1"}, "`limit`.*`group_id`"),
         ({"limit": 0}, "limit=0"),
-        ({"basis": "yes"}, "`basis='yes'` is none of 'none', 'columns', 'struct'"),
+        ({"basis": "yes"}, "`basis='yes'` must be one of 'none', 'columns', 'struct'"),
         ({"max_cost": -1}, "max_cost=-1"),
         ({"max_cost": float("nan")}, "max_cost=nan"),
         ({"on_row": 3}, "on_row=3"),

@@ -176,7 +176,7 @@ def test_a_misspelt_column_is_answered_with_the_one_that_is_meant(df, options):
 
 def test_a_misspelt_column_as_the_bare_cell_is_answered_too(df):
     """A text that is neither a column nor a template is answered with the nearest column."""
-    with pytest.raises(InputError, match=r"must be a column of the frame \(did you mean 'company'\?\)"):
+    with pytest.raises(UnknownColumnError, match=r"which the frame does not have \(did you mean 'company'\?\)"):
         df.parallel.plan(SCHEMA, inputs="Compnay")
     with pytest.raises(InputError, match=r"no 'source_polcy' \(did you mean 'source_policy'\?\)"):
         df.parallel.plan(SCHEMA, options={"source_polcy": {}})

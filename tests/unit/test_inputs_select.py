@@ -92,7 +92,7 @@ def test_an_unknown_column_is_named(inputs):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ("compny", "must be a column of the frame"),
+        ("compny", r"which the frame does not have \(did you mean 'company'\?\)"),
         ("", "must be a column of the frame"),
         ("{{company}}", "must be a column of the frame"),
         ("{company", "well-formed template.*Write {{ and }} for braces"),

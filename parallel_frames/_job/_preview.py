@@ -197,10 +197,11 @@ def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[F
         return
     frame = source.prepared.frame.iloc[np.flatnonzero(source.plan.row_runs >= 0)]
     cells: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
+    alone: dict[str, int] = {}
     for name, label in zip(selection.names, labels, strict=True):
         canonical = render_inputs(frame, Selection("object", (name,), (label,))).canonical
-        cells[name] = pd.factorize(pd.Series(canonical, dtype=object), use_na_sentinel=False)[0]
-    alone = {name: int(codes.max()) + 1 for name, codes in cells.items()}
+        cells[name], distinct = pd.factorize(pd.Series(canonical, dtype=object), use_na_sentinel=False)
+        alone[name] = len(distinct)
     without = {
         name: len(np.unique(np.column_stack([cells[other] for other in cells if other != name]), axis=0))
         for name in cells

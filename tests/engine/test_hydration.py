@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs
 
 import pandas as pd
 import pytest
+from starlette.responses import Response
 
 import parallel_frames as pf
+from parallel_frames._engine import _submit as submit
+from parallel_frames._state import GroupState
+from parallel_frames.errors import ProtocolError
 from parallel_frames.simulator import faults
+from parallel_frames.simulator.faults import RequestFault
 
 SCHEMA = {"name": str}
 
@@ -96,3 +105,75 @@ def test_a_column_named_run_id_hides_no_output():
         out = df.parallel.enrich({"run_id": str}, checkpoint=None, prefix="ours_")
     assert out["ours_run_id"].tolist() == df["run_id"].tolist()
     assert len(sim.requests()) < rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedirectFirst(RequestFault):
+    """Redirects every request for the result of the group's first run, as a proxy does that knows one address wrong."""
+
+    on: Any = "result"
+
+    def concerns(self, exchange: Any) -> bool:
+        """Take the result of that run alone."""
+        return super(RedirectFirst, self).concerns(exchange) and exchange.service.runs[0].run_id in str(
+            exchange.request.url
+        )
+
+    async def strike(self, exchange: Any, proceed: Any) -> Any:
+        """Answer with a redirect."""
+        return Response(status_code=302)
+
+
+def test_a_result_that_cannot_be_read_holds_up_no_other():
+    """The others of its round are asked for, and the list brings the one that is left."""
+    draws = itertools.count()
+    sim = enrich(700, latency=lambda _: 30.0 if next(draws) < 12 else 0.3, speed=10, faults=[RedirectFirst()])
+    assert Counter(request.endpoint for request in sim.requests())["result"] >= 12
+    assert sim.counts.faults > 0
+
+
+def test_events_that_repeat_are_read_with_pauses(engine):
+    """Runs whose outputs cannot be had are no news when their events come again: streams without ids end at once."""
+    unnamed = engine.ChangedEvents(on="events", change=lambda event: {**event, "event_id": None})
+    outage = [faults.status(503, on="result"), faults.status(503, on="list_runs", nth=faults.onwards(2))]
+    df = pd.DataFrame({"company": ["a", "b", "c"]})
+    with pf.offline(answer, latency=0.5, speed=50, faults=[unnamed, *outage]) as sim:
+        out = df.parallel.enrich(SCHEMA, checkpoint=None, timeout=100)
+    assert out["parallel_status"].tolist() == ["pending"] * 3
+    assert Counter(request.endpoint for request in sim.requests())["events"] < 50
+
+
+def test_groups_that_are_answered_are_forgotten(monkeypatch):
+    """Memory is that of the groups at work: nothing keeps one whose runs are answered and durable."""
+    monkeypatch.setattr(submit, "MAX_RUNS_PER_GROUP", 50)  # the constant, not behaviour
+    alive = []
+
+    def count(row):
+        if row.position % 500 == 499:
+            gc.collect()
+            alive.append(sum(isinstance(each, GroupState) for each in gc.get_objects()))
+
+    df = pd.DataFrame({"company": [f"company {n}" for n in range(2000)]})
+    with pf.offline(answer, latency=0.3, speed=5, max_per_minute=None) as sim:
+        df.parallel.enrich(SCHEMA, checkpoint=None, max_in_flight=100, on_row=count)
+    assert len(sim.group_ids) == 40
+    assert alive[-1] < 25
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_service_that_advises_against_another_try_ends_no_call(code):
+    """A group whose counts cannot be read now is asked again with the next look."""
+    trouble = faults.status(code, on="status", nth=1, headers={"x-should-retry": "false"})
+    sim = enrich(5, latency=40, speed=100, stream_lifetime=3.0, faults=[trouble])
+    assert sim.counts.faults == 1
+
+
+def test_a_list_that_was_never_whole_is_an_error():
+    """Cuts, and then a proxy's page for good: rows that no list shows must not read as rows that no run answers."""
+    df = pd.DataFrame({"company": ["a"]})
+    with pf.offline(answer, latency=0, speed=500) as sim:
+        df.parallel.enrich(SCHEMA, checkpoint=None)
+        cut = faults.reset("list_runs", nth={1, 2, 3})
+        sim.add_faults(cut, faults.html("list_runs", code=200))
+        with pytest.raises(ProtocolError, match="event stream"):
+            df.parallel.collect(sim.group_ids[0], SCHEMA)

@@ -373,3 +373,32 @@ async def test_a_group_is_opened_in_spite_of_trouble(wire, fault):
             assert (await session.group_status(group_id)).runs == 0
             assert session.dialect == "published"
         assert sim.group_ids[-1] == group_id
+
+
+async def test_a_refused_cursor_of_a_list_keeps_its_filter(wire):
+    """What is refused is given up one by one, and remembered: the cursor first, then the status, never the list."""
+    whole = wire.chunked(wire.sse({"type": "task_run.state", "run": {"run_id": "a", "status": "completed"}}))
+    refuse = wire.reply(422, {"detail": []})
+
+    async def listed(session):
+        asked = {"include_input": False, "include_output": True, "last_event_id": "lst_1", "completed": ["a"]}
+        return [run.run_id async for run in session.list_runs("tgrp_1", **asked)]
+
+    async with wire.session(refuse, whole, whole, refuse, whole) as (session, server):
+        narrow = []
+        for _ in range(3):
+            assert await listed(session) == ["a"]
+            narrow.append(session.narrows_lists)
+    queries = [sorted(seen.query) for seen in server.seen]
+    filtered, plain = ["include_output", "status"], ["include_output"]
+    assert queries == [["include_output", "last_event_id", "status"], filtered, filtered, filtered, plain]
+    assert narrow == [False] * 3
+
+
+async def test_an_error_within_a_list_of_some_runs_is_an_error(wire):
+    """An event of the list's own trouble is not left out, whatever run it names."""
+    trouble = wire.sse({"type": "error", "error": {"message": "trouble", "detail": {"run_id": "z"}}})
+    async with wire.session(wire.chunked(trouble)) as (session, _):
+        listing = session.list_runs("tgrp_1", include_input=False, include_output=True, completed=["a"])
+        with pytest.raises(UnavailableError, match="trouble"):
+            [run async for run in listing]

@@ -23,6 +23,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service import _aiohttp
+from parallel_frames._service._http import guard
 from parallel_frames.errors import ConfigurationError, RateLimitError, ServiceError, UnavailableError
 
 FULL = {"run_ids": ["trun_1", "trun_2"]}
@@ -376,3 +377,28 @@ async def test_certificates_of_the_environment_are_the_ones_trusted(wire, monkey
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         async with client.session() as session:
             assert await post(session, wire) == Accepted(FULL["run_ids"])
+
+
+class SilentBody(httpx.AsyncByteStream):
+    """A body of which nothing ever comes."""
+
+    async def __aiter__(self):
+        await asyncio.Event().wait()
+        yield b""
+
+
+class Silent(httpx.AsyncBaseTransport):
+    """Answers each request with a body that stays silent."""
+
+    async def handle_async_request(self, request):
+        """Answer the head at once."""
+        return httpx.Response(200, stream=SilentBody())
+
+
+async def test_a_silent_body_of_a_custom_transport_ends_in_time():
+    """Whatever carries the requests, a body that stays silent is given up after the request's timeout."""
+    request = httpx.Request("GET", "http://x.example/", extensions={"timeout": {"read": 0.05}})
+    response = await guard(Silent()).handle_async_request(request)
+    with pytest.raises(httpx.ReadTimeout):
+        async with asyncio.timeout(5):
+            await response.aread()

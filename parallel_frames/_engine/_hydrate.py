@@ -30,9 +30,9 @@ logger = logging.getLogger("parallel_frames")
 GATHER: Final = 1.0  # seconds that an output may wait for others to be listed with
 FEW: Final = 32  # runs under way, below which there is no waiting
 BEAT: Final = 0.02  # real seconds: a burst of events is one round
-AT_ONCE: Final = 8
-GIVE_UP: Final = 6
-DENIALS: Final = 4
+AT_ONCE: Final = 8  # requests for results
+GIVE_UP: Final = 6  # tries that said nothing of an output, after which its row stays pending
+DENIALS: Final = 4  # times that a run is shown as completed and without an output, at the least, until it is lost
 
 
 async def hydrate(*, state: EngineState, service: Service, clock: Clock, settle_time: float) -> None:
@@ -65,9 +65,11 @@ async def hydrate(*, state: EngineState, service: Service, clock: Clock, settle_
 class _Tries:
     """How often an output was asked for, and how often the service showed its run as completed and without one."""
 
+    run_id: str
     unknown: int = 0
     denials: int = 0
     first_denial: float = 0.0
+    due: float = 0.0  # when it is asked for again
 
 
 @dataclass(slots=True)
@@ -85,8 +87,6 @@ class _Hydration:
     settle_time: float
     task: asyncio.Task[None] | None = None
     _tries: dict[str, _Tries] = field(default_factory=dict)  # of outputs that were asked for and did not come
-    _rounds: int = 0
-    _retry_at: float = 0.0
 
     def is_ready(self) -> bool:
         """Return whether nothing is being fetched; raise what made the last fetching fail."""
@@ -99,7 +99,7 @@ class _Hydration:
         """Begin to fetch what is due, and return when something will be, infinity where nothing is known."""
         wanted = self.group.to_hydrate
         self._tries = {run_id: tries for run_id, tries in self._tries.items() if run_id in wanted}
-        due = self._retry_at if self._tries else math.inf
+        due = min((tries.due for tries in self._tries.values()), default=math.inf)
         if len(wanted) > len(self._tries):
             oldest = next(since for run_id, since in wanted.items() if run_id not in self._tries)
             due = min(due, oldest + (GATHER if self._may_gather() else 0.0))
@@ -119,19 +119,17 @@ class _Hydration:
         return not self.state.embeds and self._under_way > FEW
 
     async def _fetch(self) -> None:
-        wanted = self.group.to_hydrate
+        wanted, now = self.group.to_hydrate, self.clock.now()
         fresh = [run_id for run_id in wanted if run_id not in self._tries]
-        is_retry = bool(self._tries) and self.clock.now() >= self._retry_at
-        again = list(self._tries) if is_retry else []
-        denied = (await self._ask(fresh) if fresh else set()) | (await self._ask_again(again) if again else set())
-        if not self._tries:
-            self._rounds = 0
-        left = [run_id for run_id in (*fresh, *again) if run_id in wanted]
-        if left and (is_retry or not self._tries):
-            self._retry_at = self.clock.now() + Backoff().wait(self._rounds)
-            self._rounds += 1
-        for run_id in left:
-            self._note_try(run_id, is_denied=run_id in denied)
+        again = [run_id for run_id, tries in self._tries.items() if tries.due <= now]
+        for run_ids, ask in ((fresh, self._ask), (again, self._ask_again)):
+            denied = await ask(run_ids) if run_ids else set()
+            left = [self._tries.setdefault(run_id, _Tries(run_id)) for run_id in run_ids if run_id in wanted]
+            # All at the same time: what is asked for together may be listed together.
+            wait = Backoff().wait(max((tries.unknown + tries.denials for tries in left), default=0))
+            for tries in left:
+                tries.due = self.clock.now() + wait
+                self._note_try(tries, is_denied=tries.run_id in denied)
 
     async def _ask(self, run_ids: Sequence[str]) -> set[str]:
         """Fetch outputs, and return the runs that the service shows as completed and without one."""
@@ -139,7 +137,7 @@ class _Hydration:
         # What has completed since that cursor: nearly all that is under way was sent later than what has ended.
         listed = after - self._under_way if self.service.narrows_lists else len(self.group.acknowledged)
         if self.service.dialect != "seed" and not is_worth_listing(len(run_ids), of=listed):
-            return (await self._ask_for_each(run_ids))[0]
+            return await self._ask_for_each(run_ids)
         wanted, denied = set(run_ids), set()
 
         def take(event: RunEvent) -> Awaitable[None] | None:
@@ -165,11 +163,8 @@ class _Hydration:
 
     async def _ask_again(self, run_ids: Sequence[str]) -> set[str]:
         """Fetch outputs that did not come the first time: from the results, and from a whole list where those lack."""
-        denied: set[str] = set()
-        are_lacking = True
-        if self.service.dialect != "seed":
-            denied, are_lacking = await self._ask_for_each(run_ids)
-        if are_lacking:
+        denied = set() if self.service.dialect == "seed" else await self._ask_for_each(run_ids)
+        if not denied.issuperset(run_id for run_id in run_ids if run_id in self.group.to_hydrate):
             try:
                 look = await look_at_group(self.service, self.state, self.group, clock=self.clock, include_output=True)
                 denied |= look.without_output
@@ -177,21 +172,18 @@ class _Hydration:
                 self._log(error)
         return denied
 
-    async def _ask_for_each(self, run_ids: Sequence[str]) -> tuple[set[str], bool]:
-        """Fetch results one by one; return the runs that have no output, and whether any result is not to be had."""
-        pending, denied, lacking = iter(run_ids), set(), False
+    async def _ask_for_each(self, run_ids: Sequence[str]) -> set[str]:
+        """Fetch results one by one, and return the runs that the service shows as completed and without an output."""
+        pending, denied = iter(run_ids), set[str]()
 
         async def ask() -> None:
-            nonlocal lacking
             for run_id in pending:
                 try:
                     event = await self.service.run_result(run_id)
                 except CANNOT_BE_READ as error:  # that one result: the others are asked for all the same
                     self._log(error)
-                    event = None
-                if event is None or self.group.identify(event) is None:
-                    lacking = True
-                elif self._take(event):
+                    continue
+                if event is not None and self._take(event):
                     denied.add(run_id)
 
         workers = [asyncio.create_task(ask()) for _ in range(min(AT_ONCE, len(run_ids)))]
@@ -200,18 +192,19 @@ class _Hydration:
         finally:
             for worker in workers:
                 worker.cancel()
-        return denied, lacking
+        return denied
 
     def _take(self, event: RunEvent) -> bool:
         """Take what the service says of a run, and return whether it says that it completed and has no output."""
         run = self.group.identify(event)
-        if run is not None:
-            self.state.take_run(self.group, event, run)
+        if run is None:
+            return False
+        self.state.take_run(self.group, event, run)
         return event.status == "completed" and event.run_id in self.group.to_hydrate
 
-    def _note_try(self, run_id: str, *, is_denied: bool) -> None:
+    def _note_try(self, tries: _Tries, *, is_denied: bool) -> None:
         """Count one more try at an output, and take its run as lost, or give it up, where that is enough."""
-        tries = self._tries.setdefault(run_id, _Tries())
+        run_id = tries.run_id
         if is_denied:
             tries.first_denial = tries.first_denial or self.clock.now()
             tries.denials += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 from collections import Counter
@@ -14,8 +15,13 @@ import pytest
 from starlette.responses import Response
 
 import parallel_frames as pf
+from parallel_frames._checkpoint import memory_store
+from parallel_frames._clock import Clock
 from parallel_frames._engine import _submit as submit
-from parallel_frames._state import GroupState
+from parallel_frames._engine._state import EngineState
+from parallel_frames._model import Job, Options, RunEvent, RunId
+from parallel_frames._state import GroupState, MemoryIndex
+from parallel_frames._ui import showing
 from parallel_frames.errors import ProtocolError
 from parallel_frames.simulator import faults
 from parallel_frames.simulator.faults import RequestFault
@@ -177,3 +183,31 @@ def test_a_list_that_was_never_whole_is_an_error():
         sim.add_faults(cut, faults.html("list_runs", code=200))
         with pytest.raises(ProtocolError, match="event stream"):
             df.parallel.collect(sim.group_ids[0], SCHEMA)
+
+
+async def events_of_three_runs(*events):
+    """Return how many of three runs are in flight after each event."""
+    job = Job(identity={}, hash="0" * 32, processor="base", spec={}, options=Options())
+    with showing(progress=False) as progress:
+        state = EngineState(
+            job=job,
+            index=MemoryIndex(),
+            store=memory_store(job, host="x"),
+            observer=progress,
+            clock=Clock(),
+            reasons={},
+        )
+        group = state.groups["g"] = GroupState("g")
+        for n in range(3):
+            group.add_paid(RunId(f"{n:032x}", 0), run_id=f"r{n}")
+        found = [state.in_flight]
+        for n, status in events:
+            state.take_event(group, RunEvent(f"r{n}", status))
+            found.append(state.in_flight)
+    return found
+
+
+def test_a_run_is_out_of_flight_once():
+    """What waits for its owner is not in flight, nor what has ended and lacks its output: each counts once."""
+    events = [(0, "action_required"), (1, "action_required"), (0, "completed"), (1, "running"), (2, "completed")]
+    assert asyncio.run(events_of_three_runs(*events)) == [3, 2, 1, 1, 2, 1]

@@ -55,6 +55,11 @@ def code_in(cell):
     return re.search(r"`([^`]+)`", cell)[1]
 
 
+def code_spans(text):
+    """Return the code spans of a text."""
+    return re.findall(r"`([^`]+)`", text)
+
+
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """Work in an empty directory."""
@@ -229,6 +234,25 @@ def test_the_table_of_dtypes_is_true(backend):
         expected = spans[-1] if not PANDAS_3 else spans[0]
         found = str(out["column"].dtype).replace("element: ", "item: ")
         assert found == expected, type_
+
+
+def texts():
+    """Return every text of the package, with what is put into it left out."""
+    for path in (ROOT / "parallel_frames").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_messages_to_look_up_are_those_of_the_library():
+    """What the page on troubleshooting quotes in its first column stands in a text of the package."""
+    page = (ROOT / "docs/how-to/troubleshooting.md").read_text(encoding="utf-8")
+    quoted = [span for line in page.splitlines() if line.startswith("| ") for span in code_spans(line.split(" | ")[0])]
+    known = list(texts())
+    assert len(quoted) > 15
+    assert [span for span in quoted if span not in dir(errors) and not any(span in text for text in known)] == []
 
 
 def commands():

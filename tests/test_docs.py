@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 
 import parallel_frames
-from parallel_frames import errors
+from parallel_frames import _limits, errors
 from parallel_frames.__main__ import main
 from parallel_frames._job._options import Call
 from parallel_frames._model import STATUSES
@@ -201,6 +201,26 @@ def test_every_error_is_in_the_table_of_errors():
     assert sorted(listed) == sorted(error.__name__ for error in error_classes())
     assert anchors_of("errors.md") == listed
     assert all(len(line) == 3 and all(line) for line in table_of("errors.md"))
+
+
+def test_the_limits_are_those_that_are_checked():
+    """Each number on the page is the library's."""
+    shown = [
+        int(number.replace(",", "")) for line in table_of("limits.md") for number in re.findall(r"[\d,]*\d", line[1])
+    ]
+    assert shown == [
+        _limits.MAX_RUNS_PER_BATCH,
+        _limits.MAX_RUNS_PER_MINUTE,
+        _limits.MAX_RUN_CHARACTERS,
+        _limits.MAX_SPEC_CHARACTERS,
+        _limits.MAX_PROPERTIES,
+        _limits.MAX_NESTING,
+        _limits.MAX_ENUM_VALUES,
+        _limits.MAX_METADATA_NAME,
+        _limits.MAX_METADATA_VALUE,
+        _limits.MAX_SOURCE_DOMAINS,
+        _limits.MAX_MCP_SERVERS,
+    ]
 
 
 def test_every_status_is_in_the_table_of_statuses():

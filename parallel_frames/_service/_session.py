@@ -101,7 +101,7 @@ class Session:
         self._client = client
         self._clock = client.clock
         self._dialect = dialect
-        self._widths_refused = 0  # of lists: from a cursor on, only completed runs, all runs
+        self._refused_of_lists: set[str] = set()  # parameters that a list may do without
         self._guess: Dialect | None = None  # of a group that was found under /v1beta, where two dialects are read alike
         self._redactor = KeyRedactor(client.api_key)
         self.simulated = False
@@ -123,7 +123,7 @@ class Session:
     @property
     def narrows_lists(self) -> bool:
         """Whether a list begins at a cursor, and has completed runs only, where that is asked for."""
-        return self._widths_refused == 0 and self._current.name != "seed"
+        return not self._refused_of_lists and self._current.name != "seed"
 
     @property
     def _current(self) -> Dialect:
@@ -286,20 +286,23 @@ class Session:
         asked = {"include_input": include_input, "include_output": include_output}
         params = {name: "true" for name, is_asked in asked.items() if is_asked}
         only = None if completed is None else {run_id.encode() for run_id in completed}
-        filtered = {} if completed is None else {"status": "completed"}
-        widths = [filtered | ({"last_event_id": last_event_id} if last_event_id else {}), filtered, {}]
-        for refused in range(self._widths_refused if self._current.name != "seed" else 2, 3):
-            if refused < 2 and widths[refused] == widths[refused + 1]:
-                continue
+        narrow = {"last_event_id": last_event_id or "", "status": "" if completed is None else "completed"}
+        narrow = {name: value for name, value in narrow.items() if value and name not in self._refused_of_lists}
+        if self._current.name == "seed":
+            narrow.clear()
+        refused: list[str] = []
+        while True:
             try:
-                async with aclosing(self._list_runs(group_id, params=params | widths[refused], only=only)) as runs:
+                async with aclosing(self._list_runs(group_id, params=params | narrow, only=only)) as runs:
                     async for run in runs:
                         yield run
-            except RejectedError as error:  # refused before its first entry
-                if refused == 2 or error.status not in NARROW_REFUSED:
+            except RejectedError as error:  # before the first entry; the whole list can always be had
+                if not narrow or error.status not in NARROW_REFUSED:
                     raise
+                refused.append(next(iter(narrow)))
+                del narrow[refused[-1]]
             else:
-                self._widths_refused = max(self._widths_refused, refused if last_event_id else 0)
+                self._refused_of_lists.update(refused)
                 return
 
     async def _list_runs(

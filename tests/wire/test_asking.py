@@ -395,6 +395,16 @@ async def test_a_refused_cursor_of_a_list_keeps_its_filter(wire):
     assert narrow == [False] * 3
 
 
+async def test_a_refused_cursor_of_a_whole_list_says_nothing_of_filters(wire):
+    """A list that is read on from its cursor asks for no status, and a refusal of the cursor disables none."""
+    whole = wire.chunked(wire.sse({"type": "task_run.state", "run": {"run_id": "a", "status": "completed"}}))
+    asked = {"include_input": False, "include_output": True}
+    async with wire.session(wire.reply(422, {"detail": []}), whole, whole) as (session, server):
+        [run async for run in session.list_runs("tgrp_1", **asked, last_event_id="lst_1")]
+        [run async for run in session.list_runs("tgrp_1", **asked, last_event_id="lst_1", completed=["a"])]
+    assert [sorted(seen.query) for seen in server.seen][1:] == [["include_output"], ["include_output", "status"]]
+
+
 async def test_an_error_within_a_list_of_some_runs_is_an_error(wire):
     """An event of the list's own trouble is not left out, whatever run it names."""
     trouble = wire.sse({"type": "error", "error": {"message": "trouble", "detail": {"run_id": "z"}}})

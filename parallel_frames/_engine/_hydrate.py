@@ -146,7 +146,7 @@ class _Hydration:
             return self.state.make_room()
 
         try:
-            async with self.state.listing(self.group.group_id):
+            async with self.state.listing[self.group.group_id]:
                 await list_patiently(
                     self.service,
                     self.group.group_id,

@@ -197,7 +197,7 @@ async def look_at_group(
     says which runs of another program answer a row. The look that is returned says whether absence may be concluded.
     """
     reading = _Reading(state, group, service.dialect == "seed", include_output, recognise, joiner)
-    async with state.listing(group.group_id):
+    async with state.listing[group.group_id]:
         # In this order: runs that are acknowledged or counted before the listing begins must be in it.
         acknowledged = set(group.acknowledged)
         status = await _read_status(service, group.group_id)

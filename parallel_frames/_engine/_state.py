@@ -48,6 +48,8 @@ class EngineState:
         How often a list lacked the outcome of a run that it should have shown.
     echoes : bool
         Whether the service has shown the metadata of any run of ours.
+    listing : dict of str to asyncio.Lock
+        Held while a group's list is read: one listing at a time.
     embeds : bool
         Whether an event of the group's stream has brought an output.
     """
@@ -73,7 +75,7 @@ class EngineState:
         self.misses: Counter[RunId] = Counter()
         self.echoes = False
         self.embeds = False
-        self._listing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.listing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._news: asyncio.Event | None = None  # made by the first who waits
         self._flushing = asyncio.Lock()
         self._full = asyncio.Event()
@@ -107,12 +109,8 @@ class EngineState:
         settled = [g for g, state in self.groups.items() if state.is_settled and g not in busy and g != filling]
         for group_id in settled:
             del self.groups[group_id]
-            self._listing.pop(group_id, None)
+            self.listing.pop(group_id, None)
         return settled
-
-    def listing(self, group_id: str) -> asyncio.Lock:
-        """Return the lock under which a group's list is read: one listing at a time."""
-        return self._listing[group_id]
 
     @property
     def is_waiting(self) -> bool:

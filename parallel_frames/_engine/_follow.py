@@ -10,7 +10,7 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from parallel_frames._clock import Backoff
-from parallel_frames._engine._look import CANNOT_BE_READ, is_worth_listing, look_at_group
+from parallel_frames._engine._look import CANNOT_BE_READ, is_worth_listing, look_at_group, read_status
 from parallel_frames._model import ACTIVE, OtherEvent
 from parallel_frames.errors import ProtocolError, RateLimitError, RejectedError, UnavailableError
 
@@ -111,11 +111,8 @@ async def ask_often(*, state: EngineState, service: Service, clock: Clock) -> No
 
 async def _status_of(group: GroupState, *, service: Service) -> GroupStatus | None:
     """Return a group's counts by status; None where they cannot be read, or are not there."""
-    try:
-        status = await service.group_status(group.group_id)
-    except ProtocolError:
-        return None
-    return status if status.counts else None
+    status = await read_status(service, group.group_id)
+    return status if status is not None and status.counts else None
 
 
 def _has_more_ended(group: GroupState, status: GroupStatus | None, *, state: EngineState) -> bool:

@@ -200,7 +200,7 @@ async def look_at_group(
     async with state.listing[group.group_id]:
         # In this order: runs that are acknowledged or counted before the listing begins must be in it.
         acknowledged = set(group.acknowledged)
-        status = await _read_status(service, group.group_id)
+        status = await read_status(service, group.group_id)
         await list_patiently(
             service,
             group.group_id,
@@ -262,7 +262,7 @@ async def look_until_whole(
         attempt += 1
 
 
-async def _read_status(service: Service, group_id: str) -> GroupStatus | None:
+async def read_status(service: Service, group_id: str) -> GroupStatus | None:
     """Return a group's counts; None where the service writes them in a way that is not documented."""
     try:
         return await service.group_status(group_id)

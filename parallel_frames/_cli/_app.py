@@ -71,7 +71,7 @@ class App(Commands):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that they ask for."""
-        with _kept_from_click():
+        with _kept_from_click(), spelled_for_shells():
             return super().invoke(ctx)
 
     def main(self, *args: Any, **more: Any) -> Any:
@@ -79,7 +79,7 @@ class App(Commands):
         arguments = args[0] if args else more.pop("args", None)
         more = {**more, "prog_name": PROGRAM, "standalone_mode": False}
         arguments = list(sys.argv[1:] if arguments is None else arguments)
-        with hearing_signals() as heard, spelled_for_shells():
+        with hearing_signals() as heard:
             code, goes_on = self._run(arguments, more, heard)
             if goes_on and arguments and arguments[0] in RESUMABLE:
                 say(f"To go on: {PROGRAM} {shlex.join(arguments)}")

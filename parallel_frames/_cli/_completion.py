@@ -110,7 +110,7 @@ def column_names(words: Sequence[str]) -> list[str]:
 
 
 def _names_in(path: Path) -> Iterator[str]:
-    from parallel_frames._files._formats import format_at
+    from parallel_frames._file_formats import format_at
 
     kind = format_at(path.name)
     if kind in ("parquet", "feather"):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames import Enrichment, EnrichmentPlan
-    from parallel_frames._files._formats import Format
+    from parallel_frames._file_formats import Format
 
 
 @dataclass(frozen=True, slots=True)

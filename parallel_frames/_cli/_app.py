@@ -121,19 +121,14 @@ def spelled_for_shells() -> Iterator[None]:
     """Have what is shown and logged while a command runs spell options as flags, as its errors do."""
     from parallel_frames._ui import spelling
 
-    def spell_line(text: str) -> str:
-        if "`pf.last()" in text:  # the way on in Python; the command's last line says its own
-            text = text.partition(" There is no checkpoint: ")[0]
-        return spell(text)
-
     def spell_record(record: logging.LogRecord) -> bool:
-        record.msg, record.args = spell_line(record.getMessage()), ()
+        record.msg, record.args = spell(record.getMessage()), ()
         return True
 
     logger = logging.getLogger("parallel_frames")
     logger.addFilter(spell_record)
     try:
-        with spelling(spell_line):
+        with spelling(spell):
             yield
     finally:
         logger.removeFilter(spell_record)

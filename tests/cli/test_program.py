@@ -313,6 +313,7 @@ def test_hints_of_an_error_are_options_and_values():
     assert "Pass --max-cost 3 to proceed, or --limit 100 to send a part." in text
     assert CostError(runs=1, billed=0, per_run=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}
     assert InputError("`prefix='new'`, `limit`, `timeout=...`, `f(limit=3)`").hints == {"prefix": "new"}
+    assert InputError("`limit=3`timeout=9`prefix='new'`").hints == {"limit": "3", "prefix": "new"}
 
 
 def test_runs_without_a_checkpoint_are_fetched_from_their_group():

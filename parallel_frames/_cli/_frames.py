@@ -191,7 +191,7 @@ def rehearse(frame: pd.DataFrame, target: str, kind: Format) -> None:
             write_rows(frame, io.BytesIO(), kind, target=target)
         return
     with contextlib.suppress(_RehearsedError), _whole(Path(target)) as sink:
-        write_rows(frame, sink, format_of(target), target=target)
+        write_rows(frame, sink, kind, target=target)
         raise _RehearsedError
 
 

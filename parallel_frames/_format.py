@@ -145,9 +145,14 @@ def literal(value: str) -> Any:
 def options_in(message: str) -> dict[str, str]:
     """Return the options in a message's code spans with their values as text, but for those that only stand for one."""
     given: dict[str, str] = {}
-    for code in message.split("`")[1:-1]:
-        given |= {name: value for name, value in parse_options(code).items() if value not in (None, "...")}
-    return {name: _text(value) for name, value in given.items()}
+
+    def take(code: str) -> str | None:
+        options = parse_options(code)
+        given.update({name: _text(value) for name, value in options.items() if value not in (None, "...")})
+        return code if options else None
+
+    spell_code(message, take)
+    return given
 
 
 def _text(value: str) -> str:

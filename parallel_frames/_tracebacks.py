@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import linecache
 import os
 import sysconfig
 import traceback
@@ -120,8 +119,7 @@ def render_traceback(error: BaseException) -> list[str]:
     for frame in traceback.extract_tb(_of_users(error.__traceback__))[-MAX_FRAMES:]:
         path = Path(frame.filename)
         place = f"{path.name}, line {frame.lineno}" if path.exists() else f"line {frame.lineno}"
-        line = (frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip()
-        lines.append(f"{place}: {line[:MAX_LINE]}")
+        lines.append(f"{place}: {(frame.line or '')[:MAX_LINE]}")
     cause = error.__cause__
     if cause is not None:
         lines.append(f"from {type(cause).__name__}: {str(cause).partition(chr(10))[0][:MAX_LINE]}")

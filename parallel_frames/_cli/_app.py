@@ -71,7 +71,7 @@ class App(Commands):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that they ask for."""
-        with _kept_from_click():
+        with _kept_from_click(), spelled_for_shells():
             return super().invoke(ctx)
 
     def main(self, *args: Any, **more: Any) -> Any:
@@ -79,7 +79,7 @@ class App(Commands):
         arguments = args[0] if args else more.pop("args", None)
         more = {**more, "prog_name": PROGRAM, "standalone_mode": False}
         arguments = list(sys.argv[1:] if arguments is None else arguments)
-        with hearing_signals() as heard, spelled_for_shells():
+        with hearing_signals() as heard:
             code, goes_on = self._run(arguments, more, heard)
             if goes_on and arguments and arguments[0] in RESUMABLE:
                 say(f"To go on: {PROGRAM} {shlex.join(arguments)}")
@@ -121,19 +121,14 @@ def spelled_for_shells() -> Iterator[None]:
     """Have what is shown and logged while a command runs spell options as flags, as its errors do."""
     from parallel_frames._ui import spelling
 
-    def spell_line(text: str) -> str:
-        if "`pf.last()" in text:  # the way on in Python; the command's last line says its own
-            text = text.partition(" There is no checkpoint: ")[0]
-        return spell(text)
-
     def spell_record(record: logging.LogRecord) -> bool:
-        record.msg, record.args = spell_line(record.getMessage()), ()
+        record.msg, record.args = spell(record.getMessage()), ()
         return True
 
     logger = logging.getLogger("parallel_frames")
     logger.addFilter(spell_record)
     try:
-        with spelling(spell_line):
+        with spelling(spell):
             yield
     finally:
         logger.removeFilter(spell_record)

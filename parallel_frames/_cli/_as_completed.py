@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,6 @@ class AsCompleted(InMemory):
                 "--as-completed writes JSON lines: name a TARGET that ends in .jsonl, or - (a pipe)."
             )
         super().__init__(asked)
-        self._canonical: list[bytes | None] | None = None
         self._left: np.ndarray[Any, np.dtype[np.bool_]] | None = None
 
     def check(self) -> Done | None:
@@ -108,13 +108,8 @@ class AsCompleted(InMemory):
 
     def _leave_out(self, known: KnownLines) -> list[tuple[int, bytes]]:
         """Ask only rows that the lines do not answer; return those that they answer and have no line for."""
-        options = super()._options
-        if known.counts and options["where"] is not None:
+        if known.counts and self._asked.options["where"] is not None:
             raise click.UsageError("--where and a TARGET that holds answers both choose rows: say one of them.")
-        if self._canonical is None:
-            plan = self._enrichment(options).plan
-            of_runs = [*map(canonical_of_sent, plan.inputs), None]
-            self._canonical = [of_runs[max(run, -1)] for run in plan.row_runs.tolist()]  # -1: nothing to send
         left, copies = np.ones(len(self.frame), dtype=bool), []
         waiting = Counter(known.counts)
         for row, canonical in enumerate(self._canonical):
@@ -126,6 +121,13 @@ class AsCompleted(InMemory):
                     copies.append((row, canonical))
         self._left = left if known.counts else None
         return copies
+
+    @cached_property
+    def _canonical(self) -> list[bytes | None]:
+        """The input of each row in its canonical form; None where a row has nothing to send."""
+        plan = self._enrichment(super()._options).plan
+        of_runs = [*map(canonical_of_sent, plan.inputs), None]
+        return [of_runs[max(run, -1)] for run in plan.row_runs.tolist()]
 
     @property
     def _options(self) -> Mapping[str, Any]:
@@ -140,7 +142,7 @@ class AsCompleted(InMemory):
             copies = self._leave_out(known) if known.counts else []
             for row, canonical in copies:
                 sink.write(known.copy_of(canonical, row))
-            writer = _Writer(sink, target)
+            writer = _Writer(sink)
             enrichment = self._enrichment({**self._options, "on_row": writer.write})
             writer.inputs_of(enrichment)
             try:
@@ -154,9 +156,8 @@ class AsCompleted(InMemory):
 class _Writer:
     """Writes rows as lines; where that fails, the enrichment is interrupted, and `failure` says why."""
 
-    def __init__(self, sink: BinaryIO, target: str) -> None:
+    def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
-        self._target = target
         self._plan: Any = None
         self._runner: Any = None
         self.failure: OSError | None = None

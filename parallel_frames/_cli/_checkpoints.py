@@ -87,7 +87,8 @@ def _cell(value: Any) -> Any:
 @JSON
 def show_command(path: str | None, job: str | None, *, json: bool) -> None:
     """Show each job whole: its schema, its groups, what is answered and what is under way."""
-    facts = [_describe(folder) for folder in find_jobs(path, [] if job is None else [job])]
+    folders = find_jobs(path, [] if job is None else [job])
+    facts = [each for folder in folders if (each := _describe(folder)) is not None]
     if json:
         show_json(facts)
         return
@@ -100,8 +101,8 @@ def show_command(path: str | None, job: str | None, *, json: bool) -> None:
             show(f"  {name:<13}{text}")
 
 
-def _describe(folder: StoragePath) -> dict[str, Any]:
-    """Return what a job's folder holds, with what a removal would lose."""
+def _describe(folder: StoragePath) -> dict[str, Any] | None:
+    """Return what a job's folder holds, with what a removal would lose; None once another process removed it."""
     from collections import Counter
 
     from parallel_frames._checkpoint import (
@@ -118,7 +119,7 @@ def _describe(folder: StoragePath) -> dict[str, Any]:
 
     header = read_header(folder)
     if header is None:
-        return {"path": str(folder)}
+        return None
     used = last_used(folder)
     index = DiskIndex()
 
@@ -221,14 +222,13 @@ def prune_command(path: str | None, job: tuple[str, ...], older_than: float | No
     if older_than is not None:
         limit = time.time() - older_than
         folders = [folder for folder in folders if (used := last_used(folder)) is not None and used < limit]
-    described = [_describe(folder) for folder in folders]
-    for each in described:
+    described = {folder: each for folder in folders if (each := _describe(folder)) is not None}
+    for folder, each in described.items():
         kept = " · is being written: it stays" if each["is_written"] else ""
-        say(f"{each['path']}: {_loss(each)}{kept}")
-    going = [folder for folder, each in zip(folders, described, strict=True) if not each["is_written"]]
-    removed = _remove(going, yes=yes)
+        say(f"{folder}: {_loss(each)}{kept}")
+    removed = _remove([folder for folder, each in described.items() if not each["is_written"]], yes=yes)
     if json:
-        paths = [str(folder) for folder in folders]
+        paths = [str(folder) for folder in described]
         show_json({"removed": [each for each in paths if each in removed],
                    "kept": [each for each in paths if each not in removed]})  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from click.shell_completion import get_completion_class
 
+from parallel_frames._cli._app import PROGRAM, app
 from parallel_frames._cli._exits import Commands
 from parallel_frames._cli._options import examples
 from parallel_frames._cli._speech import say, show
@@ -20,7 +21,6 @@ from parallel_frames.errors import ParallelFramesError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PROGRAM: Final = "parallel-frames"
 VARIABLE: Final = "_PARALLEL_FRAMES_COMPLETE"
 SHELLS: Final = ("bash", "zsh", "fish")
 MARK: Final = "# completion of parallel-frames"
@@ -79,8 +79,6 @@ def _own_shell() -> str:
 
 def _script(shell: str) -> str:
     """Return click's own script for a shell."""
-    from parallel_frames._cli._app import app
-
     made = get_completion_class(shell)
     assert made is not None  # noqa: S101 - it is one of SHELLS
     complete = made(app, {}, PROGRAM, VARIABLE)
@@ -110,7 +108,7 @@ def column_names(words: Sequence[str]) -> list[str]:
 
 
 def _names_in(path: Path) -> Iterator[str]:
-    from parallel_frames._files._formats import format_at
+    from parallel_frames._file_formats import format_at
 
     kind = format_at(path.name)
     if kind in ("parquet", "feather"):

@@ -172,22 +172,21 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
         raise click.UsageError(f"TARGET is {target}, and --output {arguments['output']}: say one of them.")
     target = target if arguments["output"] is None else arguments["output"]
     schema = read_schema(arguments["schema"], arguments["column"])
+    defaults = _defaults()
+    given = defaults.get("checkpoint", arguments["checkpoint"])
+    checkpoint = "auto" if given is None else None if given in ("none", False) else given
     options = library_options(arguments, for_sending=for_sending)
-    asked = Asked(
+    return Asked(
         source,
         as_typed(target),
         schema,
-        options,
+        {**options, **defaults, "checkpoint": checkpoint, "confirm": False},
         overwrite=arguments["overwrite"],
         rows_per_file=arguments["rows_per_file"],
         source_format=arguments["source_format"],
         target_format=arguments["target_format"],
         as_completed=arguments["as_completed"],
     )
-    typed = {name: value for name, value in options.items() if name not in (defaults := _defaults())}
-    given = defaults.get("checkpoint", arguments["checkpoint"])
-    checkpoint = "auto" if given is None else None if given in ("none", False) else given
-    return replace(asked, options={**typed, **defaults, "checkpoint": checkpoint, "confirm": False})
 
 
 def _defaults() -> dict[str, Any]:

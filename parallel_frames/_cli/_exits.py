@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import shlex
-from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,18 +11,17 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from parallel_frames._cli._options import FRAME, PAIR, type_inputs, with_options
-from parallel_frames._format import literal, parse_options, spell_code
+from parallel_frames._format import closest, literal, parse_options, spell_code
 from parallel_frames.errors import (
     CheckpointError,
     ConfigurationError,
     EnrichmentError,
     InputError,
     ParallelFramesError,
-    UnknownColumnError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from parallel_frames.errors import Safety
 
@@ -74,7 +72,8 @@ class Commands(click.Group):
         """
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            question = meant(args[0], known) or f" The commands are {', '.join(known)}."
+            meant = closest(args[0], known)
+            question = f" The commands are {', '.join(known)}." if meant is None else f" Did you mean {meant!r}?"
             if Path(args[0]).is_file():
                 question = f" To enrich it: {ctx.command_path} enrich {shlex.quote(args[0])}"
             raise click.UsageError(f"There is no command {args[0]!r}.{question}", ctx)
@@ -125,15 +124,7 @@ def explain(error: ParallelFramesError) -> str:
     message = str(error)
     if (safety := error.safety) is not None and is_only_in_groups(safety):
         message = f"{Exception.__str__(error)}\n{safety.state}. {fetching(safety.group_ids)}"
-    if isinstance(error, UnknownColumnError) and "id you mean" not in message:
-        message += meant(str(error.column), map(str, error.available))
     return spell(message)
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """Return the question whether a known word was meant, if one is like it."""
-    close = get_close_matches(word, list(known), 1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def spell(message: str) -> str:

@@ -118,9 +118,7 @@ class _Gathering:
                     async for burst in bursts:
                         for event in burst:
                             await queue.put(event)
-            except asyncio.CancelledError:
-                raise  # nothing takes from the queue any more
-            except BaseException:
+            except Exception:  # whichever: it is raised where the task is awaited, once the queue has ended
                 await queue.put(None)
                 raise
             await queue.put(None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._files._formats import FORMATS, ZIPPED, format_at
+from parallel_frames._file_formats import FORMATS, ZIPPED, format_at
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from parallel_frames._files._formats import Format
+    from parallel_frames._file_formats import Format
 
 PIPE: Final = "-"
 

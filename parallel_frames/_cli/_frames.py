@@ -17,8 +17,8 @@ import orjson
 from parallel_frames._cli._exits import StoppedError
 from parallel_frames._cli._formats import PIPE, format_of, is_address
 from parallel_frames._cli._speech import handing_over
+from parallel_frames._file_formats import is_zipped
 from parallel_frames._files._excel import write_excel
-from parallel_frames._files._formats import is_zipped
 from parallel_frames._files._target import target_exists
 from parallel_frames._fs import atomic_write, take_name
 from parallel_frames.errors import InputError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from parallel_frames._files._formats import Format
+    from parallel_frames._file_formats import Format
 
 STDIN: Final = "the standard input"
 BARE: Final = "bare texts"
@@ -191,7 +191,7 @@ def rehearse(frame: pd.DataFrame, target: str, kind: Format) -> None:
             write_rows(frame, io.BytesIO(), kind, target=target)
         return
     with contextlib.suppress(_RehearsedError), _whole(Path(target)) as sink:
-        write_rows(frame, sink, format_of(target), target=target)
+        write_rows(frame, sink, kind, target=target)
         raise _RehearsedError
 
 

@@ -196,7 +196,7 @@ def _unless_empty(path: Path, handle: BinaryIO, *, is_new: bool) -> Iterator[Non
     """Leave no empty file behind where nothing could be collected."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C, too, before the first run
         with contextlib.suppress(OSError):
             if is_new and handle.tell() == 0:
                 path.unlink()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_or
 import click
 from click.shell_completion import CompletionItem
 
-from parallel_frames._files._formats import FORMATS
+from parallel_frames._file_formats import FORMATS
 from parallel_frames._format import parse_duration
 from parallel_frames._job._options import CHOICES, Call
 from parallel_frames.accessor import enrich

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from parallel_frames._cli._checkpoints import ONE_JOB, find_jobs
 from parallel_frames._cli._options import examples
 from parallel_frames._cli._speech import need_output, say, show
 
@@ -20,14 +21,13 @@ REPORT = "parallel-frames report {checkpoint}"
 )
 @click.argument("checkpoint")
 @click.option("-o", "--output", metavar="FILE", help="Write a page of its own, replacing one that is there.")
-@click.option("--job", metavar="HASH", help="Only this job; the beginning of its name is enough.")
+@ONE_JOB
 def report_command(checkpoint: str, output: str | None, job: str | None) -> None:
     """Say what became of the runs of CHECKPOINT: failures by cause, warnings, cost, answers by field.
 
     It changes nothing and needs no key. A checkpoint knows each distinct input by the number of its first row. A page
     holds the answers, too, those that failed or are unsure first.
     """
-    from parallel_frames._cli._checkpoints import find_jobs
     from parallel_frames._job._stored import report_of_job
 
     folders = find_jobs(checkpoint, [] if job is None else [job])

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames import Enrichment, EnrichmentPlan
-    from parallel_frames._files._formats import Format
+    from parallel_frames._file_formats import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +266,9 @@ class InMemory:
             if not is_left or getattr(error, "safety", None) is not None:
                 raise
             if isinstance(error, KeyboardInterrupt):
-                if error.args:
-                    say(f"Stopped: {str(error).partition(' There is no checkpoint: ')[0]}")
-                raise LeftInGroupsError(enrichment.group_ids, None) from None
+                if (safety := enrichment._runner.safety()) is not None:
+                    say(f"Stopped: {safety.state}.")
+                raise LeftInGroupsError(enrichment.group_ids) from None
             reason = error.message if isinstance(error, StoppedError) else str(error) or None
             raise LeftInGroupsError(enrichment.group_ids, reason) from None
         facts = out.attrs["parallel"]["enrichments"][-1]

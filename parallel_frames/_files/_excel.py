@@ -103,8 +103,6 @@ def _read_sheet(address: Address, path: str) -> Columns:
     with _needing_excel(), address.system.open_input_file(path) as file:
         try:
             sheet = pd.read_excel(file, header=None, dtype=object, keep_default_na=False, engine="openpyxl")
-        except ImportError:
-            raise
         except UNREADABLE as error:
             raise InputError(f"{path} cannot be read as xlsx: {str(error) or type(error).__name__}.") from error
     columns = [[_cell(cell) for cell in sheet[at]] for at in sheet.columns]

@@ -236,14 +236,9 @@ def _put_directory(folder: Path, files: list[Path], target: Path, *, overwrite: 
     new.mkdir()
     for path in files:
         path.rename(new / path.name)
-    try:
-        if overwrite and target.exists():
-            target.rename(before)
-        new.rename(target)  # over a directory that holds anything it fails
-    except BaseException:  # Ctrl-C, too, leaves one of the two
-        if before.exists() and not target.exists():
-            before.rename(target)
-        raise
+    if overwrite and target.exists():
+        target.rename(before)
+    new.rename(target)  # over a directory that holds anything it fails; `_leave` puts back what was there before
 
 
 def _put_remote(address: Address, writer: TargetWriter) -> None:

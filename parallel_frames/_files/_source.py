@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
+from parallel_frames._file_formats import FORMATS, format_at
 from parallel_frames._files._address import MANIFEST, WILD, Address, find_address, matches
 from parallel_frames._files._batches import even, rows_at_once
 from parallel_frames._files._csv import open_csv
 from parallel_frames._files._excel import open_excel
-from parallel_frames._files._formats import FORMATS, format_at
 from parallel_frames._files._ipc import open_ipc
 from parallel_frames._files._json import open_json
 from parallel_frames._files._parts import Parts, join_parts

@@ -11,6 +11,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._checkpoint import job_folders, place_of
 from parallel_frames._checkpoint._folders import alone_in
+from parallel_frames._cli._checkpoints import _describe
 from parallel_frames.simulator import Failure, Simulator
 
 
@@ -152,6 +153,15 @@ def test_prune_counts_the_answers_that_are_lost(run, place):
         pf.enrich(df, {"n": int}, checkpoint="c.ckpt", progress=False, options=settings)
     done = run("checkpoint", "prune", "c.ckpt", "--older-than", "0s")
     assert "1 answer ($0.01 plus connector calls)" in done.stderr
+
+
+def test_a_job_that_goes_while_it_is_looked_at_has_nothing_to_show(job):
+    """Another process may remove a job, or damage its header, after it was found: `show` and `prune` pass over it."""
+    described = _describe(place_of(job))
+    assert described is not None
+    assert described["outcomes"] == {"completed": 3}
+    (job / "header.json").write_text("{")
+    assert _describe(place_of(job)) is None
 
 
 def test_a_job_that_is_being_written_is_left_alone(run, job):

@@ -116,8 +116,10 @@ def test_an_interrupt_without_a_checkpoint_names_the_group(rows, start, monkeypa
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
+    assert f"Stopped: 0 of 2 rows are answered, 2 runs sent (group {sim.group_ids[0]}).\n" in err
     assert "ended by SIGTERM. There is no checkpoint: parallel-frames collect tgrp_" in err
     assert "To go on" not in err
+    assert "pf." not in err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

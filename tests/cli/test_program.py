@@ -103,14 +103,18 @@ def test_the_help_lists_the_exit_codes(run):
 
 
 def test_completion_of_bash(place):
-    """The script for bash is printed, and what it starts completes commands."""
+    """The script for bash is printed, and what it starts completes commands, at each key without what they import."""
     words = {
         "_PARALLEL_FRAMES_COMPLETE": "bash_complete",
         "COMP_WORDS": "parallel-frames checkpoint v",
         "COMP_CWORD": "2",
+        "PYTHONPROFILEIMPORTTIME": "1",
     }
     done = subprocess.run(PROGRAM, env={**os.environ, **words}, capture_output=True, text=True, check=True)
     assert done.stdout == "plain,verify\n"
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "parallel_frames._cli" in imported
+    assert not imported & {"httpx", "pyarrow.parquet", "parallel_frames._files", "parallel_frames._ui"}
 
 
 @pytest.mark.parametrize(
@@ -309,6 +313,7 @@ def test_hints_of_an_error_are_options_and_values():
     assert "Pass --max-cost 3 to proceed, or --limit 100 to send a part." in text
     assert CostError(runs=1, billed=0, per_run=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}
     assert InputError("`prefix='new'`, `limit`, `timeout=...`, `f(limit=3)`").hints == {"prefix": "new"}
+    assert InputError("`limit=3`timeout=9`prefix='new'`").hints == {"limit": "3", "prefix": "new"}
 
 
 def test_runs_without_a_checkpoint_are_fetched_from_their_group():

@@ -318,9 +318,9 @@ def plan(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions])
     (2, 1, 0.05)
     """
     from parallel_frames._job._handle import frame_source
-    from parallel_frames._job._preview import preview as make_plan
+    from parallel_frames._job._preview import plan_call
 
-    return make_plan(frame_source(df, schema, make_call(options)))
+    return plan_call(frame_source(df, schema, make_call(options)))
 
 
 @user_facing

@@ -130,7 +130,7 @@ class EnrichmentPlan:
         return plan_html(self)
 
 
-def preview(source: RowSource[Any]) -> EnrichmentPlan:
+def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     """Return what a call would do, and raise what it would raise.
 
     It reads the checkpoint, and the groups that the call names, and changes nothing.

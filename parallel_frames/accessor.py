@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import logging
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import pandas as pd
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 F = TypeVar("F", bound="Callable[..., Any]")
+SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
 
 
 def _shows(names: frozenset[str]) -> Callable[[F], F]:
@@ -274,11 +275,10 @@ def collect(
     [1949]
     """
     from parallel_frames._job._collect import collect_groups
-
-    for name in options.keys() - FrameOptions.__optional_keys__:
-        check_option(name, FrameOptions.__optional_keys__ | {"processor"}, of="collect(), which only reads a group,")
     from parallel_frames._runtime import run_from_anywhere
 
+    for name in options:
+        check_option(name, FrameOptions.__optional_keys__ | {"processor"}, of="collect(), which only reads a group,")
     call = make_call(options)
     return run_from_anywhere(lambda: collect_groups(df, group_id, schema, call, processor=processor))
 
@@ -318,13 +318,13 @@ def plan(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions])
     (2, 1, 0.05)
     """
     from parallel_frames._job._handle import frame_source
-    from parallel_frames._job._preview import preview as make_plan
+    from parallel_frames._job._preview import plan_call
 
-    return make_plan(frame_source(df, schema, make_call(options)))
+    return plan_call(frame_source(df, schema, make_call(options)))
 
 
 @user_facing
-@_shows(EnrichOptions.__optional_keys__ - {"limit", "basis", "on_error", "dtype_backend"})
+@_shows(EnrichOptions.__optional_keys__ - SET_BY_PREVIEW)
 def preview(df: pd.DataFrame, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
     """Ask a few rows for real, and say what all of them would cost. `enrich` does not pay for these again.
 
@@ -363,7 +363,7 @@ def preview(df: pd.DataFrame, schema: SchemaLike, *, n: int = 3, **options: Unpa
     from parallel_frames._job._sample import prepare_sample, read_sample
 
     for name in options:
-        if name in ("limit", "basis", "on_error", "dtype_backend"):
+        if name in SET_BY_PREVIEW:
             raise UnknownOptionError(name, f"A preview has no option {name!r}: `n=3` is how many inputs are asked.")
     call = make_call(options)
     enrichment = prepare_sample(df, schema, call, n=n)
@@ -404,8 +404,7 @@ def submit(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions
     [1949, 1949]
     """
     enrichment = prepare_enrichment(df, schema, options)
-    sent: Enrichment = enrichment._wait_for(enrichment._send)
-    return sent
+    return enrichment._wait_for(enrichment._send)
 
 
 @user_facing

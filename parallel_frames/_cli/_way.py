@@ -235,9 +235,9 @@ class InMemory:
         return prepare_enrichment(self.frame, self._asked.schema, options, target=target)
 
     def _plan(self, options: Mapping[str, Any]) -> EnrichmentPlan:
-        from parallel_frames._job._preview import preview
+        from parallel_frames._job._preview import plan_call
 
-        return preview(self._enrichment(options)._runner.source)
+        return plan_call(self._enrichment(options)._runner.source)
 
     def plan(self) -> EnrichmentPlan:
         """Say what it would do and cost."""

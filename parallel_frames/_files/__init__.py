@@ -29,7 +29,7 @@ from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
 from parallel_frames._job._handle import Enrichment, failures
 from parallel_frames._job._offline import choose_destination
-from parallel_frames._job._preview import EnrichmentPlan, preview
+from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import STATUSES
 from parallel_frames.errors import EnrichmentError, InputError, user_facing
@@ -415,4 +415,4 @@ def plan_parquet(
     (2, 1, 0.05)
     """
     _, rows = _prepare(source, target, schema, options)
-    return preview(rows)
+    return plan_call(rows)

@@ -11,7 +11,7 @@ A canonical form is a JSON-like text in UTF-8:
   without one as it stands, a date alone as its midnight, fractions without trailing zeros. A timestamp is therefore
   the same input whether it comes as datetime64 of any unit, as date32, or as text from a CSV.
 
-This module is frozen: keys in checkpoints depend on every choice in it. A second version is a second module beside
+This module is frozen: keys in checkpoints depend on every choice in it. A second version is a second module next to
 it; nothing here may change what the golden vectors say.
 """
 

@@ -19,7 +19,7 @@ def announcement(
     since: str | None,
     max_per_minute: int | None,
     checkpoint: str | None,
-    earlier_groups: int = 0,
+    earlier_groups: int,
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know; `since` is when the oldest answer came.
 

@@ -58,7 +58,7 @@ class OpenCheckpoint:
 
 @contextlib.asynccontextmanager
 async def open_checkpoint(
-    source: RowSource[Any], index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None = None
+    source: RowSource[Any], index: Index, destination: Destination, *, refresh: bool, memory: JobStore | None
 ) -> AsyncIterator[OpenCheckpoint]:
     """Open the store that a call names, read it into the index, and stop where it hardly knows these rows.
 
@@ -68,7 +68,7 @@ async def open_checkpoint(
     ----------
     refresh : bool
         Whether every row is asked again.
-    memory : JobStore, optional
+    memory : JobStore or None
         The store of an earlier call in this process that had no checkpoint: it is all there is.
 
     Raises

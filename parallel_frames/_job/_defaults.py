@@ -5,7 +5,6 @@ Only options that say how one works are here; what decides which rows are asked,
 
 from __future__ import annotations
 
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -133,6 +132,8 @@ def _read(path: Path, _: int) -> Mapping[str, Any]:
     ConfigurationError
         A name in it is no default, or its value is wrong.
     """
+    import tomllib  # most of a millisecond, and needed where there is such a file only
+
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("parallel_frames", {})
     except (OSError, ValueError, AttributeError):

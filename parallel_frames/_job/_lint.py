@@ -115,13 +115,14 @@ def _errors(found: list[Finding | None]) -> bool:
     return any(finding is not None and finding.severity == "error" for finding in found)
 
 
-def _is_described(input_schema: object) -> bool:
+def is_described(input_schema: object) -> bool:
+    """Return whether a call says what a row's input is, rather than nothing, or to read it off the rows."""
     return input_schema is not None and not (isinstance(input_schema, str) and input_schema == "infer")
 
 
 def _of_the_input(input_schema: object) -> list[Finding | None]:
     """Return what would keep the input's schema from being sent; what makes better answers is no concern of it."""
-    if not _is_described(input_schema):
+    if not is_described(input_schema):
         return []
     errors = [finding for finding in _problems(input_schema) if finding is not None and finding.severity == "error"]
     if not errors and parse_schema(input_schema).form == "auto":
@@ -150,7 +151,7 @@ def options_finding(options: Options) -> Finding | None:
 
 def _length_together(schema: Schema, input_schema: object) -> Finding | None:
     """Return an error where a schema and the input's, each short enough, are too long together."""
-    if not _is_described(input_schema):
+    if not is_described(input_schema):
         return None
     spec = {"output_schema": schema.wire, "input_schema": parse_schema(input_schema).wire}
     return length_finding(spec, whose="schema and input_schema together make")

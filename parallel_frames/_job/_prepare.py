@@ -15,7 +15,7 @@ from parallel_frames._columns import Layout, make_layout
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import earlier_answers, made_columns, status_names
 from parallel_frames._job._foreign import check_schema_argument
-from parallel_frames._job._lint import field_count_finding, input_finding, options_finding
+from parallel_frames._job._lint import field_count_finding, input_finding, is_described, options_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_words
 from parallel_frames._job._plan import Inferred, make_job, make_options
@@ -252,14 +252,14 @@ def apply_defaults(call: Call) -> Call:
 
 def _input_finding(rows: pd.DataFrame, selection: Selection, given: Any) -> Finding | None:
     """Return what there is to say where an input schema has other names, or another form, than what is sent."""
-    if given is None or (isinstance(given, str) and given == "infer"):
+    if not is_described(given):
         return None
     may_be_any = selection.form == "cell" and infer_input_schema(rows, selection) is None
     return None if may_be_any else input_finding(parse_schema(given), selection)
 
 
 def _input_schema(rows: pd.DataFrame, selection: Selection, given: Any) -> Any:
-    if not (isinstance(given, str) and given == "infer"):
+    if given is None or is_described(given):
         return given
     wire = infer_input_schema(rows, selection)
     return None if wire is None else Inferred(wire, selection.names)

@@ -130,7 +130,7 @@ class EnrichmentPlan:
         return plan_html(self)
 
 
-def preview(source: RowSource[Any]) -> EnrichmentPlan:
+def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     """Return what a call would do, and raise what it would raise.
 
     It reads the checkpoint, and the groups that the call names, and changes nothing.
@@ -186,7 +186,7 @@ def preview(source: RowSource[Any]) -> EnrichmentPlan:
 def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[Finding]:
     """Yield what fewer inputs would save, where fewer of a frame's columns make fewer distinct rows.
 
-    Of single columns the one with the most distinct values is named, since it is what rows are told apart by; of those
+    Of single columns the one with the most distinct values is named, since it is what distinguishes rows; of those
     left out the one without which most rows are equal.
     """
     selection = source.prepared.selection

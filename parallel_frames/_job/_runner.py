@@ -340,7 +340,7 @@ class JobRunner:
                         return None
                     for _ in range(TRIES):
                         with suppress(DamagedPartError, CheckpointCorruptError):
-                            results = self._whole_results(opened.store)
+                            results = Results(self.index, opened.store, reasons=self._reasons, strict=True)
                             try:
                                 delivered = await in_thread(partial(deliver, results))
                             finally:
@@ -366,9 +366,6 @@ class JobRunner:
         if self.index.has_marks and self.index.is_refreshed():
             self.refreshing = False
             await in_thread(lambda: store.end_refresh(self.index.marked_attempts(of_others=True)))
-
-    def _whole_results(self, store: JobStore) -> Results[Any]:
-        return Results(self.index, store, reasons=self._reasons, strict=True)
 
     async def adopt(
         self,
@@ -425,17 +422,13 @@ class JobRunner:
                 self._warn_of_open_rows(progress)
         except ParallelFramesError as error:
             self._end(f"it ended with {type(error).__name__}")
-            self.group_ids = tuple(opened.store.groups)
             error.safety = self.safety(is_refused=isinstance(error, CostError))
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._end("it was interrupted")
-            self.group_ids = tuple(opened.store.groups)
             if until != "looked":
                 self.stopped = self._stop_text()
             raise
-        finally:
-            self.group_ids = tuple(opened.store.groups)
 
     def _stop_text(self) -> str:
         """Return what Ctrl-C leaves: what is safe, how to resume, and that what was sent is not called back."""
@@ -511,6 +504,7 @@ class JobRunner:
                         self._configure()
                 finally:
                     self._engine = self._loop = None
+                    self.group_ids = tuple(store.groups)
                     if feed.ways:
                         self.matched = count_matches(call.group_ids, feed.ways)
                     self.simulated |= session.simulated

@@ -10,7 +10,7 @@ import pandas as pd
 from parallel_frames._columns import evidence_label
 from parallel_frames._format import format_count, format_dollars, format_duration, format_label
 from parallel_frames._job._handle import frame_enrichment, frame_source
-from parallel_frames._job._preview import EnrichmentPlan, preview
+from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def read_sample(
     rows = out.iloc[list(enrichment.plan.positions[: prepared.call.limit])]
     lines = [*((label, rows[label]) for label in prepared.selection.labels), *_answers(rows, enrichment)]
     shown = pd.DataFrame({format_label(label): cells.astype(object) for label, cells in lines}, index=rows.index).T
-    return EnrichmentPreview(shown, preview(frame_source(df, schema, replace(call, max_cost=None))))
+    return EnrichmentPreview(shown, plan_call(frame_source(df, schema, replace(call, max_cost=None))))
 
 
 def _answers(rows: pd.DataFrame, enrichment: Enrichment) -> Iterator[tuple[Hashable, pd.Series[Any]]]:

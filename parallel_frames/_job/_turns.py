@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 LOOK_EVERY: Final = 0.02
-BEAT: Final = 1.0
+BEAT_EVERY: Final = 1.0
 PATIENCE: Final = 15.0  # without a beat: the loop of the call that is waited for stands still
 
 
@@ -52,7 +52,7 @@ class Turn:
         """Record now and then that the loop moves."""
         while True:
             self.beat = real_time()
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(BEAT_EVERY)
 
 
 _guard = threading.Lock()

@@ -201,11 +201,6 @@ class Progress:
         logger.info("%s", first_line(essence, facts, simulated=simulated))
         self._screen.announce(essence, facts, simulated=simulated)
 
-    def line(self, text: str) -> None:
-        """Show and log a line."""
-        logger.info("%s", text)
-        self._screen.write_line(text)
-
     def warn(self, text: str) -> None:
         """Log a warning, which shows it: see `_log`."""
         logger.warning("%s", text)
@@ -274,19 +269,15 @@ class Progress:
             return [] if self._counts.cost is None else [self._counts.cost]
         return self._counts.figures(now)
 
-    def _text(self, now: float) -> str:
-        return SEPARATOR.join(self._counts.sent_figures()) if self._is_submit else self._counts.text(now)
-
-    def _report(self, text: str) -> None:
+    def _report_if_due(self, now: float) -> None:
         """Log how far it is, and show it where no bar does."""
+        if now - self._last_line < LINE_EVERY:
+            return
+        self._last_line = now
+        text = SEPARATOR.join(self._counts.sent_figures()) if self._is_submit else self._counts.text(now)
         logger.info("%s", text)
         if not self._screen.has_bar:
             self._screen.write_line(text)
-
-    def _report_if_due(self, now: float) -> None:
-        if now - self._last_line >= LINE_EVERY:
-            self._last_line = now
-            self._report(self._text(now))
 
     def _schedule_report(self, loop: asyncio.AbstractEventLoop) -> None:
         def report() -> None:

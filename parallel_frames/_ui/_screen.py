@@ -222,10 +222,9 @@ def _bar_class() -> Any:
     """Return tqdm's text bar."""
     from tqdm import tqdm
 
-    base: Any = tqdm
     # All bars of a process share a lock. A Ctrl-C between its taking and its release would leave it taken, and the next
     # enrichment in another thread would wait for ever; so each bar has its own. The monitor's thread is not needed.
-    return type("Bar", (base,), {"monitor_interval": 0, "_lock": threading.RLock()})
+    return type("Bar", (tqdm,), {"monitor_interval": 0, "_lock": threading.RLock()})
 
 
 def _bar_text(text: str) -> str:

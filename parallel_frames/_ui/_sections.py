@@ -235,11 +235,12 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
     parallel = df.attrs.get("parallel")
     enrichments: list[dict[str, Any]] = parallel.get("enrichments", []) if isinstance(parallel, dict) else []
     columns: Counter[Hashable] = Counter(df.columns)
-    named = {str(attrs.get("status")) for attrs in enrichments}
+    # A status column that was overwritten is named by several entries; the last one made what it holds now.
+    newest = {str(attrs["status"]): attrs for attrs in enrichments if attrs.get("status") is not None}
     statuses = {
         label: name
         for label in columns
-        if STATUS.search(name := _top_level(label)) is not None or _attrs_name(label) in named
+        if STATUS.search(name := _top_level(label)) is not None or _attrs_name(label) in newest
     }
     for label in statuses:
         if columns[label] != 1:
@@ -247,8 +248,6 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
                 f"The frame has {columns[label]} columns named {label!r}, and a report cannot know which one is meant. "
                 "`df.loc[:, ~df.columns.duplicated()]` keeps the first of each name."
             )
-    # A status column that was overwritten is named by several entries; the last one made what it holds now.
-    newest = {_attrs_name(attrs.get("status")): attrs for attrs in enrichments}
     sections = [
         _section_of_status(df, columns, label, newest.get(_attrs_name(label), {}), names=[*statuses.values()])
         for label in statuses

@@ -57,7 +57,7 @@ def work(progress):
     progress.finished(outcome("a"), rows=1)
     progress.finished(outcome("b", "failed"), rows=1)
     progress.close()
-    progress.line("too late")
+    progress.announce("too late", [], simulated=False)
 
 
 def test_a_terminal_shows_a_bar_in_rows():
@@ -121,7 +121,7 @@ def test_a_screen_that_fails_breaks_nothing(screen):
     if type(screen) is io.StringIO:
         screen.close()
     with redirect_stderr(screen), showing(True) as progress:
-        progress.line("12 rows → 12 runs")
+        progress.announce("12 rows → 12 runs", [], simulated=False)
         work(progress)
 
 
@@ -193,7 +193,7 @@ def test_an_interrupted_line_keeps_no_other_thread_waiting():
         with showing(True) as progress:
             begin(progress)
             progress.started(rows=10, waiting=10)
-            progress.line("from another thread")
+            progress.announce("from another thread", [], simulated=False)
         done.set()
 
     with redirect_stderr(Terminal()), tqdm.get_lock():  # as a Ctrl-C may leave it

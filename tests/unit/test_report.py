@@ -377,6 +377,14 @@ def test_each_enrichment_has_its_own_fields_without_attrs():
     assert [list(section.missing) for section in third.parallel.report().sections] == [["n"], ["b_n"], ["n_2"]]
 
 
+def test_a_column_called_none_is_no_status():
+    """An enrichment without status columns names none, and a column of that name is not taken for one."""
+    df = pd.DataFrame({"company": ["Acme"], "None": ["x"]})
+    with pf.offline(latency=0):
+        out = df.parallel.enrich({"founded": int}, status=False, inputs=["company"], checkpoint=None)
+    assert [section.status for section in out.parallel.report().sections] == [None]
+
+
 def test_the_report_of_a_handle_counts_the_rows_it_asked():
     """With where= the report counts as the handle does, and names the rows that were not asked."""
     df = pd.DataFrame({"company": [f"Company {n}" for n in range(6)]})

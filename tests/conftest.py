@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import parallel_frames
+from parallel_frames._checkpoint import read_receipts
 from parallel_frames._model import Outcome
 
 from .forks import Forks
@@ -68,11 +69,17 @@ class Recorder:
     """Takes in what a job's folder holds, as the index does, and keeps it whole."""
 
     def __init__(self, store):
-        self.receipts, self.outcomes = [], []
+        self.outcomes = []
         self._store = store
+        self._run_ids = set()
 
-    def add_receipts(self, receipts):
-        self.receipts = [*receipts, *self.receipts]
+    @property
+    def receipts(self):
+        parts = list(read_receipts(self._store.folder))
+        return [receipt for part in reversed(parts) for receipt in part if receipt.run_id in self._run_ids]
+
+    def add_receipts(self, runs):
+        self._run_ids.update(runs.column("run_id").to_pylist())
 
     def add_outcomes(self, part, columns):
         table = self._store.read_outcomes(part, [field.name for field in fields(Outcome)])

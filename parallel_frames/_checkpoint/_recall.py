@@ -28,7 +28,7 @@ from parallel_frames._checkpoint._parts import (
     set_aside,
 )
 from parallel_frames._model import TERMINAL, Outcome
-from parallel_frames._state import STATE_SCHEMA
+from parallel_frames._state import RUN_SCHEMA, STATE_SCHEMA
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def recall_folder(folder: StoragePath, index: Index, *, repair: bool) -> Recalle
 def _recall_receipts(place: StoragePath, index: Index, *, repair: bool) -> list[Intent]:
     # Intents first: while their writer is at work they are gone in a moment, and a receipt has taken their place.
     intents = {number: read_intent(number, path) for number, is_intent, path in list_parts(place) if is_intent}
-    for number, table in _read_whole(place, RECEIPT_SCHEMA, repair=repair):
+    for number, runs in _read_whole(place, RUN_SCHEMA, repair=repair):
         if intents.pop(number, None) is not None and repair:  # both are there: the receipt wins
             (place / f"{number:06d}.intent.parquet").remove()
-        index.add_receipts(receipts_of(table))
+        index.add_receipts(runs)
     return list(intents.values())
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._model import ACTIVE, LOST, TERMINAL, Intent, Outcome, RunEvent, RunId
 from parallel_frames._service import describe_open_run, read_outcome
-from parallel_frames._state import states_of
+from parallel_frames._state import runs_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -285,7 +285,7 @@ class EngineState:
         group.close_intent(intent.number)
         self._release_held(group)
         self.notify()
-        self.index.add_receipts(receipts)
+        self.index.add_receipts(runs_of(receipts))
         self.index.drop_intent(intent.number)
         await self.store.write_receipt(intent.number, receipts=receipts)
 
@@ -344,7 +344,7 @@ class EngineState:
             cursors = {group.group_id: at for group in groups if (at := group.cursor.advance()) is not None}
             if found:
                 await self.store.write_receipt(None, receipts=found)
-                self.index.add_receipts(found)
+                self.index.add_receipts(runs_of(found))
                 del self._found[: len(found)]
             if outcomes or cursors != before:
                 part = await self.store.write_outcomes(outcomes, cursors=cursors)

@@ -29,7 +29,7 @@ from parallel_frames._checkpoint import (
 )
 from parallel_frames._format import format_count, format_option
 from parallel_frames._job._turns import only_user, take_turn
-from parallel_frames._state import states_of
+from parallel_frames._state import runs_of, states_of
 from parallel_frames.errors import CheckpointCorruptError, CheckpointError, CheckpointMismatchError, InputError
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _take_over(other: StoragePath, index: Index, *, store: JobStore | None = Non
         if under_way:
             if store is not None:
                 store.put_receipts(under_way)
-            index.add_receipts(under_way)
+            index.add_receipts(runs_of(under_way))
             taken += len(under_way)
     if taken and store is not None:
         logger.info("%s were taken over from %s", format_count(taken, "run"), other)

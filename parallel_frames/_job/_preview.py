@@ -23,7 +23,7 @@ from parallel_frames._model import Finding
 from parallel_frames._prices import check_cost, expected_seconds
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._service import DIALECTS, PUBLISHED
-from parallel_frames._state import states_of
+from parallel_frames._state import runs_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -241,6 +241,6 @@ async def _look_at_groups(
             await session.group_status(group_id)
             found = Found()
             await found.take_group(session, group_id, feed.join({}), runner, clock=client.clock)
-            runner.index.add_receipts(found.receipts)
+            runner.index.add_receipts(runs_of(found.receipts))
             runner.index.add_outcomes(0, states_of(found.outcomes.values()))
     count_matches(group_ids, feed.ways)

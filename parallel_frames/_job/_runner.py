@@ -29,7 +29,7 @@ from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callback
 from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, warnings_of
 from parallel_frames._prices import check_cost
-from parallel_frames._state import NEVER, Answers, states_of
+from parallel_frames._state import NEVER, Answers, runs_of, states_of
 from parallel_frames._ui import ProgressCounts, ask, is_interactive, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
@@ -380,7 +380,7 @@ class JobRunner:
         self._reasons.not_sent = "the groups hold no run for this row"
         self.scan()
         store = memory_store(self.prepared.job, host=destination.host)
-        self.index.add_receipts(receipts)
+        self.index.add_receipts(runs_of(receipts))
         if outcomes:
             part = await store.write_outcomes(outcomes, cursors={})
             self.index.add_outcomes(part, states_of(outcomes))

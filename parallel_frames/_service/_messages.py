@@ -2,7 +2,7 @@
 
 Pure functions. This module knows the JSON of every dialect, and nothing of HTTP, of when a request was made, or of what
 to do about an answer. It reads leniently, because an answer that is paid for must not be lost to half a character or
-to a field in another place. It reads strictly where an answer is used as proof (`read_run_ids`, `read_listing`): there,
+to a field in another place. It reads strictly where an answer is used as proof (`read_batch`, `read_listing`): there,
 anything unexpected raises `UnreadableError` or reads as nothing.
 """
 
@@ -113,24 +113,20 @@ def read_group_id(body: bytes, *, dialect: Dialect) -> str:
     return group_id
 
 
-def read_run_ids(body: bytes) -> list[str]:
-    """Return the run ids in the answer to a batch; empty unless all of them are there and distinct."""
+def read_batch(body: bytes) -> tuple[list[str], str | None]:
+    """Return what the answer to a batch says: the run ids, and where the group's list was before them.
+
+    The ids are empty unless all of them are there and distinct.
+    """
     answer = read_json(body)
     if not isinstance(answer, dict):
         raise UnreadableError(f"expected an object, got {excerpt(body)}")
     ids = answer.get("run_ids")
     if ids is None and isinstance(answer.get("runs"), list):
         ids = [run.get("run_id") if isinstance(run, dict) else run for run in answer["runs"]]
-    if not isinstance(ids, list):
-        return []
-    valid = [run_id for run_id in ids if isinstance(run_id, str) and run_id]
-    return valid if len(set(valid)) == len(ids) else []
-
-
-def read_run_cursor(body: bytes) -> str | None:
-    """Return where the group's list was before a batch, as the answer to it says."""
-    answer = read_json(body)
-    return _string_or_none(answer.get("run_cursor")) if isinstance(answer, dict) else None
+    listed = ids if isinstance(ids, list) else []
+    valid = [run_id for run_id in listed if isinstance(run_id, str) and run_id]
+    return (valid if len(set(valid)) == len(listed) else []), _string_or_none(answer.get("run_cursor"))
 
 
 def read_status(group_id: str, body: bytes) -> GroupStatus:

@@ -27,14 +27,13 @@ from parallel_frames._service._messages import (
     TornError,
     UnreadableError,
     excerpt,
+    read_batch,
     read_error,
     read_event,
     read_group_id,
     read_json,
     read_listing,
     read_run,
-    read_run_cursor,
-    read_run_ids,
     read_status,
 )
 from parallel_frames._service._pacer import clamp_retry_after
@@ -206,12 +205,12 @@ class Session:
         if not 200 <= status < 300:
             return Ambiguous(f"the answer was HTTP {status}")
         try:
-            run_ids = read_run_ids(answer)
+            run_ids, run_cursor = read_batch(answer)
         except UnreadableError as error:
             return Ambiguous(f"the answer was torn: {error}")
         if len(run_ids) != len(runs):
             return Ambiguous(f"the answer names {len(run_ids)} runs where {len(runs)} were sent")
-        return Accepted(run_ids, read_run_cursor(answer))
+        return Accepted(run_ids, run_cursor)
 
     async def group_status(self, group_id: str) -> GroupStatus:
         """Return the counts of a group, under ``/v1`` or, where that does not know it, under ``/v1beta``."""

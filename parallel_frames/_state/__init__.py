@@ -10,7 +10,7 @@ from typing import TypeAlias
 from parallel_frames._state._answers import Answers
 from parallel_frames._state._disk import DiskIndex
 from parallel_frames._state._group import GroupState
-from parallel_frames._state._index import STATE_SCHEMA, JobStatus, Step, states_of
+from parallel_frames._state._index import RUN_SCHEMA, STATE_SCHEMA, JobStatus, Step, runs_of, states_of
 from parallel_frames._state._memory import MemoryIndex
 from parallel_frames._state._rules import (
     ANSWERED,
@@ -29,6 +29,7 @@ __all__ = [
     "ANSWERED",
     "AWAITED",
     "NEVER",
+    "RUN_SCHEMA",
     "STATE_SCHEMA",
     "STATUS_NAMES",
     "Answers",
@@ -42,5 +43,6 @@ __all__ = [
     "judge_look",
     "next_step",
     "read_identity",
+    "runs_of",
     "states_of",
 ]

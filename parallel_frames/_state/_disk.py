@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from parallel_frames._model import Receipt
 
 CACHE_KIB: Final = 32 * 1024
 CHUNK: Final = 20_000
@@ -283,11 +282,17 @@ class DiskIndex:
         )
         self._insert("outcomes", 9, lines)
 
-    def add_receipts(self, receipts: Iterable[Receipt]) -> None:
-        """Add runs that are paid for."""
-        receipts = list(receipts)
-        groups = {name: self._group(name) for name in {receipt.group_id for receipt in receipts}}
-        lines = [(bytes.fromhex(r.key), r.attempt, groups[r.group_id], r.run_id) for r in receipts]
+    def add_receipts(self, runs: pa.Table) -> None:
+        """Add runs that are paid for: a table of `RUN_SCHEMA`."""
+        columns = runs.to_pydict()
+        groups = {name: self._group(name) for name in set(columns["group_id"])}
+        lines = zip(
+            map(bytes.fromhex, columns["key"]),
+            columns["attempt"],
+            map(groups.__getitem__, columns["group_id"]),
+            columns["run_id"],
+            strict=True,
+        )
         self._insert("receipts", 4, lines)
 
     def add_intent(self, number: int, group_id: str, runs: Iterable[RunId]) -> None:

@@ -19,13 +19,16 @@ from parallel_frames._model import LOST
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from parallel_frames._model import Outcome
+    from parallel_frames._model import Outcome, Receipt
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
 
-# What an index takes of outcomes: everything but texts.
+# What an index takes of receipts, and of outcomes: everything but texts.
+RUN_SCHEMA: Final = pa.schema(
+    [("key", pa.string()), ("attempt", pa.int32()), ("group_id", pa.string()), ("run_id", pa.string())]
+)
 STATE_SCHEMA: Final = pa.schema(
     [
         ("key", pa.string()),
@@ -99,11 +102,19 @@ def locked(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P]
     return alone
 
 
+def runs_of(receipts: Iterable[Receipt]) -> pa.Table:
+    """Return receipts as an index takes them."""
+    return _table_of(receipts, RUN_SCHEMA)
+
+
 def states_of(outcomes: Iterable[Outcome]) -> pa.Table:
     """Return outcomes as an index takes them."""
-    outcomes = list(outcomes)
-    columns = [list(map(attrgetter(name), outcomes)) for name in STATE_SCHEMA.names]
-    return pa.table(columns, schema=STATE_SCHEMA)
+    return _table_of(outcomes, STATE_SCHEMA)
+
+
+def _table_of(nouns: Iterable[Outcome | Receipt], schema: pa.Schema) -> pa.Table:
+    nouns = list(nouns)
+    return pa.table([list(map(attrgetter(name), nouns)) for name in schema.names], schema=schema)
 
 
 def are_billed(states: pa.Table) -> pa.Array:

@@ -37,7 +37,6 @@ from parallel_frames._state._rules import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from parallel_frames._model import Receipt
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -174,38 +173,33 @@ class MemoryIndex:
     def _group(self, name: str) -> int:
         return self._groups.setdefault(name, len(self._groups))
 
-    def _groups_of(self, names: Iterable[str], count: int) -> Integers:
-        return np.fromiter(map(self._group, names), np.int64, count)
-
     @locked
     def add_outcomes(self, part: int, states: pa.Table) -> None:
         """Add the outcomes of a part of the store: a table of `STATE_SCHEMA`."""
-        names = states.column("group_id").combine_chunks().dictionary_encode()
-        groups = self._groups_of(names.dictionary.to_pylist(), len(names.dictionary))
-        entries = self._entries_of(states.column("key").to_pylist())
-        attempts = states.column("attempt").to_numpy().astype(np.int64)
-        run_ids = states.column("run_id").combine_chunks()
         statuses = pc.index_in(states.column("status"), CODES).to_numpy().astype(np.int64)
         self._outcomes.append(
             _Outcomes(
-                entries, attempts, groups[names.indices.to_numpy()], run_ids,
-                statuses=statuses, billed=are_billed(states).to_numpy(zero_copy_only=False), ended=ended_at(states),
+                *self._read_runs(states),
+                statuses=statuses,
+                billed=are_billed(states).to_numpy(zero_copy_only=False),
+                ended=ended_at(states),
                 part=part,
             )
-        )  # fmt: skip
+        )
         self._note_change()
 
     @locked
-    def add_receipts(self, receipts: Iterable[Receipt]) -> None:
-        """Add runs that are paid for."""
-        receipts = list(receipts)
-        count = len(receipts)
-        entries = self._entries_of([receipt.key for receipt in receipts])
-        attempts = np.fromiter((receipt.attempt for receipt in receipts), np.int64, count)
-        groups = self._groups_of((receipt.group_id for receipt in receipts), count)
-        run_ids = pa.array([receipt.run_id for receipt in receipts], pa.string())
-        self._receipts.append(_Runs(entries, attempts, groups, run_ids))
+    def add_receipts(self, runs: pa.Table) -> None:
+        """Add runs that are paid for: a table of `RUN_SCHEMA`."""
+        self._receipts.append(_Runs(*self._read_runs(runs)))
         self._note_change()
+
+    def _read_runs(self, runs: pa.Table) -> tuple[Integers, Integers, Integers, pa.Array]:
+        names = runs.column("group_id").combine_chunks().dictionary_encode()
+        groups = np.array(list(map(self._group, names.dictionary.to_pylist())), np.int64)
+        entries = self._entries_of(runs.column("key").to_pylist())
+        attempts = runs.column("attempt").to_numpy().astype(np.int64)
+        return entries, attempts, groups[names.indices.to_numpy()], runs.column("run_id").combine_chunks()
 
     @locked
     def add_intent(self, number: int, group_id: str, runs: Sequence[RunId]) -> None:

@@ -12,10 +12,10 @@ from parallel_frames._model import GroupStatus, OtherEvent, RunEvent, RunId
 from parallel_frames._service import DIALECTS, read_outcome
 from parallel_frames._service._messages import (
     UnreadableError,
+    read_batch,
     read_event,
     read_group_id,
     read_listing,
-    read_run_ids,
     read_status,
 )
 
@@ -96,7 +96,7 @@ def test_any_json_is_an_answer_or_unreadable(value, name):
     readers = {
         "status": lambda: isinstance(read_status("g", body), GroupStatus),
         "listing": lambda: all(isinstance(run, RunEvent) for run in read_listing(body)),
-        "ids": lambda: all(isinstance(run_id, str) for run_id in read_run_ids(body)),
+        "ids": lambda: all(isinstance(run_id, str) for run_id in read_batch(body)[0]),
         "group": lambda: isinstance(read_group_id(body, dialect=DIALECTS[name]), str),
     }
     for reader, read in readers.items():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_frames._model import Outcome, Receipt, RunId
-from parallel_frames._state import NEVER, DiskIndex, Index, MemoryIndex, states_of
+from parallel_frames._state import NEVER, DiskIndex, Index, MemoryIndex, runs_of, states_of
 
 KEYS = [f"{number:032x}" for number in range(6)]  # the last two are of no row
 GROUPS = ["tgrp_1", "tgrp_2"]
@@ -53,7 +53,8 @@ def replay(history, kind):
             index.add_outcomes(number, states_of(outcomes))
             stored |= {(number, at): outcome for at, outcome in enumerate(outcomes)}
         elif what == "receipts":
-            index.add_receipts([Receipt(key, at, f"trun_{number}_{key}_{at}", group) for key, at, group in items])
+            receipts = [Receipt(key, at, f"trun_{number}_{key}_{at}", group) for key, at, group in items]
+            index.add_receipts(runs_of(receipts))
         elif what == "intent":
             index.add_intent(number, "tgrp_1", [RunId(key, attempt) for key, attempt, _ in items])
         elif what == "decided":

@@ -15,12 +15,12 @@ from parallel_frames._service._messages import (
     TornError,
     UnreadableError,
     excerpt,
+    read_batch,
     read_event,
     read_group_id,
     read_json,
     read_listing,
     read_run,
-    read_run_ids,
     read_status,
 )
 
@@ -254,7 +254,7 @@ class TestGroups:
     )
     def test_run_ids_are_read_in_order(self, body):
         """Wherever they are, they keep the order of the answer."""
-        assert read_run_ids(orjson.dumps(body)) == ["a", "b"]
+        assert read_batch(orjson.dumps(body))[0] == ["a", "b"]
 
     @pytest.mark.parametrize(
         "body",
@@ -273,12 +273,12 @@ class TestGroups:
     )
     def test_ids_that_cannot_be_told_apart_are_none(self, body):
         """Missing, empty, odd or repeated ids prove nothing."""
-        assert read_run_ids(orjson.dumps(body)) == []
+        assert read_batch(orjson.dumps(body))[0] == []
 
     @pytest.mark.parametrize("body", [b"[]", b"null", b'"a"', b"5", b"", b"<html>"])
     def test_an_answer_that_is_no_object_is_unreadable(self, body):
         """Ids, status and listing are read from objects (a listing from a list too)."""
-        for read in (read_run_ids, lambda text: read_status("tgrp_1", text)):
+        for read in (read_batch, lambda text: read_status("tgrp_1", text)):
             with pytest.raises(UnreadableError):
                 read(body)
 

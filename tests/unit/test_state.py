@@ -18,6 +18,7 @@ from parallel_frames._state import (
     judge_look,
     next_step,
     read_identity,
+    runs_of,
     states_of,
 )
 
@@ -270,7 +271,7 @@ def test_a_run_whose_output_is_lost_fails_and_is_billed(index: Index) -> None:
 def test_a_failure_whose_repetition_is_under_way_is_no_answer(index: Index) -> None:
     """While the second attempt runs, the first one's failure is not the row's outcome."""
     store(index, outcome(KEY, status="failed"))
-    index.add_receipts([Receipt(KEY, 1, "run_2", GROUP)])
+    index.add_receipts(runs_of([Receipt(KEY, 1, "run_2", GROUP)]))
     assert index.status().awaited == 1
     assert index.answers()[0].tolist()[:3] == [-1, -1, -1]
     assert index.waiting(GROUP) == {RunId(KEY, 1): 2}
@@ -279,7 +280,7 @@ def test_a_failure_whose_repetition_is_under_way_is_no_answer(index: Index) -> N
 def test_a_refresh_asks_what_it_found_once_and_awaits_what_is_under_way(index: Index) -> None:
     """A marked answer gets the next attempt; a run under way is awaited and not bought again."""
     store(index, outcome(KEY))
-    index.add_receipts([Receipt(OTHER, 0, "run_2", GROUP)])
+    index.add_receipts(runs_of([Receipt(OTHER, 0, "run_2", GROUP)]))
     index.begin_refresh(())
     assert sorted(index.marked_attempts()) == [(KEY, 0), (OTHER, -1)]
     assert steps(index) == [(0, 1, 2)]
@@ -325,7 +326,7 @@ def test_an_open_batch_is_awaited_and_its_absence_frees_the_attempt(index: Index
 def test_a_group_is_loaded_with_what_it_owes(index: Index) -> None:
     """Receipts and outcomes give the ids that the group must show, and the runs that are awaited."""
     store(index, outcome(KEY))
-    index.add_receipts([Receipt(KEY, 0, "run_1", GROUP), Receipt(OTHER, 0, "run_2", GROUP)])
+    index.add_receipts(runs_of([Receipt(KEY, 0, "run_1", GROUP), Receipt(OTHER, 0, "run_2", GROUP)]))
     group = index.group_state(GROUP, cursor="evt_7")
     assert group.acknowledged == {"run_1", "run_2"}
     assert group.awaited == {RunId(OTHER, 0): "run_2"}
@@ -367,7 +368,7 @@ def test_the_order_in_which_things_are_added_changes_nothing(kind: type[MemoryIn
         index.end_rows()
         acts = [
             lambda index=index: store(index, outcome(KEY)),
-            lambda index=index: index.add_receipts([Receipt(KEY, 0, "run_1", GROUP)]),
+            lambda index=index: index.add_receipts(runs_of([Receipt(KEY, 0, "run_1", GROUP)])),
             lambda index=index: index.add_intent(1, GROUP, [RunId(OTHER, 0)]),
         ]
         for number in order:

@@ -15,6 +15,7 @@ PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
 MACHINE_PATHS = re.compile(r"(/home/|/root/|/tmp/|/Users/|/var/|[A-Z]:\\\\)")
 CHANGING = [
     (re.compile(r"\b(tgrp|trun)_\w+"), r"\1_…"),
+    (re.compile(r"\b\d+ runs under way"), "<n> runs under way"),
     (re.compile(r"\b\d{4}-\d\d-\d\d([T ][\d:.]+Z?)?"), "<time>"),
 ]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from parallel_frames._format import format_count, format_duration, format_label
+from parallel_frames._job._defaults import options
 from parallel_frames._prices import expected_seconds
 
 if TYPE_CHECKING:
+    from parallel_frames._job._options import Call
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._state import JobStatus
+
+SHOWN: Final = ("processor", "retry_failed", "older_than", "max_cost", "max_in_flight", "timeout")
 
 
 def announcement(
@@ -47,4 +51,14 @@ def announcement(
     if earlier_groups and status.to_send:
         facts.insert(0, f"{format_count(earlier_groups, 'earlier group')} looked at first")
     facts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
+    if defaults := _defaults_of(prepared.call):
+        facts.append(f"by `pf.options` {defaults}")
     return " · ".join(parts), facts
+
+
+def _defaults_of(call: Call) -> str:
+    """Return the defaults of this process or project that decide what is asked, and how long is waited."""
+    found = {
+        name: value for name, value in options.in_force().items() if name in SHOWN and getattr(call, name) == value
+    }
+    return ", ".join(f"{name}={value!r}" for name, value in found.items())

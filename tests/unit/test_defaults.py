@@ -50,6 +50,16 @@ def test_what_a_call_passes_wins_then_the_process_then_the_project(df, project):
     assert df["company"].parallel.plan(SCHEMA).processor == "pro"
 
 
+def test_the_line_before_the_first_run_says_which_defaults_decide(df, project, capsys):
+    """What decides what is asked and what it costs, and is not in the call itself, can be seen."""
+    project('processor = "pro"\nbasis = true\ntimeout = 600')
+    with pf.offline(latency=0):
+        df.parallel.enrich(SCHEMA)
+        assert "by `pf.options` processor='pro', timeout=600" in capsys.readouterr().err
+        df.parallel.enrich(SCHEMA, processor="lite", timeout=None)
+        assert "pf.options" not in capsys.readouterr().err
+
+
 def test_a_checkpoint_in_the_file_is_relative_to_it(df, project):
     """Wherever in the project a call is made, it has the project's checkpoint."""
     root = project('checkpoint = "answers.ckpt"')

@@ -60,10 +60,10 @@ def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:
         layout=layout,
         dtype_backend="pyarrow",
     ).frame
-    return {str(label): _plain(pa.Array.from_pandas(frame[label]).type) for label in layout.all}
+    return {str(label): plain_type(pa.Array.from_pandas(frame[label]).type) for label in layout.all}
 
 
-def _plain(type_: pa.DataType) -> pa.DataType:
+def plain_type(type_: pa.DataType) -> pa.DataType:
     """Return a category as its text: a dictionary column written to Parquet breaks a plain pd.read_parquet."""
     return pa.string() if pa.types.is_dictionary(type_) or type_ == pa.null() else type_
 
@@ -154,20 +154,26 @@ def _is_binary(type_: pa.DataType) -> bool:
 
 
 def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int, attrs: Mapping[str, Json]) -> Any:
-    """Return the schema of the target: the source's fields and metadata, with the new columns in both.
-
-    Metadata that holds another program's schema is left out.
-    """
+    """Return the schema of the target: the source's fields and metadata, with the new columns in both."""
     fields = {field.name: field.with_type(widened(field.type)) for field in source.schema}
     fields |= {
         name: pa.field(name, type_, metadata=fields[name].metadata if name in fields else None)
         for name, type_ in types.items()
     }
-    metadata = {key: value for key, value in (source.schema.metadata or {}).items() if key not in SCHEMAS_OF_OTHERS}
-    pandas = _pandas_metadata(metadata.get(PANDAS), types, rows=rows, is_one=len(source.files) == 1)
+    is_one = len(source.files) == 1
+    metadata = target_metadata(source.schema, types, rows=rows, is_one=is_one, attrs=attrs)
+    return pa.schema(list(fields.values()), metadata=metadata)
+
+
+def target_metadata(
+    source: pa.Schema, types: Mapping[str, pa.DataType], *, rows: int, is_one: bool, attrs: Mapping[str, Json]
+) -> dict[bytes, bytes]:
+    """Return the source's metadata, completed by the new columns and attrs, without the schemas of other programs."""
+    metadata = {key: value for key, value in (source.metadata or {}).items() if key not in SCHEMAS_OF_OTHERS}
+    pandas = _pandas_metadata(metadata.get(PANDAS), types, rows=rows, is_one=is_one)
     metadata[PANDAS] = json.dumps(pandas).encode()
     metadata[b"PANDAS_ATTRS"] = json.dumps(attrs).encode()
-    return pa.schema(list(fields.values()), metadata=metadata)
+    return metadata
 
 
 def widened(type_: pa.DataType) -> pa.DataType:

@@ -66,7 +66,8 @@ def _in_spark() -> bool:
 
 def _in_ray() -> bool:
     ray = sys.modules["ray"]
-    return bool(ray.is_initialized() and ray.get_runtime_context().get_task_id() is not None)
+    # Asked before it is initialised, it would start a cluster; asked for its task, the driver's would warn.
+    return bool(ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE)
 
 
 TASKS: Final[Mapping[str, Callable[[], bool]]] = {"dask": _in_dask, "pyspark": _in_spark, "ray": _in_ray}

@@ -90,6 +90,7 @@ def test_dask_on_a_cluster(sim, ask, processes, tmp_path, monkeypatch):
     assert sim.counts.runs == 10
 
 
+@pytest.mark.filterwarnings("default")  # engines warn of themselves
 def test_spark(sim, ask, spark):
     """An executor sends nothing; the driver does."""
     sdf = spark.createDataFrame(ROWS.astype(object))
@@ -100,12 +101,23 @@ def test_spark(sim, ask, spark):
     assert sim.counts.runs == 10
 
 
+class Asking:
+    """An actor."""
+
+    async def ask(self, ask):
+        """Ask from an event loop."""
+        return ask(ROWS)
+
+
+@pytest.mark.filterwarnings("default")
 def test_ray(sim, ask, ray):
     """Neither tasks nor actors send; the driver does."""
     with pytest.raises(Exception, match=rf"This is a task of Ray, .*{RAY}"):
         ray.data.from_pandas(ROWS).map_batches(ask, batch_format="pandas").materialize()
     with pytest.raises(InputError, match="This is a task of Ray"):
         ray.get(ray.remote(ask).remote(ROWS, "submit"))
+    with pytest.raises(InputError, match="This is a task of Ray"):
+        ray.get(ray.remote(Asking).remote().ask.remote(ask))
     assert sim.counts.requests == 0
     assert pf.enrich(ROWS, SCHEMA)["founded"].eq(1949).all()
     assert sim.counts.runs == 10

@@ -159,6 +159,9 @@ class ArrowFrame:
         return pa.table(columns, schema=pa.schema(fields.values(), metadata=metadata))
 
 
-def _relation_of(given: Any, rows: pa.Table) -> Any:  # noqa: ARG001 - DuckDB finds the rows by the name of the variable
-    """Return rows as a relation of the connection that another relation is of."""
-    return given.query("given", "SELECT * FROM rows")
+def _relation_of(given: Any, rows: pa.Table) -> Any:
+    """Return rows as a relation of the connection that another relation is of; as they are, where it takes none."""
+    try:
+        return given.query("given", "SELECT * FROM rows")  # which it finds by the name of the variable
+    except sys.modules["duckdb"].Error:  # it is closed, or may not read variables: what was paid for is not lost
+        return rows

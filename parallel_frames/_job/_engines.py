@@ -1,7 +1,8 @@
 """Engines that hold their rows in parts: whether a call is made inside a task of one, and what to do in its place.
 
 A task runs once for each part of the rows and as often as its engine likes, so a call inside it would pay for equal
-rows in each part, and again whenever the task is repeated. An engine is asked only where the program has imported it.
+rows in each part, and again whenever the task is repeated. A checkpoint that the call names prevents both: then one
+task writes to it at a time. An engine is asked only where the program has imported it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._format import format_code
+from parallel_frames._format import format_code, format_option
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 WRITE: Final[Mapping[str, str]] = {
     "dask": "df[{columns}].drop_duplicates().to_parquet('inputs')",
     "pyspark": "df.select({columns}).distinct().write.parquet('inputs')",
+    "pyspark.pandas": "df[{columns}].drop_duplicates().to_parquet('inputs')",
     "ray": "ds.groupby({columns}).count().select_columns({columns}).write_parquet('inputs')",
 }
 NAMES: Final = {"dask": "Dask", "pyspark": "Spark", "ray": "Ray"}
@@ -45,7 +47,8 @@ def refuse_task(columns: Sequence[Hashable]) -> None:
         raise InputError(
             f"This is a task of {NAMES[library]}, which runs for each part of the rows, and again when it is repeated: "
             "equal rows in two parts, and each repetition, would be paid for. Nothing was sent. In the program that "
-            f"made the task, {recipe(library, columns)}."
+            f"made the task, {recipe(library, columns)}. Where one task has all rows, name a checkpoint that each "
+            f"machine reaches, as in {format_option('checkpoint', 's3://bucket/companies.ckpt')}."
         )
 
 

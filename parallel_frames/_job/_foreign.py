@@ -31,6 +31,7 @@ ADVICE: Final[Mapping[tuple[str, str], str]] = {
 WHOLE: Final[Mapping[tuple[str, str], str]] = {
     ("dask", "DataFrame"): "df.compute()",
     ("pyspark", "DataFrame"): "df.toPandas()",
+    ("pyspark.pandas", "DataFrame"): "df.to_pandas()",
     ("ray", "Dataset"): "ds.to_pandas()",
     ("ray", "MaterializedDataset"): "ds.to_pandas()",
 }
@@ -40,7 +41,8 @@ LIST: Final = "pd.DataFrame({'company': values})"
 
 def library_of(value: object) -> str:
     """Return the name of the library that a value's class is of."""
-    return type(value).__module__.partition(".")[0].lstrip("_")
+    module = type(value).__module__
+    return "pyspark.pandas" if module.startswith("pyspark.pandas.") else module.partition(".")[0].lstrip("_")
 
 
 def name_of_kind(value: object) -> str:

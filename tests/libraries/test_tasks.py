@@ -60,6 +60,19 @@ def test_dask_without_a_cluster(sim, ask, scheduler, how):
     assert sim.counts.requests == 0
 
 
+@pytest.mark.parametrize("scheduler", ["threads", "sync"])
+def test_a_checkpoint_that_is_named_pays_once(sim, tmp_path, scheduler):
+    """Then a task may ask: parts wait for one another, and what is repeated is answered already."""
+    dd = pytest.importorskip("dask.dataframe")
+    ddf = dd.from_pandas(ROWS, npartitions=4)
+    options = {"checkpoint": tmp_path / "shared.ckpt", "on_mismatch": "new", "progress": False}
+    meta = ROWS.head(0).parallel.enrich(SCHEMA, checkpoint=None)
+    out = ddf.map_partitions(lambda part: part.parallel.enrich(SCHEMA, **options), meta=meta)
+    for _ in range(2):
+        assert out.compute(scheduler=scheduler)["founded"].eq(1949).all()
+    assert sim.counts.runs == 10
+
+
 def test_dask_looks_for_the_columns_of_a_function(sim, ask):
     """Without `meta=`, Dask calls the function with rows of its own as soon as the graph is made."""
     dd = pytest.importorskip("dask.dataframe")
@@ -77,7 +90,7 @@ def test_dask_on_a_cluster(sim, ask, processes, tmp_path, monkeypatch):
     ddf = dd.from_pandas(ROWS, npartitions=4)
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=processes, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=processes, dashboard_address="127.0.0.1:0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -159,9 +159,14 @@ class ArrowFrame:
         return pa.table(columns, schema=pa.schema(fields.values(), metadata=metadata))
 
 
-def _relation_of(given: Any, rows: pa.Table) -> Any:
-    """Return rows as a relation of the connection that another relation is of; as they are, where it takes none."""
+def _relation_of(given: Any, parallel_frames_rows: pa.Table) -> Any:
+    """Return rows as a relation of the connection that another relation is of; as they are, where it takes none.
+
+    DuckDB finds them by the name of the variable. Some versions keep a view of the other relation by the first name.
+    """
     try:
-        return given.query("given", "SELECT * FROM rows")  # which it finds by the name of the variable
+        relation = given.query("parallel_frames_given", "SELECT * FROM parallel_frames_rows")
+        given.query("parallel_frames_given", "DROP VIEW IF EXISTS parallel_frames_given")
     except sys.modules["duckdb"].Error:  # it is closed, or may not read variables: what was paid for is not lost
-        return rows
+        return parallel_frames_rows
+    return relation

@@ -216,7 +216,7 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(sim, options, says):
         with pytest.raises(InputError, match=says):
             function(df, {"founded": int}, **{"inputs": ["company"], **options})
     with pytest.raises(InputError, match="two columns 'a'"):
-        pf.enrich(duckdb.connect().sql("SELECT 1 AS a, 2 AS a"), {"founded": int})
+        pf.enrich(CONNECTION.sql("SELECT 1 AS a, 2 AS a"), {"founded": int})
     with pytest.raises(InputError, match=r"is a polars\.DataFrame that Arrow cannot read .*Nothing was sent"):
         pf.enrich(pl.DataFrame({"n": pl.Series([2**100], dtype=pl.Int128)}), {"founded": int})
     assert sim.counts.requests == 0

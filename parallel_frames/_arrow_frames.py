@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,10 +50,10 @@ def arrow_enrichment(df: Any, schema: object, options: Mapping[str, Any]) -> Enr
     """
     native, wrap = _unwrap(df)
     if isinstance(native, pd.DataFrame):
-        enrichment = frame_enrichment(native, schema, _with_own_frame(make_call(options), df))
+        enrichment = frame_enrichment(native, schema, _choosing_by(wrap(native), make_call(options)))
     else:
-        call = make_call(options, of_arrow=True)
-        enrichment = ArrowFrame(native, schema).enrichment(schema, _with_own_frame(call, df))
+        arrow = ArrowFrame(native, schema)
+        enrichment = arrow.enrichment(schema, _choosing_by(wrap(arrow.own), make_call(options, of_arrow=True)))
     give_back = enrichment._give_back
     enrichment._give_back = lambda frame: wrap(give_back(frame))
     return enrichment
@@ -60,11 +61,11 @@ def arrow_enrichment(df: Any, schema: object, options: Mapping[str, Any]) -> Enr
 
 def as_pandas(df: Any, schema: object, call: Call) -> tuple[pd.DataFrame, Call]:
     """Return another library's frame as it is asked about, and the call for it, or raise as `arrow_enrichment` does."""
-    native, _ = _unwrap(df)
-    call = _with_own_frame(call, df)
+    native, wrap = _unwrap(df)
     if isinstance(native, pd.DataFrame):
-        return native, call
+        return native, _choosing_by(wrap(native), call)
     arrow = ArrowFrame(native, schema)
+    call = _choosing_by(wrap(arrow.own), call)
     arrow.enrichment(schema, call)
     return arrow.frame, call
 
@@ -78,12 +79,12 @@ def _unwrap(df: Any) -> tuple[Any, Callable[[Any], Any]]:
     return df.to_native(), partial(module.from_native, eager_only=True)
 
 
-def _with_own_frame(call: Call, df: Any) -> Call:
-    """Return the call with a function that chooses rows given the frame that the user has, but for ours."""
+def _choosing_by(own: Any, call: Call) -> Call:
+    """Return the call with a function that chooses rows given the frame that the user has; ours reads one of pandas."""
     where = call.where
     if not callable(where) or getattr(where, "func", where) is low_confidence:
         return call
-    return replace(call, where=lambda _: where(df))
+    return replace(call, where=lambda _: where(own))
 
 
 class ArrowFrame:
@@ -91,6 +92,8 @@ class ArrowFrame:
 
     Attributes
     ----------
+    own : frame
+        As it was given; a table of it where it gives its rows once.
     frame : pandas.DataFrame
         Its columns, with Arrow's dtypes. The index that pandas left in it, if any, is not there.
     """
@@ -98,7 +101,6 @@ class ArrowFrame:
     def __init__(self, given: Any, schema: object) -> None:
         if not is_arrow_frame(given):
             refuse_frame(given, schema)
-        self._given = given
         try:
             # Polars has texts as views by default, which not every version of Arrow knows.
             self._table = given.to_arrow() if library_of(given) == "polars" else pa.table(given)
@@ -107,10 +109,10 @@ class ArrowFrame:
                 f"The first argument is {name_of_kind(given)} that Arrow cannot read ({error}). Nothing was sent. Give "
                 "the column another type, or leave it out."
             ) from error
-        names = self._table.column_names
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise InputError(f"The frame has two columns {twice!r}. Nothing was sent. Rename one of them.")
-        hidden = index_columns(self._table.schema)
+        self.own = self._table if hasattr(given, "read_next_batch") else given
+        names, hidden = Counter(self._table.column_names), index_columns(self._table.schema)
+        if twice := [name for name in names if names[name] > 1]:
+            raise InputError(f"The frame has two columns {twice[0]!r}. Nothing was sent. Rename one of them.")
         self.frame = frame_of(self._table.select([name for name in names if name not in hidden]), 0)
         self.frame.attrs = attrs_of(self._table.schema)
 
@@ -139,15 +141,13 @@ class ArrowFrame:
         made = [label for label in frame.columns if label in types or label not in self._table.column_names]
         columns = {str(label): pa.Array.from_pandas(frame[label]) for label in made}
         new = {name: as_type(column, types.get(name, plain_type(column.type))) for name, column in columns.items()}
-        given, table = self._given, self._table
-        if len(frame) < table.num_rows:
-            rows = frame.index.tolist()
-            table = take(table, rows)
-            given = given[rows] if library_of(given) == "polars" else given
-        if library_of(given) == "polars":
+        library, is_part = library_of(self.own), len(frame) < self._table.num_rows
+        if library == "polars":
+            given = self.own[frame.index.tolist()] if is_part else self.own
             return given.with_columns(sys.modules["polars"].from_arrow(pa.table(new)).get_columns())
+        table = take(self._table, frame.index.tolist()) if is_part else self._table
         table = self._with_columns(table, new, attrs=frame.attrs)
-        return _relation_of(self._given, table) if library_of(self._given) == "duckdb" else table
+        return _relation_of(self.own, table) if library == "duckdb" else table
 
     def _with_columns(self, table: pa.Table, new: Mapping[str, Any], *, attrs: Mapping[Any, Any]) -> pa.Table:
         fields = {field.name: field for field in table.schema}

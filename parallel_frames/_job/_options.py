@@ -50,16 +50,16 @@ UNSENDABLE: Final = re.compile("[\ud800-\udfff\\0]")
 
 if TYPE_CHECKING:
 
-    class ArrowFrame(Protocol):
-        """A frame that speaks Arrow."""
+    class ArrowStream(Protocol):
+        """A frame of another library, or a column of one."""
 
         def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
             """Return its rows."""
 
-    Frame = pd.DataFrame | ArrowFrame
+    Frame = pd.DataFrame | ArrowStream
     SchemaLike = type[Any] | Mapping[str, Any] | Sequence[str] | str
-    Mask = pd.Series[bool] | np.ndarray[Any, np.dtype[np.bool_]] | Sequence[bool]
-    Where = Literal["missing", "failed"] | Mask | Callable[[pd.DataFrame], Mask]
+    Mask = pd.Series[bool] | np.ndarray[Any, np.dtype[np.bool_]] | Sequence[bool] | ArrowStream
+    Where = Literal["missing", "failed"] | Mask | Callable[[Any], Mask]  # of the frame, which is of any library
 
 
 class FrameOptions(TypedDict, total=False):

@@ -174,6 +174,7 @@ def test_rows_are_chosen_by_what_the_user_has(sim):
         (df, lambda frame: frame["founded"].is_null()),
         (df, "missing"),
         (df.to_arrow(), lambda table: pc.is_null(table["founded"])),
+        (df.to_arrow().to_reader(), lambda table: pc.is_null(table["founded"])),
         (nw.from_native(df, eager_only=True), lambda frame: frame["founded"].is_null()),
     ):
         out = table_of(pf.enrich(given, {"founded": int}, where=where, **options))

@@ -53,9 +53,10 @@ def name_of_kind(value: object) -> str:
 
 def is_arrow_frame(value: object) -> bool:
     """Return whether a value is a frame in memory that speaks Arrow; an engine's frame may speak it, too."""
+    if isinstance(value, pd.DataFrame) or _kind(value) in WHOLE:
+        return False
     speaks = hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
-    is_table = hasattr(value, "columns") or hasattr(value, "schema")
-    return speaks and is_table and _kind(value) not in WHOLE and not isinstance(value, pd.DataFrame)
+    return speaks and (hasattr(value, "columns") or hasattr(value, "schema"))  # a column speaks it, and has neither
 
 
 def is_frame_like(value: object) -> bool:

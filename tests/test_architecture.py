@@ -40,12 +40,14 @@ FLOORS = {
     "_ui": 5,
     "_job": 6,
     "_files": 7,
-    "accessor": 8,
-    "parallel_frames": 9,  # the package's own names
-    "simulator": 8,  # knows nothing of ours: see ALONE
-    "_demo": 10,
-    "_cli": 11,
-    "__main__": 12,
+    "_arrow_frames": 8,
+    "accessor": 9,
+    "polars": 10,
+    "parallel_frames": 10,  # the package's own names
+    "simulator": 9,  # knows nothing of ours: see ALONE
+    "_demo": 11,
+    "_cli": 12,
+    "__main__": 13,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
 ALONE = {"simulator", "_format", "_tracebacks", "_runtime", "_limits", "data"}
@@ -76,7 +78,9 @@ THIRD_PARTIES = {
     "_ui": {"tqdm", "IPython", "marimo", "jinja2", "numpy", "pandas", "matplotlib"},
     "_job": {"numpy", "pandas", "orjson"},
     "_files": {*BASICS, "fsspec", "openpyxl"},
+    "_arrow_frames": {"pandas", "pyarrow"},
     "accessor": {"pandas"},
+    "polars": {"polars"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),
     "simulator": {"orjson", "starlette", "uvicorn", "httptools", "anyio", "pandas"},
@@ -238,7 +242,7 @@ SEAMS = {
     "jsonschema_rs": {"_schema"},
     "pydantic": {"_schema"},
     "requests": set(),
-    "polars": set(),
+    "polars": {"polars"},
 }
 
 

@@ -41,6 +41,7 @@ if _TYPE_CHECKING:
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._job._rows import Row
     from parallel_frames._job._sample import EnrichmentPreview
+    from parallel_frames._job._warnings import tool_calls, warnings
     from parallel_frames._service import Client
     from parallel_frames._ui import Report
 
@@ -74,6 +75,8 @@ __all__ = [
     "preview",
     "report",
     "submit",
+    "tool_calls",
+    "warnings",
 ]
 
 _LAZY = {
@@ -93,6 +96,8 @@ _LAZY = {
     "low_confidence": "_columns",
     "offline": "_job._offline",
     "plan_parquet": "_files",
+    "tool_calls": "_job._warnings",
+    "warnings": "_job._warnings",
 }
 
 

@@ -558,6 +558,36 @@ class ParallelAccessor:
 
         return low_confidence(self._df, fields=fields, at_most=at_most)
 
+    def warnings(self) -> pd.DataFrame:
+        """Return what the service warned of, one warning a line; see `parallel_frames.warnings`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     len(out.parallel.warnings())
+        0
+        """
+        from parallel_frames._job._warnings import warnings
+
+        return warnings(self._df)
+
+    def tool_calls(self) -> pd.DataFrame:
+        """Return the calls of MCP tools that the service made, one a line; see `parallel_frames.tool_calls`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     len(out.parallel.tool_calls())
+        0
+        """
+        from parallel_frames._job._warnings import tool_calls
+
+        return tool_calls(self._df)
+
     def report(self) -> Report:
         """See `parallel_frames.report`."""
         return report(self._df)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -33,10 +33,12 @@ from parallel_frames._ui import Report, RunFacts, make_report
 from parallel_frames.errors import CheckpointCorruptError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from parallel_frames._checkpoint import StoragePath
     from parallel_frames._model import Schema
+
+TOOL_CALL: Final = "tool_call"
 
 
 def times_of(answers: Answers) -> list[tuple[str | None, str | None, str]]:
@@ -50,27 +52,82 @@ def times_of(answers: Answers) -> list[tuple[str | None, str | None, str]]:
     return completed + [(outcome.created_at, outcome.modified_at, outcome.status) for outcome in others]
 
 
+class RunWarning(NamedTuple):
+    """What the service warned of; its kind is the service's type, or `TOOL_CALL` for one that failed."""
+
+    kind: str
+    message: str
+    detail: str | None
+
+
+class ToolCall(NamedTuple):
+    """A call of an MCP tool; the error is None where it did not fail."""
+
+    server: str | None
+    tool: str | None
+    arguments: str | None
+    content: str | None
+    error: str | None
+
+    @property
+    def name(self) -> str:
+        """The tool and its server, as a person writes them."""
+        return ".".join(filter(None, (self.server, self.tool))) or "a tool without a name"
+
+
 def warnings_of(answers: Answers) -> Counter[str]:
     """Return what the service warned of, and for how many runs."""
-    texts = Counter(text for _, column in answers.completed("warnings") for text in column)
-    texts.update(outcome.warnings for outcome in answers.others().values())
+    texts = Counter(
+        texts for _, columns in answers.completed("warnings", "details") for texts in zip(*columns, strict=True)
+    )
+    texts.update((outcome.warnings, outcome.details) for outcome in answers.others().values())
     found: Counter[str] = Counter()
-    for text, runs in texts.items():
-        for message in dict.fromkeys(_messages(text)):
+    for (warnings, details), runs in texts.items():
+        for message in dict.fromkeys(warning.message for warning in read_warnings(warnings, details)):
             found[message] += runs
     return found
 
 
-def _messages(text: str | None) -> Iterator[str]:
-    """Yield the messages of a run's warnings, whatever form they have."""
+def tool_calls_of(answers: Answers) -> Counter[str]:
+    """Return which MCP tools were called, and how often."""
+    texts = (text for _, column in answers.completed("details") for text in column)
+    return Counter(call.name for text in texts for call in read_tool_calls(text))
+
+
+def read_warnings(warnings: str | None, details: str | None) -> list[RunWarning]:
+    """Return the warnings of a run, in whatever form they are, and the calls of tools that failed."""
+    found = []
+    listed = _read_json(warnings)
+    for warning in listed if isinstance(listed, list) else [listed]:
+        parts = warning if isinstance(warning, dict) else {"message": warning}
+        if message := _as_text(parts.get("message")):
+            found.append(RunWarning(_as_text(parts.get("type")) or "warning", message, _as_text(parts.get("detail"))))
+    failed = [call for call in read_tool_calls(details) if call.error]
+    return found + [RunWarning(TOOL_CALL, f"{call.name} failed: {call.error}", call.arguments) for call in failed]
+
+
+def read_tool_calls(details: str | None) -> list[ToolCall]:
+    """Return the calls of MCP tools in what came with an output."""
+    parts = _read_json(details) if details and "mcp_tool_calls" in details else None
+    calls = parts.get("mcp_tool_calls") if isinstance(parts, dict) else None
+    names = ("server_name", "tool_name", "arguments", "content", "error")
+    return [
+        ToolCall(*(_as_text(call.get(name)) for name in names))
+        for call in (calls if isinstance(calls, list) else ())
+        if isinstance(call, dict)
+    ]
+
+
+def _read_json(text: str | None) -> Any:
     try:
-        warnings = orjson.loads(text or "null")
+        return orjson.loads(text or "null")
     except orjson.JSONDecodeError:
-        return
-    for warning in warnings if isinstance(warnings, list) else [warnings]:
-        message = warning.get("message") if isinstance(warning, dict) else warning
-        if message:
-            yield message if isinstance(message, str) else orjson.dumps(message).decode()
+        return None
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a text as it is, anything else as JSON, and nothing for what is empty."""
+    return (value if isinstance(value, str) else orjson.dumps(value).decode()) if value else None
 
 
 def report_of_job(folder: StoragePath) -> Report:
@@ -138,11 +195,16 @@ def _recall(folder: StoragePath) -> tuple[MemoryIndex, dict[str, int | None]]:
         for receipt in receipts:
             rows.setdefault(receipt.key, receipt.row)
     ordered = sorted(keys, key=lambda key: (key not in rows, rows.get(key, 0), key))
+    return recall_keys(folder, ordered), {key: rows.get(key) for key in ordered}
+
+
+def recall_keys(folder: StoragePath, keys: Sequence[str]) -> MemoryIndex:
+    """Return what a job's folder holds for these keys, each of them once, without changing it."""
     index = MemoryIndex()
-    index.add_rows(0, ordered, range(len(ordered)))
+    index.add_rows(0, keys, range(len(keys)))
     index.end_rows()
     recall_folder(folder, index, repair=False)
-    return index, {key: rows.get(key) for key in ordered}
+    return index
 
 
 def _facts(folder: StoragePath, header: Mapping[str, Any], index: MemoryIndex, answers: Answers) -> RunFacts:
@@ -166,4 +228,5 @@ def _facts(folder: StoragePath, header: Mapping[str, Any], index: MemoryIndex, a
         times=times_of(answers),
         sends=tuple(sent_of(header)),
         warnings=warnings_of(answers),
+        tool_calls=tool_calls_of(answers),
     )

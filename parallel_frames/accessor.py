@@ -103,7 +103,9 @@ def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions
         ``"struct"`` adds one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in
         any case.
     provenance : bool, default False
-        Add ``<prefix>parallel_run_id``, ``<prefix>parallel_group_id`` and ``<prefix>parallel_answered_at``.
+        Add the run that answered each row: ``<prefix>parallel_run_id``, ``parallel_group_id``, ``parallel_answered_at``
+        (UTC), ``parallel_processor`` and ``parallel_cost`` (Float64): dollars, 0.0 where nothing is billed. Of equal
+        rows, which share a run, the first one has its price, so that the column adds up.
     status : bool or str, default True
         Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``. Where those belong to another
         question about this frame, they are named by the first new column: ``ceo_status`` and ``ceo_error``. A text

@@ -35,6 +35,7 @@ if _TYPE_CHECKING:
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._columns import citations, confidence, low_confidence
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
+    from parallel_frames._job._explode import explode
     from parallel_frames._job._handle import Enrichment, last
     from parallel_frames._job._lint import lint
     from parallel_frames._job._offline import offline
@@ -65,6 +66,7 @@ __all__ = [
     "enrich",
     "enrich_parquet",
     "errors",
+    "explode",
     "last",
     "lint",
     "low_confidence",
@@ -91,6 +93,7 @@ _LAZY = {
     "citations": "_columns",
     "confidence": "_columns",
     "enrich_parquet": "_files",
+    "explode": "_job._explode",
     "last": "_job._handle",
     "lint": "_job._lint",
     "low_confidence": "_columns",

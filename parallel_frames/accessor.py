@@ -560,6 +560,21 @@ class ParallelAccessor:
 
         return low_confidence(self._df, fields=fields, at_most=at_most)
 
+    def explode(self, column: Hashable, *, schema: SchemaLike | None = None, prefix: str = "") -> pd.DataFrame:
+        """Return the elements of an answer's lists as rows, typed by the schema; see `parallel_frames.explode`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(lambda sent: {"offices": ["Berlin", "Oslo"]}, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"offices": list[str]})
+        >>> out.parallel.explode("offices")["offices"].tolist()
+        ['Berlin', 'Oslo']
+        """
+        from parallel_frames._job._explode import explode
+
+        return explode(self._df, column, schema=schema, prefix=prefix)
+
     def warnings(self) -> pd.DataFrame:
         """Return what the service warned of, one warning a line; see `parallel_frames.warnings`.
 

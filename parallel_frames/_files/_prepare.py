@@ -64,7 +64,7 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
     columns = frame_of(source.schema.empty_table(), 0)
     if source.is_void:
         columns = columns.reindex(columns=named_columns(call.inputs, call.metadata))
-    columns.attrs = _attrs_of(source.schema)
+    columns.attrs = attrs_of(source.schema)
     provenance = provenance_types(call.prefix)
 
     def sample(labels: Sequence[Hashable]) -> pd.DataFrame:
@@ -116,7 +116,7 @@ def _columns_of(source: Source, prepared: PreparedCall) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, labels)))
 
 
-def _attrs_of(schema: pa.Schema) -> dict[Any, Any]:
+def attrs_of(schema: pa.Schema) -> dict[Any, Any]:
     """Return the attrs that pandas wrote into the file."""
     try:
         attrs = json.loads((schema.metadata or {}).get(ATTRS, b"{}"))

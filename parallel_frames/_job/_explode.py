@@ -178,7 +178,7 @@ def _parsed(cell: Any, column: Hashable) -> Any:
     except orjson.JSONDecodeError:
         raise InputError(
             f"{column!r} holds texts that are not JSON, such as {cell[:60]!r}, in place of lists: DataFrame.to_csv "
-            "writes lists as Python shows them. Keep the frame as Parquet; on the command line, a CSV target holds JSON."
+            "writes lists as Python shows them. Keep the frame as Parquet; a CSV target of the command line holds JSON."
         ) from None
 
 

@@ -7,7 +7,7 @@ the number of the first row that had it.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ import orjson
 import pandas as pd
 
 from parallel_frames._checkpoint import (
+    read_answers,
     read_header,
     read_outcomes,
     read_patiently,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from parallel_frames._checkpoint import StoragePath
-    from parallel_frames._model import Schema
+    from parallel_frames._columns import Layout
+    from parallel_frames._model import Outcome, Schema
 
 TOOL_CALL: Final = "tool_call"
 
@@ -130,8 +132,60 @@ def _as_text(value: Any) -> str | None:
     return (value if isinstance(value, str) else orjson.dumps(value).decode()) if value else None
 
 
-def report_of_job(folder: StoragePath) -> Report:
-    """Return the report on a job's folder, without changing it.
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job as its folder holds it.
+
+    Attributes
+    ----------
+    rows : dict of str to (int or None)
+        The keys of its distinct inputs, and the first row of each, in the order of the rows.
+    answers : Answers
+        What is known of each of these.
+    """
+
+    folder: StoragePath
+    header: Mapping[str, Any]
+    schema: Schema
+    index: MemoryIndex
+    rows: dict[str, int | None]
+    answers: Answers
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its answers are a simulator's."""
+        return bool(self.header.get("simulated"))
+
+    def frame(self, answers: Answers) -> tuple[pd.DataFrame, Layout]:
+        """Return answers as a frame, with a line for each distinct input under the number of its first row."""
+        none = [None] * len(self.rows)
+        identity = self.header["job"]
+        job = Job(identity, self.header["job_hash"], str(identity.get("processor")), self.header["spec"], Options())
+        empty = pd.DataFrame(index=pd.Index(list(self.rows.values()), name="row", dtype="Int64"))
+        layout = make_layout(empty, self.schema, prefix="", status=True, if_exists="suffix", basis="columns")
+        merged = merge_outcomes(
+            empty,
+            Plan(job, list(self.rows), [b""] * len(none), range(len(none)), none, None, np.arange(len(none)), ()),
+            self.schema,
+            answers=answers,
+            unanswered=lambda _: Unanswered("pending", "under way, or not fetched yet"),
+            layout=layout,
+            dtype_backend="numpy_nullable",
+        )
+        return merged.frame, layout
+
+    def answers_before(self) -> Answers:
+        """Return the answer before the newest one of each input that was answered more than once."""
+        attempts: dict[str, dict[int, Outcome]] = {}
+        for outcomes in read_patiently(lambda: list(read_answers(self.folder, of=lambda keys: keys))):
+            for outcome in outcomes:
+                attempts.setdefault(outcome.key, {})[outcome.attempt] = outcome
+        ordered = ([known[at] for at in sorted(known)] for known in (attempts.get(key, {}) for key in self.rows))
+        return Answers.of([known[-2] if len(known) > 1 else None for known in ordered])
+
+
+def read_job(folder: StoragePath) -> StoredJob:
+    """Read a job's folder, without changing it.
 
     Raises
     ------
@@ -143,28 +197,27 @@ def report_of_job(folder: StoragePath) -> Report:
         raise CheckpointCorruptError(f"{folder} holds no job with a header that can be read.", path=folder)
     schema = _schema_of(header, folder)
     index, rows = read_patiently(lambda: _recall(folder))
-    places = index.answers()
-    answers = Answers(partial(read_outcomes, folder), places[:, :3])
-    job = Job(header["job"], header["job_hash"], str(header["job"].get("processor")), header["spec"], Options())
-    empty = pd.DataFrame(index=pd.Index(list(rows.values()), name="row", dtype="Int64"))
-    layout = make_layout(empty, schema, prefix="", status=True, if_exists="suffix", basis="columns")
-    none = [None] * len(rows)
-    merged = merge_outcomes(
-        empty,
-        Plan(job, list(rows), [b""] * len(rows), range(len(rows)), none, None, np.arange(len(rows)), ()),
-        schema,
-        answers=answers,
-        unanswered=lambda _: Unanswered("pending", "under way, or not fetched yet"),
-        layout=layout,
-        dtype_backend="numpy_nullable",
-    )
+    answers = Answers(partial(read_outcomes, folder), index.answers()[:, :3])
+    return StoredJob(folder, header, schema, index, rows, answers)
+
+
+def report_of_job(folder: StoragePath) -> Report:
+    """Return the report on a job's folder, without changing it.
+
+    Raises
+    ------
+    CheckpointCorruptError
+        It holds no header, or one whose question cannot be read.
+    """
+    job = read_job(folder)
+    frame, layout = job.frame(job.answers)
     return make_report(
-        merged.frame,
+        frame,
         outputs=layout.outputs,
         status=layout.status,
         error=layout.error,
-        asked=np.ones(len(rows), dtype=bool),
-        facts=_facts(folder, header, index, answers),
+        asked=np.ones(len(frame), dtype=bool),
+        facts=_facts(job),
     )
 
 
@@ -207,8 +260,8 @@ def recall_keys(folder: StoragePath, keys: Sequence[str]) -> MemoryIndex:
     return index
 
 
-def _facts(folder: StoragePath, header: Mapping[str, Any], index: MemoryIndex, answers: Answers) -> RunFacts:
-    status = index.status()
+def _facts(stored: StoredJob) -> RunFacts:
+    header, answers, status = stored.header, stored.answers, stored.index.status()
     job = header["job"]
     price = price_of(str(job.get("processor")), advanced_settings=job.get("advanced_settings"))
     client = Client.without_key()
@@ -223,8 +276,8 @@ def _facts(folder: StoragePath, header: Mapping[str, Any], index: MemoryIndex, a
         prices_as_of=price.as_of,
         group_ids=groups,
         url=client.url_of(groups[-1]) if groups and client.host == header["host"] else None,
-        checkpoint=str(folder),
-        simulated=bool(header.get("simulated")),
+        checkpoint=str(stored.folder),
+        simulated=stored.is_simulated,
         times=times_of(answers),
         sends=tuple(sent_of(header)),
         warnings=warnings_of(answers),

@@ -62,6 +62,10 @@ class Side:
         The hash of a checkpoint's job; None for a frame or a file.
     keys : list of str
         The keys of a checkpoint's inputs, one a row.
+    fields : tuple of label
+        The columns of a checkpoint's answers.
+    simulated : bool
+        Whether answers are a simulator's.
     """
 
     name: str
@@ -159,8 +163,7 @@ def _open(given: object, name: str) -> Side:
             f"`{name}` is a {type(given).__name__}: pass a frame, the path of a file or a checkpoint, or a Checkpoint."
         )
     path = os.fspath(given)
-    is_file = format_at(path) is not None and not Path(path).is_dir()
-    if not is_file and job_folders(place_of(path)):
+    if not _is_file(path) and job_folders(place_of(path)):
         return _of_checkpoint(Checkpoint(path))
     source = open_source(path)
     nullable = {"int64": pd.Int64Dtype(), "uint64": pd.UInt64Dtype(), "bool": pd.BooleanDtype()}
@@ -170,6 +173,10 @@ def _open(given: object, name: str) -> Side:
     )
     frame.attrs = attrs_of(source.schema)
     return _side(Path(path).name, frame)
+
+
+def _is_file(path: str | os.PathLike[str]) -> bool:
+    return format_at(os.fspath(path)) is not None and not Path(path).is_dir()
 
 
 def _side(name: str, frame: pd.DataFrame) -> Side:
@@ -195,7 +202,7 @@ def _of_checkpoint(given: Checkpoint) -> Side:
 
 def _two_answers(given: object) -> tuple[Side, Side]:
     """Return the answers of one checkpoint before and after each input was last asked again."""
-    if isinstance(given, str | os.PathLike):
+    if isinstance(given, str | os.PathLike) and not _is_file(given):
         given = Checkpoint(given)
     if not isinstance(given, Checkpoint):
         raise InputError(

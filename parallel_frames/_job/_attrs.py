@@ -169,16 +169,12 @@ def _is_replaced(entry: Mapping[str, Any], newer: Mapping[str, Any]) -> bool:
 def question_facts(prepared: PreparedCall) -> dict[str, Json]:
     """Return what attrs say of a question so that its rows and answers can be read again: what is sent, the types.
 
-    The types are one text: pandas copies attrs deeply, at every step.
+    Each is one text: pandas copies attrs deeply, at every step, and a file may have thousands of columns.
     """
-    selection = prepared.selection
+    of = prepared.selection
+    sent = {"form": of.form, "names": of.names, "labels": list(map(_json_label, of.labels)), "parts": of.parts}
     return {
-        "selection": {
-            "form": selection.form,
-            "names": list(selection.names),
-            "labels": [_json_label(label) for label in selection.labels],
-            "parts": list(selection.parts),
-        },
+        "selection": orjson.dumps(sent).decode(),
         "dedupe": prepared.call.dedupe,
         "types": orjson.dumps({column.name: column.node for column in prepared.schema.columns}).decode(),
     }
@@ -202,8 +198,9 @@ def _facts_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> Enric
 
 def _selection_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> Selection | None:
     """Return what a row sent; None where that is not known, or one of its columns is no longer there."""
-    sent = entry.get("selection")
-    if not isinstance(sent, dict) or not set(sent["labels"]) <= labels.keys():
+    text = entry.get("selection")
+    sent = orjson.loads(text) if isinstance(text, str) else {}
+    if not sent or not set(sent["labels"]) <= labels.keys():
         return None
     return Selection(
         sent["form"], tuple(sent["names"]), tuple(labels[label] for label in sent["labels"]), tuple(sent["parts"])

@@ -21,7 +21,7 @@ from parallel_frames._format import format_label
 from parallel_frames._job._attrs import enrichments
 from parallel_frames._model import Column
 from parallel_frames._schema import kind_of, parse_schema, split_null
-from parallel_frames.errors import InputError, UnknownColumnError
+from parallel_frames.errors import InputError, UnknownColumnError, user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SOURCES: Final = Column("sources", "array", {"type": "array", "items": {"type": "string"}}, nullable=True)
 
 
+@user_facing
 def explode(df: pd.DataFrame, column: Hashable, *, schema: SchemaLike | None = None, prefix: str = "") -> pd.DataFrame:
     """Return the elements of an answer's lists as rows, typed by the schema.
 

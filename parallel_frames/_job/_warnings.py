@@ -18,7 +18,7 @@ from parallel_frames._job._attrs import REMEMBERED, enrichments
 from parallel_frames._job._handle import last
 from parallel_frames._job._stored import read_tool_calls, read_warnings, recall_keys
 from parallel_frames._state import Answers
-from parallel_frames.errors import InputError
+from parallel_frames.errors import InputError, user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +30,7 @@ WARNING: Final = ("kind", "message", "detail")
 CALL: Final = ("server", "tool", "arguments", "content", "error")
 
 
+@user_facing
 def warnings(df: pd.DataFrame) -> pd.DataFrame:
     """Return what the service warned of while it answered these rows, one warning a line.
 
@@ -70,6 +71,7 @@ def warnings(df: pd.DataFrame) -> pd.DataFrame:
     return _table(df, WARNING, lambda outcome: read_warnings(outcome.warnings, outcome.details))
 
 
+@user_facing
 def tool_calls(df: pd.DataFrame) -> pd.DataFrame:
     """Return the calls of MCP tools that the service made for these rows, one a line.
 

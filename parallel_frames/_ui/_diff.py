@@ -191,4 +191,5 @@ def _side_values(change: dict[str, Any], side: str) -> dict[str, Any]:
 
 def name_row(cells: list[Any]) -> str:
     """Return what names a row, from the cells that tell it from others."""
-    return shorten(", ".join(format_label(cell) for cell in cells), MAX_LABEL)
+    text = ", ".join(map(format_label, cells))
+    return shorten(text, MAX_LABEL) if len(text) > MAX_LABEL else text

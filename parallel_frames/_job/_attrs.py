@@ -75,7 +75,7 @@ class EnrichmentFacts:
     outputs : dict of str to label
         The column of each name of the schema, as far as the frame still has it.
     types : dict of str to mapping
-        The JSON Schema of each of these names.
+        The JSON Schema of each of these names; empty where an earlier version wrote the attrs.
     """
 
     job: str
@@ -189,7 +189,8 @@ def enrichments(df: pd.DataFrame) -> list[EnrichmentFacts]:
 def _facts_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> EnrichmentFacts:
     types = entry.get("types")
     nodes = orjson.loads(types) if isinstance(types, str) else {}
-    outputs = {name: labels[label] for name, label in zip(nodes, entry["columns"], strict=False) if label in labels}
+    names = nodes or entry["columns"]  # an earlier version wrote no types
+    outputs = {name: labels[label] for name, label in zip(names, entry["columns"], strict=False) if label in labels}
     return EnrichmentFacts(
         str(entry.get("job")), _selection_of(entry, labels), bool(entry.get("dedupe", True)), entry.get("checkpoint"),
         tuple(map(str, entry.get("group_ids") or ())), outputs, nodes,

@@ -128,7 +128,7 @@ def _type_of(df: pd.DataFrame, column: Hashable, schema: object) -> tuple[str, M
             (name, facts.types[name])
             for facts in enrichments(df)
             for name, label in facts.outputs.items()
-            if label == column
+            if label == column and name in facts.types
         ]
         if not named:
             raise InputError(

@@ -177,11 +177,17 @@ class StoredJob:
     def answers_before(self) -> Answers:
         """Return the answer before the newest one of each input that was answered more than once."""
         attempts: dict[str, dict[int, Outcome]] = {}
-        for outcomes in read_patiently(lambda: list(read_answers(self.folder, of=lambda keys: keys))):
+        for outcomes in read_patiently(self._asked_again):
             for outcome in outcomes:
                 attempts.setdefault(outcome.key, {})[outcome.attempt] = outcome
         ordered = ([known[at] for at in sorted(known)] for known in (attempts.get(key, {}) for key in self.rows))
         return Answers.of([known[-2] if len(known) > 1 else None for known in ordered])
+
+    def _asked_again(self) -> list[list[Outcome]]:
+        """Return the answers to what was asked more than once."""
+        receipts = (receipt for part in read_receipts(self.folder) for receipt in part)
+        again = {receipt.key for receipt in receipts if receipt.attempt}
+        return list(read_answers(self.folder, of=lambda keys: keys & again))
 
 
 def read_job(folder: StoragePath) -> StoredJob:

@@ -116,6 +116,10 @@ def test_files_are_compared_as_a_person_reads_them(to_csv, old, new, tmp_path):
     assert found.frame["confidence_before"].iloc[0] == "high"
     assert pf.diff(tmp_path / "same.csv", tmp_path / "same.csv", on="company").counts.index.tolist() == list(SCHEMA)
     assert changes_of(pf.diff(old, tmp_path / "old.parquet"))[:1] == []
+    earlier = old.copy()  # as an earlier version wrote its attrs
+    for name in ("selection", "types"):
+        del earlier.attrs["parallel"]["enrichments"][0][name]
+    assert pf.diff(earlier, earlier).counts["same"].to_dict() == dict.fromkeys(SCHEMA, 4)
     named = pf.diff(
         rows.set_index("company").set_axis(["A", "B", "C"]), rows.set_axis(["B", "A", "D"]).assign(company="")
     )

@@ -95,7 +95,7 @@ def test_warnings_and_tool_calls_are_counted_and_can_be_read(schema, checkpoint,
     assert "1 of parallel_web_search.web_search" in repr(report)
 
 
-def test_a_tool_call_that_failed_is_a_warning():
+def test_a_tool_call_that_failed_is_a_warning(tmp_path):
     """Its message names the tool; a run with both has a line for each; a file's rows have theirs."""
     call = {"server_name": "crm", "tool_name": "find", "arguments": '{"id":1}', "content": "", "error": "no access"}
     answer = Answer(
@@ -103,6 +103,11 @@ def test_a_tool_call_that_failed_is_a_warning():
     )
     with pf.offline(lambda _: answer, latency=0):
         found = DF.parallel.enrich({"ceo": str}, dedupe=False, **QUIET).parallel.warnings()
+        DF.to_csv(tmp_path / "in.csv", index=False)
+        pf.enrich_parquet(tmp_path / "in.csv", tmp_path / "out.parquet", {"ceo": str}, inputs="{company}!", **QUIET)
+        written = pd.read_parquet(tmp_path / "out.parquet").parallel.warnings()
+    assert written["row"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert written["run_id"].nunique() == 2
     assert found["row"].tolist() == [0, 0, 1, 1, 2, 2]
     assert found["kind"].tolist()[:2] == ["spec", "tool_call"]
     assert found["message"].tolist()[:2] == ["old", "crm.find failed: no access"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -78,15 +79,14 @@ class ToolCall(NamedTuple):
 
 
 def warnings_of(answers: Answers) -> Counter[str]:
-    """Return what the service warned of, and for how many runs."""
-    texts = Counter(
-        texts for _, columns in answers.completed("warnings", "details") for texts in zip(*columns, strict=True)
-    )
-    texts.update((outcome.warnings, outcome.details) for outcome in answers.others().values())
+    """Return what the service warned of, and for how many runs; calls of tools that failed are among it."""
     found: Counter[str] = Counter()
-    for (warnings, details), runs in texts.items():
-        for message in dict.fromkeys(warning.message for warning in read_warnings(warnings, details)):
-            found[message] += runs
+    pieces = (zip(*columns, strict=True) for _, columns in answers.completed("warnings", "details"))
+    others = [(outcome.warnings, outcome.details) for outcome in answers.others().values()]
+    for piece in chain(pieces, [others]):
+        for texts, runs in Counter(piece).items():
+            for message in dict.fromkeys(warning.message for warning in read_warnings(*texts)):
+                found[message] += runs
     return found
 
 

@@ -233,5 +233,7 @@ def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
         nothing: dict[str, Any] = {"confidence": None, "reasoning": None, "citations": []}
         cell = found.setdefault((line["row"], line["field"]), nothing)
         cell["reasoning"] = cell["reasoning"] or reasoning
-        cell["citations"].append(texts | {"excerpts": line["excerpts"]})
+        element = None if pd.isna(line["element"]) else int(line["element"])
+        level = line["confidence"] if element is not None and isinstance(line["confidence"], str) else None
+        cell["citations"].append(texts | {"excerpts": line["excerpts"], "element": element, "confidence": level})
     return found

@@ -236,4 +236,8 @@ def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
         element = None if pd.isna(line["element"]) else int(line["element"])
         level = line["confidence"] if element is not None and isinstance(line["confidence"], str) else None
         cell["citations"].append(texts | {"excerpts": line["excerpts"], "element": element, "confidence": level})
+    for cell in found.values():
+        if all(source["confidence"] in (None, cell["confidence"]) for source in cell["citations"]):
+            # It is the field's, which `basis="columns"` knows alone.
+            cell["citations"] = [source | {"confidence": None} for source in cell["citations"]]
     return found

@@ -61,7 +61,8 @@ def test_an_element_that_is_less_sure_than_its_field_counts(basis, tmp_path):
         assert "1 of them unsure" in repr(report)
         page = report.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
         assert page.index("Acme") < page.index("OpenAI")  # what is unsure comes first
-        assert '<code>[1]</code> <span class="pf-tag pf-low">low</span>' in page
+        assert ('<code>[0]</code> <span class="pf-tag pf-high">' in page) is (basis == "struct")
+        assert ('<code>[1]</code> <span class="pf-tag pf-low">' in page) is (basis == "struct")
     assert stored.confidence.loc["key_executives", ["low", "high"]].tolist() == [1, 1]
     with pf.offline(executives, latency=0) as sim:
         out.parallel.enrich(SCHEMA, where=pf.low_confidence, if_exists="overwrite", processor="pro", **options)

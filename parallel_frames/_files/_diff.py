@@ -10,11 +10,13 @@ import ast
 import datetime as dt
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import numpy as np
 import orjson
 import pandas as pd
 
@@ -251,8 +253,9 @@ def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[l
 
 
 def _as_list(on: Any, frame: pd.DataFrame) -> list[Hashable]:
-    is_label = isinstance(on, str | int | tuple) and (not isinstance(on, tuple) or on in frame.columns)
-    return [on] if is_label or not pd.api.types.is_list_like(on) else list(on)
+    if isinstance(on, str) or not isinstance(on, Iterable) or (isinstance(on, tuple) and on in frame.columns):
+        return [on]
+    return list(on)
 
 
 def _check_columns(side: Side, on: Any) -> None:
@@ -474,7 +477,8 @@ def _frame_of(lines: Sequence[Mapping[str, Any]], after: pd.DataFrame, names: Se
     """Return changes as a frame under the labels of their rows."""
 
     def column(name: str, dtype: Any = object) -> pd.Series[Any]:
-        return pd.Series([line[name] for line in lines], dtype=dtype)
+        cells: pd.Series[Any] = pd.Series([line[name] for line in lines], dtype=dtype)
+        return cells
 
     def levels(name: str) -> pd.Series[Any]:
         return pd.Series(as_categories([line[name] for line in lines]))
@@ -495,4 +499,4 @@ def _frame_of(lines: Sequence[Mapping[str, Any]], after: pd.DataFrame, names: Se
             "row_after": column("row_after", "int64"),
         }
     )
-    return frame.set_axis(after.index.take(pd.Series(rows, dtype="int64").to_numpy()))
+    return frame.set_axis(after.index.take(np.array(rows, dtype="int64")))

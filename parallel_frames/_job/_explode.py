@@ -87,7 +87,7 @@ def explode(df: pd.DataFrame, column: Hashable, *, schema: SchemaLike | None = N
     a    0        1   Rope    3.0
     """
     check_frame(df)
-    if (places := df.columns.tolist().count(column)) != 1:
+    if (places := sum(label == column for label in df.columns.tolist())) != 1:
         if not places:
             raise UnknownColumnError(column, df.columns, where="`column`")
         raise InputError(f"The frame has {column!r} {places} times: rename all but one of them.")

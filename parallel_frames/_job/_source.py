@@ -198,7 +198,7 @@ class FrameSource:
             pd.Series(run_ids, index=frame.index, dtype=text),
             pd.Series(group_ids, index=frame.index, dtype=text),
             pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
-            pd.Series(np.where(has_run, price.processor, None), index=frame.index, dtype=text),
+            pd.Series([price.processor if run_id else None for run_id in run_ids], index=frame.index, dtype=text),
             pd.Series(costs_of(price, np.array(billed, dtype=bool) & is_first), index=frame.index, dtype=number),
         ]
         for label, column in zip(provenance_labels(self.prepared.call.prefix), made, strict=True):

@@ -116,7 +116,7 @@ def _table(df: pd.DataFrame, names: Sequence[str], read: Callable[[Outcome], Seq
     ]
     lines.sort(key=lambda line: line[0])
     columns = zip(*lines, strict=True) if lines else [()] * (len(names) + 2)
-    dtypes = {"row": "int64", **dict.fromkeys(["run_id", *names], STRING)}
+    dtypes: dict[str, Any] = {"row": "int64", **dict.fromkeys(["run_id", *names], STRING)}
     table = pd.DataFrame(
         {name: pd.Series(list(cells), dtype=dtypes[name]) for name, cells in zip(dtypes, columns, strict=True)}
     )

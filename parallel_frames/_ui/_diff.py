@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from parallel_frames._ui._html import MAX_LABEL, MAX_ROWS, cell_text, cell_value
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -157,7 +159,7 @@ class Diff:
             }
             for change in self.frame.head(limit).to_dict("records")
         ]
-        shown = [(fields.index(field), field, int(rows)) for field, rows in self._changes_shown(limit).items()]
+        shown = Counter(self.frame["field"].head(limit).tolist())
         return {
             "headline": self._headline(),
             "summary": self._summary(),
@@ -166,24 +168,20 @@ class Diff:
                 (field, *numbers) for field, numbers in zip(fields, self.counts.to_numpy().tolist(), strict=True)
             ],
             "changes": changes,
-            "fields": sorted(shown),
+            "fields": [(number, field, shown[field]) for number, field in enumerate(fields) if shown[field]],
             "left_out": max(0, len(self) - limit),
             "came": self._came_names[:limit],
             "went": self._went_names[:limit],
             "rows": self.rows,
         }
 
-    def _changes_shown(self, limit: int) -> dict[str, int]:
-        found: dict[str, int] = self.frame.head(limit)["field"].value_counts().to_dict()
-        return found
 
-
-def _side_text(change: dict[str, Any], side: str) -> str:
+def _side_text(change: Mapping[Any, Any], side: str) -> str:
     level = change[f"confidence_{side}"]
     return shorten(cell_text(change[side]), 60) + (f" ({level})" if isinstance(level, str) else "")
 
 
-def _side_values(change: dict[str, Any], side: str) -> dict[str, Any]:
+def _side_values(change: Mapping[Any, Any], side: str) -> dict[str, Any]:
     level = change[f"confidence_{side}"]
     sources = change[f"sources_{side}"]
     return {**cell_values(change[side]), "confidence": level if isinstance(level, str) else None, "sources": sources}

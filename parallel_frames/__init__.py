@@ -35,20 +35,24 @@ if _TYPE_CHECKING:
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._columns import citations, confidence, low_confidence
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
+    from parallel_frames._files._diff import diff
+    from parallel_frames._job._explode import explode
     from parallel_frames._job._handle import Enrichment, last
     from parallel_frames._job._lint import lint
     from parallel_frames._job._offline import offline
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._job._rows import Row
     from parallel_frames._job._sample import EnrichmentPreview
+    from parallel_frames._job._warnings import tool_calls, warnings
     from parallel_frames._service import Client
-    from parallel_frames._ui import Report
+    from parallel_frames._ui import Diff, Report
 
 _logger.addHandler(_WarningHandler())
 __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",
     "Client",
+    "Diff",
     "EnrichedParquet",
     "Enrichment",
     "EnrichmentPlan",
@@ -61,9 +65,11 @@ __all__ = [
     "citations",
     "collect",
     "confidence",
+    "diff",
     "enrich",
     "enrich_parquet",
     "errors",
+    "explode",
     "last",
     "lint",
     "low_confidence",
@@ -74,11 +80,14 @@ __all__ = [
     "preview",
     "report",
     "submit",
+    "tool_calls",
+    "warnings",
 ]
 
 _LAZY = {
     "Checkpoint": "_checkpoint",
     "Client": "_service",
+    "Diff": "_ui",
     "EnrichedParquet": "_files",
     "Enrichment": "_job._handle",
     "EnrichmentPlan": "_job._preview",
@@ -87,12 +96,16 @@ _LAZY = {
     "Row": "_job._rows",
     "citations": "_columns",
     "confidence": "_columns",
+    "diff": "_files._diff",
     "enrich_parquet": "_files",
+    "explode": "_job._explode",
     "last": "_job._handle",
     "lint": "_job._lint",
     "low_confidence": "_columns",
     "offline": "_job._offline",
     "plan_parquet": "_files",
+    "tool_calls": "_job._warnings",
+    "warnings": "_job._warnings",
 }
 
 

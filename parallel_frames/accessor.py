@@ -105,7 +105,9 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         ``"struct"`` adds one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in
         any case.
     provenance : bool, default False
-        Add ``<prefix>parallel_run_id``, ``<prefix>parallel_group_id`` and ``<prefix>parallel_answered_at``.
+        Add the run that answered each row: ``<prefix>parallel_run_id``, ``parallel_group_id``, ``parallel_answered_at``
+        (UTC), ``parallel_processor`` and ``parallel_cost`` (Float64): dollars, 0.0 where nothing is billed. Of equal
+        rows, which share a run, the first one has its price, so that the column adds up.
     status : bool or str, default True
         Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``. Where those belong to another
         question about this frame, they are named by the first new column: ``ceo_status`` and ``ceo_error``. A text
@@ -573,6 +575,51 @@ class ParallelAccessor:
         from parallel_frames._columns import low_confidence
 
         return low_confidence(self._df, fields=fields, at_most=at_most)
+
+    def explode(self, column: Hashable, *, schema: SchemaLike | None = None, prefix: str = "") -> pd.DataFrame:
+        """Return the elements of an answer's lists as rows, typed by the schema; see `parallel_frames.explode`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(lambda sent: {"offices": ["Berlin", "Oslo"]}, latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"offices": list[str]})
+        >>> out.parallel.explode("offices")["offices"].tolist()
+        ['Berlin', 'Oslo']
+        """
+        from parallel_frames._job._explode import explode
+
+        return explode(self._df, column, schema=schema, prefix=prefix)
+
+    def warnings(self) -> pd.DataFrame:
+        """Return what the service warned of, one warning a line; see `parallel_frames.warnings`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     len(out.parallel.warnings())
+        0
+        """
+        from parallel_frames._job._warnings import warnings
+
+        return warnings(self._df)
+
+    def tool_calls(self) -> pd.DataFrame:
+        """Return the calls of MCP tools that the service made, one a line; see `parallel_frames.tool_calls`.
+
+        Examples
+        --------
+        >>> import pandas as pd, parallel_frames as pf
+        >>> with pf.offline(latency=0):
+        ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
+        ...     len(out.parallel.tool_calls())
+        0
+        """
+        from parallel_frames._job._warnings import tool_calls
+
+        return tool_calls(self._df)
 
     def report(self) -> Report:
         """See `parallel_frames.report`."""

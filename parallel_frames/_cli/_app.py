@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "status": "_groups",
     "collect": "_groups",
     "report": "_report",
+    "diff": "_diff",
     "lint": "_lint",
     "checkpoint": "_checkpoints",
     "completion": "_completion",

@@ -101,6 +101,7 @@ FLAGS: Final[Mapping[str, click.Option]] = {
     for option in click.command("")(with_options(*FRAME)(lambda: None)).params
     if isinstance(option, click.Option) and option.name
 }
+ON: Final = click.Option(["--on"], metavar="COLUMN", multiple=True, help="Say which row is which; may be repeated.")
 CALLS: Final[Mapping[str, str]] = {
     "pf.Checkpoint(...).unlock()": "parallel-frames checkpoint unlock {}",
     "pf.Checkpoint(...).unlock(force=True)": "parallel-frames checkpoint unlock --force {}",
@@ -148,7 +149,8 @@ def _spell(code: str) -> str | None:
     options = parse_options(code)
     if not options:
         return _command(code)
-    flags = [_flag(FLAGS[name], value) if name in FLAGS else None for name, value in options.items()]
+    known = {**FLAGS, "on": ON}
+    flags = [_flag(known[name], value) if name in known else None for name, value in options.items()]
     return None if None in flags else " ".join(map(str, flags))
 
 

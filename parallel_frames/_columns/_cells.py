@@ -89,7 +89,7 @@ def _cast(kept: pd.Series[Any], dtype: Any) -> pd.Series[Any] | None:
         cast = kept.astype(dtype)
     except (TypeError, ValueError, OverflowError, NotImplementedError):  # the last is Arrow's
         return None
-    is_exact = all(map(_is_equal, kept.astype(object).tolist(), cast.astype(object).tolist()))
+    is_exact = all(map(is_equal, kept.astype(object).tolist(), cast.astype(object).tolist()))
     return cast if is_exact else None
 
 
@@ -98,22 +98,22 @@ def _are_among(kept: pd.Series[Any], categories: pd.Index[Any]) -> bool:
     return all(isinstance(cell, str) and cell in words for cell in kept.dropna().tolist())
 
 
-def _is_equal(old: object, new: object) -> bool:
+def is_equal(old: object, new: object) -> bool:
     """Return whether two cells hold one value: a number is not a text, nor a truth value; a day is its midnight."""
-    old, new = _as_python(old), _as_python(new)
+    old, new = as_python(old), as_python(new)
     if old is None or new is None or isinstance(old, bool) or isinstance(new, bool):
         return old is new
     if isinstance(old, LISTS) and isinstance(new, LISTS):
-        return len(old) == len(new) and all(map(_is_equal, old, new))
+        return len(old) == len(new) and all(map(is_equal, old, new))
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return old.keys() == new.keys() and all(_is_equal(cell, new[name]) for name, cell in old.items())
+        return old.keys() == new.keys() and all(is_equal(cell, new[name]) for name, cell in old.items())
     if isinstance(old, dt.date) and isinstance(new, dt.date):  # a datetime is a date, too
         return _as_datetime(old) == _as_datetime(new)
     is_one_kind = isinstance(new, type(old)) or isinstance(old, type(new))
     return (is_one_kind or (isinstance(old, NUMBERS) and isinstance(new, NUMBERS))) and bool(old == new)
 
 
-def _as_python(cell: object) -> object:
+def as_python(cell: object) -> object:
     """Return a cell as plain Python has it, and None for a missing one."""
     if isinstance(cell, np.ndarray):
         return cell.tolist()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, Schema
 
 Confidence: TypeAlias = Literal["low", "medium", "high"]
-Owner = TypeVar("Owner", bound="str | None")
+Owner = TypeVar("Owner", bound="str | int | None")
 
 CONFIDENCE: Final = ("low", "medium", "high")
 # An ordered category in both backends: it compares (>= "medium") and comes back from Parquet as it was. An Arrow

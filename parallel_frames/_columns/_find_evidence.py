@@ -73,6 +73,10 @@ class ColumnEvidence:
                         elements[path] = self._element(path)
                     yield Source(row, elements[path], citation, confidence, text_or_none(reasoning))
 
+    def by_element(self) -> list[dict[int | None, Confidence | None]]:
+        """Return each row's confidence by list element; three columns know that of the field alone, under None."""
+        return [{None: level} for level in self.confidences()]
+
     def _element(self, path: str) -> int | None:
         # The path has the schema's name, without the affixes of the field.
         name = next((prefix for prefix in prefixes_of(path) if Affixes.of(self.field, prefix) is not None), path)
@@ -104,6 +108,14 @@ class StructEvidence:
                 for item in entry["citations"]:
                     if (citation := read_citation(item)) is not None:
                         yield Source(row, element, citation, entry["confidence"], entry["reasoning"])
+
+    def by_element(self) -> list[dict[int | None, Confidence | None]]:
+        """Return each row's confidence by list element; that of the field's own entries is under None."""
+        rows: list[dict[int | None, Confidence | None]] = []
+        for entries in self.rows:
+            owned = group_entries(entries, lambda path: element_of(path, self.name))
+            rows.append({element: combine_entries(own, self.name)[0] for element, own in owned.items()})
+        return rows
 
     def elements(self) -> dict[str, list[Confidence | None]]:
         """Return the confidence in each row of everything below the field, such as ``products.0``, in order."""

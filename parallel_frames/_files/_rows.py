@@ -20,11 +20,11 @@ from parallel_frames._columns import merge_outcomes
 from parallel_frames._files._batches import frame_of, take
 from parallel_frames._files._row_order import RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
-from parallel_frames._files._types import PROVENANCE, as_type, at_risk, check_values, output_types
+from parallel_frames._files._types import as_type, at_risk, check_values, output_types, provenance_types
 from parallel_frames._inputs import canonical_of_sent, make_key, make_keys, render_inputs
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
-from parallel_frames._job._source import SAMPLES, Piece, keys_of_input, outgoing_run
+from parallel_frames._job._source import SAMPLES, Piece, costs_of, keys_of_input, outgoing_run
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
@@ -229,7 +229,7 @@ class FileSource:
             for label in layout.all:
                 columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
             if self.prepared.call.provenance:
-                columns |= self._provenance(batch, row_runs, outcomes)
+                columns |= self._provenance(results.index, batch, start, row_runs, outcomes)
             yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
         if rows != results.index.rows:
             raise self._changed()
@@ -279,19 +279,28 @@ class FileSource:
         return frame_of(pa.table({name: as_type(batch.column(name), types[name]) for name in names}), start)
 
     def _provenance(
-        self, batch: pa.RecordBatch, row_runs: RowRuns, outcomes: Sequence[Outcome | None]
+        self, index: DiskIndex, batch: pa.RecordBatch, start: int, row_runs: RowRuns, outcomes: Sequence[Outcome | None]
     ) -> dict[str, Any]:
-        """Return which run of which group answered each row, and when; rows without an answer keep what they had."""
-        prefix = f"{self.prepared.call.prefix}parallel_"
+        """Return what run answered each row, and at what price; rows without an answer keep what they had."""
+        price, types = self.prepared.price, provenance_types(self.prepared.call.prefix)
         of_rows = [outcomes[entry] if entry >= 0 else None for entry in row_runs.tolist()]
+        has_run = np.array([outcome is not None for outcome in of_rows], dtype=bool)
+        is_billed = np.array([outcome is not None and outcome.is_billed for outcome in of_rows], dtype=bool)
+        is_first = np.zeros(batch.num_rows, dtype=bool)  # of the rows that share a run: the one that bears its price
+        is_first[[row - start for row in index.first_rows_between(start, start + batch.num_rows)]] = True
         times = pd.to_datetime(
             pd.Series([outcome.modified_at if outcome else None for outcome in of_rows], dtype=object),
             utc=True, errors="coerce", format="ISO8601",
         )  # fmt: skip
-        made = {
-            f"{prefix}run_id": pa.array([outcome.run_id if outcome else None for outcome in of_rows], pa.string()),
-            f"{prefix}group_id": pa.array([outcome.group_id if outcome else None for outcome in of_rows], pa.string()),
-            f"{prefix}answered_at": pa.Array.from_pandas(times.dt.as_unit("us")).cast(PROVENANCE["answered_at"]),
+        cells = [
+            [outcome.run_id if outcome else None for outcome in of_rows],
+            [outcome.group_id if outcome else None for outcome in of_rows],
+            times.dt.as_unit("us"),
+            [price.processor if outcome else None for outcome in of_rows],
+            costs_of(price, is_billed & is_first),
+        ]
+        made = {name: pa.array(column, type_) for (name, type_), column in zip(types.items(), cells, strict=True)}
+        had = {name: as_type(batch.column(name), types[name]) for name in made if name in batch.schema.names}
+        return made | {
+            name: pc.call_function("if_else", [pa.array(has_run), made[name], old]) for name, old in had.items()
         }
-        had = {name: as_type(batch.column(name), self.file.added[name]) for name in made if name in batch.schema.names}
-        return made | {name: pc.call_function("coalesce", [made[name], old]) for name, old in had.items()}

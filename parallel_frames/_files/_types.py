@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from parallel_frames._columns import Unanswered, merge_outcomes
+from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._model import Job, Options, Plan
 from parallel_frames._state import Answers
 from parallel_frames.errors import InputError
@@ -40,12 +41,14 @@ PROVENANCE: Final = {
     "run_id": pa.string(),
     "group_id": pa.string(),
     "answered_at": pa.timestamp("us", tz="UTC"),
+    "processor": pa.string(),
+    "cost": pa.float64(),
 }
 
 
 def provenance_types(prefix: str) -> dict[str, pa.DataType]:
     """Return name and type of the columns that tell which run answered a row."""
-    return {f"{prefix}parallel_{name}": type_ for name, type_ in PROVENANCE.items()}
+    return dict(zip(provenance_labels(prefix), PROVENANCE.values(), strict=True))
 
 
 def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:

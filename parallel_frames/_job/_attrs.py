@@ -12,8 +12,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from parallel_frames._columns import BASIS_COLUMN, ERROR_COLUMN, STATUS_COLUMN, error_label, evidence_of, name_of
 from parallel_frames._format import format_utc
+from parallel_frames._inputs import Selection
 from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames._columns import Layout
+    from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._model import Json
 
 ATTRS: Final = "parallel"
@@ -52,6 +56,35 @@ class EarlierAnswers:
     group_ids: tuple[str, ...]
     sends: tuple[Hashable, ...]
     simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentFacts:
+    """What a frame's attrs say of one enrichment of it.
+
+    Attributes
+    ----------
+    job : str
+        The hash of what was asked.
+    selection : Selection or None
+        What a row sent, where the frame still has these columns.
+    dedupe : bool
+        Whether equal rows share a run.
+    checkpoint : str or None
+    group_ids : tuple of str
+    outputs : dict of str to label
+        The column of each name of the schema, as far as the frame still has it.
+    types : dict of str to mapping
+        The JSON Schema of each of these names; empty where an earlier version wrote the attrs.
+    """
+
+    job: str
+    selection: Selection | None
+    dedupe: bool
+    checkpoint: str | None
+    group_ids: tuple[str, ...]
+    outputs: Mapping[str, Hashable]
+    types: Mapping[str, Json]
 
 
 def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAnswers | None:
@@ -131,6 +164,48 @@ def _is_replaced(entry: Mapping[str, Any], newer: Mapping[str, Any]) -> bool:
     """Return whether an entry is of the same question and columns as a newer one, which has its groups as well."""
     same = all(entry.get(name) == newer[name] for name in ("job", "host", "columns", "status"))
     return same and set(entry.get("group_ids") or ()) <= set(newer["group_ids"])
+
+
+def question_facts(prepared: PreparedCall) -> dict[str, Json]:
+    """Return what attrs say of a question so that its rows and answers can be read again: what is sent, the types.
+
+    Each is one text: pandas copies attrs deeply, at every step, and a file may have thousands of columns.
+    """
+    of = prepared.selection
+    sent = {"form": of.form, "names": of.names, "labels": list(map(_json_label, of.labels)), "parts": of.parts}
+    return {
+        "selection": orjson.dumps(sent).decode(),
+        "dedupe": prepared.call.dedupe,
+        "types": orjson.dumps({column.name: column.node for column in prepared.schema.columns}).decode(),
+    }
+
+
+def enrichments(df: pd.DataFrame) -> list[EnrichmentFacts]:
+    """Return what attrs say of each enrichment, the oldest first; nothing that they do not say whole."""
+    labels = {_json_label(label): label for label in df.columns}
+    return [_facts_of(entry, labels) for entry in _entries(df)]
+
+
+def _facts_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> EnrichmentFacts:
+    types = entry.get("types")
+    nodes = orjson.loads(types) if isinstance(types, str) else {}
+    names = nodes or entry["columns"]  # an earlier version wrote no types
+    outputs = {name: labels[label] for name, label in zip(names, entry["columns"], strict=False) if label in labels}
+    return EnrichmentFacts(
+        str(entry.get("job")), _selection_of(entry, labels), bool(entry.get("dedupe", True)), entry.get("checkpoint"),
+        tuple(map(str, entry.get("group_ids") or ())), outputs, nodes,
+    )  # fmt: skip
+
+
+def _selection_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> Selection | None:
+    """Return what a row sent; None where that is not known, or one of its columns is no longer there."""
+    text = entry.get("selection")
+    sent = orjson.loads(text) if isinstance(text, str) else {}
+    if not sent or not set(sent["labels"]) <= labels.keys():
+        return None
+    return Selection(
+        sent["form"], tuple(sent["names"]), tuple(labels[label] for label in sent["labels"]), tuple(sent["parts"])
+    )
 
 
 def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:

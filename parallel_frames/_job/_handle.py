@@ -436,6 +436,7 @@ class Enrichment:
             simulated=runner.simulated,
             times=runner.results().times(),
             warnings=runner.results().warnings(),
+            tool_calls=runner.results().tool_calls(),
             sends=prepared.selection.names,
             not_asked=status.rows - status.chosen,
         )

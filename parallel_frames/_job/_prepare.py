@@ -221,8 +221,8 @@ def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> No
 
 
 def provenance_labels(prefix: str) -> list[str]:
-    """Return the columns that say which run of which group answered a row, and when."""
-    return [f"{prefix}parallel_{name}" for name in ("run_id", "group_id", "answered_at")]
+    """Return the columns that say which run of which group answered a row, when, on what processor, at what price."""
+    return [f"{prefix}parallel_{name}" for name in ("run_id", "group_id", "answered_at", "processor", "cost")]
 
 
 def _check_provenance(

@@ -21,6 +21,7 @@ from parallel_frames._columns import Unanswered
 from parallel_frames._engine import Engine
 from parallel_frames._format import format_count, format_utc
 from parallel_frames._job._announce import announcement
+from parallel_frames._job._attrs import question_facts
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
 from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._join import count_matches
@@ -28,7 +29,7 @@ from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
 from parallel_frames._job._source import IndexedFeed
-from parallel_frames._job._stored import times_of, warnings_of
+from parallel_frames._job._stored import times_of, tool_calls_of, warnings_of
 from parallel_frames._prices import check_cost
 from parallel_frames._state import NEVER, Answers, runs_of, states_of
 from parallel_frames._ui import ProgressCounts, ask, is_interactive, showing
@@ -145,6 +146,11 @@ class Results(Generic[IndexT]):
         """Return what the service warned of, and for how many runs."""
         answers, _ = self.by_input()
         return warnings_of(answers)
+
+    def tool_calls(self) -> Counter[str]:
+        """Return which MCP tools were called, and how often."""
+        answers, _ = self.by_input()
+        return tool_calls_of(answers)
 
 
 class JobRunner:
@@ -290,6 +296,7 @@ class JobRunner:
             "checkpoint": self.checkpoint,
             "rows": dict(counts),
             "simulated": self.simulated,
+            **question_facts(self.prepared),
             **({} if self.matched is None else {"matched": dict(self.matched)}),
         }
 

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from parallel_frames._columns import PANDAS_3, merge_outcomes
@@ -20,12 +21,11 @@ from parallel_frames._state import MemoryIndex
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
-
     from parallel_frames._columns import Layout
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._runner import Results
     from parallel_frames._model import Plan, RunEvent
+    from parallel_frames._prices import Price
     from parallel_frames._state import Answers, Index, Step
 
 IndexT = TypeVar("IndexT", bound="Index")
@@ -176,28 +176,43 @@ class FrameSource:
         yield Piece(frame, merged.counts, self.plan.row_runs != OUTSIDE)
 
     def _with_provenance(self, frame: pd.DataFrame, answers: Answers) -> pd.DataFrame:
-        """Return the frame with which run of which group answered each row, and when."""
-        of_runs: list[tuple[str | None, ...]] = [(None, None, None)] * (len(self.plan.keys) + 2)
+        """Return the frame with which run of which group answered each row, when, on what processor, at what price."""
+        price = self.prepared.price
+        # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
+        of_runs: list[tuple[Any, ...]] = [(None, None, None, False)] * (len(self.plan.keys) + 2)
         for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
             for entry, facts in zip(entries.tolist(), zip(*columns, strict=True), strict=True):
-                of_runs[entry] = facts
+                of_runs[entry] = (*facts, True)
         for entry, outcome in answers.others().items():
-            of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at)
-        # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
-        run_ids, group_ids, times = zip(*(of_runs[entry] for entry in self.plan.row_runs.tolist()), strict=True)
+            of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at, outcome.is_billed)
+        of_rows = [of_runs[entry] for entry in self.plan.row_runs.tolist()]
+        run_ids, group_ids, times, billed = map(list, zip(*of_rows, strict=True)) if of_rows else ([], [], [], [])
+        has_run = np.array([run_id is not None for run_id in run_ids], dtype=bool)
+        is_first = np.zeros(len(frame), dtype=bool)  # of the rows that share a run: the one that bears its price
+        is_first[list(self.plan.positions)] = True
         moments = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601")
-        text, time = ("string", None)
+        text, time, number = "string", None, "Float64"
         if self.prepared.call.dtype_backend == "pyarrow":
-            text, time = "string[pyarrow]", "timestamp[us, tz=UTC][pyarrow]"
+            text, time, number = "string[pyarrow]", "timestamp[us, tz=UTC][pyarrow]", "double[pyarrow]"
         made = [
             pd.Series(run_ids, index=frame.index, dtype=text),
             pd.Series(group_ids, index=frame.index, dtype=text),
             pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
+            pd.Series([price.processor if run_id else None for run_id in run_ids], index=frame.index, dtype=text),
+            pd.Series(costs_of(price, np.array(billed, dtype=bool) & is_first), index=frame.index, dtype=number),
         ]
         for label, column in zip(provenance_labels(self.prepared.call.prefix), made, strict=True):
-            # A row that has no answer keeps what it had.
-            frame[label] = column.fillna(frame[label].astype(column.dtype)) if label in frame.columns else column
+            # A row that no run answered keeps what it had.
+            frame[label] = (
+                column.where(has_run, frame[label].astype(column.dtype)) if label in frame.columns else column
+            )
         return frame
+
+
+def costs_of(price: Price, billed: np.ndarray[Any, np.dtype[np.bool_]]) -> list[float | None]:
+    """Return the dollars of each row by whether it is billed; None where the price is not known."""
+    per_run = None if price.per_run is None else float(price.per_run)
+    return [per_run if is_billed else 0.0 for is_billed in billed.tolist()]
 
 
 def keys_of_input(

@@ -250,6 +250,12 @@ class DiskIndex:
         )
         return [(row, key or None, bool(sent)) for row, key, sent in found]
 
+    @locked
+    def first_rows_between(self, start: int, end: int) -> list[int]:
+        """Return the rows from `start` up to `end` that are the first ones with their inputs."""
+        self._db.execute("create index if not exists runs_of_row on runs(row)")
+        return [row for (row,) in self._db.execute("select row from runs where row >= ? and row < ?", (start, end))]
+
     # What the checkpoint holds
 
     @locked

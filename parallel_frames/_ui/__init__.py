@@ -4,6 +4,7 @@ It takes numbers and finished frames, and decides nothing about an enrichment. O
 matplotlib, which are imported when they are needed. A failing screen must never cost an answer that was paid for.
 """
 
+from parallel_frames._ui._diff import CHANGES, Diff, name_row
 from parallel_frames._ui._progress import Progress, ProgressCounts, report_call, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
 from parallel_frames._ui._screen import ask, is_interactive, readable, spelling
@@ -11,6 +12,8 @@ from parallel_frames._ui._sections import RunFacts
 from parallel_frames._ui._text import plan_text
 
 __all__ = [
+    "CHANGES",
+    "Diff",
     "Progress",
     "ProgressCounts",
     "Report",
@@ -19,6 +22,7 @@ __all__ = [
     "enrichment_html",
     "is_interactive",
     "make_report",
+    "name_row",
     "plan_html",
     "plan_text",
     "readable",

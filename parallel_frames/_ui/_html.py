@@ -18,13 +18,16 @@ import pandas as pd
 
 from parallel_frames._columns import BASIS_COLUMN, citations, confidence
 from parallel_frames._format import format_count, format_duration, format_label, format_time, shorten
+from parallel_frames._fs import atomic_write, expand_home
 from parallel_frames._model import STATUSES
 from parallel_frames._ui._sections import find_unsure, make_timeline
 from parallel_frames._ui._text import WARNINGS_TITLE, fields_title, report_facts, report_headline, wrong_title
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
+    from pathlib import Path
 
     import jinja2
 
@@ -45,6 +48,18 @@ COLOURS: Final = {"sent": "pending", "finished": "completed", "failed": "failed"
 def render(template: str, **values: object) -> str:
     """Return a template filled in; the names of templates are those of the files in ``templates``."""
     return _environment().get_template(template).render(**values)
+
+
+def write_page(path: str | os.PathLike[str], template: str, **values: object) -> Path:
+    """Write a template filled in as a page of its own, whole, and return where."""
+    target = expand_home(path)
+    text = render(template, written=f"Written {format_time()} by parallel_frames", **values)
+    try:
+        with atomic_write(target) as page:  # a browser that reloads never finds half a page
+            page.write(text.encode())
+    except OSError as error:
+        raise InputError(f"{target} could not be written ({error.strerror or error}).") from error
+    return target
 
 
 @cache
@@ -146,7 +161,7 @@ def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]
     for row, label in enumerate(part.index):
         cells = []
         for position in shown:
-            cell = _cell(part.iat[row, position], is_status=part.columns[position] in statuses)
+            cell = cell_values(part.iat[row, position], is_status=part.columns[position] in statuses)
             cells.append(cell | {"evidence": evidence.get((row, names[position])), "is_number": numeric[position]})
         of_row = kinds[order[row]]
         rows.append({"label": shorten(format_label(label), MAX_LABEL), "cells": cells, "kinds": of_row})
@@ -183,16 +198,17 @@ def is_number(dtype: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(dtype)) and not pd.api.types.is_bool_dtype(dtype)
 
 
-def _cell(value: Any, *, is_status: bool) -> dict[str, Any]:
-    text = _cell_text(value)
+def cell_values(value: Any, *, is_status: bool = False) -> dict[str, Any]:
+    """Return a cell as a template takes it."""
+    text = cell_text(value)
     short = shorten(text, MAX_CELL) if len(text) > MAX_CELL else text
     return {"text": short, "whole": text if short != text else None, "is_status": is_status and text in STATUSES}
 
 
-def _cell_text(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """Return a cell as text; a missing value is a dash."""
     if isinstance(value, list | tuple) or (hasattr(value, "ndim") and value.ndim):
-        return ", ".join(map(_cell_text, value))
+        return ", ".join(map(cell_text, value))
     return "–" if not isinstance(value, dict) and pd.isna(value) else str(value)
 
 
@@ -217,5 +233,11 @@ def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
         nothing: dict[str, Any] = {"confidence": None, "reasoning": None, "citations": []}
         cell = found.setdefault((line["row"], line["field"]), nothing)
         cell["reasoning"] = cell["reasoning"] or reasoning
-        cell["citations"].append(texts | {"excerpts": line["excerpts"]})
+        element = None if pd.isna(line["element"]) else int(line["element"])
+        level = line["confidence"] if element is not None and isinstance(line["confidence"], str) else None
+        cell["citations"].append(texts | {"excerpts": line["excerpts"], "element": element, "confidence": level})
+    for cell in found.values():
+        if all(source["confidence"] in (None, cell["confidence"]) for source in cell["citations"]):
+            # It is the field's, which `basis="columns"` knows alone.
+            cell["citations"] = [source | {"confidence": None} for source in cell["citations"]]
     return found

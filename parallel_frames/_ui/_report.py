@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from parallel_frames._format import format_time
-from parallel_frames._fs import atomic_write, expand_home
-from parallel_frames._ui._html import page_values, render, report_values
+from parallel_frames._ui._html import page_values, render, report_values, write_page
 from parallel_frames._ui._sections import RunFacts, Section, find_sections, make_section, make_timeline
 from parallel_frames._ui._text import plan_facts, plan_headline, report_text
 from parallel_frames.errors import ConfigurationError, InputError
@@ -133,20 +132,13 @@ class Report:
         ...     "<title>Companies</title>" in page.read_text(encoding="utf-8")
         True
         """
-        target = expand_home(path)
-        text = render(
+        return write_page(
+            path,
             "page.html",
             title=title or "Enrichment report",
-            written=f"Written {format_time()} by parallel_frames",
             sections=list(map(report_values, self.sections)),
             **page_values(self._frame, self.sections),
         )
-        try:
-            with atomic_write(target) as page:  # a browser that reloads never finds half a page
-                page.write(text.encode())
-        except OSError as error:
-            raise InputError(f"{target} could not be written ({error.strerror or error}).") from error
-        return target
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the runs sent, finished and failed over time.

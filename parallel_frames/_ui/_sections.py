@@ -58,7 +58,9 @@ class RunFacts:
     not_asked : int
         Rows of the frame that were not asked about.
     warnings : mapping of str to int
-        What the service warned of, and for how many runs.
+        What the service warned of, and for how many runs; failed calls of MCP tools are among it.
+    tool_calls : mapping of str to int
+        Which MCP tools were called, and how often.
     """
 
     processor: str
@@ -77,6 +79,7 @@ class RunFacts:
     extra_cost: str = ""
     before: Decimal | None = None
     warnings: Mapping[str, int] = field(default_factory=dict)
+    tool_calls: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ def report_facts(section: Section) -> Facts:
             "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
             "inputs": ", ".join(facts.sends),
+            "tool calls": ", ".join(f"{calls:,} of {tool}" for tool, calls in facts.tool_calls.items()),
             "group": facts.url,
             "groups": ", ".join(facts.group_ids) if len(facts.group_ids) > 1 else None,
             "checkpoint": facts.checkpoint or "none",

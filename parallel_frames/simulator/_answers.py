@@ -98,12 +98,17 @@ class Answer:
         ``reasoning``, and optionally ``citations`` and ``confidence``; a field without an entry has no evidence.
         None makes all of it up. The field of a text is ``"output"``. Evidence of elements is sent only to clients
         that ask for it with the beta header ``field-basis-2025-11-25``.
+    warnings : list of (str or mapping), default ()
+        What the service warns of: messages, or mappings with ``type``, ``message`` and ``detail``.
+    mcp_tool_calls : list of mapping, default ()
+        The calls of MCP tools, as the service sends them: ``server_name``, ``tool_name``, ``arguments``, ``content``
+        and ``error``.
 
     Raises
     ------
     TypeError, ValueError
-        The content or the basis has the wrong form, or the basis names a field that the content does not have. In a
-        function this makes the run fail.
+        A part has the wrong form, or the basis names a field that the content does not have. In a function this makes
+        the run fail.
 
     Examples
     --------
@@ -118,12 +123,25 @@ class Answer:
 
     content: Content
     basis: Basis | None = None
+    warnings: Sequence[str | Mapping[str, Any]] = ()
+    mcp_tool_calls: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.content, Mapping | str):
             raise TypeError(f"an answer's content must be a mapping or a string, got {type(self.content).__name__}")
         if self.basis is not None:
             _check_basis(self.basis, self.content)
+        if not _is_list_of(str | Mapping, self.warnings):
+            raise TypeError(f"warnings must be a list of messages or mappings, got {self.warnings!r}")
+        if not _is_list_of(Mapping, self.mcp_tool_calls):
+            raise TypeError(f"mcp_tool_calls must be a list of mappings, got {self.mcp_tool_calls!r}")
+
+    def warnings_sent(self) -> tuple[dict[str, Any], ...]:
+        """Return the warnings as the service sends them."""
+        return tuple(
+            {"type": "warning", "message": each, "detail": None} if isinstance(each, str) else dict(each)
+            for each in self.warnings
+        )
 
 
 Ending: TypeAlias = Failure | Cancelled | Stuck | ActionRequired
@@ -245,12 +263,14 @@ def build_output(
     content as text, as older deployments do; a `bare` output is the content alone.
     """
     content, given = (answer.content, answer.basis) if isinstance(answer, Answer) else (answer, None)
+    calls = list(map(dict, answer.mcp_tool_calls)) if isinstance(answer, Answer) else []
+    more = {"mcp_tool_calls": calls} if calls else {}
     if spec.kind == "text" or isinstance(content, str):
         text = content if isinstance(content, str) else orjson.dumps(content).decode()
         if bare:
             return dump(text, option=0)
         basis = _build_basis(text, given, draw=draw, elements=elements)
-        return dump({"type": "text", "content": text, "basis": basis}, option=0)
+        return dump({"type": "text", "content": text, "basis": basis, **more}, option=0)
     raw = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
     if bare:
         return dump(raw.decode(), option=0) if string_content else raw
@@ -258,6 +278,7 @@ def build_output(
         "type": "json",
         "content": raw.decode() if string_content else orjson.Fragment(raw),
         "basis": _build_basis(content, given, draw=draw, elements=elements),
+        **more,
     }
     if spec.kind == "auto":
         made_up = content.keys() == AUTO_SCHEMA["properties"].keys()  # type: ignore[attr-defined]
@@ -275,6 +296,10 @@ def _build_basis(
         return [{"citations": [], **entry} for entry in given if entry["field"] in sent]
     given = given or {}
     return [_completed(*place, given[place[0]]) if place[0] in given else _simulated_entry(*place) for place in places]
+
+
+def _is_list_of(kind: Any, value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, kind) for each in value)
 
 
 def _check_basis(basis: Basis, content: Content) -> None:

@@ -275,6 +275,7 @@ class Service:
                 except TypeError as error:  # what the user's function returned is not JSON
                     self._end_run(run, "failed", f"the answer is not JSON: {error}")
                 else:
+                    run.warnings = answer.warnings_sent() if isinstance(answer, Answer) else ()
                     self._end_run(run, "completed")
 
     def _end_run(self, run: Run, status: Status, message: str | None = None) -> None:

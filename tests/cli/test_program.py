@@ -55,6 +55,9 @@ def test_every_example_of_every_help_runs(run, program, monkeypatch, place):
     companies = pd.DataFrame({"company": ["Acme", "Globex"]})
     companies.to_csv("companies.csv", index=False)
     companies.to_parquet("companies.parquet")
+    for month in ("october", "november"):
+        companies.assign(ceo=month).to_csv(f"{month}.csv", index=False)
+        companies.assign(ceo=month).set_index("company").to_parquet(f"{month}.parquet")
     with Simulator(latency=1, speed=20) as sim:
         point_at(sim, monkeypatch)
         group_id = run("submit", "companies.csv", "--column", "ceo: x", "--yes").stdout.strip()

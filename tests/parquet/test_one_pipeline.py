@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -145,6 +146,43 @@ def test_a_frame_has_provenance(sim: Simulator, files: SimpleNamespace, backend:
     again = out.parallel.enrich(files.SCHEMA, if_exists="fill", provenance=True, client=client(sim, files))
     assert sim.counts.runs == 1
     assert again["parallel_run_id"].fillna("").tolist() == out["parallel_run_id"].fillna("").tolist()
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_provenance_says_what_each_row_cost(
+    tmp_path: Path, sim: Simulator, files: SimpleNamespace, backend: str
+) -> None:
+    """Of equal rows the first bears the price, what failed is free; a row asked later has its own processor."""
+    df = pd.DataFrame({"company": ["company 1", "bad", "company 1", None, "company 2"]})
+    df.to_parquet(tmp_path / "in.parquet")
+    first = {"processor": "core", "limit": 2, "provenance": True, "client": client(sim, files), "progress": False}
+    later = {**first, "processor": "pro", "limit": None, "if_exists": "fill", "dtype_backend": backend}
+    out = df.parallel.enrich(files.SCHEMA, dtype_backend=backend, **first)
+    again = out.parallel.enrich(files.SCHEMA, where=[*[False] * 4, True], **later)
+    pf.enrich_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", files.SCHEMA, checkpoint="auto", **first)
+    assert str(out["parallel_cost"].dtype) == {"numpy_nullable": "Float64", "pyarrow": "double[pyarrow]"}[backend]
+
+    def cells(frame: pd.DataFrame) -> list[Any]:
+        return frame[["parallel_processor", "parallel_cost"]].astype(object).fillna("").to_numpy().tolist()
+
+    assert cells(out) == [
+        ["core", 0.025], ["core", 0.0], ["core", 0.0], ["", 0.0], ["", 0.0],
+    ]  # fmt: skip
+    assert cells(again) == [
+        ["core", 0.025], ["core", 0.0], ["core", 0.0], ["", 0.0], ["pro", 0.1],
+    ]  # fmt: skip
+    written = pd.read_parquet(tmp_path / "out.parquet")
+    assert cells(written) == cells(out)
+    assert str(written["parallel_cost"].dtype) == "Float64"
+
+
+def test_the_cost_of_a_processor_without_a_price_is_missing(files: SimpleNamespace) -> None:
+    """It is not known; what is not billed is 0.0 all the same."""
+    with Simulator(files.answer, latency=0, more_processors=["own"]) as sim:
+        df = pd.DataFrame({"company": ["company 1", "bad"]})
+        options = {"processor": "own", "provenance": True, "client": client(sim, files), "progress": False}
+        out = df.parallel.enrich(files.SCHEMA, **options)
+    assert out["parallel_cost"].fillna(-1).tolist() == [-1.0, 0.0]
 
 
 def test_a_frame_asks_old_answers_again(files: SimpleNamespace, tmp_path: Path) -> None:

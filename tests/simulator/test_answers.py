@@ -302,6 +302,18 @@ def test_what_is_no_content_is_refused_at_once():
         Answer(Failure())
 
 
+def test_warnings_and_tool_calls_come_with_the_run(simulate):
+    """A message becomes a warning as the service sends it; what is no list of such is refused at once."""
+    call = {"server_name": "crm", "tool_name": "find", "arguments": "{}", "content": "[]", "error": ""}
+    given = Answer(FRANCE, warnings=["old", {"type": "spec", "message": "m"}], mcp_tool_calls=[call])
+    (run,) = answer(simulate, lambda _: given, "France")
+    assert run.output["mcp_tool_calls"] == [call]
+    with pytest.raises(TypeError, match="warnings must be a list"):
+        Answer(FRANCE, warnings="old")
+    with pytest.raises(TypeError, match="mcp_tool_calls must be a list of mappings"):
+        Answer(FRANCE, mcp_tool_calls=["find"])
+
+
 def test_a_function_that_names_a_wrong_field_fails_the_run(simulate):
     """The mistake in a function's answer is the run's error."""
     (run,) = answer(simulate, lambda _: Answer(FRANCE, basis={"captial": "low"}), "France")

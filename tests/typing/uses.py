@@ -87,6 +87,13 @@ def choose_rows() -> None:
     out = pf.enrich(df, "x", where=pf.low_confidence, if_exists="overwrite")
     assert_type(pf.citations(out), pd.DataFrame)
     assert_type(pf.confidence(out, elements=True), pd.DataFrame)
+    assert_type(pf.explode(out, "products", schema={"products": list[str]}, prefix="p_"), pd.DataFrame)
+    assert_type(pf.warnings(out), pd.DataFrame)
+    changes = pf.diff(out, "old.parquet", on=["company"])
+    assert_type(changes, pf.Diff)
+    assert_type(changes.rows, dict[str, int])
+    assert_type(changes.save("diff.html", title="News"), Path)
+    assert_type(pf.diff(pf.Checkpoint("c")).frame, pd.DataFrame)
 
 
 def look_ahead_and_back() -> None:

@@ -1,0 +1,40 @@
+"""`diff`: what changed between two enrichments, as text, as JSON or as a page."""
+
+from __future__ import annotations
+
+import click
+
+from parallel_frames._cli._options import JSON, examples
+from parallel_frames._cli._speech import need_output, say, show, show_json
+
+
+@click.command(
+    "diff",
+    epilog=examples(
+        "parallel-frames diff october.parquet november.parquet",
+        "parallel-frames diff october.csv november.csv --on company --output diff.html",
+        "parallel-frames diff ceos.ckpt",
+    ),
+)
+@click.argument("before")
+@click.argument("after", required=False)
+@click.option("--on", metavar="COLUMN", multiple=True, help="Columns that say which row is which; may be repeated.")
+@click.option("-o", "--output", metavar="FILE", help="Write a page of its own, replacing one that is there.")
+@JSON
+def diff_command(before: str, after: str | None, on: tuple[str, ...], output: str | None, *, json: bool) -> None:
+    """Say which cells changed from BEFORE to AFTER: files of enriched rows, or checkpoints.
+
+    Rows are matched by what they sent, where Parquet files know it, or by the columns of --on. One checkpoint alone
+    compares the newest answer of each input that was asked again with the one before. Nothing is sent or changed.
+    """
+    from parallel_frames._files._diff import diff
+
+    if output is None:
+        need_output()
+    found = diff(before, after, on=list(on) or None)
+    if output is not None:
+        say(f"Written to {found.save(output)}.")
+    if json:
+        show_json(found.to_dict())
+    elif output is None:
+        show(repr(found))

@@ -1,0 +1,502 @@
+"""What changed between two enrichments of the same rows: frames, files and checkpoints, cell by cell.
+
+It owns which row is which, which columns are compared, and when two values are the same to a person. What a diff looks
+like is for `_ui` to know.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from parallel_frames._checkpoint import Checkpoint, job_folders, place_of
+from parallel_frames._columns import cells_of, evidence_of, find_evidence, name_of
+from parallel_frames._columns._cells import as_python, is_equal
+from parallel_frames._columns._evidence import as_categories
+from parallel_frames._columns._typed import STRING
+from parallel_frames._file_formats import format_at
+from parallel_frames._files._prepare import attrs_of
+from parallel_frames._files._source import open_source
+from parallel_frames._format import format_label, format_option
+from parallel_frames._inputs import make_keys, render_inputs, select_inputs
+from parallel_frames._job._attrs import ENRICHED, enrichments
+from parallel_frames._job._prepare import provenance_labels
+from parallel_frames._job._stored import read_job
+from parallel_frames._ui import CHANGES, Diff, name_row
+from parallel_frames.errors import InputError, UnknownColumnError, user_facing
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from parallel_frames._columns import Confidence
+    from parallel_frames._columns._find_evidence import FieldEvidence
+    from parallel_frames._inputs import Selection
+    from parallel_frames._job._attrs import EnrichmentFacts
+
+    Comparable: TypeAlias = pd.DataFrame | str | os.PathLike[str] | Checkpoint
+    Ids: TypeAlias = list[Any]  # what tells each row from others; None for one that is not compared
+
+PROVENANCE: Final = tuple(provenance_labels(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes
+    ----------
+    name : str
+        What a person calls it.
+    enriched : list of EnrichmentFacts
+        What the frame's attrs say of its enrichments.
+    job : str or None
+        The hash of a checkpoint's job; None for a frame or a file.
+    keys : list of str
+        The keys of a checkpoint's inputs, one a row.
+    fields : tuple of label
+        The columns of a checkpoint's answers.
+    simulated : bool
+        Whether answers are a simulator's.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    enriched: list[EnrichmentFacts] = field(default_factory=list)
+    job: str | None = None
+    keys: Sequence[str] = ()
+    fields: tuple[Hashable, ...] = ()
+    simulated: bool = False
+
+
+@user_facing
+def diff(
+    before: Comparable, after: Comparable | None = None, *, on: Hashable | Sequence[Hashable] | None = None
+) -> Diff:
+    """Compare two enrichments of the same rows: which cells changed, from what to what, with what confidence.
+
+    Parameters
+    ----------
+    before, after : pandas.DataFrame, path or Checkpoint
+        Enriched frames; Parquet, CSV or other files of them; or checkpoints: two of the same job, or one with a frame
+        or a file. One checkpoint alone compares, of each input that was asked again, its newest answer with the one
+        before.
+    on : label or list of labels, optional
+        The columns that say which row is which. Default: what each row sent, where the attrs of both frames know it
+        and it is the same; equal rows in their order. Else the labels of the index, where it has labels of its own.
+
+    Returns
+    -------
+    Diff
+        Its ``frame`` has a line per changed cell, ``counts`` a line per field, ``came`` and ``went`` the rows that only
+        one of the two has.
+
+    Raises
+    ------
+    InputError
+        It cannot be known which row is which, two rows have the same name in `on` or in the index, there is no column
+        to compare, or a file or checkpoint is not there.
+
+    Notes
+    -----
+    Compared are the columns that an enrichment made and both have. Where no attrs name them (CSV), it is every column
+    that both have, without `on`, statuses, evidence and provenance.
+
+    Values are compared as a person would: numbers whatever their dtype, missing with missing, a date with its midnight,
+    lists in order, and the text of a CSV file with what it says. Nothing is sent, and nothing changed.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    >>> with pf.offline({"Acme": {"ceo": "A"}, "Globex": {"ceo": "B"}}, latency=0):
+    ...     october = df.parallel.enrich({"ceo": "the CEO"})
+    >>> with pf.offline({"Acme": {"ceo": "A"}, "Globex": {"ceo": "C"}}, latency=0):
+    ...     november = df.parallel.enrich({"ceo": "the CEO"})
+    >>> pf.diff(october, november)
+    1 of 2 rows changed · SIMULATED
+      before → after · 0 rows came · 0 went
+      field                                 changed      new     lost     same
+      ceo                                         1        0        0        1
+      Globex · ceo: B → C
+    """
+    sides = _two_answers(before) if after is None else (_open(before, "before"), _open(after, "after"))
+    ids, names = _match(*sides, on)
+    fields = _fields(*sides, () if on is None else _as_list(on, sides[0].frame))
+    old_rows, new_rows = map(_positions, ids)
+    pairs = [(old_rows[known], row) for known, row in new_rows.items() if known in old_rows]
+    lines, counts = _compare(sides, fields, pairs)
+    came = [row for known, row in new_rows.items() if known not in old_rows]
+    went = [row for known, row in old_rows.items() if known not in new_rows]
+    return Diff(
+        _frame_of(lines, sides[1].frame, names[1]),
+        pd.DataFrame.from_dict(counts, orient="index", columns=[*CHANGES, "same"]).rename_axis("field"),
+        {"compared": len(pairs), "changed": len({line["row_after"] for line in lines}),
+         "came": len(came), "went": len(went)},
+        sides[1].frame.iloc[came],
+        sides[0].frame.iloc[went],
+        (sides[0].name, sides[1].name),
+        [names[1][row] for row in came],
+        [names[0][row] for row in went],
+        any(side.simulated for side in sides),
+    )  # fmt: skip
+
+
+# What is compared
+
+
+def _open(given: object, name: str) -> Side:
+    if isinstance(given, pd.DataFrame):
+        return _side(name, given)
+    if isinstance(given, Checkpoint):
+        return _of_checkpoint(given)
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(
+            f"`{name}` is a {type(given).__name__}: pass a frame, the path of a file or a checkpoint, or a Checkpoint."
+        )
+    path = os.fspath(given)
+    if not _is_file(path) and job_folders(place_of(path)):
+        return _of_checkpoint(Checkpoint(path))
+    source = open_source(path)
+    nullable = {"int64": pd.Int64Dtype(), "uint64": pd.UInt64Dtype(), "bool": pd.BooleanDtype()}
+    is_ours = source.format in ("parquet", "feather")  # pandas' own dtypes are in these
+    frame: pd.DataFrame = source.table().to_pandas(
+        types_mapper=None if is_ours else lambda type_: nullable.get(str(type_))
+    )
+    frame.attrs = attrs_of(source.schema)
+    return _side(Path(path).name, frame)
+
+
+def _is_file(path: str | os.PathLike[str]) -> bool:
+    return format_at(os.fspath(path)) is not None and not Path(path).is_dir()
+
+
+def _side(name: str, frame: pd.DataFrame) -> Side:
+    attrs = frame.attrs.get("parallel")
+    return Side(name, frame, enrichments(frame), simulated=isinstance(attrs, dict) and bool(attrs.get("simulated")))
+
+
+def _one_folder(given: Checkpoint) -> Any:
+    folders = job_folders(given._place)
+    if len(folders) != 1:
+        found = ", ".join(folder.name for folder in folders)
+        raise InputError(f"{given.path} holds {len(folders)} jobs ({found}): pass the folder of one of them.")
+    return folders[0]
+
+
+def _of_checkpoint(given: Checkpoint) -> Side:
+    job = read_job(_one_folder(given))
+    frame, layout = job.frame(job.answers)
+    return Side(
+        Path(str(given.path)).name, frame, [], job.header["job_hash"], list(job.rows), layout.outputs, job.is_simulated
+    )
+
+
+def _two_answers(given: object) -> tuple[Side, Side]:
+    """Return the answers of one checkpoint before and after each input was last asked again."""
+    if isinstance(given, str | os.PathLike) and not _is_file(given):
+        given = Checkpoint(given)
+    if not isinstance(given, Checkpoint):
+        raise InputError(
+            "`after` is missing: only a checkpoint holds earlier answers, and can be compared with itself."
+        )
+    job = read_job(_one_folder(given))
+    earlier = job.answers_before()
+    asked_again = {entry for entry, _ in earlier.outcomes()}
+    name = Path(str(given.path)).name
+
+    def side(answers: Any, when: str) -> Side:
+        frame, layout = job.frame(answers)
+        rows = sorted(asked_again)
+        keys = list(job.rows)
+        return Side(f"{name} {when}", frame.iloc[rows], [], job.header["job_hash"], [keys[row] for row in rows],
+                    layout.outputs, job.is_simulated)  # fmt: skip
+
+    return side(earlier, "before"), side(job.answers, "now")
+
+
+# Which row is which
+
+
+def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[list[str], list[str]]]:
+    """Return what tells each row of both from the others, and what a person calls it."""
+    sides = (before, after)
+    if on is not None:
+        for side in sides:
+            _check_columns(side, on)
+        ids = [_distinct(side, side.frame[_as_list(on, side.frame)], what=format_option("on", on)) for side in sides]
+        names = [_names(side.frame, _as_list(on, side.frame)) for side in sides]
+    elif before.job is not None or after.job is not None:
+        ids, names = _by_keys(before, after)
+    elif (selections := _same_selection(before, after)) is not None:
+        ids = [_numbered(render_inputs(s.frame, of).canonical) for s, of in zip(sides, selections, strict=True)]
+        names = [_names(s.frame, of.labels) for s, of in zip(sides, selections, strict=True)]
+    else:
+        ids = [_by_index(side) for side in sides]
+        names = [list(map(format_label, side.frame.index)) for side in sides]
+    if len(before.frame) and len(after.frame) and set(ids[0]).isdisjoint(ids[1]):
+        raise InputError(
+            f"No row of {before.name} is in {after.name}, so there is nothing to compare. Pass `on=...`, columns that "
+            "say which row is which."
+        )
+    return (ids[0], ids[1]), (names[0], names[1])
+
+
+def _as_list(on: Any, frame: pd.DataFrame) -> list[Hashable]:
+    if isinstance(on, str) or not isinstance(on, Iterable) or (isinstance(on, tuple) and on in frame.columns):
+        return [on]
+    return list(on)
+
+
+def _check_columns(side: Side, on: Any) -> None:
+    if side.job is not None:
+        raise InputError(
+            f"`on` is for frames and files: {side.name} is a checkpoint, which knows no columns, only what was sent. "
+            "Leave it out, or compare the frames."
+        )
+    for label in _as_list(on, side.frame):
+        if label not in side.frame.columns:
+            raise UnknownColumnError(label, side.frame.columns, where="`on`")
+
+
+def _by_index(side: Side) -> Ids:
+    if isinstance(side.frame.index, pd.RangeIndex) and side.frame.index.name is None:
+        raise InputError(
+            f"Which row of {side.name} is which is not known: its index only numbers them, and what rows sent is not "
+            "in the attrs of both (concat, merge and CSV lose them), or is not the same. Pass `on=...`, columns that "
+            "say which row is which."
+        )
+    index = side.frame.index
+    levels = {str(level): index.get_level_values(level) for level in range(index.nlevels)}
+    return _distinct(side, pd.DataFrame(levels), what="the index")
+
+
+def _distinct(side: Side, cells: pd.DataFrame, *, what: str) -> Ids:
+    """Return the values of each row in the form in which they identify an input; two rows must not share one."""
+    found = render_inputs(cells, select_inputs(cells)).canonical
+    seen: dict[Any, int] = {}
+    for row, known in enumerate(found):
+        if known is None:
+            raise InputError(f"Row {row} of {side.name} has no value in {what}, so which row it is cannot be known.")
+        if known in seen:
+            raise InputError(
+                f"{what} is the same in the rows {seen[known]} and {row} of {side.name} "
+                f"({name_row(cells.iloc[row].tolist())}), so which row is which cannot be known. Pass `on=...` with "
+                "columns that tell them apart."
+            )
+        seen[known] = row
+    return list(found)
+
+
+def _same_selection(before: Side, after: Side) -> tuple[Selection, Selection] | None:
+    """Return what the rows of both sent, of the newest enrichments that sent the same."""
+    for newer in reversed(after.enriched):
+        for older in reversed(before.enriched):
+            sent = (older.selection, newer.selection)
+            if sent[0] is not None and sent[1] is not None and _shape(sent[0]) == _shape(sent[1]):
+                return sent[0], sent[1]
+    return None
+
+
+def _shape(selection: Selection) -> tuple[Any, ...]:
+    names = selection.names if selection.parts else tuple(sorted(selection.names))
+    return selection.form, names, selection.parts
+
+
+def _by_keys(before: Side, after: Side) -> tuple[list[Ids], list[list[str]]]:
+    """Return the keys of inputs, which are all that a checkpoint knows; a frame's by what its rows send."""
+    job = before.job or after.job
+    if before.job and after.job and before.job != after.job:
+        raise InputError(
+            f"{before.name} and {after.name} are checkpoints of different questions (schema, processor or options), "
+            "whose inputs have different keys. Compare the frames or files of their answers."
+        )
+    ids: list[Ids] = []
+    names: list[list[str]] = []
+    for side in (before, after):
+        if side.job is not None:
+            ids.append(list(side.keys))
+            names.append([f"row {label}" for label in side.frame.index])
+            continue
+        facts, selection = _facts_of(side, str(job))
+        keys = make_keys(render_inputs(side.frame, selection).canonical, str(job), dedupe=facts.dedupe)
+        first = dict(zip(reversed(keys), range(len(keys))[::-1], strict=True))  # of equal rows, which share an answer
+        ids.append([key if first[key] == row else None for row, key in enumerate(keys)])
+        names.append(_names(side.frame, selection.labels))
+    known = {key: name for side, keys, named in zip((before, after), ids, names, strict=True) if side.job is None
+             for key, name in zip(keys, named, strict=True)}  # fmt: skip
+    return ids, [
+        [known.get(key, name) for key, name in zip(*each, strict=True)] for each in zip(ids, names, strict=True)
+    ]
+
+
+def _facts_of(side: Side, job: str) -> tuple[EnrichmentFacts, Selection]:
+    """Return the enrichment of a frame that a checkpoint's job is compared with, and what its rows sent."""
+    known = [(facts, facts.selection) for facts in side.enriched if facts.selection is not None]
+    if not known:
+        raise InputError(
+            f"What the rows of {side.name} sent is not known, and a checkpoint knows rows by nothing else: concat, "
+            "merge and CSV lose a frame's attrs. Use the frame that `enrich` returned, or a Parquet file of it."
+        )
+    return next((pair for pair in reversed(known) if pair[0].job == job), known[-1])
+
+
+def _numbered(canonicals: Sequence[bytes | None]) -> Ids:
+    """Return what each row sent, with how many equal ones are before it."""
+    seen: defaultdict[bytes | None, count[int]] = defaultdict(count)
+    return [None if known is None else (known, next(seen[known])) for known in canonicals]
+
+
+def _names(frame: pd.DataFrame, labels: Sequence[Hashable]) -> list[str]:
+    columns = [cells_of(frame[label]) for label in labels]
+    return [name_row([cell for cell in cells if as_python(cell) is not None]) for cells in zip(*columns, strict=True)]
+
+
+def _positions(ids: Ids) -> dict[Any, int]:
+    return {known: row for row, known in enumerate(ids) if known is not None}
+
+
+# Which columns are compared
+
+
+def _fields(before: Side, after: Side, on: Sequence[Hashable]) -> list[tuple[str, Hashable, Hashable]]:
+    """Return the name of each field, and its column in both."""
+    job = before.job or after.job
+    found = [_outputs(side, job) for side in (before, after)]
+    outputs = [columns or _others(side, on) for side, columns in zip((before, after), found, strict=True)]
+    # Where only one of the two knows what was made, its columns count.
+    fields = [(name, outputs[0][name], label) for name, label in outputs[1].items() if name in outputs[0]]
+    if not fields:
+        raise InputError(
+            f"{before.name} and {after.name} have no answers to the same field: the one has "
+            f"{', '.join(outputs[0]) or 'none'}, the other {', '.join(outputs[1]) or 'none'}."
+        )
+    return fields
+
+
+def _outputs(side: Side, job: str | None) -> dict[str, Hashable]:
+    """Return the columns that enrichments made: by their labels, or by the names in the schema of a checkpoint."""
+    if side.job is not None:
+        return {format_label(label): label for label in side.fields}
+    if job is not None:
+        return dict(_facts_of(side, job)[0].outputs)
+    return {format_label(label): label for facts in side.enriched for label in facts.outputs.values()}
+
+
+def _others(side: Side, on: Sequence[Hashable]) -> dict[str, Hashable]:
+    """Return the columns that may be answers, of a frame that does not know which are."""
+    evidence = {name for labels in evidence_of(side.frame).values() for name in labels}
+
+    def is_made(name: str) -> bool:
+        return name in evidence or ENRICHED.search(name) is not None or name.endswith(PROVENANCE)
+
+    names = {format_label(label): label for label in side.frame.columns if label not in on}
+    return {name: label for name, label in names.items() if not is_made(name)}
+
+
+# What changed
+
+
+def _compare(
+    sides: tuple[Side, Side], fields: Sequence[tuple[str, Hashable, Hashable]], pairs: Sequence[tuple[int, int]]
+) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
+    """Return the cells that changed, and how many did of each field."""
+    lines: list[dict[str, Any]] = []
+    counts: dict[str, list[int]] = {}
+    for name, *labels in fields:
+        cells = [cells_of(side.frame[label]) for side, label in zip(sides, labels, strict=True)]
+        changes = []
+        for old, new in pairs:
+            before, after = as_python(cells[0][old]), as_python(cells[1][new])
+            if (change := _change(before, after)) is not None:
+                changes.append({"field": name, "change": change, "before": before, "after": after, "row_before": old,
+                                "row_after": new})  # fmt: skip
+        numbers = [sum(line["change"] == kind for line in changes) for kind in CHANGES]
+        counts[name] = [*numbers, len(pairs) - len(changes)]
+        if changes:
+            for side, label, when in zip(sides, labels, ("before", "after"), strict=True):
+                _add_evidence(changes, _evidence_of(side.frame, label), when)
+        lines += changes
+    return sorted(lines, key=lambda line: line["row_after"]), counts
+
+
+def _change(before: Any, after: Any) -> str | None:
+    """Return what became of a cell; None where a person sees the same."""
+    if before is None or after is None:
+        return None if before is after else "new" if before is None else "lost"
+    return None if is_equal(before, after) or _says(before, after) or _says(after, before) else "changed"
+
+
+def _says(text: Any, value: Any) -> bool:
+    """Return whether a text, as CSV holds it, is that of a value of another type."""
+    if not isinstance(text, str) or isinstance(value, str):
+        return False
+    try:
+        if isinstance(value, dt.date):
+            return is_equal(dt.datetime.fromisoformat(text), value)
+        if isinstance(value, list | tuple | dict) and "'" in text:  # DataFrame.to_csv writes them as Python does
+            return is_equal(ast.literal_eval(text), value)
+        return is_equal(orjson.loads(text.lower() if isinstance(value, bool) else text), value)
+    except (ValueError, SyntaxError):
+        return False
+
+
+def _evidence_of(frame: pd.DataFrame, label: Hashable) -> FieldEvidence | None:
+    try:
+        found = find_evidence(frame)
+    except InputError:  # the frame holds none
+        return None
+    return next((evidence for evidence in found.fields if evidence.field == name_of(label)), None)
+
+
+def _add_evidence(changes: list[dict[str, Any]], evidence: FieldEvidence | None, when: str) -> None:
+    """Add confidence and sources to changes of one field."""
+    rows = {change[f"row_{when}"] for change in changes}
+    levels: Sequence[Confidence | None] = [] if evidence is None else evidence.confidences()
+    urls: defaultdict[int, dict[str, None]] = defaultdict(dict)
+    for source in () if evidence is None else evidence.sources():
+        if source.row in rows and source.citation["url"]:
+            urls[source.row][source.citation["url"]] = None
+    for change in changes:
+        row = change[f"row_{when}"]
+        change[f"confidence_{when}"] = levels[row] if levels else None
+        change[f"sources_{when}"] = list(urls[row])
+
+
+def _frame_of(lines: Sequence[Mapping[str, Any]], after: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return changes as a frame under the labels of their rows."""
+
+    def column(name: str, dtype: Any = object) -> pd.Series[Any]:
+        cells: pd.Series[Any] = pd.Series([line[name] for line in lines], dtype=dtype)
+        return cells
+
+    def levels(name: str) -> pd.Series[Any]:
+        return pd.Series(as_categories([line[name] for line in lines]))
+
+    rows = [line["row_after"] for line in lines]
+    frame = pd.DataFrame(
+        {
+            "name": pd.Series([names[row] for row in rows], dtype=STRING),
+            "field": column("field", STRING),
+            "change": column("change", pd.CategoricalDtype(list(CHANGES))),
+            "before": column("before"),
+            "after": column("after"),
+            "confidence_before": levels("confidence_before"),
+            "confidence_after": levels("confidence_after"),
+            "sources_before": column("sources_before"),
+            "sources_after": column("sources_after"),
+            "row_before": column("row_before", "int64"),
+            "row_after": column("row_after", "int64"),
+        }
+    )
+    return frame.set_axis(after.index.take(np.array(rows, dtype="int64")))

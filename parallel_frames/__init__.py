@@ -34,6 +34,7 @@ from parallel_frames.accessor import (
 if _TYPE_CHECKING:
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._columns import citations, confidence, low_confidence
+    from parallel_frames._doctor import Diagnosis, doctor
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
     from parallel_frames._job._handle import Enrichment, last
     from parallel_frames._job._lint import lint
@@ -49,6 +50,7 @@ __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",
     "Client",
+    "Diagnosis",
     "EnrichedParquet",
     "Enrichment",
     "EnrichmentPlan",
@@ -61,6 +63,7 @@ __all__ = [
     "citations",
     "collect",
     "confidence",
+    "doctor",
     "enrich",
     "enrich_parquet",
     "errors",
@@ -79,6 +82,7 @@ __all__ = [
 _LAZY = {
     "Checkpoint": "_checkpoint",
     "Client": "_service",
+    "Diagnosis": "_doctor",
     "EnrichedParquet": "_files",
     "Enrichment": "_job._handle",
     "EnrichmentPlan": "_job._preview",
@@ -87,6 +91,7 @@ _LAZY = {
     "Row": "_job._rows",
     "citations": "_columns",
     "confidence": "_columns",
+    "doctor": "_doctor",
     "enrich_parquet": "_files",
     "last": "_job._handle",
     "lint": "_job._lint",

@@ -40,6 +40,7 @@ FLOORS = {
     "_ui": 5,
     "_job": 6,
     "_files": 7,
+    "_doctor": 7,
     "accessor": 8,
     "parallel_frames": 9,  # the package's own names
     "simulator": 8,  # knows nothing of ours: see ALONE
@@ -76,6 +77,7 @@ THIRD_PARTIES = {
     "_ui": {"tqdm", "IPython", "marimo", "jinja2", "numpy", "pandas", "matplotlib"},
     "_job": {"numpy", "pandas", "orjson"},
     "_files": {*BASICS, "fsspec", "openpyxl"},
+    "_doctor": {"orjson", "pandas"},
     "accessor": {"pandas"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "collect": "_groups",
     "report": "_report",
     "lint": "_lint",
+    "doctor": "_doctor",
     "checkpoint": "_checkpoints",
     "completion": "_completion",
     "simulate": "_offline",

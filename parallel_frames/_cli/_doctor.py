@@ -10,7 +10,7 @@ import click
 
 from parallel_frames._cli._exits import Exit, StoppedError, spell
 from parallel_frames._cli._offline import destination
-from parallel_frames._cli._options import FILE, JSON, OFFLINE, SERVICE, YES, client_of, examples, with_options
+from parallel_frames._cli._options import JSON, OFFLINE, SERVICE, YES, client_of, examples, with_options
 from parallel_frames._cli._speech import need_output, say, show, show_json
 
 
@@ -18,7 +18,10 @@ from parallel_frames._cli._speech import need_output, say, show, show_json
     "doctor",
     epilog=examples("parallel-frames doctor --offline", "parallel-frames doctor --yes --output doctor.json"),
 )
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="Also write it as JSON, to be attached to a report.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), metavar="FILE",
+    help="Also write it as JSON, to be attached to a report.",
+)  # fmt: skip
 @with_options(OFFLINE, *SERVICE, YES, JSON)
 def doctor_command(*, output: str | None, yes: bool, json: bool, **arguments: Any) -> Exit:
     """Check what this program assumes about the service and this machine, with three runs on the cheapest processor.

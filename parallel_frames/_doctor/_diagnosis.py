@@ -26,21 +26,21 @@ HEADS: Final = {"verdict": "", "assumption": "assumption", "observed": "observed
 
 # In the order in which they are checked.
 ASSUMPTIONS: Final[Mapping[str, str]] = {
-    "api_key": "There is an API key, and the service takes it.",
     "proxies": "The environment names no proxy, or one that can be used.",
     "cache": "What is written to the cache directory survives a crash.",
     "lock": "A second writer of a checkpoint is refused.",
     "connection": "The service answers, over a connection that is trusted.",
-    "unknown_group": "A group that does not exist is answered with 404 and a reference.",
+    "api_key": "There is an API key, and the service takes it.",
     "dialect": "The service speaks the published API under /v1.",
+    "unknown_group": "A group that does not exist is answered with 404 and a reference.",
     "refused_body": "A body that is not allowed is answered with 422 and the reason.",
     "batch": "The answer to a batch names its runs, in the order sent.",
     "listing": "The group lists and counts runs as soon as they are acknowledged.",
-    "metadata": "A run comes back with its metadata.",
-    "inputs": "A run comes back with its input, where that is asked for.",
     "run_cursor": "A list can begin after the runs of earlier batches.",
     "events": "Each run ends, and an event says so.",
     "event_outputs": "Events carry outputs in the seed dialect, and none in the published one.",
+    "metadata": "A run comes back with its metadata.",
+    "inputs": "A run comes back with its input, where that is asked for.",
     "event_cursor": "A stream of events resumes after the last one that was read.",
     "outputs": "The output of a completed run can be read.",
     "counts": "The group counts what was sent and what ended.",
@@ -158,7 +158,7 @@ class Diagnosis:
         """
         text = json.dumps(asdict(self), ensure_ascii=False, indent=2)
         if path is not None:
-            target = expand_home(path)
+            target = expand_home(path).absolute()
             try:
                 with atomic_write(target) as sink:
                     sink.write(f"{text}\n".encode())

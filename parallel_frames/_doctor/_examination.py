@@ -26,7 +26,7 @@ from parallel_frames._engine._look import UNLINKED, read_status
 from parallel_frames._format import format_count, format_duration
 from parallel_frames._inputs import select_inputs
 from parallel_frames._job._plan import group_metadata, make_job, make_options, make_plan
-from parallel_frames._model import TERMINAL, UNREADABLE, Accepted, OutgoingRun, Refused, RunEvent, RunId
+from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, OutgoingRun, Refused, RunEvent, RunId
 from parallel_frames._schema import parse_schema
 from parallel_frames._service import possible_inputs, read_outcome
 from parallel_frames._state import judge_batch, judge_look, read_identity
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from parallel_frames._doctor._diagnosis import Check, Verdict
-    from parallel_frames._model import Event, Job, Json
+    from parallel_frames._model import Event, Job, Json, Posted
     from parallel_frames._prices import Price
     from parallel_frames._service import Client, Session
 
@@ -58,7 +58,7 @@ CONTACT: Final = 20.0  # real seconds until the host counts as unreachable
 RESUMED: Final = 15.0  # seconds that a resumed stream may take
 SKEW: Final = 5.0  # seconds that two clocks may differ
 LARGE_SKEW: Final = 300.0
-ENDS: Final = TERMINAL | {"action_required"}
+ENDS: Final = ("completed", "failed", "cancelled", "action_required")
 LIMITS: Final = ("ratelimit", "rate-limit")
 UNDECIDED: Final = (
     "A call that does not get the answer to a batch stops with UndecidedError. It pays nothing twice; please report it."
@@ -100,8 +100,6 @@ class Look:
     ----------
     verdict : str
         What the rules conclude, had the batch's answer been lost.
-    is_named : bool
-        Whether the answer to the batch had its ids.
     seconds : float
         How long it took, 0 where the first look was enough.
     flaw : str or None
@@ -109,7 +107,6 @@ class Look:
     """
 
     verdict: Literal["present", "absent", "undecided", "undecidable"]
-    is_named: bool
     seconds: float
     flaw: str | None
 
@@ -174,6 +171,7 @@ class Examination:
         try:
             await self._contact()
             await self._take(self._open_group, "dialect")
+            await self._take(self._ask_for_no_group, "unknown_group", is_needed=False)
             await self._take(self._refuse_body, "refused_body", is_needed=False)
             await self._take(self._send, "batch")
         except EndedError:
@@ -215,26 +213,22 @@ class Examination:
     # Without a run
 
     async def _contact(self) -> None:
-        """Ask for a group that does not exist: whether the service answers, takes the key, and says 404."""
+        """Ask for a result that does not exist, which tells nothing of dialects: whether the service answers."""
         try:
             async with asyncio.timeout(CONTACT):
-                await self._session.group_status(NO_GROUP)
+                await self._session.run_result("trun_that_does_not_exist")
         except TimeoutError:
             reason = self._session.trouble or f"no answer within {format_duration(CONTACT)}"
             self._give_up("connection", reason, "Check the network, HTTPS_PROXY and PARALLEL_BASE_URL, and try again.")
         except AuthenticationError as error:
             self._note_connection()
-            self._give_up("api_key", str(error), "Every call stops with this error. Set PARALLEL_API_KEY.")
-        except (ProtocolError, RateLimitError, UnavailableError) as error:
+            self._refuse_key(error)
+        except ServiceError as error:
             self._give_up("connection", str(error), "Every call stops. Check PARALLEL_BASE_URL and HTTPS_PROXY.")
-        except RejectedError as error:
-            self._note_connection()
-            self._check_unknown_group(error)
-        else:
-            self._note_connection()
-            meaning = "A group that is gone looks like an empty one, and its rows would be paid for again."
-            self._add("unknown_group", "it is answered like one that exists", "breaks", meaning)
-        self._add("api_key", "the service takes it", "ok", "Runs are billed to its account.")
+        self._note_connection()
+
+    def _refuse_key(self, error: AuthenticationError) -> None:
+        self._give_up("api_key", str(error), "Every call stops with this error. Set PARALLEL_API_KEY.")
 
     def _note_connection(self) -> None:
         via = [f"through {self._headers['via']}"] if "via" in self._headers else []
@@ -245,20 +239,15 @@ class Examination:
         self._add(name, observed, "breaks", f"{meaning} The rest could not be checked.")
         raise EndedError
 
-    def _check_unknown_group(self, error: RejectedError) -> None:
-        if error.status != 404:
-            meaning = "A group that is gone is an error with this text."
-            self._add("unknown_group", str(error), "handled", meaning)
-        elif error.ref_id is None:
-            meaning = "Errors name no reference for the service's support."
-            self._add("unknown_group", "404, without a reference", "handled", meaning)
-        else:
-            meaning = "A group that is gone is an error, and its rows are not paid for again."
-            self._add("unknown_group", f"404, reference {error.ref_id}", "ok", meaning)
-
     async def _open_group(self) -> None:
         metadata = group_metadata(self._job, library=version("parallel-frames"))
-        self._group_id = self._bill.group_id = await self._session.create_group(self._job, metadata=metadata)
+        try:
+            self._group_id = self._bill.group_id = await self._session.create_group(self._job, metadata=metadata)
+        except AuthenticationError as error:
+            if error.status == 401:
+                self._refuse_key(error)
+            raise
+        self._add("api_key", "the service takes it", "ok", "Runs are billed to its account.")
         name = self._session.dialect
         if name == "published":
             self._add("dialect", "the published API, under /v1", "ok", "It was found out by creating a group.")
@@ -267,6 +256,23 @@ class Examination:
             self._add("dialect", "the seed dialect, under /v1beta", "handled", meaning)
         else:
             self._add("dialect", "the published API, under /v1beta", "handled", "It is read in the same way.")
+
+    async def _ask_for_no_group(self) -> None:
+        try:
+            await self._session.group_status(NO_GROUP)
+        except RejectedError as error:
+            if error.status != 404:
+                meaning = "A group that is gone is an error with this text."
+                self._add("unknown_group", str(error), "handled", meaning)
+            elif error.ref_id is None:
+                meaning = "Errors name no reference for the service's support."
+                self._add("unknown_group", "404, without a reference", "handled", meaning)
+            else:
+                meaning = "A group that is gone is an error, and its rows are not paid for again."
+                self._add("unknown_group", f"404, reference {error.ref_id}", "ok", meaning)
+        else:
+            meaning = "A group that is gone looks like an empty one, and its rows would be paid for again."
+            self._add("unknown_group", "it is answered like one that exists", "breaks", meaning)
 
     async def _refuse_body(self) -> None:
         """Ask for a group with what no group may have; a group without runs costs nothing."""
@@ -288,40 +294,47 @@ class Examination:
 
     async def _send(self) -> None:
         """Send the runs in two batches, each once, and look at the group after each."""
-        looks, lost = [], []
+        looks: list[Look] = []
+        lost: list[tuple[str, Look]] = []
         for batch in (self._all[:FIRST_BATCH], self._all[FIRST_BATCH:]):
-            reason = await self._post(batch)
+            posted = await self._post(batch)
+            if isinstance(posted, Refused):
+                break
             try:
-                looks.append(await self._look(batch))
+                look = await self._look(batch)
             except ServiceError as error:  # each request was repeated
-                looks.append(Look("undecidable", batch[0].claimed_id is not None, 0.0, str(error)))
-            if reason is not None:
-                lost.append((reason, looks[-1].verdict))
-                if looks[-1].verdict != "present":  # nor would a call send more
+                look = Look("undecidable", 0.0, str(error))
+            if isinstance(posted, Ambiguous):
+                lost.append((posted.reason, look))
+                if look.verdict != "present":  # perhaps it was not created; nor would a call send more
                     break
-        self._check_ids(lost)
-        self._check_looks([look for look in looks if look.is_named or look.verdict == "present"])
+            looks.append(look)
+        if isinstance(posted, Refused):
+            self._check_refusal(posted)
+        elif lost:
+            self._check_lost(*lost[-1])
+        else:
+            self._check_ids()
+        if looks:
+            self._check_looks(looks)
         if not self._created:
             raise EndedError
 
-    async def _post(self, batch: Sequence[Sent]) -> str | None:
-        """Send a batch; return why its ids are not known, if so."""
+    async def _post(self, batch: Sequence[Sent]) -> Posted:
+        """Send a batch, once."""
         await self._wait_for_rate_limit(len(batch))
         began = time.time()
         self._bill.sent += len(batch)  # also where it is interrupted
         posted = await self._session.add_runs(self._group_id, job=self._job, runs=[sent.run for sent in batch])
+        self._second_cursor = posted.run_cursor if isinstance(posted, Accepted) else None
         for sent in batch:
             sent.sent_at = began, time.time()
         if isinstance(posted, Refused):
             self._bill.sent -= len(batch)
-            self._check_refusal(posted)
-            raise EndedError
-        if not isinstance(posted, Accepted):
-            return posted.reason
-        self._second_cursor = posted.run_cursor
-        for sent, run_id in zip(batch, posted.run_ids, strict=True):
-            sent.claimed_id = sent.run_id = run_id
-        return None
+        elif isinstance(posted, Accepted):
+            for sent, run_id in zip(batch, posted.run_ids, strict=True):
+                sent.claimed_id = sent.run_id = run_id
+        return posted
 
     async def _wait_for_rate_limit(self, runs: int) -> None:
         """Count these runs together with those of every other call of this process."""
@@ -334,19 +347,9 @@ class Examination:
                     return
                 await self._clock.sleep(wait)
 
-    def _check_refusal(self, refused: Refused) -> None:
-        reason = str(refused.error)
-        if isinstance(refused.error, RateLimitError):
-            meaning = "Calls wait, and send the same again. To check the rest, try again in a minute."
-            self._add("batch", reason, "not checked", meaning)
-        else:
-            way_out = "Add credit to the account." if isinstance(refused.error, CreditError) else "See the reason."
-            self._add("batch", reason, "breaks", f"Nothing was created. {way_out} The rest could not be checked.")
-
     async def _look(self, batch: Sequence[Sent]) -> Look:
         """Look at the group until the rules come to a conclusion, as if the batch's answer was lost."""
         began, looks = self._clock.now(), 0
-        is_named = batch[0].claimed_id is not None
         acknowledged = {sent.run_id for sent in self._all if sent not in batch and sent.run_id is not None}
         while True:
             waited = self._clock.now() - began if looks else 0.0
@@ -360,7 +363,7 @@ class Examination:
                 looks=looks,
             )
             if verdict != "undecided":
-                return Look(verdict, is_named, waited, flaw)
+                return Look(verdict, waited, flaw)
             await self._clock.sleep(Backoff().wait(looks))
 
     async def _look_once(self, acknowledged: Collection[str]) -> str | None:
@@ -410,29 +413,38 @@ class Examination:
         )
         return list(listed.values())
 
-    def _check_ids(self, lost: Sequence[tuple[str, str]]) -> None:
-        for reason, verdict in lost:
-            if verdict == "undecidable":
-                self._add("batch", reason, "breaks", UNDECIDED)
-            else:
-                is_there = "its runs are found in the list" if verdict == "present" else "it counts as not created"
-                self._add("batch", f"{reason}; {is_there}", "handled", "The group is looked at before more is sent.")
-            return
-        listed = [sent for sent in self._all if sent.listed is not None]
-        if any(sent.listed.run_id != sent.claimed_id for sent in listed if sent.listed is not None):
+    def _check_ids(self) -> None:
+        listed = [(sent.claimed_id, sent.listed.run_id) for sent in self._all if sent.listed is not None]
+        if any(claimed not in (None, run_id) for claimed, run_id in listed):
             meaning = "Whose a run is, its metadata or its input says, and not the place of its id."
             self._add("batch", "the ids are in another order", "handled", meaning)
-            return
-        ids = f"{len(self._created)} ids of {RUNS} runs"
-        self._add("batch", ids, "ok", "A receipt is kept for each run before the next batch is sent.")
+        else:
+            ids = f"{len(self._created)} ids of {RUNS} runs"
+            self._add("batch", ids, "ok", "A receipt is kept for each run before the next batch is sent.")
+
+    def _check_lost(self, reason: str, look: Look) -> None:
+        """Check a batch whose ids did not come by what its group shows."""
+        if look.verdict == "undecidable":
+            self._add("batch", reason, "breaks", UNDECIDED)
+        else:
+            found = "its runs are found in the list" if look.verdict == "present" else "it counts as not created"
+            self._add("batch", f"{reason}; {found}", "handled", "The group is looked at before more is sent.")
+
+    def _check_refusal(self, refused: Refused) -> None:
+        reason = str(refused.error)
+        if isinstance(refused.error, RateLimitError):
+            meaning = "Calls wait, and send the same again. To check the rest, try again in a minute."
+            self._add("batch", reason, "not checked", meaning)
+        else:
+            way_out = "Add credit to the account." if isinstance(refused.error, CreditError) else "See the reason."
+            self._add("batch", reason, "breaks", f"Nothing was created. {way_out} The rest could not be checked.")
 
     def _check_looks(self, looks: Sequence[Look]) -> None:
         settle_time = format_duration(self._client.settle_time)
         rule = f"A batch whose answer is lost counts as not created where it is not listed after {settle_time}"
-        worst = max(looks, key=lambda look: (look.verdict != "present", look.seconds), default=None)
-        if worst is None:
-            self._add("listing", "no run is known to exist", "not checked", f"{rule}.")
-        elif worst.verdict == "absent":
+        order = ("present", "undecidable", "absent")
+        worst = max(looks, key=lambda look: (order.index(look.verdict), look.seconds))
+        if worst.verdict == "absent":
             meaning = f"{rule}, and would be paid for twice. Pass a larger `pf.Client(settle_time=...)`."
             self._add("listing", f"not within {format_duration(worst.seconds)}", "breaks", meaning)
         elif worst.verdict != "present":
@@ -510,7 +522,7 @@ class Examination:
         ended = [sent.ended for sent in self._created.values() if sent.ended is not None]
         counts = Counter(event.status for event in ended)
         self._bill.free = counts["failed"] + counts["cancelled"]
-        parts = [f"{number} {status}" for status, number in counts.items()] or ["none"]
+        parts = [f"{counts[status]} {status}" for status in ENDS if counts[status]] or ["none"]
         parts += [f"the stream was cut {cuts} times"] if cuts else []
         errors = [event.error for event in ended if event.error]
         reasons = [str(error.get("message") if isinstance(error, dict) else error) for error in errors]

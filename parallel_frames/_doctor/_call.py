@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from parallel_frames._doctor._diagnosis import Diagnosis
-from parallel_frames._doctor._examination import RUNS, Bill, Examination
-from parallel_frames._doctor._machine import check_cache, check_proxies, installed_versions, make_check
+from parallel_frames._doctor._diagnosis import Diagnosis, make_check
+from parallel_frames._doctor._examination import Examination
+from parallel_frames._doctor._machine import check_cache, check_proxies, installed_versions
+from parallel_frames._doctor._runs import RUNS, Bill
 from parallel_frames._format import format_count, format_duration, format_utc
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._prices import expected_seconds, price_of, processor_names

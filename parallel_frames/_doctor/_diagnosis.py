@@ -71,6 +71,11 @@ class Check:
     meaning: str
 
 
+def make_check(name: str, observed: str, verdict: Verdict, meaning: str) -> Check:
+    """Return the check of an assumption."""
+    return Check(name, ASSUMPTIONS[name], observed, verdict, meaning)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     """What `doctor` found: a table that is printed, shown in a notebook, or written to a file without secrets.

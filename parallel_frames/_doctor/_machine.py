@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 from parallel_frames._checkpoint import auto_home
 from parallel_frames._checkpoint._lease import lacks_locks, written_by_us
 from parallel_frames._checkpoint._paths import LocalPath
-from parallel_frames._doctor._diagnosis import ASSUMPTIONS, Check
+from parallel_frames._doctor._diagnosis import make_check
 from parallel_frames._service._client import CERTIFICATE_VARIABLES, LOOPBACK, PROXY_VARIABLES
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, ConfigurationError
 
@@ -24,15 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from parallel_frames._doctor._diagnosis import Verdict
+    from parallel_frames._doctor._diagnosis import Check
     from parallel_frames._service import Client
 
 PACKAGES: Final = ("parallel-frames", "pandas", "pyarrow", "httpx", "httpx-aiohttp", "filelock", "orjson")
-
-
-def make_check(name: str, observed: str, verdict: Verdict, meaning: str) -> Check:
-    """Return the check of an assumption."""
-    return Check(name, ASSUMPTIONS[name], observed, verdict, meaning)
 
 
 def installed_versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ import sys
 from email.utils import formatdate
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 from starlette.requests import Request
@@ -76,7 +77,7 @@ def test_nothing_breaks_where_the_service_is_as_assumed(dialect):
 
 LISTS = ("events", "list_runs")
 BOTH = {
-    "listed late": ([faults.lagging(20)], "listing", "handled", "after "),
+    "listed late": ([faults.lagging(9_000, nth={2, 3})], "listing", "handled", "after "),
     "listed too late": ([faults.lagging(2_000)], "listing", "breaks", "not within "),
     "listed never": ([faults.short_list(keep=0)], "listing", "breaks", "the list holds 0 of"),
     "no list": ([faults.html("list_runs", code=200)], "listing", "breaks", "Expected an event stream"),
@@ -95,13 +96,16 @@ BOTH = {
     "created too late": ([faults.late_post(2_000, nth=2)], "batch", "handled", "counts as not created"),
     "created twice": ([create_twice(on="add_runs")], "counts", "breaks", "6 counted, 3 known"),
     "no counts": ([faults.lose_fields("status", on="status")], "counts", "breaks", "cannot be read"),
-    "late counts": ([faults.lagging(20, on="status")], "counts", "handled", "after "),
+    "late counts": ([faults.lagging(9_000, on="status", nth=4)], "counts", "handled", "after "),
     "stale counts": ([faults.lagging(9_000, on="status")], "counts", "breaks", "0 counted, 3 known"),
     "no event ids": ([faults.lose_fields("event_id", on="events")], "event_cursor", "handled", "no ids"),
-    "no cursor": ([faults.refuse_cursor()], "event_cursor", "handled", "refused (422)"),
+    "no cursor": ([faults.refuse_cursor()], "event_cursor", "handled", "the cursor is refused"),
+    "cursor refused in between": (
+        [faults.cut_stream(after=1, nth=1), faults.refuse_cursor(on="events", nth=1)], "events", "handled", "3 comp",
+    ),
     "cursor ignored": ([ignore_cursor(on="events")], "event_cursor", "handled", "before that event"),
     "events lost": ([faults.lose_events()], "events", "handled", "3 ended without an event"),
-    "events lost later": ([faults.lose_events(nth=2)], "event_cursor", "handled", "2 of 2 later runs are missing"),
+    "events lost later": ([faults.lose_events(nth=2)], "event_cursor", "handled", "2 of 2 later events are missing"),
     "stream cut": ([faults.cut_stream(after=1)], "events", "handled", "3 completed, the stream was cut"),
     "no stream": ([faults.html("events", code=200)], "events", "breaks", "Expected an event stream"),
     "one fails": ([faults.fail_runs("no such place", nth=1)], "events", "handled", "1 failed, no such place"),
@@ -126,6 +130,7 @@ ONE = {
     "redirect": ("published", [faults.redirect("result", to="https://e.org")], "connection", "breaks", "to e.org"),
     "outage": ("published", [faults.status(503, on="result")], "connection", "breaks", "(503)"),
     "other page": ("published", [faults.html("result", code=200)], "connection", "breaks", "is not the service"),
+    "older paths": ("published", [faults.status(404, on="create_group", nth=1)], "dialect", "handled", "under /v1beta"),
     "wrong key": ("published", [faults.status(401, on="create_group")], "api_key", "breaks", "(401)"),
     "no run cursor": (
         "published", [faults.lose_fields("run_cursor", on="add_runs")], "run_cursor", "handled", "has no cursor",
@@ -258,6 +263,29 @@ def test_a_proxy_is_shown_without_its_password(monkeypatch):
     assert "HTTPS_PROXY" in proxies.observed
     monkeypatch.setenv("NO_PROXY", "parallel.ai")
     assert found(pf.doctor())["proxies"].meaning == "Requests go straight to the service."
+
+
+def test_it_goes_through_the_proxy_of_the_environment(monkeypatch):
+    """The simulator stands in for a proxy: what it is asked for has another host."""
+    with Simulator(latency=0) as sim:
+        monkeypatch.setenv("HTTP_PROXY", sim.url.replace("http://", "http://me:hunter2@"))
+        client = pf.Client(api_key=KEY, base_url="http://service.example", allow_http=True)
+        diagnosis = pf.doctor(client, confirm=False)
+    assert diagnosis.breaks == ()
+    assert sim.counts.runs == 3
+    assert found(diagnosis)["proxies"].meaning == f"Requests go through the proxy {sim.url.removeprefix('http://')}."
+    assert found(diagnosis)["connection"].observed == "connected to 127.0.0.1"
+    assert "hunter2" not in diagnosis.to_json()
+
+
+def test_a_transport_of_ones_own_is_what_is_checked():
+    """Then the environment's proxies do not matter, and the connection is not described."""
+    with Simulator(latency=0) as sim:
+        diagnosis = pf.doctor(pf.Client(api_key=KEY, base_url=sim.url, transport="aiohttp"), confirm=False)
+        own = pf.Client(api_key=KEY, base_url=sim.url, transport=httpx.AsyncHTTPTransport)
+        proxies = found(pf.doctor(own, confirm=False))["proxies"]
+    assert found(diagnosis)["connection"].observed == "this transport does not show it"
+    assert proxies.observed == "a transport of your own"
 
 
 BROKEN = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from parallel_frames._cli._exits import Exit, StoppedError, spell
 from parallel_frames._cli._offline import destination
 from parallel_frames._cli._options import JSON, OFFLINE, SERVICE, YES, client_of, examples, with_options
 from parallel_frames._cli._speech import need_output, say, show, show_json
+
+if TYPE_CHECKING:
+    from parallel_frames._doctor import Check
 
 
 @click.command(
@@ -39,7 +42,7 @@ def doctor_command(*, output: str | None, yes: bool, json: bool, **arguments: An
         if yes and not arguments["offline"]:
             say(f"Sends {describe_cost()}, once the service answers.")
         found = doctor(client_of(arguments, for_sending=False), confirm=not yes)
-    diagnosis = replace(found, checks=tuple(replace(check, meaning=spell(check.meaning)) for check in found.checks))
+    diagnosis = replace(found, checks=tuple(map(_spell, found.checks)))
     if output is not None:
         try:
             diagnosis.to_json(output)
@@ -51,3 +54,8 @@ def doctor_command(*, output: str | None, yes: bool, json: bool, **arguments: An
     else:
         show(repr(diagnosis))
     return Exit.FAILED if diagnosis.breaks else Exit.FINE
+
+
+def _spell(check: Check) -> Check:
+    """Return a check with options and calls as a command line has them."""
+    return replace(check, observed=spell(check.observed), meaning=spell(check.meaning))

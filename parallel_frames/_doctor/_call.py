@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from parallel_frames._doctor._diagnosis import Diagnosis, make_check
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from parallel_frames._service import Client
 
 
-@cache
 def cheapest() -> Price:
     """Return the price of the cheapest processor."""
     prices = [price for name in processor_names() if (price := price_of(name)).per_run is not None]
@@ -83,7 +81,8 @@ def doctor(client: Client | None = None, *, confirm: bool = True) -> Diagnosis:
     try:
         destination = choose_destination(client, for_sending=False)
     except ConfigurationError as error:
-        checks += [*check_cache(None), _check_no_connection(error)]
+        meaning = "Every call stops with this error. The rest could not be checked."
+        checks += [*check_cache(None), make_check("connection", str(error), "breaks", meaning)]
         return _conclude("no address", checks, bill, at=at)
     client = destination.client
     has_key = client.account is not None
@@ -93,6 +92,7 @@ def doctor(client: Client | None = None, *, confirm: bool = True) -> Diagnosis:
     if not has_key:
         meaning = "Every call stops. Set PARALLEL_API_KEY, and type this again; the rest could not be checked."
         checks.append(make_check("api_key", "there is none", "breaks", meaning))
+    if not has_key or checks[0].verdict == "breaks":
         return _conclude(client.host, checks, bill, at=at)
 
     async def examine() -> tuple[str | None, bool]:
@@ -102,8 +102,6 @@ def doctor(client: Client | None = None, *, confirm: bool = True) -> Diagnosis:
 
     try:
         dialect, simulated = run_from_anywhere(examine)
-    except ConfigurationError as error:  # proxies or certificates that cannot be used
-        checks.append(_check_no_connection(error))
     except KeyboardInterrupt as stop:
         stop.args = (str(bill),)
         raise
@@ -120,11 +118,6 @@ def _ask(client: Client) -> None:
         ) from None
     if not is_agreed:
         raise DeclinedError("The answer was not yes. Nothing was sent. With `confirm=False` nothing is asked.")
-
-
-def _check_no_connection(error: ConfigurationError) -> Check:
-    meaning = "Every call stops with this error. The rest could not be checked."
-    return make_check("connection", str(error), "breaks", meaning)
 
 
 def _conclude(

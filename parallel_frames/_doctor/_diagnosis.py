@@ -26,7 +26,7 @@ HEADS: Final = {"verdict": "", "assumption": "assumption", "observed": "observed
 
 # In the order in which they are checked.
 ASSUMPTIONS: Final[Mapping[str, str]] = {
-    "proxies": "The environment names no proxy, or one that can be used.",
+    "proxies": "The proxies and certificates of the environment can be used.",
     "cache": "What is written to the cache directory survives a crash.",
     "lock": "A second writer of a checkpoint is refused.",
     "connection": "The service answers, over a connection that is trusted.",

@@ -17,6 +17,7 @@ from parallel_frames._checkpoint import auto_home
 from parallel_frames._checkpoint._lease import lacks_locks, written_by_us
 from parallel_frames._checkpoint._paths import LocalPath
 from parallel_frames._doctor._diagnosis import make_check
+from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._service._client import CERTIFICATE_VARIABLES, LOOPBACK, PROXY_VARIABLES
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, ConfigurationError
 
@@ -45,6 +46,16 @@ def installed_versions() -> dict[str, str]:
 
 def check_proxies(client: Client) -> Check:
     """Return which proxy the environment has for the service, without its password, and which certificates."""
+
+    async def open_session() -> None:
+        async with client.session():
+            pass
+
+    try:
+        run_from_anywhere(open_session)
+    except ConfigurationError as error:
+        meaning = "Every call stops with this error. The rest could not be checked."
+        return make_check("proxies", str(error), "breaks", meaning)
     if callable(client.transport):
         return make_check(
             "proxies", "a transport of your own", "ok", "The proxies and certificates of the environment are not used."

@@ -12,6 +12,7 @@ from parallel_frames._format import format_count, format_duration, format_utc
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._prices import expected_seconds, price_of, processor_names
 from parallel_frames._runtime import run_from_anywhere
+from parallel_frames._service._session import KEY_VARIABLE
 from parallel_frames._ui import ask
 from parallel_frames.errors import ConfigurationError, DeclinedError, InputError, user_facing
 
@@ -82,7 +83,8 @@ def doctor(client: Client | None = None, *, confirm: bool = True) -> Diagnosis:
         destination = choose_destination(client, for_sending=False)
     except ConfigurationError as error:
         meaning = "Every call stops with this error. The rest could not be checked."
-        checks += [*check_cache(None), make_check("connection", str(error), "breaks", meaning)]
+        name = "api_key" if KEY_VARIABLE in str(error) else "connection"
+        checks += [*check_cache(None), make_check(name, str(error), "breaks", meaning)]
         return _conclude("no address", checks, bill, at=at)
     client = destination.client
     has_key = client.account is not None

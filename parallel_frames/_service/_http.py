@@ -82,9 +82,9 @@ def _without_proof(error: Exception) -> httpx.HTTPError:
 def describe_connection(response: httpx.Response) -> str | None:
     """Return who is at the other end (a proxy, where there is one) and who vouches for it; None where it is hidden."""
     stream = response.extensions.get("network_stream")  # of httpx's own transports only
-    address = None if stream is None else stream.get_extra_info("server_addr")
-    if not address:
+    if stream is None:
         return None
+    address = stream.get_extra_info("server_addr") or ("an address that is not known",)
     parts = [f"connected to {address[0]}"]
     if (tls := stream.get_extra_info("ssl_object")) is not None:
         certificate = tls.getpeercert() or {}

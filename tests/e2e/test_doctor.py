@@ -238,6 +238,7 @@ def test_an_unreachable_service_is_one_line_of_the_table():
     ("variables", "check", "seen"),
     [
         ({}, "api_key", "there is none"),
+        ({"PARALLEL_API_KEY": "schlüssel"}, "api_key", "characters that no key has"),
         ({"PARALLEL_BASE_URL": "api.parallel.ai"}, "connection", "has no https://"),
         ({"PARALLEL_API_KEY": KEY, "SSL_CERT_FILE": "/nowhere.pem"}, "proxies", "SSL_CERT_FILE=/nowhere.pem"),
         ({"PARALLEL_API_KEY": KEY, "HTTPS_PROXY": "http://me:hunter2@:0x"}, "proxies", "HTTPS_PROXY"),

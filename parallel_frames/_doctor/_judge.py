@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from parallel_frames._doctor._diagnosis import make_check
 from parallel_frames._doctor._runs import RUNS
 from parallel_frames._format import format_count, format_duration
+from parallel_frames._model import TERMINAL
 from parallel_frames.errors import CreditError, RateLimitError
 
 if TYPE_CHECKING:
@@ -247,7 +248,8 @@ def judge_outputs(in_list: int, *, completed: int, has_result: bool | None, is_c
 
 def has_settled(status: GroupStatus, runs: Collection[SentRun]) -> bool:
     """Return whether a group counts what was created, and at least what events said of its end."""
-    heard = Counter(sent.ended.status for sent in runs if sent.ended is not None)
+    # Not of those that wait for an action: the seed dialect counts them as pending.
+    heard = Counter(sent.ended.status for sent in runs if sent.ended is not None and sent.ended.status in TERMINAL)
     return status.runs == len(runs) and all(status.counts.get(word, 0) >= number for word, number in heard.items())
 
 

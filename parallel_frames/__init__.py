@@ -34,6 +34,7 @@ from parallel_frames.accessor import (
 if _TYPE_CHECKING:
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._columns import citations, confidence, low_confidence
+    from parallel_frames._doctor import Diagnosis, doctor
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
     from parallel_frames._files._diff import diff
     from parallel_frames._job._explode import explode
@@ -52,6 +53,7 @@ __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",
     "Client",
+    "Diagnosis",
     "Diff",
     "EnrichedParquet",
     "Enrichment",
@@ -66,6 +68,7 @@ __all__ = [
     "collect",
     "confidence",
     "diff",
+    "doctor",
     "enrich",
     "enrich_parquet",
     "errors",
@@ -88,6 +91,7 @@ _LAZY = {
     "Checkpoint": "_checkpoint",
     "Client": "_service",
     "Diff": "_ui",
+    "Diagnosis": "_doctor",
     "EnrichedParquet": "_files",
     "Enrichment": "_job._handle",
     "EnrichmentPlan": "_job._preview",
@@ -97,6 +101,7 @@ _LAZY = {
     "citations": "_columns",
     "confidence": "_columns",
     "diff": "_files._diff",
+    "doctor": "_doctor",
     "enrich_parquet": "_files",
     "explode": "_job._explode",
     "last": "_job._handle",

@@ -41,6 +41,7 @@ FLOORS = {
     "_job": 6,
     "_files": 7,
     "_arrow_frames": 8,
+    "_doctor": 8,
     "accessor": 9,
     "polars": 10,
     "parallel_frames": 10,  # the package's own names
@@ -79,6 +80,7 @@ THIRD_PARTIES = {
     "_job": {"numpy", "pandas", "orjson"},
     "_files": {*BASICS, "fsspec", "openpyxl"},
     "_arrow_frames": {"pandas", "pyarrow"},
+    "_doctor": {"orjson", "pandas"},
     "accessor": {"pandas"},
     "polars": {"polars"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},

@@ -182,7 +182,7 @@ def _acquire_lock(folder: LocalPath) -> filelock.BaseFileLock | None:
     try:
         lock.acquire()
     except (OSError, NotImplementedError) as error:
-        if _lacks_locks(path):
+        if lacks_locks(path):
             logger.info("%s is on a file system without locks: %s alone keeps other writers out", folder, LEASE)
             return None
         if not isinstance(error, filelock.Timeout):
@@ -191,7 +191,7 @@ def _acquire_lock(folder: LocalPath) -> filelock.BaseFileLock | None:
     return lock
 
 
-def _lacks_locks(path: Path) -> bool:
+def lacks_locks(path: Path) -> bool:
     """Return whether a file system has no locks, as network and cluster file systems may be mounted."""
     try:
         import fcntl

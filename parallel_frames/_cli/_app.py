@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "report": "_report",
     "diff": "_diff",
     "lint": "_lint",
+    "doctor": "_doctor",
     "checkpoint": "_checkpoints",
     "completion": "_completion",
     "simulate": "_offline",

@@ -82,7 +82,9 @@ class Commands(click.Group):
 
 MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.FINE: "all fine",
-    Exit.FAILED: "rows without a whole answer (the target is written), lint errors, damaged files",
+    Exit.FAILED: (
+        "rows without a whole answer (the target is written), lint errors, damaged files, what doctor found to break"
+    ),
     Exit.USAGE: "bad usage or bad input, or no yes to the question; nothing was sent",
     Exit.SERVICE: (
         "the service refused or is unavailable, or the target or the output could not be written in the end; the same "
@@ -106,6 +108,7 @@ CALLS: Final[Mapping[str, str]] = {
     "pf.Checkpoint(...).unlock()": "parallel-frames checkpoint unlock {}",
     "pf.Checkpoint(...).unlock(force=True)": "parallel-frames checkpoint unlock --force {}",
     "with pf.offline(): ...": "parallel-frames simulate",
+    "confirm=False": "--yes",
 }
 
 
@@ -147,7 +150,7 @@ def is_only_in_groups(safety: Safety | None) -> bool:
 def _spell(code: str) -> str | None:
     """Return a code span as it is typed in a shell; None for what is not."""
     options = parse_options(code)
-    if not options:
+    if not options or code in CALLS:
         return _command(code)
     known = {**FLAGS, "on": ON}
     flags = [_flag(known[name], value) if name in known else None for name, value in options.items()]

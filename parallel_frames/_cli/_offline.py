@@ -62,7 +62,7 @@ def destination(arguments: Mapping[str, Any]) -> Iterator[None]:
         import parallel_frames.simulator  # noqa: F401
     from parallel_frames import offline
 
-    given = {"max_per_minute": arguments["max_per_minute"]} if arguments["max_per_minute"] else {}
+    given = {"max_per_minute": arguments["max_per_minute"]} if arguments.get("max_per_minute") else {}
     dialect = {None: "both", "auto": "both", "seed": "seed"}.get(arguments["api"], "published")
     with offline(dialect=dialect, **given):
         say("Offline: a simulator on this machine answers. Every answer is made up, and nothing is paid.")

@@ -236,6 +236,8 @@ SERVICE = (
     click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
 )
 JSON = click.option("--json", is_flag=True, help="Print for machines.")
+OFFLINE = click.option("--offline", is_flag=True,
+                       help="Ask a simulator on this machine: free, without a key, all made up.")  # fmt: skip
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 FRAME = (
@@ -248,7 +250,7 @@ FRAME = (
     click.option("--as-completed", is_flag=True,
                  help="Write a JSON line for each row as its answer arrives, to a pipe or appended to a file: row, "
                       "input, output, status, error, basis, run_id, group_id. Inputs in the file are not asked again."),
-    click.option("--offline", is_flag=True, help="Ask a simulator on this machine: free, without a key, all made up."),
+    OFFLINE,
     click.option("--max-per-minute", type=click.IntRange(1), metavar="N", help="Runs sent a minute.  [default: 2000]"),
     *SERVICE,
     click.option("--rows-per-file", type=click.IntRange(1), metavar="N",

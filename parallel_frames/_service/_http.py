@@ -20,7 +20,16 @@ from parallel_frames.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = ["NOTHING_SENT", "TRANSPORTS", "GuardedTransport", "Transport", "check_transport", "guard", "httpx"]
+__all__ = [
+    "NOTHING_SENT",
+    "TRANSPORTS",
+    "GuardedTransport",
+    "Transport",
+    "check_transport",
+    "describe_connection",
+    "guard",
+    "httpx",
+]
 
 TRANSPORTS: Final = ("httpx", "aiohttp")
 Transport: TypeAlias = "Literal['httpx', 'aiohttp'] | Callable[[], httpx.AsyncBaseTransport]"
@@ -68,6 +77,21 @@ def _without_proof(error: Exception) -> httpx.HTTPError:
         return error
     kind = httpx.ReadTimeout if isinstance(error, TimeoutError | httpx.TimeoutException) else httpx.ReadError
     return kind(f"{type(error).__name__}: {error}")
+
+
+def describe_connection(response: httpx.Response) -> str | None:
+    """Return who is at the other end (a proxy, where there is one) and who vouches for it; None where it is hidden."""
+    stream = response.extensions.get("network_stream")  # of httpx's own transports only
+    if stream is None:
+        return None
+    address = stream.get_extra_info("server_addr") or ("an address that is not known",)
+    parts = [f"connected to {address[0]}"]
+    if (tls := stream.get_extra_info("ssl_object")) is not None:
+        certificate = tls.getpeercert() or {}
+        issuer = {name: value for group in certificate.get("issuer", ()) for name, value in group}
+        named = issuer.get("organizationName") or issuer.get("commonName") or "an authority without a name"
+        parts.append(f"{tls.version()}, certificate of {named}, valid until {certificate.get('notAfter')}")
+    return ", ".join(parts)
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):

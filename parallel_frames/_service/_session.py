@@ -22,7 +22,7 @@ from parallel_frames._clock import Backoff
 from parallel_frames._format import format_duration
 from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
-from parallel_frames._service._http import NOTHING_SENT, httpx
+from parallel_frames._service._http import NOTHING_SENT, describe_connection, httpx
 from parallel_frames._service._messages import (
     TornError,
     UnreadableError,
@@ -106,6 +106,7 @@ class Session:
         self.simulated = False
         self.keeps_raw = False  # whether runs carry the JSON that they were read from
         self.trouble: str | None = None
+        self.on_answer: Callable[[Mapping[str, str], str | None], object] | None = None  # headers, and the connection
         self._alarm: asyncio.TimerHandle | None = None  # set while an answer is overdue
         self._reason = ""  # why there is none
         self._has_answered = self._has_warned = False
@@ -485,6 +486,8 @@ class Session:
 
     def _note_answer(self, response: httpx.Response) -> None:
         self.simulated |= SIMULATOR_HEADER in response.headers
+        if self.on_answer is not None:
+            self.on_answer(self._headers(response), describe_connection(response))
         if response.status_code < 500:
             self._has_answered = True
             self._stop_alarm()

@@ -1,4 +1,4 @@
-"""The page on the command line is true: its commands are run, and print what it shows."""
+"""The pages on the command line are true: their commands are run, and print what they show."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .conftest import point_at
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "command-line.md").read_text(encoding="utf-8")
+DOCTOR = (ROOT / "docs" / "how-to" / "check-the-service.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FILES = {
     "companies.csv": "company,country\nSiemens,DE\nDanone,FR\nSiemens,DE\n",
@@ -36,7 +37,7 @@ def sessions(text):
 
 @pytest.mark.skipif(os.name == "nt", reason="the page shows a POSIX shell")
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("text", [PAGE, README], ids=["page", "README"])
+@pytest.mark.parametrize("text", [PAGE, README, DOCTOR], ids=["page", "README", "doctor"])
 def test_the_commands_print_what_is_shown(monkeypatch, place, program, text):
     """Each command runs in its turn, against the simulator, and shows what is printed below it."""
     for name, content in FILES.items():

@@ -138,6 +138,33 @@ def test_too_few_ids(simulate):
     assert caller.sim.counts.runs == 2
 
 
+def test_ids_in_another_order(simulate):
+    """All runs are created, and named from the last to the first."""
+    caller = simulate(faults=[faults.swap_ids()])
+    ids = added(caller).json()["run_ids"]
+    assert [run.run_id for run in caller.sim.runs()] == ids[::-1]
+
+
+def test_fields_that_are_left_out(simulate):
+    """Of bodies and of events, at any depth, but not of answers; what is no event stays as it is."""
+    caller = simulate(
+        {"A": {"metadata": "kept"}}, faults=[faults.lose_fields(("metadata", "status"), on=["events", "status"])]
+    )
+    group = caller.create_group(metadata={"name": "x"})
+    caller.add(group, "A", metadata={"row": "0"})
+    assert caller.http.get(f"/v1/tasks/groups/{group}").json().keys() == {"taskgroup_id", "created_at"}
+    event, *_ = caller.outcomes(group, include_input="true")
+    assert not {"metadata", "status"} & {*event["run"], *event["input"]}
+    assert event["output"]["content"] == {"metadata": "kept"}
+    assert caller.events(group, "runs")[0]["run"]["metadata"] == {"row": "0"}
+
+
+def test_further_headers(simulate):
+    """A gateway adds them, and may replace one."""
+    caller = simulate(faults=[faults.add_headers({"Via": "1.1 gateway"}, on="create_group")])
+    assert caller.http.post("/v1/tasks/groups", json={}).headers["via"] == "1.1 gateway"
+
+
 @pytest.mark.parametrize("answer", [504, "reset"])
 def test_a_post_that_lands_late(simulate, answer):
     """An error at once, the runs some simulated time later, even across a restart of the server."""

@@ -71,6 +71,14 @@ def call_with_everything(client: pf.Client) -> pd.DataFrame:
     return out
 
 
+def check_the_service(client: pf.Client) -> None:
+    """Check a service, and read the table."""
+    diagnosis = pf.doctor(client, confirm=False)
+    assert_type(diagnosis, pf.Diagnosis)
+    assert_type(diagnosis.frame, pd.DataFrame)
+    assert_type([check.observed for check in diagnosis.breaks], list[str])
+
+
 def hear(row: pf.Row) -> None:
     """Rows say what they are."""
     assert_type(row.position, int)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import pickle
+import re
 import shutil
 import socket
 import ssl
@@ -376,7 +377,11 @@ async def test_certificates_of_the_environment_are_the_ones_trusted(wire, monkey
         assert "certificate verify failed" in str(posted.error).lower()
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         async with client.session() as session:
+            connections = []
+            session.on_answer = lambda _headers, connection: connections.append(connection)
             assert await post(session, wire) == Accepted(FULL["run_ids"])
+        seen = r"connected to 127\.0\.0\.2, TLSv1\.\d, certificate of x, valid until .* GMT"
+        assert re.fullmatch(seen if wire.transport == "httpx" else "None", str(*connections))
 
 
 class SilentBody(httpx.AsyncByteStream):

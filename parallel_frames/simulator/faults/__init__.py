@@ -1,10 +1,10 @@
 """What can go wrong, to test a pipeline with: `Simulator(faults=[...])`.
 
 Faults of requests (`reset`, `status`, `rate_limited`, `html`, `redirect`, `refuse_cursor`, `slow`, `torn`, `few_ids`,
-`late_post`, `lagging`, `short_list`), of event streams (`cut_stream`, `silent_stream`, `repeat_events`,
-`shuffle_events`, `lose_events`, `malform_events`, `huge_events`, `insert_event`, `line_ends`, `byte_order_mark`,
-`dressed`, `pieces`) and of runs (`fail_runs`, `cancel_runs`, `stick_runs`, `require_action`, `break_answers`,
-`odd_text`).
+`swap_ids`, `lose_fields`, `add_headers`, `late_post`, `lagging`, `short_list`), of event streams (`cut_stream`,
+`silent_stream`, `repeat_events`, `shuffle_events`, `lose_events`, `malform_events`, `huge_events`, `insert_event`,
+`line_ends`, `byte_order_mark`, `dressed`, `pieces`) and of runs (`fail_runs`, `cancel_runs`, `stick_runs`,
+`require_action`, `break_answers`, `odd_text`).
 
 A fault strikes every time, or by `nth` (a number counted from 1, a set or range of them, or `onwards`), or by
 `probability`, drawn from the simulator's seed. Faults wrap each other in the order given: the first request fault is
@@ -27,10 +27,12 @@ from __future__ import annotations
 
 from ._base import Choice, Fault, RequestFault, RunFault, StreamFault, onwards
 from ._requests import (
+    add_headers,
     few_ids,
     html,
     lagging,
     late_post,
+    lose_fields,
     rate_limited,
     redirect,
     refuse_cursor,
@@ -38,6 +40,7 @@ from ._requests import (
     short_list,
     slow,
     status,
+    swap_ids,
     torn,
 )
 from ._runs import break_answers, cancel_runs, fail_runs, odd_text, require_action, stick_runs
@@ -62,6 +65,7 @@ __all__ = [
     "RequestFault",
     "RunFault",
     "StreamFault",
+    "add_headers",
     "break_answers",
     "byte_order_mark",
     "cancel_runs",
@@ -76,6 +80,7 @@ __all__ = [
     "late_post",
     "line_ends",
     "lose_events",
+    "lose_fields",
     "malform_events",
     "odd_text",
     "onwards",
@@ -92,5 +97,6 @@ __all__ = [
     "slow",
     "status",
     "stick_runs",
+    "swap_ids",
     "torn",
 ]

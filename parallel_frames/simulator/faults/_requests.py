@@ -6,19 +6,20 @@ import asyncio
 import time
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from starlette.responses import Response
 
-from parallel_frames.simulator._exchange import Reset, Torn, reply
+from parallel_frames.simulator._exchange import EventStream, Reset, Torn, reply
+from parallel_frames.simulator._streams import frame
 
 from ._base import Endpoints, RequestFault, fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from parallel_frames.simulator._exchange import Answering, Exchange
+    from parallel_frames.simulator._exchange import Answering, Exchange, Frames
 
     from ._base import Proceed
 
@@ -276,6 +277,92 @@ class few_ids(RequestFault):
         if "run_ids" in body:
             body["run_ids"] = body["run_ids"][: max(0, len(body["run_ids"]) - self.missing)]
         return reply(body)
+
+
+@fault
+class swap_ids(RequestFault):
+    """Create all runs of a batch, and name them in the reverse order."""
+
+    _: KW_ONLY
+    on: Endpoints = field(default="add_runs", init=False)
+
+    async def strike(self, exchange: Exchange, proceed: Proceed) -> Answering:
+        answer = await proceed()
+        if not isinstance(answer, Response) or answer.status_code != 200:
+            return answer
+        body = orjson.loads(answer.body)
+        return reply(body | {"run_ids": body["run_ids"][::-1]} if "run_ids" in body else body)
+
+
+@fault
+class lose_fields(RequestFault):
+    """Leave fields out of what is answered, wherever they are but in outputs: of bodies, and of the events of streams.
+
+    Parameters
+    ----------
+    names : str or tuple of str
+        The fields, such as ``"metadata"``, ``"input"``, ``"output"`` or ``"event_id"``.
+
+    Examples
+    --------
+    >>> from parallel_frames.simulator import Simulator, faults
+    >>> sim = Simulator(faults=[faults.lose_fields(("metadata", "input"), on=["events", "list_runs"])])
+    """
+
+    names: str | tuple[str, ...]
+    _: KW_ONLY
+    on: Endpoints
+
+    async def strike(self, exchange: Exchange, proceed: Proceed) -> Answering:
+        answer = await proceed()
+        if isinstance(answer, EventStream):
+            answer.frames = self._bend(answer.frames)
+        elif isinstance(answer, Response) and answer.media_type == "application/json":
+            return reply(self._without(orjson.loads(answer.body)), status=answer.status_code)
+        return answer
+
+    async def _bend(self, frames: Frames) -> Frames:
+        async for chunk in frames:
+            events = [data.startswith(b"data: ") for data in chunk]
+            yield [
+                frame(orjson.dumps(self._without(orjson.loads(data[6:])))) if is_event else data
+                for data, is_event in zip(chunk, events, strict=True)
+            ]
+
+    def _without(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._without(entry) for entry in value]
+        if not isinstance(value, dict):
+            return value
+        lost = (self.names,) if isinstance(self.names, str) else self.names
+        kept = {name: entry for name, entry in value.items() if name not in lost}
+        return {name: entry if name == "output" else self._without(entry) for name, entry in kept.items()}
+
+
+@fault
+class add_headers(RequestFault):
+    """Answer with further headers, as gateways and proxies add them; those of event streams stay as they are.
+
+    Parameters
+    ----------
+    headers : mapping
+        Names and values.
+
+    Examples
+    --------
+    >>> from parallel_frames.simulator import Simulator, faults
+    >>> sim = Simulator(faults=[faults.add_headers({"Via": "1.1 gateway"}, on=["create_group", "status"])])
+    """
+
+    headers: Mapping[str, str]
+    _: KW_ONLY
+    on: Endpoints
+
+    async def strike(self, exchange: Exchange, proceed: Proceed) -> Answering:
+        answer = await proceed()
+        if isinstance(answer, Response):
+            answer.headers.update(self.headers)
+        return answer
 
 
 @fault

@@ -1,0 +1,163 @@
+"""What is checked on this machine alone, without a key and before anything is sent: proxies, the cache, its lock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import ssl
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from secrets import token_hex
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from parallel_frames._checkpoint import auto_home
+from parallel_frames._checkpoint._lease import lacks_locks, written_by_us
+from parallel_frames._checkpoint._paths import LocalPath
+from parallel_frames._doctor._diagnosis import make_check
+from parallel_frames._runtime import run_from_anywhere
+from parallel_frames._service._client import CERTIFICATE_VARIABLES, LOOPBACK, PROXY_VARIABLES
+from parallel_frames.errors import CheckpointError, CheckpointLockedError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from parallel_frames._doctor._diagnosis import Check
+    from parallel_frames._service import Client
+
+PACKAGES: Final = ("parallel-frames", "pandas", "pyarrow", "httpx", "httpx-aiohttp", "filelock", "orjson")
+
+
+def installed_versions() -> dict[str, str]:
+    """Return what is installed, as a report on an error needs it."""
+    import platform
+
+    found = {"python": platform.python_version(), "platform": platform.platform(), "openssl": ssl.OPENSSL_VERSION}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # of an extra
+            continue
+    return found
+
+
+def check_proxies(client: Client) -> Check:
+    """Return which proxy the environment has for the service, without its password, and which certificates."""
+
+    async def open_session() -> None:
+        async with client.session():
+            pass
+
+    try:
+        run_from_anywhere(open_session)
+    except ConfigurationError as error:
+        meaning = "Every call stops with this error. The rest could not be checked."
+        return make_check("proxies", str(error), "breaks", meaning)
+    if callable(client.transport):
+        return make_check(
+            "proxies", "a transport of your own", "ok", "The proxies and certificates of the environment are not used."
+        )
+    names = [name for name in sorted(os.environ) if name.lower() in PROXY_VARIABLES and os.environ[name]]
+    trusted = [f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES[:2] if os.environ.get(name)]
+    seen = f"{', '.join(names) or 'no variable of a proxy is set'}; certificates of {', '.join(trusted) or 'certifi'}"
+    parts = urlsplit(client.base_url)
+    if parts.hostname in LOOPBACK:
+        return make_check("proxies", seen, "ok", "None is used: the service is on this machine.")
+    proxies = getproxies()
+    proxy = None if proxy_bypass(parts.netloc) else proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
+        return make_check("proxies", seen, "ok", "Requests go straight to the service.")
+    address = proxy.rpartition("@")[2].rpartition("://")[2]  # what is before the @ is a name and a password
+    return make_check("proxies", seen, "ok", f"Requests go through the proxy {address.rstrip('/')}.")
+
+
+@contextmanager
+def _probe_folder(root: Path | None) -> Iterator[LocalPath]:
+    """Give an empty folder where checkpoints go, and remove it; a folder that begins with a dot is nobody's job."""
+    folder = (root or auto_home()) / f".doctor-{token_hex(6)}"
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        yield LocalPath(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_cache(root: Path | None) -> list[Check]:
+    """Return whether a checkpoint can be kept where calls keep it by default, and whether it has one writer."""
+    try:
+        with _probe_folder(root) as folder:
+            return [_check_writing(folder), _check_lock(folder)]
+    except (OSError, CheckpointError, ConfigurationError) as error:
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror else str(error)
+        way_out = "Set PARALLEL_FRAMES_CACHE to a directory that can be written, or pass `checkpoint=...`."
+        return [make_check("cache", reason, "breaks", f"Calls stop before they send anything. {way_out}")]
+
+
+def _check_writing(folder: LocalPath) -> Check:
+    """Write and replace a file as the checkpoint does, and see what the file system does not have."""
+    file = folder / "part"
+    for exclusive in (True, False):
+        with file.written(exclusive=exclusive) as sink:
+            sink.write(b"written by parallel-frames doctor")
+    if file.read() != b"written by parallel-frames doctor":
+        raise OSError(errno.EIO, "a file was read back with other contents", str(file))
+    lacking = [what for what, is_there in (("sync of folders", _syncs), ("hard links", _links)) if not is_there(folder)]
+    place = folder.path.parent
+    if lacking:
+        return make_check(
+            "cache",
+            f"{place} can be written, without {' and without '.join(lacking)}",
+            "handled",
+            "After a power cut the newest files may be missing; their rows are found in their groups, and not paid "
+            "twice.",
+        )
+    return make_check("cache", f"{place} can be written", "ok", "Answers are kept there, and not paid for twice.")
+
+
+def _syncs(folder: LocalPath) -> bool:
+    """Return whether the names in a folder can be made durable; `LocalPath.sync` forgives that."""
+    if os.name == "nt":
+        return True
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _links(folder: LocalPath) -> bool:
+    """Return whether a name can be given that replaces nothing; elsewhere, the checkpoint looks first."""
+    try:
+        os.link(folder / "part", folder / "linked")
+    except OSError:
+        return False
+    return True
+
+
+def _check_lock(folder: LocalPath) -> Check:
+    with written_by_us(folder):
+        try:
+            with written_by_us(folder):
+                return make_check(
+                    "lock",
+                    "a second writer was let in",
+                    "breaks",
+                    "Two calls with one checkpoint could pay twice. Set PARALLEL_FRAMES_CACHE to a directory on a "
+                    "local disk, or pass `checkpoint=...`.",
+                )
+        except CheckpointLockedError:
+            pass
+    if lacks_locks(folder.path / "lock"):
+        return make_check(
+            "lock",
+            "refused by the file writer.json alone; the file system has no locks",
+            "handled",
+            "After a crash the checkpoint stays locked for other machines: `pf.Checkpoint(...).unlock()`.",
+        )
+    return make_check("lock", "refused", "ok", "Two calls never write, or pay, at the same time.")

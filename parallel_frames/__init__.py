@@ -24,6 +24,7 @@ from parallel_frames.accessor import (
     ParallelSeriesAccessor,
     aenrich,
     collect,
+    compare,
     enrich,
     plan,
     preview,
@@ -35,6 +36,7 @@ if _TYPE_CHECKING:
     from parallel_frames._checkpoint import Checkpoint
     from parallel_frames._columns import citations, confidence, low_confidence
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
+    from parallel_frames._job._comparison import Comparison
     from parallel_frames._job._handle import Enrichment, last
     from parallel_frames._job._lint import lint
     from parallel_frames._job._offline import offline
@@ -49,6 +51,7 @@ __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",
     "Client",
+    "Comparison",
     "EnrichedParquet",
     "Enrichment",
     "EnrichmentPlan",
@@ -60,6 +63,7 @@ __all__ = [
     "aenrich",
     "citations",
     "collect",
+    "compare",
     "confidence",
     "enrich",
     "enrich_parquet",
@@ -79,6 +83,7 @@ __all__ = [
 _LAZY = {
     "Checkpoint": "_checkpoint",
     "Client": "_service",
+    "Comparison": "_job._comparison",
     "EnrichedParquet": "_files",
     "Enrichment": "_job._handle",
     "EnrichmentPlan": "_job._preview",

@@ -1,15 +1,22 @@
-"""What a call says before anything is sent: what it will do, cost and take."""
+"""What a call says, and asks, before anything is sent: what it will do, cost and take."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from parallel_frames._format import format_count, format_duration, format_label
 from parallel_frames._prices import expected_seconds
+from parallel_frames._ui import ask, is_interactive
+from parallel_frames.errors import DeclinedError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from parallel_frames._job._options import Call
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._state import JobStatus
+
+ASKED_ABOVE: Final = 10  # US dollars, in a notebook or at Python's prompt
 
 
 def announcement(
@@ -48,3 +55,22 @@ def announcement(
         facts.insert(0, f"{format_count(earlier_groups, 'earlier group')} looked at first")
     facts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
     return " · ".join(parts), facts
+
+
+def ask_before_paying(call: Call, *, runs: int, cost: Decimal | None, price: str, is_free: bool) -> None:
+    """Ask whether to send so many runs where the call says so, or where nothing bounds what a cell may cost.
+
+    `price` is the cost as a person reads it.
+
+    Raises
+    ------
+    DeclinedError
+        The answer was not yes.
+    """
+    asks = call.confirm
+    if asks is None:
+        asks = call.max_cost is None and not is_free and cost is not None and cost > ASKED_ABOVE and is_interactive()
+    if asks and not ask(f"Send {format_count(runs, 'run')} ({price})?", required=bool(call.confirm)):
+        raise DeclinedError(
+            "The answer was not yes. Nothing was sent. With `confirm=False` or `max_cost=...` nothing is asked."
+        )

@@ -184,15 +184,15 @@ def is_number(dtype: Any) -> bool:
 
 
 def _cell(value: Any, *, is_status: bool) -> dict[str, Any]:
-    text = _cell_text(value)
+    text = cell_text(value)
     short = shorten(text, MAX_CELL) if len(text) > MAX_CELL else text
     return {"text": short, "whole": text if short != text else None, "is_status": is_status and text in STATUSES}
 
 
-def _cell_text(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """Return a cell as text; a missing value is a dash."""
     if isinstance(value, list | tuple) or (hasattr(value, "ndim") and value.ndim):
-        return ", ".join(map(_cell_text, value))
+        return ", ".join(map(cell_text, value))
     return "–" if not isinstance(value, dict) and pd.isna(value) else str(value)
 
 

@@ -201,7 +201,7 @@ def test_lint_is_exit_code_1_only_for_errors(run, place):
     [
         (["enrch", "rows.csv"], "There is no command 'enrch'. Did you mean 'enrich'?"),
         (["checkpoint", "lst"], "There is no command 'lst'. Did you mean 'list'?"),
-        (["sing"], "The commands are plan, enrich, "),
+        (["sing"], "The commands are plan, compare, enrich, "),
         (["rows.csv"], "To enrich it: parallel-frames enrich rows.csv"),
         (["plan", "rows.csv", "--max_cost", "3"], "--max-cost"),
         (["plan", "rows.csv", "--column", "ceo: x", "--inputs", "compny"], "did you mean 'company'?"),

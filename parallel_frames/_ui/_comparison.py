@@ -121,7 +121,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
         *([(f"= {reference}", agreement)] if number > 1 else []),
         ("they differ", f"in {differs:,} of {format_count(cells, 'cell')}; .differences has them side by side"),
         ("prices", f"of {comparison.prices_as_of}; failed rows are not billed"),
-        ("checkpoint", comparison.checkpoint or "none"),
+        *([("answers", "kept: the call for all rows does not pay for them again")] if comparison.checkpoint else []),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 UNKNOWN: Final = object()  # a known value that is not known after all
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
     """What several processors answered for the same rows; `parallel_frames.compare` makes it.
 
@@ -145,7 +146,7 @@ class ProcessorAnswers:
     unanswered: Mapping[int, Unanswered]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ComparedRows:
     """The rows that are compared.
 
@@ -243,36 +244,43 @@ def _has(outcome: Outcome | None, judged: Judged, column: Column, schema: Schema
 
 
 class _Field:
-    """What the processors answered in one field, for each row that is compared."""
+    """What the processors answered in one field, for each row that is compared.
+
+    Attributes
+    ----------
+    known : numpy.ndarray of bool
+        The rows whose value is known.
+    right : dict of str to numpy.ndarray of bool
+        For each processor the rows that have that value.
+    both, same : dict of (str, str) to numpy.ndarray of bool
+        For each two processors the rows that both answered, and those with the same answer.
+    """
 
     def __init__(
         self, name: str, judged: Sequence[_JudgedAnswers], reference: _JudgedAnswers, rows: ComparedRows
     ) -> None:
-        self.name, self.judged, self.reference = name, judged, reference
+        self.name, self.judged, self.reference = name, judged, reference.processor
         self._tolerance = rows.tolerances.get(name, 0.0)
         self.truth = rows.truth.get(name, [UNKNOWN] * len(rows.inputs))
         self.known = np.array([value is not UNKNOWN for value in self.truth], dtype=bool)
         forms = _objects([None if value is UNKNOWN else normal_form(value) for value in self.truth])
         self.right = {
-            each.processor: self._same(each.forms[name], forms) & each.has[name] & self.known for each in judged
+            each.processor: self._are_same(each.forms[name], forms) & each.has[name] & self.known for each in judged
+        }
+        self.both = {(a.processor, b.processor): a.has[name] & b.has[name] for a, b in product(judged, judged)}
+        self.same = {
+            (a.processor, b.processor): self._are_same(a.forms[name], b.forms[name]) & a.has[name] & b.has[name]
+            for a, b in product(judged, judged)
         }
 
-    def _same(self, forms: Objects, others: Objects) -> Flags:
+    def _are_same(self, forms: Objects, others: Objects) -> Flags:
         pairs = zip(forms, others, strict=True)
         return np.array([is_same(one, other, tolerance=self._tolerance) for one, other in pairs], dtype=bool)
-
-    def both(self, one: _JudgedAnswers, other: _JudgedAnswers) -> Flags:
-        """Return the rows that two processors answered."""
-        return one.has[self.name] & other.has[self.name]
-
-    def same(self, one: _JudgedAnswers, other: _JudgedAnswers) -> Flags:
-        """Return the rows that two processors gave the same answer."""
-        return self._same(one.forms[self.name], other.forms[self.name]) & self.both(one, other)
 
     @property
     def differs(self) -> Flags:
         """The rows that are not the same throughout: between processors, or with what is known."""
-        same = np.all([self.same(each, self.reference) for each in self.judged], axis=0)
+        same = np.all([self.same[each.processor, self.reference] for each in self.judged], axis=0)
         nothing = ~np.any([each.has[self.name] for each in self.judged], axis=0)
         wrong = self.known & ~np.all(list(self.right.values()), axis=0)
         return ~(same | nothing) | wrong
@@ -287,7 +295,7 @@ class _Field:
                 "rows": len(has),
                 "answered": int(has.sum()),
                 "null": int((has & np.array([value is None for value in each.values[self.name]], dtype=bool)).sum()),
-                "agreement": self._agreement(each),
+                "agreement": self.agreement_with_reference(each.processor),
                 "known": int(self.known.sum()),
                 "right": right if self.known.any() else None,
                 "accuracy": _share(self.right[each.processor], self.known),
@@ -296,26 +304,27 @@ class _Field:
                 "cost_per_right": each.cost / right if right else math.nan,
             }
 
-    def _agreement(self, one: _JudgedAnswers) -> float:
-        if one is self.reference:
-            return math.nan
-        return _share(self.same(one, self.reference), self.both(one, self.reference))
+    def agreement_with_reference(self, processor: str) -> float:
+        """Return how often a processor agrees with the reference, which has no such share itself."""
+        pair = processor, self.reference
+        return math.nan if processor == self.reference else _share(self.same[pair], self.both[pair])
 
     def agreement(self) -> pd.DataFrame:
         """Return how often each processor agrees with each."""
-        names = pd.Index([each.processor for each in self.judged], name="processor")
-        shares = [[_share(self.same(a, b), self.both(a, b)) for b in self.judged] for a in self.judged]
-        return pd.DataFrame(shares, index=names, columns=names.rename(None))
+        shares = pd.Series({pair: _share(self.same[pair], self.both[pair]) for pair in self.same})
+        names = [each.processor for each in self.judged]
+        return shares.unstack().loc[names, names].rename_axis(index="processor")
 
     def calibration(self) -> Iterator[tuple[Any, ...]]:
         """Yield how often each processor is right at each confidence, or else the same as the reference."""
         is_known = bool(self.known.any())
-        measure = "right" if is_known else f"same as {self.reference.processor}"
+        measure = "right" if is_known else f"same as {self.reference}"
         for each in self.judged:
-            if not is_known and each is self.reference:
+            pair = each.processor, self.reference
+            if not is_known and each.processor == self.reference:
                 continue
-            good = self.right[each.processor] if is_known else self.same(each, self.reference)
-            counted = each.has[self.name] & self.known if is_known else self.both(each, self.reference)
+            good = self.right[each.processor] if is_known else self.same[pair]
+            counted = each.has[self.name] & self.known if is_known else self.both[pair]
             for level in CONFIDENCE:
                 at = counted & (np.asarray(each.levels[self.name], dtype=object) == level)
                 yield self.name, each.processor, level, measure, int(at.sum()), _share(good & at, at)
@@ -323,20 +332,20 @@ class _Field:
 
 def _total(each: _JudgedAnswers, fields: Sequence[_Field]) -> dict[str, Any]:
     """Return the line of a processor over all fields."""
-    rows = len(each.statuses)
-    known = sum(int(field.known.sum()) for field in fields)
-    right = sum(int(field.right[each.processor].sum()) for field in fields)
-    both = sum(int(field.both(each, field.reference).sum()) for field in fields)
-    same = sum(int(field.same(each, field.reference).sum()) for field in fields)
+    rows, pair = len(each.statuses), (each.processor, fields[0].reference)
+    known = np.concatenate([field.known for field in fields])
+    right = np.concatenate([field.right[each.processor] for field in fields])
+    both = np.concatenate([field.both[pair] for field in fields])
+    same = np.concatenate([field.same[pair] for field in fields])
     return {
         "rows": rows,
         **{status: int((each.statuses == status).sum()) for status in STATUSES if status != "skipped"},
-        "agreement": same / both if both and each is not fields[0].reference else math.nan,
-        "accuracy": right / known if known else math.nan,
+        "agreement": math.nan if pair[0] == pair[1] else _share(same, both),
+        "accuracy": _share(right, known),
         "seconds": each.seconds,
         "cost": each.cost,
         "cost_per_row": each.cost / rows,
-        "cost_per_right": each.cost / right if right else math.nan,
+        "cost_per_right": each.cost / int(right.sum()) if right.any() else math.nan,
     }
 
 

@@ -209,7 +209,9 @@ def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> No
         dtype = frame[label].dtype
         is_zoned = isinstance(dtype, pd.DatetimeTZDtype)
         is_time = is_zoned or dtype.kind == "M"
-        fits = column.kind == "any" or (column.kind == "datetime" and is_zoned)
+        cells = frame[label].dropna()
+        is_day = is_time and not is_zoned and bool((cells == cells.dt.normalize()).all())  # as answers that are dates
+        fits = {"any": True, "datetime": is_zoned, "date": is_day}.get(column.kind, False)
         if (is_time or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype)) and not fits:
             what = "times without a zone" if is_time and not is_zoned else str(dtype)
             raise InputError(

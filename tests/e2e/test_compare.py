@@ -167,12 +167,15 @@ def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):
     """They are not in one another's way, the call for all rows finds its own, and another question is refused."""
     place = {"checkpoint": tmp_path / "c.ckpt", **QUIET}
     with pf.offline(answer, latency=0) as sim:
-        df.parallel.enrich(SCHEMA, processor="core", **place)
+        out = df.parallel.enrich(SCHEMA, processor="core", **place)
         found = df.parallel.compare(SCHEMA, limit=None, retry_failed=False, **place)
         assert sim.counts.runs == 12
         df.parallel.enrich(SCHEMA, processor="base", **place)
         assert sim.counts.runs == 12
         assert found.checkpoint == str(tmp_path / "c.ckpt")
+        again = out.parallel.compare(SCHEMA, limit=None, retry_failed=False, **place)  # its answers are not sent
+        pd.testing.assert_frame_equal(again.frame, found.frame)
+        assert sim.counts.runs == 12
         with pytest.raises(CheckpointMismatchError, match="3 other jobs"):
             df.parallel.compare({"other": str}, **place)
         df.parallel.compare({"other": str}, processors=["base", "core"], on_mismatch="new", **place)

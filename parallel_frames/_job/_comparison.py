@@ -61,8 +61,9 @@ class Comparison:
         `reference`; ``measure`` says which.
     cells : pandas.DataFrame
         One line for each row, field and processor, with the row's label as index: ``row`` (position), ``status``,
-        ``value``, ``confidence``, ``truth``, ``right`` (missing where the value is not known), whether the row
-        ``differs`` in this field, between processors or from the truth, and ``error``.
+        whether the field is ``answered``, ``value`` (a null that is ``answered`` is an answer), ``confidence``,
+        ``truth``, ``right`` (missing where the value is not known), whether the row ``differs`` in this field, between
+        processors or from the truth, and ``error``.
     reference : str
         The most expensive processor.
     cost : float or None
@@ -358,6 +359,7 @@ def _cells(fields: Sequence[_Field], judged: Sequence[_JudgedAnswers], rows: Com
                 "field": field.name,
                 "processor": each.processor,
                 "status": each.statuses,
+                "answered": each.has[field.name],
                 "value": pd.Series(each.values[field.name], dtype=object),
                 "confidence": each.levels[field.name],
                 "truth": pd.Series([None if value is UNKNOWN else value for value in field.truth], dtype=object),

@@ -172,9 +172,9 @@ def _differences(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
         first = of_line.iloc[0]
         answers = [
             {
-                "text": answer.status if answer.value is None and answer.error else _cell_text(answer.value),
+                "text": _cell_text(answer.value) if answer.answered else answer.status,
                 "why": answer.error,
-                "confidence": answer.confidence if isinstance(answer.confidence, str) else "",
+                "confidence": answer.confidence if answer.answered and isinstance(answer.confidence, str) else "",
                 "is_right": None if pd.isna(answer.right) else bool(answer.right),
             }
             for answer in of_line.itertuples()

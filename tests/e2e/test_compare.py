@@ -92,7 +92,7 @@ def test_cells_and_differences_show_each_answer(df, truth):
         found = df.parallel.compare(SCHEMA, truth=truth, processors=["lite", "base"], **QUIET)
     cells = found.cells
     assert cells.columns.tolist() == [
-        "row", "field", "processor", "status", "value", "confidence", "truth", "right", "differs", "error",
+        "row", "field", "processor", "status", "answered", "value", "confidence", "truth", "right", "differs", "error",
     ]  # fmt: skip
     assert len(cells) == 5 * 5 * 2
     assert cells.index[:10].tolist() == ["a"] * 10
@@ -102,7 +102,10 @@ def test_cells_and_differences_show_each_answer(df, truth):
     assert not of_hooli["right"].any()
     of_globex = cells[(cells["row"] == 3) & (cells["field"] == "founded")]
     assert of_globex["status"].tolist() == ["invalid", "completed"]
+    assert of_globex["answered"].tolist() == [False, True]
     assert of_globex["value"].tolist() == [None, 1949]
+    of_ceo = cells[(cells["row"] == 3) & (cells["field"] == "ceo")].iloc[0]
+    assert (of_ceo["answered"], of_ceo["value"]) == (True, None)  # a null is an answer, also beside a broken one
     assert (cells[cells["processor"] == "base"]["confidence"] >= "high").all()
     differences = found.differences
     assert differences.columns.tolist() == ["row", "field", "truth", "lite", "base"]

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain
 from math import isfinite
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from parallel_frames._job._handle import explaining_ctrl_c, frame_source
 from parallel_frames._job._normal_form import read_known
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
+from parallel_frames._job._prepare import apply_defaults
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._prices import expected_seconds, require_price
 from parallel_frames._runtime import run_from_anywhere
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from parallel_frames._job._runner import Results
     from parallel_frames._job._source import FrameSource
     from parallel_frames._model import Column, Schema
+    from parallel_frames._state import MemoryIndex
     from parallel_frames._ui import Progress
 
     Positions = np.ndarray[Any, np.dtype[np.int64]]
@@ -92,9 +94,9 @@ def compare_processors(
         report_call.set(None)  # it is the comparison that there is to look at
         with showing(call.progress) as progress:
             progress.announce(essence, facts, simulated=is_simulated)
-            _bound_costs(runners, call)
+            _bound_costs(runners, sources, call)
             _ask(runners, call, destination)
-            return await _run(runners, progress, destination)
+            return await _run(runners, sources, progress, destination)
 
     with explaining_ctrl_c(*runners):
         answers = run_from_anywhere(run)
@@ -129,7 +131,8 @@ def _check_processors(processors: Any, truth: object) -> None:
 
 def _sources(df: pd.DataFrame, schema: object, call: Call, processors: Sequence[str]) -> list[FrameSource]:
     """Return for each processor the rows of the first few distinct inputs, those that `enrich` would ask first."""
-    if call.if_exists == "error" and not isinstance(call.where, str):
+    call = apply_defaults(call)
+    if call.if_exists == "error":
         call = replace(call, if_exists="overwrite")  # no column is written, so that none is in the way
     if call.max_in_flight is not None:  # they share it
         call = replace(call, max_in_flight=max(1, call.max_in_flight // len(processors)))
@@ -171,12 +174,11 @@ def _check_field(option: str, name: object, fields: Mapping[str, object]) -> Non
 def _read_truth(df: pd.DataFrame, truth: Any, source: FrameSource, positions: Positions) -> dict[str, list[Any]]:
     """Return the known values of each field for the rows at these positions, as answers would have them."""
     columns = {column.name: column for column in source.prepared.schema.columns}
+    frame, labels = df, dict[Any, Any]()
     if isinstance(truth, pd.DataFrame):
         frame, labels = truth, {label: label for label in truth.columns if label in columns}
     elif isinstance(truth, Mapping):
-        frame, labels = df, dict(truth)
-    else:
-        frame, labels = df, {}
+        labels = dict(truth)
     if not labels:
         raise InputError(
             "`truth` must be a frame with known values, whose columns have the names of fields, or map fields to "
@@ -301,7 +303,7 @@ def _announcement(
     return " · ".join(parts), [*prices, f"sends {', '.join(prepared.selection.names)}", f"checkpoint {checkpoint}"]
 
 
-def _bound_costs(runners: Sequence[JobRunner], call: Call) -> None:
+def _bound_costs(runners: Sequence[JobRunner], sources: Sequence[FrameSource], call: Call) -> None:
     """Refuse what would cost more together than allowed; give each processor what the others leave of it.
 
     Raises
@@ -312,29 +314,32 @@ def _bound_costs(runners: Sequence[JobRunner], call: Call) -> None:
     statuses = [runner.status() for runner in runners]
     if call.max_cost is None or not any(status.to_send for status in statuses):
         return
-    costs = [
-        require_price(runner.prepared.price, max_cost=call.max_cost) * (status.to_send + status.billed)
-        for runner, status in zip(runners, statuses, strict=True)
-    ]
-    if (cost := sum(costs, Decimal(0))) > call.max_cost:
-        runs, billed = (sum(getattr(status, name) for status in statuses) for name in ("to_send", "billed"))
-        limit = _limit_for(runners, call.max_cost)
-        raise CostError(runs=runs, billed=billed, cost=cost, max_cost=call.max_cost, limit=limit)
-    for runner, own in zip(runners, costs, strict=True):
-        prepared = runner.source.prepared
-        rest = call.max_cost - cost + own
-        runner.source.prepared = replace(prepared, call=replace(prepared.call, max_cost=rest))
+    per_run = [require_price(source.prepared.price, max_cost=call.max_cost) for source in sources]
+    costs = [price * (each.to_send + each.billed) for price, each in zip(per_run, statuses, strict=True)]
+    left = call.max_cost - sum(costs, Decimal(0))
+    if left < 0:
+        raise CostError(
+            runs=sum(status.to_send for status in statuses),
+            billed=sum(status.billed for status in statuses),
+            cost=call.max_cost - left,
+            max_cost=call.max_cost,
+            limit=_limit_for(runners, sources, call.max_cost, per_run),
+        )
+    for source, cost in zip(sources, costs, strict=True):
+        source.prepared = replace(source.prepared, call=replace(source.prepared.call, max_cost=left + cost))
 
 
-def _limit_for(runners: Sequence[JobRunner], max_cost: Decimal) -> int | None:
+def _limit_for(
+    runners: Sequence[JobRunner], sources: Sequence[FrameSource], max_cost: Decimal, per_run: Sequence[Decimal]
+) -> int | None:
     """Return the ``limit`` with which they stay within a cost; None where there is none."""
-    left, prices = max_cost, []
-    for runner in runners:
-        price = runner.prepared.price.per_run or Decimal(0)
+    left = max_cost
+    prices: list[tuple[int, Decimal]] = []  # of each run to send, with the number of its input
+    for runner, source, price in zip(runners, sources, per_run, strict=True):
         left -= price * runner.status().billed
         runner.index.decide_sending()
-        rows = [run.row for runs in runner.source.read(runner.index) for run in runs]
-        prices += [(at, price) for at in np.searchsorted(runner.source.plan.positions, rows).tolist()]
+        rows = [run.row for runs in source.read(cast("MemoryIndex", runner.index)) for run in runs]
+        prices += [(at, price) for at in np.searchsorted(source.plan.positions, rows).tolist()]
     for at, price in sorted(prices):
         left -= price
         if left < 0:
@@ -353,7 +358,9 @@ def _ask(runners: Sequence[JobRunner], call: Call, destination: Destination) -> 
 # Running
 
 
-async def _run(runners: Sequence[JobRunner], progress: Progress, destination: Destination) -> list[ProcessorAnswers]:
+async def _run(
+    runners: Sequence[JobRunner], sources: Sequence[FrameSource], progress: Progress, destination: Destination
+) -> list[ProcessorAnswers]:
     """Run all of them at the same time; the first error ends the others, as Ctrl-C does, and is raised."""
     statuses = [runner.status() for runner in runners]
 
@@ -378,24 +385,22 @@ async def _run(runners: Sequence[JobRunner], progress: Progress, destination: De
     try:
         async with asyncio.TaskGroup() as group:
             tasks = []
-            for runner in runners:
-                part = SharedProgress(progress, counts, per_run=runner.prepared.price.per_run, warned=shown)
-                tasks.append(group.create_task(runner.run(deliver=partial(_read, runner), shared_progress=part)))
+            for runner, source in zip(runners, sources, strict=True):
+                part = SharedProgress(progress, counts, per_run=source.prepared.price.per_run, warned=shown)
+                tasks.append(group.create_task(runner.run(deliver=partial(_read, source), shared_progress=part)))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     progress.leave_as("compared")
     return [answers for task in tasks if (answers := task.result()) is not None]
 
 
-def _read(runner: JobRunner, results: Results[Any]) -> ProcessorAnswers:
+def _read(source: FrameSource, results: Results[Any]) -> ProcessorAnswers:
     """Return what is known of each distinct input."""
     answers, sent = results.by_input()
-    found = dict(answers.outcomes())
-    keys = runner.source.plan.keys
-    open_ones = [at for at in range(len(keys)) if at not in found]
+    found, keys = dict(answers.outcomes()), source.plan.keys
     return ProcessorAnswers(
-        runner.prepared.call.processor,
-        runner.prepared.price,
+        source.prepared.call.processor,
+        source.prepared.price,
         [found.get(at) for at in range(len(keys))],
-        {at: results.unanswered(keys[at], is_sent=sent[at]) for at in open_ones},
+        {at: results.unanswered(key, is_sent=sent[at]) for at, key in enumerate(keys) if at not in found},
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
@@ -175,7 +176,7 @@ def compare_answers(
 ) -> Comparison:
     """Return the comparison; `facts` are its attributes that are no tables."""
     judged = [_JudgedAnswers(each, schema, rows) for each in answers]
-    reference = max(reversed(judged), key=lambda each: -1 if each.price.per_run is None else each.price.per_run)
+    reference = max(reversed(judged), key=lambda each: each.price.per_run or Decimal(-1))
     fields = [_Field(column.name, judged, reference, rows) for column in schema.columns]
     names = [each.processor for each in judged]
     of_fields = pd.DataFrame([line for each in fields for line in each.lines()])

@@ -178,6 +178,9 @@ def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):
         assert found.checkpoint == str(tmp_path / "c.ckpt")
         again = out.parallel.compare(SCHEMA, limit=None, retry_failed=False, **place)  # its answers are not sent
         pd.testing.assert_frame_equal(again.frame, found.frame)
+        weak = df.parallel.enrich(SCHEMA, processor="lite", retry_failed=False, **place)
+        hard = weak.parallel.compare(SCHEMA, processors=["base", "core"], where="failed", **place)
+        assert hard.cells["row"].unique().tolist() == [2]
         assert sim.counts.runs == 12
         with pytest.raises(CheckpointMismatchError, match="3 other jobs"):
             df.parallel.compare({"other": str}, **place)

@@ -105,7 +105,7 @@ def test_cells_and_differences_show_each_answer(df, truth):
     assert of_globex["answered"].tolist() == [False, True]
     assert of_globex["value"].tolist() == [None, 1949]
     of_ceo = cells[(cells["row"] == 3) & (cells["field"] == "ceo")].iloc[0]
-    assert (of_ceo["answered"], of_ceo["value"]) == (True, None)  # a null is an answer, also beside a broken one
+    assert (of_ceo["answered"], of_ceo["value"]) == (True, None)  # a null is an answer, also in a row that is invalid
     assert (cells[cells["processor"] == "base"]["confidence"] >= "high").all()
     differences = found.differences
     assert differences.columns.tolist() == ["row", "field", "truth", "lite", "base"]
@@ -164,6 +164,7 @@ def test_the_price_of_all_processors_is_announced_and_bounded_first(df, caplog, 
     first = next(message for message in caplog.messages if "→" in message)
     assert first.startswith("4 of 5 rows × 3 processors → 9 runs · $0.12 · ~")
     assert " · lite $0.015 · base $0.03 · core $0.075 · sends company · checkpoint " in first
+    assert "enriched: 12 of 12 rows · 11 completed · 1 failed · $0.115" in caplog.messages
 
 
 def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):

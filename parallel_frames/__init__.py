@@ -24,6 +24,7 @@ from parallel_frames.accessor import (
     ParallelSeriesAccessor,
     aenrich,
     collect,
+    compare,
     enrich,
     plan,
     preview,
@@ -37,6 +38,7 @@ if _TYPE_CHECKING:
     from parallel_frames._doctor import Diagnosis, doctor
     from parallel_frames._files import EnrichedParquet, enrich_parquet, plan_parquet
     from parallel_frames._files._diff import diff
+    from parallel_frames._job._comparison import Comparison
     from parallel_frames._job._explode import explode
     from parallel_frames._job._handle import Enrichment, last
     from parallel_frames._job._lint import lint
@@ -53,6 +55,7 @@ __version__ = _version("parallel-frames")
 __all__ = [
     "Checkpoint",
     "Client",
+    "Comparison",
     "Diagnosis",
     "Diff",
     "EnrichedParquet",
@@ -66,6 +69,7 @@ __all__ = [
     "aenrich",
     "citations",
     "collect",
+    "compare",
     "confidence",
     "diff",
     "doctor",
@@ -92,6 +96,7 @@ _LAZY = {
     "Client": "_service",
     "Diff": "_ui",
     "Diagnosis": "_doctor",
+    "Comparison": "_job._comparison",
     "EnrichedParquet": "_files",
     "Enrichment": "_job._handle",
     "EnrichmentPlan": "_job._preview",

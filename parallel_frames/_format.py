@@ -26,7 +26,7 @@ def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def format_share(part: int, whole: int) -> str:
+def format_share(part: float, whole: float) -> str:
     """Return a share in per cent; 0% and 100% only where they are exact."""
     if 0 < part < whole:
         percent = round(100 * part / whole)

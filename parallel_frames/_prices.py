@@ -128,6 +128,21 @@ def check_cost(
     """
     if max_cost is None or not runs:
         return
+    per_run = require_price(price, max_cost=max_cost)
+    if (cost := per_run * (billed + runs)) > max_cost:
+        affordable = int(max_cost // per_run) - billed
+        limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
+        raise CostError(runs=runs, billed=billed, cost=cost, max_cost=max_cost, limit=limit)
+
+
+def require_price(price: Price, *, max_cost: Decimal) -> Decimal:
+    """Return what a run costs, so that a limit in dollars can be kept.
+
+    Raises
+    ------
+    InputError
+        The price is not known, or not of everything that is billed.
+    """
     if price.extra:
         raise InputError(
             f"`max_cost={format_amount(max_cost)}` cannot be kept: the connectors in pay_per_use (data_sources in the "
@@ -139,10 +154,7 @@ def check_cost(
             f"`max_cost={format_amount(max_cost)}` cannot be kept: the price of processor {price.processor!r} is not "
             f"known (the table is of {price.as_of}). Nothing was sent. Pass `limit=...` to bound the runs."
         )
-    if price.per_run * (billed + runs) > max_cost:
-        affordable = int(max_cost // price.per_run) - billed
-        limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
-        raise CostError(runs=runs, billed=billed, per_run=price.per_run, max_cost=max_cost, limit=limit)
+    return price.per_run
 
 
 def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> float | None:

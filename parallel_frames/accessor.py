@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from parallel_frames._columns import Confidence
+    from parallel_frames._job._comparison import Comparison
     from parallel_frames._job._handle import Enrichment
-    from parallel_frames._job._options import Frame, SchemaLike
+    from parallel_frames._job._options import Frame, Processor, SchemaLike
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._job._sample import EnrichmentPreview
     from parallel_frames._ui import Report
@@ -34,16 +35,30 @@ logger = logging.getLogger("parallel_frames")
 F = TypeVar("F", bound="Callable[..., Any]")
 FrameT = TypeVar("FrameT", bound="Frame")
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
+COMPARED_INPUTS: Final = 20
+NOT_COMPARED: Final[Mapping[str, str]] = {  # and why
+    "processor": "`processors=['lite', 'base']` names those that are compared.",
+    "group_id": "the runs of a group have one processor. What a checkpoint holds is not paid for again.",
+    "on_row": "a row does not say which processor answered it. `.cells` of what it returns does.",
+    **dict.fromkeys(
+        ("basis", "provenance", "dtype_backend", "on_error"), "it returns a comparison, and no frame with new columns."
+    ),
+}
 
 
-def _shows(names: frozenset[str]) -> Callable[[F], F]:
-    """Show these options with their defaults where a person looks: ``enrich?`` and ``help(enrich)``."""
+def _shows(names: frozenset[str], **defaults: Any) -> Callable[[F], F]:
+    """Show these options with their defaults where a person looks: ``enrich?`` and ``help(enrich)``.
+
+    `defaults` are those that are others than an enrichment has.
+    """
 
     def show(function: F) -> F:
         signature = inspect.signature(function)
         kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         options = [
-            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+            inspect.Parameter(
+                f.name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(f.name, f.default), annotation=f.type
+            )
             for f in fields(Call)
             if f.name in names
         ]
@@ -390,6 +405,81 @@ def preview(df: Frame, schema: SchemaLike, *, n: int = 3, **options: Unpack[Enri
 
 
 @user_facing
+@_shows(EnrichOptions.__optional_keys__ - NOT_COMPARED.keys(), limit=COMPARED_INPUTS)
+def compare(
+    df: pd.DataFrame,
+    schema: SchemaLike,
+    *,
+    processors: Sequence[Processor | str] = ("lite", "base", "core"),
+    truth: pd.DataFrame | Mapping[str, Hashable] | None = None,
+    tolerance: float | Mapping[str, float] = 0.01,
+    **options: Unpack[EnrichOptions],
+) -> Comparison:
+    """Ask several processors about the same few rows, to learn which is good enough before all rows are paid for.
+
+    The answers are kept: neither `enrich` with one of these processors nor another comparison pays for them again.
+
+    Parameters
+    ----------
+    df, schema, **options
+        As for `enrich`, with a checkpoint. ``limit`` is how many distinct inputs are asked, by default 20; they are the
+        ones that ``enrich(limit=...)`` would ask. ``max_cost``, ``confirm`` and ``max_in_flight`` are of all processors
+        together, with at least one run in flight for each.
+    processors : list of str, default ("lite", "base", "core")
+        Which ones; the most expensive one is the reference.
+    truth : DataFrame or mapping of str to label, optional
+        Values that are known: a frame with the same index labels, whose columns have the names of fields; or the
+        column of `df` for each field, which must not be sent. Where the schema allows null, a missing cell says that
+        null is right; elsewhere, that the value is not known.
+    tolerance : float or mapping of str to float, default 0.01
+        How far numbers may be apart and be the same, as a share of the larger one. Whole numbers are exact, unless a
+        mapping names their field.
+
+    Returns
+    -------
+    Comparison
+        Per field and processor: how often right, by confidence too, or without `truth` how often the same as the most
+        expensive processor; rows without an answer, time, and dollars for a row and for a right answer. A notebook
+        shows it as tables; ``.frame``, ``.cells`` and ``.differences`` are frames.
+
+    Raises
+    ------
+    ParallelFramesError
+        As `enrich`. The first error of a processor ends the others, too; what was answered is kept.
+
+    Notes
+    -----
+    The price of all processors together is announced, and refused or asked for, before anything is sent. Texts are the
+    same whatever their case, spaces, punctuation, accents and form of Unicode, addresses whatever their scheme; dates
+    are compared as dates, lists as sets. Equal inputs share a run, which is paid once, and each of their rows counts.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    >>> known = pd.DataFrame({"founded": [1949, 1989]})
+    >>> def answer(sent, processor):
+    ...     return {"founded": 1989 if processor == "lite" else {"Acme": 1949, "Globex": 1989}[sent["company"]]}
+    >>> with pf.offline(answer, latency=0) as sim:
+    ...     comparison = df.parallel.compare({"founded": int}, processors=["lite", "base"], truth=known)
+    ...     out = df.parallel.enrich({"founded": int}, processor="base")
+    >>> comparison.frame[["field", "processor", "known", "right", "cost_per_right"]]
+         field processor  known  right  cost_per_right
+    0  founded      lite      2      1            0.01
+    1  founded      base      2      2            0.01
+    >>> sim.counts.runs
+    4
+    """
+    from parallel_frames._job._compare import compare_processors
+
+    for name in options:
+        if name in NOT_COMPARED:
+            raise UnknownOptionError(name, f"A comparison has no option {name!r}: {NOT_COMPARED[name]}")
+    call = make_call({"limit": COMPARED_INPUTS, **options})
+    return compare_processors(df, schema, call, processors=processors, truth=truth, tolerance=tolerance)
+
+
+@user_facing
 @_shows(EnrichOptions.__optional_keys__)
 def submit(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
     """Send what `enrich` would send, and return as soon as the service has all of it.
@@ -508,6 +598,18 @@ class ParallelAccessor:
     def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
         """See `parallel_frames.preview`."""
         return preview(self._df, schema, n=n, **options)
+
+    def compare(
+        self,
+        schema: SchemaLike,
+        *,
+        processors: Sequence[Processor | str] = ("lite", "base", "core"),
+        truth: pd.DataFrame | Mapping[str, Hashable] | None = None,
+        tolerance: float | Mapping[str, float] = 0.01,
+        **options: Unpack[EnrichOptions],
+    ) -> Comparison:
+        """See `parallel_frames.compare`."""
+        return compare(self._df, schema, processors=processors, truth=truth, tolerance=tolerance, **options)
 
     def submit(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
         """See `parallel_frames.submit`."""
@@ -721,7 +823,7 @@ def _of_a_series(options: EnrichOptions) -> EnrichOptions:
 
 def share_documentation(accessor: type, *, of_series: bool = False) -> None:
     """Give an accessor's methods the functions' signatures without the frame; to those of frames the documentation."""
-    functions: list[Callable[..., Any]] = [enrich, aenrich, plan, preview, submit, collect, report]
+    functions: list[Callable[..., Any]] = [enrich, aenrich, plan, preview, compare, submit, collect, report]
     for function in functions:
         method: Any = vars(accessor).get(function.__name__)
         if method is None:

@@ -215,11 +215,8 @@ class CostError(InputError):
         The largest ``limit=`` with which the same call stays within it; None where there is none.
     """
 
-    def __init__(
-        self, *, runs: int, billed: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None
-    ) -> None:
+    def __init__(self, *, runs: int, billed: int, cost: Decimal, max_cost: Decimal, limit: int | None = None) -> None:
         self.runs = runs
-        cost = per_run * (runs + billed)
         self.cost = float(cost)
         self.max_cost = float(max_cost)
         before = f" and {billed:,} paid for before" if billed else ""

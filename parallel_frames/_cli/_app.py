@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from parallel_frames._cli._signals import Heard
 
 PROGRAM: Final = "parallel-frames"
-RESUMABLE: Final = frozenset({"enrich", "submit", "collect"})
+RESUMABLE: Final = frozenset({"compare", "enrich", "submit", "collect"})
 COMMANDS: Final = {
     "plan": "_enrich",
+    "compare": "_compare",
     "enrich": "_enrich",
     "submit": "_enrich",
     "status": "_groups",

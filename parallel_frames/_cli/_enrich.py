@@ -171,22 +171,25 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
     if target is not None and arguments["output"] is not None:
         raise click.UsageError(f"TARGET is {target}, and --output {arguments['output']}: say one of them.")
     target = target if arguments["output"] is None else arguments["output"]
-    schema = read_schema(arguments["schema"], arguments["column"])
-    defaults = _defaults()
-    given = defaults.get("checkpoint", arguments["checkpoint"])
-    checkpoint = "auto" if given is None else None if given in ("none", False) else given
-    options = library_options(arguments, for_sending=for_sending)
     return Asked(
         source,
         as_typed(target),
-        schema,
-        {**options, **defaults, "checkpoint": checkpoint, "confirm": False},
+        read_schema(arguments["schema"], arguments["column"]),
+        {**call_options(arguments, for_sending=for_sending), "confirm": False},
         overwrite=arguments["overwrite"],
         rows_per_file=arguments["rows_per_file"],
         source_format=arguments["source_format"],
         target_format=arguments["target_format"],
         as_completed=arguments["as_completed"],
     )
+
+
+def call_options(arguments: Mapping[str, Any], *, for_sending: bool = True) -> dict[str, Any]:
+    """Return the options of the library that are asked for: as they were typed, or else by the project's defaults."""
+    defaults = _defaults()
+    given = defaults.get("checkpoint", arguments["checkpoint"])
+    checkpoint = "auto" if given is None else None if given in ("none", False) else given
+    return {**library_options(arguments, for_sending=for_sending), **defaults, "checkpoint": checkpoint}
 
 
 def _defaults() -> dict[str, Any]:

@@ -143,6 +143,12 @@ def _processors(ctx: click.Context, incomplete: str) -> list[str]:  # noqa: ARG0
     return processor_names()
 
 
+def complete_processors(ctx: click.Context, incomplete: str) -> list[str]:
+    """Return lists of processors that end in each of them."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in _processors(ctx, last)]
+
+
 DURATION: Final = Value("time", parse_duration)
 COLUMN: Final = Value("name: what to find", read_column)
 PAIR: Final = Completed("name=column", read_pair, _pairs_of_columns)
@@ -235,9 +241,11 @@ SERVICE = (
     click.option("--base-url", metavar="URL", help="The service's address.  [default: $PARALLEL_BASE_URL]"),
     click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
 )
-JSON = click.option("--json", is_flag=True, help="Print for machines.")
 OFFLINE = click.option("--offline", is_flag=True,
                        help="Ask a simulator on this machine: free, without a key, all made up.")  # fmt: skip
+MAX_PER_MINUTE = click.option("--max-per-minute", type=click.IntRange(1), metavar="N",
+                              help="Runs sent a minute.  [default: 2000]")  # fmt: skip
+JSON = click.option("--json", is_flag=True, help="Print for machines.")
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 FRAME = (
@@ -251,7 +259,7 @@ FRAME = (
                  help="Write a JSON line for each row as its answer arrives, to a pipe or appended to a file: row, "
                       "input, output, status, error, basis, run_id, group_id. Inputs in the file are not asked again."),
     OFFLINE,
-    click.option("--max-per-minute", type=click.IntRange(1), metavar="N", help="Runs sent a minute.  [default: 2000]"),
+    MAX_PER_MINUTE,
     *SERVICE,
     click.option("--rows-per-file", type=click.IntRange(1), metavar="N",
                  help="Size of a part, where TARGET is a directory.  [default: 1000000]"),

@@ -19,6 +19,7 @@ from parallel_frames._columns._cells import cells_of
 from parallel_frames._columns._citations import citations, confidence, low_confidence
 from parallel_frames._columns._evidence import (
     CONFIDENCE,
+    CONFIDENCE_DTYPE,
     Confidence,
     evidence_columns,
     evidence_struct,
@@ -52,6 +53,7 @@ __all__ = [
     "ABSENT",
     "BASIS_COLUMN",
     "CONFIDENCE",
+    "CONFIDENCE_DTYPE",
     "ERROR_COLUMN",
     "NO_ANSWER",
     "PANDAS_3",

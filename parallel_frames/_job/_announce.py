@@ -1,4 +1,4 @@
-"""What a call says before anything is sent: what it will do, cost and take."""
+"""What a call says, and asks, before anything is sent: what it will do, cost and take."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Final
 from parallel_frames._format import format_count, format_duration, format_label
 from parallel_frames._job._defaults import options
 from parallel_frames._prices import expected_seconds
+from parallel_frames._ui import ask, is_interactive
+from parallel_frames.errors import DeclinedError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from parallel_frames._job._options import Call
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._state import JobStatus
 
 SHOWN: Final = ("processor", "retry_failed", "older_than", "max_cost", "max_in_flight", "timeout")
+ASKED_ABOVE: Final = 10  # US dollars, in a notebook or at Python's prompt
 
 
 def announcement(
@@ -62,3 +67,22 @@ def _defaults_of(call: Call) -> str:
         name: value for name, value in options.in_force().items() if name in SHOWN and getattr(call, name) == value
     }
     return ", ".join(f"{name}={value!r}" for name, value in found.items())
+
+
+def ask_before_paying(call: Call, *, runs: int, cost: Decimal | None, price: str, is_free: bool) -> None:
+    """Ask whether to send so many runs where the call says so, or where nothing bounds what a cell may cost.
+
+    `price` is the cost as a person reads it.
+
+    Raises
+    ------
+    DeclinedError
+        The answer was not yes.
+    """
+    asks = call.confirm
+    if asks is None:
+        asks = call.max_cost is None and not is_free and cost is not None and cost > ASKED_ABOVE and is_interactive()
+    if asks and not ask(f"Send {format_count(runs, 'run')} ({price})?", required=bool(call.confirm)):
+        raise DeclinedError(
+            "The answer was not yes. Nothing was sent. With `confirm=False` or `max_cost=...` nothing is asked."
+        )

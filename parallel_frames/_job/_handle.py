@@ -226,7 +226,7 @@ class Enrichment:
         arriving: AbstractContextManager[Iterator[Row]] = iterate_in_background(
             lambda give: self._runner.run(on_row=give)
         )
-        with self._telling_ctrl_c(), arriving as rows:
+        with explaining_ctrl_c(self._runner), arriving as rows:
             yield from rows
 
     # Resuming and stopping
@@ -304,19 +304,8 @@ class Enrichment:
         """Run a coroutine of its own to the end; Ctrl-C carries what is safe as its text."""
         from parallel_frames._runtime import run_from_anywhere
 
-        with self._telling_ctrl_c():
+        with explaining_ctrl_c(self._runner):
             return run_from_anywhere(make)
-
-    @contextmanager
-    def _telling_ctrl_c(self) -> Iterator[None]:
-        try:
-            yield
-        except KeyboardInterrupt as stop:
-            if not stop.args and (stopped := self._runner.stopped) is not None:
-                stop.args = (stopped,)
-                if not is_debugging():
-                    stop._render_traceback_ = partial(list, [f"KeyboardInterrupt: {stopped}"])  # type: ignore[attr-defined]
-            raise
 
     async def _run(self) -> Any:
         """Bring it to its end and return the result."""
@@ -440,6 +429,20 @@ class Enrichment:
             sends=prepared.selection.names,
             not_asked=status.rows - status.chosen,
         )
+
+
+@contextmanager
+def explaining_ctrl_c(*runners: JobRunner) -> Iterator[None]:
+    """Have Ctrl-C carry as its text what is safe of these jobs, and what continues."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stopped = "\n".join(dict.fromkeys(runner.stopped for runner in runners if runner.stopped is not None))
+        if not stop.args and stopped:
+            stop.args = (stopped,)
+            if not is_debugging():
+                stop._render_traceback_ = partial(list, [f"KeyboardInterrupt: {stopped}"])  # type: ignore[attr-defined]
+        raise
 
 
 def _warn_of_replaced(before: pd.DataFrame, after: pd.DataFrame, outputs: Sequence[Hashable]) -> None:

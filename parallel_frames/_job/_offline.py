@@ -129,7 +129,7 @@ def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     ----------
     answers : callable, mapping, DataFrame or None
         What the simulator answers. None makes answers up from the schema, of the right types, always the same for
-        the same input; so are those of inputs that a mapping or a frame does not have.
+        the same input and processor; so are those of inputs that a mapping or a frame does not have.
     **options
         Further options of `parallel_frames.simulator.Simulator`, such as ``latency=`` or ``faults=``.
 

@@ -209,15 +209,21 @@ def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> No
         dtype = frame[label].dtype
         is_zoned = isinstance(dtype, pd.DatetimeTZDtype)
         is_time = is_zoned or dtype.kind == "M"
-        fits = column.kind == "any" or (column.kind == "datetime" and is_zoned)
-        if (is_time or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype)) and not fits:
-            what = "times without a zone" if is_time and not is_zoned else str(dtype)
+        is_naive = is_time and not is_zoned
+        fits = {"any": True, "datetime": is_zoned, "date": is_naive and _are_days(frame[label])}
+        if (is_time or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype)) and not fits.get(column.kind):
+            what = "times without a zone" if is_naive else str(dtype)
             raise InputError(
                 f"{label!r} holds {what}, and the answers to it are of another type ({column.kind}"
                 f"{', in UTC' * (column.kind == 'datetime')}): one column cannot hold both. Nothing was sent. Pass "
                 "`if_exists='suffix'` or `prefix=...` for a column of its own, or convert it first "
                 "(`.dt.tz_localize(...)`, or `.astype(str)`)."
             )
+
+
+def _are_days(cells: pd.Series[Any]) -> bool:
+    """Return whether these times are days at midnight, as answers that are dates come."""
+    return bool((cells == cells.dt.normalize()).eq(cells.notna()).all())
 
 
 def provenance_labels(prefix: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from parallel_frames._checkpoint import in_thread, memory_store
 from parallel_frames._columns import Unanswered
 from parallel_frames._engine import Engine
 from parallel_frames._format import format_count, format_utc
-from parallel_frames._job._announce import announcement
+from parallel_frames._job._announce import announcement, ask_before_paying
 from parallel_frames._job._attrs import question_facts
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
 from parallel_frames._job._engines import refuse_task
@@ -32,11 +32,10 @@ from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, tool_calls_of, warnings_of
 from parallel_frames._prices import check_cost
 from parallel_frames._state import NEVER, Answers, runs_of, states_of
-from parallel_frames._ui import ProgressCounts, ask, is_interactive, showing
+from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
     CostError,
-    DeclinedError,
     InputError,
     ParallelFramesError,
     Safety,
@@ -65,7 +64,6 @@ Until: TypeAlias = Literal["answered", "sent", "looked"]
 LOOK_SECONDS: Final = 20.0
 TRIES: Final = 3  # of reading answers, where parts turn out damaged
 AT_ONCE: Final = 1_000
-ASKED_ABOVE: Final = 10  # US dollars, in a notebook or at Python's prompt
 
 
 @dataclass(slots=True)
@@ -315,10 +313,12 @@ class JobRunner:
         *,
         on_row: Callable[[Row], object] | None = None,
         deliver: Callable[[Results[Any]], T] | None = None,
+        shared_progress: Progress | None = None,
     ) -> T | None:
         """Run until everything is answered, or sent, or the groups were looked at once.
 
         `deliver` reads the answers, in a thread and while the checkpoint is still ours; what it returns is returned.
+        `shared_progress` shows what several jobs do, in place of a progress of its own.
 
         Raises
         ------
@@ -335,7 +335,8 @@ class JobRunner:
             destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
             if destination.is_gone:
                 raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
-            with showing(False if until == "looked" else self.prepared.call.progress) as progress:
+            shows = False if until == "looked" else self.prepared.call.progress
+            with showing(shows) if shared_progress is None else nullcontext(shared_progress) as progress:
                 async with open_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
@@ -546,20 +547,10 @@ class JobRunner:
         progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send
         self._check_budget(runs)
-        if runs and not self.has_begun and self._asks_first(runs):
-            question = f"Send {format_count(runs, 'run')} ({price.text(runs, before=status.billed)})?"
-            if not ask(question, required=bool(prepared.call.confirm)):
-                raise DeclinedError(
-                    "The answer was not yes. Nothing was sent. With `confirm=False` or `max_cost=...` nothing is asked."
-                )
-
-    def _asks_first(self, runs: int) -> bool:
-        """Return whether a person is asked: where the call says so, or where nothing bounds what a cell may cost."""
-        call, cost = self.prepared.call, self.prepared.price.of(runs)
-        if call.confirm is not None:
-            return call.confirm
-        is_free = self.destination is not None and self.destination.block is not None
-        return call.max_cost is None and not is_free and cost is not None and cost > ASKED_ABOVE and is_interactive()
+        if runs and not self.has_begun:
+            is_free = self.destination is not None and self.destination.block is not None
+            text = price.text(runs, before=status.billed)
+            ask_before_paying(prepared.call, runs=runs, cost=price.of(runs), price=text, is_free=is_free)
 
     def _check_budget(self, runs: int) -> None:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""

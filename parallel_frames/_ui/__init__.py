@@ -4,11 +4,13 @@ It takes numbers and finished frames, and decides nothing about an enrichment. O
 matplotlib, which are imported when they are needed. A failing screen must never cost an answer that was paid for.
 """
 
+from parallel_frames._ui._comparison import comparison_html, comparison_text
 from parallel_frames._ui._diff import CHANGES, Diff, name_row
 from parallel_frames._ui._progress import Progress, ProgressCounts, report_call, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
 from parallel_frames._ui._screen import ask, is_interactive, readable, spelling
 from parallel_frames._ui._sections import RunFacts
+from parallel_frames._ui._shared_progress import SharedProgress
 from parallel_frames._ui._text import plan_text
 
 __all__ = [
@@ -18,7 +20,10 @@ __all__ = [
     "ProgressCounts",
     "Report",
     "RunFacts",
+    "SharedProgress",
     "ask",
+    "comparison_html",
+    "comparison_text",
     "enrichment_html",
     "is_interactive",
     "make_report",

@@ -47,8 +47,8 @@ SAMPLE_EVERY: Final = 0.5
 WORKING: Final = "enriching"
 SENDING: Final = "sending"
 
-report_call: ContextVar[str] = ContextVar("report_call", default="pf.last().report()")
-"""What to type for the report; the command line has its own way, which needs the checkpoint."""
+report_call: ContextVar[str | None] = ContextVar("report_call", default="pf.last().report()")
+"""What to type for the report, if there is one; the command line has its own way, which needs the checkpoint."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -322,7 +322,7 @@ class Progress:
     def _report_call(self) -> str | None:
         """Return what to type for the report; None where there is no way to it."""
         call = report_call.get()
-        if "{checkpoint}" not in call:
+        if call is None or "{checkpoint}" not in call:
             return call
         return None if self._checkpoint is None else call.format(checkpoint=shlex.quote(self._checkpoint))
 

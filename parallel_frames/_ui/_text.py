@@ -64,7 +64,7 @@ def plan_text(plan: EnrichmentPlan) -> str:
     facts = [*plan_facts(plan), *(("schema", f"{finding.severity}: {finding}") for finding in plan.findings)]
     if plan.payload is not None:
         facts.append(("first request", f"{plan.method_path}, body in .payload"))
-    return "\n".join([_first_line(plan_headline(plan), simulated=plan.simulated), *_align(facts)])
+    return "\n".join([mark_simulated(plan_headline(plan), simulated=plan.simulated), *align_facts(facts)])
 
 
 def report_headline(section: Section) -> str:
@@ -110,7 +110,7 @@ def report_facts(section: Section) -> Facts:
 
 def report_text(section: Section) -> str:
     """Return an enrichment as lines."""
-    lines = [_first_line(report_headline(section), simulated=section.simulated)]
+    lines = [mark_simulated(report_headline(section), simulated=section.simulated)]
     others = [f"{rows:,} {status}" for status, rows in section.counts.items() if status != "completed"]
     if others:
         lines.append(f"  {' · '.join(others)}")
@@ -125,7 +125,7 @@ def report_text(section: Section) -> str:
         lines.append(WARNINGS_TITLE)
     for text, runs in section.warnings:
         lines += textwrap.wrap(text, WIDTH, initial_indent=f"  {runs:>7,}  ", subsequent_indent=" " * 11)
-    lines += _align(report_facts(section))
+    lines += align_facts(report_facts(section))
     if fields := section.fields():
         columns = (*(LEVELS if len(section.confidence) else ()), "missing")
         lines.append(fields_title(section))
@@ -155,11 +155,11 @@ def _costs(facts: RunFacts) -> str:
     return format_costs(facts.cost - before, before=before, extra=facts.extra_cost)
 
 
-def _first_line(headline: str, *, simulated: bool) -> str:
+def mark_simulated(headline: str, *, simulated: bool) -> str:
     return f"{headline} · SIMULATED" if simulated else headline
 
 
-def _align(facts: Facts) -> list[str]:
+def align_facts(facts: Facts) -> list[str]:
     """Return facts as lines with their values in one column."""
     width = max((len(name) for name, _ in facts), default=0)
     lines = []

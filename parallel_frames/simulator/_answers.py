@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from ._made_up import AUTO_SCHEMA, Dice, label_input
+from ._made_up import AUTO_SCHEMA, label_input, make_answer
 from ._records import dump
 
 if TYPE_CHECKING:
@@ -154,11 +154,11 @@ class AnswerSource:
 
     def __init__(self, answers: Answers, *, seed: int) -> None:
         self._seed = seed
-        self._function: Callable[[Any, Spec], Given] | None = None
+        self._function: Callable[[Any, Any, str], Given] | None = None
         self._table: Mapping[Any, Given] | None = None
         self._field: str | None = None
         if callable(answers):
-            self._function = _with_spec(answers)
+            self._function = _as_called(answers)
         elif isinstance(answers, Mapping):
             self._table = answers
         elif hasattr(answers, "to_dict"):
@@ -166,18 +166,17 @@ class AnswerSource:
         elif answers is not None:
             raise TypeError(f"answers must be None, a function, a mapping or a DataFrame, got {type(answers).__name__}")
 
-    def answer(self, run_input: str | Mapping[str, Any], *, spec: Spec, canonical: bytes) -> Given:
-        """Return the answer to one input; whatever the user's function raises becomes a `Failure`."""
+    def answer(self, run_input: str | Mapping[str, Any], *, spec: Spec, canonical: bytes, processor: str) -> Given:
+        """Return a processor's answer to one input; whatever the user's function raises becomes a `Failure`."""
         if self._function is not None:
             try:
-                return _checked(self._function(run_input, spec.body), spec)
+                return _checked(self._function(run_input, spec.body, processor), spec)
             except Exception as error:  # noqa: BLE001 - the user's function may raise anything: the run fails
                 return Failure(str(error) or type(error).__name__)
         found = self._look_up(run_input)
         if found is None:
-            dice = Dice(canonical + spec.digest, seed=self._seed)
-            made: Given = spec.make(dice, label_input(run_input))
-            return made
+            made, levels = make_answer(spec, canonical, label_input(run_input), processor=processor, seed=self._seed)
+            return Answer(made, basis=levels) if levels else made
         try:
             return _checked(found, spec)
         except TypeError as error:
@@ -196,13 +195,23 @@ class AnswerSource:
         return None
 
 
-def _with_spec(function: Callable[..., Given]) -> Callable[[Any, Any], Given]:
-    """Let every function be called as f(input, spec); one that takes a single argument gets the input."""
+def _as_called(function: Callable[..., Given]) -> Callable[[Any, Any, str], Given]:
+    """Let every function be called as f(input, spec, processor); it gets of these what it takes.
+
+    The input is the first argument, and the spec the second one. The processor goes by its name: a second argument was
+    always the spec.
+    """
     try:
-        inspect.signature(function).bind(None, None)
-    except (TypeError, ValueError):  # ValueError: a builtin without a signature
-        return lambda run_input, _spec: function(run_input)
-    return function
+        signature = inspect.signature(function)
+    except ValueError:  # a builtin without one
+        return lambda run_input, _spec, _processor: function(run_input)
+    named = "processor" in signature.parameters
+    more = {"processor": None} if named else {}
+    try:
+        signature.bind(None, None, **more)
+    except TypeError:
+        return lambda run_input, _spec, processor: function(run_input, **dict.fromkeys(more, processor))
+    return lambda run_input, spec, processor: function(run_input, spec, **dict.fromkeys(more, processor))
 
 
 def _checked(answer: Any, spec: Spec) -> Given:

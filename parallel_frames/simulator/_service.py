@@ -246,7 +246,7 @@ class Service:
         run.modified_at = self.clock.now()
 
     def _finish_run(self, run: Run) -> None:
-        answer = self.answers.answer(run.input, spec=run.spec, canonical=run.canonical)
+        answer = self.answers.answer(run.input, spec=run.spec, canonical=run.canonical, processor=run.processor)
         for fault in run.faults:
             # Faults see the bare content; an answer's own evidence survives the faults that leave the content alone.
             content = answer.content if isinstance(answer, Answer) else answer

@@ -40,10 +40,11 @@ class Simulator:
     ----------
     answers : None, callable, mapping or DataFrame, default None
         What runs answer. None makes an answer up from the output schema, the same for the same input, schema and
-        `seed`. A function is called as ``f(input)`` or ``f(input, spec)`` in the server's thread; what it raises
-        makes the run fail with that message. A mapping is looked up by the input, if it is a string, or else by
-        each of its values; a DataFrame by its named index, or by its first column. What is not found is made up.
-        An answer is a mapping, a string (for text outputs), an `Answer`, which has its own evidence, or `Failure`,
+        `seed`; processors differ in some fields, the less the better they are. A function is called as ``f(input)`` or
+        ``f(input, spec)`` in the server's thread, with ``processor=...`` too if it has a parameter of that name; what
+        it raises makes the run fail with that message. A mapping is looked up by the input, if it is a string, or
+        else by each of its values; a DataFrame by its named index, or by its first column. What is not found is made
+        up. An answer is a mapping, a string (for text outputs), an `Answer`, which has its own evidence, or `Failure`,
         `Cancelled`, `Stuck`, `ActionRequired`.
     latency : float, (float, float) or callable, default 0.2
         Simulated seconds a run takes: fixed, uniform between two, or drawn by ``f(rng)``, such as `lognormal`.

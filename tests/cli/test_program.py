@@ -204,7 +204,7 @@ def test_lint_is_exit_code_1_only_for_errors(run, place):
     [
         (["enrch", "rows.csv"], "There is no command 'enrch'. Did you mean 'enrich'?"),
         (["checkpoint", "lst"], "There is no command 'lst'. Did you mean 'list'?"),
-        (["sing"], "The commands are plan, enrich, "),
+        (["sing"], "The commands are plan, compare, enrich, "),
         (["rows.csv"], "To enrich it: parallel-frames enrich rows.csv"),
         (["plan", "rows.csv", "--max_cost", "3"], "--max-cost"),
         (["plan", "rows.csv", "--column", "ceo: x", "--inputs", "compny"], "did you mean 'company'?"),
@@ -308,13 +308,13 @@ def test_every_option_in_a_message_can_be_typed(option):
 
 def test_hints_of_an_error_are_options_and_values():
     """An error has the options of its message as data; of one that it has twice, the value to pass."""
-    error = CostError(runs=300, billed=0, per_run=Decimal("0.01"), max_cost=Decimal(1), limit=100)
+    error = CostError(runs=300, billed=0, cost=Decimal(3), max_cost=Decimal(1), limit=100)
     assert error.hints == {"max_cost": "3", "limit": "100"}
     assert "Pass `max_cost=3` to proceed, or `limit=100` to send a part." in str(error)
     text = explain(error)
     assert "over --max-cost 1." in text
     assert "Pass --max-cost 3 to proceed, or --limit 100 to send a part." in text
-    assert CostError(runs=1, billed=0, per_run=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}
+    assert CostError(runs=1, billed=0, cost=Decimal(1), max_cost=Decimal(0)).hints == {"max_cost": "1"}
     assert InputError("`prefix='new'`, `limit`, `timeout=...`, `f(limit=3)`").hints == {"prefix": "new"}
     assert InputError("`limit=3`timeout=9`prefix='new'`").hints == {"limit": "3", "prefix": "new"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pandas as pd
@@ -44,6 +45,18 @@ def test_a_cell_that_runs_twice_pays_once(df, checkpoint, basis, tmp_path, monke
     pd.testing.assert_frame_equal(third, first)
     assert len(third.attrs["parallel"]["enrichments"]) == 1
     assert json.loads(json.dumps(third.attrs)) == third.attrs
+
+
+def test_a_column_of_dates_is_its_own(df):
+    """Dates come as days without a zone, and do not stand in the way of the same question; times of day do."""
+    schema = {"opened": dt.date}
+    with pf.offline(lambda _: {"opened": "1949-05-31"}, latency=0) as sim:
+        first = df.parallel.enrich(schema, **QUIET)
+        pd.testing.assert_frame_equal(first.parallel.enrich(schema, **QUIET), first)
+        assert sim.counts.runs == 3
+        first["opened"] += pd.Timedelta("9h")
+        with pytest.raises(InputError, match="'opened' holds times without a zone"):
+            first.parallel.enrich(schema, **QUIET)
 
 
 def test_a_cell_that_ran_out_of_time_resumes(df):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_frames.simulator import ActionRequired, Answer, Cancelled, Failure, Simulator, Stuck, faults
-from parallel_frames.simulator._made_up import Dice, compile_schema
+from parallel_frames.simulator._made_up import Dice, compile_schema, compile_spec, make_answer
 
 LEAVES = st.sampled_from(
     [
@@ -113,6 +113,37 @@ def test_a_function_of_two_arguments_gets_the_spec(simulate):
     """The second argument is the task spec as it was sent."""
     (run,) = answer(simulate, lambda _row, spec: {"fields": list(spec["output_schema"]["json_schema"])}, "x")
     assert "properties" in run.output["content"]["fields"]
+
+
+def test_a_function_with_a_parameter_of_that_name_gets_the_processor(simulate):
+    """With the spec or without it; a second argument of another name is the spec, as ever."""
+    (run,) = answer(simulate, lambda _row, processor: {"name": processor}, "x")
+    assert run.output["content"] == {"name": "base"}
+    (run,) = answer(simulate, lambda _row, spec, *, processor: {"name": [processor, *spec]}, "x")
+    assert run.output["content"]["name"] == ["base", "output_schema"]
+
+
+def test_processors_differ_in_what_they_make_up():
+    """The better two processors are, the more often they agree; who errs alone is not sure of it."""
+    schema = {"type": "object", "properties": {name: {"type": "integer"} for name in "abcde"}}
+    spec = compile_spec({"output_schema": {"type": "json", "json_schema": schema}})
+
+    def made_up(processor):
+        pairs = [make_answer(spec, b"%d" % n, "x", processor=processor, seed=0) for n in range(300)]
+        return [list(made.values()) for made, _ in pairs], [level for _, levels in pairs for level in levels.values()]
+
+    answers = {name: made_up(name)[0] for name in ("lite", "base", "core", "pro", "ultra8x", "ultra-fast", "new")}
+    shares = [
+        sum(a == b for pair in zip(answers[name], answers["ultra8x"], strict=True) for a, b in zip(*pair, strict=True))
+        / 1500
+        for name in ("lite", "base", "core", "pro", "ultra-fast")
+    ]
+    assert shares == sorted(shares)
+    assert shares[0] == pytest.approx(0.7, abs=0.04)
+    assert shares[-1] > 0.97
+    assert answers["new"] == answers["base"]
+    assert answers["base"][0] == list(spec.make(Dice(b"0" + spec.digest, seed=0), "x").values())
+    assert (set(made_up("lite")[1]), set(made_up("pro")[1])) == ({"low"}, {"high"})
 
 
 def test_a_string_for_a_json_schema_fails_the_run(simulate):

@@ -184,6 +184,10 @@ def few_rows_and_columns() -> pd.DataFrame:
     assert_type(some.frame, pd.DataFrame)
     assert_type(some.cost, float | None)
     assert_type(pf.ParallelAccessor(df).preview("x"), pf.EnrichmentPreview)
+    found = pf.compare(df, "x", processors=["lite", "pro"], truth={"founded": "year"}, tolerance=0.1, limit=None)
+    assert_type(found, pf.Comparison)
+    assert_type(found.differences, pd.DataFrame)
+    assert_type(pf.ParallelAccessor(df).compare("x", truth=df).frame, pd.DataFrame)
     pf.options.processor = "core"
     pf.options.reset()
     pf.enrich(df, "x", basis=True, checkpoint=False, confirm=None, processor="one-of-tomorrow")

@@ -56,7 +56,7 @@ EXAMPLES = [
     UnavailableError("reset"),
     ProtocolError("HTML", status=200),
     UndecidedError(group_id="tgrp_1", runs=3, reason="the list holds 5 of 8 runs"),
-    CostError(runs=20, billed=3, per_run=Decimal("0.1"), max_cost=Decimal(1), limit=7),
+    CostError(runs=20, billed=3, cost=Decimal("2.3"), max_cost=Decimal(1), limit=7),
     DeclinedError("the answer was no"),
     CheckpointError("a folder is no checkpoint", path="companies.ckpt"),
     CheckpointMismatchError("another job", path="companies.ckpt"),
@@ -231,6 +231,7 @@ def test_errors_travel_between_processes(error):
 )
 def test_a_cost_error_names_the_budget_that_suffices(runs, sent, limit, cost, advice):
     """The message has the runs, the cost with what was sent before, the limit, and what to pass instead."""
-    error = CostError(runs=runs, billed=sent, per_run=Decimal("0.1"), max_cost=Decimal("0.05"), limit=limit)
+    in_all = Decimal("0.1") * (runs + sent)
+    error = CostError(runs=runs, billed=sent, cost=in_all, max_cost=Decimal("0.05"), limit=limit)
     assert (error.runs, error.limit, error.max_cost) == (runs, limit, 0.05)
     assert str(error) == f"{cost}, over `max_cost=0.05`. None of them was sent. {advice}"

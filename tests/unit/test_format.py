@@ -66,7 +66,7 @@ def test_the_max_cost_that_an_error_names_is_enough(runs, sent, processor):
 
 def test_limits_are_repeated_as_they_were_given():
     """Neither rounded nor in powers of ten."""
-    error = CostError(runs=2_469_129, billed=0, per_run=Decimal("0.005"), max_cost=Decimal("2E+3"))
+    error = CostError(runs=2_469_129, billed=0, cost=Decimal("12345.645"), max_cost=Decimal("2E+3"))
     assert "come to $12,345.645, over `max_cost=2000`." in str(error)
     assert format_amount(Decimal("0.0000001")) == "0.0000001"
 

@@ -77,9 +77,11 @@ def check_proxies(client: Client) -> Check:
 @contextmanager
 def _probe_folder(root: Path | None) -> Iterator[LocalPath]:
     """Give an empty folder where checkpoints go, and remove it; a folder that begins with a dot is nobody's job."""
-    folder = (root or auto_home()) / f".doctor-{token_hex(6)}"
+    home = root or auto_home()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # for this user alone, as a checkpoint would make it
+    folder = home / f".doctor-{token_hex(6)}"
     try:
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir()
         yield LocalPath(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -87,13 +89,17 @@ def _probe_folder(root: Path | None) -> Iterator[LocalPath]:
 
 def check_cache(root: Path | None) -> list[Check]:
     """Return whether a checkpoint can be kept where calls keep it by default, and whether it has one writer."""
+    checks: list[Check] = []
     try:
         with _probe_folder(root) as folder:
-            return [_check_writing(folder), _check_lock(folder)]
+            checks.append(_check_writing(folder))
+            checks.append(_check_lock(folder))
     except (OSError, CheckpointError, ConfigurationError) as error:
         reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror else str(error)
-        way_out = "Set PARALLEL_FRAMES_CACHE to a directory that can be written, or pass `checkpoint=...`."
-        return [make_check("cache", reason, "breaks", f"Calls stop before they send anything. {way_out}")]
+        meaning = "Calls stop before they send anything. Set PARALLEL_FRAMES_CACHE to another directory"
+        name = "lock" if checks else "cache"
+        checks.append(make_check(name, reason, "breaks", f"{meaning}, or pass `checkpoint=...`."))
+    return checks
 
 
 def _check_writing(folder: LocalPath) -> Check:
@@ -103,25 +109,26 @@ def _check_writing(folder: LocalPath) -> Check:
         with file.written(exclusive=exclusive) as sink:
             sink.write(b"written by parallel-frames doctor")
     if file.read() != b"written by parallel-frames doctor":
-        raise OSError(errno.EIO, "a file was read back with other contents", str(file))
-    lacking = [what for what, is_there in (("sync of folders", _syncs), ("hard links", _links)) if not is_there(folder)]
+        raise OSError(errno.EIO, "Read back with other contents", str(file))
     place = folder.path.parent
-    if lacking:
-        return make_check(
-            "cache",
-            f"{place} can be written, without {' and without '.join(lacking)}",
-            "handled",
-            "After a power cut the newest files may be missing; their rows are found in their groups, and not paid "
-            "twice.",
-        )
+    if not _syncs(folder):
+        meaning = "After a power cut the newest files may be missing; their rows are found in their groups, and not "
+        seen = f"{place} can be written, without sync of folders"
+        return make_check("cache", seen, "handled", f"{meaning}paid for twice.")
+    if not _links(folder):
+        seen = f"{place} can be written, without hard links"
+        return make_check("cache", seen, "handled", "Whether a name is free is looked up before a file gets it.")
     return make_check("cache", f"{place} can be written", "ok", "Answers are kept there, and not paid for twice.")
 
 
 def _syncs(folder: LocalPath) -> bool:
-    """Return whether the names in a folder can be made durable; `LocalPath.sync` forgives that."""
+    """Return whether the names in a folder can be made durable; `LocalPath.sync` forgives where not."""
     if os.name == "nt":
         return True
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return False
     try:
         os.fsync(handle)
     except OSError:

@@ -21,7 +21,7 @@ import orjson
 import pandas as pd
 
 from parallel_frames._checkpoint import Checkpoint, job_folders, place_of
-from parallel_frames._columns import cells_of, evidence_of, find_evidence, name_of
+from parallel_frames._columns import cells_of, error_label, evidence_of, find_evidence, name_of
 from parallel_frames._columns._cells import as_python, is_equal
 from parallel_frames._columns._evidence import as_categories
 from parallel_frames._columns._typed import STRING
@@ -30,7 +30,7 @@ from parallel_frames._files._prepare import attrs_of
 from parallel_frames._files._source import open_source
 from parallel_frames._format import format_label, format_option
 from parallel_frames._inputs import make_keys, render_inputs, select_inputs
-from parallel_frames._job._attrs import ENRICHED, enrichments
+from parallel_frames._job._attrs import enrichments, is_status
 from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._stored import read_job
 from parallel_frames._ui import CHANGES, Diff, name_row
@@ -395,13 +395,11 @@ def _outputs(side: Side, job: str | None) -> dict[str, Hashable]:
 
 def _others(side: Side, on: Sequence[Hashable]) -> dict[str, Hashable]:
     """Return the columns that may be answers, of a frame that does not know which are."""
-    evidence = {name for labels in evidence_of(side.frame).values() for name in labels}
-
-    def is_made(name: str) -> bool:
-        return name in evidence or ENRICHED.search(name) is not None or name.endswith(PROVENANCE)
-
+    statuses = [format_label(label) for label in side.frame.columns if is_status(side.frame, label)]
+    made = {*statuses, *map(error_label, statuses)}
+    made.update(name for labels in evidence_of(side.frame).values() for name in labels)
     names = {format_label(label): label for label in side.frame.columns if label not in on}
-    return {name: label for name, label in names.items() if not is_made(name)}
+    return {name: label for name, label in names.items() if not (name in made or name.endswith(PROVENANCE))}
 
 
 # What changed

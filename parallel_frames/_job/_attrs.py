@@ -220,7 +220,7 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     attrs = df.attrs.get(ATTRS)
     made = frozenset(attrs.get("made", [])) if isinstance(attrs, dict) else frozenset()
     evidence = {name for labels in evidence_of(df).values() for name in labels}
-    signs = [label for label in df.columns if _is_status(df, label) or name_of(label) in evidence]
+    signs = [label for label in df.columns if is_status(df, label) or name_of(label) in evidence]
     orphans = [label for label in signs if not _is_among(label, made)]
     if set(layout.outputs) <= set(df.columns):  # this enrichment's own columns are known by their names
         orphans = [label for label in orphans if label not in layout.all]
@@ -230,7 +230,7 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
             "old answers are not sent, and paid for, as inputs."
         )
-    return [label for label in df.columns if label in layout.all or _is_among(label, made) or _is_status(df, label)]
+    return [label for label in df.columns if label in layout.all or _is_among(label, made) or is_status(df, label)]
 
 
 def _is_among(label: Hashable, made: frozenset[str]) -> bool:
@@ -238,7 +238,7 @@ def _is_among(label: Hashable, made: frozenset[str]) -> bool:
     return isinstance(label, str | tuple) and _json_label(label) in made
 
 
-def _is_status(df: pd.DataFrame, label: Any) -> bool:
+def is_status(df: pd.DataFrame, label: Any) -> bool:
     """Return whether a column is a status column: by its usual name, or by a name of its own and what it holds."""
     name = str(label[0] if isinstance(label, tuple) and label else label)
     if ENRICHED.search(name) is not None:

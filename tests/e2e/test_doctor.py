@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from email.utils import formatdate
@@ -325,10 +326,13 @@ def test_file_systems_that_lack_something_are_named(tmp_path):
 
 
 def test_the_cache_is_left_as_it_was(tmp_path, monkeypatch):
-    """What was written to try it is removed, and no job is there."""
-    monkeypatch.setenv("PARALLEL_FRAMES_CACHE", str(tmp_path))
+    """What was written to try it is removed; a cache that was not there is for this user alone."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("PARALLEL_FRAMES_CACHE", str(cache))
     pf.doctor()
-    assert list(tmp_path.iterdir()) == []
+    assert list(cache.iterdir()) == []
+    if os.name != "nt":
+        assert stat.S_IMODE(cache.stat().st_mode) == 0o700
 
 
 def test_a_diagnosis_can_be_printed_shown_framed_and_attached(tmp_path):

@@ -157,7 +157,9 @@ def _tolerances(schema: Schema, tolerance: Any) -> dict[str, float]:
     """Return how far numbers may be apart, by field: whole numbers only where a mapping names their field."""
     kinds = {column.name: column.kind for column in schema.columns if column.kind in ("number", "integer")}
     numbers = [name for name, kind in kinds.items() if kind == "number"]
-    given = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(numbers, tolerance)
+    given = tolerance
+    if not isinstance(tolerance, Mapping):
+        given = {name: tolerance for name in numbers}  # noqa: C420 - pyright takes the values of fromkeys for optional
     for name, value in given.items():
         _check_field("tolerance", name, kinds)
         if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or value < 0:

@@ -282,10 +282,11 @@ class _Field:
     @property
     def differs(self) -> Flags:
         """The rows that are not the same throughout: between processors, or with what is known."""
-        same = np.all([self.same[each.processor, self.reference] for each in self.judged], axis=0)
-        nothing = ~np.any([each.has[self.name] for each in self.judged], axis=0)
-        wrong = self.known & ~np.all(list(self.right.values()), axis=0)
-        return ~(same | nothing) | wrong
+        answered = np.array([each.has[self.name] for each in self.judged])
+        same = np.array([self.same[each.processor, self.reference] for each in self.judged])
+        right = np.array([self.right[each.processor] for each in self.judged])
+        differs: Flags = (answered.any(axis=0) & ~same.all(axis=0)) | (self.known & ~right.all(axis=0))
+        return differs
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Yield the line of each processor."""

@@ -104,6 +104,6 @@ def _read_date(value: object) -> object:
 
 def _read_datetime(value: object) -> object:
     found = parse_datetime(value.strip()) if isinstance(value, str) else value
-    is_day = isinstance(found, date) and not isinstance(found, datetime)
-    found = datetime.combine(found, time()) if is_day else found
+    if isinstance(found, date) and not isinstance(found, datetime):
+        found = datetime.combine(found, time())
     return _expect(found, isinstance(found, datetime), "a time, such as '2024-05-31T09:30:00Z'")

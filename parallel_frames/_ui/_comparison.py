@@ -79,28 +79,32 @@ def _processors(comparison: Comparison) -> Table:
 
 
 def _field(comparison: Comparison, name: str) -> Table:
-    of_field = comparison.frame[comparison.frame["field"] == name].set_index("processor")
-    rows, known = (int(of_field[column].iloc[0]) for column in ("rows", "known"))
-    levels = comparison.calibration[comparison.calibration["field"] == name].set_index(["processor", "confidence"])
-    names = of_field.index.tolist()
+    of_field = _records(comparison.frame, name)
+    levels = {(line["processor"], line["confidence"]): line for line in _records(comparison.calibration, name)}
+    agreement: dict[Any, dict[Any, float]] = comparison.agreement.loc[[name]].droplevel("field").to_dict("index")
+    names = [line["processor"] for line in of_field]
+    rows, known = of_field[0]["rows"], of_field[0]["known"]
     others = names if len(names) > 1 else []
     lines = []
-    for processor, line in of_field.iterrows():
-        at_levels = [levels.loc[key] if (key := (processor, level)) in levels.index else None for level in CONFIDENCE]
+    for line in of_field:
+        processor = line["processor"]
+        at_levels = [levels.get((processor, level)) for level in CONFIDENCE]
         cells = [
             *([_share(line["accuracy"], of=known)] if known else []),
             *(Cell(NOTHING) if at is None else _share(at["share"], of=at["rows"]) for at in at_levels),
-            *(
-                Cell(NOTHING) if other == processor else _share(comparison.agreement.loc[(name, processor), other])
-                for other in others
-            ),
+            *(Cell(NOTHING) if other == processor else _share(agreement[processor][other]) for other in others),
             Cell(f"{line['null']:,}"),
             Cell(f"{line['rows'] - line['answered']:,}"),
         ]
-        lines.append((str(processor), cells))
+        lines.append((processor, cells))
     heads = ["processor", *(["right"] if known else []), *CONFIDENCE, *(f"= {other}" for other in others)]
     title = f"{name}: known for {known:,} of {format_count(rows, 'row')}" if known else f"{name}: no known values"
     return Table(title, [*heads, "null", "no answer"], lines)
+
+
+def _records(table: pd.DataFrame, name: str) -> list[dict[Any, Any]]:
+    """Return the lines of a field."""
+    return table[table["field"] == name].to_dict("records")
 
 
 def _tables(comparison: Comparison) -> list[Table]:
@@ -168,19 +172,20 @@ def _differences(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
     total = len(cells) // number
     lines = []
     for start in range(0, min(total, MAX_DIFFERENCES) * number, number):
-        of_line = cells.iloc[start : start + number]
-        first = of_line.iloc[0]
+        of_line: list[dict[Any, Any]] = cells.iloc[start : start + number].to_dict("records")
+        first = of_line[0]
+        is_known = not pd.isna(first["right"])
         answers = [
             {
-                "text": _cell_text(answer.value) if answer.answered else answer.status,
-                "why": answer.error,
-                "confidence": answer.confidence if answer.answered and isinstance(answer.confidence, str) else "",
-                "is_right": None if pd.isna(answer.right) else bool(answer.right),
+                "text": _cell_text(cell["value"]) if cell["answered"] else cell["status"],
+                "why": cell["error"],
+                "confidence": cell["confidence"] if cell["answered"] and isinstance(cell["confidence"], str) else "",
+                "is_right": bool(cell["right"]) if is_known else None,
             }
-            for answer in of_line.itertuples()
+            for cell in of_line
         ]
-        label = shorten(format_label(of_line.index[0]), MAX_LABEL)
-        truth = "" if pd.isna(first["right"]) else _cell_text(first["truth"])
+        label = shorten(format_label(cells.index[start]), MAX_LABEL)
+        truth = _cell_text(first["truth"]) if is_known else ""
         lines.append({"label": label, "field": first["field"], "truth": truth, "answers": answers})
     return lines, total
 

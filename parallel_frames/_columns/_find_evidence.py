@@ -54,24 +54,28 @@ class ColumnEvidence:
 
     field: str
     levels: pd.Series[Any]
-    reasonings: pd.Series[Any]
+    reasons: pd.Series[Any]
     citations: pd.Series[Any]
 
     def confidences(self) -> list[Confidence | None]:
         """Return the field's confidence in each row."""
         return [confidence_or_none(level) for level in cells_of(self.levels)]
 
+    def reasonings(self) -> list[str | None]:
+        """Return the field's reasoning in each row."""
+        return [text_or_none(cell) for cell in cells_of(self.reasons)]
+
     def sources(self) -> Iterator[Source]:
         """Yield the field's citations, row by row."""
         elements: dict[str, int | None] = {}
-        cells = zip(self.confidences(), cells_of(self.reasonings), cells_of(self.citations), strict=True)
+        cells = zip(self.confidences(), self.reasonings(), cells_of(self.citations), strict=True)
         for row, (confidence, reasoning, cell) in enumerate(cells):
             for item in items_of(cell):
                 if (citation := read_citation(item)) is not None:
                     path = text_or_none(item.get("field")) or self.field
                     if path not in elements:
                         elements[path] = self._element(path)
-                    yield Source(row, elements[path], citation, confidence, text_or_none(reasoning))
+                    yield Source(row, elements[path], citation, confidence, reasoning)
 
     def by_element(self) -> list[dict[int | None, Confidence | None]]:
         """Return each row's confidence by list element; three columns know that of the field alone, under None."""
@@ -99,6 +103,10 @@ class StructEvidence:
     def confidences(self) -> list[Confidence | None]:
         """Return the field's confidence in each row."""
         return [combine_entries(entries, self.name)[0] if entries else None for entries in self.rows]
+
+    def reasonings(self) -> list[str | None]:
+        """Return the field's reasoning in each row."""
+        return [combine_entries(entries, self.name)[1] if entries else None for entries in self.rows]
 
     def sources(self) -> Iterator[Source]:
         """Yield the field's citations, row by row."""

@@ -163,7 +163,7 @@ class Diagnosis:
         """
         text = json.dumps(asdict(self), ensure_ascii=False, indent=2)
         if path is not None:
-            target = expand_home(path).absolute()
+            target = expand_home(path)
             try:
                 with atomic_write(target) as sink:
                     sink.write(f"{text}\n".encode())

@@ -153,7 +153,7 @@ class Session:
                     raise
                 failure = failure or error
             else:
-                self._dialect = dialect
+                self._dialect, self._guess = dialect, None
                 logger.debug("%s speaks the %s dialect", self._client.host, dialect.name)
                 return group_id
         raise failure or UnavailableError("no dialect was understood")

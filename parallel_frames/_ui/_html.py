@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import BASIS_COLUMN, citations, confidence
+from parallel_frames._columns import BASIS_COLUMN, citations, find_evidence
 from parallel_frames._format import format_count, format_duration, format_label, format_time, shorten
 from parallel_frames._fs import atomic_write, expand_home
 from parallel_frames._model import STATUSES
@@ -215,7 +215,7 @@ def cell_text(value: Any) -> str:
 def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
     """Return confidence, reasoning and citations by row and field."""
     try:
-        levels = confidence(df)
+        fields = find_evidence(df).fields
     except InputError:
         return {}
     try:
@@ -223,19 +223,17 @@ def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
     except InputError:  # the frame has been through CSV
         cited = []
     found: dict[tuple[int, str], dict[str, Any]] = {}
-    for position, label in enumerate(levels.columns):
-        for row, level in enumerate(levels.iloc[:, position].astype(object).tolist()):
-            if isinstance(level, str):
-                found[row, format_label(label)] = {"confidence": level, "reasoning": None, "citations": []}
+    for evidence in fields:
+        for row, (level, reasoning) in enumerate(zip(evidence.confidences(), evidence.reasonings(), strict=True)):
+            if level is not None or reasoning is not None:
+                found[row, evidence.field] = {"confidence": level, "reasoning": reasoning, "citations": []}
     for line in cited:
-        texts = {name: line[name] if isinstance(line[name], str) else None for name in ("url", "title", "reasoning")}
-        reasoning = texts.pop("reasoning")
         nothing: dict[str, Any] = {"confidence": None, "reasoning": None, "citations": []}
         cell = found.setdefault((line["row"], line["field"]), nothing)
-        cell["reasoning"] = cell["reasoning"] or reasoning
         element = None if pd.isna(line["element"]) else int(line["element"])
+        source = {name: line[name] if isinstance(line[name], str) else None for name in ("url", "title")}
         level = line["confidence"] if element is not None and isinstance(line["confidence"], str) else None
-        cell["citations"].append(texts | {"excerpts": line["excerpts"], "element": element, "confidence": level})
+        cell["citations"].append(source | {"excerpts": line["excerpts"], "element": element, "confidence": level})
     for cell in found.values():
         if all(source["confidence"] in (None, cell["confidence"]) for source in cell["citations"]):
             # It is the field's, which `basis="columns"` knows alone.

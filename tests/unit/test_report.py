@@ -275,6 +275,8 @@ def test_the_page_holds_the_first_thousand_rows(tmp_path):
 def test_a_page_that_cannot_be_written_is_an_input_error(out, tmp_path):
     """The message names the path, and nothing is left behind."""
     _, report, _ = out
+    with pytest.raises(InputError, match=r"could not be written"):
+        report.to_html(".")
     with pytest.raises(InputError, match=r"nowhere.*could not be written"):
         report.to_html(tmp_path / "nowhere" / "page.html")
     assert list(tmp_path.iterdir()) == []
@@ -443,3 +445,12 @@ def test_an_amount_reads_the_same_everywhere(capsys):
         texts += [repr(shown), shown._repr_html_()]
     assert [set(re.findall(r"\$[\d.]+\d", text)) - {"$0.005"} for text in texts] == [{"$0.015"}] * len(texts)
     assert plan.cost == run.cost == run.report().cost == caught.value.cost == 0.015
+
+
+def test_a_reasoning_without_a_source_is_shown(tmp_path):
+    """An answer that cites nothing may still say why."""
+    basis = [{"field": "capital", "reasoning": "No page states it.", "confidence": "low", "citations": []}]
+    of_columns = {"capital_confidence": ["low"], "capital_reasoning": ["No page states it."], "capital_citations": [[]]}
+    for evidence in ({"parallel_basis": [basis]}, of_columns):
+        df = pd.DataFrame({"capital": ["Sucre"], **evidence, "parallel_status": ["completed"]})
+        assert "No page states it." in df.parallel.report().to_html(tmp_path / "p.html").read_text(encoding="utf-8")

@@ -253,6 +253,21 @@ async def test_published_under_v1beta_only_is_found(wire):
         assert json.loads(server.seen[-1].body).keys() == {"default_task_spec", "inputs"}
 
 
+async def test_what_a_new_group_proves_counts_more_than_what_an_old_one_looked_like(wire):
+    """A host that answers for any group under both paths is spoken to where it opens a group."""
+
+    def answer(seen):
+        if seen.method == "POST":
+            return wire.reply(200, GROUP if seen.path.endswith("groups") else {"run_ids": ["trun_1", "trun_2"]})
+        return wire.reply(404) if seen.path.startswith("/v1/") else wire.reply(200, GROUP)
+
+    async with wire.session(answer, api="auto") as (session, _):
+        await session.group_status("tgrp_1")
+        await session.create_group(wire.JOB, metadata={})
+        await session.add_runs("tgrp_1", job=wire.JOB, runs=wire.RUNS)
+        assert session.dialect == "published"
+
+
 async def test_the_seed_is_found_where_it_refuses_the_published_body(wire):
     """422 for a group without a spec leads to the seed's body, on the same path."""
 

@@ -66,6 +66,7 @@ class Price:
 
 
 CONNECTOR_CALLS: Final = "plus connector calls"
+NOTHING: Final = Decimal(0)
 
 
 @cache
@@ -108,6 +109,7 @@ def check_cost(
     *,
     billed: int,
     max_cost: Decimal | None,
+    elsewhere: Decimal = NOTHING,
     limit_for: Callable[[int], int] | None = None,
 ) -> None:
     """Refuse runs that come to more than allowed, together with those sent before.
@@ -116,6 +118,8 @@ def check_cost(
     ----------
     runs, billed : int
         Runs that are about to be sent, and those sent before for the same rows that did not fail.
+    elsewhere : decimal.Decimal, default 0
+        US dollars that runs of the same rows cost at other processors.
     limit_for : callable, optional
         Returns the ``limit=`` with which only so many runs would be sent, where that is a way out.
 
@@ -128,6 +132,20 @@ def check_cost(
     """
     if max_cost is None or not runs:
         return
+    check_known(price, max_cost=max_cost)
+    assert price.per_run is not None  # noqa: S101 - that was checked
+    if elsewhere + price.per_run * (billed + runs) > max_cost:
+        affordable = int((max_cost - elsewhere) // price.per_run) - billed
+        limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
+        raise CostError(
+            runs=runs, billed=billed, per_run=price.per_run, max_cost=max_cost, elsewhere=elsewhere, limit=limit
+        )
+
+
+def check_known(price: Price, *, max_cost: Decimal | None) -> None:
+    """Refuse a limit that cannot be kept: where a price is not known, or not of everything that is billed."""
+    if max_cost is None:
+        return
     if price.extra:
         raise InputError(
             f"`max_cost={format_amount(max_cost)}` cannot be kept: the connectors in pay_per_use (data_sources in the "
@@ -139,10 +157,6 @@ def check_cost(
             f"`max_cost={format_amount(max_cost)}` cannot be kept: the price of processor {price.processor!r} is not "
             f"known (the table is of {price.as_of}). Nothing was sent. Pass `limit=...` to bound the runs."
         )
-    if price.per_run * (billed + runs) > max_cost:
-        affordable = int(max_cost // price.per_run) - billed
-        limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
-        raise CostError(runs=runs, billed=billed, per_run=price.per_run, max_cost=max_cost, limit=limit)
 
 
 def expected_seconds(price: Price, *, runs: int, max_per_minute: int | None) -> float | None:

@@ -78,6 +78,8 @@ class Safety:
         The folder that holds the outcomes; None without a checkpoint.
     is_refused : bool
         Whether the same again would be refused again, so that the error itself says how to resume.
+    is_escalated : bool
+        Whether the runs are of several processors, so that the groups alone do not resume them.
     """
 
     answered: int
@@ -86,6 +88,7 @@ class Safety:
     group_ids: tuple[str, ...]
     checkpoint: str | None
     is_refused: bool = False
+    is_escalated: bool = False
 
     @property
     def state(self) -> str:
@@ -103,6 +106,8 @@ class Safety:
             return f"{state} and safe in {self.checkpoint}. Run the same again to resume: nothing is paid twice."
         if not self.group_ids:
             return f"{state}. Nothing was written to disk; run the same again."
+        if self.is_escalated:
+            return f"{state}. There is no checkpoint: resume with `pf.last().resume()` in this process."
         resumed = format_code(f"enrich(..., group_id={list(self.group_ids)!r})")
         return (
             f"{state}. There is no checkpoint: resume with `pf.last().resume()` in this process, or with {resumed} in "
@@ -216,18 +221,26 @@ class CostError(InputError):
     """
 
     def __init__(
-        self, *, runs: int, billed: int, per_run: Decimal, max_cost: Decimal, limit: int | None = None
+        self,
+        *,
+        runs: int,
+        billed: int,
+        per_run: Decimal,
+        max_cost: Decimal,
+        elsewhere: Decimal | None = None,
+        limit: int | None = None,
     ) -> None:
         self.runs = runs
-        cost = per_run * (runs + billed)
+        cost = per_run * (runs + billed) + (elsewhere or 0)
         self.cost = float(cost)
         self.max_cost = float(max_cost)
         before = f" and {billed:,} paid for before" if billed else ""
+        others = f", with {format_dollars(elsewhere)} for other processors," if elsewhere else ""
         self.limit = limit
         part = "" if limit is None else f", or {format_option('limit', limit)} to send a part"
         to_send = f"{format_count(runs, 'run')} to send"
         super().__init__(
-            f"{to_send}{before} come{'s' * (runs + billed == 1)} to {format_dollars(cost)}, over "
+            f"{to_send}{before}{others} come{'s' * (runs + billed == 1)} to {format_dollars(cost)}, over "
             # What is to be passed is exact: an amount rounded down would be refused again.
             f"`max_cost={format_amount(max_cost)}`. None of them was sent. Pass `max_cost={format_amount(cost)}` to "
             f"proceed{part}."

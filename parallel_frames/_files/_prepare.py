@@ -75,8 +75,7 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
             return frame_of(batch, start)
         return frame_of(source.schema.empty_table().select(names), 0)
 
-    prepared = prepare(columns, schema, call, sample=sample, hidden=_index_columns(source.schema))
-    prepared = replace(prepared, target=target)
+    prepared = prepare(columns, schema, call, sample=sample, hidden=_index_columns(source.schema)).to_target(target)
     added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
     file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
     _check_added(file)
@@ -88,6 +87,8 @@ def _check_options(call: Call) -> None:
         raise InputError("`dtype_backend` is for frames: a file's columns have Arrow types.")
     if call.checkpoint is None:
         raise InputError("`checkpoint=None` is for frames: what is larger than memory needs a checkpoint.")
+    if call.escalate:
+        raise InputError("`escalate` is for frames: a file is enriched by one processor at a time.")
     if call.where is not None and not isinstance(call.where, str) and not callable(call.where):
         raise InputError("`where` must be 'missing', 'failed' or a function of a batch; a mask is for frames.")
 

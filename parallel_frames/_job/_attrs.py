@@ -10,9 +10,18 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._columns import BASIS_COLUMN, ERROR_COLUMN, STATUS_COLUMN, error_label, evidence_of, name_of
+from parallel_frames._columns import (
+    BASIS_COLUMN,
+    ERROR_COLUMN,
+    PROCESSOR_COLUMN,
+    STATUS_COLUMN,
+    error_label,
+    evidence_of,
+    name_of,
+)
 from parallel_frames._format import format_utc
 from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
 ATTRS: Final = "parallel"
 REMEMBERED: Final = 10
 NAMED_STATUS: Final = re.compile(r"_status(_\d+)?$")
-ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
+ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{PROCESSOR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class EarlierAnswers:
         What was asked, what a row sent, and where to; the first two are hashes.
     group_ids : tuple of str
         The newest groups that its runs are in.
+    escalated : mapping of str to (tuple of str)
+        The groups of the jobs that asked further processors about its rows, by the hash of the job.
     sends : tuple of label
         The columns that its rows sent, where the call named none; empty where one of them is no longer there.
     simulated : bool
@@ -50,6 +61,7 @@ class EarlierAnswers:
     inputs: str
     host: str
     group_ids: tuple[str, ...]
+    escalated: Mapping[str, tuple[str, ...]]
     sends: tuple[Hashable, ...]
     simulated: bool
 
@@ -62,11 +74,14 @@ def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAns
         return None
     labels = {_json_label(label): label for label in df.columns}
     sends = [labels.get(str(name)) for name in entry.get("sends") or ()]
+    escalated = {str(job): tuple(map(str, groups)) for job, groups in (entry.get("escalated") or {}).items()}
     return EarlierAnswers(
         str(entry.get("job")),
         str(entry.get("inputs")),
         str(entry.get("host")),
-        tuple(map(str, entry.get("group_ids") or ())),
+        # In a group of another processor there is no answer of this one, though the inputs are the same.
+        tuple(name for name in map(str, entry.get("group_ids") or ()) if name not in chain(*escalated.values())),
+        escalated,
         () if None in sends else tuple(sends),
         bool(entry.get("simulated")),
     )

@@ -18,9 +18,9 @@ import pandas as pd
 
 from parallel_frames._format import format_count, format_option
 from parallel_frames._job._attrs import write_attrs
+from parallel_frames._job._escalate import make_runner
 from parallel_frames._job._foreign import refuse_frame
 from parallel_frames._job._prepare import layout_of, prepare
-from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, copied
 from parallel_frames._model import STATUSES
 from parallel_frames._runtime import iterate_in_background
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from parallel_frames._columns import Layout
+    from parallel_frames._job._escalate import EscalationRunner
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._options import Call
     from parallel_frames._job._rows import Row
-    from parallel_frames._job._runner import Results
+    from parallel_frames._job._runner import JobRunner, Results
     from parallel_frames._job._source import Piece
     from parallel_frames._model import Outcome, Plan, Receipt, RunId
     from parallel_frames._ui import Report, RunFacts
@@ -77,7 +78,7 @@ class Enrichment:
     [(0, 1949), (1, 1989)]
     """
 
-    def __init__(self, runner: JobRunner) -> None:
+    def __init__(self, runner: JobRunner | EscalationRunner) -> None:
         self._runner = runner
         self._sink: Callable[[pd.DataFrame], object] | None = None
 
@@ -120,7 +121,7 @@ class Enrichment:
     @property
     def cost(self) -> float | None:
         """US dollars of the runs that were sent for these rows; None where the price is not known."""
-        dollars = self._runner.prepared.price.of(self._runner.status().billed)
+        dollars = self._runner.spent
         return None if dollars is None else float(dollars)
 
     @property
@@ -417,12 +418,12 @@ class Enrichment:
         runner, prepared = self._runner, self._runner.prepared
         status = runner.status()
         return RunFacts(
-            processor=prepared.call.processor,
+            processor=" → ".join(runner.processors),
             rows=status.chosen,
             runs=status.runs,
             sent=status.sent,
-            cost=prepared.price.of(status.billed),
-            before=None if runner.billed_before is None else prepared.price.of(runner.billed_before),
+            cost=runner.spent,
+            before=runner.spent_before,
             extra_cost=prepared.price.extra,
             prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
@@ -467,14 +468,14 @@ def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: st
     InputError
         Something about the frame, the schema or an option is wrong; the message names it.
     """
-    return Enrichment(JobRunner(frame_source(df, schema, call, target=target)))
+    return Enrichment(make_runner(frame_source(df, schema, call, target=target)))
 
 
 def frame_source(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> FrameSource:
     """Return a frame's rows with the call prepared for them."""
     if not isinstance(df, pd.DataFrame):
         refuse_frame(df, schema)
-    return FrameSource(replace(prepare(copied(df), schema, call), target=target))
+    return FrameSource(prepare(copied(df), schema, call).to_target(target))
 
 
 _last: Enrichment | None = None

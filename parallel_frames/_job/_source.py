@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import PANDAS_3, merge_outcomes
+from parallel_frames._columns import PANDAS_3, Level, level_of, merge_outcomes
 from parallel_frames._inputs import canonical_of_sent, make_key
 from parallel_frames._job._join import InputMatcher, Joiner
 from parallel_frames._job._plan import index_labels, make_plan
@@ -20,15 +21,15 @@ from parallel_frames._state import MemoryIndex
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
-
     from parallel_frames._columns import Layout
     from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._runner import Results
     from parallel_frames._model import Plan, RunEvent
     from parallel_frames._state import Answers, Index, Step
 
 IndexT = TypeVar("IndexT", bound="Index")
+Levels: TypeAlias = "np.ndarray[Any, np.dtype[np.int8]]"
 ROWS_AT_ONCE: Final = 1_000
 SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
 
@@ -91,6 +92,14 @@ class RowSource(Protocol[IndexT]):
         """Yield all rows with their new columns, some at a time."""
         ...
 
+    def levels(self, results: Results[IndexT]) -> Levels:
+        """Return of each row how good its answer is: a `Level`."""
+        ...
+
+    def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> RowSource[IndexT]:
+        """Return some of these rows for another job; the `answered` ones have an answer already."""
+        ...
+
 
 class FrameSource:
     """The rows of a DataFrame, whose inputs are rendered once and kept.
@@ -99,17 +108,22 @@ class FrameSource:
     ----------
     prepared : PreparedCall
         Its frame holds the rows.
+    chosen : numpy.ndarray of bool, optional
+        Which rows to ask about. Default: those that the call chooses.
+    answered : numpy.ndarray of bool, optional
+        Which rows have an answer elsewhere. Default: none.
     """
 
-    def __init__(self, prepared: PreparedCall) -> None:
+    def __init__(self, prepared: PreparedCall, *, chosen: Mask | None = None, answered: Mask | None = None) -> None:
         call = prepared.call
         self.prepared = prepared
         self.name = None
+        self._answered = answered
         self.plan: Plan = make_plan(
             prepared.frame,
             prepared.job,
             selection=prepared.selection,
-            chosen=choose_rows(prepared.frame, call.where, layout=prepared.layout),
+            chosen=choose_rows(prepared.frame, call.where, layout=prepared.layout) if chosen is None else chosen,
             dedupe=call.dedupe,
             metadata=call.metadata,
         )
@@ -125,6 +139,9 @@ class FrameSource:
         """Put the key of each row into the index."""
         index.add_rows(0, self.plan.keys, self.plan.row_runs)
         index.end_rows()
+        if self._answered is not None:
+            runs = np.unique(self.plan.row_runs[self._answered & (self.plan.row_runs >= 0)])
+            index.note_answered(self.plan.keys[run] for run in runs.tolist())
 
     def read(self, index: MemoryIndex) -> Iterator[list[OutgoingRun]]:
         """Yield what the index planned to send."""
@@ -171,9 +188,21 @@ class FrameSource:
             unanswered=lambda key: results.unanswered(key, is_sent=key in keys),
             layout=layout,
             dtype_backend=self.prepared.call.dtype_backend,
+            unsettled=results.unsettled,
+            processors=results.processors,
         )
         frame = self._with_provenance(merged.frame, answers) if self.prepared.call.provenance else merged.frame
         yield Piece(frame, merged.counts, self.plan.row_runs != OUTSIDE)
+
+    def levels(self, results: Results[MemoryIndex]) -> Levels:
+        """Return of each row how good its answer is: a `Level`."""
+        of_runs = level_of(results.grades(self.prepared.schema))
+        # -1 and -2 are rows without a run
+        return np.append(of_runs, [Level.UNKNOWN, Level.UNKNOWN])[self.plan.row_runs].astype(np.int8)
+
+    def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> FrameSource:
+        """Return some of these rows for another job; the `answered` ones have an answer already."""
+        return FrameSource(prepared, chosen=chosen, answered=answered)
 
     def _with_provenance(self, frame: pd.DataFrame, answers: Answers) -> pd.DataFrame:
         """Return the frame with which run of which group answered each row, and when."""

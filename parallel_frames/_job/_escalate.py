@@ -1,0 +1,557 @@
+"""`EscalationRunner`: rows whose answer is not good enough go on to the next processor.
+
+It is a chain of ordinary jobs, one for each processor, over the same rows: each has its own folder in the checkpoint,
+where any other call finds its answers, and keeps the laws by itself. What is here is only the chain: which rows the
+next job asks about (by the answers in the store, never by the cells of a frame), which answer a row takes, and what the
+whole costs. How good an answer is, the grade says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property, partial
+from itertools import chain
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from parallel_frames._checkpoint import in_thread, read_outcomes
+from parallel_frames._columns import Level, Unanswered, goes_on, grade_answer, level_of
+from parallel_frames._job._checkpoints import preview_checkpoint
+from parallel_frames._job._offline import choose_destination
+from parallel_frames._job._rows import RowBuilder, combine_callbacks
+from parallel_frames._job._runner import TRIES, DamagedPartError, JobRunner, Reasons, Results, stop_text
+from parallel_frames._prices import check_cost, check_known, expected_seconds
+from parallel_frames._state import Answers
+from parallel_frames.errors import CheckpointCorruptError, CostError, InputError, ParallelFramesError, Safety
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from parallel_frames._checkpoint import JobStore
+    from parallel_frames._job._offline import Destination
+    from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._row_filter import Mask
+    from parallel_frames._job._rows import Row
+    from parallel_frames._job._runner import Until
+    from parallel_frames._job._source import FrameSource, Levels, RowSource
+    from parallel_frames._model import Json, Outcome
+    from parallel_frames._state import JobStatus
+    from parallel_frames._state._answers import ReadPart
+
+T = TypeVar("T")
+NOT_AT_ONCE: Final = (
+    "`escalate` decides by the answers which rows go on to the next processor, so that not everything can be sent at "
+    "once, and submitted. Nothing was sent. Enrich instead, or submit without `escalate`."
+)
+
+
+def make_runner(source: RowSource[Any]) -> JobRunner | EscalationRunner:
+    """Return what runs a source's call: one job, or one for each processor that rows may go on to."""
+    return EscalationRunner(source) if source.prepared.later else JobRunner(source)
+
+
+# What it may cost
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the jobs of an escalation would do now, as far as their checkpoints say.
+
+    Attributes
+    ----------
+    prepared : tuple of PreparedCall
+        The call to each processor.
+    statuses : tuple of JobStatus or None
+        What is known of each job; None where no row is known to need its processor.
+    at_most : tuple of int
+        Runs that each may send at worst: those it is known to send, and all that the processors before it may leave.
+    """
+
+    prepared: tuple[PreparedCall, ...]
+    statuses: tuple[JobStatus | None, ...]
+    at_most: tuple[int, ...]
+
+    def total(self, name: str) -> int:
+        """Return a number of `JobStatus` for all jobs together."""
+        return sum(getattr(status, name) for status in self.statuses if status is not None)
+
+    def costs(self, name: str) -> list[Decimal | None]:
+        """Return what that many runs of each job cost."""
+        return self._costs([0 if status is None else getattr(status, name) for status in self.statuses])
+
+    @property
+    def costs_at_worst(self) -> list[Decimal | None]:
+        """What each processor costs at worst."""
+        return self._costs(self.at_most)
+
+    def _costs(self, numbers: Sequence[int]) -> list[Decimal | None]:
+        first, *later = zip(self.prepared, numbers, strict=True)
+        # A processor that is not needed costs nothing, whether or not its price is known.
+        others = [prepared.price.of(runs) if runs else Decimal() for prepared, runs in later]
+        return [first[0].price.of(first[1]), *others]
+
+    def seconds(self, *, max_per_minute: int | None) -> float | None:
+        """Return about how long the runs that are known take: one processor after the other."""
+        found = [
+            expected_seconds(prepared.price, runs=status.to_send, max_per_minute=max_per_minute)
+            for prepared, status in zip(self.prepared, self.statuses, strict=True)
+            if status is not None and status.to_send
+        ]
+        return None if None in found else sum(filter(None, found), 0.0)
+
+    def check_cost(self, *, limit_for: Callable[[int], int] | None) -> None:
+        """Refuse what is known to be sent where it comes to more than the call allows, as each job will."""
+        max_cost = self.prepared[0].call.max_cost
+        in_all = sum(filter(None, self.costs("billed")), Decimal())
+        for prepared, status in zip(self.prepared, self.statuses, strict=True):
+            check_known(prepared.price, max_cost=max_cost)
+            if status is not None:
+                price, billed = prepared.price, status.billed
+                elsewhere = in_all - (price.of(billed) or 0)
+                check_cost(
+                    price, status.to_send, billed=billed, elsewhere=elsewhere, max_cost=max_cost, limit_for=limit_for
+                )
+                in_all += price.of(status.to_send) or 0
+            limit_for = None  # which counts the first job's runs
+
+
+def total_of(costs: Sequence[Decimal | None]) -> Decimal | None:
+    """Return a sum of dollars; None where one of them is not known."""
+    return None if None in costs else sum(filter(None, costs), Decimal())
+
+
+def forecast(
+    first: JobRunner,
+    read: ReadPart | None,
+    destination: Destination,
+    *,
+    stores: Mapping[str, JobStore] = MappingProxyType({}),
+) -> Forecast:
+    """Return what an escalation would do; the first job's index knows its checkpoint, from which `read` reads.
+
+    Parameters
+    ----------
+    stores : mapping of str to JobStore
+        The stores in memory of earlier calls, by processor.
+    """
+    runner: JobRunner | None = first
+    limit, status = first.prepared.call.limit, first.status()
+    statuses: list[JobStatus | None] = [status]
+    at_most, undecided = [status.to_send], 0
+    answered: Mask | None = None
+    for prepared in first.prepared.later:
+        if runner is not None:
+            levels = runner.source.levels(Results(runner.index, read, reasons=Reasons()))
+            undecided += _count_undecided(runner.status(), levels)
+            chosen, answered = goes_on(levels), with_answers(levels, answered)
+            runner = None
+            if chosen.any():
+                runner = JobRunner(first.source.narrowed(prepared, chosen, answered=answered))
+                runner.scan()
+                read = recall_quietly(runner, destination, store=stores.get(prepared.call.processor))
+        statuses.append(None if runner is None else runner.status())
+        known = undecided if runner is None else undecided + runner.status().to_send
+        at_most.append(known if limit is None else min(limit, known))
+    return Forecast((first.prepared, *first.prepared.later), tuple(statuses), tuple(at_most))
+
+
+def with_answers(levels: Levels, answered: Mask | None) -> Mask:
+    """Return which rows have an answer, whether from this job or from those before."""
+    found: Mask = levels >= Level.WANTING
+    return found if answered is None else found | answered
+
+
+def _count_undecided(status: JobStatus, levels: Levels) -> int:
+    """Return how many runs of a job may still leave their rows to the next processor."""
+    # Answers that are still where they will be taken over from may be of any level.
+    unread = status.rows_answered - int((levels > Level.UNKNOWN).sum())
+    return status.to_send + status.awaited + max(0, unread)
+
+
+def recall_quietly(runner: JobRunner, destination: Destination, *, store: JobStore | None) -> ReadPart | None:
+    """Read what a job's checkpoint holds into its index, without a lock; return what reads its answers."""
+    if store is not None:
+        runner.index.forget_checkpoint()
+        store.recall(runner.index)
+        return store.read_outcomes
+    found = preview_checkpoint(runner.source, runner.index, destination)
+    return None if found.folder is None else partial(read_outcomes, found.folder)
+
+
+# What is known of the answers
+
+
+class BestAnswers(NamedTuple):
+    """Of each input of a frame the best answer.
+
+    Attributes
+    ----------
+    places : numpy.ndarray of int64
+        Part, offset and status code of the answer in the store of its job.
+    jobs : numpy.ndarray of int64
+        The number of that job.
+    waiting : dict of str to Unanswered
+        The keys of inputs for which a further processor has not answered, and why.
+    """
+
+    places: np.ndarray[Any, np.dtype[np.int64]]
+    jobs: np.ndarray[Any, np.dtype[np.int64]]
+    waiting: dict[str, Unanswered]
+
+
+class EscalatedResults(Results["MemoryIndex"]):
+    """What the jobs of an escalation of a frame hold: of each input the best answer.
+
+    Parameters
+    ----------
+    steps : sequence of JobRunner
+        The jobs so far.
+    next_processor : str or None
+        The processor that wanting answers wait for; None where the chain has come to its end.
+    """
+
+    def __init__(self, steps: Sequence[JobRunner], *, next_processor: str | None, strict: bool) -> None:
+        self._of_jobs = [step.results(strict=strict) for step in steps]
+        self._sources: list[FrameSource] = [step.source for step in steps]
+        self._next = next_processor
+        first = self._of_jobs[0]
+        super().__init__(first.index, None, reasons=first._reasons)
+
+    def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
+        """Return columns of a part of the outcomes, whose number tells the job, too."""
+        number, job = divmod(part, len(self._of_jobs))
+        return self._of_jobs[job].read(number, columns)
+
+    def by_input(self) -> tuple[Answers, Sequence[bool]]:
+        """Return each input's best outcome, and whether it was ever sent to the first processor."""
+        places = self._best.places.copy()
+        known = places[:, 0] >= 0
+        places[known, 0] = places[known, 0] * len(self._of_jobs) + self._best.jobs[known]
+        return Answers(self.read, places), (self.index.answers()[:, 3] > 0).tolist()
+
+    def unanswered(self, key: str, *, is_sent: bool) -> Unanswered:
+        """Return what a run is that has no outcome, or one that another is to replace, and why."""
+        return self._best.waiting.get(key) or super().unanswered(key, is_sent=is_sent)
+
+    @property
+    def unsettled(self) -> Collection[str]:
+        """The keys of inputs whose answer another one is to replace."""
+        return self._best.waiting
+
+    @property
+    def processors(self) -> Sequence[str]:
+        """The processor of each input's answer."""
+        names = [source.prepared.call.processor for source in self._sources]
+        return [names[job] for job in self._best.jobs.tolist()]
+
+    @cached_property
+    def _best(self) -> BestAnswers:
+        plan, schema = self._sources[0].plan, self._sources[0].prepared.schema
+        grades = self._of_jobs[0].grades(schema)
+        best = BestAnswers(self.index.answers()[:, :3].copy(), np.zeros(len(grades), np.int64), {})
+        reached, newest = np.arange(len(grades)), grades.copy()
+        for job, (source, results) in enumerate(zip(self._sources[1:], self._of_jobs[1:], strict=True), 1):
+            table, newest = results.index.answers(), results.grades(schema)
+            reached = plan.row_runs[np.asarray(source.plan.positions, dtype=np.int64)]
+            taken = (newest > Level.UNKNOWN) & (newest >= grades[reached])
+            at = reached[taken]
+            best.places[at], best.jobs[at], grades[at] = table[taken, :3], job, newest[taken]
+            for entry in np.flatnonzero(newest == Level.UNKNOWN).tolist():
+                status, reason = results.unanswered(source.plan.keys[entry], is_sent=bool(table[entry, 3] > 0))
+                reason = f"{source.prepared.call.processor}: {reason}"
+                best.waiting[plan.keys[reached[entry]]] = Unanswered(status, reason)
+        if self._next is not None:
+            waits = Unanswered("not_sent", f"{self._next}: not sent yet; run the same again to send it")
+            best.waiting.update((plan.keys[entry], waits) for entry in reached[goes_on(level_of(newest))].tolist())
+        return best
+
+    def times(self) -> list[tuple[str | None, str | None, str]]:
+        """Return when each ended run of any job began and ended, and its status."""
+        return [times for results in self._of_jobs for times in results.times()]
+
+    def warnings(self) -> Counter[str]:
+        """Return what the service warned of, and for how many runs."""
+        return sum((results.warnings() for results in self._of_jobs), Counter())
+
+    def outcomes_by_job(self) -> Iterator[tuple[int, list[Outcome]]]:
+        """Yield the outcomes that rows take, some at a time, with the number of their job."""
+        for job, results in enumerate(self._of_jobs):
+            places = np.where((self._best.jobs == job)[:, None], self._best.places, -1)
+            yield job, [outcome for _, outcome in Answers(results.read, places).outcomes()]
+
+
+# Running
+
+
+class EscalationRunner:
+    """The jobs of one escalation, before, while and after they run; it has the interface of `JobRunner`.
+
+    Attributes
+    ----------
+    source : RowSource
+        All rows, as the first job asks about them.
+    """
+
+    def __init__(self, source: RowSource[Any]) -> None:
+        self.source = source
+        self.is_running = False
+        self.stopped: str | None = None
+        self.halted = False
+        self.matched = None
+        self._prepared = (source.prepared, *source.prepared.later)
+        self._stores: dict[str, JobStore] = {}  # in memory, by processor
+        self._rows: list[tuple[Mask, Mask]] = []  # of each later job, and those of them that have an answer
+        self._steps = [self._step(source)]
+        self._is_complete = False
+        self._candidates: dict[int, tuple[int, Row]] = {}
+
+    def _step(self, source: RowSource[Any]) -> JobRunner:
+        step = JobRunner(source)
+        step.on_row = None  # it hears of a row once its answer is settled
+        step.memory = self._stores.get(source.prepared.call.processor)
+        return step
+
+    def again(self) -> EscalationRunner:
+        """Return a runner of the same call, made again: what failed is asked again, and a store in memory is kept."""
+        runner = EscalationRunner(self.source)
+        runner._stores, runner.destination = self._stores, self.destination
+        runner._steps[0].memory = self._stores.get(self.prepared.call.processor)
+        return runner
+
+    # What is known
+
+    @property
+    def prepared(self) -> PreparedCall:
+        """The call."""
+        return self.source.prepared
+
+    @property
+    def processors(self) -> tuple[str, ...]:
+        """The processors that rows may be sent to, in order."""
+        return tuple(each.call.processor for each in self._prepared)
+
+    @property
+    def destination(self) -> Destination | None:
+        """Where it goes; None before the first run."""
+        return self._steps[0].destination
+
+    @destination.setter
+    def destination(self, destination: Destination | None) -> None:
+        self._steps[0].destination = destination
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The groups of all jobs."""
+        return tuple(chain.from_iterable(step.group_ids for step in self._steps))
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The folder of the first job; those of the others lie beside it."""
+        return self._steps[0].checkpoint
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any answer is a simulator's."""
+        return any(step.simulated for step in self._steps)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether it ever ran."""
+        return self._steps[0].has_store
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it ran, and nothing is left to send or to wait for."""
+        return self._is_complete and all(step.is_finished for step in self._steps)
+
+    @property
+    def spent(self) -> Decimal | None:
+        """US dollars of the runs that were sent for these rows; None where a price is not known."""
+        return total_of([step.spent for step in self._steps])
+
+    @property
+    def spent_before(self) -> Decimal | None:
+        """US dollars that earlier calls paid of that; None before the first run, or where a price is not known."""
+        known = [step.spent_before for step in self._steps if step.billed_before is not None]
+        return total_of(known) if known else None
+
+    def status(self) -> JobStatus:
+        """Return what is left to do, in numbers: runs of all jobs, for the rows of the first."""
+        first, *others = (step.status() for step in self._steps)
+        names = ("runs", "left_out", "answered", "failed", "awaited", "to_send", "sent", "billed", "known", "keys")
+        sums = {name: getattr(first, name) + sum(getattr(each, name) for each in others) for name in names}
+        return replace(first, **sums)
+
+    def results(self, *, strict: bool = False) -> EscalatedResults:
+        """Return what is known of the answers, to be read from the stores."""
+        following = None if self._is_complete else self.processors[len(self._steps)] if self._has_next else None
+        return EscalatedResults(self._steps, next_processor=following, strict=strict)
+
+    @property
+    def _has_next(self) -> bool:
+        return len(self._steps) < len(self._prepared)
+
+    def known_rows(self) -> Iterator[Row]:
+        """Yield the rows that have an outcome."""
+        builders = [RowBuilder(step.source, step.index) for step in self._steps]
+        for job, outcomes in self.results().outcomes_by_job():
+            yield from builders[job].rows_of(outcomes)
+
+    def safety(self, *, is_refused: bool = False) -> Safety | None:
+        """Return what is safe; None while nothing was sent."""
+        first, *others = (step.safety(is_refused=is_refused) for step in self._steps)
+        if first is None:
+            return None
+        known = [first, *(each for each in others if each is not None)]
+        open_rows = sum(step.status().rows_open for step in self._steps[1:])
+        folders = [each.checkpoint for each in known if each.checkpoint is not None]
+        return Safety(
+            first.answered - open_rows,
+            first.rows,
+            sum(each.sent for each in known),
+            self.group_ids,
+            " and ".join(dict.fromkeys(folders)) or None,
+            is_refused,
+            is_escalated=True,
+        )
+
+    def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:
+        """Return what attrs say of the jobs; `counts` are the rows by status."""
+        return {
+            **self._steps[0].facts(counts),
+            "group_ids": list(self.group_ids),
+            "escalated": {step.prepared.job.hash: list(step.group_ids) for step in self._steps[1:]},
+            "simulated": self.simulated,
+        }
+
+    # Running
+
+    def stop_sending(self) -> None:
+        """Send nothing more; may be called from any thread, and before it runs."""
+        self.halted = True
+        for step in self._steps:
+            step.stop_sending()
+
+    async def run(
+        self,
+        until: Until = "answered",
+        *,
+        on_row: Callable[[Row], object] | None = None,
+        deliver: Callable[[Results[Any]], T] | None = None,
+    ) -> T | None:
+        """Run one job after the other until every row has its best answer, or look at their groups once.
+
+        Raises
+        ------
+        InputError
+            It was to return once everything is sent, which nobody knows before the answers are there.
+        """
+        if until == "sent":
+            raise InputError(NOT_AT_ONCE)
+        if until == "looked":
+            for step in self._steps:
+                if step.has_store and step.status().awaited:
+                    await step.run(until)
+            return None
+        if self.is_running:
+            raise InputError("This enrichment is running already: wait for it, or iterate over it.")
+        self.is_running = True
+        try:
+            for _ in range(TRIES):
+                with suppress(DamagedPartError):  # running again fetches what was in it, for free
+                    await self._run_all(combine_callbacks(on_row, self.prepared.call.on_row))
+                    return None if deliver is None else await in_thread(lambda: deliver(self.results(strict=True)))
+            raise CheckpointCorruptError(
+                f"{self.checkpoint} or a folder beside it holds damaged answers again each time they were fetched. "
+                "Nothing was paid for twice. Check the disk, and run the same again: it fetches them for free.",
+                path=self.checkpoint,
+            )
+        finally:
+            self.is_running = False
+
+    async def _run_all(self, callback: Callable[[Row], object] | None) -> None:
+        self._is_complete = False
+        self._candidates.clear()
+        try:
+            await self._run_steps(callback)
+        except ParallelFramesError as error:
+            error.safety = self.safety(is_refused=isinstance(error, CostError))
+            raise
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self.stopped = stop_text(self.safety(), self.status().awaited)
+            raise
+        self._is_complete = True
+
+    async def _run_steps(self, callback: Callable[[Row], object] | None) -> None:
+        first, call = self._steps[0], self.prepared.call
+        await in_thread(first.scan)
+        spent: dict[str, Decimal] = {}
+        answered: Mask | None = None
+        clock, end = None, 0.0
+        if first.index.runs:  # or else there is no need of a key, or of a checkpoint
+            for prepared in self._prepared:
+                check_known(prepared.price, max_cost=call.max_cost)
+            destination = first.destination = first.destination or choose_destination(call.client)
+            if not destination.is_gone:
+                spent = await in_thread(partial(self._look_ahead, destination))
+            if call.timeout is not None:
+                clock = destination.client.clock
+                end = clock.now() + call.timeout
+        for number, prepared in enumerate(self._prepared):
+            step, name = self._steps[number], prepared.call.processor
+            step.destination = first.destination
+            step.seconds_left = None if clock is None else max(0.0, end - clock.now())
+            step.spent_elsewhere = sum((cost for other, cost in spent.items() if other != name), Decimal())
+            if self.halted:
+                step.stop_sending()
+            on_row = None if callback is None else partial(self._take, number, callback)
+            levels = await step.run(on_row=on_row, deliver=step.source.levels)
+            spent[name] = step.spent or Decimal()
+            if step.memory is not None:
+                self._stores[name] = step.memory
+            chosen, answered = goes_on(levels), with_answers(levels, answered)
+            if number + 1 == len(self._prepared) or not chosen.any():
+                del self._steps[number + 1 :], self._rows[number:]
+                return
+            await in_thread(partial(self._prepare_step, number + 1, chosen, answered))
+
+    def _look_ahead(self, destination: Destination) -> dict[str, Decimal]:
+        """Find what all of it may cost at worst, and return what the runs of these rows cost before."""
+        first = self._steps[0]
+        read = recall_quietly(first, destination, store=first.memory)
+        ahead = forecast(first, read, destination, stores=self._stores)
+        first.at_worst = total_of(ahead.costs_at_worst)
+        costs = zip(self.processors, ahead.costs("billed"), strict=True)
+        return {name: cost or Decimal() for name, cost in costs}
+
+    def _prepare_step(self, number: int, chosen: Mask, answered: Mask) -> None:
+        """Make the job for the rows that go on; the same rows as before have the same job."""
+        has_begun = False
+        if len(self._steps) > number:
+            if all(map(np.array_equal, self._rows[number - 1], (chosen, answered))):
+                return
+            has_begun = self._steps[number].has_begun
+        del self._steps[number:], self._rows[number - 1 :]
+        step = self._step(self.source.narrowed(self._prepared[number], chosen, answered=answered))
+        step.has_begun = has_begun
+        self._rows.append((chosen, answered))
+        self._steps.append(step)
+
+    def _take(self, number: int, callback: Callable[[Row], object], row: Row) -> None:
+        """Hand a row over once no further processor is to be asked, with the best of its answers."""
+        assert row._outcome is not None  # noqa: S101 - an enrichment's own row
+        new = grade_answer(row.status, row.values, row._outcome.basis, self.prepared.schema)
+        known = self._candidates.pop(row.position, None)
+        best = known if known is not None and known[0] > new else (new, row)
+        if goes_on(level_of(new)) and number + 1 < len(self._prepared):
+            self._candidates[row.position] = best
+        else:
+            callback(best[1])

@@ -27,7 +27,7 @@ from parallel_frames._columns._evidence import (
     read_basis,
 )
 from parallel_frames._columns._find_evidence import check_frame, evidence_of, find_evidence
-from parallel_frames._columns._grade import Level, goes_on, grade_answer, grade_outcomes, level_of
+from parallel_frames._columns._grade import Level, goes_on, grade_answer, grade_outcomes, level_of, replaces
 from parallel_frames._columns._layout import (
     BASIS_COLUMN,
     ERROR_COLUMN,
@@ -91,5 +91,6 @@ __all__ = [
     "merge_outcomes",
     "name_of",
     "read_basis",
+    "replaces",
     "typed_column",
 ]

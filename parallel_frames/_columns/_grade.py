@@ -51,6 +51,11 @@ def goes_on(levels: Any) -> Any:
     return (levels == Level.FAILED) | (levels == Level.WANTING)
 
 
+def replaces(grades: Any, earlier: Any) -> Any:
+    """Return whether a row takes a later processor's answer, by the grades of both, or arrays of them."""
+    return (grades > Level.UNKNOWN) & (grades >= earlier)
+
+
 def grade_answer(status: str, values: Mapping[str, Any], basis: str | None, schema: Schema) -> int:
     """Return the grade of an answer that was judged; `basis` is the JSON text of its evidence."""
     missing = sum(value is None for value in values.values())

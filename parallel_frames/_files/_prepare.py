@@ -87,8 +87,6 @@ def _check_options(call: Call) -> None:
         raise InputError("`dtype_backend` is for frames: a file's columns have Arrow types.")
     if call.checkpoint is None:
         raise InputError("`checkpoint=None` is for frames: what is larger than memory needs a checkpoint.")
-    if call.escalate:
-        raise InputError("`escalate` is for frames: a file is enriched by one processor at a time.")
     if call.where is not None and not isinstance(call.where, str) and not callable(call.where):
         raise InputError("`where` must be 'missing', 'failed' or a function of a batch; a mask is for frames.")
 

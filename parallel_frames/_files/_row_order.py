@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 from pyarrow import feather
 
+from parallel_frames._columns import Level, grade_outcomes, replaces
 from parallel_frames._model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from parallel_frames._columns import Unanswered
+    from parallel_frames._job._escalate import EscalatedResults
     from parallel_frames._state import DiskIndex
     from parallel_frames._state._answers import ReadPart
 
@@ -109,3 +112,45 @@ class RowOrderReader:
                     key, attempt, run_id, group_id, status, output, kind, basis, error,
                     created_at=created, modified_at=modified,
                 )  # fmt: skip
+
+
+class BestInOrder:
+    """Every row's best answer of several jobs, in the order of the rows.
+
+    Attributes
+    ----------
+    processors : dict of int to str
+        The processor of each answer that `between` returned last, by row.
+    waiting : dict of int to Unanswered
+        The rows of these for which a further processor has not answered, and why.
+    """
+
+    def __init__(self, results: EscalatedResults, *, folder: Path) -> None:
+        self._results = results
+        self._schema = results.jobs[0][0].schema
+        self._readers = []
+        for number, (_, own) in enumerate(results.jobs):
+            place = folder / str(number)
+            place.mkdir()
+            self._readers.append(RowOrderReader(own.index, own.read, folder=place, basis=True))
+        self.processors: dict[int, str] = {}
+        self.waiting: dict[int, Unanswered] = {}
+
+    def between(self, start: int, end: int) -> dict[int, Outcome]:
+        """Return the best answers of the rows from `start` up to `end`; to be asked in the order of the rows."""
+        self.processors, self.waiting = {}, {}
+        best: dict[int, Outcome] = {}
+        grades: dict[int, int] = {}
+        for job, (reader, (prepared, own)) in enumerate(zip(self._readers, self._results.jobs, strict=True)):
+            found = reader.between(start, end)
+            newest = dict(zip(found, grade_outcomes(list(found.values()), self._schema), strict=True))
+            for row, grade in newest.items():
+                if replaces(grade, grades.get(row, Level.UNKNOWN)):
+                    best[row], grades[row], self.processors[row] = found[row], grade, prepared.call.processor
+            for row, key, is_sent in own.index.rows_between(start, end) if job else ():
+                if key is not None and row not in found:
+                    self.waiting[row] = self._results.waiting(job, key, is_sent=is_sent)
+        # Those of the last job alone can wait for another processor: the jobs before have handed theirs on.
+        unasked = (row for row, grade in newest.items() if self._results.waiting_for_next(grade))
+        self.waiting.update(dict.fromkeys(unasked, self._results.not_sent))
+        return best

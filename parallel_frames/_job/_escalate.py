@@ -16,16 +16,17 @@ from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
 from parallel_frames._checkpoint import in_thread, read_outcomes
-from parallel_frames._columns import Level, Unanswered, goes_on, grade_answer, level_of
+from parallel_frames._columns import Level, Unanswered, goes_on, grade_answer, level_of, replaces
 from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._offline import choose_destination
-from parallel_frames._job._rows import RowBuilder, combine_callbacks
+from parallel_frames._job._rows import combine_callbacks
 from parallel_frames._job._runner import TRIES, DamagedPartError, JobRunner, Reasons, Results, stop_text
+from parallel_frames._job._source import FrameSource
 from parallel_frames._prices import check_cost, check_known, expected_seconds
 from parallel_frames._state import Answers
 from parallel_frames.errors import CheckpointCorruptError, CostError, InputError, ParallelFramesError, Safety
@@ -41,19 +42,21 @@ if TYPE_CHECKING:
     from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._rows import Row
     from parallel_frames._job._runner import Until
-    from parallel_frames._job._source import FrameSource, Levels, RowSource
-    from parallel_frames._model import Json, Outcome
+    from parallel_frames._job._source import Levels, RowSource
+    from parallel_frames._model import Json, Plan
     from parallel_frames._state import JobStatus
     from parallel_frames._state._answers import ReadPart
 
 T = TypeVar("T")
+Candidates: TypeAlias = "dict[int, tuple[int, Row]]"  # the best answer so far of each row that goes on, and its grade
+Runner: TypeAlias = "JobRunner | EscalationRunner"
 NOT_AT_ONCE: Final = (
     "`escalate` decides by the answers which rows go on to the next processor, so that not everything can be sent at "
     "once, and submitted. Nothing was sent. Enrich instead, or submit without `escalate`."
 )
 
 
-def make_runner(source: RowSource[Any]) -> JobRunner | EscalationRunner:
+def make_runner(source: RowSource[Any]) -> Runner:
     """Return what runs a source's call: one job, or one for each processor that rows may go on to."""
     return EscalationRunner(source) if source.prepared.later else JobRunner(source)
 
@@ -207,8 +210,15 @@ class BestAnswers(NamedTuple):
     waiting: dict[str, Unanswered]
 
 
-class EscalatedResults(Results["MemoryIndex"]):
-    """What the jobs of an escalation of a frame hold: of each input the best answer.
+class EscalatedResults(Results[Any]):
+    """What the jobs of an escalation hold: of each input the best answer.
+
+    What says so by input is for frames; a file's rows are brought together in their order.
+
+    Attributes
+    ----------
+    jobs : list of (PreparedCall, Results)
+        What each job holds.
 
     Parameters
     ----------
@@ -219,11 +229,27 @@ class EscalatedResults(Results["MemoryIndex"]):
     """
 
     def __init__(self, steps: Sequence[JobRunner], *, next_processor: str | None, strict: bool) -> None:
-        self._of_jobs = [step.results(strict=strict) for step in steps]
-        self._sources: list[FrameSource] = [step.source for step in steps]
+        self.jobs = [(step.prepared, step.results(strict=strict)) for step in steps]
+        self._of_jobs = [results for _, results in self.jobs]
+        self._plans: list[Plan] = [step.source.plan for step in steps if isinstance(step.source, FrameSource)]
         self._next = next_processor
         first = self._of_jobs[0]
         super().__init__(first.index, None, reasons=first._reasons)
+
+    def waiting(self, job: int, key: str, *, is_sent: bool) -> Unanswered:
+        """Return what a row is that a job has not answered yet, and why."""
+        prepared, results = self.jobs[job]
+        status, reason = results.unanswered(key, is_sent=is_sent)
+        return Unanswered(status, f"{prepared.call.processor}: {reason}")
+
+    def waiting_for_next(self, grades: Any) -> Any:
+        """Return whether the newest answers of these grades still wait for another processor, which was not asked."""
+        return goes_on(level_of(grades)) & (self._next is not None)
+
+    @property
+    def not_sent(self) -> Unanswered:
+        """What a row is that waits for the next processor, and why."""
+        return Unanswered("not_sent", f"{self._next}: not sent yet; run the same again to send it")
 
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of the outcomes, whose number tells the job, too."""
@@ -249,28 +275,26 @@ class EscalatedResults(Results["MemoryIndex"]):
     @property
     def processors(self) -> Sequence[str]:
         """The processor of each input's answer."""
-        names = [source.prepared.call.processor for source in self._sources]
+        names = [prepared.call.processor for prepared, _ in self.jobs]
         return [names[job] for job in self._best.jobs.tolist()]
 
     @cached_property
     def _best(self) -> BestAnswers:
-        plan, schema = self._sources[0].plan, self._sources[0].prepared.schema
+        plan, schema = self._plans[0], self.jobs[0][0].schema
         grades = self._of_jobs[0].grades(schema)
         best = BestAnswers(self.index.answers()[:, :3].copy(), np.zeros(len(grades), np.int64), {})
         reached, newest = np.arange(len(grades)), grades.copy()
-        for job, (source, results) in enumerate(zip(self._sources[1:], self._of_jobs[1:], strict=True), 1):
-            table, newest = results.index.answers(), results.grades(schema)
-            reached = plan.row_runs[np.asarray(source.plan.positions, dtype=np.int64)]
-            taken = (newest > Level.UNKNOWN) & (newest >= grades[reached])
+        for job, own in enumerate(self._plans[1:], 1):
+            table, newest = self._of_jobs[job].index.answers(), self._of_jobs[job].grades(schema)
+            reached = plan.row_runs[np.asarray(own.positions, dtype=np.int64)]
+            taken = replaces(newest, grades[reached])
             at = reached[taken]
             best.places[at], best.jobs[at], grades[at] = table[taken, :3], job, newest[taken]
             for entry in np.flatnonzero(newest == Level.UNKNOWN).tolist():
-                status, reason = results.unanswered(source.plan.keys[entry], is_sent=bool(table[entry, 3] > 0))
-                reason = f"{source.prepared.call.processor}: {reason}"
-                best.waiting[plan.keys[reached[entry]]] = Unanswered(status, reason)
-        if self._next is not None:
-            waits = Unanswered("not_sent", f"{self._next}: not sent yet; run the same again to send it")
-            best.waiting.update((plan.keys[entry], waits) for entry in reached[goes_on(level_of(newest))].tolist())
+                is_sent = bool(table[entry, 3] > 0)
+                best.waiting[plan.keys[reached[entry]]] = self.waiting(job, own.keys[entry], is_sent=is_sent)
+        for entry in reached[self.waiting_for_next(newest)].tolist():
+            best.waiting[plan.keys[entry]] = self.not_sent
         return best
 
     def times(self) -> list[tuple[str | None, str | None, str]]:
@@ -280,12 +304,6 @@ class EscalatedResults(Results["MemoryIndex"]):
     def warnings(self) -> Counter[str]:
         """Return what the service warned of, and for how many runs."""
         return sum((results.warnings() for results in self._of_jobs), Counter())
-
-    def outcomes_by_job(self) -> Iterator[tuple[int, list[Outcome]]]:
-        """Yield the outcomes that rows take, some at a time, with the number of their job."""
-        for job, results in enumerate(self._of_jobs):
-            places = np.where((self._best.jobs == job)[:, None], self._best.places, -1)
-            yield job, [outcome for _, outcome in Answers(results.read, places).outcomes()]
 
 
 # Running
@@ -311,7 +329,6 @@ class EscalationRunner:
         self._rows: list[tuple[Mask, Mask]] = []  # of each later job, and those of them that have an answer
         self._steps = [self._step(source)]
         self._is_complete = False
-        self._candidates: dict[int, tuple[int, Row]] = {}
 
     def _step(self, source: RowSource[Any]) -> JobRunner:
         step = JobRunner(source)
@@ -400,10 +417,12 @@ class EscalationRunner:
         return len(self._steps) < len(self._prepared)
 
     def known_rows(self) -> Iterator[Row]:
-        """Yield the rows that have an outcome."""
-        builders = [RowBuilder(step.source, step.index) for step in self._steps]
-        for job, outcomes in self.results().outcomes_by_job():
-            yield from builders[job].rows_of(outcomes)
+        """Yield the rows whose answer is final."""
+        candidates: Candidates = {}
+        for number, step in enumerate(self._steps):
+            for row in step.known_rows():
+                if (best := self._settle(number, row, candidates)) is not None:
+                    yield best
 
     def safety(self, *, is_refused: bool = False) -> Safety | None:
         """Return what is safe; None while nothing was sent."""
@@ -479,9 +498,14 @@ class EscalationRunner:
 
     async def _run_all(self, callback: Callable[[Row], object] | None) -> None:
         self._is_complete = False
-        self._candidates.clear()
+        candidates: Candidates = {}
+
+        def hand_over(number: int, row: Row) -> None:
+            if callback is not None and (best := self._settle(number, row, candidates)) is not None:
+                callback(best)
+
         try:
-            await self._run_steps(callback)
+            await self._run_steps(None if callback is None else hand_over)
         except ParallelFramesError as error:
             error.safety = self.safety(is_refused=isinstance(error, CostError))
             raise
@@ -490,7 +514,7 @@ class EscalationRunner:
             raise
         self._is_complete = True
 
-    async def _run_steps(self, callback: Callable[[Row], object] | None) -> None:
+    async def _run_steps(self, hand_over: Callable[[int, Row], None] | None) -> None:
         first, call = self._steps[0], self.prepared.call
         await in_thread(first.scan)
         spent: dict[str, Decimal] = {}
@@ -512,7 +536,7 @@ class EscalationRunner:
             step.spent_elsewhere = sum((cost for other, cost in spent.items() if other != name), Decimal())
             if self.halted:
                 step.stop_sending()
-            on_row = None if callback is None else partial(self._take, number, callback)
+            on_row = None if hand_over is None else partial(hand_over, number)
             levels = await step.run(on_row=on_row, deliver=step.source.levels)
             spent[name] = step.spent or Decimal()
             if step.memory is not None:
@@ -545,13 +569,13 @@ class EscalationRunner:
         self._rows.append((chosen, answered))
         self._steps.append(step)
 
-    def _take(self, number: int, callback: Callable[[Row], object], row: Row) -> None:
-        """Hand a row over once no further processor is to be asked, with the best of its answers."""
+    def _settle(self, number: int, row: Row, candidates: Candidates) -> Row | None:
+        """Return the best answer of a row, once no further processor is to be asked; `candidates` are the others'."""
         assert row._outcome is not None  # noqa: S101 - an enrichment's own row
         new = grade_answer(row.status, row.values, row._outcome.basis, self.prepared.schema)
-        known = self._candidates.pop(row.position, None)
-        best = known if known is not None and known[0] > new else (new, row)
+        known = candidates.pop(row.position, None)
+        best = (new, row) if known is None or replaces(new, known[0]) else known
         if goes_on(level_of(new)) and number + 1 < len(self._prepared):
-            self._candidates[row.position] = best
-        else:
-            callback(best[1])
+            candidates[row.position] = best
+            return None
+        return best[1]

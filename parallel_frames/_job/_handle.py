@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from parallel_frames._columns import Layout
-    from parallel_frames._job._escalate import EscalationRunner
+    from parallel_frames._job._escalate import Runner
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._options import Call
     from parallel_frames._job._rows import Row
-    from parallel_frames._job._runner import JobRunner, Results
+    from parallel_frames._job._runner import Results
     from parallel_frames._job._source import Piece
     from parallel_frames._model import Outcome, Plan, Receipt, RunId
     from parallel_frames._ui import Report, RunFacts
@@ -78,7 +78,7 @@ class Enrichment:
     [(0, 1949), (1, 1989)]
     """
 
-    def __init__(self, runner: JobRunner | EscalationRunner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._sink: Callable[[pd.DataFrame], object] | None = None
 

@@ -1,6 +1,7 @@
 """`escalate=`: rows without a good answer go on to the next processor, in one call, and nothing is paid twice."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -450,3 +451,41 @@ def test_ctrl_c_says_what_is_safe_of_all_processors(
     assert "1 of 2 rows are answered, 3 runs sent" in told
     assert all(f"here.ckpt/{folder}" in told for folder in folders)
     assert told.rstrip().endswith("What was sent continues there, and is billed: 1 run under way.")
+
+
+@pytest.mark.parametrize("dialect", ["published", "seed"])
+def test_a_file_gets_what_a_frame_gets(dialect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From file to file each row takes the same answer, evidence and processor, and nothing is paid a second time."""
+    monkeypatch.chdir(tmp_path)
+    df = rows().reset_index(drop=True)
+    df.to_parquet("rows.parquet")
+    options: dict[str, Any] = {"escalate": CHAIN, "basis": "columns", "provenance": True, "retry_failed": False}
+    heard: list[Any] = []
+    with pf.offline(Chain(), latency=0, dialect=dialect) as sim:
+        plan = pf.plan_parquet("rows.parquet", SCHEMA, **options)
+        assert (plan.cost, plan.worst_cost) == (0.1, 0.1 + 0.25 + 1)
+        done = pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, on_row=heard.append, **options)
+        assert len(sim.runs()) == RUNS
+        last = pf.last()
+        assert last is not None
+        assert last.status() == {"completed": 11, "failed": 1}
+        assert sorted((row.position, row.processor) for row in last) == sorted((r.position, r.processor) for r in heard)
+        assert pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, **options) == done  # it is recognised
+        again = pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, overwrite=True, **options)
+        assert (again.counts, again.cost) == (done.counts, done.cost)
+        out = df.parallel.enrich(SCHEMA, **options)
+        assert pf.plan_parquet("rows.parquet", SCHEMA, **options).worst_cost == 0
+        assert len(sim.runs()) == RUNS
+        assert done.cost == pytest.approx(pf.last().cost)  # type: ignore[union-attr]
+    assert len(heard) == len(df)
+    written = pd.read_parquet("out.parquet")
+    assert taken(written) == [CASES[company][1] for company in df["company"]]
+    for name in [name for name in out.columns if not name.endswith("citations")]:
+        cells = [
+            [None if pd.isna(cell) else str(cell) for cell in each[name].astype(object)] for each in (written, out)
+        ]
+        assert cells[0] == cells[1], name
+    manifest = json.loads(Path("out.parquet.manifest.json").read_text(encoding="utf-8"))
+    assert manifest["cost"] == done.cost
+    assert [each["processor"] for each in manifest["escalation"]] == CHAIN
+    assert len(manifest["groups"]) == 3

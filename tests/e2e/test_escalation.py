@@ -360,15 +360,17 @@ import sys
 import pandas as pd
 import parallel_frames as pf
 
-rows, url, dialect, target = sys.argv[1:]
+kind, url, dialect = sys.argv[1:]
 client = pf.Client(api_key="key", base_url=url, api=dialect, max_per_minute=None)
+schema = {"size": int | None, "name": str}
 options = {"escalate": ["core", "pro"], "checkpoint": "here.ckpt", "client": client, "progress": False}
-df = pd.read_parquet(rows)
 try:
-    out = df.parallel.enrich({"size": int | None, "name": str}, **options)
+    if kind == "frame":
+        pd.read_parquet("rows.parquet").parallel.enrich(schema, **options).to_parquet("out.parquet")
+    else:
+        pf.enrich_parquet("rows.parquet", "out.parquet", schema, **options)
 except KeyboardInterrupt as stop:
     sys.exit(str(stop))
-out.to_parquet(target)
 """
 SPEED = 60.0
 STEPS = {"0": [GOOD], "1": [LOW, GOOD], "2": [FAILED, NULL, GOOD], "3": [INVALID, FAILED, FAILED]}
@@ -391,9 +393,9 @@ def wait_for(sim: Simulator, processor: str, *, runs: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("dialect", ["published", "seed"])
+@pytest.mark.parametrize(("kind", "dialect"), [("frame", "published"), ("frame", "seed"), ("file", "published")])
 def test_killed_in_each_step_it_pays_once(
-    dialect: Any, forks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, dialect: Any, forks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL while each processor is at work, and the same call again: every row its best answer, and one run each."""
     monkeypatch.chdir(tmp_path)
@@ -401,8 +403,8 @@ def test_killed_in_each_step_it_pays_once(
     df.to_parquet("rows.parquet")
     _, answer = counting(by_name)
     rng = random.Random(3)
-    with Simulator(answer, latency=(1, 90), max_per_minute=None, speed=SPEED, dialect=dialect) as sim:
-        arguments = [sys.executable, "-c", ESCALATE, "rows.parquet", sim.url, dialect, "out.parquet"]
+    with Simulator(answer, latency=(1, 40), max_per_minute=None, speed=SPEED, dialect=dialect) as sim:
+        arguments = [sys.executable, "-c", ESCALATE, kind, sim.url, dialect]
         environment = {**os.environ, "PARALLEL_FRAMES_CLOCK_SPEED": str(SPEED)}
 
         def start() -> Any:
@@ -412,7 +414,7 @@ def test_killed_in_each_step_it_pays_once(
             for _ in range(2):
                 child = start()
                 wait_for(sim, processor, runs=1)
-                time.sleep(rng.random())
+                time.sleep(rng.random() / 2)
                 child.send_signal(signal.SIGKILL)
                 child.communicate()
         child = start()
@@ -439,7 +441,7 @@ def test_ctrl_c_says_what_is_safe_of_all_processors(
     _, answer = counting(lambda company, step: by_name(company, step) if step == 0 else Stuck())
     with Simulator(answer, latency=0) as sim:
         child = forks.start(
-            [sys.executable, "-c", ESCALATE, "rows.parquet", sim.url, "published", "out.parquet"],
+            [sys.executable, "-c", ESCALATE, "frame", sim.url, "published"],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         wait_for(sim, "core", runs=1)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 from pyarrow import feather
 
-from parallel_frames._columns import Level, grade_outcomes, replaces
+from parallel_frames._columns import Level, goes_on, grade_outcomes, level_of, replaces
 from parallel_frames._model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from parallel_frames._columns import Unanswered
@@ -127,7 +127,6 @@ class BestInOrder:
 
     def __init__(self, results: EscalatedResults, *, folder: Path) -> None:
         self._results = results
-        self._schema = results.jobs[0][0].schema
         self._readers = []
         for number, (_, own) in enumerate(results.jobs):
             place = folder / str(number)
@@ -141,16 +140,24 @@ class BestInOrder:
         self.processors, self.waiting = {}, {}
         best: dict[int, Outcome] = {}
         grades: dict[int, int] = {}
-        for job, (reader, (prepared, own)) in enumerate(zip(self._readers, self._results.jobs, strict=True)):
+        open_rows: set[int] = set()
+        for job, (reader, (processor, own)) in enumerate(zip(self._readers, self._results.jobs, strict=True)):
             found = reader.between(start, end)
-            newest = dict(zip(found, grade_outcomes(list(found.values()), self._schema), strict=True))
+            newest = dict(zip(found, grade_outcomes(list(found.values()), self._results.schema), strict=True))
             for row, grade in newest.items():
                 if replaces(grade, grades.get(row, Level.UNKNOWN)):
-                    best[row], grades[row], self.processors[row] = found[row], grade, prepared.call.processor
-            for row, key, is_sent in own.index.rows_between(start, end) if job else ():
-                if key is not None and row not in found:
+                    best[row], grades[row], self.processors[row] = found[row], grade, processor
+            if job:
+                asked = {row: (key, is_sent) for row, key, is_sent in own.index.rows_between(start, end) if key}
+                for row in asked.keys() - found.keys():
+                    key, is_sent = asked[row]
                     self.waiting[row] = self._results.waiting(job, key, is_sent=is_sent)
-        # Those of the last job alone can wait for another processor: the jobs before have handed theirs on.
-        unasked = (row for row, grade in newest.items() if self._results.waiting_for_next(grade))
-        self.waiting.update(dict.fromkeys(unasked, self._results.not_sent))
+                self._note_not_asked(job, open_rows - asked.keys())
+            open_rows = {row for row, grade in newest.items() if goes_on(level_of(grade))}
+        self._note_not_asked(len(self._readers), open_rows)
         return best
+
+    def _note_not_asked(self, job: int, rows: Iterable[int]) -> None:
+        """Record which rows wait for a job that does not know of them yet."""
+        if (reason := self._results.not_asked(job)) is not None:
+            self.waiting.update(dict.fromkeys(rows, reason))

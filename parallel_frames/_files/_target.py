@@ -51,7 +51,8 @@ def make_manifest(
     """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status, `call` its digest."""
     source, prepared, status = file.source, file.prepared, results.index.status()
     price = prepared.price
-    jobs = results.jobs if isinstance(results, EscalatedResults) else [(prepared, results)]
+    of_jobs = [own for _, own in results.jobs] if isinstance(results, EscalatedResults) else [results]
+    jobs = list(zip((prepared, *prepared.later), of_jobs, strict=False))
     cost = total_of([each.price.of(own.index.status().billed) for each, own in jobs])
     return {
         "library": f"parallel_frames {version('parallel-frames')}",

@@ -215,52 +215,50 @@ class EscalatedResults(Results[Any]):
 
     What says so by input is for frames; a file's rows are brought together in their order.
 
-    Attributes
-    ----------
-    jobs : list of (PreparedCall, Results)
-        What each job holds.
-
     Parameters
     ----------
     steps : sequence of JobRunner
         The jobs so far.
-    next_processor : str or None
-        The processor that wanting answers wait for; None where the chain has come to its end.
+    processors : sequence of str
+        The processors of these and of those that may follow.
+
+    Attributes
+    ----------
+    jobs : list of (str, Results)
+        The processor of each job, and what it holds.
+    schema : Schema
     """
 
-    def __init__(self, steps: Sequence[JobRunner], *, next_processor: str | None, strict: bool) -> None:
-        self.jobs = [(step.prepared, step.results(strict=strict)) for step in steps]
-        self._of_jobs = [results for _, results in self.jobs]
+    def __init__(self, steps: Sequence[JobRunner], processors: Sequence[str], *, strict: bool) -> None:
+        self.jobs = [(name, step.results(strict=strict)) for name, step in zip(processors, steps, strict=False)]
+        self.schema = steps[0].prepared.schema
+        self._processors = processors
         self._plans: list[Plan] = [step.source.plan for step in steps if isinstance(step.source, FrameSource)]
-        self._next = next_processor
-        first = self._of_jobs[0]
+        _, first = self.jobs[0]
         super().__init__(first.index, None, reasons=first._reasons)
 
     def waiting(self, job: int, key: str, *, is_sent: bool) -> Unanswered:
         """Return what a row is that a job has not answered yet, and why."""
-        prepared, results = self.jobs[job]
+        processor, results = self.jobs[job]
         status, reason = results.unanswered(key, is_sent=is_sent)
-        return Unanswered(status, f"{prepared.call.processor}: {reason}")
+        return Unanswered(status, f"{processor}: {reason}")
 
-    def waiting_for_next(self, grades: Any) -> Any:
-        """Return whether the newest answers of these grades still wait for another processor, which was not asked."""
-        return goes_on(level_of(grades)) & (self._next is not None)
-
-    @property
-    def not_sent(self) -> Unanswered:
-        """What a row is that waits for the next processor, and why."""
-        return Unanswered("not_sent", f"{self._next}: not sent yet; run the same again to send it")
+    def not_asked(self, job: int) -> Unanswered | None:
+        """Return what a row is that a job is still to be asked about; None where there is no such job."""
+        if job >= len(self._processors):
+            return None
+        return Unanswered("not_sent", f"{self._processors[job]}: not sent yet; run the same again to send it")
 
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of the outcomes, whose number tells the job, too."""
-        number, job = divmod(part, len(self._of_jobs))
-        return self._of_jobs[job].read(number, columns)
+        number, job = divmod(part, len(self.jobs))
+        return self.jobs[job][1].read(number, columns)
 
     def by_input(self) -> tuple[Answers, Sequence[bool]]:
         """Return each input's best outcome, and whether it was ever sent to the first processor."""
         places = self._best.places.copy()
         known = places[:, 0] >= 0
-        places[known, 0] = places[known, 0] * len(self._of_jobs) + self._best.jobs[known]
+        places[known, 0] = places[known, 0] * len(self.jobs) + self._best.jobs[known]
         return Answers(self.read, places), (self.index.answers()[:, 3] > 0).tolist()
 
     def unanswered(self, key: str, *, is_sent: bool) -> Unanswered:
@@ -275,35 +273,40 @@ class EscalatedResults(Results[Any]):
     @property
     def processors(self) -> Sequence[str]:
         """The processor of each input's answer."""
-        names = [prepared.call.processor for prepared, _ in self.jobs]
-        return [names[job] for job in self._best.jobs.tolist()]
+        return [self._processors[job] for job in self._best.jobs.tolist()]
 
     @cached_property
     def _best(self) -> BestAnswers:
-        plan, schema = self._plans[0], self.jobs[0][0].schema
-        grades = self._of_jobs[0].grades(schema)
+        plan = self._plans[0]
+        grades = self.jobs[0][1].grades(self.schema)
         best = BestAnswers(self.index.answers()[:, :3].copy(), np.zeros(len(grades), np.int64), {})
-        reached, newest = np.arange(len(grades)), grades.copy()
-        for job, own in enumerate(self._plans[1:], 1):
-            table, newest = self._of_jobs[job].index.answers(), self._of_jobs[job].grades(schema)
-            reached = plan.row_runs[np.asarray(own.positions, dtype=np.int64)]
-            taken = replaces(newest, grades[reached])
-            at = reached[taken]
+        open_entries = np.flatnonzero(goes_on(level_of(grades)))
+        for job, (own, (_, results)) in enumerate(zip(self._plans[1:], self.jobs[1:], strict=True), 1):
+            table, newest = results.index.answers(), results.grades(self.schema)
+            entries = plan.row_runs[np.asarray(own.positions, dtype=np.int64)]
+            taken = replaces(newest, grades[entries])
+            at = entries[taken]
             best.places[at], best.jobs[at], grades[at] = table[taken, :3], job, newest[taken]
             for entry in np.flatnonzero(newest == Level.UNKNOWN).tolist():
                 is_sent = bool(table[entry, 3] > 0)
-                best.waiting[plan.keys[reached[entry]]] = self.waiting(job, own.keys[entry], is_sent=is_sent)
-        for entry in reached[self.waiting_for_next(newest)].tolist():
-            best.waiting[plan.keys[entry]] = self.not_sent
+                best.waiting[plan.keys[entries[entry]]] = self.waiting(job, own.keys[entry], is_sent=is_sent)
+            self._note_not_asked(best, job, np.setdiff1d(open_entries, entries))
+            open_entries = entries[goes_on(level_of(newest))]
+        self._note_not_asked(best, len(self.jobs), open_entries)
         return best
+
+    def _note_not_asked(self, best: BestAnswers, job: int, entries: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        """Record which inputs wait for a job that does not know of them yet."""
+        if (reason := self.not_asked(job)) is not None:
+            best.waiting.update((self._plans[0].keys[entry], reason) for entry in entries.tolist())
 
     def times(self) -> list[tuple[str | None, str | None, str]]:
         """Return when each ended run of any job began and ended, and its status."""
-        return [times for results in self._of_jobs for times in results.times()]
+        return [times for _, results in self.jobs for times in results.times()]
 
     def warnings(self) -> Counter[str]:
         """Return what the service warned of, and for how many runs."""
-        return sum((results.warnings() for results in self._of_jobs), Counter())
+        return sum((results.warnings() for _, results in self.jobs), Counter())
 
 
 # Running
@@ -387,7 +390,7 @@ class EscalationRunner:
     @property
     def is_finished(self) -> bool:
         """Whether it ran, and nothing is left to send or to wait for."""
-        return self._is_complete and all(step.is_finished for step in self._steps)
+        return self._is_complete
 
     @property
     def spent(self) -> Decimal | None:
@@ -409,12 +412,7 @@ class EscalationRunner:
 
     def results(self, *, strict: bool = False) -> EscalatedResults:
         """Return what is known of the answers, to be read from the stores."""
-        following = None if self._is_complete else self.processors[len(self._steps)] if self._has_next else None
-        return EscalatedResults(self._steps, next_processor=following, strict=strict)
-
-    @property
-    def _has_next(self) -> bool:
-        return len(self._steps) < len(self._prepared)
+        return EscalatedResults(list(self._steps), self.processors, strict=strict)
 
     def known_rows(self) -> Iterator[Row]:
         """Yield the rows whose answer is final."""
@@ -512,7 +510,7 @@ class EscalationRunner:
         except (KeyboardInterrupt, asyncio.CancelledError):
             self.stopped = stop_text(self.safety(), self.status().awaited)
             raise
-        self._is_complete = True
+        self._is_complete = all(step.is_finished for step in self._steps)
 
     async def _run_steps(self, hand_over: Callable[[int, Row], None] | None) -> None:
         first, call = self._steps[0], self.prepared.call

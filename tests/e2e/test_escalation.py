@@ -491,3 +491,38 @@ def test_a_file_gets_what_a_frame_gets(dialect: Any, tmp_path: Path, monkeypatch
     assert manifest["cost"] == done.cost
     assert [each["processor"] for each in manifest["escalation"]] == CHAIN
     assert len(manifest["groups"]) == 3
+
+
+@pytest.mark.parametrize("kind", ["frame", "file"])
+def test_what_comes_after_the_timeout_goes_on_too(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that finds a wanting answer does not end the chain: the row waits for the next processor, and gets it."""
+    monkeypatch.chdir(tmp_path)
+    df = frame("a", "b")
+    df.to_parquet("rows.parquet")
+    _, answer = counting(lambda company, step: of(step, confidence="low" if step < 2 and company == "a" else "high"))
+    with pf.offline(answer, latency=3, speed=20) as sim:
+
+        def call(timeout: float | None) -> pd.DataFrame:
+            if kind == "frame":
+                return df.parallel.enrich(SCHEMA, escalate=CHAIN, timeout=timeout)
+            pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, escalate=CHAIN, timeout=timeout, overwrite=True)
+            return pd.read_parquet("out.parquet")
+
+        out = call(4.5)
+        assert (out.loc[0, "parallel_status"], out.loc[0, "name"]) == ("pending", "answer 0")
+        assert out.loc[0, "parallel_error"].startswith("core: no answer within the timeout of 4.5 s")
+        last = pf.last()
+        assert last is not None
+        while last.status().get("pending"):
+            time.sleep(0.02)
+        assert last.status() == {"completed": 1, "not_sent": 1}
+        part = last.partial()
+        assert part["name"].tolist() == ["answer 1", "answer 0"]
+        assert part["parallel_processor"].tolist() == ["core", "base"]
+        assert part.loc[0, "parallel_error"] == "pro: not sent yet; run the same again to send it"
+        assert len(sim.runs()) == 3
+        again = call(None) if kind == "file" else last.result()
+        assert again["name"].tolist() == ["answer 2", "answer 0"]
+        assert again["parallel_processor"].tolist() == ["pro", "base"]
+        assert pf.last().status() == {"completed": 2}  # type: ignore[union-attr]
+    assert len(sim.runs()) == 4

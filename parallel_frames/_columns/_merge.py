@@ -372,12 +372,11 @@ def _row_processors(
     """Return which processor answered each row; a row without a new value keeps what it had."""
     names = [plan.job.processor] * len(plan.keys) if processors is None else processors
     cells = np.array([*names, None, None], dtype=object)[plan.row_runs]
-    before = None
+    before: Any = None
     if layout.processor in df.columns:
         old = df[layout.processor]
         before = old.astype(object).where(old.notna(), None)
-    found: list[Any] = np.where(is_answered, cells, before).tolist()
-    return found
+    return list(np.where(is_answered, cells, before))
 
 
 def _error_of(outcome: Outcome) -> str | None:

@@ -106,7 +106,7 @@ class FileSource:
                 self.first_runs = [outgoing_run(first, entry) for entry in range(min(SAMPLES, len(plan.keys)))]
             index.add_rows(start, plan.keys, plan.row_runs.tolist())
             if self._answered is not None:
-                index.note_answered(plan.keys[run] for run in plan.row_runs[self._answered[rows]].tolist() if run >= 0)
+                index.note_answered(plan.keys[run] for run in map(int, plan.row_runs[self._answered[rows]]) if run >= 0)
         index.end_rows()
 
     def read(self, index: DiskIndex) -> Iterator[list[OutgoingRun]]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from parallel_frames._engine import list_patiently
 from parallel_frames._format import format_option
-from parallel_frames._job._handle import frame_enrichment
+from parallel_frames._job._handle import Enrichment, frame_source
 from parallel_frames._job._join import Joiner, count_matches
 from parallel_frames._job._offline import choose_destination
+from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import UNREADABLE, Receipt, RunId
 from parallel_frames._service import describe_open_run, read_outcome
 from parallel_frames._state import read_identity
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from parallel_frames._clock import Clock
     from parallel_frames._job._options import Call
-    from parallel_frames._job._runner import JobRunner
     from parallel_frames._model import Outcome, RunEvent
     from parallel_frames._service import Client, Session
 
@@ -43,8 +43,7 @@ async def collect_groups(
     destination = choose_destination(call.client)
     client = destination.client
     processor = processor or await _processor_of(group_ids[0], client=client) or call.processor
-    enrichment = frame_enrichment(df, schema, replace(call, processor=processor, checkpoint=None))
-    runner = enrichment._runner
+    runner = JobRunner(frame_source(df, schema, replace(call, processor=processor, checkpoint=None)))
     runner.scan()
     found, ways, simulated = Found(), dict[str, str](), False
     for group in group_ids:
@@ -53,7 +52,7 @@ async def collect_groups(
             joiner = Joiner(runner.source, runner.index, wanted=lambda _: 0, ways=ways)
             await found.take_group(session, group, joiner, runner, clock=client.clock)
             simulated |= session.simulated
-    return await enrichment._adopt(
+    return await Enrichment(runner)._adopt(
         found.receipts, list(found.outcomes.values()), found.reasons, destination=destination, group_ids=group_ids,
         matched=count_matches(group_ids, ways), simulated=simulated,
     )  # fmt: skip

@@ -273,7 +273,7 @@ class EscalatedResults(Results[Any]):
     @property
     def processors(self) -> Sequence[str]:
         """The processor of each input's answer."""
-        return [self._processors[job] for job in self._best.jobs.tolist()]
+        return [self._processors[job] for job in map(int, self._best.jobs)]
 
     @cached_property
     def _best(self) -> BestAnswers:
@@ -285,11 +285,11 @@ class EscalatedResults(Results[Any]):
             table, newest = results.index.answers(), results.grades(self.schema)
             entries = plan.row_runs[np.asarray(own.positions, dtype=np.int64)]
             taken = replaces(newest, grades[entries])
-            at = entries[taken]
-            best.places[at], best.jobs[at], grades[at] = table[taken, :3], job, newest[taken]
-            for entry in np.flatnonzero(newest == Level.UNKNOWN).tolist():
-                is_sent = bool(table[entry, 3] > 0)
-                best.waiting[plan.keys[entries[entry]]] = self.waiting(job, own.keys[entry], is_sent=is_sent)
+            better = entries[taken]
+            best.places[better], best.jobs[better], grades[better] = table[taken, :3], job, newest[taken]
+            for at in map(int, np.flatnonzero(newest == Level.UNKNOWN)):
+                is_sent = bool(table[at, 3] > 0)
+                best.waiting[plan.keys[int(entries[at])]] = self.waiting(job, own.keys[at], is_sent=is_sent)
             self._note_not_asked(best, job, np.setdiff1d(open_entries, entries))
             open_entries = entries[goes_on(level_of(newest))]
         self._note_not_asked(best, len(self.jobs), open_entries)
@@ -298,7 +298,7 @@ class EscalatedResults(Results[Any]):
     def _note_not_asked(self, best: BestAnswers, job: int, entries: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         """Record which inputs wait for a job that does not know of them yet."""
         if (reason := self.not_asked(job)) is not None:
-            best.waiting.update((self._plans[0].keys[entry], reason) for entry in entries.tolist())
+            best.waiting.update((self._plans[0].keys[entry], reason) for entry in map(int, entries))
 
     def times(self) -> list[tuple[str | None, str | None, str]]:
         """Return when each ended run of any job began and ended, and its status."""
@@ -536,6 +536,7 @@ class EscalationRunner:
                 step.stop_sending()
             on_row = None if hand_over is None else partial(hand_over, number)
             levels = await step.run(on_row=on_row, deliver=step.source.levels)
+            assert levels is not None  # noqa: S101 - they were delivered
             spent[name] = step.spent or Decimal()
             if step.memory is not None:
                 self._stores[name] = step.memory

@@ -21,6 +21,7 @@ from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._escalate import make_runner
 from parallel_frames._job._foreign import refuse_frame
 from parallel_frames._job._prepare import layout_of, prepare
+from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, copied
 from parallel_frames._model import STATUSES
 from parallel_frames._runtime import iterate_in_background
@@ -338,6 +339,7 @@ class Enrichment:
     ) -> pd.DataFrame:
         """Return the frame with outcomes that were collected rather than sent for."""
         runner = self._runner
+        assert isinstance(runner, JobRunner)  # noqa: S101 - nothing that is collected is escalated
         await runner.adopt(receipts, outcomes, reasons, destination=destination)
         runner.group_ids, runner.matched, runner.simulated = tuple(group_ids), matched, simulated
         frame: pd.DataFrame = self._deliver(runner.results())

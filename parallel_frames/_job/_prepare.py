@@ -167,7 +167,7 @@ def prepare(
 def _for_processor(prepared: PreparedCall, processor: str, earlier: EarlierAnswers | None) -> PreparedCall:
     """Return the call for the rows that go on to another processor: what was asked and confirmed is not again."""
     call = prepared.call
-    is_last = processor == (call.escalate or ())[-1]
+    is_last = processor == call.escalate[-1]
     job = with_processor(prepared.job, processor)
     known = earlier is not None and earlier.host == _host_of(call)
     return replace(

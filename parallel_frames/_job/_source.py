@@ -141,7 +141,7 @@ class FrameSource:
         index.end_rows()
         if self._answered is not None:
             runs = np.unique(self.plan.row_runs[self._answered & (self.plan.row_runs >= 0)])
-            index.note_answered(self.plan.keys[run] for run in runs.tolist())
+            index.note_answered(self.plan.keys[run] for run in map(int, runs))
 
     def read(self, index: MemoryIndex) -> Iterator[list[OutgoingRun]]:
         """Yield what the index planned to send."""
@@ -196,9 +196,9 @@ class FrameSource:
 
     def levels(self, results: Results[MemoryIndex]) -> Levels:
         """Return of each row how good its answer is: a `Level`."""
-        of_runs = level_of(results.grades(self.prepared.schema))
-        # -1 and -2 are rows without a run
-        return np.append(of_runs, [Level.UNKNOWN, Level.UNKNOWN])[self.plan.row_runs].astype(np.int8)
+        of_runs = np.append(level_of(results.grades(self.prepared.schema)), [Level.UNKNOWN] * 2)
+        levels: Levels = of_runs.astype(np.int8)[self.plan.row_runs]  # -1 and -2 are rows without a run
+        return levels
 
     def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> FrameSource:
         """Return some of these rows for another job; the `answered` ones have an answer already."""

@@ -526,3 +526,35 @@ def test_what_comes_after_the_timeout_goes_on_too(kind: str, tmp_path: Path, mon
         assert again["parallel_processor"].tolist() == ["pro", "base"]
         assert pf.last().status() == {"completed": 2}  # type: ignore[union-attr]
     assert len(sim.runs()) == 4
+
+
+@pytest.mark.parametrize("kind", ["frame", "file"])
+def test_answers_that_are_damaged_meanwhile_are_fetched_again(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first processor said is read at the end: where it was torn by then, it is fetched again for free."""
+    monkeypatch.chdir(tmp_path)
+    df = frame("a0", "b1", "c3")
+    df.to_parquet("rows.parquet")
+    _, answer = counting(by_name)
+
+    torn: list[Path] = []
+
+    def tear(row: Any) -> None:
+        if row.processor == "core" and not torn:
+            for header in Path("here.ckpt").glob("*/header.json"):
+                if json.loads(header.read_text(encoding="utf-8"))["job"]["processor"] == "base":
+                    torn.extend((header.parent / "outcomes").glob("*.parquet"))
+            for part in torn:
+                part.write_bytes(b"torn")
+
+    options: dict[str, Any] = {"escalate": CHAIN, "checkpoint": "here.ckpt", "on_row": tear}
+    with pf.offline(answer, latency=0) as sim:
+        if kind == "frame":
+            out = df.parallel.enrich(SCHEMA, **options)
+        else:
+            pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, **options)
+            out = pd.read_parquet("out.parquet")
+    assert out["name"].tolist() == ["answer 0", "answer 1", "answer 0"]
+    assert torn
+    assert len(sim.runs()) == 6

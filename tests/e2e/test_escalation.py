@@ -280,13 +280,13 @@ def test_a_row_that_waits_for_a_better_answer_says_so(checkpoint: Any) -> None:
     heard: list[Any] = []
     with pf.offline(answer, latency=0, speed=20) as sim:
         out = frame("a", "b").parallel.enrich(
-            SCHEMA, escalate=CHAIN, timeout=10, checkpoint=checkpoint, on_row=heard.append
+            SCHEMA, escalate=CHAIN, timeout=40, checkpoint=checkpoint, on_row=heard.append
         )
         last = pf.last()
         assert last is not None
         assert last.status() == {"completed": 1, "pending": 1}
         assert not last._runner.is_finished
-        assert "core: no answer within the timeout of 10 s" in out.loc[1, "parallel_error"]
+        assert "core: no answer within the timeout of 40 s" in out.loc[1, "parallel_error"]
         assert (out.loc[1, "parallel_status"], out.loc[1, "name"]) == ("pending", "answer 0")
         assert out["parallel_processor"].tolist() == ["core", "base"]
         assert [row.index for row in heard] == [0]
@@ -493,39 +493,49 @@ def test_a_file_gets_what_a_frame_gets(dialect: Any, tmp_path: Path, monkeypatch
     assert len(manifest["groups"]) == 3
 
 
+def enrich_as(kind: str, **options: Any) -> pd.DataFrame:
+    """Enrich the rows in the directory as a frame, or from file to file, and return them."""
+    if kind == "frame":
+        return pd.read_parquet("rows.parquet").parallel.enrich(SCHEMA, **options)
+    pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, **options)
+    return pd.read_parquet("out.parquet")
+
+
 @pytest.mark.parametrize("kind", ["frame", "file"])
-def test_what_comes_after_the_timeout_goes_on_too(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that finds a wanting answer does not end the chain: the row waits for the next processor, and gets it."""
+def test_what_a_look_finds_goes_on_too(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that comes after a call has stopped does not end the chain: its row waits for the next processor."""
     monkeypatch.chdir(tmp_path)
-    df = frame("a", "b")
-    df.to_parquet("rows.parquet")
-    _, answer = counting(lambda company, step: of(step, confidence="low" if step < 2 and company == "a" else "high"))
-    with pf.offline(answer, latency=3, speed=20) as sim:
+    frame("a", "b", "c").to_parquet("rows.parquet")
+    lows = {"a": 2, "b": 0, "c": 1}
+    _, answer = counting(lambda company, step: of(step, confidence="low" if step < lows[company] else "high"))
+    latencies = iter([0, 0, 0, 30, 0, 0])  # of a's run on core it is long
 
-        def call(timeout: float | None) -> pd.DataFrame:
-            if kind == "frame":
-                return df.parallel.enrich(SCHEMA, escalate=CHAIN, timeout=timeout)
-            pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, escalate=CHAIN, timeout=timeout, overwrite=True)
-            return pd.read_parquet("out.parquet")
+    def stop(row: Any) -> None:
+        if row.processor == "core":
+            raise KeyboardInterrupt
 
-        out = call(4.5)
-        assert (out.loc[0, "parallel_status"], out.loc[0, "name"]) == ("pending", "answer 0")
-        assert out.loc[0, "parallel_error"].startswith("core: no answer within the timeout of 4.5 s")
+    options: dict[str, Any] = {"escalate": CHAIN, "on_row": stop}
+    with pf.offline(answer, latency=lambda _: next(latencies), speed=20) as sim:
+        with pytest.raises(KeyboardInterrupt, match="2 of 3 rows are answered, 5 runs sent"):
+            enrich_as(kind, **options)
         last = pf.last()
         assert last is not None
+        part = last._frame(last._runner.prepared.layout)[0]
+        assert part["parallel_status"].tolist() == ["pending", "completed", "completed"]
+        assert part.loc[0, "parallel_error"] == "core: it was interrupted; run the same again to resume"
+        assert part["name"].tolist() == ["answer 0", "answer 0", "answer 1"]
         while last.status().get("pending"):
             time.sleep(0.02)
-        assert last.status() == {"completed": 1, "not_sent": 1}
         part = last.partial()
-        assert part["name"].tolist() == ["answer 1", "answer 0"]
-        assert part["parallel_processor"].tolist() == ["core", "base"]
+        assert part["parallel_status"].tolist() == ["not_sent", "completed", "completed"]
         assert part.loc[0, "parallel_error"] == "pro: not sent yet; run the same again to send it"
-        assert len(sim.runs()) == 3
-        again = call(None) if kind == "file" else last.result()
-        assert again["name"].tolist() == ["answer 2", "answer 0"]
-        assert again["parallel_processor"].tolist() == ["pro", "base"]
-        assert pf.last().status() == {"completed": 2}  # type: ignore[union-attr]
-    assert len(sim.runs()) == 4
+        assert part["name"].tolist() == ["answer 1", "answer 0", "answer 1"]
+        assert part["parallel_processor"].tolist() == ["core", "base", "core"]
+        assert len(sim.runs()) == 5
+        out = enrich_as(kind, escalate=CHAIN)
+        assert out["name"].tolist() == ["answer 2", "answer 0", "answer 1"]
+        assert out["parallel_processor"].tolist() == ["pro", "base", "core"]
+    assert len(sim.runs()) == 6
 
 
 @pytest.mark.parametrize("kind", ["frame", "file"])
@@ -534,8 +544,7 @@ def test_answers_that_are_damaged_meanwhile_are_fetched_again(
 ) -> None:
     """What the first processor said is read at the end: where it was torn by then, it is fetched again for free."""
     monkeypatch.chdir(tmp_path)
-    df = frame("a0", "b1", "c3")
-    df.to_parquet("rows.parquet")
+    frame("a0", "b1", "c3").to_parquet("rows.parquet")
     _, answer = counting(by_name)
 
     torn: list[Path] = []
@@ -550,11 +559,7 @@ def test_answers_that_are_damaged_meanwhile_are_fetched_again(
 
     options: dict[str, Any] = {"escalate": CHAIN, "checkpoint": "here.ckpt", "on_row": tear}
     with pf.offline(answer, latency=0) as sim:
-        if kind == "frame":
-            out = df.parallel.enrich(SCHEMA, **options)
-        else:
-            pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, **options)
-            out = pd.read_parquet("out.parquet")
+        out = enrich_as(kind, **options)
     assert out["name"].tolist() == ["answer 0", "answer 1", "answer 0"]
     assert torn
     assert len(sim.runs()) == 6

@@ -208,13 +208,14 @@ class Enrichment:
         self._catch_up()
         layout = self._layout_with_status()
         frame, asked = self._frame(layout)
+        by_processor = {} if layout.processor is None else Counter(frame.loc[asked, layout.processor].dropna())
         return make_report(
             frame,
             outputs=layout.outputs,
             status=layout.status,
             error=layout.error,
             asked=asked,
-            facts=self._facts(),
+            facts=replace(self._facts(), answered_by=by_processor),
         )
 
     def __iter__(self) -> Iterator[Row]:

@@ -59,6 +59,8 @@ class RunFacts:
         Rows of the frame that were not asked about.
     warnings : mapping of str to int
         What the service warned of, and for how many runs.
+    answered_by : mapping of str to int
+        How many rows have the answer of each processor, where there are several.
     """
 
     processor: str
@@ -77,6 +79,7 @@ class RunFacts:
     extra_cost: str = ""
     before: Decimal | None = None
     warnings: Mapping[str, int] = field(default_factory=dict)
+    answered_by: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

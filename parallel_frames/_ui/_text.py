@@ -109,6 +109,7 @@ def report_facts(section: Section) -> Facts:
         timeline = make_timeline(facts.times)
         known = {
             "processor": facts.processor,
+            "answered by": ", ".join(f"{name} {rows:,}" for name, rows in facts.answered_by.items()),
             "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
             "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",

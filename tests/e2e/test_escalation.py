@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames.errors import CostError, InputError
+from parallel_frames.errors import AuthenticationError, CostError, InputError
 from parallel_frames.simulator import Answer, Failure, Simulator, Stuck
 
 SCHEMA = {"size": int | None, "name": str}
@@ -107,6 +107,8 @@ def test_each_row_takes_the_best_of_its_answers(dialect: Any, dedupe: bool) -> N
     assert last is not None
     assert last.cost == pytest.approx(9 * 0.01 - 0.03 + 0.01 + 0.025 * 6 + 0.1 * 4) or last.cost
     assert [row.index for row in last] == [7] * len(df)
+    shown = ", ".join(f"{name} {processors.count(name)}" for name in names)
+    assert f"  answered by  {shown}\n" in repr(last.report())
     assert last.status() == {"completed": len(df) - 1, "failed": 1}
 
 
@@ -345,13 +347,16 @@ def test_what_it_cannot_do_is_refused(options: dict[str, Any], message: str) -> 
     assert sim.counts.runs == 0
 
 
-def test_it_cannot_be_submitted() -> None:
+def test_it_cannot_be_submitted(tmp_path: Path) -> None:
     """What goes on is known once answers are there: submit says so before anything is sent."""
     with pf.offline(latency=0) as sim:
         with pytest.raises(InputError, match="not everything can be sent at once"):
             frame("a").parallel.submit(SCHEMA, escalate=["core"])
         with pytest.raises(InputError, match="has no option 'escalate'"):
             frame("a").parallel.collect("tgrp_1", SCHEMA, escalate=["core"])
+        frame("a").to_parquet(tmp_path / "rows.parquet")
+        with pytest.raises(InputError, match="not everything can be sent at once"):
+            pf.enrich_parquet(tmp_path / "rows.parquet", None, SCHEMA, escalate=["core"], wait=False)
     assert sim.counts.runs == 0
 
 
@@ -563,3 +568,19 @@ def test_answers_that_are_damaged_meanwhile_are_fetched_again(
     assert out["name"].tolist() == ["answer 0", "answer 1", "answer 0"]
     assert torn
     assert len(sim.runs()) == 6
+
+
+def test_what_the_service_refuses_costs_no_answer() -> None:
+    """A processor that the service refuses ends the call; the error counts what is safe, and the rest can be had."""
+    _, answer = counting(lambda _, step: of(step, confidence="low"))
+    df = frame("a", "b")
+    with pf.offline(answer, latency=0, refused_processors=["core"]) as sim:
+        with pytest.raises(AuthenticationError) as refused:
+            df.parallel.enrich(SCHEMA, escalate=["core"])
+        safety = refused.value.safety
+        assert safety is not None
+        assert (safety.answered, safety.rows, safety.sent) == (0, 2, 2)
+        assert df.parallel.enrich(SCHEMA)["name"].tolist() == ["answer 0"] * 2
+        with pytest.raises(AuthenticationError, match=r"There is no checkpoint: resume with `pf.last\(\).resume\(\)`"):
+            df.parallel.enrich(SCHEMA, escalate=["core"], checkpoint=None)
+    assert sim.counts.runs == 4

@@ -59,10 +59,15 @@ def format_costs(now: Decimal | float | None, *, before: Decimal | float | None,
 
 
 def format_at_worst(amount: Decimal | float | None, processors: Sequence[str]) -> str:
-    """Return what is put behind a price where rows may go on to further processors; nothing where none may."""
+    """Return what is put behind a price where rows may be escalated to further processors; nothing where none may."""
     if not processors or amount == 0:
         return ""
-    return f", at worst {format_dollars(amount)} with {' and '.join(processors)}"
+    names = " and ".join(processors)
+    return (
+        f", with {names} at a price not known"
+        if amount is None
+        else f", at worst {format_dollars(amount)} with {names}"
+    )
 
 
 def format_amount(amount: Decimal) -> str:

@@ -100,6 +100,8 @@ class Safety:
     def __str__(self) -> str:
         state = self.state
         if self.is_refused:
+            if self.checkpoint is None and self.is_escalated:
+                return f"{state}. There is no checkpoint: `pf.last().partial()` is the frame with them in this process."
             place = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
             return f"{state} and safe {place}: nothing of it is paid twice."
         if self.checkpoint is not None:

@@ -223,7 +223,7 @@ def _agree(plan: EnrichmentPlan, *, processor: str) -> None:
     from parallel_frames._format import format_at_worst, format_count
     from parallel_frames.errors import DeclinedError
 
-    if not (plan.to_send or plan.worst_cost):
+    if not plan.to_send and (not plan.escalation or plan.worst_cost == 0):
         return
     _warn_of_processor(processor)
     runs = format_count(plan.to_send, "run")

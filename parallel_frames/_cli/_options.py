@@ -170,7 +170,7 @@ APIS: Final = ("auto", "published", "published-v1beta", "seed")
 ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "processor": {"short": "-p", "type": NAME},
     "escalate": {"type": NAMES, "metavar": "NAMES",
-                 "help": "Processors that rows without a good answer go on to: core,pro."},
+                 "help": "Further processors for rows without a good answer: core,pro."},
     "inputs": {"type": INPUTS, "multiple": True, "metavar": "COLUMNS|TEMPLATE",
                "help": "What a row sends: one column's bare cell (item), an object of columns (a,b; of one: a,), or a "
                        "text 'Is {company} listed?'. Repeatable.  [default: all]"},

@@ -27,7 +27,7 @@ from parallel_frames._columns._evidence import (
     read_basis,
 )
 from parallel_frames._columns._find_evidence import check_frame, evidence_of, find_evidence
-from parallel_frames._columns._grade import Level, goes_on, grade_answer, grade_outcomes, level_of, replaces
+from parallel_frames._columns._grade import Level, grade_answer, grade_outcomes, level_of, needs_escalation, replaces
 from parallel_frames._columns._layout import (
     BASIS_COLUMN,
     ERROR_COLUMN,
@@ -80,7 +80,6 @@ __all__ = [
     "evidence_of",
     "evidence_struct",
     "find_evidence",
-    "goes_on",
     "grade_answer",
     "grade_outcomes",
     "judge_answers",
@@ -90,6 +89,7 @@ __all__ = [
     "merge_entries",
     "merge_outcomes",
     "name_of",
+    "needs_escalation",
     "read_basis",
     "replaces",
     "typed_column",

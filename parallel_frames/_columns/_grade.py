@@ -46,7 +46,7 @@ def level_of(grades: Any) -> Any:
     return (grades >= Level.FAILED) * 1 + (grades > Level.FAILED) + (grades >= GOOD) - 1
 
 
-def goes_on(levels: Any) -> Any:
+def needs_escalation(levels: Any) -> Any:
     """Return whether another processor is to be asked, by a level or an array of them; not before it is known."""
     return (levels == Level.FAILED) | (levels == Level.WANTING)
 

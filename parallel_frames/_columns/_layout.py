@@ -37,10 +37,10 @@ def evidence_label(output: str, part: str) -> str:
 
 def error_label(status: str) -> str:
     """Return the label of the errors that a status column's rows have: ``ceo_error`` of ``ceo_status``."""
-    return _beside_status(status, "error")
+    return _status_sibling(status, "error")
 
 
-def _beside_status(status: str, word: str) -> str:
+def _status_sibling(status: str, word: str) -> str:
     head, _, tail = status.rpartition(STATUS)
     return f"{head}{word}{tail}"
 
@@ -133,7 +133,7 @@ def make_layout(
     status : bool or str
         Whether there are status columns, or what they are named by: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``.
     processor : bool
-        Whether there is a column of processors beside them.
+        Whether there is a column of processors next to them.
     own_status : str, optional
         The name of the status column that the frame has for these outputs already.
     other_statuses : collection of str
@@ -220,7 +220,7 @@ def _make(
     struct = padded(affixes.around(BASIS_COLUMN))
     has_outputs = not existing.isdisjoint(outputs)
     has_struct = struct in existing and has_outputs
-    of_processor = None if status is None else padded(_beside_status(status, "processor"))
+    of_processor = None if status is None else padded(_status_sibling(status, "processor"))
     has_processor = of_processor in existing and has_outputs
     return Layout(
         outputs,

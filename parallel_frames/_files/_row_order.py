@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 from pyarrow import feather
 
-from parallel_frames._columns import Level, goes_on, grade_outcomes, level_of, replaces
+from parallel_frames._columns import Level, grade_outcomes, level_of, needs_escalation, replaces
 from parallel_frames._model import Outcome
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class BestInOrder:
                     key, is_sent = asked[row]
                     self.waiting[row] = self._results.waiting(job, key, is_sent=is_sent)
                 self._note_not_asked(job, open_rows - asked.keys())
-            open_rows = {row for row, grade in newest.items() if goes_on(level_of(grade))}
+            open_rows = {row for row, grade in newest.items() if needs_escalation(level_of(grade))}
         self._note_not_asked(len(self._readers), open_rows)
         return best
 

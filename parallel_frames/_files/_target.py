@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from parallel_frames._files._address import MANIFEST, matches, spot_of
 from parallel_frames._format import format_utc
-from parallel_frames._job._escalate import EscalatedResults, total_of
+from parallel_frames._job._escalate import EscalatedResults
+from parallel_frames._job._forecast import total_of
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:

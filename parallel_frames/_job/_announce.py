@@ -26,8 +26,8 @@ def announcement(
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know; `since` is when the oldest answer came.
 
-    `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows, `at_worst` what all
-    processors may cost that rows may go on to.
+    `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows, `at_worst` what it
+    costs at most, with the processors that rows may be escalated to.
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "

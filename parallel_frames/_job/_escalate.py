@@ -1,4 +1,4 @@
-"""`EscalationRunner`: rows whose answer is not good enough go on to the next processor.
+"""`EscalationRunner`: rows whose answer is not good enough are asked again at the next processor.
 
 It is a chain of ordinary jobs, one for each processor, over the same rows: each has its own folder in the checkpoint,
 where any other call finds its answers, and keeps the laws by itself. What is here is only the chain: which rows the
@@ -11,23 +11,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from parallel_frames._checkpoint import in_thread, read_outcomes
-from parallel_frames._columns import Level, Unanswered, goes_on, grade_answer, level_of, replaces
-from parallel_frames._job._checkpoints import preview_checkpoint
+from parallel_frames._checkpoint import in_thread
+from parallel_frames._columns import Level, Unanswered, grade_answer, level_of, needs_escalation, replaces
+from parallel_frames._job._forecast import forecast, recall_quietly, total_of, with_answers
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._rows import combine_callbacks
-from parallel_frames._job._runner import TRIES, DamagedPartError, JobRunner, Reasons, Results, stop_text
+from parallel_frames._job._runner import TRIES, DamagedPartError, JobRunner, Results, stop_text
 from parallel_frames._job._source import FrameSource
-from parallel_frames._prices import check_cost, check_known, expected_seconds
+from parallel_frames._prices import check_known
 from parallel_frames._state import Answers
 from parallel_frames.errors import CheckpointCorruptError, CostError, InputError, ParallelFramesError, Safety
 
@@ -42,151 +41,22 @@ if TYPE_CHECKING:
     from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._rows import Row
     from parallel_frames._job._runner import Until
-    from parallel_frames._job._source import Levels, RowSource
+    from parallel_frames._job._source import RowSource
     from parallel_frames._model import Json, Plan
     from parallel_frames._state import JobStatus
-    from parallel_frames._state._answers import ReadPart
 
 T = TypeVar("T")
-Candidates: TypeAlias = "dict[int, tuple[int, Row]]"  # the best answer so far of each row that goes on, and its grade
+Candidates: TypeAlias = "dict[int, tuple[int, Row]]"  # of each escalated row its best answer so far, with the grade
 Runner: TypeAlias = "JobRunner | EscalationRunner"
 NOT_AT_ONCE: Final = (
-    "`escalate` decides by the answers which rows go on to the next processor, so that not everything can be sent at "
-    "once, and submitted. Nothing was sent. Enrich instead, or submit without `escalate`."
+    "`escalate` chooses by the answers which rows the next processor is asked about, so that not everything can be "
+    "sent at once, and submitted. Nothing was sent. Enrich instead, or submit without `escalate`."
 )
 
 
 def make_runner(source: RowSource[Any]) -> Runner:
-    """Return what runs a source's call: one job, or one for each processor that rows may go on to."""
+    """Return what runs a source's call: one job, or one for each processor that rows may be escalated to."""
     return EscalationRunner(source) if source.prepared.later else JobRunner(source)
-
-
-# What it may cost
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What the jobs of an escalation would do now, as far as their checkpoints say.
-
-    Attributes
-    ----------
-    prepared : tuple of PreparedCall
-        The call to each processor.
-    statuses : tuple of JobStatus or None
-        What is known of each job; None where no row is known to need its processor.
-    at_most : tuple of int
-        Runs that each may send at worst: those it is known to send, and all that the processors before it may leave.
-    """
-
-    prepared: tuple[PreparedCall, ...]
-    statuses: tuple[JobStatus | None, ...]
-    at_most: tuple[int, ...]
-
-    def total(self, name: str) -> int:
-        """Return a number of `JobStatus` for all jobs together."""
-        return sum(getattr(status, name) for status in self.statuses if status is not None)
-
-    def costs(self, name: str) -> list[Decimal | None]:
-        """Return what that many runs of each job cost."""
-        return self._costs([0 if status is None else getattr(status, name) for status in self.statuses])
-
-    @property
-    def costs_at_worst(self) -> list[Decimal | None]:
-        """What each processor costs at worst."""
-        return self._costs(self.at_most)
-
-    def _costs(self, numbers: Sequence[int]) -> list[Decimal | None]:
-        first, *later = zip(self.prepared, numbers, strict=True)
-        # A processor that is not needed costs nothing, whether or not its price is known.
-        others = [prepared.price.of(runs) if runs else Decimal() for prepared, runs in later]
-        return [first[0].price.of(first[1]), *others]
-
-    def seconds(self, *, max_per_minute: int | None) -> float | None:
-        """Return about how long the runs that are known take: one processor after the other."""
-        found = [
-            expected_seconds(prepared.price, runs=status.to_send, max_per_minute=max_per_minute)
-            for prepared, status in zip(self.prepared, self.statuses, strict=True)
-            if status is not None and status.to_send
-        ]
-        return None if None in found else sum(filter(None, found), 0.0)
-
-    def check_cost(self, *, limit_for: Callable[[int], int] | None) -> None:
-        """Refuse what is known to be sent where it comes to more than the call allows, as each job will."""
-        max_cost = self.prepared[0].call.max_cost
-        in_all = sum(filter(None, self.costs("billed")), Decimal())
-        for prepared, status in zip(self.prepared, self.statuses, strict=True):
-            check_known(prepared.price, max_cost=max_cost)
-            if status is not None:
-                price, billed = prepared.price, status.billed
-                elsewhere = in_all - (price.of(billed) or 0)
-                check_cost(
-                    price, status.to_send, billed=billed, elsewhere=elsewhere, max_cost=max_cost, limit_for=limit_for
-                )
-                in_all += price.of(status.to_send) or 0
-            limit_for = None  # which counts the first job's runs
-
-
-def total_of(costs: Sequence[Decimal | None]) -> Decimal | None:
-    """Return a sum of dollars; None where one of them is not known."""
-    return None if None in costs else sum(filter(None, costs), Decimal())
-
-
-def forecast(
-    first: JobRunner,
-    read: ReadPart | None,
-    destination: Destination,
-    *,
-    stores: Mapping[str, JobStore] = MappingProxyType({}),
-) -> Forecast:
-    """Return what an escalation would do; the first job's index knows its checkpoint, from which `read` reads.
-
-    Parameters
-    ----------
-    stores : mapping of str to JobStore
-        The stores in memory of earlier calls, by processor.
-    """
-    runner: JobRunner | None = first
-    limit, status = first.prepared.call.limit, first.status()
-    statuses: list[JobStatus | None] = [status]
-    at_most, undecided = [status.to_send], 0
-    answered: Mask | None = None
-    for prepared in first.prepared.later:
-        if runner is not None:
-            levels = runner.source.levels(Results(runner.index, read, reasons=Reasons()))
-            undecided += _count_undecided(runner.status(), levels)
-            chosen, answered = goes_on(levels), with_answers(levels, answered)
-            runner = None
-            if chosen.any():
-                runner = JobRunner(first.source.narrowed(prepared, chosen, answered=answered))
-                runner.scan()
-                read = recall_quietly(runner, destination, store=stores.get(prepared.call.processor))
-        statuses.append(None if runner is None else runner.status())
-        known = undecided if runner is None else undecided + runner.status().to_send
-        at_most.append(known if limit is None else min(limit, known))
-    return Forecast((first.prepared, *first.prepared.later), tuple(statuses), tuple(at_most))
-
-
-def with_answers(levels: Levels, answered: Mask | None) -> Mask:
-    """Return which rows have an answer, whether from this job or from those before."""
-    found: Mask = levels >= Level.WANTING
-    return found if answered is None else found | answered
-
-
-def _count_undecided(status: JobStatus, levels: Levels) -> int:
-    """Return how many runs of a job may still leave their rows to the next processor."""
-    # Answers that are still where they will be taken over from may be of any level.
-    unread = status.rows_answered - int((levels > Level.UNKNOWN).sum())
-    return status.to_send + status.awaited + max(0, unread)
-
-
-def recall_quietly(runner: JobRunner, destination: Destination, *, store: JobStore | None) -> ReadPart | None:
-    """Read what a job's checkpoint holds into its index, without a lock; return what reads its answers."""
-    if store is not None:
-        runner.index.forget_checkpoint()
-        store.recall(runner.index)
-        return store.read_outcomes
-    found = preview_checkpoint(runner.source, runner.index, destination)
-    return None if found.folder is None else partial(read_outcomes, found.folder)
 
 
 # What is known of the answers
@@ -250,7 +120,7 @@ class EscalatedResults(Results[Any]):
         return Unanswered("not_sent", f"{self._processors[job]}: not sent yet; run the same again to send it")
 
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
-        """Return columns of a part of the outcomes, whose number tells the job, too."""
+        """Return columns of a part of the outcomes, whose number says which job it is of."""
         number, job = divmod(part, len(self.jobs))
         return self.jobs[job][1].read(number, columns)
 
@@ -280,7 +150,7 @@ class EscalatedResults(Results[Any]):
         plan = self._plans[0]
         grades = self.jobs[0][1].grades(self.schema)
         best = BestAnswers(self.index.answers()[:, :3].copy(), np.zeros(len(grades), np.int64), {})
-        open_entries = np.flatnonzero(goes_on(level_of(grades)))
+        open_entries = np.flatnonzero(needs_escalation(level_of(grades)))
         for job, (own, (_, results)) in enumerate(zip(self._plans[1:], self.jobs[1:], strict=True), 1):
             table, newest = results.index.answers(), results.grades(self.schema)
             entries = plan.row_runs[np.asarray(own.positions, dtype=np.int64)]
@@ -291,7 +161,7 @@ class EscalatedResults(Results[Any]):
                 is_sent = bool(table[at, 3] > 0)
                 best.waiting[plan.keys[int(entries[at])]] = self.waiting(job, own.keys[at], is_sent=is_sent)
             self._note_not_asked(best, job, np.setdiff1d(open_entries, entries))
-            open_entries = entries[goes_on(level_of(newest))]
+            open_entries = entries[needs_escalation(level_of(newest))]
         self._note_not_asked(best, len(self.jobs), open_entries)
         return best
 
@@ -335,7 +205,7 @@ class EscalationRunner:
 
     def _step(self, source: RowSource[Any]) -> JobRunner:
         step = JobRunner(source)
-        step.on_row = None  # it hears of a row once its answer is settled
+        step.on_row = None  # it is called once the answer of a row is final
         step.memory = self._stores.get(source.prepared.call.processor)
         return step
 
@@ -374,7 +244,7 @@ class EscalationRunner:
 
     @property
     def checkpoint(self) -> str | None:
-        """The folder of the first job; those of the others lie beside it."""
+        """The folder of the first job; those of the others are next to it."""
         return self._steps[0].checkpoint
 
     @property
@@ -469,7 +339,7 @@ class EscalationRunner:
         Raises
         ------
         InputError
-            It was to return once everything is sent, which nobody knows before the answers are there.
+            It was to return once everything is sent: what is to be sent is not known before the answers are there.
         """
         if until == "sent":
             raise InputError(NOT_AT_ONCE)
@@ -487,7 +357,7 @@ class EscalationRunner:
                     await self._run_all(combine_callbacks(on_row, self.prepared.call.on_row))
                     return None if deliver is None else await in_thread(lambda: deliver(self.results(strict=True)))
             raise CheckpointCorruptError(
-                f"{self.checkpoint} or a folder beside it holds damaged answers again each time they were fetched. "
+                f"{self.checkpoint} or a folder next to it holds damaged answers again each time they were fetched. "
                 "Nothing was paid for twice. Check the disk, and run the same again: it fetches them for free.",
                 path=self.checkpoint,
             )
@@ -519,7 +389,7 @@ class EscalationRunner:
         answered: Mask | None = None
         clock, end = None, 0.0
         if first.index.runs:  # or else there is no need of a key, or of a checkpoint
-            for prepared in self._prepared:
+            for prepared in self.prepared.later:
                 check_known(prepared.price, max_cost=call.max_cost)
             destination = first.destination = first.destination or choose_destination(call.client)
             if not destination.is_gone:
@@ -540,7 +410,7 @@ class EscalationRunner:
             spent[name] = step.spent or Decimal()
             if step.memory is not None:
                 self._stores[name] = step.memory
-            chosen, answered = goes_on(levels), with_answers(levels, answered)
+            chosen, answered = needs_escalation(levels), with_answers(levels, answered)
             if number + 1 == len(self._prepared) or not chosen.any():
                 del self._steps[number + 1 :], self._rows[number:]
                 return
@@ -556,7 +426,7 @@ class EscalationRunner:
         return {name: cost or Decimal() for name, cost in costs}
 
     def _prepare_step(self, number: int, chosen: Mask, answered: Mask) -> None:
-        """Make the job for the rows that go on; the same rows as before have the same job."""
+        """Make the job for the rows that are escalated; the same rows as before have the same job."""
         has_begun = False
         if len(self._steps) > number:
             if all(map(np.array_equal, self._rows[number - 1], (chosen, answered))):
@@ -574,7 +444,7 @@ class EscalationRunner:
         new = grade_answer(row.status, row.values, row._outcome.basis, self.prepared.schema)
         known = candidates.pop(row.position, None)
         best = (new, row) if known is None or replaces(new, known[0]) else known
-        if goes_on(level_of(new)) and number + 1 < len(self._prepared):
+        if needs_escalation(level_of(new)) and number + 1 < len(self._prepared):
             candidates[row.position] = best
             return None
         return best[1]

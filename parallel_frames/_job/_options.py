@@ -357,7 +357,7 @@ def check_processor(processor: object, *, option: str = "processor") -> None:
 
 
 def _checked_escalation(processor: str, escalate: Any) -> tuple[str, ...] | None:
-    """Return the processors that rows go on to, each more expensive than the one before; None for none."""
+    """Return the further processors, each more expensive than the one before; None for none."""
     names = (escalate,) if isinstance(escalate, str) else () if escalate is None else escalate
     if not isinstance(names, list | tuple):
         raise InputError(f"{format_option('escalate', escalate)} must be a list of processors such as ['core', 'pro'].")
@@ -367,8 +367,8 @@ def _checked_escalation(processor: str, escalate: Any) -> tuple[str, ...] | None
         cost, before_cost = price_of(name).per_run, price_of(before).per_run
         if name == before or (cost is not None and before_cost is not None and cost <= before_cost):
             raise InputError(
-                f"{format_option('escalate', list(names))} goes from {before!r} to {name!r}, which does not cost more: "
-                "rows go on to a processor that looks deeper. Nothing was sent. Put them in the order of their prices."
+                f"{format_option('escalate', list(names))} has {name!r} after {before!r}, and it does not cost more. "
+                "Nothing was sent. Name processors that look deeper, in the order of their prices."
             )
     return tuple(names) or None
 

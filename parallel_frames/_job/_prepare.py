@@ -52,7 +52,7 @@ class PreparedCall:
     unsent : tuple of label
         Columns that came since, and are not sent: they would make every row a new one.
     later : tuple of PreparedCall
-        The same question to each further processor that rows may go on to, in order.
+        The same question to each processor that rows may be escalated to, in order.
     is_later : bool
         Whether it is one of these.
     """
@@ -159,13 +159,13 @@ def prepare(
         return prepared
     later = tuple(_for_processor(prepared, processor, earlier) for processor in call.escalate)
     unknown = [Finding("warning", "processor", "escalate", each.price.unknown) for each in later if each.price.unknown]
-    # What failed goes on to the next processor, rather than to the same one again.
+    # What failed is escalated to the next processor, rather than asked again at the same one.
     first = replace(call, retry_failed=False)
     return replace(prepared, call=first, later=later, findings=(*prepared.findings, *unknown))
 
 
 def _for_processor(prepared: PreparedCall, processor: str, earlier: EarlierAnswers | None) -> PreparedCall:
-    """Return the call for the rows that go on to another processor: what was asked and confirmed is not again."""
+    """Return the call for rows that are escalated to a processor: what was confirmed is not asked a second time."""
     call = prepared.call
     is_last = processor == call.escalate[-1]
     job = with_processor(prepared.job, processor)

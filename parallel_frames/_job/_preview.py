@@ -16,7 +16,7 @@ from parallel_frames._format import format_count
 from parallel_frames._inputs import Selection, render_inputs
 from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._collect import Found
-from parallel_frames._job._escalate import forecast, total_of
+from parallel_frames._job._forecast import forecast, total_of
 from parallel_frames._job._join import count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
@@ -63,8 +63,8 @@ class EnrichmentPlan:
     price_per_run, cost : float or None
         US dollars, of one run and of those to send; None where the price is not known.
     escalation : dict of str to (float or None)
-        US dollars that each processor of ``escalate=`` would cost at worst: if every row that may go on to it does.
-        Runs that are known to go on count as to send already.
+        US dollars that each processor of ``escalate=`` would cost at worst: if every row that may be escalated to it
+        is. Runs of rows that are known to be escalated count as to send already.
     worst_cost : float or None
         US dollars that all of it would cost at worst; without ``escalate=`` the same as `cost`.
     extra_cost : str

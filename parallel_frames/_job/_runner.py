@@ -218,7 +218,7 @@ class JobRunner:
     spent_elsewhere : decimal.Decimal
         US dollars that other processors' runs of these rows cost: `max_cost` counts them, too.
     at_worst : decimal.Decimal or None
-        US dollars that the rows cost at worst, where they may go on to further processors; None for not known.
+        US dollars that this costs at worst, where rows may be escalated to further processors; None for not known.
     """
 
     def __init__(self, source: RowSource[Any]) -> None:
@@ -594,7 +594,8 @@ class JobRunner:
         progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send
         self._check_budget(runs)
-        if (runs or self.at_worst) and not self.has_begun and self._asks_first(runs):
+        may_send = runs or (prepared.later and self.at_worst != 0)
+        if may_send and not self.has_begun and self._asks_first(runs):
             worst = format_at_worst(self.at_worst, [each.call.processor for each in prepared.later])
             question = f"Send {format_count(runs, 'run')} ({price.text(runs, before=status.billed)}{worst})?"
             if not ask(question, required=bool(prepared.call.confirm)):

@@ -333,7 +333,7 @@ def test_rows_go_on_to_better_processors(run, monkeypatch):
         )
         assert run("submit", "rows.csv", *options, "--yes").exit_code == 2
         wrong = run("enrich", "rows.csv", "out.csv", *options[:2], "--escalate", "pro,core", "--yes")
-        assert "--escalate pro,core goes from 'pro' to 'core'" in wrong.output
+        assert "--escalate pro,core has 'core' after 'pro'" in wrong.output
         assert sim.counts.runs == 0
         for name in ("out.csv", "out.parquet"):
             assert run("enrich", "rows.csv", name, *options, "--yes", "--no-progress").exit_code == 0

@@ -1,4 +1,4 @@
-"""`escalate=`: rows without a good answer go on to the next processor, in one call, and nothing is paid twice."""
+"""`escalate=`: rows without a good answer are asked again at the next processor, in one call, and paid once."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ CHAIN = ["core", "pro"]
 
 
 def of(step: int, *, size: object = 1, confidence: str = "high") -> Answer:
-    """Return an answer that tells which processor gave it."""
+    """Return an answer that names the processor which gave it."""
     return Answer({"size": size, "name": f"answer {step}"}, basis={"size": confidence, "name": "high"})
 
 
@@ -74,7 +74,7 @@ def taken(out: pd.DataFrame) -> list[int | None]:
 @pytest.mark.parametrize("dedupe", [True, False])
 def test_each_row_takes_the_best_of_its_answers(dialect: Any, dedupe: bool) -> None:
     """Each row has its best answer with that answer's evidence and processor, and no row is asked without need."""
-    df, heard = rows(), []
+    df, seen = rows(), []
     expected = [CASES[company][1] for company in df["company"]]
     names = ["base", *CHAIN]
     if not dedupe:  # each of equal rows is asked by itself, and is answered as a case of its own
@@ -82,7 +82,7 @@ def test_each_row_takes_the_best_of_its_answers(dialect: Any, dedupe: bool) -> N
         expected = expected[: len(df)]
     with pf.offline(Chain(), latency=0, dialect=dialect) as sim:
         out = df.parallel.enrich(
-            SCHEMA, inputs=["company"], escalate=CHAIN, basis="columns", dedupe=dedupe, on_row=heard.append
+            SCHEMA, inputs=["company"], escalate=CHAIN, basis="columns", dedupe=dedupe, on_row=seen.append
         )
     assert taken(out) == expected
     processors = [None if pd.isna(name) else name for name in out["parallel_processor"]]
@@ -98,8 +98,8 @@ def test_each_row_takes_the_best_of_its_answers(dialect: Any, dedupe: bool) -> N
     assert len(sim.runs()) == RUNS
     by_processor = Counter(run.metadata["key"] for run in sim.runs() if run.metadata)
     assert set(by_processor.values()) == {1}
-    found = {row.position: (row.processor, row.status, row.values["name"]) for row in heard}
-    assert len(heard) == len(found) == len(df)
+    found = {row.position: (row.processor, row.status, row.values["name"]) for row in seen}
+    assert len(seen) == len(found) == len(df)
     for position, (name, answer) in enumerate(zip(processors, out["name"], strict=True)):
         if name is not None:
             assert found[position] == (name, "completed", answer)
@@ -134,7 +134,7 @@ def frame(*companies: str) -> pd.DataFrame:
     return pd.DataFrame({"company": companies})
 
 
-def test_equal_rows_that_are_kept_apart_go_on_apart() -> None:
+def test_equal_rows_that_are_kept_apart_are_escalated_apart() -> None:
     """With dedupe=False each of equal rows has runs of its own at each processor."""
     answers = iter([LOW, GOOD, LOW, GOOD, GOOD])
     with pf.offline(lambda _: of(0, **next(answers)), latency=0, max_per_minute=None) as sim:
@@ -163,7 +163,7 @@ def test_made_again_it_sends_nothing(checkpoint: Any, tmp_path: Path, monkeypatc
         assert len(sim.runs()) == sent
 
 
-def test_what_failed_goes_on_and_is_tried_again_at_the_last_processor_only() -> None:
+def test_what_failed_is_escalated_and_tried_again_at_the_last_processor_only() -> None:
     """A later call asks again what the last processor failed at, unless retry_failed=False, and nothing else."""
     asked, answer = counting(lambda _, step: Failure("no") if step < 3 else of(step))
     with pf.offline(answer, latency=0) as sim:
@@ -176,7 +176,7 @@ def test_what_failed_goes_on_and_is_tried_again_at_the_last_processor_only() -> 
     assert out["parallel_processor"].tolist() == ["pro"]
 
 
-def test_a_frame_that_was_enriched_before_goes_on_from_there() -> None:
+def test_a_frame_that_was_enriched_before_has_the_first_step() -> None:
     """The answers of a plain call are the first step; where the next one is better, its answer takes their place."""
     _, answer = counting(low_at_first)
     with pf.offline(answer, latency=0) as sim:
@@ -209,7 +209,7 @@ def test_it_goes_together_with_the_options_for_rows_and_columns() -> None:
     assert len(sim.runs()) == 6
 
 
-def test_an_answer_that_grew_old_is_asked_again_and_goes_on_by_what_comes() -> None:
+def test_an_answer_that_grew_old_is_asked_again_and_escalated_by_what_comes() -> None:
     """With older_than= each processor is asked again for what is old, and only if the row still needs it."""
     _, answer = counting(lambda _, step: of(step, confidence="low" if step == 0 else "high"))
     with pf.offline(answer, latency=0) as sim:
@@ -220,7 +220,7 @@ def test_an_answer_that_grew_old_is_asked_again_and_goes_on_by_what_comes() -> N
     assert (out.loc[0, "name"], out.loc[0, "parallel_processor"]) == ("answer 2", "base")
 
 
-def test_the_plan_tells_the_first_price_and_the_worst() -> None:
+def test_the_plan_has_the_first_price_and_the_worst() -> None:
     """Before the first run every row may go through all processors; later only what is known to, or undecided."""
     _, answer = counting(low_at_first)
     df = frame("a", "b", "a")
@@ -238,6 +238,7 @@ def test_the_plan_tells_the_first_price_and_the_worst() -> None:
         unknown = df.parallel.plan(SCHEMA, escalate=["corre"], checkpoint=None)
         assert (unknown.cost, unknown.worst_cost) == (0.02, None)
         assert any("did you mean 'core'" in finding.message for finding in unknown.findings)
+        assert "2 runs · $0.02, with corre at a price not known · " in repr(unknown)
 
 
 def test_max_cost_caps_all_processors_together() -> None:
@@ -271,6 +272,8 @@ def test_max_cost_caps_all_processors_together() -> None:
             ):
                 ask(SCHEMA, escalate=CHAIN, max_cost=0.415)
         assert len(sim.runs()) == 10
+        with pytest.raises(CostError, match=r"`pf.last\(\).partial\(\)` is the frame with them"):
+            df.parallel.enrich(SCHEMA, escalate=CHAIN, max_cost=0.1, checkpoint=None)
         with pytest.raises(InputError, match="the price of processor 'coro' is not known"):
             df.parallel.enrich(SCHEMA, escalate=["coro"], max_cost=5)
 
@@ -279,10 +282,10 @@ def test_max_cost_caps_all_processors_together() -> None:
 def test_a_row_that_waits_for_a_better_answer_says_so(checkpoint: Any) -> None:
     """After timeout= such a row is pending, with the answer it has and the processor it waits for; no row is lost."""
     _, answer = counting(lambda company, step: Stuck() if (company, step) == ("b", 1) else low_at_first("", step))
-    heard: list[Any] = []
+    seen: list[Any] = []
     with pf.offline(answer, latency=0, speed=20) as sim:
         out = frame("a", "b").parallel.enrich(
-            SCHEMA, escalate=CHAIN, timeout=40, checkpoint=checkpoint, on_row=heard.append
+            SCHEMA, escalate=CHAIN, timeout=40, checkpoint=checkpoint, on_row=seen.append
         )
         last = pf.last()
         assert last is not None
@@ -291,7 +294,7 @@ def test_a_row_that_waits_for_a_better_answer_says_so(checkpoint: Any) -> None:
         assert "core: no answer within the timeout of 40 s" in out.loc[1, "parallel_error"]
         assert (out.loc[1, "parallel_status"], out.loc[1, "name"]) == ("pending", "answer 0")
         assert out["parallel_processor"].tolist() == ["core", "base"]
-        assert [row.index for row in heard] == [0]
+        assert [row.index for row in seen] == [0]
         again = (
             last.resume() if checkpoint is None else frame("a", "b").parallel.enrich(SCHEMA, escalate=CHAIN, timeout=1)
         )
@@ -328,9 +331,9 @@ def test_it_works_in_an_event_loop_and_for_one_column() -> None:
 
 
 REFUSED = [
-    ({"escalate": ["base"]}, "goes from 'base' to 'base', which does not cost more"),
-    ({"escalate": ["pro", "core"]}, "goes from 'pro' to 'core', which does not cost more"),
-    ({"escalate": ["mine", "mine"]}, "goes from 'mine' to 'mine'"),
+    ({"escalate": ["base"]}, "has 'base' after 'base', and it does not cost more"),
+    ({"escalate": ["pro", "core"]}, "has 'core' after 'pro', and it does not cost more"),
+    ({"escalate": ["mine", "mine"]}, "has 'mine' after 'mine'"),
     ({"escalate": {"core": 1}}, "must be a list of processors"),
     ({"escalate": ["Core"]}, "`escalate='Core'` must be `escalate='core'`"),
     ({"escalate": [7]}, "must be a name such as"),
@@ -348,7 +351,7 @@ def test_what_it_cannot_do_is_refused(options: dict[str, Any], message: str) -> 
 
 
 def test_it_cannot_be_submitted(tmp_path: Path) -> None:
-    """What goes on is known once answers are there: submit says so before anything is sent."""
+    """Which rows are escalated is known once answers are there: submit says so before anything is sent."""
     with pf.offline(latency=0) as sim:
         with pytest.raises(InputError, match="not everything can be sent at once"):
             frame("a").parallel.submit(SCHEMA, escalate=["core"])
@@ -452,12 +455,12 @@ def test_ctrl_c_says_what_is_safe_of_all_processors(
         wait_for(sim, "core", runs=1)
         time.sleep(0.3)
         child.send_signal(signal.SIGINT)
-        _, told = child.communicate(timeout=60)
+        _, message = child.communicate(timeout=60)
     folders = sorted(path.name for path in (tmp_path / "here.ckpt").iterdir() if path.is_dir())
     assert len(folders) == 2
-    assert "1 of 2 rows are answered, 3 runs sent" in told
-    assert all(f"here.ckpt/{folder}" in told for folder in folders)
-    assert told.rstrip().endswith("What was sent continues there, and is billed: 1 run under way.")
+    assert "1 of 2 rows are answered, 3 runs sent" in message
+    assert all(f"here.ckpt/{folder}" in message for folder in folders)
+    assert message.rstrip().endswith("What was sent continues there, and is billed: 1 run under way.")
 
 
 @pytest.mark.parametrize("dialect", ["published", "seed"])
@@ -467,16 +470,16 @@ def test_a_file_gets_what_a_frame_gets(dialect: Any, tmp_path: Path, monkeypatch
     df = rows().reset_index(drop=True)
     df.to_parquet("rows.parquet")
     options: dict[str, Any] = {"escalate": CHAIN, "basis": "columns", "provenance": True, "retry_failed": False}
-    heard: list[Any] = []
+    seen: list[Any] = []
     with pf.offline(Chain(), latency=0, dialect=dialect) as sim:
         plan = pf.plan_parquet("rows.parquet", SCHEMA, **options)
         assert (plan.cost, plan.worst_cost) == (0.1, 0.1 + 0.25 + 1)
-        done = pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, on_row=heard.append, **options)
+        done = pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, on_row=seen.append, **options)
         assert len(sim.runs()) == RUNS
         last = pf.last()
         assert last is not None
         assert last.status() == {"completed": 11, "failed": 1}
-        assert sorted((row.position, row.processor) for row in last) == sorted((r.position, r.processor) for r in heard)
+        assert sorted((row.position, row.processor) for row in last) == sorted((r.position, r.processor) for r in seen)
         assert pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, **options) == done  # it is recognised
         again = pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, overwrite=True, **options)
         assert (again.counts, again.cost) == (done.counts, done.cost)
@@ -484,7 +487,7 @@ def test_a_file_gets_what_a_frame_gets(dialect: Any, tmp_path: Path, monkeypatch
         assert pf.plan_parquet("rows.parquet", SCHEMA, **options).worst_cost == 0
         assert len(sim.runs()) == RUNS
         assert done.cost == pytest.approx(pf.last().cost)  # type: ignore[union-attr]
-    assert len(heard) == len(df)
+    assert len(seen) == len(df)
     written = pd.read_parquet("out.parquet")
     assert taken(written) == [CASES[company][1] for company in df["company"]]
     for name in [name for name in out.columns if not name.endswith("citations")]:
@@ -507,7 +510,7 @@ def enrich_as(kind: str, **options: Any) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", ["frame", "file"])
-def test_what_a_look_finds_goes_on_too(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_look_finds_is_escalated_too(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that comes after a call has stopped does not end the chain: its row waits for the next processor."""
     monkeypatch.chdir(tmp_path)
     frame("a", "b", "c").to_parquet("rows.parquet")
@@ -547,7 +550,7 @@ def test_what_a_look_finds_goes_on_too(kind: str, tmp_path: Path, monkeypatch: p
 def test_answers_that_are_damaged_meanwhile_are_fetched_again(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the first processor said is read at the end: where it was torn by then, it is fetched again for free."""
+    """The first processor's answers are read at the end: where it was torn by then, it is fetched again for free."""
     monkeypatch.chdir(tmp_path)
     frame("a0", "b1", "c3").to_parquet("rows.parquet")
     _, answer = counting(by_name)

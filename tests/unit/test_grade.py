@@ -1,4 +1,4 @@
-"""How good an answer is: the one rule of what goes on to another processor, and of which answer a row takes."""
+"""How good an answer is: the one rule of what is escalated to another processor, and of which answer a row takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from parallel_frames._columns import Level, goes_on, grade_outcomes, level_of
+from parallel_frames._columns import Level, grade_outcomes, level_of, needs_escalation
 from parallel_frames._columns._grade import GOOD, grade
 from parallel_frames._model import Outcome
 from parallel_frames._schema import parse_schema
@@ -45,14 +45,14 @@ def test_answers_have_this_order():
 
 
 def test_every_answer_but_a_good_one_is_wanting():
-    """Only what completed, lacks nothing and is sure stays; where there is no answer yet, nothing goes on."""
+    """Only what completed, lacks nothing and is sure stays; where there is no answer yet, nothing is escalated."""
     answers = [answer for line in ORDER for answer in line]
     levels = {answer: level_of(grade_of(answer)) for answer in answers}
-    assert [answer for answer in answers if not goes_on(levels[answer])] == [("completed", 0, 0)]
+    assert [answer for answer in answers if not needs_escalation(levels[answer])] == [("completed", 0, 0)]
     assert {status for (status, _, _), level in levels.items() if level == Level.FAILED} == {"failed", "cancelled"}
     levels = level_of(np.array([Level.UNKNOWN, 0, 1, GOOD - 1, GOOD]))
     assert levels.tolist() == [Level.UNKNOWN, Level.FAILED, Level.WANTING, Level.WANTING, Level.GOOD]
-    assert goes_on(levels).tolist() == [False, True, True, True, False]
+    assert needs_escalation(levels).tolist() == [False, True, True, True, False]
 
 
 SCHEMA = parse_schema({

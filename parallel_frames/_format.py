@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
@@ -56,6 +56,18 @@ def format_costs(now: Decimal | float | None, *, before: Decimal | float | None,
         return format_dollars(now, extra=extra)
     in_all = format_dollars(Decimal(str(now)) + Decimal(str(before)))
     return f"{format_dollars(now)}, {in_all} in all {extra}".rstrip()
+
+
+def format_at_worst(amount: Decimal | float | None, processors: Sequence[str]) -> str:
+    """Return what is put behind a price where rows may be escalated to further processors; nothing where none may."""
+    if not processors or amount == 0:
+        return ""
+    names = " and ".join(processors)
+    return (
+        f", with {names} at a price not known"
+        if amount is None
+        else f", at worst {format_dollars(amount)} with {names}"
+    )
 
 
 def format_amount(amount: Decimal) -> str:

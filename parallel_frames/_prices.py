@@ -66,6 +66,7 @@ class Price:
 
 
 CONNECTOR_CALLS: Final = "plus connector calls"
+NOTHING: Final = Decimal(0)
 
 
 @cache
@@ -108,6 +109,7 @@ def check_cost(
     *,
     billed: int,
     max_cost: Decimal | None,
+    elsewhere: Decimal = NOTHING,
     limit_for: Callable[[int], int] | None = None,
 ) -> None:
     """Refuse runs that come to more than allowed, together with those sent before.
@@ -116,6 +118,8 @@ def check_cost(
     ----------
     runs, billed : int
         Runs that are about to be sent, and those sent before for the same rows that did not fail.
+    elsewhere : decimal.Decimal, default 0
+        US dollars that runs of the same rows cost at other processors.
     limit_for : callable, optional
         Returns the ``limit=`` with which only so many runs would be sent, where that is a way out.
 
@@ -129,10 +133,10 @@ def check_cost(
     if max_cost is None or not runs:
         return
     per_run = require_price(price, max_cost=max_cost)
-    if (cost := per_run * (billed + runs)) > max_cost:
-        affordable = int(max_cost // per_run) - billed
+    if (cost := elsewhere + per_run * (billed + runs)) > max_cost:
+        affordable = int((max_cost - elsewhere) // per_run) - billed
         limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
-        raise CostError(runs=runs, billed=billed, cost=cost, max_cost=max_cost, limit=limit)
+        raise CostError(runs=runs, billed=billed, cost=cost, elsewhere=elsewhere, max_cost=max_cost, limit=limit)
 
 
 def require_price(price: Price, *, max_cost: Decimal) -> Decimal:

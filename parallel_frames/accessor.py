@@ -87,6 +87,11 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         ``{column: (type, description)}``, a list of descriptions, one description (a text), or ``"auto"``.
     processor : str, default "base"
         The service's processor, which decides price and depth; ``"lite"`` to ``"ultra8x"``.
+    escalate : list of str, optional
+        Further processors, such as ``["core", "pro"]``. Each row whose answer failed, is invalid, or has a null or a
+        field of low confidence is asked again at the next one. It takes the best of its answers, and
+        ``<prefix>parallel_processor`` names the processor that gave it. Each processor's answers are kept apart, so
+        nothing is paid twice. Default: none.
     inputs : list of labels, mapping, or str, optional
         What a row sends: columns; ``{name the service sees: column}``; one column's name for its bare cell; or a
         template ``"Research {company} ({website})"``. Default: every column that no enrichment made.

@@ -78,6 +78,8 @@ class Safety:
         The folder that holds the outcomes; None without a checkpoint.
     is_refused : bool
         Whether the same again would be refused again, so that the error itself says how to resume.
+    is_escalated : bool
+        Whether the runs are of several processors, so that the groups alone do not resume them.
     """
 
     answered: int
@@ -86,6 +88,7 @@ class Safety:
     group_ids: tuple[str, ...]
     checkpoint: str | None
     is_refused: bool = False
+    is_escalated: bool = False
 
     @property
     def state(self) -> str:
@@ -97,12 +100,16 @@ class Safety:
     def __str__(self) -> str:
         state = self.state
         if self.is_refused:
+            if self.checkpoint is None and self.is_escalated:
+                return f"{state}. There is no checkpoint: `pf.last().partial()` is the frame with them in this process."
             place = "in the group" if self.checkpoint is None else f"in {self.checkpoint}"
             return f"{state} and safe {place}: nothing of it is paid twice."
         if self.checkpoint is not None:
             return f"{state} and safe in {self.checkpoint}. Run the same again to resume: nothing is paid twice."
         if not self.group_ids:
             return f"{state}. Nothing was written to disk; run the same again."
+        if self.is_escalated:
+            return f"{state}. There is no checkpoint: resume with `pf.last().resume()` in this process."
         resumed = format_code(f"enrich(..., group_id={list(self.group_ids)!r})")
         return (
             f"{state}. There is no checkpoint: resume with `pf.last().resume()` in this process, or with {resumed} in "
@@ -215,16 +222,26 @@ class CostError(InputError):
         The largest ``limit=`` with which the same call stays within it; None where there is none.
     """
 
-    def __init__(self, *, runs: int, billed: int, cost: Decimal, max_cost: Decimal, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        runs: int,
+        billed: int,
+        cost: Decimal,
+        max_cost: Decimal,
+        elsewhere: Decimal | None = None,
+        limit: int | None = None,
+    ) -> None:
         self.runs = runs
         self.cost = float(cost)
         self.max_cost = float(max_cost)
         before = f" and {billed:,} paid for before" if billed else ""
+        others = f", with {format_dollars(elsewhere)} for other processors," if elsewhere else ""
         self.limit = limit
         part = "" if limit is None else f", or {format_option('limit', limit)} to send a part"
         to_send = f"{format_count(runs, 'run')} to send"
         super().__init__(
-            f"{to_send}{before} come{'s' * (runs + billed == 1)} to {format_dollars(cost)}, over "
+            f"{to_send}{before}{others} come{'s' * (runs + billed == 1)} to {format_dollars(cost)}, over "
             # What is to be passed is exact: an amount rounded down would be refused again.
             f"`max_cost={format_amount(max_cost)}`. None of them was sent. Pass `max_cost={format_amount(cost)}` to "
             f"proceed{part}."

@@ -16,6 +16,7 @@ ledger's.
 """
 
 from parallel_frames._checkpoint._folders import (
+    JOB_DIGITS,
     auto_folder,
     auto_home,
     choose_folder,
@@ -51,6 +52,7 @@ from parallel_frames._checkpoint._recall import (
 from parallel_frames._checkpoint._store import JobStore
 
 __all__ = [
+    "JOB_DIGITS",
     "OUTCOME_SCHEMA",
     "RECEIPT_SCHEMA",
     "Checkpoint",

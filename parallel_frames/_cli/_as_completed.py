@@ -180,6 +180,7 @@ class _Writer:
             "error": row.error,
             "basis": None if outcome.basis is None else orjson.Fragment(outcome.basis),
             "run_id": row.run_id,
+            **({"processor": row.processor} if len(self._runner.processors) > 1 else {}),
             "group_id": outcome.group_id,
             **({"simulated": True} if self._runner.simulated else {}),
         }

@@ -117,9 +117,13 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
     nothing twice.
     """
     from parallel_frames._cli._way import choose_way
+    from parallel_frames._job._escalate import NOT_AT_ONCE
     from parallel_frames._job._offline import choose_destination
+    from parallel_frames.errors import InputError
 
     asked = _asked(source, target, arguments)
+    if asked.options["escalate"]:
+        raise InputError(NOT_AT_ONCE)
     need_output()
     with destination(arguments):
         way = choose_way(replace(asked, as_completed=False, target_format=None))
@@ -219,20 +223,21 @@ def _warn_of_processor(name: str) -> None:
 
 def _agree(plan: EnrichmentPlan, *, processor: str) -> None:
     """Make sure that what is to be sent is to be paid for."""
-    from parallel_frames._format import format_count
+    from parallel_frames._format import format_at_worst, format_count
     from parallel_frames.errors import DeclinedError
 
-    if not plan.to_send:
+    if not plan.to_send and (not plan.escalation or plan.worst_cost == 0):
         return
     _warn_of_processor(processor)
     runs = format_count(plan.to_send, "run")
+    costs = _costs(plan) + format_at_worst(plan.worst_cost, [*plan.escalation])
     if not is_terminal():
         raise click.UsageError(
-            f"It would send {runs}{_costs(plan)}, and here is no terminal to ask at. Say --yes "
+            f"It would send {runs}{costs}, and here is no terminal to ask at. Say --yes "
             "to send without asking, and --max-cost DOLLARS to bound what it may cost."
         )
     say(str(plan))
-    if not ask(f"Send {runs}{_costs(plan)}?"):
+    if not ask(f"Send {runs}{costs}?"):
         raise DeclinedError("The answer was not yes. Nothing was sent.")
 
 

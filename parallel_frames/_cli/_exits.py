@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from parallel_frames._cli._options import FRAME, PAIR, type_inputs, with_options
+from parallel_frames._cli._options import FRAME, NAMES, PAIR, type_inputs, with_options
 from parallel_frames._format import closest, literal, parse_options, spell_code
 from parallel_frames.errors import (
     CheckpointError,
@@ -171,6 +171,8 @@ def _flag(option: click.Option, value: str | None) -> str | None:
         return f"{flag} {metavar if given is ... else 'none'}"
     if option.name == "inputs" and isinstance(given, str | list):
         given = type_inputs(given)
+    if option.type is NAMES and isinstance(given, list):
+        given = ",".join(map(str, given))
     if option.multiple and isinstance(given, dict) and option.type is PAIR:
         given = [f"{name}={column}" for name, column in given.items()]
     if option.multiple and isinstance(given, list):

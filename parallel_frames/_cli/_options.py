@@ -94,6 +94,11 @@ def read_pair(text: str) -> tuple[str, str]:
     return name, column
 
 
+def read_names(text: str) -> list[str]:
+    """Return the names of ``core,pro``."""
+    return [name.strip() for name in text.split(",")]
+
+
 def dict_of(pairs: Sequence[tuple[str, Any]], *, option: str) -> dict[str, Any]:
     """Return pairs as a mapping; a name given twice is refused."""
     found: dict[str, Any] = {}
@@ -137,6 +142,11 @@ def _pairs_of_columns(ctx: click.Context, incomplete: str) -> list[str]:
     return [f"{name}={column}" for column in _columns_of_source(ctx)] if sign else []
 
 
+def _lists_of_processors(ctx: click.Context, incomplete: str) -> list[str]:
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in _processors(ctx, incomplete)]
+
+
 def _processors(ctx: click.Context, incomplete: str) -> list[str]:  # noqa: ARG001 - as the others
     from parallel_frames._prices import processor_names
 
@@ -155,6 +165,7 @@ PAIR: Final = Completed("name=column", read_pair, _pairs_of_columns)
 TEXT: Final = Value("text", str)
 INPUTS: Final = Completed("text", str, _lists_of_columns)
 NAME: Final = Completed("text", str, _processors)
+NAMES: Final = Completed("text", read_names, _lists_of_processors)
 FILE: Final = click.Path()
 DIRECTORY: Final = click.Path(file_okay=False)
 KINDS: Final = tuple(dict.fromkeys(FORMATS.values()))
@@ -164,6 +175,8 @@ APIS: Final = ("auto", "published", "published-v1beta", "seed")
 # has a switch of its own (`confirm` is the absence of --yes).
 ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "processor": {"short": "-p", "type": NAME},
+    "escalate": {"type": NAMES, "metavar": "NAMES",
+                 "help": "Further processors for rows without a good answer: core,pro."},
     "inputs": {"type": INPUTS, "multiple": True, "metavar": "COLUMNS|TEMPLATE",
                "help": "What a row sends: one column's bare cell (item), an object of columns (a,b; of one: a,), or a "
                        "text 'Is {company} listed?'. Repeatable.  [default: all]"},
@@ -270,7 +283,7 @@ FRAME = (
 
 
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "The question": ("schema", "column", "processor", "inputs", "input_schema", "options"),
+    "The question": ("schema", "column", "processor", "escalate", "inputs", "input_schema", "options"),
     "Rows and files": ("where", "limit", "output", "source_format", "target_format", "as_completed", "overwrite",
                        "rows_per_file"),
     "Columns": ("basis", "provenance", "prefix", "if_exists"),

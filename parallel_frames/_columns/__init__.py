@@ -8,6 +8,7 @@ Its modules, from the bottom up:
 - `_layout`: the labels of all columns that an enrichment adds, made and recognised.
 - `_evidence`: the basis of an answer → entries → columns of confidence, reasoning and citations.
 - `_merge`: judges answers and puts them, their evidence, status and error into the rows they belong to.
+- `_grade`: how good an answer is, and so whether another processor is asked.
 - `_find_evidence`: evidence found again in any frame, by its labels.
 - `_citations`: what a user may ask about it.
 
@@ -27,9 +28,11 @@ from parallel_frames._columns._evidence import (
     read_basis,
 )
 from parallel_frames._columns._find_evidence import check_frame, evidence_of, find_evidence
+from parallel_frames._columns._grade import Level, grade_answer, grade_outcomes, level_of, needs_escalation, replaces
 from parallel_frames._columns._layout import (
     BASIS_COLUMN,
     ERROR_COLUMN,
+    PROCESSOR_COLUMN,
     STATUS_COLUMN,
     Affixes,
     Layout,
@@ -57,12 +60,14 @@ __all__ = [
     "ERROR_COLUMN",
     "NO_ANSWER",
     "PANDAS_3",
+    "PROCESSOR_COLUMN",
     "STATUS_COLUMN",
     "Affixes",
     "Backend",
     "Confidence",
     "Judged",
     "Layout",
+    "Level",
     "Merged",
     "TypedColumn",
     "Unanswered",
@@ -77,12 +82,17 @@ __all__ = [
     "evidence_of",
     "evidence_struct",
     "find_evidence",
+    "grade_answer",
+    "grade_outcomes",
     "judge_answers",
+    "level_of",
     "low_confidence",
     "make_layout",
     "merge_entries",
     "merge_outcomes",
     "name_of",
+    "needs_escalation",
     "read_basis",
+    "replaces",
     "typed_column",
 ]

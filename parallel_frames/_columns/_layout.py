@@ -26,6 +26,7 @@ STATUS: Final = "status"
 STATUS_COLUMN: Final = f"parallel_{STATUS}"
 ERROR_COLUMN: Final = "parallel_error"
 BASIS_COLUMN: Final = "parallel_basis"
+PROCESSOR_COLUMN: Final = "parallel_processor"
 PARTS: Final = ("confidence", "reasoning", "citations")
 
 
@@ -36,8 +37,12 @@ def evidence_label(output: str, part: str) -> str:
 
 def error_label(status: str) -> str:
     """Return the label of the errors that a status column's rows have: ``ceo_error`` of ``ceo_status``."""
+    return _status_sibling(status, "error")
+
+
+def _status_sibling(status: str, word: str) -> str:
     head, _, tail = status.rpartition(STATUS)
-    return f"{head}error{tail}"
+    return f"{head}{word}{tail}"
 
 
 def name_of(label: Hashable) -> str | None:
@@ -83,6 +88,8 @@ class Layout:
         For each output the labels of its confidence, reasoning and citations; empty where they are not wanted.
     basis : label or None
         The one column that holds all evidence; None when it is not wanted.
+    processor : label or None
+        The column that names the processor which answered; None when it is not wanted.
     fill : bool
         Whether columns that exist keep every value they have.
     """
@@ -92,6 +99,7 @@ class Layout:
     error: Hashable | None
     evidence: tuple[tuple[Hashable, ...], ...] = ()
     basis: Hashable | None = None
+    processor: Hashable | None = None
     fill: bool = False
 
     @property
@@ -99,7 +107,8 @@ class Layout:
         """Every new label, in order: each output with its evidence, then the basis, then the status."""
         evidence = self.evidence or ((),) * len(self.outputs)
         answers = [label for output, parts in zip(self.outputs, evidence, strict=True) for label in (output, *parts)]
-        return (*answers, *(label for label in (self.basis, self.status, self.error) if label is not None))
+        others = (self.basis, self.status, self.error, self.processor)
+        return (*answers, *(label for label in others if label is not None))
 
 
 def make_layout(
@@ -110,18 +119,21 @@ def make_layout(
     status: bool | str,
     if_exists: Literal["error", "fill", "overwrite", "suffix"],
     basis: Literal["none", "columns", "struct"] = "none",
+    processor: bool = False,
     own_status: str | None = None,
     other_statuses: Collection[str] = (),
 ) -> Layout:
     """Return the labels of the new columns.
 
     Evidence that the frame already has for a column is updated with it, whatever `basis` is: the evidence of an
-    earlier answer would be worse than none.
+    earlier answer would be worse than none. So is the column of processors.
 
     Parameters
     ----------
     status : bool or str
         Whether there are status columns, or what they are named by: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``.
+    processor : bool
+        Whether there is a column of processors next to them.
     own_status : str, optional
         The name of the status column that the frame has for these outputs already.
     other_statuses : collection of str
@@ -135,13 +147,13 @@ def make_layout(
     existing = frozenset(df.columns)
     affixes = Affixes(prefix, "")
     name = _status_name(df, schema, affixes, status=status, own=own_status, others=other_statuses)
-    layout = _make(df, schema, affixes, status=name, basis=basis)
+    layout = _make(df, schema, affixes, status=name, basis=basis, processor=processor)
     number = 1
     while if_exists == "suffix" and not existing.isdisjoint(layout.all):
         number += 1
         affixes = Affixes(prefix, f"_{number}")
         name = _status_name(df, schema, affixes, status=status)
-        layout = _make(df, schema, affixes, status=name, basis=basis)
+        layout = _make(df, schema, affixes, status=name, basis=basis, processor=processor)
     _check_distinct(layout)
     clash = [label for label in layout.all if label in existing]
     if clash and if_exists == "error":
@@ -190,7 +202,9 @@ def _status_name(
     return next(name for name in names if taken.isdisjoint((name, error_label(name))))
 
 
-def _make(df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: str | None, basis: str) -> Layout:
+def _make(
+    df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: str | None, basis: str, processor: bool
+) -> Layout:
     existing = frozenset(df.columns)
 
     def padded(label: str) -> Hashable:
@@ -204,20 +218,24 @@ def _make(df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: str | N
         for output, labels in zip(outputs, parts, strict=True)
     )
     struct = padded(affixes.around(BASIS_COLUMN))
-    has_struct = struct in existing and not existing.isdisjoint(outputs)
+    has_outputs = not existing.isdisjoint(outputs)
+    has_struct = struct in existing and has_outputs
+    of_processor = None if status is None else padded(_status_sibling(status, "processor"))
+    has_processor = of_processor in existing and has_outputs
     return Layout(
         outputs,
         None if status is None else padded(status),
         None if status is None else padded(error_label(status)),
         evidence if any(evidence) else (),
         struct if basis == "struct" or has_struct else None,
+        of_processor if processor or has_processor else None,
     )
 
 
 def _check_distinct(layout: Layout) -> None:
     twice = [label for label, count in Counter(layout.all).items() if count > 1]
     if twice:
-        is_status = not {layout.status, layout.error}.isdisjoint(twice)
+        is_status = not {layout.status, layout.error, layout.processor}.isdisjoint(twice)
         way_out = (
             "rename the field, or, in Python, pass `status='...'` for other names, or `status=False`"
             if is_status

@@ -29,7 +29,7 @@ from parallel_frames._state import Answers
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 
     from parallel_frames._columns._layout import Layout
     from parallel_frames._model import Json, Outcome, Plan, Schema
@@ -62,6 +62,8 @@ def merge_outcomes(
     unanswered: Callable[[str], Unanswered],
     layout: Layout,
     dtype_backend: Literal["numpy_nullable", "pyarrow"],
+    unsettled: Collection[str] = (),
+    processors: Sequence[str] | None = None,
 ) -> Merged:
     """Return the frame with its new columns.
 
@@ -71,6 +73,10 @@ def merge_outcomes(
         The outcome of each distinct run of the plan.
     unanswered : callable
         Says of the key of a run without an outcome whether it is pending or was not sent, and why.
+    unsettled : collection of str
+        The keys of runs whose outcome another one is to replace: they count as unanswered, and their values are shown.
+    processors : sequence of str, optional
+        The processor of each run of the plan. Default: the plan's own.
     """
     # A user's own model may leave cyclic garbage behind.
     with nullcontext() if schema.model is not None else gc_paused():
@@ -91,13 +97,16 @@ def merge_outcomes(
         placement = AnswerPlacement(df, schema, layout, per_row, replaced)
         arrays |= place_evidence(placement, lambda: _bases(answers, judged), dtype_backend=dtype_backend)
     others = answers.others()
-    codes, reasons = _run_statuses(plan, judged, others, unanswered=unanswered)
+    codes, reasons = _run_statuses(plan, judged, others, unanswered=unanswered, unsettled=unsettled)
     statuses, is_old = _row_statuses(df, plan, codes, layout=layout)
     if layout.status is not None:
         arrays[layout.status] = pd.Categorical.from_codes(statuses, categories=pd.Index(STATUSES))
     if layout.error is not None:
         errors = _row_errors(df, plan, _run_errors(judged, others, reasons), is_old, layout=layout)
         arrays[layout.error] = pd.array(errors, dtype=dtype_of(ERROR, dtype_backend))
+    if layout.processor is not None:
+        names = _row_processors(df, plan, processors, np.any(replaced, axis=0), layout=layout)
+        arrays[layout.processor] = pd.array(names, dtype=dtype_of(ERROR, dtype_backend))
     counts = np.bincount(statuses[plan.row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
     frame = _assign(df, {label: arrays[label] for label in layout.all})
     return Merged(frame, {status: rows for status, rows in zip(STATUSES, counts, strict=True) if rows})
@@ -299,13 +308,20 @@ def _bases(answers: Answers, judged: JudgedAnswers) -> Iterator[str | None]:
 
 
 def _run_statuses(
-    plan: Plan, judged: JudgedAnswers, others: Mapping[int, Outcome], *, unanswered: Callable[[str], Unanswered]
+    plan: Plan,
+    judged: JudgedAnswers,
+    others: Mapping[int, Outcome],
+    *,
+    unanswered: Callable[[str], Unanswered],
+    unsettled: Collection[str],
 ) -> tuple[Codes, dict[int, str]]:
     """Return the status of each run as its position in `STATUSES`, and why runs have no outcome."""
     codes = np.where(judged.is_completed, CODES["completed"], -1).astype(np.int8)
     codes[judged.is_invalid[judged.position]] = CODES["invalid"]
     for run, outcome in others.items():
         codes[run] = CODES[outcome.status]
+    if unsettled:
+        codes[[run for run, key in enumerate(plan.keys) if key in unsettled]] = -1
     reasons: dict[int, str] = {}
     for run in np.flatnonzero(codes < 0).tolist():
         status, reasons[run] = unanswered(plan.keys[run])
@@ -348,6 +364,19 @@ def _row_errors(
         for row in np.flatnonzero(is_old).tolist():
             texts[row] = before.iat[row]
     return texts
+
+
+def _row_processors(
+    df: pd.DataFrame, plan: Plan, processors: Sequence[str] | None, is_answered: Mask, *, layout: Layout
+) -> list[Any]:
+    """Return which processor answered each row; a row without a new value keeps what it had."""
+    names = [plan.job.processor] * len(plan.keys) if processors is None else processors
+    cells = np.array([*names, None, None], dtype=object)[plan.row_runs]
+    before: Any = None
+    if layout.processor in df.columns:
+        old = df[layout.processor]
+        before = old.astype(object).where(old.notna(), None)
+    return list(np.where(is_answered, cells, before))
 
 
 def _error_of(outcome: Outcome) -> str | None:

@@ -27,10 +27,10 @@ from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
+from parallel_frames._job._escalate import make_runner
 from parallel_frames._job._handle import Enrichment, failures
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
-from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import STATUSES
 from parallel_frames.errors import EnrichmentError, InputError, user_facing
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._files._address import Address
     from parallel_frames._files._prepare import PreparedFile
+    from parallel_frames._job._escalate import Runner
     from parallel_frames._job._options import Call, EnrichOptions, SchemaLike
     from parallel_frames._job._runner import Results
 
@@ -141,11 +142,11 @@ def enrich_parquet(
     wait : bool, default True
         False: return once everything is sent, and write nothing; the same call with True resumes from there.
     **options
-        As for `enrich`: ``processor``, ``inputs``, ``input_schema``, ``where`` (``"missing"``, ``"failed"``, or a
-        function that is given batches of rows), ``limit``, ``checkpoint`` (default: your cache, as for a frame),
-        ``on_mismatch``, ``refresh``, ``older_than``, ``retry_failed``, ``dedupe``, ``basis``, ``status``, ``prefix``,
-        ``if_exists``, ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``, ``metadata``,
-        ``options``, ``group_id``, ``provenance``, ``progress``, ``on_row``, ``client``.
+        As for `enrich`: ``processor``, ``escalate``, ``inputs``, ``input_schema``, ``where`` (``"missing"``,
+        ``"failed"``, or a function that is given batches of rows), ``limit``, ``checkpoint`` (default: your cache, as
+        for a frame), ``on_mismatch``, ``refresh``, ``older_than``, ``retry_failed``, ``dedupe``, ``basis``, ``status``,
+        ``prefix``, ``if_exists``, ``on_error``, ``max_cost``, ``confirm``, ``max_in_flight``, ``timeout``,
+        ``metadata``, ``options``, ``group_id``, ``provenance``, ``progress``, ``on_row``, ``client``.
 
     Returns
     -------
@@ -225,7 +226,7 @@ def find_finished(
     return enrichment.recognise(address)
 
 
-def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[JobRunner, FileSource]:
+def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[Runner, FileSource]:
     """Return a job whose source is opened: everything that can be decided before its rows are read."""
     call: Call = make_call(options, of_arrow=True)
     opened = open_source(source)
@@ -233,14 +234,14 @@ def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any
     if call.checkpoint != "auto":
         place = None if target is None else find_address(target, what="target")
         check_checkpoint(call.checkpoint, opened.address, place)
-    return JobRunner(rows), rows
+    return make_runner(rows), rows
 
 
 class FileEnrichment(Enrichment):
     """The handle of a file's enrichment: its result is a target that is written, and what `enrich_parquet` returns."""
 
     def __init__(
-        self, runner: JobRunner, file: PreparedFile, target: Address | None, *, overwrite: bool, rows_per_file: int
+        self, runner: Runner, file: PreparedFile, target: Address | None, *, overwrite: bool, rows_per_file: int
     ) -> None:
         super().__init__(runner)
         self._file = file
@@ -290,7 +291,7 @@ class FileEnrichment(Enrichment):
                 counts.update(statuses)
             manifest = make_manifest(
                 file,
-                results.index,
+                results,
                 counts=counts,
                 checkpoint=self._folder,
                 simulated=runner.simulated,
@@ -305,7 +306,7 @@ class FileEnrichment(Enrichment):
     def summary(self, counts: Mapping[str, int], *, manifest: str | None) -> EnrichedParquet:
         """Return what was written."""
         status = self._runner.status()
-        cost = self._file.prepared.price.of(status.billed)
+        cost = self._runner.spent
         return EnrichedParquet(
             target=None if manifest is None or self._target is None else self._target.shown,
             rows=status.rows,

@@ -75,8 +75,7 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
             return frame_of(batch, start)
         return frame_of(source.schema.empty_table().select(names), 0)
 
-    prepared = prepare(columns, schema, call, sample=sample, hidden=index_columns(source.schema))
-    prepared = replace(prepared, target=target)
+    prepared = prepare(columns, schema, call, sample=sample, hidden=index_columns(source.schema)).to_target(target)
     added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
     file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
     _check_added(file)

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 from pyarrow import feather
 
+from parallel_frames._columns import Level, grade_outcomes, level_of, needs_escalation, replaces
 from parallel_frames._model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from parallel_frames._columns import Unanswered
+    from parallel_frames._job._escalate import EscalatedResults
     from parallel_frames._state import DiskIndex
     from parallel_frames._state._answers import ReadPart
 
@@ -109,3 +112,52 @@ class RowOrderReader:
                     key, attempt, run_id, group_id, status, output, kind, basis, error,
                     created_at=created, modified_at=modified,
                 )  # fmt: skip
+
+
+class BestInOrder:
+    """Every row's best answer of several jobs, in the order of the rows.
+
+    Attributes
+    ----------
+    processors : dict of int to str
+        The processor of each answer that `between` returned last, by row.
+    waiting : dict of int to Unanswered
+        The rows of these for which a further processor has not answered, and why.
+    """
+
+    def __init__(self, results: EscalatedResults, *, folder: Path) -> None:
+        self._results = results
+        self._readers = []
+        for number, (_, own) in enumerate(results.jobs):
+            place = folder / str(number)
+            place.mkdir()
+            self._readers.append(RowOrderReader(own.index, own.read, folder=place, basis=True))
+        self.processors: dict[int, str] = {}
+        self.waiting: dict[int, Unanswered] = {}
+
+    def between(self, start: int, end: int) -> dict[int, Outcome]:
+        """Return the best answers of the rows from `start` up to `end`; to be asked in the order of the rows."""
+        self.processors, self.waiting = {}, {}
+        best: dict[int, Outcome] = {}
+        grades: dict[int, int] = {}
+        open_rows: set[int] = set()
+        for job, (reader, (processor, own)) in enumerate(zip(self._readers, self._results.jobs, strict=True)):
+            found = reader.between(start, end)
+            newest = dict(zip(found, grade_outcomes(list(found.values()), self._results.schema), strict=True))
+            for row, grade in newest.items():
+                if replaces(grade, grades.get(row, Level.UNKNOWN)):
+                    best[row], grades[row], self.processors[row] = found[row], grade, processor
+            if job:
+                asked = {row: (key, is_sent) for row, key, is_sent in own.index.rows_between(start, end) if key}
+                for row in asked.keys() - found.keys():
+                    key, is_sent = asked[row]
+                    self.waiting[row] = self._results.waiting(job, key, is_sent=is_sent)
+                self._note_not_asked(job, open_rows - asked.keys())
+            open_rows = {row for row, grade in newest.items() if needs_escalation(level_of(grade))}
+        self._note_not_asked(len(self._readers), open_rows)
+        return best
+
+    def _note_not_asked(self, job: int, rows: Iterable[int]) -> None:
+        """Record which rows wait for a job that does not know of them yet."""
+        if (reason := self._results.not_asked(job)) is not None:
+            self.waiting.update(dict.fromkeys(rows, reason))

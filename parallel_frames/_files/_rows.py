@@ -16,15 +16,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from parallel_frames._columns import merge_outcomes
+from parallel_frames._columns import Level, grade_outcomes, level_of, merge_outcomes
 from parallel_frames._files._batches import frame_of, take
-from parallel_frames._files._row_order import RowOrderReader
+from parallel_frames._files._row_order import BestInOrder, RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._files._types import as_type, at_risk, check_values, output_types, provenance_types
 from parallel_frames._inputs import canonical_of_sent, make_key, make_keys, render_inputs
+from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
-from parallel_frames._job._source import SAMPLES, Piece, costs_of, keys_of_input, outgoing_run
+from parallel_frames._job._source import ROWS_AT_ONCE, SAMPLES, Piece, costs_of, keys_of_input, outgoing_run
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from parallel_frames._columns import Layout, Merged
     from parallel_frames._files._prepare import PreparedFile
     from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._runner import Results
+    from parallel_frames._job._source import Levels
     from parallel_frames._model import Outcome, OutgoingRun
     from parallel_frames._state import Step
 
@@ -48,12 +51,18 @@ class FileSource:
     Attributes
     ----------
     file : PreparedFile
+    chosen : numpy.ndarray of bool, optional
+        Which rows to ask about. Default: those that the call chooses.
+    answered : numpy.ndarray of bool, optional
+        Which rows have an answer elsewhere. Default: none.
     first_runs : list of OutgoingRun
         A few runs, the first ones; known after `scan`.
     """
 
-    def __init__(self, file: PreparedFile) -> None:
+    def __init__(self, file: PreparedFile, *, chosen: Mask | None = None, answered: Mask | None = None) -> None:
         self.file = file
+        self._chosen = chosen
+        self._answered = answered
         self.first_runs: list[OutgoingRun] = []
 
     @property
@@ -86,12 +95,18 @@ class FileSource:
         for start, batch in source.batches([*self.file.columns, *at_risk(source.schema, added), *sorted(source.mixed)]):
             check_values(batch, added, start=start, shown=source.shown)
             df = frame_of(batch.select(list(self.file.columns)), start)
-            chosen = choose_rows(df, self.prepared.call.where, layout=self.prepared.layout)
+            rows = slice(start, start + batch.num_rows)
+            if self._chosen is None:
+                chosen = choose_rows(df, self.prepared.call.where, layout=self.prepared.layout)
+            else:
+                chosen = self._chosen[rows]
             plan = self._plan(df, occurrences=partial(index.count_equals, start), chosen=chosen)
             if not self.first_runs:
                 first = replace(plan, positions=[start + row for row in plan.positions])
                 self.first_runs = [outgoing_run(first, entry) for entry in range(min(SAMPLES, len(plan.keys)))]
             index.add_rows(start, plan.keys, plan.row_runs.tolist())
+            if self._answered is not None:
+                index.note_answered(plan.keys[run] for run in map(int, plan.row_runs[self._answered[rows]]) if run >= 0)
         index.end_rows()
 
     def read(self, index: DiskIndex) -> Iterator[list[OutgoingRun]]:
@@ -189,7 +204,23 @@ class FileSource:
             path=shown,
         )
 
+    def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> FileSource:
+        """Return some of these rows for another job; the `answered` ones have an answer already."""
+        return FileSource(replace(self.file, prepared=prepared), chosen=chosen, answered=answered)
+
     # Answers
+
+    def levels(self, results: Results[DiskIndex]) -> Levels:
+        """Return of each row how good its answer is: a `Level`."""
+        rows = results.index.rows
+        levels = np.full(rows, Level.UNKNOWN, dtype=np.int8)
+        with temporary_folder() as folder:
+            answers = RowOrderReader(results.index, results.read, folder=folder, basis=True)
+            for start in range(0, rows, ROWS_AT_ONCE):
+                found = answers.between(start, min(start + ROWS_AT_ONCE, rows))
+                grades = grade_outcomes(list(found.values()), self.prepared.schema)
+                levels[list(found)] = level_of(np.array(grades, dtype=np.int64))
+        return levels
 
     def pieces(self, results: Results[DiskIndex], layout: Layout) -> Iterator[Piece]:
         """Yield all rows with their new columns as frames, some at a time: for what is known to fit memory."""
@@ -199,16 +230,19 @@ class FileSource:
                 yield Piece(frame_of(table, start), counts, asked)
 
     @contextmanager
-    def answers_in_order(self, results: Results[DiskIndex], layout: Layout) -> Iterator[RowOrderReader]:
+    def answers_in_order(self, results: Results[DiskIndex], layout: Layout) -> Iterator[RowOrderReader | BestInOrder]:
         """Give every row's answer in the order of the rows; what does not fit memory is in a temporary folder."""
         with temporary_folder() as folder:
+            if isinstance(results, EscalatedResults):
+                yield BestInOrder(results, folder=folder)
+                return
             wants_basis = bool(layout.evidence or layout.basis)
             yield RowOrderReader(results.index, results.read, folder=folder, basis=wants_basis)
 
     def tables(
         self,
         results: Results[DiskIndex],
-        answers: RowOrderReader,
+        answers: RowOrderReader | BestInOrder,
         *,
         layout: Layout,
         types: Mapping[str, pa.DataType],
@@ -224,12 +258,15 @@ class FileSource:
         for start, batch in self.file.source.batches():
             rows += batch.num_rows
             known = answers.between(start, start + batch.num_rows)
+            best = answers if isinstance(answers, BestInOrder) else None
             columns = {name: batch.column(name) for name in batch.schema.names}
-            merged, row_runs, outcomes = self._merge(results, batch, start, known, layout=layout, types=types)
+            merged, row_runs, outcomes = self._merge(
+                results, batch, start, known, layout=layout, types=types, best=best
+            )
             for label in layout.all:
                 columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
             if self.prepared.call.provenance:
-                columns |= self._provenance(results.index, batch, start, row_runs, outcomes)
+                columns |= self._provenance(results.index, batch, start, row_runs, outcomes, best=best)
             yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
         if rows != results.index.rows:
             raise self._changed()
@@ -243,8 +280,9 @@ class FileSource:
         *,
         layout: Layout,
         types: Mapping[str, pa.DataType],
+        best: BestInOrder | None,
     ) -> tuple[Merged, RowRuns, list[Outcome | None]]:
-        """Return a batch's new columns, which run each row has, and the runs' outcomes."""
+        """Return a batch's new columns, which run each row has, and the runs' outcomes; `best` has chosen them."""
         asked = results.index.rows_between(start, start + batch.num_rows)
         self._check_same(results.index, batch, start, {row: key for row, key, _ in asked})
         keys = [key for _, key, _ in asked if key is not None]
@@ -257,13 +295,19 @@ class FileSource:
             entry += key is not None
         unused = [0] * len(keys)
         plan = Plan(self.prepared.job, keys, [], unused, [None] * len(keys), None, row_runs, ())
+        waiting = {key: best.waiting[row] for row, key, _ in asked if key and row in best.waiting} if best else {}
+        processors = (
+            None if best is None else [best.processors.get(row, "") for row, key, _ in asked if key is not None]
+        )
         existing = [name for name in batch.schema.names if name in types]
         merged = merge_outcomes(
             self._existing(batch, start, existing, types),
             plan,
             self.prepared.schema,
             answers=Answers.of(outcomes),
-            unanswered=lambda key: results.unanswered(key, is_sent=key in sent),
+            unanswered=lambda key: waiting.get(key) or results.unanswered(key, is_sent=key in sent),
+            unsettled=waiting,
+            processors=processors,
             layout=layout,
             dtype_backend="pyarrow",
         )
@@ -279,10 +323,19 @@ class FileSource:
         return frame_of(pa.table({name: as_type(batch.column(name), types[name]) for name in names}), start)
 
     def _provenance(
-        self, index: DiskIndex, batch: pa.RecordBatch, start: int, row_runs: RowRuns, outcomes: Sequence[Outcome | None]
+        self,
+        index: DiskIndex,
+        batch: pa.RecordBatch,
+        start: int,
+        row_runs: RowRuns,
+        outcomes: Sequence[Outcome | None],
+        *,
+        best: BestInOrder | None,
     ) -> dict[str, Any]:
         """Return what run answered each row, and at what price; rows without an answer keep what they had."""
-        price, types = self.prepared.price, provenance_types(self.prepared.call.prefix)
+        own, types = self.prepared.job.processor, provenance_types(self.prepared.call.prefix)
+        chosen = {} if best is None else best.processors
+        by = [chosen.get(row, own) for row in range(start, start + batch.num_rows)]
         of_rows = [outcomes[entry] if entry >= 0 else None for entry in row_runs.tolist()]
         has_run = np.array([outcome is not None for outcome in of_rows], dtype=bool)
         is_billed = np.array([outcome is not None and outcome.is_billed for outcome in of_rows], dtype=bool)
@@ -296,8 +349,8 @@ class FileSource:
             [outcome.run_id if outcome else None for outcome in of_rows],
             [outcome.group_id if outcome else None for outcome in of_rows],
             times.dt.as_unit("us"),
-            [price.processor if outcome else None for outcome in of_rows],
-            costs_of(price, is_billed & is_first),
+            [name if outcome else None for name, outcome in zip(by, of_rows, strict=True)],
+            costs_of(self.prepared, by, is_billed & is_first),
         ]
         made = {name: pa.array(column, type_) for (name, type_), column in zip(types.items(), cells, strict=True)}
         had = {name: as_type(batch.column(name), types[name]) for name in made if name in batch.schema.names}

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from parallel_frames._files._address import MANIFEST, matches, spot_of
 from parallel_frames._format import format_utc
+from parallel_frames._job._escalate import EscalatedResults
+from parallel_frames._job._forecast import total_of
 from parallel_frames.errors import InputError, TargetError
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from parallel_frames._files._address import Address, Spot
     from parallel_frames._files._prepare import PreparedFile
     from parallel_frames._job._offline import Destination
+    from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._runner import Results
     from parallel_frames._model import Json
     from parallel_frames._state import DiskIndex
 
@@ -37,12 +41,20 @@ CONDUCT: Final = frozenset({
 
 
 def make_manifest(
-    file: PreparedFile, index: DiskIndex, *, counts: Mapping[str, int], checkpoint: str, simulated: bool, call: str
+    file: PreparedFile,
+    results: Results[DiskIndex],
+    *,
+    counts: Mapping[str, int],
+    checkpoint: str,
+    simulated: bool,
+    call: str,
 ) -> dict[str, Json]:
     """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status, `call` its digest."""
-    source, prepared, status = file.source, file.prepared, index.status()
+    source, prepared, status = file.source, file.prepared, results.index.status()
     price = prepared.price
-    cost = price.of(status.billed)
+    of_jobs = [own for _, own in results.jobs] if isinstance(results, EscalatedResults) else [results]
+    jobs = list(zip((prepared, *prepared.later), of_jobs, strict=False))
+    cost = total_of([each.price.of(own.index.status().billed) for each, own in jobs])
     return {
         "library": f"parallel_frames {version('parallel-frames')}",
         "written_at": format_utc(),
@@ -68,14 +80,28 @@ def make_manifest(
         "runs_sent": status.sent,
         "price_per_run": None if price.per_run is None else float(price.per_run),
         "prices_as_of": price.as_of,
+        **({"escalation": [_escalation(each, own.index) for each, own in jobs[1:]]} if prepared.later else {}),
         "cost": None if cost is None else float(cost),
         "extra_cost": price.extra,
         "groups": [
             {**group, **{name: group[name] and f"{group[name][:19]}Z" for name in ("first", "last")}}
-            for group in index.summarise_groups()
+            for _, own in jobs
+            for group in own.index.summarise_groups()
         ],
         "checkpoint": checkpoint,
         "call": call,
+    }
+
+
+def _escalation(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
+    """Return what the manifest says of a further processor."""
+    price, status = prepared.price, index.status()
+    return {
+        "processor": prepared.call.processor,
+        "job": prepared.job.hash,
+        "runs": status.runs,
+        "runs_sent": status.sent,
+        "price_per_run": None if price.per_run is None else float(price.per_run),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._format import format_count, format_duration, format_label
+from parallel_frames._format import format_at_worst, format_count, format_duration, format_label
 from parallel_frames._job._defaults import options
 from parallel_frames._prices import expected_seconds
 from parallel_frames._ui import ask, is_interactive
@@ -29,25 +29,29 @@ def announcement(
     max_per_minute: int | None,
     checkpoint: str | None,
     earlier_groups: int,
+    at_worst: Decimal | None = None,
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know; `since` is when the oldest answer came.
 
-    `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows.
+    `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows, `at_worst` what it
+    costs at most, with the processors that rows may be escalated to.
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
-    parts = [f"{chosen}{format_count(status.rows, 'row')} → {format_count(status.to_send, 'run')}"]
+    on = f" on {prepared.call.processor}" if prepared.later or prepared.is_later else ""
+    parts = [f"{chosen}{format_count(status.rows, 'row')} → {format_count(status.to_send, 'run')}{on}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")
     if status.answered:
         parts.append(f"{status.answered:,} already answered" + (f" ({since[:10]})" if since else ""))
     if status.failed:
-        parts.append(f"{status.failed:,} of them failed, not tried again")
+        parts.append(f"{status.failed:,} of them failed" + ("" if prepared.later else ", not tried again"))
     if status.awaited:
         parts.append(f"{status.awaited:,} under way")
     if status.skipped:
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
-    parts.append(price.text(status.to_send, before=status.billed))
+    worst = format_at_worst(at_worst, [each.call.processor for each in prepared.later])
+    parts.append(price.text(status.to_send, before=status.billed) + worst)
     if status.to_send:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))

@@ -10,11 +10,20 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from parallel_frames._columns import BASIS_COLUMN, ERROR_COLUMN, STATUS_COLUMN, error_label, evidence_of, name_of
+from parallel_frames._columns import (
+    BASIS_COLUMN,
+    ERROR_COLUMN,
+    PROCESSOR_COLUMN,
+    STATUS_COLUMN,
+    error_label,
+    evidence_of,
+    name_of,
+)
 from parallel_frames._format import format_utc
 from parallel_frames._inputs import Selection
 from parallel_frames._model import STATUSES
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 ATTRS: Final = "parallel"
 REMEMBERED: Final = 10
 NAMED_STATUS: Final = re.compile(r"_status(_\d+)?$")
-ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
+ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{PROCESSOR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class EarlierAnswers:
         What was asked, what a row sent, and where to; the first two are hashes.
     group_ids : tuple of str
         The newest groups that its runs are in.
+    escalated : mapping of str to (tuple of str)
+        The groups of the jobs that asked further processors about its rows, by the hash of the job.
     sends : tuple of label
         The columns that its rows sent, where the call named none; empty where one of them is no longer there.
     simulated : bool
@@ -54,6 +65,7 @@ class EarlierAnswers:
     inputs: str
     host: str
     group_ids: tuple[str, ...]
+    escalated: Mapping[str, tuple[str, ...]]
     sends: tuple[Hashable, ...]
     simulated: bool
 
@@ -76,6 +88,8 @@ class EnrichmentFacts:
         The column of each name of the schema, as far as the frame still has it.
     types : dict of str to mapping
         The JSON Schema of each of these names; empty where an earlier version wrote the attrs.
+    escalated : tuple of str
+        The hashes of the jobs at further processors.
     """
 
     job: str
@@ -85,6 +99,7 @@ class EnrichmentFacts:
     group_ids: tuple[str, ...]
     outputs: Mapping[str, Hashable]
     types: Mapping[str, Json]
+    escalated: tuple[str, ...] = ()
 
 
 def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAnswers | None:
@@ -95,11 +110,14 @@ def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAns
         return None
     labels = {_json_label(label): label for label in df.columns}
     sends = [labels.get(str(name)) for name in entry.get("sends") or ()]
+    escalated = {str(job): tuple(map(str, groups)) for job, groups in (entry.get("escalated") or {}).items()}
     return EarlierAnswers(
         str(entry.get("job")),
         str(entry.get("inputs")),
         str(entry.get("host")),
-        tuple(map(str, entry.get("group_ids") or ())),
+        # In a group of another processor there is no answer of this one, though the inputs are the same.
+        tuple(name for name in map(str, entry.get("group_ids") or ()) if name not in chain(*escalated.values())),
+        escalated,
         () if None in sends else tuple(sends),
         bool(entry.get("simulated")),
     )
@@ -193,7 +211,7 @@ def _facts_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> Enric
     outputs = {name: labels[label] for name, label in zip(names, entry["columns"], strict=False) if label in labels}
     return EnrichmentFacts(
         str(entry.get("job")), _selection_of(entry, labels), bool(entry.get("dedupe", True)), entry.get("checkpoint"),
-        tuple(map(str, entry.get("group_ids") or ())), outputs, nodes,
+        tuple(map(str, entry.get("group_ids") or ())), outputs, nodes, tuple(map(str, entry.get("escalated") or ())),
     )  # fmt: skip
 
 

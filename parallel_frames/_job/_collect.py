@@ -11,6 +11,7 @@ from parallel_frames._engine import list_patiently
 from parallel_frames._format import format_option
 from parallel_frames._job._join import Joiner, count_matches
 from parallel_frames._job._offline import choose_destination
+from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import UNREADABLE, Receipt, RunId
 from parallel_frames._service import describe_open_run, read_outcome
 from parallel_frames._state import read_identity
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from parallel_frames._clock import Clock
     from parallel_frames._job._handle import Enrichment
     from parallel_frames._job._options import Call
-    from parallel_frames._job._runner import JobRunner
     from parallel_frames._model import Outcome, RunEvent
     from parallel_frames._service import Client, Session
 
@@ -50,6 +50,7 @@ async def collect_groups(
     processor = processor or await _processor_of(group_ids[0], client=client) or call.processor
     enrichment = prepare({"processor": processor, "checkpoint": None})
     runner = enrichment._runner
+    assert isinstance(runner, JobRunner)  # noqa: S101 - nothing escalates here
     runner.scan()
     found, ways, simulated = Found(), dict[str, str](), False
     for group in group_ids:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from parallel_frames._format import format_count, format_option
 from parallel_frames._job._attrs import write_attrs
+from parallel_frames._job._escalate import make_runner
 from parallel_frames._job._foreign import refuse_frame
 from parallel_frames._job._prepare import layout_of, prepare
 from parallel_frames._job._runner import JobRunner
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from parallel_frames._columns import Layout
+    from parallel_frames._job._escalate import Runner
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._options import Call
     from parallel_frames._job._rows import Row
@@ -77,7 +79,7 @@ class Enrichment:
     [(0, 1949), (1, 1989)]
     """
 
-    def __init__(self, runner: JobRunner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._sink: Callable[[pd.DataFrame], object] | None = None
         self._give_back: Callable[[pd.DataFrame], Any] = lambda frame: frame  # as the caller's own kind of frame
@@ -121,7 +123,7 @@ class Enrichment:
     @property
     def cost(self) -> float | None:
         """US dollars of the runs that were sent for these rows; None where the price is not known."""
-        dollars = self._runner.prepared.price.of(self._runner.status().billed)
+        dollars = self._runner.spent
         return None if dollars is None else float(dollars)
 
     @property
@@ -209,13 +211,14 @@ class Enrichment:
         self._catch_up()
         layout = self._layout_with_status()
         frame, asked = self._frame(layout)
+        by_processor = {} if layout.processor is None else Counter(frame[layout.processor][asked].dropna())
         return make_report(
             frame,
             outputs=layout.outputs,
             status=layout.status,
             error=layout.error,
             asked=asked,
-            facts=self._facts(),
+            facts=replace(self._facts(), answered_by=by_processor),
         )
 
     def __iter__(self) -> Iterator[Row]:
@@ -331,6 +334,7 @@ class Enrichment:
     ) -> pd.DataFrame:
         """Return the frame with outcomes that were collected rather than sent for."""
         runner = self._runner
+        assert isinstance(runner, JobRunner)  # noqa: S101 - nothing that is collected is escalated
         await runner.adopt(receipts, outcomes, reasons, destination=destination)
         runner.group_ids, runner.matched, runner.simulated = tuple(group_ids), matched, simulated
         frame: pd.DataFrame = self._deliver(runner.results())
@@ -411,12 +415,12 @@ class Enrichment:
         runner, prepared = self._runner, self._runner.prepared
         status = runner.status()
         return RunFacts(
-            processor=prepared.call.processor,
+            processor=" → ".join(runner.processors),
             rows=status.chosen,
             runs=status.runs,
             sent=status.sent,
-            cost=prepared.price.of(status.billed),
-            before=None if runner.billed_before is None else prepared.price.of(runner.billed_before),
+            cost=runner.spent,
+            before=runner.spent_before,
             extra_cost=prepared.price.extra,
             prices_as_of=prepared.price.as_of,
             group_ids=self.group_ids,
@@ -432,7 +436,7 @@ class Enrichment:
 
 
 @contextmanager
-def explaining_ctrl_c(*runners: JobRunner) -> Iterator[None]:
+def explaining_ctrl_c(*runners: Runner) -> Iterator[None]:
     """Have Ctrl-C carry as its text what is safe of these jobs, and what continues."""
     try:
         yield
@@ -476,14 +480,14 @@ def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: st
     InputError
         Something about the frame, the schema or an option is wrong; the message names it.
     """
-    return Enrichment(JobRunner(frame_source(df, schema, call, target=target)))
+    return Enrichment(make_runner(frame_source(df, schema, call, target=target)))
 
 
 def frame_source(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> FrameSource:
     """Return a frame's rows with the call prepared for them."""
     if not isinstance(df, pd.DataFrame):
         refuse_frame(df, schema)
-    return FrameSource(replace(prepare(copied(df), schema, call), target=target))
+    return FrameSource(prepare(copied(df), schema, call).to_target(target))
 
 
 _last: Enrichment | None = None

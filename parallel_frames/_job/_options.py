@@ -15,11 +15,12 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, get_args
 
 from parallel_frames._format import closest, did_you_mean, format_option, parse_duration
-from parallel_frames._prices import processor_meant
+from parallel_frames._prices import price_of, processor_meant
 from parallel_frames.errors import InputError, UnknownOptionError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class EnrichOptions(FrameOptions, total=False):
     """The keyword arguments of an enrichment, for type checkers; `parallel_frames.enrich` tells what they mean."""
 
     processor: Processor | str
+    escalate: Sequence[Processor | str] | Processor | str | None
     limit: int | None
     checkpoint: str | os.PathLike[str] | bool | None
     on_mismatch: OnMismatch
@@ -105,6 +107,7 @@ class Call:
     """One call's options, checked."""
 
     processor: str = "base"
+    escalate: Any = None
     inputs: Any = None
     input_schema: Any = None
     where: Any = None
@@ -174,6 +177,7 @@ class Call:
     def _check_values(self) -> None:
         for name in (
             "processor",
+            "escalate",
             "inputs",
             "input_schema",
             "prefix",
@@ -185,6 +189,7 @@ class Call:
         ):
             check_words(name, getattr(self, name))
         check_processor(self.processor)
+        object.__setattr__(self, "escalate", _checked_escalation(self.processor, self.escalate))
         if isinstance(self.where, str) and self.where not in CHOICES:
             known = ", ".join(map(repr, CHOICES))
             raise InputError(
@@ -221,6 +226,16 @@ class Call:
             raise InputError("`refresh=True` asks every row again and `older_than` only old answers: pass one of them.")
         if self.refresh and self.group_id is not None:
             raise InputError("`refresh=True` asks again and `group_id` resumes what was asked: pass one of them.")
+        if self.refresh and self.escalate:
+            raise InputError(
+                "`refresh=True` asks every row again and `escalate` those whose answer is not good enough: pass one of "
+                "them. `older_than` goes with `escalate`."
+            )
+        if self.group_id is not None and self.escalate:
+            raise InputError(
+                "`group_id` resumes groups of one processor and `escalate` asks several: pass one of them. Without "
+                "`group_id` the same call resumes from its checkpoint."
+            )
         named = self.where if isinstance(self.where, str) else None
         if named and self.if_exists == "suffix":
             raise InputError(
@@ -340,13 +355,30 @@ def check_option(name: str, known: Collection[str], *, of: str = "An enrichment"
     raise UnknownOptionError(name, f"{has}; {rest}")
 
 
-def check_processor(processor: object) -> None:
+def check_processor(processor: object, *, option: str = "processor") -> None:
     """Refuse what cannot be a processor's name, and a known name with other letters in capitals."""
     if not isinstance(processor, str) or not processor.strip():
-        raise InputError(f"{format_option('processor', processor)} must be a name such as 'base' or 'core'.")
+        raise InputError(f"{format_option(option, processor)} must be a name such as 'base' or 'core'.")
     meant = processor_meant(processor)
     if meant is not None and meant != processor and meant == processor.strip().lower():
-        raise InputError(f"{format_option('processor', processor)} must be {format_option('processor', meant)}.")
+        raise InputError(f"{format_option(option, processor)} must be {format_option(option, meant)}.")
+
+
+def _checked_escalation(processor: str, escalate: Any) -> tuple[str, ...] | None:
+    """Return the further processors, each more expensive than the one before; None for none."""
+    names = (escalate,) if isinstance(escalate, str) else () if escalate is None else escalate
+    if not isinstance(names, list | tuple):
+        raise InputError(f"{format_option('escalate', escalate)} must be a list of processors such as ['core', 'pro'].")
+    for name in names:
+        check_processor(name, option="escalate")
+    for before, name in pairwise((processor, *names)):
+        cost, before_cost = price_of(name).per_run, price_of(before).per_run
+        if name == before or (cost is not None and before_cost is not None and cost <= before_cost):
+            raise InputError(
+                f"{format_option('escalate', list(names))} has {name!r} after {before!r}, and it does not cost more. "
+                "Nothing was sent. Name processors that look deeper, in the order of their prices."
+            )
+    return tuple(names) or None
 
 
 def check_words(name: str, value: object) -> None:

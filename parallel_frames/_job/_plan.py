@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -137,6 +137,12 @@ def make_job(schema: Schema, *, input_schema: object, processor: str, options: O
             f"{MAX_SPEC_CHARACTERS:,}. Nothing was sent."
         )
     return Job(identity, hash_identity(identity), processor, spec, options)
+
+
+def with_processor(job: Job, processor: str) -> Job:
+    """Return the same question to another processor."""
+    identity = {**job.identity, "processor": processor}
+    return replace(job, identity=identity, hash=hash_identity(identity), processor=processor)
 
 
 def _characters(spec: Mapping[str, Json]) -> int:

@@ -18,7 +18,8 @@ from parallel_frames._job._foreign import check_schema_argument
 from parallel_frames._job._lint import field_count_finding, input_finding, is_described, options_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_words
-from parallel_frames._job._plan import Inferred, make_job, make_options
+from parallel_frames._job._plan import Inferred, make_job, make_options, with_processor
+from parallel_frames._model import Finding
 from parallel_frames._prices import Price, price_of
 from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from parallel_frames._inputs import Selection
     from parallel_frames._job._attrs import EarlierAnswers
     from parallel_frames._job._options import Call
-    from parallel_frames._model import Finding, Job, Schema
+    from parallel_frames._model import Job, Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,10 @@ class PreparedCall:
         The groups that these answers came from.
     unsent : tuple of label
         Columns that came since, and are not sent: they would make every row a new one.
+    later : tuple of PreparedCall
+        The same question to each processor that rows may be escalated to, in order.
+    is_later : bool
+        Whether it is one of these.
     """
 
     frame: pd.DataFrame
@@ -64,11 +69,17 @@ class PreparedCall:
     is_repeated: bool = False
     earlier_groups: tuple[str, ...] = ()
     unsent: tuple[Hashable, ...] = ()
+    later: tuple[PreparedCall, ...] = ()
+    is_later: bool = False
 
     @property
     def sends_by_default(self) -> tuple[Hashable, ...]:
         """The columns that a row sends, where the call did not name them."""
         return self.selection.labels if self.call.inputs is None else ()
+
+    def to_target(self, target: str | None) -> PreparedCall:
+        """Return the call for rows that go there."""
+        return replace(self, target=target, later=tuple(each.to_target(target) for each in self.later))
 
     @property
     def target_checkpoint(self) -> str | None:
@@ -131,7 +142,7 @@ def prepare(
         _input_finding(rows, selection, call.input_schema),
         options_finding(job.options),
     )
-    return PreparedCall(
+    prepared = PreparedCall(
         frame=frame,
         call=call,
         schema=parsed,
@@ -143,6 +154,37 @@ def prepare(
         is_repeated=earlier is not None,
         earlier_groups=earlier.group_ids if earlier is not None and earlier.host == _host_of(call) else (),
         unsent=() if inputs is call.inputs else _unsent(frame, selection, exclude),
+    )
+    if not call.escalate:
+        return prepared
+    later = tuple(_for_processor(prepared, processor, earlier) for processor in call.escalate)
+    unknown = [Finding("warning", "processor", "escalate", each.price.unknown) for each in later if each.price.unknown]
+    # What failed is escalated to the next processor, rather than asked again at the same one.
+    first = replace(call, retry_failed=False)
+    return replace(prepared, call=first, later=later, findings=(*prepared.findings, *unknown))
+
+
+def _for_processor(prepared: PreparedCall, processor: str, earlier: EarlierAnswers | None) -> PreparedCall:
+    """Return the call for rows that are escalated to a processor: what was confirmed is not asked a second time."""
+    call = prepared.call
+    is_last = processor == call.escalate[-1]
+    job = with_processor(prepared.job, processor)
+    known = earlier is not None and earlier.host == _host_of(call)
+    return replace(
+        prepared,
+        call=replace(
+            call,
+            processor=processor,
+            escalate=None,
+            on_mismatch="new",
+            confirm=False,
+            retry_failed=call.retry_failed and is_last,
+        ),
+        job=job,
+        price=price_of(processor, advanced_settings=job.options.advanced_settings),
+        findings=(),
+        earlier_groups=earlier.escalated.get(job.hash, ()) if earlier is not None and known else (),
+        is_later=True,
     )
 
 
@@ -196,6 +238,7 @@ def layout_of(frame: pd.DataFrame, schema: Schema, call: Call) -> Layout:
         status=call.status,
         if_exists=call.if_exists,
         basis=call.basis,
+        processor=bool(call.escalate),
         own_status=None if call.if_exists == "suffix" else own,
         other_statuses=others,
     )
@@ -234,7 +277,7 @@ def provenance_labels(prefix: str) -> list[str]:
 def _check_provenance(
     frame: pd.DataFrame, layout: Layout, call: Call, labels: Sequence[str], *, may_replace: bool
 ) -> None:
-    if twice := [label for label in labels if label in layout.all]:
+    if twice := [label for label in labels if label in layout.all and label != layout.processor]:
         raise InputError(
             f"`provenance=True` adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot "
             "hold both. Nothing was sent. Rename the field, or leave `provenance` out."

@@ -11,22 +11,24 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from parallel_frames._checkpoint import read_outcomes
 from parallel_frames._format import format_count
 from parallel_frames._inputs import Selection, render_inputs
 from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._collect import Found
+from parallel_frames._job._forecast import forecast, total_of
 from parallel_frames._job._join import count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, IndexedFeed
 from parallel_frames._model import Finding
-from parallel_frames._prices import check_cost, expected_seconds
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._service import DIALECTS, PUBLISHED
 from parallel_frames._state import runs_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from decimal import Decimal
 
     from parallel_frames._job._source import RowSource
     from parallel_frames._model import Job, Json, OutgoingRun
@@ -60,6 +62,11 @@ class EnrichmentPlan:
     processor : str
     price_per_run, cost : float or None
         US dollars, of one run and of those to send; None where the price is not known.
+    escalation : dict of str to (float or None)
+        US dollars that each processor of ``escalate=`` would cost at worst: if every row that may be escalated to it
+        is. Runs of rows that are known to be escalated count as to send already.
+    worst_cost : float or None
+        US dollars that all of it would cost at worst; without ``escalate=`` the same as `cost`.
     extra_cost : str
         What is billed on top of that, at prices that are not known: ``"plus connector calls"``, or nothing.
     prices_as_of : str
@@ -107,6 +114,8 @@ class EnrichmentPlan:
     processor: str
     price_per_run: float | None
     cost: float | None
+    escalation: Mapping[str, float | None]
+    worst_cost: float | None
     extra_cost: str
     prices_as_of: str
     spent: float | None
@@ -148,12 +157,12 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     if groups:
         run_from_anywhere(partial(_look_at_groups, runner, destination.client, groups, found.header))
     status = runner.status()
-    limit_for = None if call.group_ids else runner.index.limit_for
-    check_cost(price, status.to_send, billed=status.billed, max_cost=call.max_cost, limit_for=limit_for)
+    read = None if found.folder is None else partial(read_outcomes, found.folder)
+    ahead = forecast(runner, read, destination)
+    ahead.check_cost(limit_for=None if call.group_ids else runner.index.limit_for)
     client = destination.client
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
-    cost, per_run, spent = price.of(status.to_send), price.per_run, price.of(status.billed)
-    seconds = expected_seconds(price, runs=status.to_send, max_per_minute=client.max_per_minute)
+    worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
     runner.index.decide_sending()
     first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
@@ -162,17 +171,19 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         skipped=status.skipped,
         runs=status.runs,
         duplicates=status.chosen - status.skipped - status.runs,
-        answered=status.answered,
-        awaited=status.awaited,
+        answered=ahead.total("answered"),
+        awaited=ahead.total("awaited"),
         left_out=status.left_out,
-        to_send=status.to_send,
+        to_send=ahead.total("to_send"),
         processor=call.processor,
-        price_per_run=None if per_run is None else float(per_run),
-        cost=None if cost is None else float(cost),
+        price_per_run=_dollars(price.per_run),
+        cost=_dollars(total_of(ahead.costs("to_send"))),
+        escalation={processor: _dollars(cost) for processor, cost in worst.items()},
+        worst_cost=_dollars(total_of(ahead.costs_at_worst)),
         extra_cost=price.extra,
         prices_as_of=price.as_of,
-        spent=None if spent is None else float(spent),
-        seconds=seconds if status.to_send else 0.0,
+        spent=_dollars(total_of(ahead.costs("billed"))),
+        seconds=ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
         findings=(*prepared.findings, *_fewer_inputs(source, price, status.runs)),
@@ -181,6 +192,10 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=None if first is None else _first_body(prepared.job, first, found.header, dialect),
     )
+
+
+def _dollars(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
 
 
 def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[Finding]:

@@ -45,6 +45,8 @@ class Row:
         Why, where there is a reason.
     run_id : str
         The service's id of the run; equal rows share one.
+    processor : str
+        The processor that answered.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Row:
     values: Mapping[str, Any] = field(hash=False)
     error: str | None
     run_id: str
+    processor: str = ""
     _outcome: Outcome | None = field(default=None, compare=False, repr=False)  # as the service sent it
 
 
@@ -76,10 +79,11 @@ class RowBuilder:
         """Yield every row of these outcomes, equal rows one after the other; outcomes of other rows have none."""
         rows = self._index.rows_of(outcome.key for outcome in outcomes)
         ours = [outcome for outcome in outcomes if outcome.key in rows]
+        processor = self._source.prepared.call.processor
         for outcome, judged in zip(ours, judge_answers(ours, self._source.prepared.schema), strict=True):
             for row in rows[outcome.key]:
                 label: Any = self._source.label(row)
-                yield Row(row, label, judged.status, judged.values, judged.error, outcome.run_id, outcome)
+                yield Row(row, label, judged.status, judged.values, judged.error, outcome.run_id, processor, outcome)
 
 
 def combine_callbacks(

@@ -11,15 +11,18 @@ import asyncio
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
+import numpy as np
+
 from parallel_frames._checkpoint import in_thread, memory_store
-from parallel_frames._columns import Unanswered
+from parallel_frames._columns import Level, Unanswered, grade_outcomes
 from parallel_frames._engine import Engine
-from parallel_frames._format import format_count, format_utc
+from parallel_frames._format import format_at_worst, format_count, format_utc
 from parallel_frames._job._announce import announcement, ask_before_paying
 from parallel_frames._job._attrs import question_facts
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
@@ -43,7 +46,7 @@ from parallel_frames.errors import (
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -53,9 +56,10 @@ if TYPE_CHECKING:
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._rows import Row
     from parallel_frames._job._source import RowSource
-    from parallel_frames._model import Job, Json, Outcome, Receipt, RunId
+    from parallel_frames._model import Job, Json, Outcome, Receipt, RunId, Schema
     from parallel_frames._service import Client
     from parallel_frames._state import Index, JobStatus
+    from parallel_frames._state._answers import ReadPart
     from parallel_frames._ui import Progress
 
 IndexT = TypeVar("IndexT", bound="Index")
@@ -86,7 +90,8 @@ class Results(Generic[IndexT]):
     Parameters
     ----------
     index : Index
-    store : JobStore or None
+    read_part : callable or None
+        Reads columns of a part of the outcomes from the store; None without a store.
     reasons : Reasons
         Why there is no answer where there is none.
     strict : bool, default False
@@ -96,19 +101,33 @@ class Results(Generic[IndexT]):
     ----------
     statuses : mapping of str to int
         The asked rows by status; who delivers the rows fills it.
+    unsettled : collection of str
+        The keys of inputs whose answer another one is to replace.
+    processors : sequence of str, or None
+        The processor of each input's answer; None where there is only one.
     """
 
-    def __init__(self, index: IndexT, store: JobStore | None, *, reasons: Reasons, strict: bool = False) -> None:
+    def __init__(self, index: IndexT, read_part: ReadPart | None, *, reasons: Reasons, strict: bool = False) -> None:
         self.index = index
         self._reasons = reasons
         self._of_keys = {run.key: reason for run, reason in reasons.runs.items()}
-        self._store = store
+        self._read_part = read_part
         self._strict = strict
         self.statuses: Mapping[str, int] = {}
 
+    @property
+    def unsettled(self) -> Collection[str]:
+        """The keys of inputs whose answer another one is to replace."""
+        return ()
+
+    @property
+    def processors(self) -> Sequence[str] | None:
+        """The processor of each input's answer; None where there is only one."""
+        return None
+
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of the outcomes; None where it is damaged."""
-        table = None if self._store is None else self._store.read_outcomes(part, columns)
+        table = None if self._read_part is None else self._read_part(part, columns)
         if table is None and self._strict:
             raise DamagedPartError(part)
         return table
@@ -135,6 +154,16 @@ class Results(Generic[IndexT]):
         while batch := list(islice(found, AT_ONCE)):
             yield batch
 
+    def grades(self, schema: Schema) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return how good each input's answer is."""
+        answers, _ = self.by_input()
+        grades = np.full(len(answers), Level.UNKNOWN, dtype=np.int64)
+        found = answers.outcomes()
+        while batch := list(islice(found, AT_ONCE)):
+            entries, outcomes = zip(*batch, strict=True)
+            grades[list(entries)] = grade_outcomes(outcomes, schema)
+        return grades
+
     def times(self) -> list[tuple[str | None, str | None, str]]:
         """Return when each ended run began and ended, and its status."""
         answers, _ = self.by_input()
@@ -149,6 +178,14 @@ class Results(Generic[IndexT]):
         """Return which MCP tools were called, and how often."""
         answers, _ = self.by_input()
         return tool_calls_of(answers)
+
+
+def stop_text(safety: Safety | None, awaited: int) -> str:
+    """Return what Ctrl-C leaves: what is safe, how to resume, and that what was sent is not called back."""
+    if safety is None:
+        return "Nothing was sent."
+    under_way = f" What was sent continues there, and is billed: {format_count(awaited, 'run')} under way."
+    return f"{safety}{under_way if awaited else ''}"
 
 
 class JobRunner:
@@ -179,6 +216,14 @@ class JobRunner:
         Whether rows are left that a refresh is to ask again.
     billed_before : int or None
         Runs that earlier calls paid for; None before the first run.
+    on_row : callable or None
+        The call's own function for each row.
+    seconds_left : float or None
+        How long it may take.
+    spent_elsewhere : decimal.Decimal
+        US dollars that other processors' runs of these rows cost: `max_cost` counts them, too.
+    at_worst : decimal.Decimal or None
+        US dollars that this costs at worst, where rows may be escalated to further processors; None for not known.
     """
 
     def __init__(self, source: RowSource[Any]) -> None:
@@ -198,6 +243,10 @@ class JobRunner:
         self.billed_before: int | None = None
         self.stopped: str | None = None
         self.refreshing = source.prepared.call.refresh
+        self.on_row: Callable[[Row], object] | None = source.prepared.call.on_row
+        self.seconds_left: float | None = source.prepared.call.timeout
+        self.spent_elsewhere = Decimal()
+        self.at_worst: Decimal | None = None
         self._reasons = Reasons(limit=source.prepared.call.limit)
         self._store: JobStore | None = None
         self._engine: Engine | None = None
@@ -247,10 +296,26 @@ class JobRunner:
         self.scan()
         return self.index.status()
 
-    def results(self) -> Results[Any]:
+    def results(self, *, strict: bool = False) -> Results[Any]:
         """Return what is known of the answers, to be read from the store."""
         self.scan()
-        return Results(self.index, self._store, reasons=self._reasons)
+        read_part = None if self._store is None else self._store.read_outcomes
+        return Results(self.index, read_part, reasons=self._reasons, strict=strict)
+
+    @property
+    def processors(self) -> tuple[str, ...]:
+        """The processors that rows may be sent to."""
+        return (self.prepared.call.processor,)
+
+    @property
+    def spent(self) -> Decimal | None:
+        """US dollars of the runs that were sent for these rows; None where the price is not known."""
+        return self.prepared.price.of(self.status().billed)
+
+    @property
+    def spent_before(self) -> Decimal | None:
+        """US dollars that earlier calls paid of that; None before the first run, or where the price is not known."""
+        return None if self.billed_before is None else self.prepared.price.of(self.billed_before)
 
     @property
     def has_store(self) -> bool:
@@ -351,7 +416,7 @@ class JobRunner:
                         return None
                     for _ in range(TRIES):
                         with suppress(DamagedPartError, CheckpointCorruptError):
-                            results = Results(self.index, opened.store, reasons=self._reasons, strict=True)
+                            results = self.results(strict=True)
                             try:
                                 delivered = await in_thread(partial(deliver, results))
                             finally:
@@ -422,7 +487,7 @@ class JobRunner:
             status = self.index.status()
             if until != "looked":
                 self._announce(status, opened.store, client, progress)
-            callback = combine_callbacks(on_row, self.prepared.call.on_row)
+            callback = combine_callbacks(on_row, self.on_row)
             with self._observed(status, client, progress, callback, until) as observer:
                 if status.to_send or status.awaited:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
@@ -438,16 +503,8 @@ class JobRunner:
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._end("it was interrupted")
             if until != "looked":
-                self.stopped = self._stop_text()
+                self.stopped = stop_text(self.safety(), self.index.status().awaited)
             raise
-
-    def _stop_text(self) -> str:
-        """Return what Ctrl-C leaves: what is safe, how to resume, and that what was sent is not called back."""
-        safety, awaited = self.safety(), self.index.status().awaited
-        if safety is None:
-            return "Nothing was sent."
-        under_way = f" What was sent continues there, and is billed: {format_count(awaited, 'run')} under way."
-        return f"{safety}{under_way if awaited else ''}"
 
     def _end(self, pending: str, *, not_sent: str | None = None) -> None:
         """Say why the rows that are left have no answer."""
@@ -508,7 +565,7 @@ class JobRunner:
                 if self.halted:
                     engine.halt()
                 try:
-                    await engine.run(timeout=LOOK_SECONDS if until == "looked" else call.timeout)
+                    await engine.run(timeout=LOOK_SECONDS if until == "looked" else self.seconds_left)
                     self._end_as(engine, until)
                     if until != "looked":
                         self.has_begun = True
@@ -543,21 +600,32 @@ class JobRunner:
             max_per_minute=client.max_per_minute,
             checkpoint=self.checkpoint,
             earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),
+            at_worst=self.at_worst,
         )
         progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send
         self._check_budget(runs)
-        if runs and not self.has_begun:
+        may_send = runs or (prepared.later and self.at_worst != 0)
+        if may_send and not self.has_begun:
             is_free = self.destination is not None and self.destination.block is not None
-            text = price.text(runs, before=status.billed)
-            ask_before_paying(prepared.call, runs=runs, cost=price.of(runs), price=text, is_free=is_free)
+            cost = self.at_worst if prepared.later else price.of(runs)
+            worst = format_at_worst(self.at_worst, [each.call.processor for each in prepared.later])
+            text = price.text(runs, before=status.billed) + worst
+            ask_before_paying(prepared.call, runs=runs, cost=cost, price=text, is_free=is_free)
 
     def _check_budget(self, runs: int) -> None:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
         call = self.prepared.call
-        limit_for = None if call.group_ids else self.index.limit_for
+        limit_for = None if call.group_ids or self.prepared.is_later else self.index.limit_for
         billed = self.index.status().billed
-        check_cost(self.prepared.price, runs, billed=billed, max_cost=call.max_cost, limit_for=limit_for)
+        check_cost(
+            self.prepared.price,
+            runs,
+            billed=billed,
+            elsewhere=self.spent_elsewhere,
+            max_cost=call.max_cost,
+            limit_for=limit_for,
+        )
 
     @contextmanager
     def _observed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from parallel_frames._columns import evidence_label
-from parallel_frames._format import format_count, format_dollars, format_duration, format_label
+from parallel_frames._format import format_at_worst, format_count, format_dollars, format_duration, format_label
 from parallel_frames._job._handle import frame_enrichment, frame_source
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames.errors import InputError
@@ -51,7 +51,8 @@ class EnrichmentPreview:
 
     def _summary(self) -> str:
         plan = self.plan
-        rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost)}{plan.extra_cost}"
+        worst = format_at_worst(plan.worst_cost, [*plan.escalation])
+        rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost)}{plan.extra_cost}{worst}"
         took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send else ""
         marked = " · SIMULATED" if plan.simulated else ""
         return f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept{marked}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import PANDAS_3, merge_outcomes
+from parallel_frames._columns import PANDAS_3, Level, level_of, merge_outcomes
 from parallel_frames._inputs import canonical_of_sent, make_key
 from parallel_frames._job._join import InputMatcher, Joiner
 from parallel_frames._job._plan import index_labels, make_plan
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from parallel_frames._columns import Layout
     from parallel_frames._job._prepare import PreparedCall
+    from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._runner import Results
     from parallel_frames._model import Plan, RunEvent
-    from parallel_frames._prices import Price
     from parallel_frames._state import Answers, Index, Step
 
 IndexT = TypeVar("IndexT", bound="Index")
+Levels: TypeAlias = "np.ndarray[Any, np.dtype[np.int8]]"
 ROWS_AT_ONCE: Final = 1_000
 SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
 
@@ -91,6 +92,14 @@ class RowSource(Protocol[IndexT]):
         """Yield all rows with their new columns, some at a time."""
         ...
 
+    def levels(self, results: Results[IndexT]) -> Levels:
+        """Return of each row how good its answer is: a `Level`."""
+        ...
+
+    def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> RowSource[IndexT]:
+        """Return some of these rows for another job; the `answered` ones have an answer already."""
+        ...
+
 
 class FrameSource:
     """The rows of a DataFrame, whose inputs are rendered once and kept.
@@ -99,17 +108,22 @@ class FrameSource:
     ----------
     prepared : PreparedCall
         Its frame holds the rows.
+    chosen : numpy.ndarray of bool, optional
+        Which rows to ask about. Default: those that the call chooses.
+    answered : numpy.ndarray of bool, optional
+        Which rows have an answer elsewhere. Default: none.
     """
 
-    def __init__(self, prepared: PreparedCall) -> None:
+    def __init__(self, prepared: PreparedCall, *, chosen: Mask | None = None, answered: Mask | None = None) -> None:
         call = prepared.call
         self.prepared = prepared
         self.name = None
+        self._answered = answered
         self.plan: Plan = make_plan(
             prepared.frame,
             prepared.job,
             selection=prepared.selection,
-            chosen=choose_rows(prepared.frame, call.where, layout=prepared.layout),
+            chosen=choose_rows(prepared.frame, call.where, layout=prepared.layout) if chosen is None else chosen,
             dedupe=call.dedupe,
             metadata=call.metadata,
         )
@@ -125,6 +139,9 @@ class FrameSource:
         """Put the key of each row into the index."""
         index.add_rows(0, self.plan.keys, self.plan.row_runs)
         index.end_rows()
+        if self._answered is not None:
+            runs = np.unique(self.plan.row_runs[self._answered & (self.plan.row_runs >= 0)])
+            index.note_answered(self.plan.keys[run] for run in map(int, runs))
 
     def read(self, index: MemoryIndex) -> Iterator[list[OutgoingRun]]:
         """Yield what the index planned to send."""
@@ -171,13 +188,28 @@ class FrameSource:
             unanswered=lambda key: results.unanswered(key, is_sent=key in keys),
             layout=layout,
             dtype_backend=self.prepared.call.dtype_backend,
+            unsettled=results.unsettled,
+            processors=results.processors,
         )
-        frame = self._with_provenance(merged.frame, answers) if self.prepared.call.provenance else merged.frame
+        frame = merged.frame
+        if self.prepared.call.provenance:
+            frame = self._with_provenance(frame, answers, results.processors)
         yield Piece(frame, merged.counts, self.plan.row_runs != OUTSIDE)
 
-    def _with_provenance(self, frame: pd.DataFrame, answers: Answers) -> pd.DataFrame:
+    def levels(self, results: Results[MemoryIndex]) -> Levels:
+        """Return of each row how good its answer is: a `Level`."""
+        of_runs = np.append(level_of(results.grades(self.prepared.schema)), [Level.UNKNOWN] * 2)
+        levels: Levels = of_runs.astype(np.int8)[self.plan.row_runs]  # -1 and -2 are rows without a run
+        return levels
+
+    def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> FrameSource:
+        """Return some of these rows for another job; the `answered` ones have an answer already."""
+        return FrameSource(prepared, chosen=chosen, answered=answered)
+
+    def _with_provenance(self, frame: pd.DataFrame, answers: Answers, processors: Sequence[str] | None) -> pd.DataFrame:
         """Return the frame with which run of which group answered each row, when, on what processor, at what price."""
-        price = self.prepared.price
+        own = self.prepared.job.processor
+        names = [*(processors or [own] * len(self.plan.keys)), own, own]
         # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
         of_runs: list[tuple[Any, ...]] = [(None, None, None, False)] * (len(self.plan.keys) + 2)
         for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
@@ -186,6 +218,7 @@ class FrameSource:
         for entry, outcome in answers.others().items():
             of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at, outcome.is_billed)
         of_rows = [of_runs[entry] for entry in self.plan.row_runs.tolist()]
+        by = [names[entry] for entry in self.plan.row_runs.tolist()]
         run_ids, group_ids, times, billed = map(list, zip(*of_rows, strict=True)) if of_rows else ([], [], [], [])
         has_run = np.array([run_id is not None for run_id in run_ids], dtype=bool)
         is_first = np.zeros(len(frame), dtype=bool)  # of the rows that share a run: the one that bears its price
@@ -198,8 +231,8 @@ class FrameSource:
             pd.Series(run_ids, index=frame.index, dtype=text),
             pd.Series(group_ids, index=frame.index, dtype=text),
             pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
-            pd.Series([price.processor if run_id else None for run_id in run_ids], index=frame.index, dtype=text),
-            pd.Series(costs_of(price, np.array(billed, dtype=bool) & is_first), index=frame.index, dtype=number),
+            pd.Series([name if run_id else None for name, run_id in zip(by, run_ids, strict=True)], frame.index, text),
+            pd.Series(costs_of(self.prepared, by, np.array(billed, dtype=bool) & is_first), frame.index, number),
         ]
         for label, column in zip(provenance_labels(self.prepared.call.prefix), made, strict=True):
             # A row that no run answered keeps what it had.
@@ -209,10 +242,13 @@ class FrameSource:
         return frame
 
 
-def costs_of(price: Price, billed: np.ndarray[Any, np.dtype[np.bool_]]) -> list[float | None]:
-    """Return the dollars of each row by whether it is billed; None where the price is not known."""
-    per_run = None if price.per_run is None else float(price.per_run)
-    return [per_run if is_billed else 0.0 for is_billed in billed.tolist()]
+def costs_of(
+    prepared: PreparedCall, processors: Sequence[str], billed: np.ndarray[Any, np.dtype[np.bool_]]
+) -> list[float | None]:
+    """Return the dollars of each row by its processor and whether it is billed; None where the price is not known."""
+    prices = {each.price.processor: each.price.per_run for each in (prepared, *prepared.later)}
+    dollars = {name: None if per_run is None else float(per_run) for name, per_run in prices.items()}
+    return [dollars[name] if is_billed else 0.0 for name, is_billed in zip(processors, billed.tolist(), strict=True)]
 
 
 def keys_of_input(

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from parallel_frames._checkpoint import place_of, read_header, read_outcomes, read_patiently
+from parallel_frames._checkpoint import JOB_DIGITS, place_of, read_header, read_outcomes, read_patiently
 from parallel_frames._columns import check_frame
 from parallel_frames._columns._typed import STRING
 from parallel_frames._inputs import make_keys, render_inputs
 from parallel_frames._job._attrs import REMEMBERED, enrichments
+from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._handle import last
 from parallel_frames._job._stored import read_tool_calls, read_warnings, recall_keys
 from parallel_frames._state import Answers
@@ -134,14 +135,15 @@ def _known(df: pd.DataFrame) -> list[EnrichmentFacts]:
 
 
 def _outcomes(df: pd.DataFrame, facts: EnrichmentFacts) -> Iterator[tuple[int, Outcome]]:
-    """Yield the newest outcome of each row that has one."""
-    rows: dict[str, list[int]] = {}
-    for row, key in enumerate(row_keys(df, facts, facts.job)):
-        if key is not None:
-            rows.setdefault(key, []).append(row)
-    for outcome in _read(facts, list(rows)):
-        for row in rows.get(outcome.key, ()):
-            yield row, outcome
+    """Yield the newest outcome of each row that has one, of each processor that was asked about it."""
+    for number, job in enumerate((facts.job, *facts.escalated)):
+        rows: dict[str, list[int]] = {}
+        for row, key in enumerate(row_keys(df, facts, job)):
+            if key is not None:
+                rows.setdefault(key, []).append(row)
+        for outcome in _read(facts, number, job, list(rows)):
+            for row in rows.get(outcome.key, ()):
+                yield row, outcome
 
 
 def row_keys(df: pd.DataFrame, facts: EnrichmentFacts, job: str) -> list[str | None]:
@@ -154,18 +156,22 @@ def row_keys(df: pd.DataFrame, facts: EnrichmentFacts, job: str) -> list[str | N
     return make_keys(render_inputs(df, facts.selection).canonical, job, dedupe=facts.dedupe)
 
 
-def _read(facts: EnrichmentFacts, keys: Sequence[str]) -> Iterator[Outcome]:
+def _read(facts: EnrichmentFacts, number: int, job: str, keys: Sequence[str]) -> Iterator[Outcome]:
     if facts.checkpoint is None:
         handle = last()
-        if handle is None or handle._runner.job.hash != facts.job or handle.group_ids[-REMEMBERED:] != facts.group_ids:
+        is_it = handle is not None and handle._runner.prepared.job.hash == facts.job
+        if handle is None or not is_it or handle.group_ids[-REMEMBERED:] != facts.group_ids:
             raise InputError(
                 "These answers came without a checkpoint, which is what keeps warnings and tool calls: they are known "
                 "for the last enrichment of this process only. Enrich with a checkpoint."
             )
-        for outcomes in handle._runner.results().outcomes():
+        results = handle._runner.results()
+        for outcomes in (results.jobs[number][1] if isinstance(results, EscalatedResults) else results).outcomes():
             yield from outcomes
         return
     folder = place_of(facts.checkpoint)
+    if number:
+        folder = folder.parent / job[:JOB_DIGITS]
     if read_header(folder) is None:
         raise InputError(f"The checkpoint {folder}, which keeps warnings and tool calls, is no longer there.")
     places = read_patiently(lambda: recall_keys(folder, keys)).answers()

@@ -42,7 +42,8 @@ CHUNK: Final = 20_000
 
 # `rows`: the asked rows of the source, with a null key where there is nothing to send. `shared`: with dedupe=False,
 # how many rows before each had its input. `echoes`: the key of what a row sends, and the row's own, where these may
-# differ. `outcomes`, `receipts`, `intents`, `stale`: the checkpoint, without texts.
+# differ. `elsewhere`: keys that another job has an answer to. `outcomes`, `receipts`, `intents`, `stale`: the
+# checkpoint, without texts.
 TABLES: Final = """
 create table rows(row integer primary key, key blob);
 create table shared(key blob primary key, rows int) without rowid;
@@ -54,6 +55,7 @@ create table outcomes(
 create table receipts(key blob, attempt int, grp int, run_id text);
 create table intents(number int, key blob, attempt int, grp int);
 create table echoes(echo blob, key blob);
+create table elsewhere(key blob primary key) without rowid;
 create table stale(key blob primary key, attempt int) without rowid;
 create table runs(key blob primary key, row int, rows int) without rowid;
 create table known(
@@ -133,6 +135,7 @@ class DiskIndex:
         self._status: JobStatus | None = None  # last decided, while nothing has changed since
         self._last_row = -1
         self._is_refreshing = False
+        self._answered = "k.answered"
         self.rows = self.chosen = self.skipped = 0
         self.has_echoes = False
         self.configure()
@@ -158,7 +161,7 @@ class DiskIndex:
     @property
     def _rule(self) -> str:
         marked = "s.attempt" if self._is_refreshing else "null"
-        return f"next_step(k.newest, k.status, k.answered, {self._ended_at}, {marked})"
+        return f"next_step(k.newest, k.status, {self._answered}, {self._ended_at}, {marked})"
 
     def _line(self, query: str, *values: Any) -> Any:
         return self._db.execute(query, values).fetchone()
@@ -211,6 +214,13 @@ class DiskIndex:
         """Group equal rows, once all are added."""
         self._db.executescript(DISTINCT)
         self._last_row = self.rows
+
+    def note_answered(self, keys: Iterable[str]) -> None:
+        """Record that these inputs have an answer elsewhere: what failed here is not asked again for their sake."""
+        with self._writing() as db:
+            db.executemany("insert or ignore into elsewhere values (?)", ((bytes.fromhex(key),) for key in keys))
+        self._answered = "coalesce(k.answered, (select 0 from elsewhere e where e.key = k.key))"
+        self._status = None
 
     @locked
     def rows_of(self, keys: Iterable[str]) -> dict[str, list[int]]:

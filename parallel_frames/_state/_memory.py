@@ -97,6 +97,7 @@ class MemoryIndex:
         self._rows_by_entry: Integers | None = None
         self._first_rows: Integers = np.empty(0, np.int64)
         self._row_counts: Integers = np.empty(0, np.int64)
+        self._elsewhere: set[int] = set()
         self.rows = self.chosen = self.skipped = self.runs = 0
         self.forget_checkpoint()
         self.configure()
@@ -142,6 +143,12 @@ class MemoryIndex:
         if not np.array_equal(entries, np.arange(self.runs)):
             raise ValueError("Keys must be those of asked rows, in their order.")
         self._first_rows, self._row_counts = rows[firsts], counts
+
+    @locked
+    def note_answered(self, keys: Iterable[str]) -> None:
+        """Record that these inputs have an answer elsewhere: what failed here is not asked again for their sake."""
+        self._elsewhere.update(self._entries[key] for key in keys)
+        self._status = None
 
     @locked
     def rows_of(self, keys: Iterable[str]) -> dict[str, list[int]]:
@@ -361,6 +368,11 @@ class MemoryIndex:
             [None if value < 0 else value for value in values[entries].tolist()]
             for values in (self._newest, self._tried, self._answered)
         )
+        if self._elsewhere:
+            answered = [
+                0 if attempt is None and entry in self._elsewhere else attempt
+                for entry, attempt in zip(entries.tolist(), answered, strict=True)
+            ]
         unknown = [None] * len(entries)
         times = unknown if self._stale_before == NEVER else self._tried_at()[entries].tolist()
         marks = [self._marked.get(entry) for entry in entries.tolist()] if self._is_refreshing else unknown

@@ -232,8 +232,8 @@ def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
         cell = found.setdefault((line["row"], line["field"]), nothing)
         element = None if pd.isna(line["element"]) else int(line["element"])
         source = {name: line[name] if isinstance(line[name], str) else None for name in ("url", "title")}
-        level = line["confidence"] if element is not None and isinstance(line["confidence"], str) else None
-        cell["citations"].append(source | {"excerpts": line["excerpts"], "element": element, "confidence": level})
+        of_element = line["confidence"] if element is not None and isinstance(line["confidence"], str) else None
+        cell["citations"].append(source | {"excerpts": line["excerpts"], "element": element, "confidence": of_element})
     for cell in found.values():
         if all(source["confidence"] in (None, cell["confidence"]) for source in cell["citations"]):
             # It is the field's, which `basis="columns"` knows alone.

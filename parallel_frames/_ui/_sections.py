@@ -61,6 +61,8 @@ class RunFacts:
         What the service warned of, and for how many runs; failed calls of MCP tools are among it.
     tool_calls : mapping of str to int
         Which MCP tools were called, and how often.
+    answered_by : mapping of str to int
+        How many rows have the answer of each processor, where there are several.
     """
 
     processor: str
@@ -80,6 +82,7 @@ class RunFacts:
     before: Decimal | None = None
     warnings: Mapping[str, int] = field(default_factory=dict)
     tool_calls: Mapping[str, int] = field(default_factory=dict)
+    answered_by: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

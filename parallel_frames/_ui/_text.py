@@ -5,7 +5,15 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from parallel_frames._format import format_costs, format_count, format_dollars, format_duration, format_share, shorten
+from parallel_frames._format import (
+    format_at_worst,
+    format_costs,
+    format_count,
+    format_dollars,
+    format_duration,
+    format_share,
+    shorten,
+)
 from parallel_frames._ui._sections import LEVELS, make_timeline
 
 if TYPE_CHECKING:
@@ -22,7 +30,8 @@ def plan_headline(plan: EnrichmentPlan) -> str:
     """Return the essence of a plan."""
     parts = [
         f"{format_count(plan.rows, 'row')} → {format_count(plan.to_send, 'run')}",
-        format_costs(plan.cost, before=plan.spent, extra=plan.extra_cost),
+        format_costs(plan.cost, before=plan.spent, extra=plan.extra_cost)
+        + format_at_worst(plan.worst_cost, [*plan.escalation]),
     ]
     if plan.to_send:
         parts.append(format_duration(plan.seconds, estimate=True))
@@ -47,12 +56,17 @@ def plan_facts(plan: EnrichmentPlan) -> Facts:
     ]
     return [
         ("processor", f"{plan.processor}, {per_run} (prices of {plan.prices_as_of})"),
+        *([("escalation", ", ".join(_at_most(plan)))] if plan.escalation else []),
         ("rows", ", ".join([f"{plan.rows:,}", *_nonzero(rows)])),
         ("runs", ", ".join([f"{plan.runs:,} distinct", *_nonzero(runs)])),
         *([("spent before", f"{spent} for these rows")] if plan.spent else []),
         ("sends", ", ".join(plan.sends)),
         ("checkpoint", plan.checkpoint or "none"),
     ]
+
+
+def _at_most(plan: EnrichmentPlan) -> list[str]:
+    return [f"{processor} for at most {format_dollars(cost)}" for processor, cost in plan.escalation.items()]
 
 
 def _nonzero(numbers: list[tuple[int, str]]) -> list[str]:
@@ -95,6 +109,7 @@ def report_facts(section: Section) -> Facts:
         timeline = make_timeline(facts.times)
         known = {
             "processor": facts.processor,
+            "answered by": ", ".join(f"{name} {rows:,}" for name, rows in facts.answered_by.items()),
             "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
             "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",

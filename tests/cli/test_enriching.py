@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import Counter
 from dataclasses import fields
+from pathlib import Path
 
 import click
 import pandas as pd
@@ -14,7 +16,7 @@ import pytest
 from parallel_frames._cli import app
 from parallel_frames._cli._frames import read_frame, write_frame
 from parallel_frames._job._options import Call
-from parallel_frames.simulator import Simulator
+from parallel_frames.simulator import Answer, Simulator
 
 from .conftest import point_at, size
 
@@ -299,3 +301,46 @@ def test_cells_of_every_kind_survive_text_formats(place):
         {"a": ["x"], "b": 1, "c": "2024-01-02T00:00:00"},
         {"a": None, "b": None, "c": None},
     ]
+
+
+def test_rows_go_on_to_better_processors(run, monkeypatch):
+    """--escalate names processors: in CSV, Parquet and lines as they come, and what it cannot do is refused."""
+    asked = Counter()
+
+    def answer(sent):
+        asked[sent["company"]] += 1
+        is_null = asked[sent["company"]] == 1 and sent["company"] == "Acme"
+        return Answer({"size": None if is_null else asked[sent["company"]]}, basis={"size": "high"})
+
+    write_rows("rows.csv", "Acme", "Globex")
+    with Simulator(answer, latency=0) as sim:
+        point_at(sim, monkeypatch)
+        Path("schema.json").write_text(
+            '{"type": "object", "properties": {"size": {"type": ["integer", "null"]}}, "required": ["size"]}',
+            encoding="utf-8",
+        )
+        options = ("--schema", "schema.json", "--escalate", "core, pro")
+        planned = json.loads(run("plan", "rows.csv", *options, "--json").stdout)
+        assert (planned["cost"], planned["worst_cost"], planned["escalation"]) == (
+            0.02,
+            0.27,
+            {"core": 0.05, "pro": 0.2},
+        )
+        refused = run("enrich", "rows.csv", "out.csv", *options)
+        assert (
+            "It would send 2 runs for $0.02, at worst $0.27 with core and pro, and here is no terminal"
+            in refused.output
+        )
+        assert run("submit", "rows.csv", *options, "--yes").exit_code == 2
+        wrong = run("enrich", "rows.csv", "out.csv", *options[:2], "--escalate", "pro,core", "--yes")
+        assert "--escalate pro,core has 'core' after 'pro'" in wrong.output
+        assert sim.counts.runs == 0
+        for name in ("out.csv", "out.parquet"):
+            assert run("enrich", "rows.csv", name, *options, "--yes", "--no-progress").exit_code == 0
+            assert read_frame(name)[["size", "parallel_processor"]].to_numpy().tolist() == [[2, "core"], [1, "base"]]
+        lines = run("enrich", "rows.csv", "-", *options, "--yes", "--no-progress", "--as-completed").stdout.splitlines()
+        found = [json.loads(line) for line in lines]
+        assert sorted((line["row"], line["output"], line["processor"]) for line in found) == [
+            (0, {"size": 2}, "core"), (1, {"size": 1}, "base"),
+        ]  # fmt: skip
+        assert sim.counts.runs == 3

@@ -288,7 +288,7 @@ VALUES = {
     "inputs": ["a", "b c"], "json": True, "limit": 3, "max_cost": 0.5, "max_in_flight": 3, "max_per_minute": 3,
     "metadata": {"source": "a b"}, "older_than": "30d", "on_mismatch": "new", "overwrite": True, "progress": False,
     "provenance": True, "refresh": True, "retry_failed": False, "rows_per_file": 3, "timeout": 1.5, "where": "missing",
-    "yes": True,
+    "yes": True, "escalate": ["core", "pro"],
 }  # fmt: skip
 
 

@@ -244,6 +244,7 @@ def handle() -> Mapping[str, int]:
     assert_type(run.errors(), pd.DataFrame)
     assert_type(run.resume(), pd.DataFrame)
     assert_type(run.cost, float | None)
+    assert_type(pf.enrich(df, "x", escalate=["core", "pro"]), pd.DataFrame)
     assert_type(run.group_ids, tuple[str, ...])
     return run.status()
 

@@ -257,6 +257,15 @@ def test_the_newest_answer_counts_and_a_failed_repetition_keeps_the_old_one(inde
     assert index.answers()[0].tolist()[:3] == [2, 0, COMPLETED]
 
 
+def test_what_failed_is_not_asked_again_for_an_input_with_an_answer_elsewhere(index: Index) -> None:
+    """Such an input is asked once, and not a second time because that failed; others are asked again."""
+    index.note_answered([KEY])
+    assert index.status().to_send == 2
+    store(index, outcome(KEY, status="failed"), outcome(OTHER, status="failed"))
+    assert (index.status().to_send, index.status().failed) == (1, 1)
+    assert [step.key for step in index.steps_of([KEY, OTHER])] == [OTHER]
+
+
 def test_a_run_whose_output_is_lost_fails_and_is_billed(index: Index) -> None:
     """It is sent again as a failed one is, and both attempts are billed; a run that failed is not."""
     lost = replace(outcome(KEY, status="failed"), output_type="lost")

@@ -61,14 +61,15 @@ def _headline(comparison: Comparison) -> str:
 
 def _processors(comparison: Comparison) -> Table:
     known = int(comparison.frame.drop_duplicates("field")["known"].sum())
-    heads = ["processor", *(["right"] if known else []), f"= {comparison.reference}", "median time", "a row"]
-    heads += ["a right answer"] if known else []
+    has_others = len(comparison.processors) > 1
+    heads = ["processor", *(["right"] if known else []), *([f"= {comparison.reference}"] if has_others else [])]
+    heads += ["median time", "a row", *(["a right answer"] if known else [])]
     lines = []
     for name, line in comparison.processors.iterrows():
         statuses = [f"{line[status]:,.0f} {status}" for status in STATUSES if line.get(status)]
         cells = [
             *([_share(line["accuracy"], of=known)] if known else []),
-            _share(line["agreement"]),
+            *([_share(line["agreement"])] if has_others else []),
             Cell(NOTHING if math.isnan(line["seconds"]) else format_duration(line["seconds"])),
             _dollars(line["cost_per_row"]),
             *([_dollars(line["cost_per_right"])] if known else []),

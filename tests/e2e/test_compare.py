@@ -245,6 +245,7 @@ def test_known_values_are_read_as_the_schema_has_them(df):
             SCHEMA, processors=["base"], truth={"founded": "founded", "revenue": "known"}, inputs=["company"],
             tolerance={"revenue": 200, "founded": 1 / 1000}, **QUIET,
         )  # fmt: skip
+    assert "=" not in str(of_frame)
     assert of_frame.frame["known"].tolist() == [1, 2, 2, 2, 2]
     assert of_frame.frame["right"].tolist() == [1, 1, 2, 2, 2]  # the CEO of Globex is known to be none
     of_columns = of_columns.frame.set_index("field")

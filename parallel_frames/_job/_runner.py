@@ -605,7 +605,7 @@ class JobRunner:
 
     def _asks_first(self, runs: int) -> bool:
         """Return whether a person is asked: where the call says so, or where nothing bounds what a cell may cost."""
-        call, cost = self.prepared.call, self.at_worst if self.prepared.later else self.prepared.price.of(runs)
+        call, cost = self.prepared.call, self.prepared.price.of(runs) if self.at_worst is None else self.at_worst
         if call.confirm is not None:
             return call.confirm
         is_free = self.destination is not None and self.destination.block is not None

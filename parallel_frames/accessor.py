@@ -38,6 +38,7 @@ SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"
 COMPARED_INPUTS: Final = 20
 NOT_COMPARED: Final[Mapping[str, str]] = {  # and why
     "processor": "`processors=['lite', 'base']` names those that are compared.",
+    "escalate": "it asks every processor about each row.",
     "group_id": "the runs of a group have one processor. What a checkpoint holds is not paid for again.",
     "on_row": "a row does not say which processor answered it. `.cells` of what it returns does.",
     **dict.fromkeys(

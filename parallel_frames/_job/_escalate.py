@@ -406,11 +406,13 @@ class EscalationRunner:
             if self.halted:
                 step.stop_sending()
             on_row = None if hand_over is None else partial(hand_over, number)
-            levels = await step.run(on_row=on_row, deliver=step.source.levels)
+            try:
+                levels = await step.run(on_row=on_row, deliver=step.source.levels)
+            finally:
+                if step.memory is not None:
+                    self._stores[name] = step.memory
             assert levels is not None  # noqa: S101 - they were delivered
             spent[name] = step.spent or Decimal()
-            if step.memory is not None:
-                self._stores[name] = step.memory
             chosen, answered = needs_escalation(levels), with_answers(levels, answered)
             if number + 1 == len(self._prepared) or not chosen.any():
                 del self._steps[number + 1 :], self._rows[number:]

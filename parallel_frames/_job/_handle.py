@@ -211,7 +211,8 @@ class Enrichment:
         self._catch_up()
         layout = self._layout_with_status()
         frame, asked = self._frame(layout)
-        by_processor = {} if layout.processor is None else Counter(frame[layout.processor][asked].dropna())
+        of_rows = Counter() if layout.processor is None else Counter(frame[layout.processor][asked].tolist())
+        by_processor = {name: of_rows[name] for name in self._runner.processors if of_rows[name]}
         return make_report(
             frame,
             outputs=layout.outputs,

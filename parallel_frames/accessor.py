@@ -9,6 +9,8 @@ import asyncio
 import inspect
 import logging
 from dataclasses import fields
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import pandas as pd
@@ -19,10 +21,11 @@ from parallel_frames._tracebacks import decorate_methods
 from parallel_frames.errors import InputError, UnknownOptionError, user_facing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
     from typing import Unpack
 
     from parallel_frames._columns import Confidence
+    from parallel_frames._distributed import EngineFrame
     from parallel_frames._job._handle import Enrichment
     from parallel_frames._job._options import SchemaLike
     from parallel_frames._job._preview import EnrichmentPlan
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 F = TypeVar("F", bound="Callable[..., Any]")
+# What knows the frames of another library's engine, by the library; it is imported when such a frame is met.
+ENGINES: Final[Mapping[str, str]] = {"dask": "parallel_frames.dask"}
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
 
 
@@ -51,6 +56,13 @@ def _shows(names: frozenset[str]) -> Callable[[F], F]:
         return function
 
     return show
+
+
+def _engine_frame(df: Any) -> EngineFrame | None:
+    """Return a frame that another library's engine holds, for the functions of `_distributed`; None for any other."""
+    module = ENGINES.get(type(df).__module__.partition(".")[0])
+    frame: EngineFrame | None = None if module is None else import_module(module).wrap_frame(df)
+    return frame
 
 
 @user_facing
@@ -208,7 +220,8 @@ async def aenrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[Enrich
     >>> out["founded"].tolist()
     [1949]
     """
-    enrichment = prepare_enrichment(df, schema, options)
+    prepare = partial(prepare_enrichment, df, schema, options)
+    enrichment = prepare() if isinstance(df, pd.DataFrame) else await asyncio.to_thread(prepare)
     try:
         frame: pd.DataFrame = await enrichment._run()
     except asyncio.CancelledError:
@@ -219,7 +232,14 @@ async def aenrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[Enrich
 
 
 def prepare_enrichment(df: pd.DataFrame, schema: object, options: Any, *, target: str | None = None) -> Enrichment:
-    """Return an enrichment that has not begun, its options checked; `target` is the file that the frame will go to."""
+    """Return an enrichment that has not begun, its options checked; `target` is the file that the frame will go to.
+
+    Where an engine holds the frame, it has made the keys by then.
+    """
+    if (frame := _engine_frame(df)) is not None:
+        from parallel_frames._distributed import engine_enrichment
+
+        return engine_enrichment(frame, schema, options)
     from parallel_frames._job._handle import frame_enrichment
 
     return frame_enrichment(df, schema, make_call(options), target=target)
@@ -320,6 +340,10 @@ def plan(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions])
     from parallel_frames._job._handle import frame_source
     from parallel_frames._job._preview import plan_call
 
+    if (frame := _engine_frame(df)) is not None:
+        from parallel_frames._distributed import plan_frame
+
+        return plan_frame(frame, schema, options)
     return plan_call(frame_source(df, schema, make_call(options)))
 
 

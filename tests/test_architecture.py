@@ -40,12 +40,14 @@ FLOORS = {
     "_ui": 5,
     "_job": 6,
     "_files": 7,
-    "accessor": 8,
-    "parallel_frames": 9,  # the package's own names
+    "_distributed": 8,
+    "accessor": 9,
+    "parallel_frames": 10,  # the package's own names
+    "dask": 11,
     "simulator": 8,  # knows nothing of ours: see ALONE
-    "_demo": 10,
-    "_cli": 11,
-    "__main__": 12,
+    "_demo": 11,
+    "_cli": 12,
+    "__main__": 13,
 }
 # These import nothing of ours at all: a service must not share its client's mistakes.
 ALONE = {"simulator", "_format", "_tracebacks", "_runtime", "_limits", "data"}
@@ -76,6 +78,8 @@ THIRD_PARTIES = {
     "_ui": {"tqdm", "IPython", "marimo", "jinja2", "numpy", "pandas", "matplotlib"},
     "_job": {"numpy", "pandas", "orjson"},
     "_files": {*BASICS, "fsspec", "openpyxl"},
+    "_distributed": BASICS,
+    "dask": {"dask", "pandas"},
     "accessor": {"pandas"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),
@@ -232,6 +236,8 @@ SEAMS = {
     "marimo": {"_ui"},
     "jinja2": {"_ui"},
     "click": {"_cli"},
+    "dask": {"dask"},
+    "distributed": set(),
     "matplotlib": {"_ui"},
     "starlette": {"simulator"},
     "uvicorn": {"simulator"},

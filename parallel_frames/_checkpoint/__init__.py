@@ -8,6 +8,8 @@
                                 (000001.intent.parquet until it is decided)
       outcomes/000001.parquet   one line per finished run; the file's metadata holds the streams' cursors
       refresh.parquet           key, attempt: what an unfinished refresh is to ask again
+      staged/<call>/*.parquet   inputs by key, as an engine's workers wrote them
+      answers/*.parquet         answers by key, for an engine's workers; named by a hash of their content
       lock, writer.json         one writer at a time
 
 It owns durability: on a file system every file is written whole under a hidden name, fsynced, given its number
@@ -24,6 +26,16 @@ from parallel_frames._checkpoint._folders import (
     read_header,
 )
 from parallel_frames._checkpoint._inspect import Checkpoint, asked_of, sent_of
+from parallel_frames._checkpoint._keyed import (
+    ANSWER_SCHEMA,
+    ANSWERS,
+    STAGED,
+    STAGED_SCHEMA,
+    make_keyed_folder,
+    read_hashed,
+    remove_folder,
+    write_hashed,
+)
 from parallel_frames._checkpoint._lease import file_lock, is_being_written
 from parallel_frames._checkpoint._maintenance import compact_job, job_folders, last_used, remove_job
 from parallel_frames._checkpoint._parts import (
@@ -51,8 +63,12 @@ from parallel_frames._checkpoint._recall import (
 from parallel_frames._checkpoint._store import JobStore
 
 __all__ = [
+    "ANSWERS",
+    "ANSWER_SCHEMA",
     "OUTCOME_SCHEMA",
     "RECEIPT_SCHEMA",
+    "STAGED",
+    "STAGED_SCHEMA",
     "Checkpoint",
     "JobStore",
     "Recalled",
@@ -69,10 +85,12 @@ __all__ = [
     "job_folders",
     "last_used",
     "list_parts",
+    "make_keyed_folder",
     "memory_store",
     "open_store",
     "place_of",
     "read_answers",
+    "read_hashed",
     "read_header",
     "read_outcomes",
     "read_part",
@@ -80,7 +98,9 @@ __all__ = [
     "read_receipts",
     "read_stale",
     "recall_folder",
+    "remove_folder",
     "remove_job",
     "sent_of",
     "table_of",
+    "write_hashed",
 ]

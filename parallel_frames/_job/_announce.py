@@ -27,7 +27,8 @@ def announcement(
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
-    parts = [f"{chosen}{format_count(status.rows, 'row')} → {format_count(status.to_send, 'run')}"]
+    divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.engine else ""
+    parts = [f"{chosen}{format_count(status.rows, 'row')}{divided} → {format_count(status.to_send, 'run')}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")
     if status.answered:
@@ -46,5 +47,7 @@ def announcement(
     facts = [f"sends {', '.join(prepared.selection.names)}{unsent}"]
     if earlier_groups and status.to_send:
         facts.insert(0, f"{format_count(earlier_groups, 'earlier group')} looked at first")
+    if prepared.engine:
+        facts.append(f"keys by {prepared.engine}")
     facts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
     return " · ".join(parts), facts

@@ -50,6 +50,10 @@ class PreparedCall:
         The groups that these answers came from.
     unsent : tuple of label
         Columns that came since, and are not sent: they would make every row a new one.
+    engine : str or None
+        What holds the rows, and makes their keys, where that is another library's engine.
+    partitions : int
+        Into how many parts it divides them.
     """
 
     frame: pd.DataFrame
@@ -64,6 +68,8 @@ class PreparedCall:
     is_repeated: bool = False
     earlier_groups: tuple[str, ...] = ()
     unsent: tuple[Hashable, ...] = ()
+    engine: str | None = None
+    partitions: int = 0
 
     @property
     def sends_by_default(self) -> tuple[Hashable, ...]:

@@ -172,32 +172,38 @@ class FrameSource:
             layout=layout,
             dtype_backend=self.prepared.call.dtype_backend,
         )
-        frame = self._with_provenance(merged.frame, answers) if self.prepared.call.provenance else merged.frame
+        call, frame = self.prepared.call, merged.frame
+        if call.provenance:
+            frame = add_provenance(frame, self.plan, answers, prefix=call.prefix, dtype_backend=call.dtype_backend)
         yield Piece(frame, merged.counts, self.plan.row_runs != OUTSIDE)
 
-    def _with_provenance(self, frame: pd.DataFrame, answers: Answers) -> pd.DataFrame:
-        """Return the frame with which run of which group answered each row, and when."""
-        of_runs: list[tuple[str | None, ...]] = [(None, None, None)] * (len(self.plan.keys) + 2)
-        for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
-            for entry, facts in zip(entries.tolist(), zip(*columns, strict=True), strict=True):
-                of_runs[entry] = facts
-        for entry, outcome in answers.others().items():
-            of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at)
-        # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
-        run_ids, group_ids, times = zip(*(of_runs[entry] for entry in self.plan.row_runs.tolist()), strict=True)
-        moments = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601")
-        text, time = ("string", None)
-        if self.prepared.call.dtype_backend == "pyarrow":
-            text, time = "string[pyarrow]", "timestamp[us, tz=UTC][pyarrow]"
-        made = [
-            pd.Series(run_ids, index=frame.index, dtype=text),
-            pd.Series(group_ids, index=frame.index, dtype=text),
-            pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
-        ]
-        for label, column in zip(provenance_labels(self.prepared.call.prefix), made, strict=True):
-            # A row that has no answer keeps what it had.
-            frame[label] = column.fillna(frame[label].astype(column.dtype)) if label in frame.columns else column
-        return frame
+
+def add_provenance(
+    frame: pd.DataFrame, plan: Plan, answers: Answers, *, prefix: str, dtype_backend: str
+) -> pd.DataFrame:
+    """Return an enriched frame with which run of which group answered each row, and when."""
+    of_runs: list[tuple[str | None, ...]] = [(None, None, None)] * (len(plan.keys) + 2)
+    for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
+        for entry, facts in zip(entries.tolist(), zip(*columns, strict=True), strict=True):
+            of_runs[entry] = facts
+    for entry, outcome in answers.others().items():
+        of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at)
+    # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
+    of_rows = [of_runs[entry] for entry in plan.row_runs.tolist()]
+    run_ids, group_ids, times = zip(*of_rows, strict=True) if of_rows else ((), (), ())
+    moments = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601")
+    text, time = ("string", None)
+    if dtype_backend == "pyarrow":
+        text, time = "string[pyarrow]", "timestamp[us, tz=UTC][pyarrow]"
+    made = [
+        pd.Series(run_ids, index=frame.index, dtype=text),
+        pd.Series(group_ids, index=frame.index, dtype=text),
+        pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
+    ]
+    for label, column in zip(provenance_labels(prefix), made, strict=True):
+        # A row that has no answer keeps what it had.
+        frame[label] = column.fillna(frame[label].astype(column.dtype)) if label in frame.columns else column
+    return frame
 
 
 def keys_of_input(

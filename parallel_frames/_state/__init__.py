@@ -22,6 +22,7 @@ from parallel_frames._state._rules import (
     next_step,
     read_identity,
 )
+from parallel_frames._state._staged import StagedIndex, StagedInput
 
 Index: TypeAlias = MemoryIndex | DiskIndex
 
@@ -37,6 +38,8 @@ __all__ = [
     "Index",
     "JobStatus",
     "MemoryIndex",
+    "StagedIndex",
+    "StagedInput",
     "Step",
     "judge_batch",
     "judge_look",

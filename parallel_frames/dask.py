@@ -16,7 +16,9 @@ from dask.dataframe import DataFrame
 from dask.dataframe.extensions import register_dataframe_accessor
 
 from parallel_frames import accessor
-from parallel_frames._distributed import StagedFile
+from parallel_frames._distributed import StagedFile, stage_frame
+from parallel_frames._tracebacks import decorate_methods
+from parallel_frames.errors import user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -127,3 +129,24 @@ class DaskAccessor:
     def submit(self, schema: Any, **options: Any) -> Enrichment:
         """Send what `enrich` would send, and return a handle; its ``result()`` waits, and returns the lazy frame."""
         return accessor.submit(self._ddf, schema, **options)
+
+    def stage(self, schema: Any, **options: Any) -> EnrichmentPlan:
+        """Make the keys on the workers, and leave what is to be sent in the checkpoint. It sends nothing.
+
+        For jobs of days, which no cluster need wait for: ``parallel-frames send CHECKPOINT`` sends it from any machine,
+        and the same call with `enrich` finds everything answered afterwards.
+
+        Parameters
+        ----------
+        schema, **options
+            As for `enrich`, but for those that concern the sending, such as ``max_cost``.
+
+        Returns
+        -------
+        EnrichmentPlan
+            What is to be sent, and what it will cost.
+        """
+        return stage_frame(DaskFrame(self._ddf), schema, options)
+
+
+decorate_methods(DaskAccessor, user_facing)

@@ -33,8 +33,10 @@ from parallel_frames._checkpoint._keyed import (
     STAGED_SCHEMA,
     make_keyed_folder,
     read_hashed,
+    read_manifests,
     remove_folder,
     write_hashed,
+    write_manifest,
 )
 from parallel_frames._checkpoint._lease import file_lock, is_being_written
 from parallel_frames._checkpoint._maintenance import compact_job, job_folders, last_used, remove_job
@@ -92,6 +94,7 @@ __all__ = [
     "read_answers",
     "read_hashed",
     "read_header",
+    "read_manifests",
     "read_outcomes",
     "read_part",
     "read_patiently",
@@ -103,4 +106,5 @@ __all__ = [
     "sent_of",
     "table_of",
     "write_hashed",
+    "write_manifest",
 ]

@@ -7,19 +7,21 @@ to have sent, `answers/` what it has been answered; both are copies, and nothing
 from __future__ import annotations
 
 import io
+import json
 import re
 from contextlib import suppress
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from parallel_frames._checkpoint._folders import keep_cache_private
 from parallel_frames._checkpoint._parts import os_errors_as_checkpoint_error, read_part, whole_file, write_table
 from parallel_frames._checkpoint._paths import LocalPath
+from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from parallel_frames._checkpoint._paths import StoragePath
 
@@ -47,6 +49,7 @@ ANSWER_SCHEMA: Final = pa.schema(
         *((name, pa.string()) for name in ("run_id", "group_id", "modified_at")),
     ]
 )
+MANIFEST: Final = "staged.json"  # without it the files are what a call left that is not over, or was killed
 HASHED: Final = re.compile(r"[0-9a-f]{32}\.parquet")
 
 
@@ -75,6 +78,28 @@ def read_hashed(folder: StoragePath, name: str, columns: Sequence[str] | None = 
     if not place.exists():
         return None
     return read_part(place, repair=False, columns=None if columns is None else list(columns))
+
+
+def write_manifest(folder: StoragePath, manifest: Mapping[str, Any]) -> None:
+    """Write what is to be known of a folder of staged inputs: with that they stay until they are sent."""
+    with whole_file(folder / MANIFEST, exclusive=False) as sink:
+        sink.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_manifests(folder: StoragePath) -> dict[StoragePath, dict[str, Any]]:
+    """Return what is staged in a job's folder: the folder of each call, and its manifest."""
+    found = {}
+    for place in (folder / STAGED).children():
+        if (place / MANIFEST).exists():
+            try:
+                found[place] = dict(json.loads((place / MANIFEST).read()))
+            except (ValueError, TypeError):
+                raise CheckpointCorruptError(
+                    f"{place / MANIFEST} is damaged, so it is not known what was staged there. Remove {place}, and "
+                    "stage the same again: nothing that was paid for is in it.",
+                    path=place,
+                ) from None
+    return found
 
 
 def keyed_files(folder: StoragePath) -> Iterator[StoragePath]:

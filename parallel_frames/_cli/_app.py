@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from parallel_frames._cli._signals import Heard
 
 PROGRAM: Final = "parallel-frames"
-RESUMABLE: Final = frozenset({"enrich", "submit", "collect"})
+RESUMABLE: Final = frozenset({"enrich", "submit", "collect", "send"})
 COMMANDS: Final = {
     "plan": "_enrich",
     "enrich": "_enrich",
     "submit": "_enrich",
+    "send": "_send",
     "status": "_groups",
     "collect": "_groups",
     "report": "_report",

@@ -20,6 +20,7 @@ from parallel_frames._distributed._call import (
     plan_frame,
 )
 from parallel_frames._distributed._keys import InputStager, KeyMaker, StagedFile
+from parallel_frames._distributed._stage import Sent, StagedJob, stage_frame
 
 __all__ = [
     "AnswerLookup",
@@ -27,11 +28,14 @@ __all__ = [
     "EngineFrame",
     "InputStager",
     "KeyMaker",
+    "Sent",
     "StagedFile",
+    "StagedJob",
     "empty_frame",
     "engine_enrichment",
     "enriched_schema",
     "merge_table",
     "plan_frame",
+    "stage_frame",
     "stage_table",
 ]

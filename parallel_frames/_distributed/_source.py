@@ -51,7 +51,7 @@ class StagedSource:
         self.prepared = prepared
         self.name = None
         self.first_runs: list[OutgoingRun] = []
-        self._files = files
+        self.files = files
 
     def make_index(self) -> StagedIndex:
         """Return an empty index."""
@@ -66,7 +66,7 @@ class StagedSource:
             A row cannot be sent, or what the workers wrote is not what can be read here.
         """
         errors: list[str] = []
-        for file, lines in self._files.items():
+        for file, lines in self.files.items():
             table = read_hashed(file.parent, file.name)
             if table is None or table.num_rows != lines or not table.schema.equals(STAGED_SCHEMA):
                 raise self._unseen(file, lines, 0 if table is None else table.num_rows)
@@ -81,7 +81,7 @@ class StagedSource:
 
     def _unseen(self, file: StoragePath, lines: int, seen: int) -> InputError:
         return InputError(
-            f"The workers wrote {format_count(len(self._files), 'file')} of inputs, and {file} holds "
+            f"The workers wrote {format_count(len(self.files), 'file')} of inputs, and {file} holds "
             f"{format_count(seen, 'line')} of its {lines:,} from here: not all of the cluster reaches the same place. "
             "Nothing was sent. Pass `checkpoint=...` with a folder or an address that every machine sees, such as "
             "'s3://bucket/companies.ckpt'."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from decimal import Decimal
 from pathlib import Path
@@ -11,13 +12,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import parallel_frames as pf
 from parallel_frames import _distributed as engines
+from parallel_frames._cli import app
+from parallel_frames._cli._exits import Exit
 from parallel_frames._distributed._call import prepare_frame
 from parallel_frames._distributed._keys import stage_inputs
 from parallel_frames.errors import EnrichmentError, InputError
-from parallel_frames.simulator import Failure
+from parallel_frames.simulator import Failure, Simulator
 
 SCHEMA = {"name": str, "length": int}
 
@@ -309,3 +313,62 @@ def test_a_damaged_snapshot_is_named(sim):
     assert damaged["file"].tolist() == [f"answers/{file.name}"]
     enrich(frame)
     assert pf.Checkpoint(pf.last().checkpoint).verify().empty
+
+
+def test_staged_on_the_cluster_and_sent_from_anywhere(tmp_path, monkeypatch):
+    """`stage` sends nothing; `send` needs no rows and resumes; `enrich` finds everything answered."""
+    with Simulator(answer, latency=0) as sim:
+        monkeypatch.setenv("PARALLEL_API_KEY", "key")
+        monkeypatch.setenv("PARALLEL_BASE_URL", sim.url)
+        frame = Batches(table("Acme", "Globex", "Acme"), table("bad one", None))
+        options = {"inputs": ["company"], "checkpoint": tmp_path / "x.ckpt", "options": {"enable_events": True}}
+        plan = engines.stage_frame(frame, SCHEMA, options)
+        assert (plan.rows, plan.to_send, plan.cost) == (5, 3, 0.03)
+        assert sim.counts.requests == 0
+        engines.stage_frame(Batches(*reversed(frame.tables)), SCHEMA, options)  # again, in other partitions
+
+        def send(*words):
+            return CliRunner().invoke(app, ["send", str(tmp_path / "x.ckpt"), "--no-progress", *words])
+
+        assert "no terminal to ask at" in send().stderr
+        assert send("--yes", "--limit", "1").exit_code == 0
+        assert sim.counts.runs == 1
+        done = send("--yes", "--json")
+        assert done.exit_code == Exit.FAILED  # a failed run stays staged, to be tried again
+        assert json.loads(done.stdout)[0]["counts"] == {"completed": 3, "failed": 1, "skipped": 1}
+        assert sim.counts.runs == 3
+        out = enrich(frame, checkpoint=tmp_path / "x.ckpt", retry_failed=False)
+        assert out()["name"].to_pylist() == ["ACME", "GLOBEX", "ACME", None, None]
+        assert sim.counts.runs == 3
+
+
+def test_what_is_answered_is_staged_no_more(tmp_path, monkeypatch):
+    """Once everything has its answer, nothing is left to be sent, and the command says so."""
+    with Simulator(answer, latency=0) as sim:
+        monkeypatch.setenv("PARALLEL_API_KEY", "key")
+        monkeypatch.setenv("PARALLEL_BASE_URL", sim.url)
+        engines.stage_frame(Batches(table("Acme")), SCHEMA, {"checkpoint": tmp_path / "x.ckpt"})
+        words = ["send", str(tmp_path / "x.ckpt"), "--yes", "--no-progress"]
+        assert "1 row · 1 completed" in CliRunner().invoke(app, words).stderr
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0
+        assert "Nothing is staged" in done.stderr
+        assert not list(tmp_path.rglob("staged"))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"limit": 3}, "`limit` concerns the sending"),
+        ({"options": {"webhook": {"url": "https://example.com"}}}, "`options` holds a webhook"),
+        (
+            {"options": {"mcp_servers": [{"url": "https://m.example", "name": "m", "headers": {"A": "b"}}]}},
+            "headers of",
+        ),
+    ],
+)
+def test_what_is_staged_holds_no_secret(tmp_path, options, reason):
+    """Secrets are never on a disk, so that they cannot be staged; nor what another command is to say."""
+    with pytest.raises(InputError, match=reason):
+        engines.stage_frame(Batches(table("Acme")), SCHEMA, {"checkpoint": tmp_path / "x.ckpt", **options})
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,6 @@ same as ``ddf.parallel.enrich(schema)``.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +73,9 @@ def _is_local(ddf: DataFrame) -> bool:
     """Return whether all that computes a frame is on this machine, by the addresses of the workers."""
     scheduler = get_scheduler(collections=[ddf])
     client = getattr(scheduler, "__self__", None)
-    if "distributed" not in sys.modules or not hasattr(client, "scheduler_info"):
-        return True  # threads or processes of this one
-    places = [address.partition("://") for address in client.scheduler_info(n_workers=-1)["workers"]]
+    if client is None:
+        return True  # threads of this process, or processes that it starts
+    places = [address.partition("://") for address in client.nthreads()]
     return all(kind == "inproc" or host.startswith(("127.", "[::1]", "localhost")) for kind, _, host in places)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import secrets
+import time
 from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +20,7 @@ import pyarrow as pa
 from parallel_frames._checkpoint._folders import keep_cache_private
 from parallel_frames._checkpoint._parts import os_errors_as_checkpoint_error, read_part, whole_file, write_table
 from parallel_frames._checkpoint._paths import LocalPath
+from parallel_frames._format import format_utc
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ ANSWER_SCHEMA: Final = pa.schema(
     ]
 )
 MANIFEST: Final = "staged.json"  # without it the files are what a call left that is not over, or was killed
+DAY: Final = 24 * 3600.0
 HASHED: Final = re.compile(r"[0-9a-f]{32}\.parquet")
 
 
@@ -100,6 +104,20 @@ def read_manifests(folder: StoragePath) -> dict[StoragePath, dict[str, Any]]:
                     path=place,
                 ) from None
     return found
+
+
+def remove_leftovers(folder: StoragePath) -> None:
+    """Remove what calls staged that were killed more than a day ago; their names begin with the time in UTC."""
+    yesterday = format_utc(time.time() - DAY).replace("-", "").replace(":", "")
+    for place in (folder / STAGED).children():
+        if place.name < yesterday and not (place / MANIFEST).exists():
+            remove_folder(place, above=[place.parent])
+
+
+def new_staging(folder: StoragePath) -> StoragePath:
+    """Return where a call is to stage its inputs: a name that no other call has."""
+    moment = format_utc().replace("-", "").replace(":", "")
+    return folder / STAGED / f"{moment}-{secrets.token_hex(4)}"
 
 
 def keyed_files(folder: StoragePath) -> Iterator[StoragePath]:

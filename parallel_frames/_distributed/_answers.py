@@ -116,7 +116,7 @@ class AnswerLookup:
         names = ["status", "output", "error"]
         names += ["basis"] * bool(self.layout.evidence or self.layout.basis)
         names += ["run_id", "group_id", "modified_at"] * (self.provenance is not None)
-        found = _load(self.folder, self.files, tuple(names)).find(plan)
+        found = NOTHING if not plan.keys else _load(self.folder, self.files, tuple(names)).find(plan)
         frame = merge_outcomes(
             df,
             plan,
@@ -138,6 +138,9 @@ class _Found:
 
     answers: Answers
     unanswered: Mapping[str, Unanswered]
+
+
+NOTHING: Final = _Found(Answers.of([]), {})  # of a batch without inputs, such as the one that declares the columns
 
 
 class _AnswerFiles:

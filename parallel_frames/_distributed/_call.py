@@ -6,24 +6,25 @@ frames and files. An engine is known by four methods, `EngineFrame`.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import pyarrow as pa
+
 from parallel_frames._checkpoint import (
     ANSWERS,
-    STAGED,
     make_keyed_folder,
+    new_staging,
     place_of,
     remove_folder,
 )
 from parallel_frames._distributed._answers import AnswerLookup, AnswerWriter
 from parallel_frames._distributed._keys import InputStager, KeyMaker
 from parallel_frames._distributed._source import StagedSource
-from parallel_frames._format import format_option, format_utc
+from parallel_frames._files._types import check_existing, output_types
+from parallel_frames._format import format_option
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
@@ -189,8 +190,18 @@ def prepare_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]
     prepared = replace(
         prepare(frame.empty(), schema, call, sample=frame.sample), engine=frame.engine, partitions=frame.partitions
     )
+    _check_existing(prepared)
     destination = choose_destination(call.client, for_sending=sends)
     return PreparedFrame(frame, prepared, destination, job_folder(prepared, destination, runs=0))
+
+
+def _check_existing(prepared: PreparedCall) -> None:
+    """Refuse a column that cannot hold the answers by its type: each partition would have another type."""
+    types = output_types(prepared.schema, prepared.layout)
+    existing = [label for label in prepared.layout.outputs if label in prepared.frame.columns]
+    if existing:
+        columns = pa.Schema.from_pandas(prepared.frame[existing], preserve_index=False)
+        check_existing(columns, types, shown="The frame")
 
 
 def _check_options(frame: EngineFrame, call: Call) -> None:
@@ -221,8 +232,7 @@ def _check_options(frame: EngineFrame, call: Call) -> None:
 @contextmanager
 def staged_source(call: PreparedFrame, *, keep: bool = False) -> Iterator[StagedSource]:
     """Have the engine make the keys of all rows, and give them as a source; the files go, unless they are to stay."""
-    moment = format_utc(time.time()).translate({ord(mark): None for mark in ":-"})
-    folder = call.folder / STAGED / f"{moment}-{secrets.token_hex(4)}"
+    folder = new_staging(call.folder)
     new = [place for place in (folder.parent, call.folder, call.folder.parent) if not place.exists()]
     make_keyed_folder(folder)
     is_kept = False

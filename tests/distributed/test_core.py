@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import parallel_frames as pf
 from parallel_frames import _distributed as engines
+from parallel_frames._checkpoint import compact_job, place_of
 from parallel_frames._cli import app
 from parallel_frames._cli._exits import Exit
 from parallel_frames._distributed._call import prepare_frame
@@ -372,3 +373,17 @@ def test_what_is_staged_holds_no_secret(tmp_path, options, reason):
     with pytest.raises(InputError, match=reason):
         engines.stage_frame(Batches(table("Acme")), SCHEMA, {"checkpoint": tmp_path / "x.ckpt", **options})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_calls_staged_is_removed_in_time(sim):
+    """`compact` removes what a call staged that was killed, once it is old; not what waits to be sent."""
+    enrich(Batches(table("Acme")))
+    folder = Path(pf.last().checkpoint)
+    for name in ("20200101T000000Z-killed", "20200101T000000Z-waits", "29990101T000000Z-at-work"):
+        (folder / "staged" / name).mkdir(parents=True)
+        (folder / "staged" / name / "a.parquet").touch()
+    (folder / "staged" / "20200101T000000Z-waits" / "staged.json").touch()
+    compact_job(place_of(folder))
+    assert [path.name for path in sorted(folder.glob("staged/*"))] == [
+        "20200101T000000Z-waits", "29990101T000000Z-at-work",
+    ]  # fmt: skip

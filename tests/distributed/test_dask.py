@@ -256,6 +256,9 @@ def test_existing_columns_are_filled_partition_by_partition(sim):
     assert_paid_once(sim, 2)
     with pytest.raises(InputError, match="a mask is for pandas frames"):
         enrich(ddf, where=[True] * 4)
+    moments = dd.from_pandas(rows(0, 1).assign(founded=pd.Timestamp("2024-01-01")), npartitions=1)
+    with pytest.raises(InputError, match=r"The frame has 'founded' as timestamp.*one column cannot hold both"):
+        enrich(moments, {"founded": pd.Timestamp}, if_exists="fill")
 
 
 def test_submitted_and_looked_at(sim):

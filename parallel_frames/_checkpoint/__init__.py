@@ -50,6 +50,7 @@ from parallel_frames._checkpoint._parts import (
     table_of,
 )
 from parallel_frames._checkpoint._paths import (
+    LocalPath,
     StoragePath,
     check_path,
     place_of,
@@ -72,6 +73,7 @@ __all__ = [
     "STAGED_SCHEMA",
     "Checkpoint",
     "JobStore",
+    "LocalPath",
     "Recalled",
     "StoragePath",
     "asked_of",

@@ -36,11 +36,11 @@ def send_command(checkpoint: str, job: str | None, *, wait: bool, **arguments: A
     Stopped at any moment, the same command resumes. Afterwards the call that staged it, with
     enrich in the place of stage, finds everything answered.
     """
-    from parallel_frames._distributed import StagedJob
+    from parallel_frames._distributed import open_staged
 
     options = {name: arguments[name] for name in OF_SENDING} | {"client": client_of(arguments), "confirm": False}
-    jobs = [StagedJob(folder, options) for folder in find_jobs(checkpoint, [] if job is None else [job])]
-    staged = [each for each in jobs if not each.is_empty]
+    jobs = [open_staged(folder, options) for folder in find_jobs(checkpoint, [] if job is None else [job])]
+    staged = [each for each in jobs if each is not None]
     sent = [_send(each, arguments, wait=wait) for each in staged]
     if arguments["json"]:
         show_json([asdict(each) for each in sent])

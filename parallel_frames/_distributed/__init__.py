@@ -20,7 +20,7 @@ from parallel_frames._distributed._call import (
     plan_frame,
 )
 from parallel_frames._distributed._keys import InputStager, KeyMaker, StagedFile
-from parallel_frames._distributed._stage import Sent, StagedJob, stage_frame
+from parallel_frames._distributed._stage import Sent, StagedJob, open_staged, stage_frame
 
 __all__ = [
     "AnswerLookup",
@@ -35,6 +35,7 @@ __all__ = [
     "engine_enrichment",
     "enriched_schema",
     "merge_table",
+    "open_staged",
     "plan_frame",
     "stage_frame",
     "stage_table",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import pyarrow as pa
 
 from parallel_frames._checkpoint import (
     ANSWERS,
+    LocalPath,
     make_keyed_folder,
     new_staging,
     place_of,
@@ -34,7 +35,7 @@ from parallel_frames._job._prepare import prepare
 from parallel_frames._job._preview import plan_call
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import STATUSES
-from parallel_frames.errors import EnrichmentError, InputError
+from parallel_frames.errors import EnrichmentError, InputError, UnknownColumnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -96,21 +97,41 @@ class EngineFrame(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedFrame:
+    """A call about an engine's frame, prepared: where it goes, and the job's folder."""
+
+    frame: EngineFrame
+    prepared: PreparedCall
+    destination: Destination
+    folder: StoragePath
+
+
 class EngineEnrichment(Enrichment):
     """The handle of an enrichment of an engine's frame: its result is a lazy frame.
 
     What it shows of single rows, in `errors` and `report`, is of distinct inputs.
     """
 
-    def __init__(self, runner: JobRunner, frame: EngineFrame, folder: StoragePath, again: Callable[[], Any]) -> None:
+    def __init__(self, source: StagedSource, call: PreparedFrame, *, again: Callable[[], EngineEnrichment]) -> None:
+        runner = JobRunner(source)
+        runner.destination = call.destination
         super().__init__(runner)
-        self._engine_frame = frame
-        self._job_folder = folder
+        self._source = source
+        self._engine_frame = call.frame
+        self._job_folder = call.folder
         self._make_again = again
 
     def _again(self) -> Enrichment:
-        enrichment: Enrichment = self._make_again()
-        return enrichment
+        return self._make_again()
+
+    def __iter__(self) -> NoReturn:
+        """Refuse: rows are with the engine."""
+        name = self._engine_frame.engine
+        raise InputError(
+            f"The rows of a frame of {name} are not known here, only the keys of their inputs. `result()` returns the "
+            "lazy frame that has them."
+        )
 
     def partial(self) -> Any:
         """Return a lazy frame with what is known so far."""
@@ -133,13 +154,11 @@ class EngineEnrichment(Enrichment):
 
     def _write_answers(self, results: Results[Any]) -> tuple[AnswerLookup, Mapping[str, int]]:
         """Write what is known for the workers, and return what looks it up, and the rows by status."""
-        runner, prepared = self._runner, self._runner.prepared
-        layout, source, call = prepared.layout, runner.source, prepared.call
+        prepared = self._runner.prepared
+        layout, call = prepared.layout, prepared.call
         folder = self._job_folder / ANSWERS
         writer, counts = AnswerWriter(folder), Counter[str]()
-        if not isinstance(source, StagedSource):
-            raise TypeError(source)
-        for piece, answers in source.answered(results, layout):
+        for piece, answers in self._source.answered(results, layout):
             counts.update(piece.counts)
             writer.add(
                 (key, results.unanswered(key, is_sent=was_sent) if outcome is None else outcome)
@@ -151,7 +170,7 @@ class EngineEnrichment(Enrichment):
             prepared.frame.copy(),
             prepared.frame,
             layout=layout,
-            facts=runner.facts(by_status),
+            facts=self._runner.facts(by_status),
             sends=prepared.sends_by_default,
         ).attrs
         lookup = AnswerLookup(
@@ -167,16 +186,6 @@ class EngineEnrichment(Enrichment):
         return lookup, by_status
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedFrame:
-    """A call about an engine's frame, prepared: where it goes, and the job's folder."""
-
-    frame: EngineFrame
-    prepared: PreparedCall
-    destination: Destination
-    folder: StoragePath
-
-
 def prepare_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any], *, sends: bool) -> PreparedFrame:
     """Return the call prepared; nothing is computed by the engine, but for a sample with ``input_schema="infer"``."""
     call = make_call(options, of_file=frame.is_arrow)
@@ -184,9 +193,8 @@ def prepare_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]
     if frame.is_arrow:
         call = replace(call, dtype_backend="pyarrow")
     if call.checkpoint != "auto":
-        place = place_of(call.checkpoint)
-        path = getattr(place, "path", None)
-        call = replace(call, checkpoint=str(place) if path is None else str(path.absolute()))
+        place = place_of(call.checkpoint)  # a worker has another working directory
+        call = replace(call, checkpoint=place.path.absolute() if isinstance(place, LocalPath) else str(place))
     prepared = replace(
         prepare(frame.empty(), schema, call, sample=frame.sample), engine=frame.engine, partitions=frame.partitions
     )
@@ -251,7 +259,11 @@ def _columns_needed(prepared: PreparedCall) -> list[Hashable] | None:
     call, columns = prepared.call, prepared.frame.columns
     if callable(call.where):
         return None
-    labels = [*prepared.selection.labels, *(call.metadata or {}).values()]
+    labels = [*prepared.selection.labels]
+    for label in (call.metadata or {}).values():
+        if label not in columns:
+            raise UnknownColumnError(label, columns, where="`metadata`")
+        labels.append(label)
     if call.where is not None:
         labels += [label for label in prepared.layout.all if label in columns]
     return list(dict.fromkeys(labels))
@@ -267,10 +279,9 @@ def engine_enrichment(frame: EngineFrame, schema: object, options: Mapping[str, 
     """
     call = prepare_frame(frame, schema, options, sends=True)
     with staged_source(call) as source:
-        runner = JobRunner(source)
-        runner.destination = call.destination
-        runner.scan()  # from here on the inputs are in the index
-    return EngineEnrichment(runner, frame, call.folder, lambda: engine_enrichment(frame, schema, options))
+        enrichment = EngineEnrichment(source, call, again=lambda: engine_enrichment(frame, schema, options))
+        enrichment._runner.scan()  # from here on the inputs are in the index
+    return enrichment
 
 
 def plan_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]) -> EnrichmentPlan:

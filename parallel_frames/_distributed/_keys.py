@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from parallel_frames._checkpoint import STAGED_SCHEMA, place_of, write_hashed
+from parallel_frames._checkpoint import STAGED_SCHEMA, make_keyed_folder, place_of, write_hashed
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, Options
@@ -85,7 +85,9 @@ class InputStager:
     def __call__(self, df: pd.DataFrame, partition: int) -> StagedFile:
         """Write the distinct inputs of one batch; the same batch gives the same file, however often it is written."""
         table = stage_inputs(df, self.keys, partition=partition)
-        return StagedFile(write_hashed(place_of(self.folder), table), table.num_rows)
+        folder = place_of(self.folder)
+        make_keyed_folder(folder)  # on another machine's disk it is missing: the driver notices, and can say so
+        return StagedFile(write_hashed(folder, table), table.num_rows)
 
 
 def stage_inputs(df: pd.DataFrame, keys: KeyMaker, *, partition: int) -> pa.Table:

@@ -97,45 +97,48 @@ class Sent:
     checkpoint: str
 
 
-class StagedJob:
-    """What is staged of one job, and is to be sent.
+def open_staged(folder: StoragePath, options: Mapping[str, Any]) -> StagedJob | None:
+    """Return what is staged in a job's folder; None where nothing is.
 
-    Parameters
+    `options` are those that concern the sending, and ``client``.
+    """
+    calls = read_manifests(folder)
+    return StagedJob(folder, calls, options) if calls else None
+
+
+class StagedJob:
+    """What is staged of one job, and is to be sent; `open_staged` makes it.
+
+    Attributes
     ----------
-    folder : StoragePath
-        The job's folder.
-    options : mapping
-        Those that concern the sending, and ``client``.
+    source : StagedSource
     """
 
-    def __init__(self, folder: StoragePath, options: Mapping[str, Any]) -> None:
-        self._calls = read_manifests(folder)
-        self.folder = folder
-        if not self._calls:
-            return
-        newest = max(self._calls.values(), key=lambda manifest: str(manifest["created_at"]))
+    def __init__(
+        self, folder: StoragePath, calls: Mapping[StoragePath, Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> None:
+        self._folder = folder
+        self._calls = calls
+        newest = max(calls.values(), key=lambda manifest: str(manifest["created_at"]))
         header = read_header(folder) or {}
         processor = header["job"]["processor"]
         sending = Options(**{**newest["options"], "beta_headers": tuple(newest["options"].get("beta_headers") or ())})
-        job = Job(header["job"], header["job_hash"], processor, header["spec"], sending)
         names = tuple(newest["sends"])
         # Answers are judged by the call that has the rows: without columns they are completed, failed or cancelled.
         schema = Schema("text", header["spec"]["output_schema"], {}, ())
-        self.source = StagedSource(
-            PreparedCall(
-                frame=pd.DataFrame(),
-                call=make_call({**options, "processor": processor, "checkpoint": str(folder.parent)}),
-                schema=schema,
-                layout=Layout((), STATUS_COLUMN, ERROR_COLUMN),
-                selection=Selection("object", names, names),
-                job=job,
-                price=price_of(processor, advanced_settings=sending.advanced_settings),
-                findings=(),
-                engine=newest["engine"],
-                partitions=sum(each["partitions"] for each in self._calls.values()),
-            ),
-            self._files(),
+        prepared = PreparedCall(
+            frame=pd.DataFrame(),
+            call=make_call({**options, "processor": processor, "checkpoint": str(folder.parent)}),
+            schema=schema,
+            layout=Layout((), STATUS_COLUMN, ERROR_COLUMN),
+            selection=Selection("object", names, names),
+            job=Job(header["job"], header["job_hash"], processor, header["spec"], sending),
+            price=price_of(processor, advanced_settings=sending.advanced_settings),
+            findings=(),
+            engine=newest["engine"],
+            partitions=sum(manifest["partitions"] for manifest in calls.values()),
         )
+        self.source = StagedSource(prepared, self._files())
 
     def _files(self) -> dict[StoragePath, int]:
         """Return the files of all that is staged; one that was staged twice is one."""
@@ -145,11 +148,6 @@ class StagedJob:
             for name, lines in manifest["files"].items()
         }
         return dict(named.values())
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is staged."""
-        return not self._calls
 
     def plan(self) -> EnrichmentPlan:
         """Return what would be sent."""
@@ -173,5 +171,5 @@ class StagedJob:
             cost=None if cost is None else float(cost),
             extra_cost=runner.prepared.price.extra,
             group_ids=runner.group_ids,
-            checkpoint=str(self.folder),
+            checkpoint=str(self._folder),
         )

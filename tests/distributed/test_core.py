@@ -250,6 +250,7 @@ def test_a_cell_that_cannot_travel_is_named(sim):
         ({"checkpoint": None}, "`checkpoint=None` is not for frames of batches"),
         ({"where": [True]}, "a mask is for pandas frames"),
         ({"dtype_backend": "pyarrow"}, "`dtype_backend` is for pandas frames"),
+        ({"metadata": {"id": "sise"}}, "'sise'.*did you mean 'size'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(sim, options, reason):
@@ -292,6 +293,8 @@ def test_the_handle_shows_distinct_inputs(sim):
     assert handle.partial()().equals(out())
     assert handle.resume()()["parallel_status"].to_pylist() == ["completed", "failed", "completed", "skipped"]
     assert sim.counts.runs == 3
+    with pytest.raises(InputError, match="The rows of a frame of batches are not known here"):
+        list(handle)
     with pytest.raises(EnrichmentError, match="1 failed of 4 rows") as raised:
         enrich(Batches(table("Acme", "bad one", "Acme"), table(None)), on_error="raise", retry_failed=False)
     assert raised.value.frame()["name"].to_pylist()[0] == "ACME"
@@ -327,6 +330,9 @@ def test_staged_on_the_cluster_and_sent_from_anywhere(tmp_path, monkeypatch):
         assert (plan.rows, plan.to_send, plan.cost) == (5, 3, 0.03)
         assert sim.counts.requests == 0
         engines.stage_frame(Batches(*reversed(frame.tables)), SCHEMA, options)  # again, in other partitions
+
+        shown = CliRunner().invoke(app, ["checkpoint", "show", str(tmp_path / "x.ckpt"), "--json"])
+        assert json.loads(shown.stdout)[0]["staged"] == 2
 
         def send(*words):
             return CliRunner().invoke(app, ["send", str(tmp_path / "x.ckpt"), "--no-progress", *words])

@@ -37,7 +37,7 @@ class DaskFrame:
     is_arrow = False
 
     def __init__(self, ddf: DataFrame) -> None:
-        self._ddf = ddf
+        self._ddf: Any = ddf
         self.partitions: int = ddf.npartitions
         self.is_local = _is_local(ddf)
 
@@ -92,7 +92,7 @@ class DaskAccessor:
     """
 
     def __init__(self, ddf: DataFrame) -> None:
-        self._ddf = ddf
+        self._ddf: Any = ddf  # the functions are typed for frames of pandas
 
     def enrich(self, schema: Any, **options: Any) -> DataFrame:
         """Send every distinct input, wait for the answers, and return a lazy frame that has them.
@@ -115,11 +115,13 @@ class DaskAccessor:
         InputError, ConfigurationError, ServiceError, CheckpointError
             As `parallel_frames.enrich` does.
         """
-        return accessor.enrich(self._ddf, schema, **options)
+        out: Any = accessor.enrich(self._ddf, schema, **options)
+        return out
 
     async def aenrich(self, schema: Any, **options: Any) -> DataFrame:
         """Do what `enrich` does without blocking the event loop."""
-        return await accessor.aenrich(self._ddf, schema, **options)
+        out: Any = await accessor.aenrich(self._ddf, schema, **options)
+        return out
 
     def plan(self, schema: Any, **options: Any) -> EnrichmentPlan:
         """Make the keys on the workers, and say what `enrich` would send and cost. It sends nothing."""

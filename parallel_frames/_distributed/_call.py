@@ -165,7 +165,7 @@ class EngineEnrichment(Enrichment):
                 for key, outcome, was_sent in answers
             )
         writer.flush()
-        by_status = {status: counts[status] for status in STATUSES if counts[status]}
+        by_status: dict[str, int] = {status: counts[status] for status in STATUSES if counts[status]}
         attrs = write_attrs(
             prepared.frame.copy(),
             prepared.frame,

@@ -1,5 +1,8 @@
 """Staged inputs as a `RowSource` of the one runner: keys are taken as they are, and grouped here."""
 
+# Arrow makes its functions when it is imported.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections import Counter

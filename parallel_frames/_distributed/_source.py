@@ -201,7 +201,7 @@ def _take(table: pa.Table, index: StagedIndex) -> None:
     lines = table.filter(has_key)
     for start in range(0, lines.num_rows, BATCH):
         columns = [lines.column(name).slice(start, BATCH).to_pylist() for name in STAGED_SCHEMA.names[:5]]
-        index.add_inputs(zip(*columns, strict=True))
+        index.add_inputs(list(zip(*columns, strict=True)))
     asked = pc.sum(lines.column("rows")).as_py() or 0
     others = table.filter(pc.invert(has_key))
     skipped = pc.sum(others.filter(pc.is_valid(others.column("sent"))).column("rows")).as_py() or 0

@@ -30,6 +30,16 @@ insert into runs select key, row, rows from inputs order by row;
 """
 
 
+# Equal inputs of many partitions do not pile up.
+COLLAPSE: Final = """
+create table grouped as
+    select key, sent, min(label) as label, metadata, sum(rows) as rows from staged group by key;
+drop table staged;
+alter table grouped rename to staged;
+"""
+MANY: Final = 2_000_000
+
+
 class StagedInput(NamedTuple):
     """A distinct input: its number, key, JSON, an index label and metadata of one of its rows, and how many those are.
 
@@ -50,11 +60,17 @@ class StagedIndex(DiskIndex):
     def __init__(self) -> None:
         super().__init__()
         self._db.executescript(TABLES)
+        self._room = MANY
 
-    def add_inputs(self, lines: Iterable[Sequence[Any]]) -> None:
+    def add_inputs(self, lines: Sequence[Sequence[Any]]) -> None:
         """Add inputs by their keys: key, JSON, label, metadata and rows; one may come several times."""
         with self._writing() as db:
             db.executemany("insert into staged values (?, ?, ?, ?, ?)", lines)
+        self._room -= len(lines)
+        if self._room < 0:
+            with self._lock:
+                self._db.executescript(COLLAPSE)
+                self._room = max(MANY, self._line("select count(*) from staged")[0])
 
     def add_counts(self, *, rows: int, skipped: int, chosen: int) -> None:
         """Add how many rows the engine has, how many of those are asked about, and how many of those send nothing."""

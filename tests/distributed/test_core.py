@@ -187,12 +187,14 @@ def test_a_lazy_frame_is_a_snapshot(sim):
     assert set(Path(pf.last().checkpoint).glob("answers/*")) == files
 
 
-def test_a_limit_takes_the_same_inputs_however_they_are_divided(sim):
+def test_a_limit_takes_the_same_inputs_however_they_are_divided(sim, monkeypatch):
     """`limit` goes by the order of keys: another division of the same rows asks the same inputs, and pays nothing."""
+    monkeypatch.setattr("parallel_frames._state._staged.MANY", 10)  # lines until equal ones are put together
     names = [f"company {number}" for number in range(30)]
-    out = enrich(Batches(table(*names[:20]), table(*names[20:])), limit=5)
+    out = enrich(Batches(table(*names[:20]), table(*names[20:]), table(*names)), limit=5)
     again = enrich(Batches(*(table(name) for name in reversed(names))), limit=5)
     assert sim.counts.runs == 5
+    assert pf.last().status() == {"completed": 5, "not_sent": 25}
     asked = [set(t.filter(pa.compute.equal(t["parallel_status"], "completed"))["company"].to_pylist())
              for t in (out(), again())]  # fmt: skip
     assert asked[0] == asked[1]

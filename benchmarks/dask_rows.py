@@ -82,7 +82,7 @@ def hold(number: int) -> None:
         lookup = AnswerLookup(keys, schema, layout, "numpy_nullable", None, folder, tuple(writer.files))
         some = df.sample(min(number, 100_000), random_state=1)
         program = (
-            "import pickle, sys; sys.path.insert(0, 'benchmarks'); import dask_rows as b; b.look_up(sys.stdin.buffer)"
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import dask_rows as it; it.look_up()"
         )
         print(f"{number:,} answers: {size:.0f} MB in {len(writer.files)} files")
         subprocess.run([sys.executable, "-c", program], input=pickle.dumps((lookup, some)), check=True)
@@ -95,7 +95,7 @@ def look_up() -> None:
     for name in ("first batch", "second batch"):
         before, began = resident(), time.process_time()
         lookup(rows)
-        print(f"{name}: {time.process_time() - began:.2f} s of CPU for {len(rows):,} rows, +{resident() - before} MB")
+        print(f"{name}: {time.process_time() - began:.2f} s of CPU for {len(rows):,} rows, {resident() - before:+d} MB")
 
 
 def main() -> None:

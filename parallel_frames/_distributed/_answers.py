@@ -104,7 +104,7 @@ class AnswerLookup:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         """Return what decides the columns: with nothing new, the same call gives the same graph."""
-        question = (self.keys.job.hash, str(self.keys.selection), self.keys.where, repr(self.schema.columns))
+        question = (self.keys.job.hash, self.keys.selection.identity, self.keys.where, repr(self.schema.columns))
         return (*question, self.schema.model, repr(self.layout), self.dtype_backend, self.provenance, self.files)
 
     def __call__(self, df: pd.DataFrame) -> pd.DataFrame:

@@ -139,16 +139,15 @@ class StagedSource:
             yield piece
 
     def answered(
-        self, results: Results[StagedIndex], layout: Layout, *, evidence: bool = False
+        self, results: Results[StagedIndex], layout: Layout
     ) -> Iterator[tuple[Piece, list[tuple[str, Outcome | None, bool]]]]:
         """Yield the distinct inputs with their answers in columns, and as key, outcome, and if it was sent."""
         index = results.index
         if not index.runs:
             yield self._empty_piece(index, layout), []
         with temporary_folder() as folder:
-            reader = RowOrderReader(
-                index, results.read, folder=folder, basis=evidence or bool(layout.evidence or layout.basis)
-            )
+            wants_basis = bool(layout.evidence or layout.basis)
+            reader = RowOrderReader(index, results.read, folder=folder, basis=wants_basis)
             for inputs in index.all_inputs(BATCH):
                 start, end = inputs[0].row, inputs[-1].row + 1
                 known = reader.between(start, end)

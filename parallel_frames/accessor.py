@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from parallel_frames._columns import Confidence
     from parallel_frames._distributed import EngineFrame
     from parallel_frames._job._handle import Enrichment
-    from parallel_frames._job._options import SchemaLike
+    from parallel_frames._job._options import Frame, SchemaLike
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._job._sample import EnrichmentPreview
     from parallel_frames._ui import Report
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 F = TypeVar("F", bound="Callable[..., Any]")
+FrameT = TypeVar("FrameT", bound="Frame")
 # What knows the frames of another library's engine, by the library; it is imported when such a frame is met.
 ENGINES: Final[Mapping[str, str]] = {"dask": "parallel_frames.dask"}
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
@@ -67,7 +68,7 @@ def _engine_frame(df: Any) -> EngineFrame | None:
 
 @user_facing
 @_shows(EnrichOptions.__optional_keys__)
-def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> FrameT:
     """Ask the web about every row and return the frame with the answers as typed columns.
 
     Rows become runs of Parallel's Task Group API; equal rows share one run. What was paid for is kept in a
@@ -75,8 +76,10 @@ def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions
 
     Parameters
     ----------
-    df : pandas.DataFrame
-        Any index, any column labels. It is not changed. A frame of Dask gives a lazy one; see `parallel_frames.dask`.
+    df : pandas.DataFrame, or another library's frame
+        Any index, any column labels. It is not changed. Other frames in memory speak Arrow (``__arrow_c_stream__``):
+        those of polars, pyarrow, DuckDB and narwhals, and others. A frame of Dask gives a lazy one; see
+        `parallel_frames.dask`.
     schema : model class, mapping, list of str, or str
         What to find out: a pydantic model, a JSON Schema, ``{column: description}``, ``{column: type}``,
         ``{column: (type, description)}``, a list of descriptions, one description (a text), or ``"auto"``.
@@ -128,7 +131,7 @@ def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions
         only rows with a null are asked; ``"overwrite"``: a good answer replaces what is there, an invalid or failed
         one does not; ``"suffix"``: new columns with a number.
     dtype_backend : {"numpy_nullable", "pyarrow"}, default "numpy_nullable"
-        The family of dtypes; which one a column gets follows from the schema alone.
+        The family of dtypes, of pandas only; which one a column gets follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"
         Whether failed rows raise once every outcome is stored. The frame is then on the exception.
     max_cost : float, optional
@@ -162,9 +165,11 @@ def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions
 
     Returns
     -------
-    pandas.DataFrame
+    pandas.DataFrame, or a frame of the library of `df`
         The rows, order, index, columns and dtypes of `df`, and the new columns. A row that failed has missing
         values there, its status and the service's message. ``out.attrs["parallel"]`` has the groups and the checkpoint.
+        Of polars, DuckDB (a relation of the same connection) and narwhals it is what `df` is, of others a
+        ``pyarrow.Table``; the new columns have the types that `enrich_parquet` gives them.
 
     Raises
     ------
@@ -201,13 +206,13 @@ def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions
     1  Globex     1989       completed
     """
     enrichment = prepare_enrichment(df, schema, options)
-    frame: pd.DataFrame = enrichment._wait_for(enrichment._run)
+    frame: FrameT = enrichment._wait_for(enrichment._run)
     return frame
 
 
 @user_facing
 @_shows(EnrichOptions.__optional_keys__)
-async def aenrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> FrameT:
     """Do what `enrich` does without blocking the event loop; the options are the same.
 
     Examples
@@ -221,9 +226,9 @@ async def aenrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[Enrich
     [1949]
     """
     prepare = partial(prepare_enrichment, df, schema, options)
-    enrichment = prepare() if isinstance(df, pd.DataFrame) else await asyncio.to_thread(prepare)
+    enrichment = prepare() if _engine_frame(df) is None else await asyncio.to_thread(prepare)
     try:
-        frame: pd.DataFrame = await enrichment._run()
+        frame: FrameT = await enrichment._run()
     except asyncio.CancelledError:
         if (stopped := enrichment._runner.stopped) is not None:
             logger.warning("Stopped: %s", stopped)  # asyncio.run makes a KeyboardInterrupt of its own
@@ -231,35 +236,39 @@ async def aenrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[Enrich
     return frame
 
 
-def prepare_enrichment(df: pd.DataFrame, schema: object, options: Any, *, target: str | None = None) -> Enrichment:
+def prepare_enrichment(df: Frame, schema: object, options: Any, *, target: str | None = None) -> Enrichment:
     """Return an enrichment that has not begun, its options checked; `target` is the file that the frame will go to.
 
     Where an engine holds the frame, it has made the keys by then.
     """
+    if isinstance(df, pd.DataFrame):
+        from parallel_frames._job._handle import frame_enrichment
+
+        return frame_enrichment(df, schema, make_call(options), target=target)
     if (frame := _engine_frame(df)) is not None:
         from parallel_frames._distributed import engine_enrichment
 
         return engine_enrichment(frame, schema, options)
-    from parallel_frames._job._handle import frame_enrichment
+    from parallel_frames._arrow_frames import arrow_enrichment
 
-    return frame_enrichment(df, schema, make_call(options), target=target)
+    return arrow_enrichment(df, schema, options)
 
 
 @user_facing
 @_shows(FrameOptions.__optional_keys__)
 def collect(
-    df: pd.DataFrame,
+    df: FrameT,
     group_id: str | Sequence[str],
     schema: SchemaLike,
     *,
     processor: str | None = None,
     **options: Unpack[FrameOptions],
-) -> pd.DataFrame:
+) -> FrameT:
     """Join what a group holds to the rows it answers. It sends nothing and costs nothing.
 
     Parameters
     ----------
-    df : pandas.DataFrame
+    df : pandas.DataFrame, or another library's frame
         The rows.
     group_id : str or list of str
         The group or groups; of this process, another one, or another program.
@@ -299,13 +308,18 @@ def collect(
 
     for name in options:
         check_option(name, FrameOptions.__optional_keys__ | {"processor"}, of="collect(), which only reads a group,")
+
+    def prepare(chosen: Mapping[str, Any]) -> Enrichment:
+        return prepare_enrichment(df, schema, {**options, **chosen})
+
     call = make_call(options)
-    return run_from_anywhere(lambda: collect_groups(df, group_id, schema, call, processor=processor))
+    frame: FrameT = run_from_anywhere(lambda: collect_groups(prepare, group_id, call, processor=processor))
+    return frame
 
 
 @user_facing
 @_shows(EnrichOptions.__optional_keys__)
-def plan(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
+def plan(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
     """Say what `enrich` would do and cost with these arguments. It sends nothing, and needs no key.
 
     Parameters
@@ -337,19 +351,18 @@ def plan(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions])
     >>> plan.to_send, plan.duplicates, plan.cost
     (2, 1, 0.05)
     """
-    from parallel_frames._job._handle import frame_source
     from parallel_frames._job._preview import plan_call
 
     if (frame := _engine_frame(df)) is not None:
         from parallel_frames._distributed import plan_frame
 
         return plan_frame(frame, schema, options)
-    return plan_call(frame_source(df, schema, make_call(options)))
+    return plan_call(prepare_enrichment(df, schema, options)._runner.source)
 
 
 @user_facing
 @_shows(EnrichOptions.__optional_keys__ - SET_BY_PREVIEW)
-def preview(df: pd.DataFrame, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
+def preview(df: Frame, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
     """Ask a few rows for real, and say what all of them would cost. `enrich` does not pay for these again.
 
     Parameters
@@ -390,6 +403,10 @@ def preview(df: pd.DataFrame, schema: SchemaLike, *, n: int = 3, **options: Unpa
         if name in SET_BY_PREVIEW:
             raise UnknownOptionError(name, f"A preview has no option {name!r}: `n=3` is how many inputs are asked.")
     call = make_call(options)
+    if not isinstance(df, pd.DataFrame):
+        from parallel_frames._arrow_frames import as_pandas
+
+        df, call = as_pandas(df, schema, call)
     enrichment = prepare_sample(df, schema, call, n=n)
     out: pd.DataFrame = enrichment._wait_for(enrichment._run)
     return read_sample(enrichment, out, df, schema, call)
@@ -397,7 +414,7 @@ def preview(df: pd.DataFrame, schema: SchemaLike, *, n: int = 3, **options: Unpa
 
 @user_facing
 @_shows(EnrichOptions.__optional_keys__)
-def submit(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
+def submit(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
     """Send what `enrich` would send, and return as soon as the service has all of it.
 
     Parameters
@@ -680,21 +697,21 @@ def _of_a_series(options: EnrichOptions) -> EnrichOptions:
     return options
 
 
-def _share_documentation() -> None:
-    """Give the accessors' methods the functions' signature without the frame, and that of frames the documentation."""
+def share_documentation(accessor: type, *, of_series: bool = False) -> None:
+    """Give an accessor's methods the functions' signatures without the frame; to those of frames the documentation."""
     functions: list[Callable[..., Any]] = [enrich, aenrich, plan, preview, submit, collect, report]
-    for accessor in (ParallelAccessor, ParallelSeriesAccessor):
-        for function in functions:
-            method: Any = vars(accessor).get(function.__name__)
-            if method is None:
-                continue
-            if accessor is ParallelAccessor:
-                method.__doc__ = function.__doc__
-            _, *rest = inspect.signature(function).parameters.values()
-            own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-            of_series = [own, *(each for each in rest if each.name != "inputs")]
-            method.__signature__ = inspect.Signature([own, *rest] if accessor is ParallelAccessor else of_series)
-        decorate_methods(accessor, user_facing)
+    for function in functions:
+        method: Any = vars(accessor).get(function.__name__)
+        if method is None:
+            continue
+        if not of_series:
+            method.__doc__ = function.__doc__
+        _, *rest = inspect.signature(function).parameters.values()
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        shown = [each for each in rest if not (of_series and each.name == "inputs")]
+        method.__signature__ = inspect.Signature([own, *shown])
+    decorate_methods(accessor, user_facing)
 
 
-_share_documentation()
+share_documentation(ParallelAccessor)
+share_documentation(ParallelSeriesAccessor, of_series=True)

@@ -41,10 +41,12 @@ FLOORS = {
     "_job": 6,
     "_files": 7,
     "_distributed": 8,
+    "_arrow_frames": 8,
     "accessor": 9,
     "parallel_frames": 10,  # the package's own names
     "dask": 11,
-    "simulator": 8,  # knows nothing of ours: see ALONE
+    "polars": 11,
+    "simulator": 9,  # knows nothing of ours: see ALONE
     "_demo": 11,
     "_cli": 12,
     "__main__": 13,
@@ -80,7 +82,9 @@ THIRD_PARTIES = {
     "_files": {*BASICS, "fsspec", "openpyxl"},
     "_distributed": BASICS,
     "dask": {"dask", "pandas"},
+    "_arrow_frames": {"pandas", "pyarrow"},
     "accessor": {"pandas"},
+    "polars": {"polars"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),
     "simulator": {"orjson", "starlette", "uvicorn", "httptools", "anyio", "pandas"},
@@ -244,7 +248,7 @@ SEAMS = {
     "jsonschema_rs": {"_schema"},
     "pydantic": {"_schema"},
     "requests": set(),
-    "polars": set(),
+    "polars": {"polars"},
 }
 
 

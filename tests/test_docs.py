@@ -103,9 +103,10 @@ def test_every_python_example_of_the_readme_runs(elsewhere, monkeypatch):
 
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+ENGINES = ROOT / "docs" / "how-to" / "engines.md"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if page != ENGINES], ids=lambda page: page.stem)
 def test_every_python_example_of_the_pages_runs(page, elsewhere):
     """The examples of each page run from top to bottom and show what they say; a test in one is run by pytest."""
     namespace = {"__name__": "page"}
@@ -127,6 +128,32 @@ def test_every_python_example_of_the_pages_runs(page, elsewhere):
             assert "1 passed" in done.stdout, done.stdout
             continue
         run_block(source, namespace, line=line, page=page.name)
+
+
+LIBRARIES = {"DuckDB": "duckdb", "Polars": "polars", "Dask": "dask", "Ray": "ray", "Spark": "pyspark"}
+
+
+@pytest.mark.filterwarnings("default")  # engines warn of themselves
+@pytest.mark.parametrize("engine", LIBRARIES)
+def test_the_recipe_of_each_engine(engine, elsewhere, monkeypatch):
+    """Each engine enriches the rows of the page, where it is installed, and pays for each distinct input once."""
+    pytest.importorskip(LIBRARIES[engine], reason=f"{engine} is not installed")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    _, in_memory, recipe, _ = re.split(r"^## ", ENGINES.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    rows, *recipes = re.split(r"^### ", recipe, flags=re.MULTILINE)
+    recipes = {recipe.partition("\n")[0]: recipe for recipe in recipes}
+    assert set(recipes) == set(LIBRARIES)
+    namespace = {"__name__": "page"}
+    for text in ([in_memory] if engine == "Polars" else []) + [rows, recipes[engine]]:
+        for line, source in blocks("python", text):
+            run_block(source, namespace, line=line, page=f"{ENGINES.name}, {engine}")
+    assert namespace["simulator"].counts.runs == 3
+    namespace["offline"].stop()
+    if engine == "Ray":
+        namespace["ray"].shutdown()
+    elif engine == "Spark":
+        namespace["spark"].stop()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -190,7 +190,8 @@ def find_evidence(df: pd.DataFrame) -> Found:
 def check_frame(df: object) -> None:
     """Refuse anything but a DataFrame."""
     if not isinstance(df, pd.DataFrame):
-        raise InputError(f"expected an enriched DataFrame, got a {type(df).__name__}.")
+        advice = " of another library: pass `df.to_pandas()`" if hasattr(df, "to_pandas") else ""
+        raise InputError(f"expected an enriched DataFrame, got a {type(df).__name__}{advice}.")
 
 
 def evidence_of(df: pd.DataFrame) -> dict[str, tuple[str, ...]]:

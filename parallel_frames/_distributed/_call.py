@@ -188,7 +188,7 @@ class EngineEnrichment(Enrichment):
 
 def prepare_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any], *, sends: bool) -> PreparedFrame:
     """Return the call prepared; nothing is computed by the engine, but for a sample with ``input_schema="infer"``."""
-    call = make_call(options, of_file=frame.is_arrow)
+    call = make_call(options, of_arrow=frame.is_arrow)
     _check_options(frame, call)
     if frame.is_arrow:
         call = replace(call, dtype_backend="pyarrow")

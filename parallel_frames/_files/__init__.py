@@ -227,7 +227,7 @@ def find_finished(
 
 def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[JobRunner, FileSource]:
     """Return a job whose source is opened: everything that can be decided before its rows are read."""
-    call: Call = make_call(options, of_file=True)
+    call: Call = make_call(options, of_arrow=True)
     opened = open_source(source)
     rows = FileSource(prepare_file(opened, schema, call, target=None if target is None else str(target)))
     if call.checkpoint != "auto":

@@ -33,7 +33,7 @@ def take(batch: pa.RecordBatch, rows: Sequence[int]) -> pa.Table:
     columns = [
         column.cast(VIEWS[str(column.type)]) if str(column.type) in VIEWS else column for column in batch.columns
     ]
-    return pa.table(columns, names=batch.schema.names).take(rows)
+    return pa.table(columns, names=batch.schema.names).take(pa.array(rows, pa.int64()))
 
 
 def _without_nan(column: Any) -> Any:

@@ -64,7 +64,7 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
     columns = frame_of(source.schema.empty_table(), 0)
     if source.is_void:
         columns = columns.reindex(columns=named_columns(call.inputs, call.metadata))
-    columns.attrs = _attrs_of(source.schema)
+    columns.attrs = attrs_of(source.schema)
     provenance = provenance_types(call.prefix)
 
     def sample(labels: Sequence[Hashable]) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
             return frame_of(batch, start)
         return frame_of(source.schema.empty_table().select(names), 0)
 
-    prepared = prepare(columns, schema, call, sample=sample, hidden=_index_columns(source.schema))
+    prepared = prepare(columns, schema, call, sample=sample, hidden=index_columns(source.schema))
     prepared = replace(prepared, target=target)
     added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
     file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
@@ -116,7 +116,7 @@ def _columns_of(source: Source, prepared: PreparedCall) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, labels)))
 
 
-def _attrs_of(schema: pa.Schema) -> dict[Any, Any]:
+def attrs_of(schema: pa.Schema) -> dict[Any, Any]:
     """Return the attrs that pandas wrote into the file."""
     try:
         attrs = json.loads((schema.metadata or {}).get(ATTRS, b"{}"))
@@ -125,7 +125,7 @@ def _attrs_of(schema: pa.Schema) -> dict[Any, Any]:
     return attrs if isinstance(attrs, dict) else {}
 
 
-def _index_columns(schema: pa.Schema) -> list[str]:
+def index_columns(schema: pa.Schema) -> list[str]:
     """Return the columns that pandas would read as the index: no part of what a row sends."""
     names = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     return [name for name in names if isinstance(name, str) and name in schema.names]

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, Schema
 
 PANDAS: Final = b"pandas"
+# Schemas in a file's metadata, which their readers believe rather than the file: a new column is in none of them, and
+# without them the file's own schema is read. (pandas' is completed; Arrow writes ``ARROW:schema`` with each file.)
+SCHEMAS_OF_OTHERS: Final = frozenset({
+    b"org.apache.spark.sql.parquet.row.metadata", b"parquet.avro.schema", b"avro.schema", b"iceberg.schema",
+    b"parquet.proto.descriptor", b"thrift.descriptor",
+})  # fmt: skip
 VIEWS: Final = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
 NULLABLE: Final = {"int64": "Int64", "double": "Float64", "bool": "boolean"}
 TEXT_LABELS: Final = {
@@ -54,10 +60,10 @@ def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:
         layout=layout,
         dtype_backend="pyarrow",
     ).frame
-    return {str(label): _plain(pa.Array.from_pandas(frame[label]).type) for label in layout.all}
+    return {str(label): plain_type(pa.Array.from_pandas(frame[label]).type) for label in layout.all}
 
 
-def _plain(type_: pa.DataType) -> pa.DataType:
+def plain_type(type_: pa.DataType) -> pa.DataType:
     """Return a category as its text: a dictionary column written to Parquet breaks a plain pd.read_parquet."""
     return pa.string() if pa.types.is_dictionary(type_) or type_ == pa.null() else type_
 
@@ -140,11 +146,11 @@ def _is_list(type_: pa.DataType) -> bool:
 
 
 def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or str(type_) == "string_view")
 
 
 def _is_binary(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_))
+    return bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or str(type_) == "binary_view")
 
 
 def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int, attrs: Mapping[str, Json]) -> Any:
@@ -154,11 +160,20 @@ def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int
         name: pa.field(name, type_, metadata=fields[name].metadata if name in fields else None)
         for name, type_ in types.items()
     }
-    metadata = dict(source.schema.metadata or {})
-    pandas = _pandas_metadata(metadata.get(PANDAS), types, rows=rows, is_one=len(source.files) == 1)
+    is_one = len(source.files) == 1
+    metadata = target_metadata(source.schema, types, rows=rows, is_one=is_one, attrs=attrs)
+    return pa.schema(list(fields.values()), metadata=metadata)
+
+
+def target_metadata(
+    source: pa.Schema, types: Mapping[str, pa.DataType], *, rows: int, is_one: bool, attrs: Mapping[str, Json]
+) -> dict[bytes, bytes]:
+    """Return the source's metadata, completed by the new columns and attrs, without the schemas of other programs."""
+    metadata = {key: value for key, value in (source.metadata or {}).items() if key not in SCHEMAS_OF_OTHERS}
+    pandas = _pandas_metadata(metadata.get(PANDAS), types, rows=rows, is_one=is_one)
     metadata[PANDAS] = json.dumps(pandas).encode()
     metadata[b"PANDAS_ATTRS"] = json.dumps(attrs).encode()
-    return pa.schema(list(fields.values()), metadata=metadata)
+    return metadata
 
 
 def widened(type_: pa.DataType) -> pa.DataType:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._engine import list_patiently
 from parallel_frames._format import format_option
-from parallel_frames._job._handle import frame_enrichment
 from parallel_frames._job._join import Joiner, count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._model import UNREADABLE, Receipt, RunId
@@ -18,11 +17,10 @@ from parallel_frames._state import read_identity
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
+    from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._clock import Clock
+    from parallel_frames._job._handle import Enrichment
     from parallel_frames._job._options import Call
     from parallel_frames._job._runner import JobRunner
     from parallel_frames._model import Outcome, RunEvent
@@ -34,16 +32,23 @@ AT_ONCE: Final = 8
 
 
 async def collect_groups(
-    df: pd.DataFrame, group_id: str | Sequence[str], schema: object, call: Call, *, processor: str | None
-) -> pd.DataFrame:
-    """Return the frame with what the groups hold for its rows, and record how runs were matched to rows."""
+    prepare: Callable[[Mapping[str, Any]], Enrichment],
+    group_id: str | Sequence[str],
+    call: Call,
+    *,
+    processor: str | None,
+) -> Any:
+    """Return the frame with what the groups hold for its rows, and record how runs were matched to rows.
+
+    `prepare` makes its enrichment, with these options in place of the call's.
+    """
     group_ids = tuple(dict.fromkeys(replace(call, group_id=group_id).group_ids))
     if not group_ids:
         raise InputError(f"{format_option('group_id', group_id)} names no group.")
     destination = choose_destination(call.client)
     client = destination.client
     processor = processor or await _processor_of(group_ids[0], client=client) or call.processor
-    enrichment = frame_enrichment(df, schema, replace(call, processor=processor, checkpoint=None))
+    enrichment = prepare({"processor": processor, "checkpoint": None})
     runner = enrichment._runner
     runner.scan()
     found, ways, simulated = Found(), dict[str, str](), False

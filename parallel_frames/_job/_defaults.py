@@ -155,9 +155,9 @@ def _read(path: Path, _: int) -> Mapping[str, Any]:
 options: Final = Options()
 
 
-def make_call(given: Mapping[str, Any], *, of_file: bool = False) -> Call:
+def make_call(given: Mapping[str, Any], *, of_arrow: bool = False) -> Call:
     """Return a call's options, completed by the defaults that are in force, and checked."""
     found = dict(options.in_force())
-    if of_file:  # whose columns have Arrow types
+    if of_arrow:  # a file or a frame whose columns have Arrow's types
         found.pop("dtype_backend", None)
     return check_call({**found, **given})

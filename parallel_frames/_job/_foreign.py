@@ -8,59 +8,75 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pandas as pd
 
 from parallel_frames._format import format_code
+from parallel_frames._job._engines import recipe
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# How frames of other libraries become a pandas one, by the library and the name of the class.
-AS_PANDAS: Final[Mapping[tuple[str, str], str]] = {
-    ("polars", "DataFrame"): "df.to_pandas()",
-    ("polars", "LazyFrame"): "df.collect().to_pandas()",
-    ("polars", "Series"): "series.to_frame().to_pandas()",
-    ("pyarrow", "Table"): "df.to_pandas()",
-    ("pyarrow", "RecordBatch"): "df.to_pandas()",
-    ("pyarrow", "RecordBatchReader"): "df.read_pandas()",
-    ("pyarrow", "Dataset"): "df.to_table().to_pandas()",
-    ("pyarrow", "FileSystemDataset"): "df.to_table().to_pandas()",
-    ("duckdb", "DuckDBPyRelation"): "df.df()",
-    ("_duckdb", "DuckDBPyRelation"): "df.df()",
-    ("pyspark", "DataFrame"): "df.toPandas()",
-    ("dask", "DataFrame"): "df.compute()",
+# What makes a frame of what is none yet, by the library and the name of the class.
+ADVICE: Final[Mapping[tuple[str, str], str]] = {
+    ("polars", "LazyFrame"): "df.collect()",
+    ("polars", "Series"): "series.to_frame()",
+    ("narwhals", "LazyFrame"): "df.collect()",
+    ("narwhals", "Series"): "series.to_frame()",
+    ("pyarrow", "Dataset"): "df.to_table()",
+    ("pyarrow", "FileSystemDataset"): "df.to_table()",
     ("modin", "DataFrame"): "df._to_pandas()",
-    ("ibis", "Table"): "df.to_pandas()",
-    ("narwhals", "DataFrame"): "df.to_pandas()",
-    ("cudf", "DataFrame"): "df.to_pandas()",
+    ("ibis", "Table"): "df.to_pyarrow()",
+    ("cudf", "DataFrame"): "df.to_arrow()",
     ("numpy", "ndarray"): "pd.DataFrame(array, columns=['company'])",
+}
+# What makes a pandas frame of one that an engine holds in parts: for those that fit memory.
+WHOLE: Final[Mapping[tuple[str, str], str]] = {
+    ("dask", "DataFrame"): "df.compute()",
+    ("pyspark", "DataFrame"): "df.toPandas()",
+    ("pyspark.pandas", "DataFrame"): "df.to_pandas()",
+    ("ray", "Dataset"): "ds.to_pandas()",
+    ("ray", "MaterializedDataset"): "ds.to_pandas()",
 }
 
 LIST: Final = "pd.DataFrame({'company': values})"
 
 
+def library_of(value: object) -> str:
+    """Return the name of the library that a value's class is of."""
+    module = type(value).__module__
+    return "pyspark.pandas" if module.startswith("pyspark.pandas.") else module.partition(".")[0].lstrip("_")
+
+
 def name_of_kind(value: object) -> str:
     """Return what a value is, with its library: ``a polars.DataFrame``, ``a list``."""
-    kind = type(value)
-    library = kind.__module__.partition(".")[0]
-    return f"a {kind.__name__}" if library == "builtins" else f"a {library.lstrip('_')}.{kind.__name__}"
+    kind, library = type(value).__name__, library_of(value)
+    return f"a {kind}" if library == "builtins" else f"a {library}.{kind}"
+
+
+def is_arrow_frame(value: object) -> bool:
+    """Return whether a value is a frame in memory that speaks Arrow; an engine's frame may speak it, too."""
+    if isinstance(value, pd.DataFrame) or _kind(value) in WHOLE:
+        return False
+    speaks = hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
+    return speaks and (hasattr(value, "columns") or hasattr(value, "schema"))  # a column speaks it, and has neither
 
 
 def is_frame_like(value: object) -> bool:
     """Return whether a value is a table or a column, of pandas or another library."""
-    return isinstance(value, pd.DataFrame | pd.Series | pd.Index) or _as_pandas(value) is not None
+    known = _kind(value) in ADVICE or _kind(value) in WHOLE
+    return known or isinstance(value, pd.DataFrame | pd.Series | pd.Index) or hasattr(value, "__arrow_c_stream__")
 
 
-def _as_pandas(value: object) -> str | None:
-    kind = type(value)
-    library = kind.__module__.partition(".")[0]
-    return AS_PANDAS.get((library, kind.__name__))
+def _kind(value: object) -> tuple[str, str]:
+    return library_of(value), type(value).__name__
 
 
 def refuse_frame(df: Any, schema: object) -> NoReturn:
     """Say what stands in the place of a frame, and what to type."""
-    expected = f"The first argument must be a pandas DataFrame, and is {name_of_kind(df)}"
-    if isinstance(schema, pd.DataFrame):
+    expected = f"The first argument must be a DataFrame in memory, and is {name_of_kind(df)}"
+    if is_frame_like(schema):
         advice = f"the frame comes first, then the schema: {format_code('pf.enrich(df, schema)')}"
-    elif (code := _as_pandas(df)) is not None:
+    elif (code := WHOLE.get(_kind(df))) is not None:
+        advice = f"{recipe(library_of(df))}; or pass {format_code(code)}, if it fits memory"
+    elif (code := ADVICE.get(_kind(df))) is not None:
         advice = f"pass {format_code(code)}"
     elif isinstance(df, pd.Series):
         advice = f"pass {format_code('series.to_frame()')}, or use {format_code('series.parallel.enrich(schema)')}"

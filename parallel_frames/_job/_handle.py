@@ -80,6 +80,7 @@ class Enrichment:
     def __init__(self, runner: JobRunner) -> None:
         self._runner = runner
         self._sink: Callable[[pd.DataFrame], object] | None = None
+        self._give_back: Callable[[pd.DataFrame], Any] = lambda frame: frame  # as the caller's own kind of frame
 
     def __repr__(self) -> str:
         where = f" · checkpoint {self.checkpoint}" if self.checkpoint else ""
@@ -165,7 +166,8 @@ class Enrichment:
         ['pending', 'pending']
         """
         self._catch_up()
-        return self._frame(self._runner.prepared.layout)[0]
+        frame: pd.DataFrame = self._give_back(self._frame(self._runner.prepared.layout)[0])
+        return frame
 
     def errors(self) -> pd.DataFrame:
         """Return the rows that were asked and did not get a whole answer, with their status and error.
@@ -187,7 +189,8 @@ class Enrichment:
             piece.frame[piece.asked & ~piece.frame[layout.status].isin(["completed", "skipped"]).to_numpy()]
             for piece in self._pieces(layout)
         ]
-        return bad[0] if len(bad) == 1 else pd.concat(bad)
+        frame: pd.DataFrame = self._give_back(bad[0] if len(bad) == 1 else pd.concat(bad))
+        return frame
 
     def report(self) -> Report:
         """Return what became of its rows: by status, failures by cause, confidence, cost and time.
@@ -294,7 +297,9 @@ class Enrichment:
 
     def _again(self) -> Enrichment:
         """Return a handle of the same call, made again."""
-        return Enrichment(self._runner.again())
+        again = Enrichment(self._runner.again())
+        again._give_back = self._give_back
+        return again
 
     # For the functions of this package
 
@@ -366,11 +371,11 @@ class Enrichment:
             raise EnrichmentError(
                 f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
                 "Run the same again to try failed rows again.",
-                frame=frame,
+                frame=self._give_back(frame),
             )
         if self._sink is not None:
             self._sink(frame)
-        return frame
+        return self._give_back(frame)
 
     def _pieces(self, layout: Layout) -> Iterator[Piece]:
         return self._runner.source.pieces(self._runner.results(), layout)
@@ -443,7 +448,7 @@ def _warn_of_replaced(before: pd.DataFrame, after: pd.DataFrame, outputs: Sequen
     """Log where cells that were answered hold another value now: the answer to another input, or no edit any more."""
     for label in outputs:
         old, new = before[label], after[label]
-        if old.dtype != new.dtype or old.dtype == object:
+        if old.dtype != new.dtype or old.dtype == object or "<" in str(old.dtype):  # nested cells cannot be compared
             continue
         changed = int((old.notna() & new.notna() & (old != new)).sum())
         if changed:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, get_args
 
 from parallel_frames._format import closest, did_you_mean, format_option, parse_duration
 from parallel_frames._prices import processor_meant
@@ -49,9 +49,17 @@ UNSENDABLE: Final = re.compile("[\ud800-\udfff\\0]")
 
 
 if TYPE_CHECKING:
+
+    class ArrowStream(Protocol):
+        """A frame of another library, or a column of one."""
+
+        def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+            """Return its rows."""
+
+    Frame = pd.DataFrame | ArrowStream
     SchemaLike = type[Any] | Mapping[str, Any] | Sequence[str] | str
-    Mask = pd.Series[bool] | np.ndarray[Any, np.dtype[np.bool_]] | Sequence[bool]
-    Where = Literal["missing", "failed"] | Mask | Callable[[pd.DataFrame], Mask]
+    Mask = pd.Series[bool] | np.ndarray[Any, np.dtype[np.bool_]] | Sequence[bool] | ArrowStream
+    Where = Literal["missing", "failed"] | Mask | Callable[[Any], Mask]  # of the frame, which is of any library
 
 
 class FrameOptions(TypedDict, total=False):

@@ -107,16 +107,32 @@ def test_a_users_own_function_keeps_its_traceback(df):
     assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "choose"
 
 
-def foreign(module, name):
-    """Make an object of a class of that name and module."""
-    return type(name, (), {"__module__": module})()
+def foreign(module, name, *attributes):
+    """Make an object of a class of that name and module, with these attributes."""
+    return type(name, (), {"__module__": module} | dict.fromkeys(attributes))()
 
 
 FRAMES = {
-    "polars": (foreign("polars.dataframe.frame", "DataFrame"), "a polars.DataFrame: pass `df.to_pandas()`"),
-    "lazy": (foreign("polars.lazyframe.frame", "LazyFrame"), "a polars.LazyFrame: pass `df.collect().to_pandas()`"),
-    "duckdb": (foreign("_duckdb", "DuckDBPyRelation"), "a duckdb.DuckDBPyRelation: pass `df.df()`"),
-    "pyarrow": (pa.table({"company": ["Acme"]}), "a pyarrow.Table: pass `df.to_pandas()`"),
+    "lazy": (foreign("polars.lazyframe.frame", "LazyFrame"), "a polars.LazyFrame: pass `df.collect()`"),
+    "column": (pa.chunked_array([["Acme"]]), "a pyarrow.ChunkedArray: pass `pd.DataFrame(...)`"),
+    "dataset": (foreign("pyarrow._dataset", "FileSystemDataset"), "a pyarrow.FileSystemDataset: pass `df.to_table()`"),
+    "modin": (foreign("modin.pandas.dataframe", "DataFrame"), "a modin.DataFrame: pass `df._to_pandas()`"),
+    "dask": (
+        foreign("dask.dataframe.dask_expr._collection", "DataFrame"),
+        (
+            "a dask.DataFrame: write the distinct inputs with `df[columns].drop_duplicates().to_parquet('inputs')`, "
+            "ask about them with `pf.enrich_parquet('inputs', 'answers.parquet', schema)`, and join the answers; or "
+            "pass `df.compute()`, if it fits memory"
+        ),
+    ),
+    "spark": (
+        foreign("pyspark.sql.connect.dataframe", "DataFrame", "__arrow_c_stream__", "columns"),
+        "a pyspark.DataFrame: write the distinct inputs with `df.select(columns).distinct().write.parquet('inputs')`",
+    ),
+    "ray": (
+        foreign("ray.data.dataset", "MaterializedDataset"),
+        "`ds.groupby(columns).count().select_columns(columns).write_parquet('inputs')`",
+    ),
     "series": (pd.Series(["Acme"], name="company"), "a pandas.Series: pass `series.to_frame()`"),
     "index": (pd.Index(["Acme"]), "a pandas.Index: pass `index.to_frame(index=False)`"),
     "list": (["Acme"], "a list: pass `pd.DataFrame({'company': values})`"),
@@ -134,7 +150,7 @@ def test_what_is_no_frame_is_named_with_the_line_that_works(name):
     for function in (pf.enrich, pf.plan, pf.submit):
         with pytest.raises(InputError) as caught:
             function(given, SCHEMA)
-        assert str(caught.value).startswith("The first argument must be a pandas DataFrame, and is ")
+        assert str(caught.value).startswith("The first argument must be a DataFrame in memory, and is ")
         assert advice in str(caught.value)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, assert_type
 
 import pandas as pd
+import polars as pl
 
 import parallel_frames as pf
 from parallel_frames.errors import EnrichmentError, ParallelFramesError, ServiceError
+from parallel_frames.polars import PolarsNamespace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,6 +183,16 @@ async def awaited() -> pd.DataFrame:
     """Await the coroutine."""
     out = await pf.aenrich(df, {"founded": int}, dtype_backend="numpy_nullable")
     assert_type(out, pd.DataFrame)
+    return out
+
+
+def other_libraries(frame: pl.DataFrame) -> pl.DataFrame:
+    """Frames of another library give frames of it."""
+    assert_type(pf.plan(frame, "x", where=frame["n"].is_null()), pf.EnrichmentPlan)
+    assert_type(PolarsNamespace(frame).enrich("x"), pl.DataFrame)
+    assert_type(pf.collect(frame, "tgrp_1", "x"), pl.DataFrame)
+    out = pf.enrich(frame, {"founded": int}, where=lambda rows: rows["n"].is_null())
+    assert_type(out, pl.DataFrame)
     return out
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import itertools
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 UNSYNCED: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOSYS}
+_TOKEN: Final = secrets.token_hex(4)  # another machine's process may have the same number
 _writes = itertools.count()
 
 
@@ -31,7 +33,7 @@ def atomic_write(path: Path, *, give_name: Callable[[Path, Path], object] = os.r
         Moves the first path to the second one.
     """
     path = path.absolute()  # "." has no name
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.{next(_writes)}.tmp")
+    hidden = path.with_name(f".{path.name}.{os.getpid()}-{_TOKEN}.{next(_writes)}.tmp")
     try:
         with hidden.open("wb") as sink:  # a process that died may have had the same number, and left the same name
             yield sink

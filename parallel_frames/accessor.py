@@ -9,6 +9,8 @@ import asyncio
 import inspect
 import logging
 from dataclasses import fields
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import pandas as pd
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from parallel_frames._columns import Confidence
+    from parallel_frames._distributed import EngineFrame
     from parallel_frames._job._comparison import Comparison
     from parallel_frames._job._handle import Enrichment
     from parallel_frames._job._options import Frame, Processor, SchemaLike
@@ -34,6 +37,8 @@ logger = logging.getLogger("parallel_frames")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 FrameT = TypeVar("FrameT", bound="Frame")
+# What knows the frames of another library's engine, by the library; it is imported when such a frame is met.
+ENGINES: Final[Mapping[str, str]] = {"dask": "parallel_frames.dask"}
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
 COMPARED_INPUTS: Final = 20
 NOT_COMPARED: Final[Mapping[str, str]] = {  # and why
@@ -70,6 +75,13 @@ def _shows(names: frozenset[str], **defaults: Any) -> Callable[[F], F]:
     return show
 
 
+def _engine_frame(df: Any) -> EngineFrame | None:
+    """Return a frame that another library's engine holds, for the functions of `_distributed`; None for any other."""
+    module = ENGINES.get(type(df).__module__.partition(".")[0])
+    frame: EngineFrame | None = None if module is None else import_module(module).wrap_frame(df)
+    return frame
+
+
 @user_facing
 @_shows(EnrichOptions.__optional_keys__)
 def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> FrameT:
@@ -82,7 +94,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
     ----------
     df : pandas.DataFrame, or another library's frame
         Any index, any column labels. It is not changed. Other frames in memory speak Arrow (``__arrow_c_stream__``):
-        those of polars, pyarrow, DuckDB and narwhals, and others.
+        those of polars, pyarrow, DuckDB and narwhals, and others. A frame of Dask gives a lazy one; see
+        `parallel_frames.dask`.
     schema : model class, mapping, list of str, or str
         What to find out: a pydantic model, a JSON Schema, ``{column: description}``, ``{column: type}``,
         ``{column: (type, description)}``, a list of descriptions, one description (a text), or ``"auto"``.
@@ -235,7 +248,8 @@ async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOption
     >>> out["founded"].tolist()
     [1949]
     """
-    enrichment = prepare_enrichment(df, schema, options)
+    prepare = partial(prepare_enrichment, df, schema, options)
+    enrichment = prepare() if _engine_frame(df) is None else await asyncio.to_thread(prepare)
     try:
         frame: FrameT = await enrichment._run()
     except asyncio.CancelledError:
@@ -246,14 +260,21 @@ async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOption
 
 
 def prepare_enrichment(df: Frame, schema: object, options: Any, *, target: str | None = None) -> Enrichment:
-    """Return an enrichment that has not begun, its options checked; `target` is the file that the frame will go to."""
-    if not isinstance(df, pd.DataFrame):
-        from parallel_frames._arrow_frames import arrow_enrichment
+    """Return an enrichment that has not begun, its options checked; `target` is the file that the frame will go to.
 
-        return arrow_enrichment(df, schema, options)
-    from parallel_frames._job._handle import frame_enrichment
+    Where an engine holds the frame, it has made the keys by then.
+    """
+    if isinstance(df, pd.DataFrame):
+        from parallel_frames._job._handle import frame_enrichment
 
-    return frame_enrichment(df, schema, make_call(options), target=target)
+        return frame_enrichment(df, schema, make_call(options), target=target)
+    if (frame := _engine_frame(df)) is not None:
+        from parallel_frames._distributed import engine_enrichment
+
+        return engine_enrichment(frame, schema, options)
+    from parallel_frames._arrow_frames import arrow_enrichment
+
+    return arrow_enrichment(df, schema, options)
 
 
 @user_facing
@@ -355,6 +376,10 @@ def plan(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enr
     """
     from parallel_frames._job._preview import plan_call
 
+    if (frame := _engine_frame(df)) is not None:
+        from parallel_frames._distributed import plan_frame
+
+        return plan_frame(frame, schema, options)
     return plan_call(prepare_enrichment(df, schema, options)._runner.source)
 
 

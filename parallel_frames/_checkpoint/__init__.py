@@ -8,6 +8,8 @@
                                 (000001.intent.parquet until it is decided)
       outcomes/000001.parquet   one line per finished run; the file's metadata holds the streams' cursors
       refresh.parquet           key, attempt: what an unfinished refresh is to ask again
+      staged/<call>/*.parquet   inputs by key, as an engine's workers wrote them
+      answers/*.parquet         answers by key, for an engine's workers; named by a hash of their content
       lock, writer.json         one writer at a time
 
 It owns durability: on a file system every file is written whole under a hidden name, fsynced, given its number
@@ -25,6 +27,18 @@ from parallel_frames._checkpoint._folders import (
     read_header,
 )
 from parallel_frames._checkpoint._inspect import Checkpoint, asked_of, sent_of
+from parallel_frames._checkpoint._keyed import (
+    ANSWER_SCHEMA,
+    ANSWERS,
+    STAGED_SCHEMA,
+    make_keyed_folder,
+    new_staging,
+    read_hashed,
+    read_manifests,
+    remove_folder,
+    write_hashed,
+    write_manifest,
+)
 from parallel_frames._checkpoint._lease import file_lock, is_being_written
 from parallel_frames._checkpoint._maintenance import compact_job, job_folders, last_used, remove_job
 from parallel_frames._checkpoint._parts import (
@@ -37,6 +51,7 @@ from parallel_frames._checkpoint._parts import (
     table_of,
 )
 from parallel_frames._checkpoint._paths import (
+    LocalPath,
     StoragePath,
     check_path,
     place_of,
@@ -52,11 +67,15 @@ from parallel_frames._checkpoint._recall import (
 from parallel_frames._checkpoint._store import JobStore
 
 __all__ = [
+    "ANSWERS",
+    "ANSWER_SCHEMA",
     "JOB_DIGITS",
     "OUTCOME_SCHEMA",
     "RECEIPT_SCHEMA",
+    "STAGED_SCHEMA",
     "Checkpoint",
     "JobStore",
+    "LocalPath",
     "Recalled",
     "StoragePath",
     "asked_of",
@@ -71,18 +90,25 @@ __all__ = [
     "job_folders",
     "last_used",
     "list_parts",
+    "make_keyed_folder",
     "memory_store",
+    "new_staging",
     "open_store",
     "place_of",
     "read_answers",
+    "read_hashed",
     "read_header",
+    "read_manifests",
     "read_outcomes",
     "read_part",
     "read_patiently",
     "read_receipts",
     "read_stale",
     "recall_folder",
+    "remove_folder",
     "remove_job",
     "sent_of",
     "table_of",
+    "write_hashed",
+    "write_manifest",
 ]

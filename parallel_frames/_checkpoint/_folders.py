@@ -200,7 +200,7 @@ def alone_in(folder: StoragePath) -> Iterator[Writer]:
         yield writer
 
 
-def _keep_cache_private(place: StoragePath) -> None:
+def keep_cache_private(place: StoragePath) -> None:
     """Make the user's cache for the user alone; who may read a checkpoint that is named is for the umask to say."""
     with contextlib.suppress(ConfigurationError, OSError):
         if isinstance(place, LocalPath) and place.path.is_relative_to(auto_home()):
@@ -221,7 +221,7 @@ def open_store(folder: str | os.PathLike[str] | StoragePath, job: Job, *, host: 
         The folder cannot be written.
     """
     place = place_of(folder)
-    _keep_cache_private(place)
+    keep_cache_private(place)
     os_errors_as_checkpoint_error(place, place.make_folder)
     with alone_in(place) as writer:
         yield JobStore(place, header=_open_header(place, job, host=host), writer=writer)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from parallel_frames._checkpoint._folders import auto_home, read_header
+from parallel_frames._checkpoint._keyed import is_sound, keyed_files
 from parallel_frames._checkpoint._lease import LEASE, read_lease, unlock
 from parallel_frames._checkpoint._maintenance import bytes_of, job_folders
 from parallel_frames._checkpoint._parts import (
@@ -176,6 +177,12 @@ class Checkpoint:
             for folder in self._folders()
             for place, schema in (("receipts", RECEIPT_SCHEMA), ("outcomes", OUTCOME_SCHEMA))
             for path in _damaged(folder / place, schema)
+        ]
+        damaged += [
+            {"job": self._name(folder), "file": str(file).removeprefix(f"{folder}/")}
+            for folder in self._folders()
+            for file in keyed_files(folder)
+            if not is_sound(file)
         ]
         return pd.DataFrame(damaged, columns=["job", "file"])
 

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from parallel_frames._checkpoint._folders import alone_in, read_header
+from parallel_frames._checkpoint._keyed import remove_leftovers
 from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoint_error
 from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames._checkpoint._store import JobStore
@@ -60,11 +61,15 @@ def last_used(folder: StoragePath) -> float | None:
 
 
 def compact_job(folder: StoragePath) -> tuple[int, int]:
-    """Put a job's small parts together and return how many there were, and are: of outcomes, and of receipts."""
+    """Put a job's small parts together and return how many there were, and are: of outcomes, and of receipts.
+
+    What was staged for a call that was killed goes, too.
+    """
     with alone_in(folder) as writer:
         store = JobStore(folder, header=read_header(folder) or {}, writer=writer)
         before = _count_parts(folder)
         store.compact(above=1)
+        remove_leftovers(folder)
         return before, _count_parts(folder)
 
 

@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from parallel_frames._cli._signals import Heard
 
 PROGRAM: Final = "parallel-frames"
-RESUMABLE: Final = frozenset({"compare", "enrich", "submit", "collect"})
+RESUMABLE: Final = frozenset({"compare", "enrich", "submit", "collect", "send"})
 COMMANDS: Final = {
     "plan": "_enrich",
     "compare": "_compare",
     "enrich": "_enrich",
     "submit": "_enrich",
+    "send": "_send",
     "status": "_groups",
     "collect": "_groups",
     "report": "_report",

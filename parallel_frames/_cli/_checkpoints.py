@@ -110,6 +110,7 @@ def _describe(folder: StoragePath) -> dict[str, Any] | None:
         is_being_written,
         last_used,
         read_header,
+        read_manifests,
         read_patiently,
         recall_folder,
         sent_of,
@@ -143,6 +144,7 @@ def _describe(folder: StoragePath) -> dict[str, Any] | None:
         "outcomes": dict(sum((Counter(group.statuses.values()) for group in groups), Counter[str]())),
         "under_way": sum(len(group.awaited) for group in groups),
         "undecided": sum(len(intent.runs) for intent in recalled.intents),
+        "staged": len(read_manifests(folder)),
         "is_written": is_being_written(folder),
         "job": header["job"],
     }
@@ -261,6 +263,7 @@ def _loss(each: dict[str, Any]) -> str:
     settings = each["job"].get("advanced_settings")
     price = price_of(each["processor"] or "", advanced_settings=settings).text(answers)
     under_way = f", {format_count(each['under_way'], 'run')} under way" if each["under_way"] else ""
+    under_way += f", inputs staged by {format_count(each['staged'], 'call')}" if each["staged"] else ""
     return f"{format_count(answers, 'answer')} ({price}){under_way}, last used {(each['used_at'] or 'unknown')[:10]}"
 
 

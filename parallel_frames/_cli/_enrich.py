@@ -91,7 +91,7 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
         if done is not None:
             say(f"{done.target} is what this command wrote before. Nothing was sent; --overwrite writes it again.")
         elif not (arguments["yes"] or arguments["offline"]):
-            _agree(way.plan(), processor=arguments["processor"])
+            agree(way.plan(), processor=arguments["processor"])
         done = done or way.enrich()
     _tell_done(done, as_json=arguments["json"], label=" · simulated" if arguments["offline"] else "")
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if arguments["limit"] else ("not_sent",))))
@@ -128,7 +128,7 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
     with destination(arguments):
         way = choose_way(replace(asked, as_completed=False, target_format=None))
         if not (arguments["yes"] or arguments["offline"]):
-            _agree(way.plan(), processor=arguments["processor"])
+            agree(way.plan(), processor=arguments["processor"])
         sent = way.submit()
         client = choose_destination(asked.options["client"]).client
     if arguments["json"]:
@@ -221,7 +221,7 @@ def _warn_of_processor(name: str) -> None:
         say(f"Warning: {unknown}")
 
 
-def _agree(plan: EnrichmentPlan, *, processor: str) -> None:
+def agree(plan: EnrichmentPlan, *, processor: str) -> None:
     """Make sure that what is to be sent is to be paid for."""
     from parallel_frames._format import format_at_worst, format_count
     from parallel_frames.errors import DeclinedError

@@ -25,7 +25,7 @@ from parallel_frames._inputs import canonical_of_sent, make_key, make_keys, rend
 from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._plan import make_plan
 from parallel_frames._job._row_filter import choose_rows
-from parallel_frames._job._source import ROWS_AT_ONCE, SAMPLES, Piece, costs_of, keys_of_input, outgoing_run
+from parallel_frames._job._source import ROWS_AT_ONCE, SAMPLES, Piece, costs_of, keys_of_input, outgoing_run, prices_of
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
@@ -350,7 +350,7 @@ class FileSource:
             [outcome.group_id if outcome else None for outcome in of_rows],
             times.dt.as_unit("us"),
             [name if outcome else None for name, outcome in zip(by, of_rows, strict=True)],
-            costs_of(self.prepared, by, is_billed & is_first),
+            costs_of(prices_of(self.prepared), by, is_billed & is_first),
         ]
         made = {name: pa.array(column, type_) for (name, type_), column in zip(types.items(), cells, strict=True)}
         had = {name: as_type(batch.column(name), types[name]) for name in made if name in batch.schema.names}

@@ -46,9 +46,9 @@ PROVENANCE: Final = {
 }
 
 
-def provenance_types(prefix: str) -> dict[str, pa.DataType]:
+def provenance_types(prefix: str, *, has_cost: bool = True) -> dict[str, pa.DataType]:
     """Return name and type of the columns that tell which run answered a row."""
-    return dict(zip(provenance_labels(prefix), PROVENANCE.values(), strict=True))
+    return dict(zip(provenance_labels(prefix, has_cost=has_cost), PROVENANCE.values(), strict=False))
 
 
 def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:

@@ -39,7 +39,8 @@ def announcement(
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
     on = f" on {prepared.call.processor}" if prepared.later or prepared.is_later else ""
-    parts = [f"{chosen}{format_count(status.rows, 'row')} → {format_count(status.to_send, 'run')}{on}"]
+    divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.engine else ""
+    parts = [f"{chosen}{format_count(status.rows, 'row')}{divided} → {format_count(status.to_send, 'run')}{on}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")
     if status.answered:
@@ -59,6 +60,8 @@ def announcement(
     facts = [f"sends {', '.join(prepared.selection.names)}{unsent}"]
     if earlier_groups and status.to_send:
         facts.insert(0, f"{format_count(earlier_groups, 'earlier group')} looked at first")
+    if prepared.engine:
+        facts.append(f"keys by {prepared.engine}")
     facts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
     if defaults := _defaults_of(prepared.call):
         facts.append(f"by `pf.options` {defaults}")

@@ -15,7 +15,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._rows import Row
     from parallel_frames._job._runner import Until
-    from parallel_frames._job._source import RowSource
+    from parallel_frames._job._source import EscalatingSource
     from parallel_frames._model import Json, Plan
     from parallel_frames._state import JobStatus
 
@@ -54,7 +54,7 @@ NOT_AT_ONCE: Final = (
 )
 
 
-def make_runner(source: RowSource[Any]) -> Runner:
+def make_runner(source: EscalatingSource[Any]) -> Runner:
     """Return what runs a source's call: one job, or one for each processor that rows may be escalated to."""
     return EscalationRunner(source) if source.prepared.later else JobRunner(source)
 
@@ -187,11 +187,11 @@ class EscalationRunner:
 
     Attributes
     ----------
-    source : RowSource
+    source : EscalatingSource
         All rows, as the first job asks about them.
     """
 
-    def __init__(self, source: RowSource[Any]) -> None:
+    def __init__(self, source: EscalatingSource[Any]) -> None:
         self.source = source
         self.is_running = False
         self.stopped: str | None = None
@@ -203,7 +203,7 @@ class EscalationRunner:
         self._steps = [self._step(source)]
         self._is_complete = False
 
-    def _step(self, source: RowSource[Any]) -> JobRunner:
+    def _step(self, source: EscalatingSource[Any]) -> JobRunner:
         step = JobRunner(source)
         step.on_row = None  # it is called once the answer of a row is final
         step.memory = self._stores.get(source.prepared.call.processor)
@@ -406,8 +406,9 @@ class EscalationRunner:
             if self.halted:
                 step.stop_sending()
             on_row = None if hand_over is None else partial(hand_over, number)
+            source = cast("EscalatingSource[Any]", step.source)
             try:
-                levels = await step.run(on_row=on_row, deliver=step.source.levels)
+                levels = await step.run(on_row=on_row, deliver=source.levels)
             finally:
                 if step.memory is not None:
                     self._stores[name] = step.memory

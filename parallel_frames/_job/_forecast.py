@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from parallel_frames._checkpoint import read_outcomes
 from parallel_frames._columns import Level, needs_escalation
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._row_filter import Mask
-    from parallel_frames._job._source import Levels
+    from parallel_frames._job._source import EscalatingSource, Levels
     from parallel_frames._state import JobStatus
     from parallel_frames._state._answers import ReadPart
 
@@ -111,18 +111,20 @@ def forecast(
         The stores in memory of earlier calls, by processor.
     """
     runner: JobRunner | None = first
+    all_rows = source = cast("EscalatingSource[Any]", first.source)
     limit, status = first.prepared.call.limit, first.status()
     statuses: list[JobStatus | None] = [status]
     at_most, undecided = [status.to_send], 0
     answered: Mask | None = None
     for prepared in first.prepared.later:
         if runner is not None:
-            levels = runner.source.levels(Results(runner.index, read, reasons=Reasons()))
+            levels = source.levels(Results(runner.index, read, reasons=Reasons()))
             undecided += _count_undecided(runner.status(), levels)
             chosen, answered = needs_escalation(levels), with_answers(levels, answered)
             runner = None
             if chosen.any():
-                runner = JobRunner(first.source.narrowed(prepared, chosen, answered=answered))
+                source = all_rows.narrowed(prepared, chosen, answered=answered)
+                runner = JobRunner(source)
                 runner.scan()
                 read = recall_quietly(runner, destination, store=(stores or {}).get(prepared.call.processor))
         statuses.append(None if runner is None else runner.status())

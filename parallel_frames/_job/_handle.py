@@ -111,7 +111,10 @@ class Enrichment:
     def plan(self) -> Plan:
         """The distinct runs its rows mean; of a frame only, since a file's are never in memory at once."""
         if not isinstance(self._runner.source, FrameSource):
-            raise InputError("The runs of a file are not held in memory; `pf.plan_parquet()` counts and prices them.")
+            raise InputError(
+                "The runs of a file, or of an engine's frame, are not held in memory; `pf.plan_parquet()` and "
+                "`pf.plan()` count and price them."
+            )
         return self._runner.source.plan
 
     @property

@@ -55,6 +55,10 @@ class PreparedCall:
         The same question to each processor that rows may be escalated to, in order.
     is_later : bool
         Whether it is one of these.
+    engine : str or None
+        What holds the rows, and makes their keys, where that is another library's engine.
+    partitions : int
+        Into how many parts it divides them.
     """
 
     frame: pd.DataFrame
@@ -71,6 +75,8 @@ class PreparedCall:
     unsent: tuple[Hashable, ...] = ()
     later: tuple[PreparedCall, ...] = ()
     is_later: bool = False
+    engine: str | None = None
+    partitions: int = 0
 
     @property
     def sends_by_default(self) -> tuple[Hashable, ...]:
@@ -269,9 +275,10 @@ def _are_days(cells: pd.Series[Any]) -> bool:
     return bool((cells == cells.dt.normalize()).eq(cells.notna()).all())
 
 
-def provenance_labels(prefix: str) -> list[str]:
+def provenance_labels(prefix: str, *, has_cost: bool = True) -> list[str]:
     """Return the columns that say which run of which group answered a row, when, on what processor, at what price."""
-    return [f"{prefix}parallel_{name}" for name in ("run_id", "group_id", "answered_at", "processor", "cost")]
+    names = ("run_id", "group_id", "answered_at", "processor", *(["cost"] if has_cost else []))
+    return [f"{prefix}parallel_{name}" for name in names]
 
 
 def _check_provenance(

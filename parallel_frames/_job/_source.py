@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from parallel_frames._state import Answers, Index, Step
 
 IndexT = TypeVar("IndexT", bound="Index")
+Prices: TypeAlias = "Mapping[str, float | None]"
 Levels: TypeAlias = "np.ndarray[Any, np.dtype[np.int8]]"
 ROWS_AT_ONCE: Final = 1_000
 SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
@@ -92,11 +93,15 @@ class RowSource(Protocol[IndexT]):
         """Yield all rows with their new columns, some at a time."""
         ...
 
+
+class EscalatingSource(RowSource[IndexT], Protocol[IndexT]):
+    """Rows of which some may be asked about again, by the answers that they have."""
+
     def levels(self, results: Results[IndexT]) -> Levels:
         """Return of each row how good its answer is: a `Level`."""
         ...
 
-    def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> RowSource[IndexT]:
+    def narrowed(self, prepared: PreparedCall, chosen: Mask, *, answered: Mask) -> EscalatingSource[IndexT]:
         """Return some of these rows for another job; the `answered` ones have an answer already."""
         ...
 
@@ -191,9 +196,17 @@ class FrameSource:
             unsettled=results.unsettled,
             processors=results.processors,
         )
-        frame = merged.frame
-        if self.prepared.call.provenance:
-            frame = self._with_provenance(frame, answers, results.processors)
+        call, frame = self.prepared.call, merged.frame
+        if call.provenance:
+            frame = add_provenance(
+                frame,
+                self.plan,
+                answers,
+                prefix=call.prefix,
+                dtype_backend=call.dtype_backend,
+                processors=results.processors,
+                prices=prices_of(self.prepared),
+            )
         yield Piece(frame, merged.counts, self.plan.row_runs != OUTSIDE)
 
     def levels(self, results: Results[MemoryIndex]) -> Levels:
@@ -206,49 +219,65 @@ class FrameSource:
         """Return some of these rows for another job; the `answered` ones have an answer already."""
         return FrameSource(prepared, chosen=chosen, answered=answered)
 
-    def _with_provenance(self, frame: pd.DataFrame, answers: Answers, processors: Sequence[str] | None) -> pd.DataFrame:
-        """Return the frame with which run of which group answered each row, when, on what processor, at what price."""
-        own = self.prepared.job.processor
-        names = [*(processors or [own] * len(self.plan.keys)), own, own]
-        # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
-        of_runs: list[tuple[Any, ...]] = [(None, None, None, False)] * (len(self.plan.keys) + 2)
-        for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
-            for entry, facts in zip(entries.tolist(), zip(*columns, strict=True), strict=True):
-                of_runs[entry] = (*facts, True)
-        for entry, outcome in answers.others().items():
-            of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at, outcome.is_billed)
-        of_rows = [of_runs[entry] for entry in self.plan.row_runs.tolist()]
-        by = [names[entry] for entry in self.plan.row_runs.tolist()]
-        run_ids, group_ids, times, billed = map(list, zip(*of_rows, strict=True)) if of_rows else ([], [], [], [])
-        has_run = np.array([run_id is not None for run_id in run_ids], dtype=bool)
+
+def add_provenance(
+    frame: pd.DataFrame,
+    plan: Plan,
+    answers: Answers,
+    *,
+    prefix: str,
+    dtype_backend: str,
+    processors: Sequence[str] | None = None,
+    prices: Prices | None = None,
+) -> pd.DataFrame:
+    """Return an enriched frame with which run of which group answered each row, when, on what processor, at what price.
+
+    `processors` are those of the plan's runs, where they are not the job's. Without `prices` there is no such column.
+    """
+    own = plan.job.processor
+    names = [*(processors or [own] * len(plan.keys)), own, own]
+    # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
+    of_runs: list[tuple[Any, ...]] = [(None, None, None, False)] * (len(plan.keys) + 2)
+    for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
+        for entry, facts in zip(entries.tolist(), zip(*columns, strict=True), strict=True):
+            of_runs[entry] = (*facts, True)
+    for entry, outcome in answers.others().items():
+        of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at, outcome.is_billed)
+    of_rows = [of_runs[entry] for entry in plan.row_runs.tolist()]
+    by = [names[entry] for entry in plan.row_runs.tolist()]
+    run_ids, group_ids, times, billed = map(list, zip(*of_rows, strict=True)) if of_rows else ([], [], [], [])
+    has_run = np.array([run_id is not None for run_id in run_ids], dtype=bool)
+    moments = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601")
+    text, time, number = "string", None, "Float64"
+    if dtype_backend == "pyarrow":
+        text, time, number = "string[pyarrow]", "timestamp[us, tz=UTC][pyarrow]", "double[pyarrow]"
+    made = [
+        pd.Series(run_ids, index=frame.index, dtype=text),
+        pd.Series(group_ids, index=frame.index, dtype=text),
+        pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
+        pd.Series([name if run_id else None for name, run_id in zip(by, run_ids, strict=True)], frame.index, text),
+    ]
+    if prices is not None:
         is_first = np.zeros(len(frame), dtype=bool)  # of the rows that share a run: the one that bears its price
-        is_first[list(self.plan.positions)] = True
-        moments = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601")
-        text, time, number = "string", None, "Float64"
-        if self.prepared.call.dtype_backend == "pyarrow":
-            text, time, number = "string[pyarrow]", "timestamp[us, tz=UTC][pyarrow]", "double[pyarrow]"
-        made = [
-            pd.Series(run_ids, index=frame.index, dtype=text),
-            pd.Series(group_ids, index=frame.index, dtype=text),
-            pd.Series(moments.dt.as_unit("us").array, index=frame.index, dtype=time),
-            pd.Series([name if run_id else None for name, run_id in zip(by, run_ids, strict=True)], frame.index, text),
-            pd.Series(costs_of(self.prepared, by, np.array(billed, dtype=bool) & is_first), frame.index, number),
-        ]
-        for label, column in zip(provenance_labels(self.prepared.call.prefix), made, strict=True):
-            # A row that no run answered keeps what it had.
-            frame[label] = (
-                column.where(has_run, frame[label].astype(column.dtype)) if label in frame.columns else column
-            )
-        return frame
+        is_first[list(plan.positions)] = True
+        made.append(pd.Series(costs_of(prices, by, np.array(billed, dtype=bool) & is_first), frame.index, dtype=number))
+    for label, column in zip(provenance_labels(prefix, has_cost=prices is not None), made, strict=True):
+        # A row that no run answered keeps what it had.
+        frame[label] = column.where(has_run, frame[label].astype(column.dtype)) if label in frame.columns else column
+    return frame
+
+
+def prices_of(prepared: PreparedCall) -> Prices:
+    """Return the dollars of a run by processor; None where they are not known."""
+    prices = {each.price.processor: each.price.per_run for each in (prepared, *prepared.later)}
+    return {name: None if per_run is None else float(per_run) for name, per_run in prices.items()}
 
 
 def costs_of(
-    prepared: PreparedCall, processors: Sequence[str], billed: np.ndarray[Any, np.dtype[np.bool_]]
+    prices: Prices, processors: Sequence[str], billed: np.ndarray[Any, np.dtype[np.bool_]]
 ) -> list[float | None]:
     """Return the dollars of each row by its processor and whether it is billed; None where the price is not known."""
-    prices = {each.price.processor: each.price.per_run for each in (prepared, *prepared.later)}
-    dollars = {name: None if per_run is None else float(per_run) for name, per_run in prices.items()}
-    return [dollars[name] if is_billed else 0.0 for name, is_billed in zip(processors, billed.tolist(), strict=True)]
+    return [prices[name] if is_billed else 0.0 for name, is_billed in zip(processors, billed.tolist(), strict=True)]
 
 
 def keys_of_input(

@@ -22,6 +22,7 @@ from parallel_frames._state._rules import (
     next_step,
     read_identity,
 )
+from parallel_frames._state._staged import StagedIndex, StagedInput
 
 Index: TypeAlias = MemoryIndex | DiskIndex
 
@@ -38,6 +39,8 @@ __all__ = [
     "Index",
     "JobStatus",
     "MemoryIndex",
+    "StagedIndex",
+    "StagedInput",
     "Step",
     "judge_batch",
     "judge_look",

@@ -1,0 +1,42 @@
+"""Frames that an engine holds, such as Dask's: keys on the engine, runs from one process, answers by key.
+
+::
+
+    frame ─ keys ─▶ staged/<call>/*.parquet ─ runner ─▶ receipts, outcomes ─▶ answers/*.parquet ─ lookup ─▶ lazy frame
+     engine          one line per input        here: that of frames and files                     engine
+
+An engine may run any task twice, on another machine, or years later: nothing that it runs can send, or pay. What it
+writes are files named by their content, and answers are found by key, so that none lands on a wrong row.
+
+An adapter gives an `EngineFrame` to these functions; it is all that an engine needs.
+"""
+
+from parallel_frames._distributed._answers import AnswerLookup
+from parallel_frames._distributed._arrow import empty_frame, enriched_schema, merge_table, stage_table
+from parallel_frames._distributed._call import (
+    EngineEnrichment,
+    EngineFrame,
+    engine_enrichment,
+    plan_frame,
+)
+from parallel_frames._distributed._keys import InputStager, KeyMaker, StagedFile
+from parallel_frames._distributed._stage import Sent, StagedJob, open_staged, stage_frame
+
+__all__ = [
+    "AnswerLookup",
+    "EngineEnrichment",
+    "EngineFrame",
+    "InputStager",
+    "KeyMaker",
+    "Sent",
+    "StagedFile",
+    "StagedJob",
+    "empty_frame",
+    "engine_enrichment",
+    "enriched_schema",
+    "merge_table",
+    "open_staged",
+    "plan_frame",
+    "stage_frame",
+    "stage_table",
+]

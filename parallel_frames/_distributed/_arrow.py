@@ -1,0 +1,51 @@
+"""The same for engines whose batches are Arrow's: types as `enrich_parquet` writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from parallel_frames._files._batches import frame_of
+from parallel_frames._files._types import as_type, output_types, provenance_types
+
+if TYPE_CHECKING:
+    from parallel_frames._distributed._answers import AnswerLookup
+    from parallel_frames._distributed._keys import InputStager, StagedFile
+
+
+def empty_frame(schema: pa.Schema) -> pd.DataFrame:
+    """Return what `EngineFrame.empty` does for an Arrow schema."""
+    return frame_of(schema.empty_table(), 0)
+
+
+def stage_table(stager: InputStager, table: pa.Table | pa.RecordBatch, partition: int) -> StagedFile:
+    """Write the distinct inputs of one batch."""
+    return stager(frame_of(table, 0), partition)
+
+
+def enriched_schema(schema: pa.Schema, lookup: AnswerLookup) -> pa.Schema:
+    """Return the schema of what `merge_table` returns, from the schema of the batches."""
+    fields = {field.name: field for field in schema} | {
+        name: pa.field(name, type_) for name, type_ in _types(lookup).items()
+    }
+    return pa.schema(list(fields.values()))
+
+
+def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Table:
+    """Return a batch with its new columns."""
+    types = _types(lookup)
+    plan = lookup.keys.plan(frame_of(table, 0))
+    existing = {name: as_type(table.column(name), type_) for name, type_ in types.items() if name in table.schema.names}
+    before = frame_of(pa.table(existing), 0) if existing else pd.DataFrame(index=pd.RangeIndex(table.num_rows))
+    merged = lookup.merge(before, plan)
+    columns = {name: table.column(name) for name in table.schema.names}
+    columns |= {name: as_type(pa.Array.from_pandas(merged[name]), type_) for name, type_ in types.items()}
+    return pa.table(columns, schema=enriched_schema(table.schema, lookup))
+
+
+def _types(lookup: AnswerLookup) -> dict[str, pa.DataType]:
+    """Return the new columns, in their order."""
+    types = output_types(lookup.schema, lookup.layout)
+    return types if lookup.provenance is None else types | provenance_types(lookup.provenance, has_cost=False)

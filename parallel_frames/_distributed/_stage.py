@@ -50,8 +50,8 @@ def stage_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]) 
     for name in OF_SENDING:
         if name in options:
             raise InputError(
-                f"`{name}` concerns the sending, and `stage(...)` sends nothing. Nothing was staged. Leave it out here, "
-                "and pass it to the command that sends what is staged, parallel-frames send, or to `enrich(...)`."
+                f"`{name}` concerns the sending, and `stage(...)` sends nothing. Nothing was staged. Pass it to the "
+                "command that sends what is staged, parallel-frames send, or to `enrich(...)`."
             )
     call = prepare_frame(frame, schema, options, sends=False)
     job = call.prepared.job

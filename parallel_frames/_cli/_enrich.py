@@ -190,13 +190,13 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
 
 def call_options(arguments: Mapping[str, Any], *, for_sending: bool = True) -> dict[str, Any]:
     """Return the options of the library that are asked for: as they were typed, or else by the project's defaults."""
-    defaults = _defaults()
+    defaults = project_defaults()
     given = defaults.get("checkpoint", arguments["checkpoint"])
     checkpoint = "auto" if given is None else None if given in ("none", False) else given
     return {**library_options(arguments, for_sending=for_sending), **defaults, "checkpoint": checkpoint}
 
 
-def _defaults() -> dict[str, Any]:
+def project_defaults() -> dict[str, Any]:
     """Return the defaults of the project for options that were not typed; the command asks by itself."""
     from parallel_frames import options
 

@@ -10,7 +10,17 @@ import click
 from parallel_frames._cli._checkpoints import ONE_JOB, find_jobs
 from parallel_frames._cli._enrich import BAD, agree, project_defaults
 from parallel_frames._cli._exits import Exit
-from parallel_frames._cli._options import JSON, LIBRARY, MAX_PER_MINUTE, SERVICE, YES, client_of, examples, with_options
+from parallel_frames._cli._options import (
+    JSON,
+    LIBRARY,
+    MAX_PER_MINUTE,
+    OFFLINE,
+    SERVICE,
+    YES,
+    client_of,
+    examples,
+    with_options,
+)
 from parallel_frames._cli._speech import say, show_json
 
 if TYPE_CHECKING:
@@ -29,7 +39,7 @@ OF_SENDING = ("limit", "max_cost", "max_in_flight", "timeout", "refresh", "older
 @click.argument("checkpoint")
 @ONE_JOB
 @click.option("--wait/--no-wait", default=True, help="Wait for the answers.  [default: yes]")
-@with_options(*(LIBRARY[name] for name in OF_SENDING), MAX_PER_MINUTE, *SERVICE, YES, JSON)
+@with_options(*(LIBRARY[name] for name in OF_SENDING), OFFLINE, MAX_PER_MINUTE, *SERVICE, YES, JSON)
 def send_command(checkpoint: str, job: str | None, *, wait: bool, **arguments: Any) -> Exit:
     """Send what `stage` left in a checkpoint, and wait for the answers.
 

@@ -32,8 +32,7 @@ def atomic_write(path: Path, *, give_name: Callable[[Path, Path], object] = os.r
     give_name : callable
         Moves the first path to the second one.
     """
-    path = path.absolute()  # "." has no name
-    hidden = path.with_name(f".{path.name}.{os.getpid()}-{_TOKEN}.{next(_writes)}.tmp")
+    hidden = path.absolute().with_name(f".{path.name}.{os.getpid()}-{_TOKEN}.{next(_writes)}.tmp")  # "." has no name
     try:
         with hidden.open("wb") as sink:  # a process that died may have had the same number, and left the same name
             yield sink

@@ -37,7 +37,11 @@ logger = logging.getLogger("parallel_frames")
 F = TypeVar("F", bound="Callable[..., Any]")
 FrameT = TypeVar("FrameT", bound="Frame")
 # What knows the frames of another library's engine, by the library; it is imported when such a frame is met.
-ENGINES: Final[Mapping[str, str]] = {"dask": "parallel_frames.dask"}
+ENGINES: Final[Mapping[str, str]] = {
+    "dask": "parallel_frames.dask",
+    "polars": "parallel_frames.polars",  # its lazy frames
+    "ray": "parallel_frames._ray",
+}
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
 
 

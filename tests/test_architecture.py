@@ -46,6 +46,7 @@ FLOORS = {
     "parallel_frames": 10,  # the package's own names
     "dask": 11,
     "polars": 11,
+    "_ray": 11,
     "simulator": 9,  # knows nothing of ours: see ALONE
     "_demo": 11,
     "_cli": 12,
@@ -85,6 +86,7 @@ THIRD_PARTIES = {
     "_arrow_frames": {"pandas", "pyarrow"},
     "accessor": {"pandas"},
     "polars": {"polars"},
+    "_ray": {"ray", "pyarrow"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),
     "simulator": {"orjson", "starlette", "uvicorn", "httptools", "anyio", "pandas"},
@@ -241,6 +243,7 @@ SEAMS = {
     "jinja2": {"_ui"},
     "click": {"_cli"},
     "dask": {"dask"},
+    "ray": {"_ray"},
     "distributed": set(),
     "matplotlib": {"_ui"},
     "starlette": {"simulator"},

@@ -14,6 +14,7 @@ import polars as pl
 from parallel_frames._distributed import StagedFile, answer_schema, empty_frame, look_up, stage_table
 from parallel_frames._files._batches import frame_of
 from parallel_frames.accessor import aenrich, collect, enrich, plan, preview, share_documentation, submit
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -179,5 +180,18 @@ def _merge(lookup: AnswerLookup, batch: pl.DataFrame) -> pl.DataFrame:
 
 
 def wrap_frame(lf: Any) -> PolarsLazyFrame | None:
-    """Return a lazy frame for the functions of this package; None for what is no such frame."""
-    return PolarsLazyFrame(lf) if isinstance(lf, pl.LazyFrame) else None
+    """Return a lazy frame for the functions of this package; None for what is no such frame.
+
+    Raises
+    ------
+    InputError
+        The version of polars divides structs in ways that Arrow cannot read, and asks functions for too few columns.
+    """
+    if not isinstance(lf, pl.LazyFrame):
+        return None
+    if pl.__version__.startswith(("0.", "1.")):
+        raise InputError(
+            f"Lazy frames need polars 2.0 or later, and this is {pl.__version__}. Nothing was sent. Pass "
+            "`lf.collect()`, or install a newer polars."
+        )
+    return PolarsLazyFrame(lf)

@@ -104,7 +104,10 @@ def main() -> None:
         hold(int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)
         return
     rows, distinct = (int(word) for word in (sys.argv[1:] + ["1000000", "20000"][len(sys.argv) - 1 :]))
-    with tempfile.TemporaryDirectory() as folder, LocalCluster(n_workers=2, threads_per_worker=1) as cluster:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+    ):
         make(rows, distinct, f"{folder}/rows")
         with Client(cluster) as client, pf.offline(lambda _: {"name": "a name", "size": 7}, latency=0,
                                                    max_per_minute=None):  # fmt: skip

@@ -172,7 +172,7 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
         raise click.UsageError(f"TARGET is {target}, and --output {arguments['output']}: say one of them.")
     target = target if arguments["output"] is None else arguments["output"]
     schema = read_schema(arguments["schema"], arguments["column"])
-    defaults = _defaults()
+    defaults = project_defaults()
     given = defaults.get("checkpoint", arguments["checkpoint"])
     checkpoint = "auto" if given is None else None if given in ("none", False) else given
     options = library_options(arguments, for_sending=for_sending)
@@ -189,7 +189,7 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
     )
 
 
-def _defaults() -> dict[str, Any]:
+def project_defaults() -> dict[str, Any]:
     """Return the defaults of the project for options that were not typed; the command asks by itself."""
     from parallel_frames import options
 

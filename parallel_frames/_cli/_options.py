@@ -235,6 +235,9 @@ SERVICE = (
     click.option("--base-url", metavar="URL", help="The service's address.  [default: $PARALLEL_BASE_URL]"),
     click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
 )
+PACE = click.option(
+    "--max-per-minute", type=click.IntRange(1), metavar="N", help="Runs sent a minute.  [default: 2000]"
+)
 JSON = click.option("--json", is_flag=True, help="Print for machines.")
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
@@ -249,7 +252,7 @@ FRAME = (
                  help="Write a JSON line for each row as its answer arrives, to a pipe or appended to a file: row, "
                       "input, output, status, error, basis, run_id, group_id. Inputs in the file are not asked again."),
     click.option("--offline", is_flag=True, help="Ask a simulator on this machine: free, without a key, all made up."),
-    click.option("--max-per-minute", type=click.IntRange(1), metavar="N", help="Runs sent a minute.  [default: 2000]"),
+    PACE,
     *SERVICE,
     click.option("--rows-per-file", type=click.IntRange(1), metavar="N",
                  help="Size of a part, where TARGET is a directory.  [default: 1000000]"),

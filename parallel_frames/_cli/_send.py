@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from parallel_frames._cli._checkpoints import ONE_JOB, find_jobs
-from parallel_frames._cli._enrich import BAD, agree
+from parallel_frames._cli._enrich import BAD, agree, project_defaults
 from parallel_frames._cli._exits import Exit
-from parallel_frames._cli._options import JSON, LIBRARY, SERVICE, YES, client_of, examples, with_options
+from parallel_frames._cli._options import JSON, LIBRARY, PACE, SERVICE, YES, client_of, examples, with_options
 from parallel_frames._cli._speech import say, show_json
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ OF_SENDING = ("limit", "max_cost", "max_in_flight", "timeout", "refresh", "older
 @click.argument("checkpoint")
 @ONE_JOB
 @click.option("--wait/--no-wait", default=True, help="Wait for the answers.  [default: yes]")
-@with_options(*(LIBRARY[name] for name in OF_SENDING), *SERVICE, YES, JSON)
+@with_options(*(LIBRARY[name] for name in OF_SENDING), PACE, *SERVICE, YES, JSON)
 def send_command(checkpoint: str, job: str | None, *, wait: bool, **arguments: Any) -> Exit:
     """Send what `stage` left in a checkpoint, and wait for the answers.
 
@@ -38,7 +38,8 @@ def send_command(checkpoint: str, job: str | None, *, wait: bool, **arguments: A
     """
     from parallel_frames._distributed import open_staged
 
-    options = {name: arguments[name] for name in OF_SENDING} | {"client": client_of(arguments), "confirm": False}
+    options = {name: arguments[name] for name in OF_SENDING} | project_defaults()
+    options |= {"client": client_of(arguments), "confirm": False}
     jobs = [open_staged(folder, options) for folder in find_jobs(checkpoint, [] if job is None else [job])]
     staged = [each for each in jobs if each is not None]
     sent = [_send(each, arguments, wait=wait) for each in staged]

@@ -49,10 +49,9 @@ def stage_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]) 
     """
     for name in OF_SENDING:
         if name in options:
-            flag = f"--{name.replace('_', '-')}"
             raise InputError(
-                f"`{name}` concerns the sending, and staging sends nothing: pass it to `parallel-frames send` "
-                f"({flag}), or to `enrich(...)`, where there is such an option."
+                f"`{name}` concerns the sending, and `stage(...)` sends nothing. Nothing was staged. Pass it to the "
+                "command that sends what is staged, parallel-frames send, or to `enrich(...)`."
             )
     call = prepare_frame(frame, schema, options, sends=False)
     job = call.prepared.job
@@ -70,8 +69,8 @@ def stage_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]) 
             "options": {name: value for name, value in asdict(job.options).items() if value},
             "files": {file.name: lines for file, lines in source.files.items()},
         }
-        folder = next(iter(source.files)).parent
-        write_manifest(folder, manifest)
+        for folder in {file.parent for file in source.files}:
+            write_manifest(folder, manifest)
     return plan
 
 

@@ -19,6 +19,7 @@ from parallel_frames import _distributed as engines
 from parallel_frames._checkpoint import compact_job, place_of
 from parallel_frames._cli import app
 from parallel_frames._cli._exits import Exit
+from parallel_frames._distributed import _answers
 from parallel_frames._distributed._call import prepare_frame
 from parallel_frames._distributed._keys import stage_inputs
 from parallel_frames.errors import EnrichmentError, InputError
@@ -173,13 +174,15 @@ def test_a_row_that_is_new_when_it_is_evaluated_has_no_answer(sim):
 
 
 def test_a_lazy_frame_is_a_snapshot(sim):
-    """What a later call adds changes an earlier frame in nothing, and the same call again finds the same answers."""
+    """Neither a later call nor a compaction changes an earlier frame; the same call again finds the same answers."""
     frame = Batches(table("Acme", "bad one", "Globex"))
     first = enrich(frame, limit=2)
     before = first()
     assert before["parallel_status"].to_pylist().count("not_sent") == 1
     assert "beyond the limit of 2" in before["parallel_error"].to_pylist()
     second = enrich(frame, retry_failed=False)
+    compact_job(place_of(pf.last().checkpoint))
+    _answers._loaded.cache_clear()
     assert first().equals(before)
     assert second()["parallel_status"].to_pylist() == ["completed", "failed", "completed"]
     files = set(Path(pf.last().checkpoint).glob("answers/*"))
@@ -340,6 +343,10 @@ def test_staged_on_the_cluster_and_sent_from_anywhere(tmp_path, monkeypatch):
             return CliRunner().invoke(app, ["send", str(tmp_path / "x.ckpt"), "--no-progress", *words])
 
         assert "no terminal to ask at" in send().stderr
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "pyproject.toml").write_text("[tool.parallel_frames]\nmax_cost = 0.01\n")
+        assert "max_cost" in send("--yes").stderr.replace("--max-cost", "max_cost")
+        (tmp_path / "pyproject.toml").unlink()
         assert send("--yes", "--limit", "1").exit_code == 0
         assert sim.counts.runs == 1
         done = send("--yes", "--json")

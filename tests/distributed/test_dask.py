@@ -61,7 +61,7 @@ def assert_paid_once(sim, runs):
 @pytest.fixture(scope="module")
 def cluster():
     """Start two processes."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as made:
         yield made
 
 

@@ -133,6 +133,7 @@ def test_every_python_example_of_the_pages_runs(page, elsewhere):
 LIBRARIES = {"DuckDB": "duckdb", "Polars": "polars", "Dask": "dask", "Ray": "ray", "Spark": "pyspark"}
 
 
+@pytest.mark.timeout(600)  # Ray and Spark start processes of their own
 @pytest.mark.filterwarnings("default")  # engines warn of themselves
 @pytest.mark.parametrize("engine", LIBRARIES)
 def test_the_recipe_of_each_engine(engine, elsewhere, monkeypatch):

@@ -103,6 +103,7 @@ def test_dask_on_a_cluster(sim, ask, processes, tmp_path, monkeypatch):
     assert sim.counts.runs == 10
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default")  # engines warn of themselves
 def test_spark(sim, ask, spark):
     """An executor sends nothing; the driver does."""
@@ -122,6 +123,7 @@ class Asking:
         return ask(ROWS)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default")
 def test_ray(sim, ask, ray):
     """Neither tasks nor actors send; the driver does."""

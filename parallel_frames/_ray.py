@@ -3,6 +3,9 @@
 The workers make the keys of the rows and look the answers up; this process sends.
 """
 
+# Ray is too large for the environment that checks types.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from functools import partial
@@ -51,13 +54,13 @@ class RayDataset:
 
     def sample(self, labels: Sequence[Hashable]) -> pd.DataFrame:
         """Return the first rows."""
-        some = self._ds.select_columns(list(labels)).limit(SAMPLE)
+        some = self._ds.select_columns([*map(str, labels)]).limit(SAMPLE)
         batches = list(some.iter_batches(batch_format="pyarrow", batch_size=SAMPLE))
         return frame_of(batches[0], 0) if batches else self.empty()[list(labels)]
 
     def stage(self, stager: InputStager, columns: Sequence[Hashable] | None) -> list[StagedFile]:
         """Compute the keys, a block at a time."""
-        ds = self._ds if columns is None else self._ds.select_columns(list(columns))
+        ds = self._ds if columns is None else self._ds.select_columns([*map(str, columns)])
         return [StagedFile(**row) for row in _map_blocks(ds, partial(_stage, stager)).take_all()]
 
     def merge(self, lookup: AnswerLookup) -> Dataset:

@@ -155,11 +155,11 @@ class PolarsLazyFrame:
 
     def sample(self, labels: Sequence[Hashable]) -> pd.DataFrame:
         """Return the first rows."""
-        return frame_of(self._lf.select(labels).head(SAMPLE).collect().to_arrow(), 0)
+        return frame_of(self._lf.select(map(str, labels)).head(SAMPLE).collect().to_arrow(), 0)
 
     def stage(self, stager: InputStager, columns: Sequence[Hashable] | None) -> list[StagedFile]:
         """Compute the keys, a batch at a time."""
-        lf = self._lf if columns is None else self._lf.select(columns)
+        lf = self._lf if columns is None else self._lf.select(map(str, columns))
         files = lf.with_row_index(NUMBER).map_batches(partial(_stage, stager), schema=STAGED, streamable=True)
         return [StagedFile(*row) for row in files.collect(engine="streaming").rows()]
 
@@ -170,7 +170,7 @@ class PolarsLazyFrame:
 
 
 def _stage(stager: InputStager, batch: pl.DataFrame) -> pl.DataFrame:
-    start = batch[NUMBER].first() or 0
+    start: int = batch.item(0, NUMBER) if len(batch) else 0
     file = stage_table(stager, batch.drop(NUMBER).to_arrow(), f"The batch from row {start} on", start=start)
     return pl.DataFrame([file], schema=STAGED, orient="row")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import os
+import re
 import signal
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +22,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'para
 pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'parallel-frames[ray]'")
 pytestmark = pytest.mark.filterwarnings("default")  # Ray warns of itself, and when its processes end
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "ray-and-polars.md"
 SCHEMA = {"name": str, "length": (int, "how long it is"), "tags": list[str], "founded": pd.Timestamp}
 
 
@@ -168,3 +172,10 @@ def test_types_are_learned_from_the_first_rows(sim):
     out = enrich(ds, {"name": str}, where="missing", input_schema="infer")
     assert table_of(out)["name"].to_pylist() == ["kept", " COMPANY 1", " COMPANY 2", "kept"]
     assert_paid_once(sim, 2)
+
+
+def test_the_example_of_the_page(capsys):
+    """What the page shows is what happens."""
+    (example,) = re.findall(r"^```pycon\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    test = doctest.DocTestParser().get_doctest(example, {}, PAGE.name, str(PAGE), 0)
+    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0, capsys.readouterr().out

@@ -38,7 +38,11 @@ logger = logging.getLogger("parallel_frames")
 F = TypeVar("F", bound="Callable[..., Any]")
 FrameT = TypeVar("FrameT", bound="Frame")
 # What knows the frames of another library's engine, by the library; it is imported when such a frame is met.
-ENGINES: Final[Mapping[str, str]] = {"dask": "parallel_frames.dask"}
+ENGINES: Final[Mapping[str, str]] = {
+    "dask": "parallel_frames.dask",
+    "polars": "parallel_frames.polars",  # its lazy frames
+    "ray": "parallel_frames._ray",
+}
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
 COMPARED_INPUTS: Final = 20
 NOT_COMPARED: Final[Mapping[str, str]] = {  # and why
@@ -94,8 +98,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
     ----------
     df : pandas.DataFrame, or another library's frame
         Any index, any column labels. It is not changed. Other frames in memory speak Arrow (``__arrow_c_stream__``):
-        those of polars, pyarrow, DuckDB and narwhals, and others. A frame of Dask gives a lazy one; see
-        `parallel_frames.dask`.
+        those of polars, pyarrow, DuckDB and narwhals, and others. A frame of Dask, a dataset of Ray or a lazy frame of
+        polars gives a lazy one.
     schema : model class, mapping, list of str, or str
         What to find out: a pydantic model, a JSON Schema, ``{column: description}``, ``{column: type}``,
         ``{column: (type, description)}``, a list of descriptions, one description (a text), or ``"auto"``.

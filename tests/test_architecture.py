@@ -47,6 +47,7 @@ FLOORS = {
     "parallel_frames": 10,  # the package's own names
     "dask": 11,
     "polars": 11,
+    "_ray": 11,
     "simulator": 9,  # knows nothing of ours: see ALONE
     "_demo": 11,
     "_cli": 12,
@@ -87,6 +88,7 @@ THIRD_PARTIES = {
     "_doctor": {"orjson", "pandas"},
     "accessor": {"pandas"},
     "polars": {"polars"},
+    "_ray": {"ray", "pyarrow"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),
     "simulator": {"orjson", "starlette", "uvicorn", "httptools", "anyio", "pandas"},
@@ -243,6 +245,7 @@ SEAMS = {
     "jinja2": {"_ui"},
     "click": {"_cli"},
     "dask": {"dask"},
+    "ray": {"_ray"},
     "distributed": set(),
     "matplotlib": {"_ui"},
     "starlette": {"simulator"},

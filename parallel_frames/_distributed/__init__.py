@@ -12,7 +12,14 @@ An adapter gives an `EngineFrame` to these functions; it is all that an engine n
 """
 
 from parallel_frames._distributed._answers import AnswerLookup
-from parallel_frames._distributed._arrow import empty_frame, enriched_schema, merge_table, stage_table
+from parallel_frames._distributed._arrow import (
+    answer_schema,
+    empty_frame,
+    enriched_schema,
+    look_up,
+    merge_table,
+    stage_table,
+)
 from parallel_frames._distributed._call import (
     EngineEnrichment,
     EngineFrame,
@@ -31,9 +38,11 @@ __all__ = [
     "Sent",
     "StagedFile",
     "StagedJob",
+    "answer_schema",
     "empty_frame",
     "engine_enrichment",
     "enriched_schema",
+    "look_up",
     "merge_table",
     "open_staged",
     "plan_frame",

@@ -20,32 +20,41 @@ def empty_frame(schema: pa.Schema) -> pd.DataFrame:
     return frame_of(schema.empty_table(), 0)
 
 
-def stage_table(stager: InputStager, table: pa.Table | pa.RecordBatch, partition: int) -> StagedFile:
-    """Write the distinct inputs of one batch."""
-    return stager(frame_of(table, 0), partition)
+def stage_table(
+    stager: InputStager, table: pa.Table | pa.RecordBatch, partition: int | str, *, start: int = 0
+) -> StagedFile:
+    """Write the distinct inputs of one batch; `start` is the number of its first row, where rows have numbers."""
+    return stager(frame_of(table, start), partition)
+
+
+def answer_schema(lookup: AnswerLookup) -> pa.Schema:
+    """Return the schema of the new columns, in their order."""
+    types = output_types(lookup.schema, lookup.layout)
+    return pa.schema(
+        types if lookup.provenance is None else types | provenance_types(lookup.provenance, has_cost=False)
+    )
 
 
 def enriched_schema(schema: pa.Schema, lookup: AnswerLookup) -> pa.Schema:
     """Return the schema of what `merge_table` returns, from the schema of the batches."""
-    fields = {field.name: field for field in schema} | {
-        name: pa.field(name, type_) for name, type_ in _types(lookup).items()
-    }
+    fields = {field.name: field for field in (*schema, *answer_schema(lookup))}
     return pa.schema(list(fields.values()))
 
 
-def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Table:
-    """Return a batch with its new columns."""
-    types = _types(lookup)
+def look_up(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Table:
+    """Return the new columns of a batch."""
+    schema = answer_schema(lookup)
+    types = dict(zip(schema.names, schema.types, strict=True))
     plan = lookup.keys.plan(frame_of(table, 0))
     existing = {name: as_type(table.column(name), type_) for name, type_ in types.items() if name in table.schema.names}
     before = frame_of(pa.table(existing), 0) if existing else pd.DataFrame(index=pd.RangeIndex(table.num_rows))
     merged = lookup.merge(before, plan)
-    columns = {name: table.column(name) for name in table.schema.names}
-    columns |= {name: as_type(pa.Array.from_pandas(merged[name]), type_) for name, type_ in types.items()}
+    columns = {name: as_type(pa.Array.from_pandas(merged[name]), type_) for name, type_ in types.items()}
+    return pa.table(columns, schema=schema)
+
+
+def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Table:
+    """Return a batch with its new columns."""
+    new = look_up(lookup, table)
+    columns = {name: each.column(name) for each in (table, new) for name in each.schema.names}
     return pa.table(columns, schema=enriched_schema(table.schema, lookup))
-
-
-def _types(lookup: AnswerLookup) -> dict[str, pa.DataType]:
-    """Return the new columns, in their order."""
-    types = output_types(lookup.schema, lookup.layout)
-    return types if lookup.provenance is None else types | provenance_types(lookup.provenance, has_cost=False)

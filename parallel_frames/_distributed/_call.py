@@ -73,6 +73,7 @@ class EngineFrame(Protocol):
     engine : str
         Its name, in messages.
     partitions : int
+        0 where they are not counted before they are computed.
     is_local : bool
         Whether all of its workers are on this machine.
     is_arrow : bool
@@ -93,7 +94,7 @@ class EngineFrame(Protocol):
         ...
 
     def stage(self, stager: InputStager, columns: Sequence[Hashable] | None) -> Sequence[StagedFile]:
-        """Call `stager` with each batch and the number of its partition; return what it returned.
+        """Call `stager` with each batch and its partition, a number or a name; return what it returned.
 
         Batches need these columns only; None is all of them.
         """

@@ -82,7 +82,7 @@ class InputStager:
     keys: KeyMaker
     folder: str
 
-    def __call__(self, df: pd.DataFrame, partition: int) -> StagedFile:
+    def __call__(self, df: pd.DataFrame, partition: int | str) -> StagedFile:
         """Write the distinct inputs of one batch; the same batch gives the same file, however often it is written."""
         table = stage_inputs(df, self.keys, partition=partition)
         folder = place_of(self.folder)
@@ -90,7 +90,7 @@ class InputStager:
         return StagedFile(write_hashed(folder, table), table.num_rows)
 
 
-def stage_inputs(df: pd.DataFrame, keys: KeyMaker, *, partition: int) -> pa.Table:
+def stage_inputs(df: pd.DataFrame, keys: KeyMaker, *, partition: int | str) -> pa.Table:
     """Return the distinct inputs of a batch as a table of `STAGED_SCHEMA`.
 
     What cannot be sent is a line of its own: an error that a worker raised would be tried again, and be hidden in the
@@ -100,7 +100,8 @@ def stage_inputs(df: pd.DataFrame, keys: KeyMaker, *, partition: int) -> pa.Tabl
         plan = keys.plan(df, metadata=True)
     except InputError as error:
         message = f"{error}".removesuffix(" Nothing was sent.")
-        return _table([[None], [None], [None], [None], [len(df)], [f"Partition {partition}: {message}"]])
+        name = partition if isinstance(partition, str) else f"Partition {partition}"
+        return _table([[None], [None], [None], [None], [len(df)], [f"{name}: {message}"]])
     runs = plan.row_runs[plan.row_runs >= 0]
     rows = np.bincount(runs, minlength=len(plan.keys)).tolist()
     details = [None] * len(rows) if plan.metadata is None else [orjson.dumps(each).decode() for each in plan.metadata]

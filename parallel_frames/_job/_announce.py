@@ -39,7 +39,7 @@ def announcement(
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
     on = f" on {prepared.call.processor}" if prepared.later or prepared.is_later else ""
-    divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.engine else ""
+    divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.partitions else ""
     parts = [f"{chosen}{format_count(status.rows, 'row')}{divided} → {format_count(status.to_send, 'run')}{on}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")

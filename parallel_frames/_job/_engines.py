@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
     from types import FrameType
 
-# How the distinct inputs of a frame are written to Parquet, by the engine that holds the frame.
+# How the distinct inputs of a frame are written to Parquet, by the engine that holds the frame; those of other engines
+# are enriched as they are.
 WRITE: Final[Mapping[str, str]] = {
-    "dask": "df[{columns}].drop_duplicates().to_parquet('inputs')",
     "pyspark": "df.select({columns}).distinct().write.parquet('inputs')",
     "pyspark.pandas": "df[{columns}].drop_duplicates().to_parquet('inputs')",
-    "ray": "ds.groupby({columns}).count().select_columns({columns}).write_parquet('inputs')",
 }
 NAMES: Final = {"dask": "Dask", "pyspark": "Spark", "ray": "Ray"}
 
 
 def recipe(library: str, columns: Sequence[Hashable] = ()) -> str:
     """Return the lines that ask about each distinct input of an engine's frame once."""
+    if library not in WRITE:
+        return f"pass the whole frame to {format_code('pf.enrich(df, schema)')}"
     write = WRITE[library].format(columns=repr([*columns]) if columns else "columns")
     enrich = format_code("pf.enrich_parquet('inputs', 'answers.parquet', schema)")
     return f"write the distinct inputs with {format_code(write)}, ask about them with {enrich}, and join the answers"

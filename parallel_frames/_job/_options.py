@@ -57,7 +57,13 @@ if TYPE_CHECKING:
         def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
             """Return its rows."""
 
-    Frame = pd.DataFrame | ArrowStream
+    class EngineFrame(Protocol):
+        """A frame that an engine holds: of polars, lazily, or of Ray."""
+
+        def map_batches(self, *args: Any, **kwargs: Any) -> Any:
+            """Return it with another function to be computed."""
+
+    Frame = pd.DataFrame | ArrowStream | EngineFrame
     SchemaLike = type[Any] | Mapping[str, Any] | Sequence[str] | str
     Mask = pd.Series[bool] | np.ndarray[Any, np.dtype[np.bool_]] | Sequence[bool] | ArrowStream
     Where = Literal["missing", "failed"] | Mask | Callable[[Any], Mask]  # of the frame, which is of any library

@@ -119,11 +119,7 @@ FRAMES = {
     "modin": (foreign("modin.pandas.dataframe", "DataFrame"), "a modin.DataFrame: pass `df._to_pandas()`"),
     "dask": (
         foreign("dask.dataframe.dask_expr._collection", "DataFrame"),
-        (
-            "a dask.DataFrame: write the distinct inputs with `df[columns].drop_duplicates().to_parquet('inputs')`, "
-            "ask about them with `pf.enrich_parquet('inputs', 'answers.parquet', schema)`, and join the answers; or "
-            "pass `df.compute()`, if it fits memory"
-        ),
+        "a dask.DataFrame: `enrich`, `plan` and `submit` take it as it is; or pass `df.compute()`, if it fits memory",
     ),
     "spark": (
         foreign("pyspark.sql.connect.dataframe", "DataFrame", "__arrow_c_stream__", "columns"),
@@ -131,7 +127,7 @@ FRAMES = {
     ),
     "ray": (
         foreign("ray.data.dataset", "MaterializedDataset"),
-        "`ds.groupby(columns).count().select_columns(columns).write_parquet('inputs')`",
+        "a ray.MaterializedDataset: `enrich`, `plan` and `submit` take it as it is; or pass `ds.to_pandas()`",
     ),
     "series": (pd.Series(["Acme"], name="company"), "a pandas.Series: pass `series.to_frame()`"),
     "index": (pd.Index(["Acme"]), "a pandas.Index: pass `index.to_frame(index=False)`"),
@@ -147,7 +143,8 @@ FRAMES = {
 def test_what_is_no_frame_is_named_with_the_line_that_works(name):
     """A frame of another library, a column, rows or a path: each function says what it is and what to type."""
     given, advice = FRAMES[name]
-    for function in (pf.enrich, pf.plan, pf.submit):
+    in_parts = name in ("lazy", "dask", "ray")  # the other functions take these
+    for function in (pf.preview,) if in_parts else (pf.enrich, pf.plan, pf.submit):
         with pytest.raises(InputError) as caught:
             function(given, SCHEMA)
         assert str(caught.value).startswith("The first argument must be a DataFrame in memory, and is ")

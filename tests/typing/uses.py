@@ -11,7 +11,7 @@ import polars as pl
 
 import parallel_frames as pf
 from parallel_frames.errors import EnrichmentError, ParallelFramesError, ServiceError
-from parallel_frames.polars import PolarsNamespace
+from parallel_frames.polars import PolarsLazyNamespace, PolarsNamespace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -210,6 +210,8 @@ def other_libraries(frame: pl.DataFrame) -> pl.DataFrame:
     assert_type(pf.plan(frame, "x", where=frame["n"].is_null()), pf.EnrichmentPlan)
     assert_type(PolarsNamespace(frame).enrich("x"), pl.DataFrame)
     assert_type(pf.collect(frame, "tgrp_1", "x"), pl.DataFrame)
+    assert_type(pf.enrich(frame.lazy(), "x"), pl.LazyFrame)
+    assert_type(PolarsLazyNamespace(frame.lazy()).enrich("x"), pl.LazyFrame)
     out = pf.enrich(frame, {"founded": int}, where=lambda rows: rows["n"].is_null())
     assert_type(out, pl.DataFrame)
     return out

@@ -29,6 +29,7 @@ from parallel_frames._format import format_option
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
+from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._handle import Enrichment, failures
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._prepare import prepare
@@ -191,6 +192,8 @@ def prepare_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]
     """Return the call prepared; nothing is computed by the engine, but for a sample with ``input_schema="infer"``."""
     call = make_call(options, of_arrow=frame.is_arrow)
     _check_options(frame, call)
+    if sends and call.checkpoint == "auto":
+        refuse_task(())  # before the engine computes anything
     if frame.is_arrow:
         call = replace(call, dtype_backend="pyarrow")
     if call.checkpoint != "auto":

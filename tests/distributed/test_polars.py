@@ -123,8 +123,9 @@ def test_every_function_takes_a_lazy_frame(sim):
         pf.enrich(lf, SCHEMA, on_error="raise", **options)
     assert raised.value.frame.collect().equals(expected)
     assert_paid_once(sim, 3)
-    with pytest.raises(InputError, match=r"is a polars.LazyFrame: pass `df\.collect\(\)`"):
-        pf.preview(lf, SCHEMA)
+    for call in (lambda: pf.preview(lf, SCHEMA), lambda: pf.collect(lf, run.group_ids, SCHEMA)):
+        with pytest.raises(InputError, match=r"is a polars.LazyFrame: pass `df\.collect\(\)`"):
+            call()
 
 
 def test_a_frame_without_rows(sim):
@@ -170,11 +171,14 @@ def test_a_cell_that_cannot_travel_is_named(sim):
     assert sim.counts.requests == 0
 
 
-def test_types_are_learned_from_the_first_rows(sim):
+def test_types_are_learned_from_the_first_rows(sim, caplog):
     """`input_schema="infer"` reads some rows, and the line before the first run says who made the keys."""
     lf = rows(*range(20)).lazy()
     assert lf.parallel.plan(SCHEMA, input_schema="infer", inputs=["size"]).runs == 20
-    enrich(lf, input_schema="infer")
+    with caplog.at_level("INFO", "parallel_frames"):
+        enrich(lf, input_schema="infer", progress=True)
+    assert "20 rows → 19 runs" in caplog.text
+    assert "keys by polars" in caplog.text
     assert sim.counts.runs == 19
     assert Path(pf.last().checkpoint).is_dir()
     assert repr(lf.parallel).startswith("lf.parallel: .enrich()")

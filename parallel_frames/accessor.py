@@ -331,10 +331,13 @@ def collect(
     [1949]
     """
     from parallel_frames._job._collect import collect_groups
+    from parallel_frames._job._foreign import refuse_frame
     from parallel_frames._runtime import run_from_anywhere
 
     for name in options:
         check_option(name, FrameOptions.__optional_keys__ | {"processor"}, of="collect(), which only reads a group,")
+    if _engine_frame(df) is not None:
+        refuse_frame(df, schema)
 
     def prepare(chosen: Mapping[str, Any]) -> Enrichment:
         return prepare_enrichment(df, schema, {**options, **chosen})

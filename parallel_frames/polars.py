@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from parallel_frames._distributed import StagedFile, answer_schema, empty_frame, look_up, stage_table
+from parallel_frames._distributed import StagedFile, empty_frame, look_up, stage_table
 from parallel_frames._files._batches import frame_of
 from parallel_frames.accessor import aenrich, collect, enrich, plan, preview, share_documentation, submit
 from parallel_frames.errors import InputError
@@ -165,7 +165,7 @@ class PolarsLazyFrame:
 
     def merge(self, lookup: AnswerLookup) -> pl.LazyFrame:
         """Return the lazy frame."""
-        schema = self._lf.collect_schema() | pl.DataFrame(answer_schema(lookup).empty_table()).schema
+        schema = _merge(lookup, self._lf.collect_schema().to_frame()).schema
         return self._lf.map_batches(partial(_merge, lookup), schema=schema, streamable=True)
 
 

@@ -13,7 +13,6 @@ An adapter gives an `EngineFrame` to these functions; it is all that an engine n
 
 from parallel_frames._distributed._answers import AnswerLookup
 from parallel_frames._distributed._arrow import (
-    answer_schema,
     empty_frame,
     enriched_schema,
     look_up,
@@ -38,7 +37,6 @@ __all__ = [
     "Sent",
     "StagedFile",
     "StagedJob",
-    "answer_schema",
     "empty_frame",
     "engine_enrichment",
     "enriched_schema",

@@ -27,30 +27,23 @@ def stage_table(
     return stager(frame_of(table, start), partition)
 
 
-def answer_schema(lookup: AnswerLookup) -> pa.Schema:
-    """Return the schema of the new columns, in their order."""
-    types = output_types(lookup.schema, lookup.layout)
-    return pa.schema(
-        types if lookup.provenance is None else types | provenance_types(lookup.provenance, has_cost=False)
-    )
-
-
 def enriched_schema(schema: pa.Schema, lookup: AnswerLookup) -> pa.Schema:
     """Return the schema of what `merge_table` returns, from the schema of the batches."""
-    fields = {field.name: field for field in (*schema, *answer_schema(lookup))}
+    fields = {field.name: field for field in schema} | {
+        name: pa.field(name, type_) for name, type_ in new_types(lookup).items()
+    }
     return pa.schema(list(fields.values()))
 
 
 def look_up(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Table:
     """Return the new columns of a batch."""
-    schema = answer_schema(lookup)
-    types = dict(zip(schema.names, schema.types, strict=True))
+    types = new_types(lookup)
     plan = lookup.keys.plan(frame_of(table, 0))
     existing = {name: as_type(table.column(name), type_) for name, type_ in types.items() if name in table.schema.names}
     before = frame_of(pa.table(existing), 0) if existing else pd.DataFrame(index=pd.RangeIndex(table.num_rows))
     merged = lookup.merge(before, plan)
     columns = {name: as_type(pa.Array.from_pandas(merged[name]), type_) for name, type_ in types.items()}
-    return pa.table(columns, schema=schema)
+    return pa.table(columns, schema=pa.schema(types))
 
 
 def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Table:
@@ -58,3 +51,9 @@ def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Ta
     new = look_up(lookup, table)
     columns = {name: each.column(name) for each in (table, new) for name in each.schema.names}
     return pa.table(columns, schema=enriched_schema(table.schema, lookup))
+
+
+def new_types(lookup: AnswerLookup) -> dict[str, pa.DataType]:
+    """Return the new columns, in their order."""
+    types = output_types(lookup.schema, lookup.layout)
+    return types if lookup.provenance is None else types | provenance_types(lookup.provenance, has_cost=False)

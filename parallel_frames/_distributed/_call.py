@@ -29,6 +29,7 @@ from parallel_frames._format import format_option
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
+from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._handle import Enrichment, failures
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._prepare import prepare
@@ -199,6 +200,8 @@ def prepare_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]
     """Return the call prepared; nothing is computed by the engine, but for a sample with ``input_schema="infer"``."""
     call = make_call(options, of_arrow=frame.is_arrow)
     _check_options(frame, call)
+    if sends and call.checkpoint == "auto":
+        refuse_task(())  # before the engine computes anything
     if frame.is_arrow:
         call = replace(call, dtype_backend="pyarrow")
     if call.checkpoint != "auto":
@@ -256,7 +259,8 @@ def staged_source(call: PreparedFrame, *, keep: bool = False) -> Iterator[Staged
     try:
         stager = InputStager(KeyMaker.of(call.prepared), str(folder))
         files = call.frame.stage(stager, _columns_needed(call.prepared))
-        yield StagedSource(call.prepared, {folder / file.name: file.lines for file in files})
+        batches = Counter(file.name for file in files)  # those with the same rows are one file
+        yield StagedSource(call.prepared, {folder / file.name: (file.lines, batches[file.name]) for file in files})
         is_kept = keep
     finally:
         if not is_kept:

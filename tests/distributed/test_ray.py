@@ -145,6 +145,35 @@ def test_a_worker_that_is_killed_costs_nothing(sim, tmp_path):
     assert_paid_once(sim, 29)
 
 
+class Asking:
+    """An actor."""
+
+    async def ask(self, ask):
+        """Ask from an event loop."""
+        return ask(pd.DataFrame({"company": ["Acme"]}))
+
+
+def test_a_call_in_a_task_is_refused(sim):
+    """Neither tasks nor actors send, whatever the frame; the message has the line that is right."""
+
+    def ask(part: pd.DataFrame, how: str = "enrich") -> pd.DataFrame:
+        return getattr(pf, how)(part, {"name": str})
+
+    def ask_lazily(part):
+        return pf.enrich(ray.data.from_pandas(part), {"name": str})
+
+    advice = r"In the program that made the task, pass the whole frame to `pf\.enrich\(df, schema\)`"
+    with pytest.raises(Exception, match=rf"This is a task of Ray, .*{advice}"):
+        blocks(rows(0, 1), 2).map_batches(ask, batch_format="pandas").materialize()
+    df = pd.DataFrame({"company": ["Acme"]})
+    for function, *arguments in ((ask, "submit"), (ask_lazily,)):
+        with pytest.raises(InputError, match="This is a task of Ray"):
+            ray.get(ray.remote(function).remote(df, *arguments))
+    with pytest.raises(InputError, match="This is a task of Ray"):
+        ray.get(ray.remote(Asking).remote().ask.remote(ask))
+    assert sim.counts.requests == 0
+
+
 def test_a_cell_that_cannot_travel_is_named(sim):
     """By its column, its row, and the first row of its block; nothing was sent."""
     table = pa.table({"company": [f"company {number}" for number in range(4)], "size": [1.0, 2.0, 3.0, float("inf")]})

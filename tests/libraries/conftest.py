@@ -22,15 +22,3 @@ def spark():
         session.sparkContext.setLogLevel("OFF")
         yield session
         session.stop()
-
-
-@pytest.fixture(scope="session")
-def ray():
-    """Give Ray on this machine."""
-    ray = pytest.importorskip("ray", reason="ray is not installed")
-    pytest.importorskip("ray.data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # it would write a token into the user's home
-        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=256 * 2**20, log_to_driver=False)
-        yield ray
-        ray.shutdown()

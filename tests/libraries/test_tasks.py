@@ -110,26 +110,3 @@ def test_spark(sim, ask, spark):
     assert sim.counts.requests == 0
     assert pf.enrich(sdf.toPandas(), SCHEMA)["founded"].eq(1949).all()
     assert sim.counts.runs == 10
-
-
-class Asking:
-    """An actor."""
-
-    async def ask(self, ask):
-        """Ask from an event loop."""
-        return ask(ROWS)
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("default")
-def test_ray(sim, ask, ray):
-    """Neither tasks nor actors send; the driver does."""
-    with pytest.raises(Exception, match=rf"This is a task of Ray, .*{WHOLE}"):
-        ray.data.from_pandas(ROWS).map_batches(ask, batch_format="pandas").materialize()
-    with pytest.raises(InputError, match="This is a task of Ray"):
-        ray.get(ray.remote(ask).remote(ROWS, "submit"))
-    with pytest.raises(InputError, match="This is a task of Ray"):
-        ray.get(ray.remote(Asking).remote().ask.remote(ask))
-    assert sim.counts.requests == 0
-    assert pf.enrich(ROWS, SCHEMA)["founded"].eq(1949).all()
-    assert sim.counts.runs == 10

@@ -130,15 +130,16 @@ def test_every_python_example_of_the_pages_runs(page, elsewhere):
         run_block(source, namespace, line=line, page=page.name)
 
 
-LIBRARIES = {"DuckDB": "duckdb", "Polars": "polars", "Dask": "dask", "Spark": "pyspark"}
+LIBRARIES = {"DuckDB": "duckdb", "Polars": "polars", "Dask": "dask", "Ray": "ray", "Spark": "pyspark"}
 
 
-@pytest.mark.timeout(600)  # Spark starts processes of its own
+@pytest.mark.timeout(600)  # Ray and Spark start processes of their own
 @pytest.mark.filterwarnings("default")  # engines warn of themselves
 @pytest.mark.parametrize("engine", LIBRARIES)
 def test_the_recipe_of_each_engine(engine, elsewhere, monkeypatch):
     """Each engine enriches the rows of the page, where it is installed, and pays for each distinct input once."""
     pytest.importorskip(LIBRARIES[engine], reason=f"{engine} is not installed")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     _, in_memory, recipe, _ = re.split(r"^## ", ENGINES.read_text(encoding="utf-8"), flags=re.MULTILINE)
     rows, *recipes = re.split(r"^### ", recipe, flags=re.MULTILINE)
@@ -150,7 +151,9 @@ def test_the_recipe_of_each_engine(engine, elsewhere, monkeypatch):
             run_block(source, namespace, line=line, page=f"{ENGINES.name}, {engine}")
     assert namespace["simulator"].counts.runs == 3
     namespace["offline"].stop()
-    if engine == "Spark":
+    if engine == "Ray":
+        namespace["ray"].shutdown()
+    elif engine == "Spark":
         namespace["spark"].stop()
 
 

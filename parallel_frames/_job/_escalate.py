@@ -178,6 +178,10 @@ class EscalatedResults(Results[Any]):
         """Return what the service warned of, and for how many runs."""
         return sum((results.warnings() for _, results in self.jobs), Counter())
 
+    def tool_calls(self) -> Counter[str]:
+        """Return which MCP tools were called, and how often."""
+        return sum((results.tool_calls() for _, results in self.jobs), Counter())
+
 
 # Running
 

@@ -96,13 +96,13 @@ def read_sample(
 
 
 def _answers(rows: pd.DataFrame, enrichment: Enrichment) -> Iterator[tuple[Hashable, pd.Series[Any]]]:
-    """Yield each answer, how sure it is, and the pages it cites; then the status, and errors where there are some."""
+    """Yield each answer, how sure it is, and the pages it cites; then the status, and what else there is of a row."""
     layout = enrichment._runner.prepared.layout
     for output, (confidence, _, citations) in zip(layout.outputs, layout.evidence, strict=True):
         yield output, rows[output]
         yield confidence, rows[confidence]
         yield evidence_label(format_label(output), "sources"), rows[citations].map(_sources)
-    for label in (layout.status, layout.error):
+    for label in (layout.status, layout.error, layout.processor):
         if label is not None and (label == layout.status or rows[label].notna().any()):
             yield label, rows[label]
 

@@ -241,6 +241,18 @@ def test_the_plan_has_the_first_price_and_the_worst() -> None:
         assert "2 runs · $0.02, with corre at a price not known · " in repr(unknown)
 
 
+def test_what_it_shows_counts_the_answers_of_every_processor() -> None:
+    """A preview names who answered, a plan the runs of all processors; who failed last is no one's answer."""
+    df = frame("low", "good", "never")
+    with pf.offline(Chain(), latency=0, max_per_minute=None) as sim:
+        shown = df.parallel.preview(SCHEMA, n=2, escalate=CHAIN)
+        assert shown.frame.loc["parallel_processor"].tolist() == ["core", "base"]
+        assert (shown.plan.runs, shown.plan.answered, shown.plan.to_send) == (4, 3, 1)
+        df.parallel.enrich(SCHEMA, escalate=CHAIN, provenance=True)
+        assert "answered by  base 1, core 1\n" in repr(pf.last().report())
+        assert sim.counts.runs == 6
+
+
 def test_max_cost_caps_all_processors_together() -> None:
     """A step over the limit is refused before it sends, what came before is safe, and a higher limit resumes."""
     _, answer = counting(lambda company, step: of(step, confidence="low" if company < "d" else "high"))
@@ -596,10 +608,13 @@ def test_provenance_and_warnings_are_of_each_processor(tmp_path: Path) -> None:
     """A row's price is that of the run whose answer it takes, in a frame and a file; warnings come from every run."""
     df = pd.DataFrame({"company": ["good", "low"]})
     asked = Chain()
+    call = {"server_name": "crm", "tool_name": "find", "arguments": "{}", "content": "[]", "error": ""}
 
     def answer(sent: dict[str, Any]) -> Any:
         given = asked(sent)
-        return Answer(given.content, basis=given.basis, warnings=[f"warned of {sent['company']}"])
+        return Answer(
+            given.content, basis=given.basis, warnings=[f"warned of {sent['company']}"], mcp_tool_calls=[call]
+        )
 
     options: dict[str, Any] = {"escalate": CHAIN, "provenance": True, "progress": False}
     df.to_parquet(tmp_path / "in.parquet")
@@ -612,6 +627,7 @@ def test_provenance_and_warnings_are_of_each_processor(tmp_path: Path) -> None:
             assert out["parallel_cost"].tolist() == [0.01, 0.025]
             assert warned["row"].tolist() == [0, 1, 1]
             assert warned["run_id"].nunique() == sim.counts.runs == 3
+            assert "3 of crm.find" in repr(pf.last().report())
     with pf.offline(answer, latency=0) as sim:
         pf.enrich_parquet(
             tmp_path / "in.parquet", tmp_path / "out.parquet", SCHEMA, checkpoint=tmp_path / "ckpt", **options

@@ -35,7 +35,7 @@ from parallel_frames._job._handle import explaining_ctrl_c, frame_source
 from parallel_frames._job._normal_form import read_known
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
-from parallel_frames._job._prepare import apply_defaults
+from parallel_frames._job._prepare import apply_defaults, inputs_of
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._prices import expected_seconds, require_price
 from parallel_frames._runtime import run_from_anywhere
@@ -132,6 +132,7 @@ def _check_processors(processors: Any, truth: object) -> None:
 def _sources(df: pd.DataFrame, schema: object, call: Call, processors: Sequence[str]) -> list[FrameSource]:
     """Return for each processor the rows of the first few distinct inputs, those that `enrich` would ask first."""
     call = apply_defaults(call)
+    call = replace(call, inputs=inputs_of(df, schema, call))
     if call.if_exists == "error":
         call = replace(call, if_exists="overwrite")  # no column is written, so that none is in the way
     if call.max_in_flight is not None:  # they share it

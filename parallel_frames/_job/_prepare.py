@@ -122,9 +122,7 @@ def prepare(
     if call.provenance:
         _check_provenance(frame, layout, call, provenance, may_replace=earlier is not None)
     exclude = [*made_columns(frame, layout), *provenance, *hidden] if call.inputs is None else []
-    inputs = call.inputs
-    if inputs is None and earlier is not None and earlier.sends:
-        inputs = list(earlier.sends)  # a column that came since would make every row a new one, and pay for it
+    inputs = _inputs(call, earlier)
     selection = select_inputs(frame, inputs, exclude=exclude)
     rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
     job = make_job(
@@ -196,6 +194,18 @@ def _find_earlier(frame: pd.DataFrame, schema: Schema, call: Call) -> EarlierAns
     # No column that we make has numpy's own numbers: such a column was put in its place.
     is_replaced = any(isinstance(dtype, np.dtype) and dtype.kind in "iufb" for dtype in frame[[*outputs]].dtypes)
     return None if is_replaced else earlier_answers(frame, outputs)
+
+
+def inputs_of(frame: pd.DataFrame, schema: object, call: Call) -> Any:
+    """Return what a call sends, as far as it or the answers in its columns say so, whatever the processor."""
+    check_schema_argument(schema)
+    return _inputs(call, _find_earlier(frame, parse_schema(schema), call))
+
+
+def _inputs(call: Call, earlier: EarlierAnswers | None) -> Any:
+    if call.inputs is None and earlier is not None and earlier.sends:
+        return list(earlier.sends)  # a column that came since would make every row a new one, and pay for it
+    return call.inputs
 
 
 def _unsent(frame: pd.DataFrame, selection: Selection, exclude: Sequence[Hashable]) -> tuple[Hashable, ...]:

@@ -434,9 +434,9 @@ def compare(
     processors : list of str, default ("lite", "base", "core")
         Which ones; the most expensive one is the reference.
     truth : DataFrame or mapping of str to label, optional
-        Values that are known: a frame with the same index labels (of another library: its rows in the same order),
-        whose columns have the names of fields; or the column of `df` for each field, which must not be sent. Where the schema allows null, a missing cell says that
-        null is right; elsewhere, that the value is not known.
+        Values that are known: a frame with the same index labels, or one of another library with the same rows, whose
+        columns have the names of fields; or the column of `df` for each field, which must not be sent. Where the schema
+        allows null, a missing cell says that null is right; elsewhere, that the value is not known.
     tolerance : float or mapping of str to float, default 0.01
         How far numbers may be apart and be the same, as a share of the larger one. Whole numbers are exact, unless a
         mapping names their field.

@@ -195,7 +195,7 @@ def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):
 def test_an_enriched_frame_is_asked_as_its_answers_were():
     """A column that came since is not sent: what one of the processors answered for all rows is not paid again."""
     df = pd.DataFrame({"company": ["Acme", "Globex"]})
-    with pf.offline(lambda sent: {"founded": 1949}, latency=0) as sim:
+    with pf.offline({"Acme": {"founded": 1949}, "Globex": {"founded": 1989}}, latency=0) as sim:
         out = df.parallel.enrich({"founded": int}, processor="base").assign(note="new")
         comparison = out.parallel.compare({"founded": int}, processors=["lite", "base"])
         assert (sim.counts.runs, comparison.cost) == (4, 0.03)

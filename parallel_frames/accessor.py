@@ -456,8 +456,9 @@ def compare(
     Notes
     -----
     The price of all processors together is announced, and refused or asked for, before anything is sent. Texts are the
-    same whatever their case, spaces, punctuation, accents and form of Unicode, addresses whatever their scheme; dates
-    are compared as dates, lists as sets. Equal inputs share a run, which is paid once, and each of their rows counts.
+    same whatever their case, spaces, accents, form of Unicode, and punctuation but that within numbers, addresses
+    whatever their scheme; dates are compared as dates, lists as sets. Equal inputs share a run, which is paid once, and
+    each of their rows counts.
 
     Examples
     --------

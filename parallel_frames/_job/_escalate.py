@@ -200,7 +200,6 @@ class EscalationRunner:
         self.is_running = False
         self.stopped: str | None = None
         self.halted = False
-        self.matched = None
         self._prepared = (source.prepared, *source.prepared.later)
         self._stores: dict[str, JobStore] = {}  # in memory, by processor
         self._rows: list[tuple[Mask, Mask]] = []  # of each later job, and those of them that have an answer
@@ -318,6 +317,7 @@ class EscalationRunner:
         """Return what attrs say of the jobs; `counts` are the rows by status."""
         return {
             **self._steps[0].facts(counts),
+            "processor": " → ".join(self.processors),
             "group_ids": list(self.group_ids),
             "escalated": {step.prepared.job.hash: list(step.group_ids) for step in self._steps[1:]},
             "simulated": self.simulated,

@@ -52,7 +52,7 @@ class EnrichmentPreview:
     def _summary(self) -> str:
         plan = self.plan
         worst = format_at_worst(plan.worst_cost, [*plan.escalation])
-        rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost)}{plan.extra_cost}{worst}"
+        rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost, extra=plan.extra_cost)}{worst}"
         took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send else ""
         marked = " · SIMULATED" if plan.simulated else ""
         return f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept{marked}"

@@ -248,7 +248,8 @@ def test_what_it_shows_counts_the_answers_of_every_processor() -> None:
         shown = df.parallel.preview(SCHEMA, n=2, escalate=CHAIN)
         assert shown.frame.loc["parallel_processor"].tolist() == ["core", "base"]
         assert (shown.plan.runs, shown.plan.answered, shown.plan.to_send) == (4, 3, 1)
-        df.parallel.enrich(SCHEMA, escalate=CHAIN, provenance=True)
+        out = df.parallel.enrich(SCHEMA, escalate=CHAIN, provenance=True)
+        assert "processor   base → core → pro\n" in repr(out.parallel.report())
         assert "answered by  base 1, core 1\n" in repr(pf.last().report())
         assert sim.counts.runs == 6
 

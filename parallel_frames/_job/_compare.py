@@ -381,7 +381,7 @@ async def _run(
         before=spent,
         extra_cost=_extra_cost(runners),
     )
-    progress.begin(counts, url_of=destination.client.url_of)
+    progress.begin(counts, url_of=destination.client.url_of, done="compared")
     if waiting:
         progress.started(rows=counts.rows, waiting=waiting)
     shown: set[str] = set()
@@ -393,7 +393,6 @@ async def _run(
                 tasks.append(group.create_task(runner.run(deliver=partial(_read, source), shared_progress=part)))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    progress.leave_as("compared")
     return [answers for task in tasks if (answers := task.result()) is not None]
 
 

@@ -164,7 +164,7 @@ def test_the_price_of_all_processors_is_announced_and_bounded_first(df, caplog, 
     first = next(message for message in caplog.messages if "→" in message)
     assert first.startswith("4 of 5 rows × 3 processors → 9 runs · $0.12 · ~")
     assert " · lite $0.015 · base $0.03 · core $0.075 · sends company · checkpoint " in first
-    assert "enriched: 12 of 12 rows · 11 completed · 1 failed · $0.115" in caplog.messages
+    assert "compared: 12 of 12 rows · 11 completed · 1 failed · $0.115" in caplog.messages
 
 
 def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):

@@ -38,8 +38,8 @@ def announcement(
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
-    on = f" on {prepared.call.processor}" if prepared.later or prepared.is_later else ""
-    parts = [f"{chosen}{format_count(status.rows, 'row')} → {format_count(status.to_send, 'run')}{on}"]
+    runs = f"{format_count(status.to_send, 'run')}{prepared.on_processor}"
+    parts = [f"{chosen}{format_count(status.rows, 'row')} → {runs}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")
     if status.answered:

@@ -317,7 +317,7 @@ class EscalationRunner:
         """Return what attrs say of the jobs; `counts` are the rows by status."""
         return {
             **self._steps[0].facts(counts),
-            "processor": " → ".join(self.processors),
+            "processors": list(self.processors),
             "group_ids": list(self.group_ids),
             "escalated": {step.prepared.job.hash: list(step.group_ids) for step in self._steps[1:]},
             "simulated": self.simulated,

@@ -77,6 +77,11 @@ class PreparedCall:
         """The columns that a row sends, where the call did not name them."""
         return self.selection.labels if self.call.inputs is None else ()
 
+    @property
+    def on_processor(self) -> str:
+        """The words that tell it from the calls to other processors, where there are any."""
+        return f" on {self.call.processor}" if self.later or self.is_later else ""
+
     def to_target(self, target: str | None) -> PreparedCall:
         """Return the call for rows that go there."""
         return replace(self, target=target, later=tuple(each.to_target(target) for each in self.later))

@@ -652,7 +652,13 @@ class JobRunner:
             before=price.of(self.billed_before),
             extra_cost=price.extra,
         )
-        progress.begin(counts, url_of=client.url_of, checkpoint=self.checkpoint, only_sending=until == "sent")
+        progress.begin(
+            counts,
+            url_of=client.url_of,
+            checkpoint=self.checkpoint,
+            only_sending=until == "sent",
+            done=f"enriched{self.prepared.on_processor}",
+        )
         if on_row is None:
             yield progress
             return

@@ -100,7 +100,7 @@ def report_facts(section: Section) -> Facts:
     facts, attrs = section.facts, section.attrs
     if facts is None:
         known = {
-            "processor": attrs.get("processor"),
+            "processor": " → ".join(attrs.get("processors", ())) or attrs.get("processor"),
             "at": attrs.get("at"),
             "groups": ", ".join(attrs.get("group_ids", [])),
             "checkpoint": attrs.get("checkpoint"),

@@ -241,7 +241,7 @@ def test_the_plan_has_the_first_price_and_the_worst() -> None:
         assert "2 runs · $0.02, with corre at a price not known · " in repr(unknown)
 
 
-def test_what_it_shows_counts_the_answers_of_every_processor() -> None:
+def test_what_it_shows_counts_the_answers_of_every_processor(capsys: pytest.CaptureFixture[str]) -> None:
     """A preview names who answered, a plan the runs of all processors; who failed last is no one's answer."""
     df = frame("low", "good", "never")
     with pf.offline(Chain(), latency=0, max_per_minute=None) as sim:
@@ -249,6 +249,7 @@ def test_what_it_shows_counts_the_answers_of_every_processor() -> None:
         assert shown.frame.loc["parallel_processor"].tolist() == ["core", "base"]
         assert (shown.plan.runs, shown.plan.answered, shown.plan.to_send) == (4, 3, 1)
         out = df.parallel.enrich(SCHEMA, escalate=CHAIN, provenance=True)
+        assert "\nenriched on pro: 1 of 1 row · 1 failed · $0.00 · report" in capsys.readouterr().err
         assert "processor   base → core → pro\n" in repr(out.parallel.report())
         assert "answered by  base 1, core 1\n" in repr(pf.last().report())
         assert sim.counts.runs == 6

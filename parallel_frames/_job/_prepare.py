@@ -220,12 +220,15 @@ def _unsent(frame: pd.DataFrame, selection: Selection, exclude: Sequence[Hashabl
 def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, selection: Selection, call: Call) -> None:
     """Refuse to replace the answers to another question, or the service's by a simulator's."""
     host = _host_of(call)
+    asked = {job for job, groups in earlier.escalated.items() if groups}
     if earlier.job != job.hash:
         what = "answers to another question (another schema, processor or option)"
     elif earlier.inputs != selection.identity:
         what = "answers to this question for other inputs"
     elif not (earlier.simulated or earlier.host == host):
         what = f"answers of {earlier.host}, and this call goes to {host}"
+    elif not asked <= {with_processor(job, processor).hash for processor in call.escalate or ()}:
+        what = "answers of further processors too, and `escalate` does not name them"
     else:
         return
     raise InputError(

@@ -163,6 +163,21 @@ def test_made_again_it_sends_nothing(checkpoint: Any, tmp_path: Path, monkeypatc
         assert len(sim.runs()) == sent
 
 
+def test_its_answers_are_not_replaced_by_those_of_the_first_processor() -> None:
+    """A call on its result that does not name the processors which answered is refused; one that names more is not."""
+    df = frame("good", "low", "half")
+    with pf.offline(Chain(), latency=0) as sim:
+        out = df.parallel.enrich(SCHEMA, escalate=["core"])
+        for options in ({}, {"escalate": ["pro"]}):
+            with pytest.raises(InputError, match="answers of further processors too, and `escalate` does not name"):
+                out.parallel.enrich(SCHEMA, **options)
+        assert sim.counts.runs == 5
+        assert out.parallel.enrich(SCHEMA, escalate=CHAIN)["parallel_processor"].tolist() == ["base", "core", "base"]
+        first = out.parallel.enrich(SCHEMA, if_exists="overwrite", inputs=["company"])
+        assert first["parallel_processor"].tolist() == ["base"] * 3
+        assert sim.counts.runs == 6
+
+
 def test_what_failed_is_escalated_and_tried_again_at_the_last_processor_only() -> None:
     """A later call asks again what the last processor failed at, unless retry_failed=False, and nothing else."""
     asked, answer = counting(lambda _, step: Failure("no") if step < 3 else of(step))

@@ -50,7 +50,8 @@ def announcement(
         parts.append(f"{status.awaited:,} under way")
     if status.skipped:
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
-    worst = format_at_worst(at_worst, [each.call.processor for each in prepared.later])
+    later = [each.call.processor for each in prepared.later]
+    worst = format_at_worst(at_worst, later, certain=price.of(status.to_send))
     parts.append(price.text(status.to_send, before=status.billed) + worst)
     if status.to_send:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)

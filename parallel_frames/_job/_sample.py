@@ -51,7 +51,7 @@ class EnrichmentPreview:
 
     def _summary(self) -> str:
         plan = self.plan
-        worst = format_at_worst(plan.worst_cost, [*plan.escalation])
+        worst = format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost)
         rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost, extra=plan.extra_cost)}{worst}"
         took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send else ""
         marked = " · SIMULATED" if plan.simulated else ""

@@ -59,14 +59,21 @@ def arrow_enrichment(df: Any, schema: object, options: Mapping[str, Any]) -> Enr
     return enrichment
 
 
-def as_pandas(df: Any, schema: object, call: Call) -> tuple[pd.DataFrame, Call]:
-    """Return another library's frame as it is asked about, and the call for it, or raise as `arrow_enrichment` does."""
+def as_pandas(df: Any, schema: object, call: Call, *, to_enrich: bool = True) -> tuple[pd.DataFrame, Call]:
+    """Return another library's frame as it is asked about, and the call for it.
+
+    Raises
+    ------
+    InputError
+        It is no such frame; or it cannot be enriched as the call says, where it is to be.
+    """
     native, wrap = _unwrap(df)
     if isinstance(native, pd.DataFrame):
         return native, _choosing_by(wrap(native), call)
     arrow = ArrowFrame(native, schema)
     call = _choosing_by(wrap(arrow.own), call)
-    arrow.enrichment(schema, call)
+    if to_enrich:
+        arrow.enrichment(schema, replace(call, dtype_backend="numpy_nullable"))  # a default that is not for its columns
     return arrow.frame, call
 
 

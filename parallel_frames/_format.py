@@ -58,9 +58,11 @@ def format_costs(now: Decimal | float | None, *, before: Decimal | float | None,
     return f"{format_dollars(now)}, {in_all} in all {extra}".rstrip()
 
 
-def format_at_worst(amount: Decimal | float | None, processors: Sequence[str]) -> str:
-    """Return what is put behind a price where rows may be escalated to further processors; nothing where none may."""
-    if not processors or amount == 0:
+def format_at_worst(
+    amount: Decimal | float | None, processors: Sequence[str], *, certain: Decimal | float | None
+) -> str:
+    """Return what is put behind a `certain` price where it may be more, because rows may be escalated."""
+    if not processors or (amount is not None and amount == certain):
         return ""
     names = " and ".join(processors)
     return (

@@ -445,11 +445,11 @@ def preview(df: Frame, schema: SchemaLike, *, n: int = 3, **options: Unpack[Enri
 @user_facing
 @_shows(EnrichOptions.__optional_keys__ - NOT_COMPARED.keys(), limit=COMPARED_INPUTS)
 def compare(
-    df: pd.DataFrame,
+    df: Frame,
     schema: SchemaLike,
     *,
     processors: Sequence[Processor | str] = ("lite", "base", "core"),
-    truth: pd.DataFrame | Mapping[str, Hashable] | None = None,
+    truth: Frame | Mapping[str, Hashable] | None = None,
     tolerance: float | Mapping[str, float] = 0.01,
     **options: Unpack[EnrichOptions],
 ) -> Comparison:
@@ -466,9 +466,9 @@ def compare(
     processors : list of str, default ("lite", "base", "core")
         Which ones; the most expensive one is the reference.
     truth : DataFrame or mapping of str to label, optional
-        Values that are known: a frame with the same index labels, whose columns have the names of fields; or the
-        column of `df` for each field, which must not be sent. Where the schema allows null, a missing cell says that
-        null is right; elsewhere, that the value is not known.
+        Values that are known: a frame with the same index labels, or one of another library with the same rows, whose
+        columns have the names of fields; or the column of `df` for each field, which must not be sent. Where the schema
+        allows null, a missing cell says that null is right; elsewhere, that the value is not known.
     tolerance : float or mapping of str to float, default 0.01
         How far numbers may be apart and be the same, as a share of the larger one. Whole numbers are exact, unless a
         mapping names their field.
@@ -488,8 +488,9 @@ def compare(
     Notes
     -----
     The price of all processors together is announced, and refused or asked for, before anything is sent. Texts are the
-    same whatever their case, spaces, punctuation, accents and form of Unicode, addresses whatever their scheme; dates
-    are compared as dates, lists as sets. Equal inputs share a run, which is paid once, and each of their rows counts.
+    same whatever their case, spaces, accents, form of Unicode, and punctuation but that within numbers, addresses
+    whatever their scheme; dates are compared as dates, lists as sets. Equal inputs share a run, which is paid once, and
+    each of their rows counts.
 
     Examples
     --------
@@ -509,11 +510,20 @@ def compare(
     4
     """
     from parallel_frames._job._compare import compare_processors
+    from parallel_frames._job._foreign import is_arrow_frame
 
     for name in options:
         if name in NOT_COMPARED:
             raise UnknownOptionError(name, f"A comparison has no option {name!r}: {NOT_COMPARED[name]}")
     call = make_call({"limit": COMPARED_INPUTS, **options})
+    if not isinstance(df, pd.DataFrame):
+        from parallel_frames._arrow_frames import as_pandas
+
+        df, call = as_pandas(df, schema, call, to_enrich=False)
+    if is_arrow_frame(truth):
+        from parallel_frames._arrow_frames import as_pandas
+
+        truth, _ = as_pandas(truth, schema, call, to_enrich=False)
     return compare_processors(df, schema, call, processors=processors, truth=truth, tolerance=tolerance)
 
 
@@ -642,7 +652,7 @@ class ParallelAccessor:
         schema: SchemaLike,
         *,
         processors: Sequence[Processor | str] = ("lite", "base", "core"),
-        truth: pd.DataFrame | Mapping[str, Hashable] | None = None,
+        truth: Frame | Mapping[str, Hashable] | None = None,
         tolerance: float | Mapping[str, float] = 0.01,
         **options: Unpack[EnrichOptions],
     ) -> Comparison:

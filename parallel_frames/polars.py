@@ -13,18 +13,19 @@ import polars as pl
 
 from parallel_frames._distributed import StagedFile, empty_frame, look_up, stage_table
 from parallel_frames._files._batches import frame_of
-from parallel_frames.accessor import aenrich, collect, enrich, plan, preview, share_documentation, submit
+from parallel_frames.accessor import aenrich, collect, compare, enrich, plan, preview, share_documentation, submit
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from typing import Unpack
 
     import pandas as pd
 
     from parallel_frames._distributed import AnswerLookup, InputStager
+    from parallel_frames._job._comparison import Comparison
     from parallel_frames._job._handle import Enrichment
-    from parallel_frames._job._options import EnrichOptions, FrameOptions, SchemaLike
+    from parallel_frames._job._options import EnrichOptions, Frame, FrameOptions, Processor, SchemaLike
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._job._sample import EnrichmentPreview
 
@@ -56,7 +57,7 @@ class PolarsNamespace:
         self._df = df
 
     def __repr__(self) -> str:
-        return "df.parallel: .enrich(), .aenrich(), .plan(), .preview(), .submit(), .collect()"
+        return "df.parallel: .enrich(), .aenrich(), .plan(), .preview(), .compare(), .submit(), .collect()"
 
     def enrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pl.DataFrame:
         """See `parallel_frames.enrich`."""
@@ -73,6 +74,18 @@ class PolarsNamespace:
     def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
         """See `parallel_frames.preview`."""
         return preview(self._df, schema, n=n, **options)
+
+    def compare(
+        self,
+        schema: SchemaLike,
+        *,
+        processors: Sequence[Processor | str] = ("lite", "base", "core"),
+        truth: Frame | Mapping[str, Hashable] | None = None,
+        tolerance: float | Mapping[str, float] = 0.01,
+        **options: Unpack[EnrichOptions],
+    ) -> Comparison:
+        """See `parallel_frames.compare`; the frames of what it returns are of pandas."""
+        return compare(self._df, schema, processors=processors, truth=truth, tolerance=tolerance, **options)
 
     def submit(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
         """See `parallel_frames.submit`; frames of the handle are of polars, too."""

@@ -95,8 +95,7 @@ def _compare(source: str, arguments: Mapping[str, Any]) -> Comparison:
     from parallel_frames._files._json import TEXT_COLUMN
 
     schema = read_schema(arguments["schema"], arguments["column"])
-    unset = {"processor": "base", "escalate": None, "basis": "none", "provenance": False, "group_id": ()}
-    options = call_options({**unset, **arguments})
+    options = call_options(arguments)
     frame = read_frame(source, arguments["source_format"])
     if frame.attrs.pop(BARE, False) and options["inputs"] is None:
         options["inputs"] = TEXT_COLUMN

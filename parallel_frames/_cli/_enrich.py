@@ -230,7 +230,7 @@ def agree(plan: EnrichmentPlan, *, processor: str) -> None:
         return
     _warn_of_processor(processor)
     runs = format_count(plan.to_send, "run")
-    costs = _costs(plan) + format_at_worst(plan.worst_cost, [*plan.escalation])
+    costs = _costs(plan) + format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost)
     if not is_terminal():
         raise click.UsageError(
             f"It would send {runs}{costs}, and here is no terminal to ask at. Say --yes "

@@ -341,9 +341,9 @@ def client_of(options: Mapping[str, Any], *, for_sending: bool = True) -> Client
 def library_options(options: Mapping[str, Any], *, for_sending: bool = True) -> dict[str, Any]:
     """Return the options as `parallel_frames.enrich` takes them; the checkpoint is still as it was typed."""
     return {
-        **{name: options[name] for name in LIBRARY},
+        **{name: options[name] for name in LIBRARY if name in options},  # a command may not have all of them
         "inputs": read_inputs(options["inputs"]),
-        "group_id": list(options["group_id"]) or None,
+        "group_id": list(options.get("group_id", ())) or None,
         "metadata": dict_of(options["metadata"], option="--metadata") or None,
         "input_schema": read_input_schema(options["input_schema"]),
         "options": read_options(options["options"]),

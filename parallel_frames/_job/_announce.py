@@ -38,9 +38,9 @@ def announcement(
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
-    on = f" on {prepared.call.processor}" if prepared.later or prepared.is_later else ""
+    runs = f"{format_count(status.to_send, 'run')}{prepared.on_processor}"
     divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.partitions else ""
-    parts = [f"{chosen}{format_count(status.rows, 'row')}{divided} → {format_count(status.to_send, 'run')}{on}"]
+    parts = [f"{chosen}{format_count(status.rows, 'row')}{divided} → {runs}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")
     if status.answered:
@@ -51,7 +51,8 @@ def announcement(
         parts.append(f"{status.awaited:,} under way")
     if status.skipped:
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
-    worst = format_at_worst(at_worst, [each.call.processor for each in prepared.later])
+    later = [each.call.processor for each in prepared.later]
+    worst = format_at_worst(at_worst, later, certain=price.of(status.to_send))
     parts.append(price.text(status.to_send, before=status.billed) + worst)
     if status.to_send:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)

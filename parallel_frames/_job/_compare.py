@@ -35,7 +35,7 @@ from parallel_frames._job._handle import explaining_ctrl_c, frame_source
 from parallel_frames._job._normal_form import read_known
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
-from parallel_frames._job._prepare import apply_defaults
+from parallel_frames._job._prepare import apply_defaults, inputs_of
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._prices import expected_seconds, require_price
 from parallel_frames._runtime import run_from_anywhere
@@ -132,6 +132,7 @@ def _check_processors(processors: Any, truth: object) -> None:
 def _sources(df: pd.DataFrame, schema: object, call: Call, processors: Sequence[str]) -> list[FrameSource]:
     """Return for each processor the rows of the first few distinct inputs, those that `enrich` would ask first."""
     call = apply_defaults(call)
+    call = replace(call, inputs=inputs_of(df, schema, call))
     if call.if_exists == "error":
         call = replace(call, if_exists="overwrite")  # no column is written, so that none is in the way
     if call.max_in_flight is not None:  # they share it
@@ -380,7 +381,7 @@ async def _run(
         before=spent,
         extra_cost=_extra_cost(runners),
     )
-    progress.begin(counts, url_of=destination.client.url_of)
+    progress.begin(counts, url_of=destination.client.url_of, done="compared")
     if waiting:
         progress.started(rows=counts.rows, waiting=waiting)
     shown: set[str] = set()
@@ -392,7 +393,6 @@ async def _run(
                 tasks.append(group.create_task(runner.run(deliver=partial(_read, source), shared_progress=part)))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    progress.leave_as("compared")
     return [answers for task in tasks if (answers := task.result()) is not None]
 
 

@@ -178,6 +178,10 @@ class EscalatedResults(Results[Any]):
         """Return what the service warned of, and for how many runs."""
         return sum((results.warnings() for _, results in self.jobs), Counter())
 
+    def tool_calls(self) -> Counter[str]:
+        """Return which MCP tools were called, and how often."""
+        return sum((results.tool_calls() for _, results in self.jobs), Counter())
+
 
 # Running
 
@@ -196,7 +200,6 @@ class EscalationRunner:
         self.is_running = False
         self.stopped: str | None = None
         self.halted = False
-        self.matched = None
         self._prepared = (source.prepared, *source.prepared.later)
         self._stores: dict[str, JobStore] = {}  # in memory, by processor
         self._rows: list[tuple[Mask, Mask]] = []  # of each later job, and those of them that have an answer
@@ -314,6 +317,7 @@ class EscalationRunner:
         """Return what attrs say of the jobs; `counts` are the rows by status."""
         return {
             **self._steps[0].facts(counts),
+            "processors": list(self.processors),
             "group_ids": list(self.group_ids),
             "escalated": {step.prepared.job.hash: list(step.group_ids) for step in self._steps[1:]},
             "simulated": self.simulated,

@@ -214,7 +214,10 @@ class Enrichment:
         self._catch_up()
         layout = self._layout_with_status()
         frame, asked = self._frame(layout)
-        of_rows = Counter() if layout.processor is None else Counter(frame[layout.processor][asked].tolist())
+        of_rows: Counter[str] = Counter()
+        if layout.processor is not None:  # with provenance, it names the processor of a run that failed, too
+            answered = asked & ~frame[layout.status].isin(["failed", "cancelled"]).to_numpy()
+            of_rows.update(frame[layout.processor][answered].tolist())
         by_processor = {name: of_rows[name] for name in self._runner.processors if of_rows[name]}
         return make_report(
             frame,

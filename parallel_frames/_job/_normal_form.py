@@ -1,7 +1,8 @@
 """When two answers are the same answer: values in a form in which what does not matter is left out.
 
-Texts without case, spaces, punctuation, accents and forms of Unicode, addresses without scheme and ``www.``; dates as
-dates, times as instants; lists and objects as sets. It looks at single values, and knows nothing of rows.
+Texts without case, spaces, accents, forms of Unicode, and punctuation but that within numbers, addresses without scheme
+and ``www.``; dates as dates, times as instants; lists and objects as sets. It looks at single values, and knows nothing
+of rows.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ NUMBERS: Final = (int, float, Decimal)
 ADDRESS: Final = re.compile(r"https?://(?:www\.)?", re.IGNORECASE)
 ACCENTS: Final = range(0x300, 0x370)  # not all marks: those of other scripts tell words apart
 LEFT_OUT: Final = ("P", "Z", "C")  # punctuation, spaces, control characters
+THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# What tells 1.5 from 15, 1:12 from 11:2, and -5 from 5, but for the mark that it is.
+WITHIN_NUMBERS: Final = re.compile(r"(?<=\d)[.,:/](?=\d)")
+MINUS: Final = re.compile(r"(?<!\S)[-\u2013\u2212](?=\d)")
 
 
 def normal_form(value: object) -> Hashable:
@@ -42,7 +47,8 @@ def normal_form(value: object) -> Hashable:
 
 def _normal_text(text: str) -> str:
     bare = ADDRESS.sub("", unicodedata.normalize("NFKC", text).strip(), count=1).casefold()
-    spelled = unicodedata.normalize("NFKD", bare)
+    numbers = MINUS.sub("\u2212", WITHIN_NUMBERS.sub("|", THOUSANDS.sub("", bare)))  # signs that are no punctuation
+    spelled = unicodedata.normalize("NFKD", numbers)
     kept = (each for each in spelled if ord(each) not in ACCENTS and unicodedata.category(each)[0] not in LEFT_OUT)
     return "".join(kept) or bare  # a text of nothing but punctuation is itself
 

@@ -83,6 +83,11 @@ class PreparedCall:
         """The columns that a row sends, where the call did not name them."""
         return self.selection.labels if self.call.inputs is None else ()
 
+    @property
+    def on_processor(self) -> str:
+        """The words that tell it from the calls to other processors, where there are any."""
+        return f" on {self.call.processor}" if self.later or self.is_later else ""
+
     def to_target(self, target: str | None) -> PreparedCall:
         """Return the call for rows that go there."""
         return replace(self, target=target, later=tuple(each.to_target(target) for each in self.later))
@@ -128,9 +133,7 @@ def prepare(
     if call.provenance:
         _check_provenance(frame, layout, call, provenance, may_replace=earlier is not None)
     exclude = [*made_columns(frame, layout), *provenance, *hidden] if call.inputs is None else []
-    inputs = call.inputs
-    if inputs is None and earlier is not None and earlier.sends:
-        inputs = list(earlier.sends)  # a column that came since would make every row a new one, and pay for it
+    inputs = _inputs(call, earlier)
     selection = select_inputs(frame, inputs, exclude=exclude)
     rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
     job = make_job(
@@ -204,6 +207,18 @@ def _find_earlier(frame: pd.DataFrame, schema: Schema, call: Call) -> EarlierAns
     return None if is_replaced else earlier_answers(frame, outputs)
 
 
+def inputs_of(frame: pd.DataFrame, schema: object, call: Call) -> Any:
+    """Return what a call sends, as far as it or the answers in its columns say so, whatever the processor."""
+    check_schema_argument(schema)
+    return _inputs(call, _find_earlier(frame, parse_schema(schema), call))
+
+
+def _inputs(call: Call, earlier: EarlierAnswers | None) -> Any:
+    if call.inputs is None and earlier is not None and earlier.sends:
+        return list(earlier.sends)  # a column that came since would make every row a new one, and pay for it
+    return call.inputs
+
+
 def _unsent(frame: pd.DataFrame, selection: Selection, exclude: Sequence[Hashable]) -> tuple[Hashable, ...]:
     return tuple(label for label in frame.columns if label not in selection.labels and label not in exclude)
 
@@ -211,12 +226,15 @@ def _unsent(frame: pd.DataFrame, selection: Selection, exclude: Sequence[Hashabl
 def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, selection: Selection, call: Call) -> None:
     """Refuse to replace the answers to another question, or the service's by a simulator's."""
     host = _host_of(call)
+    asked = {job for job, groups in earlier.escalated.items() if groups}
     if earlier.job != job.hash:
         what = "answers to another question (another schema, processor or option)"
     elif earlier.inputs != selection.identity:
         what = "answers to this question for other inputs"
     elif not (earlier.simulated or earlier.host == host):
         what = f"answers of {earlier.host}, and this call goes to {host}"
+    elif not asked <= {with_processor(job, processor).hash for processor in call.escalate or ()}:
+        what = "answers of further processors too, and `escalate` does not name them"
     else:
         return
     raise InputError(

@@ -50,7 +50,7 @@ class EnrichmentPlan:
     skipped : int
         Chosen rows with nothing to send.
     runs : int
-        Distinct inputs of the chosen rows.
+        Distinct inputs of the chosen rows; with ``escalate=`` also those known to need a further processor, for each.
     duplicates : int
         Rows that share another row's run.
     answered, awaited : int
@@ -169,11 +169,11 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         rows=status.rows,
         chosen=status.chosen,
         skipped=status.skipped,
-        runs=status.runs,
+        runs=ahead.total("runs"),
         duplicates=status.chosen - status.skipped - status.runs,
         answered=ahead.total("answered"),
         awaited=ahead.total("awaited"),
-        left_out=status.left_out,
+        left_out=ahead.total("left_out"),
         to_send=ahead.total("to_send"),
         processor=call.processor,
         price_per_run=_dollars(price.per_run),

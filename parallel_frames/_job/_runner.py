@@ -608,8 +608,9 @@ class JobRunner:
         may_send = runs or (prepared.later and self.at_worst != 0)
         if may_send and not self.has_begun:
             is_free = self.destination is not None and self.destination.block is not None
-            cost = price.of(runs) if self.at_worst is None else self.at_worst
-            worst = format_at_worst(self.at_worst, [each.call.processor for each in prepared.later])
+            certain = price.of(runs)
+            cost = certain if self.at_worst is None else self.at_worst
+            worst = format_at_worst(self.at_worst, [each.call.processor for each in prepared.later], certain=certain)
             text = price.text(runs, before=status.billed) + worst
             ask_before_paying(prepared.call, runs=runs, cost=cost, price=text, is_free=is_free)
 
@@ -652,7 +653,13 @@ class JobRunner:
             before=price.of(self.billed_before),
             extra_cost=price.extra,
         )
-        progress.begin(counts, url_of=client.url_of, checkpoint=self.checkpoint, only_sending=until == "sent")
+        progress.begin(
+            counts,
+            url_of=client.url_of,
+            checkpoint=self.checkpoint,
+            only_sending=until == "sent",
+            done=f"enriched{self.prepared.on_processor}",
+        )
         if on_row is None:
             yield progress
             return

@@ -51,8 +51,8 @@ class EnrichmentPreview:
 
     def _summary(self) -> str:
         plan = self.plan
-        worst = format_at_worst(plan.worst_cost, [*plan.escalation])
-        rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost)}{plan.extra_cost}{worst}"
+        worst = format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost)
+        rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost, extra=plan.extra_cost)}{worst}"
         took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send else ""
         marked = " · SIMULATED" if plan.simulated else ""
         return f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept{marked}"
@@ -96,13 +96,13 @@ def read_sample(
 
 
 def _answers(rows: pd.DataFrame, enrichment: Enrichment) -> Iterator[tuple[Hashable, pd.Series[Any]]]:
-    """Yield each answer, how sure it is, and the pages it cites; then the status, and errors where there are some."""
+    """Yield each answer, how sure it is, and the pages it cites; then the status, and what else there is of a row."""
     layout = enrichment._runner.prepared.layout
     for output, (confidence, _, citations) in zip(layout.outputs, layout.evidence, strict=True):
         yield output, rows[output]
         yield confidence, rows[confidence]
         yield evidence_label(format_label(output), "sources"), rows[citations].map(_sources)
-    for label in (layout.status, layout.error):
+    for label in (layout.status, layout.error, layout.processor):
         if label is not None and (label == layout.status or rows[label].notna().any()):
             yield label, rows[label]
 

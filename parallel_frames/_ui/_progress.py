@@ -181,6 +181,7 @@ class Progress:
         self._is_submit = False
         self._next_draw = 0.0
         self._last_line = time.monotonic()
+        self._done_word = "enriched"
         self._end_word: str | None = None  # the word for an end with rows left; None before anything is awaited
         self._timer: asyncio.TimerHandle | None = None
 
@@ -191,8 +192,13 @@ class Progress:
         url_of: Callable[[str], str],
         checkpoint: str | None = None,
         only_sending: bool = False,
+        done: str = "enriched",
     ) -> None:
-        """Set what there is to do, before anything is done; `url_of` returns the address of a group."""
+        """Set what there is to do, before anything is done; `url_of` returns the address of a group.
+
+        `done` is the word for an end with no row left.
+        """
+        self._done_word = done
         self._url_of, self._checkpoint, self._is_submit = url_of, checkpoint, only_sending
         self._counts = counts
 
@@ -301,7 +307,7 @@ class Progress:
 
     def _last_word(self) -> str:
         is_whole = self._counts.done >= self._counts.rows and not self._is_submit
-        return "enriched" if is_whole else self._end_word or "stopped"
+        return self._done_word if is_whole else self._end_word or "stopped"
 
     def report_end(self) -> None:
         """Show and log how it ended; where nothing was awaited, a card alone shows it."""

@@ -31,7 +31,7 @@ def plan_headline(plan: EnrichmentPlan) -> str:
     parts = [
         f"{format_count(plan.rows, 'row')} → {format_count(plan.to_send, 'run')}",
         format_costs(plan.cost, before=plan.spent, extra=plan.extra_cost)
-        + format_at_worst(plan.worst_cost, [*plan.escalation]),
+        + format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost),
     ]
     if plan.to_send:
         parts.append(format_duration(plan.seconds, estimate=True))
@@ -100,7 +100,7 @@ def report_facts(section: Section) -> Facts:
     facts, attrs = section.facts, section.attrs
     if facts is None:
         known = {
-            "processor": attrs.get("processor"),
+            "processor": " → ".join(attrs.get("processors", ())) or attrs.get("processor"),
             "at": attrs.get("at"),
             "groups": ", ".join(attrs.get("group_ids", [])),
             "checkpoint": attrs.get("checkpoint"),

@@ -164,7 +164,7 @@ def test_the_price_of_all_processors_is_announced_and_bounded_first(df, caplog, 
     first = next(message for message in caplog.messages if "→" in message)
     assert first.startswith("4 of 5 rows × 3 processors → 9 runs · $0.12 · ~")
     assert " · lite $0.015 · base $0.03 · core $0.075 · sends company · checkpoint " in first
-    assert "enriched: 12 of 12 rows · 11 completed · 1 failed · $0.115" in caplog.messages
+    assert "compared: 12 of 12 rows · 11 completed · 1 failed · $0.115" in caplog.messages
 
 
 def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):
@@ -192,6 +192,17 @@ def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts by SIGINT")
+def test_an_enriched_frame_is_asked_as_its_answers_were():
+    """A column that came since is not sent: what one of the processors answered for all rows is not paid again."""
+    df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    with pf.offline({"Acme": {"founded": 1949}, "Globex": {"founded": 1989}}, latency=0) as sim:
+        out = df.parallel.enrich({"founded": int}, processor="base").assign(note="new")
+        comparison = out.parallel.compare({"founded": int}, processors=["lite", "base"])
+        assert (sim.counts.runs, comparison.cost) == (4, 0.03)
+        out.parallel.enrich({"founded": int}, processor="base")
+        assert sim.counts.runs == 4
+
+
 def test_after_ctrl_c_only_what_lacks_is_paid(df):
     """What was sent is named, and adopted by the same call: no run is paid twice."""
     with pf.offline(answer, latency=30, speed=20) as sim:

@@ -163,6 +163,21 @@ def test_made_again_it_sends_nothing(checkpoint: Any, tmp_path: Path, monkeypatc
         assert len(sim.runs()) == sent
 
 
+def test_its_answers_are_not_replaced_by_those_of_the_first_processor() -> None:
+    """A call on its result that does not name the processors which answered is refused; one that names more is not."""
+    df = frame("good", "low", "half")
+    with pf.offline(Chain(), latency=0) as sim:
+        out = df.parallel.enrich(SCHEMA, escalate=["core"])
+        for options in ({}, {"escalate": ["pro"]}):
+            with pytest.raises(InputError, match="answers of further processors too, and `escalate` does not name"):
+                out.parallel.enrich(SCHEMA, **options)
+        assert sim.counts.runs == 5
+        assert out.parallel.enrich(SCHEMA, escalate=CHAIN)["parallel_processor"].tolist() == ["base", "core", "base"]
+        first = out.parallel.enrich(SCHEMA, if_exists="overwrite", inputs=["company"])
+        assert first["parallel_processor"].tolist() == ["base"] * 3
+        assert sim.counts.runs == 6
+
+
 def test_what_failed_is_escalated_and_tried_again_at_the_last_processor_only() -> None:
     """A later call asks again what the last processor failed at, unless retry_failed=False, and nothing else."""
     asked, answer = counting(lambda _, step: Failure("no") if step < 3 else of(step))
@@ -235,10 +250,25 @@ def test_the_plan_has_the_first_price_and_the_worst() -> None:
         df.parallel.enrich(SCHEMA, escalate=CHAIN)
         plan = df.parallel.plan(SCHEMA, escalate=CHAIN)
         assert (plan.to_send, plan.answered, plan.cost, plan.spent, plan.worst_cost) == (0, 4, 0, 0.07, 0)
+        assert repr(plan).startswith("3 rows → 0 runs · $0.00, $0.07 in all · ")  # there is no worse
         unknown = df.parallel.plan(SCHEMA, escalate=["corre"], checkpoint=None)
         assert (unknown.cost, unknown.worst_cost) == (0.02, None)
         assert any("did you mean 'core'" in finding.message for finding in unknown.findings)
         assert "2 runs · $0.02, with corre at a price not known · " in repr(unknown)
+
+
+def test_what_it_shows_counts_the_answers_of_every_processor(capsys: pytest.CaptureFixture[str]) -> None:
+    """A preview names who answered, a plan the runs of all processors; who failed last is no one's answer."""
+    df = frame("low", "good", "never")
+    with pf.offline(Chain(), latency=0, max_per_minute=None) as sim:
+        shown = df.parallel.preview(SCHEMA, n=2, escalate=CHAIN)
+        assert shown.frame.loc["parallel_processor"].tolist() == ["core", "base"]
+        assert (shown.plan.runs, shown.plan.answered, shown.plan.to_send) == (4, 3, 1)
+        out = df.parallel.enrich(SCHEMA, escalate=CHAIN, provenance=True)
+        assert "\nenriched on pro: 1 of 1 row · 1 failed · $0.00 · report" in capsys.readouterr().err
+        assert "processor   base → core → pro\n" in repr(out.parallel.report())
+        assert "answered by  base 1, core 1\n" in repr(pf.last().report())
+        assert sim.counts.runs == 6
 
 
 def test_max_cost_caps_all_processors_together() -> None:
@@ -596,10 +626,13 @@ def test_provenance_and_warnings_are_of_each_processor(tmp_path: Path) -> None:
     """A row's price is that of the run whose answer it takes, in a frame and a file; warnings come from every run."""
     df = pd.DataFrame({"company": ["good", "low"]})
     asked = Chain()
+    call = {"server_name": "crm", "tool_name": "find", "arguments": "{}", "content": "[]", "error": ""}
 
     def answer(sent: dict[str, Any]) -> Any:
         given = asked(sent)
-        return Answer(given.content, basis=given.basis, warnings=[f"warned of {sent['company']}"])
+        return Answer(
+            given.content, basis=given.basis, warnings=[f"warned of {sent['company']}"], mcp_tool_calls=[call]
+        )
 
     options: dict[str, Any] = {"escalate": CHAIN, "provenance": True, "progress": False}
     df.to_parquet(tmp_path / "in.parquet")
@@ -612,6 +645,7 @@ def test_provenance_and_warnings_are_of_each_processor(tmp_path: Path) -> None:
             assert out["parallel_cost"].tolist() == [0.01, 0.025]
             assert warned["row"].tolist() == [0, 1, 1]
             assert warned["run_id"].nunique() == sim.counts.runs == 3
+            assert "3 of crm.find" in repr(pf.last().report())
     with pf.offline(answer, latency=0) as sim:
         pf.enrich_parquet(
             tmp_path / "in.parquet", tmp_path / "out.parquet", SCHEMA, checkpoint=tmp_path / "ckpt", **options

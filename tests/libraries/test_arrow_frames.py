@@ -150,6 +150,17 @@ def test_every_function_takes_them(sim):
     assert sim.counts.runs == 2
 
 
+def test_processors_are_compared_on_them(sim):
+    """Known values may be of any library, too, in the order of the rows."""
+    df = pl.DataFrame({"company": ["Acme", "Globex", "Acme"], "known": ["1949", None, "1999"]})
+    options = {"processors": ["lite", "base"], "inputs": ["company"]}
+    for truth in (df.select(founded="known"), df.to_arrow().select(["known"]).rename_columns(["founded"])):
+        comparison = pf.compare(df, {"founded": int}, truth=truth, **options)
+        assert comparison.frame[["known", "right"]].to_numpy().tolist() == [[2, 1], [2, 1]]
+    assert pf.compare(df.to_arrow(), {"founded": int}, truth={"founded": "known"}, **options).frame["right"].sum() == 2
+    assert sim.counts.runs == 4
+
+
 def test_rows_that_failed_are_rows_of_the_frame(sim):
     """`errors()` has only them, and the error that they raise has the frame."""
     df = pl.DataFrame({"company": ["good", "bad", "good"], "n": [1, 2, 3]})
@@ -227,9 +238,11 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(sim, options, says):
 
 def test_defaults_of_pandas_are_no_options_of_others(sim):
     """A default for dtypes is for frames of pandas."""
+    df = pl.DataFrame({"company": ["Acme"]})
     pf.options.dtype_backend = "pyarrow"
     try:
-        assert pf.enrich(pl.DataFrame({"company": ["Acme"]}), {"founded": int})["founded"].to_list() == [1949]
+        assert pf.enrich(df, {"founded": int})["founded"].to_list() == [1949]
+        assert pf.preview(df, {"founded": int}).plan.to_send == 0
     finally:
         pf.options.reset()
 
@@ -256,7 +269,7 @@ def test_polars_has_a_namespace_once_it_is_asked_for():
     assert done.stdout.splitlines() == [
         "[]",
         "False",
-        "df.parallel: .enrich(), .aenrich(), .plan(), .preview(), .submit(), .collect() True",
+        "df.parallel: .enrich(), .aenrich(), .plan(), .preview(), .compare(), .submit(), .collect() True",
         "[1949, 1989] True",
         "0",
         "True",

@@ -23,6 +23,14 @@ from parallel_frames._model import Column
         ("https://www.acme.example/", "http://acme.example", True),
         ("https://acme.example/a", "https://acme.example/b", False),
         ("C++", "C", False),
+        ("USD 1,500,000", "usd 1500000", True),
+        ("$1.5 million", "$15 million", False),
+        ("1.5", "1,5", True),
+        ("31.12.2024", "31/12/2024", True),
+        ("at 1:12", "at 11:2", False),
+        ("555-0100", "555 0100", True),
+        ("a change of -5%", "a change of \u22125 %", True),
+        ("-5%", "5%", False),
         ("?", "!", False),  # where nothing would be left, all of it counts
         ("कि", "की", False),  # marks that are no accents
         ("", None, False),

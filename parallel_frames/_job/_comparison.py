@@ -381,7 +381,7 @@ def _cells(fields: Sequence[_Field], judged: Sequence[_JudgedAnswers], rows: Com
 
 def _share(part: Flags, whole: Flags) -> float:
     """Return how many of some rows are among others; NaN where there are none."""
-    return float(part.sum() / whole.sum()) if whole.any() else math.nan
+    return int(part.sum()) / int(whole.sum()) if whole.any() else math.nan
 
 
 def _objects(values: Sequence[Any]) -> Objects:

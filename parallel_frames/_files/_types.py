@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from parallel_frames._model import Json, Schema
 
 PANDAS: Final = b"pandas"
+# Schemas in a file's metadata, which their readers believe rather than the file: a new column is in none of them, and
+# without them the file's own schema is read. (pandas' is completed; Arrow writes ``ARROW:schema`` with each file.)
+SCHEMAS_OF_OTHERS: Final = frozenset({
+    b"org.apache.spark.sql.parquet.row.metadata", b"parquet.avro.schema", b"avro.schema", b"iceberg.schema",
+    b"parquet.proto.descriptor", b"thrift.descriptor",
+})  # fmt: skip
 VIEWS: Final = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
 NULLABLE: Final = {"int64": "Int64", "double": "Float64", "bool": "boolean"}
 TEXT_LABELS: Final = {
@@ -148,13 +154,16 @@ def _is_binary(type_: pa.DataType) -> bool:
 
 
 def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int, attrs: Mapping[str, Json]) -> Any:
-    """Return the schema of the target: the source's fields and metadata, with the new columns in both."""
+    """Return the schema of the target: the source's fields and metadata, with the new columns in both.
+
+    Metadata that holds another program's schema is left out.
+    """
     fields = {field.name: field.with_type(widened(field.type)) for field in source.schema}
     fields |= {
         name: pa.field(name, type_, metadata=fields[name].metadata if name in fields else None)
         for name, type_ in types.items()
     }
-    metadata = dict(source.schema.metadata or {})
+    metadata = {key: value for key, value in (source.schema.metadata or {}).items() if key not in SCHEMAS_OF_OTHERS}
     pandas = _pandas_metadata(metadata.get(PANDAS), types, rows=rows, is_one=len(source.files) == 1)
     metadata[PANDAS] = json.dumps(pandas).encode()
     metadata[b"PANDAS_ATTRS"] = json.dumps(attrs).encode()

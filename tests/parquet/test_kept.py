@@ -1,5 +1,6 @@
 """What a target keeps of its source, and which types its new columns have."""
 
+import base64
 import datetime as dt
 import decimal
 from collections.abc import Callable
@@ -58,6 +59,28 @@ def test_types_order_and_metadata_of_the_source_are_kept(tmp_path: Path, enrich:
         assert out.schema.field(name).metadata[b"note"] == f"about {name}".encode()
         assert out.column(name).to_pylist() == source.column(name).to_pylist()
     assert out.schema.metadata[b"owner"] == b"us"
+
+
+def test_schemas_that_other_programs_would_believe_rather_than_the_file_are_left_out(
+    tmp_path: Path, enrich: Callable[..., Any]
+) -> None:
+    """Spark, Avro and Iceberg keep a schema in a file, in which the paid columns are not; what else they say stays."""
+    schemas = {
+        "org.apache.spark.sql.parquet.row.metadata": '{"type":"struct","fields":[{"name":"company","type":"string"}]}',
+        "parquet.avro.schema": '{"type":"record","name":"row","fields":[{"name":"company","type":"string"}]}',
+        "avro.schema": "{}", "iceberg.schema": '{"type":"struct","schema-id":0,"fields":[]}',
+    }  # fmt: skip
+    facts = {"org.apache.spark.version": "4.0.0", "org.apache.spark.legacyDateTime": "", "owner": "us"}
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        table = pa.table({"company": [f"Acme {name}"]}).replace_schema_metadata({**schemas, **facts})
+        pq.write_table(table, tmp_path / "in" / f"{name}.snappy.parquet")
+    enrich(tmp_path / "in", tmp_path / "out.parquet")
+    kept = pq.read_metadata(tmp_path / "out.parquet").metadata
+    assert set(kept) == {*(key.encode() for key in facts), b"pandas", b"PANDAS_ATTRS", b"ARROW:schema"}
+    assert pa.ipc.read_schema(pa.py_buffer(base64.b64decode(kept[b"ARROW:schema"]))).names == [
+        "company", "name", "length", "parallel_status", "parallel_error",
+    ]  # fmt: skip
 
 
 def test_new_columns_have_one_type_in_every_part(tmp_path: Path, enrich: Callable[..., Any]) -> None:

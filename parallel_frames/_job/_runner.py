@@ -22,6 +22,7 @@ from parallel_frames._engine import Engine
 from parallel_frames._format import format_count, format_utc
 from parallel_frames._job._announce import announcement
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
+from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._join import count_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
@@ -177,6 +178,7 @@ class JobRunner:
     """
 
     def __init__(self, source: RowSource[Any]) -> None:
+        refuse_task(source.prepared.selection.labels)  # here, where the caller's thread is known
         self.source = source
         self.index: Index = source.make_index()
         self.group_ids: tuple[str, ...] = ()

@@ -36,7 +36,7 @@ logger = logging.getLogger("parallel_frames")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 # What knows the frames of another library's engine, by the library; it is imported when such a frame is met.
-ENGINES: Final[Mapping[str, str]] = {"dask": "parallel_frames.dask"}
+ENGINES: Final[Mapping[str, str]] = {"dask": "parallel_frames.dask", "pyspark": "parallel_frames._spark"}
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
 
 

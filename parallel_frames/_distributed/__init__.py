@@ -12,7 +12,14 @@ An adapter gives an `EngineFrame` to these functions; it is all that an engine n
 """
 
 from parallel_frames._distributed._answers import AnswerLookup
-from parallel_frames._distributed._arrow import empty_frame, enriched_schema, merge_table, stage_table
+from parallel_frames._distributed._arrow import (
+    empty_frame,
+    enriched_schema,
+    merge_batches,
+    merge_table,
+    new_types,
+    stage_table,
+)
 from parallel_frames._distributed._call import (
     EngineEnrichment,
     EngineFrame,
@@ -34,7 +41,9 @@ __all__ = [
     "empty_frame",
     "engine_enrichment",
     "enriched_schema",
+    "merge_batches",
     "merge_table",
+    "new_types",
     "open_staged",
     "plan_frame",
     "stage_frame",

@@ -11,6 +11,8 @@ from parallel_frames._files._batches import frame_of
 from parallel_frames._files._types import as_type, output_types, provenance_types
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from parallel_frames._distributed._answers import AnswerLookup
     from parallel_frames._distributed._keys import InputStager, StagedFile
 
@@ -28,14 +30,14 @@ def stage_table(stager: InputStager, table: pa.Table | pa.RecordBatch, partition
 def enriched_schema(schema: pa.Schema, lookup: AnswerLookup) -> pa.Schema:
     """Return the schema of what `merge_table` returns, from the schema of the batches."""
     fields = {field.name: field for field in schema} | {
-        name: pa.field(name, type_) for name, type_ in _types(lookup).items()
+        name: pa.field(name, type_) for name, type_ in new_types(lookup).items()
     }
     return pa.schema(list(fields.values()))
 
 
 def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Table:
     """Return a batch with its new columns."""
-    types = _types(lookup)
+    types = new_types(lookup)
     plan = lookup.keys.plan(frame_of(table, 0))
     existing = {name: as_type(table.column(name), type_) for name, type_ in types.items() if name in table.schema.names}
     before = frame_of(pa.table(existing), 0) if existing else pd.DataFrame(index=pd.RangeIndex(table.num_rows))
@@ -45,7 +47,13 @@ def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Ta
     return pa.table(columns, schema=enriched_schema(table.schema, lookup))
 
 
-def _types(lookup: AnswerLookup) -> dict[str, pa.DataType]:
+def merge_batches(lookup: AnswerLookup, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield batches with their new columns."""
+    for batch in batches:
+        yield from merge_table(lookup, batch).to_batches()
+
+
+def new_types(lookup: AnswerLookup) -> dict[str, pa.DataType]:
     """Return the new columns, in their order."""
     types = output_types(lookup.schema, lookup.layout)
     return types if lookup.provenance is None else types | provenance_types(lookup.provenance)

@@ -66,6 +66,7 @@ class EngineFrame(Protocol):
     engine : str
         Its name, in messages.
     partitions : int
+        0 where that is not known before it computes.
     is_local : bool
         Whether all of its workers are on this machine.
     is_arrow : bool

@@ -27,7 +27,7 @@ def announcement(
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
-    divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.engine else ""
+    divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.partitions else ""
     parts = [f"{chosen}{format_count(status.rows, 'row')}{divided} → {format_count(status.to_send, 'run')}"]
     if limit is not None and limit < status.runs:
         parts.append(f"of the first {limit:,} of {status.runs:,}")

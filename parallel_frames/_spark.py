@@ -50,6 +50,7 @@ ARROW: Final = {
     "date": pa.date32(),
     "timestamp": pa.timestamp("us", "UTC"),
     "timestamp_ntz": pa.timestamp("us"),
+    "time": pa.time64("ns"),
     "void": pa.null(),
 }
 
@@ -197,12 +198,13 @@ def _arrow_type(type_: Any, column: str) -> pa.DataType:
         return pa.decimal128(type_.precision, type_.scale)
     if isinstance(type_, types.DayTimeIntervalType):
         return pa.duration("us")
-    if type_.simpleString() not in ARROW:
+    name = type_.simpleString().partition(" ")[0].partition("(")[0]  # without collation and precision
+    if name not in ARROW:
         raise InputError(
             f"Column {column!r} is of Spark's type {type_.simpleString()}, which is not passed to Python's workers as "
             "it is. Nothing was sent. Cast it, or drop it and join it to the result."
         )
-    return ARROW[type_.simpleString()]
+    return ARROW[name]
 
 
 def _stage(stager: InputStager, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

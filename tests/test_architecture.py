@@ -41,9 +41,11 @@ FLOORS = {
     "_job": 6,
     "_files": 7,
     "_distributed": 8,
+    "_spark": 9,
     "accessor": 9,
     "parallel_frames": 10,  # the package's own names
     "dask": 11,
+    "spark": 11,
     "simulator": 8,  # knows nothing of ours: see ALONE
     "_demo": 11,
     "_cli": 12,
@@ -80,6 +82,8 @@ THIRD_PARTIES = {
     "_files": {*BASICS, "fsspec", "openpyxl"},
     "_distributed": BASICS,
     "dask": {"dask", "pandas"},
+    "_spark": {"pyspark", "pandas", "pyarrow"},
+    "spark": {"pyspark"},
     "accessor": {"pandas"},
     "_cli": {"click", "numpy", "orjson", "pandas", "pyarrow"},
     "__main__": set(),

@@ -233,7 +233,7 @@ def _check_options(frame: EngineFrame, call: Call) -> None:
         )
     if call.checkpoint == "auto" and not frame.is_local:
         raise InputError(
-            "`checkpoint='auto'` is a folder of this machine, and the workers are on others. Nothing was sent. Pass a "
+            "`checkpoint='auto'` is a folder of this machine, and workers may be on others. Nothing was sent. Pass a "
             "folder or an address that every machine sees, such as `checkpoint='s3://bucket/companies.ckpt'`."
         )
 

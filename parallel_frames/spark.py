@@ -95,7 +95,7 @@ class PandasOnSparkAccessor:
 
 decorate_methods(PandasOnSparkAccessor, user_facing)
 
-with suppress(ImportError):
+with suppress(ImportError, AttributeError):  # an older pyspark uses names that a newer numpy has not
     from pyspark.pandas.extensions import register_dataframe_accessor
 
     register_dataframe_accessor("parallel")(PandasOnSparkAccessor)

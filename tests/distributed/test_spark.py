@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -44,6 +45,7 @@ SCHEMA = {"name": str, "length": (int, "how long it is"), "tags": list[str], "fo
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "spark.md"
 MASTER = "org.apache.spark.deploy.master.Master"
 WORKER = "org.apache.spark.deploy.worker.Worker"
+DAEMON = {"SPARK_DAEMON_MEMORY": "256m"}
 CONFIG = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -94,9 +96,7 @@ def cluster(tmp_path_factory) -> Iterator[str]:
         started = [
             subprocess.Popen(
                 [home / "bin" / "spark-class", *arguments, "--webui-port", "0"],
-                env={
-                    **os.environ, "SPARK_LOCAL_IP": host, "SPARK_WORKER_DIR": str(folder), "SPARK_DAEMON_MEMORY": "256m",
-                },
+                env={**os.environ, **DAEMON, "SPARK_LOCAL_IP": host, "SPARK_WORKER_DIR": str(folder)},
                 stdout=log, stderr=log, cwd=folder,
             )
             for host, arguments in [
@@ -251,9 +251,7 @@ def test_cells_are_those_of_pandas(spark, enrich, tmp_path):
             "company": pd.array(["a", "b", None, "d"], dtype="string"),
             "big": pd.array([2**53 + 1, None, 2**63 - 1, -(2**53) - 1], dtype="Int64"),
             "share": [0.5, None, 1e300, -0.0],
-            "naive": pd.to_datetime(
-                ["2024-07-01 12:00", None, "1880-01-01", "2024-01-01 00:00:00.000001"], format="ISO8601"
-            ),
+            "naive": np.array(["2024-07-01T12", "NaT", "1880-01-01", "2024-01-01T00:00:00.000001"], dtype="M8[us]"),
         }
     )
     frame["zoned"] = frame["naive"].dt.tz_localize("UTC")

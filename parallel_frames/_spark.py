@@ -4,6 +4,9 @@ UDFs of pandas would make a float of a long beside a null, and of one beyond 2^5
 the JVM, an RDD or `persist`, so that Connect will do. Workers import this module; it must not import `pyspark.pandas`.
 """
 
+# pyright: reportMissingImports=false
+# Where types are checked there need not be a Spark.
+
 from __future__ import annotations
 
 import json
@@ -120,7 +123,7 @@ class SparkFrame:
     def _check_names(self, new: Sequence[str] = ()) -> None:
         """Refuse names that Spark could not tell from one another."""
         names = [*self._names, *(name for name in new if name not in self._fields)]
-        is_exact = self._sdf.sparkSession.conf.get("spark.sql.caseSensitive", "false") == "true"
+        is_exact = _setting(self._sdf.sparkSession, "spark.sql.caseSensitive") == "true"
         counts = Counter(name if is_exact else name.lower() for name in names)
         same = [name for name in names if counts[name if is_exact else name.lower()] > 1]
         if same:
@@ -176,14 +179,21 @@ def _collect(sdf: Any) -> list[Any]:
             raise
         missing = str(error).rpartition("ModuleNotFoundError: ")[2].partition("\n")[0]
         raise ConfigurationError(
-            f"A worker of Spark cannot import what makes the keys ({missing}). Nothing was sent. Install "
-            "`parallel-frames[spark]` for the Python of the workers, which `PYSPARK_PYTHON` names."
+            f"A worker of Spark cannot import what the keys need ({missing}). Nothing was sent. Install it, with "
+            "`parallel-frames[spark]`, for the Python of the workers, which `PYSPARK_PYTHON` names."
         ) from error
 
 
 def _is_local(session: Any) -> bool:
     """Return whether all of the cluster is this machine; where the server of Connect is, is not known."""
-    return "connect" not in type(session).__module__ and session.conf.get("spark.master", "").startswith("local")
+    return "connect" not in type(session).__module__ and _setting(session, "spark.master").startswith("local")
+
+
+def _setting(session: Any, name: str) -> str:
+    try:
+        return str(session.conf.get(name, ""))
+    except PySparkException:  # a shared or serverless cluster shows few
+        return ""
 
 
 def _arrow_type(type_: Any, column: str) -> pa.DataType:
@@ -209,7 +219,8 @@ def _arrow_type(type_: Any, column: str) -> pa.DataType:
 
 def _stage(stager: InputStager, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        file = stage_table(stager, batch, TaskContext.get().partitionId())  # type: ignore[union-attr]
+        task: Any = TaskContext.get()
+        file = stage_table(stager, batch, task.partitionId())
         yield pa.RecordBatch.from_pylist([file._asdict()])
 
 

@@ -4,6 +4,8 @@
 `pyspark.pandas`; where that cannot be imported (it needs a pandas before 3), there is no accessor.
 """
 
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from contextlib import suppress

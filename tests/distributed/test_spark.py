@@ -217,7 +217,7 @@ def test_an_executor_that_is_killed_costs_nothing(spark, sim, enrich, tmp_path):
                 executor = int(Path(f"/proc/{daemon}/stat").read_text().rpartition(")")[2].split()[1])
                 assert "CoarseGrainedExecutorBackend" in Path(f"/proc/{executor}/cmdline").read_text()
                 os.kill(executor, signal.SIGKILL)
-                time.sleep(60)
+                time.sleep(5)
         return df["size"] >= 0
 
     sdf = spark.createDataFrame(rows(*range(30))).repartition(3)

@@ -76,7 +76,7 @@ def enrich(df: pd.DataFrame, schema: SchemaLike, **options: Unpack[EnrichOptions
     Parameters
     ----------
     df : pandas.DataFrame
-        Any index, any column labels. It is not changed. A frame of Dask gives a lazy one; see `parallel_frames.dask`.
+        Any index, any column labels. It is not changed. A frame of Dask or Spark gives a lazy one.
     schema : model class, mapping, list of str, or str
         What to find out: a pydantic model, a JSON Schema, ``{column: description}``, ``{column: type}``,
         ``{column: (type, description)}``, a list of descriptions, one description (a text), or ``"auto"``.

@@ -25,7 +25,6 @@ from pyspark.sql.pandas.types import from_arrow_type
 from parallel_frames._distributed import (
     StagedFile,
     empty_frame,
-    enriched_schema,
     merge_batches,
     new_types,
     stage_table,
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
     from parallel_frames._distributed import AnswerLookup, EngineFrame, InputStager
 
 SAMPLE: Final = 1_000
-ATTRS: Final = "parallel"  # a frame of pandas has them as a whole, Spark in the metadata of the columns that were made
+ATTRS: Final = "parallel"
+MARK: Final = "parallel_frames"  # Spark has no attrs: they are in the metadata of the columns that were made
 ARROW: Final = {
     "boolean": pa.bool_(),
     "tinyint": pa.int8(),
@@ -73,16 +73,17 @@ class SparkFrame:
             )
         self._sdf = sdf
         self._hidden = [*hidden]
-        self._fields = {field.name: field for field in sdf.schema.fields}
-        self._names = sdf.schema.names
-        self._schema = pa.schema([(field.name, _arrow_type(field.dataType, field.name)) for field in sdf.schema.fields])
+        fields = sdf.schema.fields
+        self._names = [field.name for field in fields]
+        self._fields = dict(zip(self._names, fields, strict=True))
+        self._schema = pa.schema([(field.name, _arrow_type(field.dataType, field.name)) for field in fields])
         self._check_names()
         self.is_local = _is_local(sdf.sparkSession)
 
     def empty(self) -> pd.DataFrame:
         """Return the frame without rows, and without what no row sends."""
         frame = empty_frame(self._schema).drop(columns=self._hidden)
-        made = {name: field.metadata[ATTRS] for name, field in self._fields.items() if ATTRS in field.metadata}
+        made = {name: field.metadata[MARK] for name, field in self._fields.items() if MARK in field.metadata}
         if made:
             parts = [json.loads(text) for text in dict.fromkeys(made.values())]
             enrichments = {json.dumps(each): each for part in parts for each in part["enrichments"]}
@@ -108,14 +109,11 @@ class SparkFrame:
 
     def merge(self, lookup: AnswerLookup) -> Any:
         """Return the lazy frame."""
-        new, mark = new_types(lookup), {ATTRS: json.dumps(lookup.attrs[ATTRS])}
-        fields = [
-            types.StructField(field.name, from_arrow_type(field.type), metadata=mark)
-            if field.name in new
-            else self._fields[field.name]
-            for field in enriched_schema(self._schema, lookup)
-        ]
-        return self._sdf.mapInArrow(partial(merge_batches, lookup), types.StructType(fields))
+        fields, mark = dict(self._fields), json.dumps(lookup.attrs[ATTRS])
+        for name, type_ in new_types(lookup).items():
+            metadata = {**(fields[name].metadata if name in fields else {}), MARK: mark}
+            fields[name] = types.StructField(name, from_arrow_type(type_), metadata=metadata)
+        return self._sdf.mapInArrow(partial(merge_batches, lookup), types.StructType([*fields.values()]))
 
     def _select(self, labels: Sequence[Hashable]) -> Any:
         return self._sdf.select(["`{}`".format(str(label).replace("`", "``")) for label in labels])

@@ -248,7 +248,8 @@ def staged_source(call: PreparedFrame, *, keep: bool = False) -> Iterator[Staged
     try:
         stager = InputStager(KeyMaker.of(call.prepared), str(folder))
         files = call.frame.stage(stager, _columns_needed(call.prepared))
-        yield StagedSource(call.prepared, {folder / file.name: file.lines for file in files})
+        batches = Counter(file.name for file in files)  # those with the same rows are one file
+        yield StagedSource(call.prepared, {folder / file.name: (file.lines, batches[file.name]) for file in files})
         is_kept = keep
     finally:
         if not is_kept:

@@ -46,11 +46,11 @@ class StagedSource:
     Parameters
     ----------
     prepared : PreparedCall
-    files : mapping of StoragePath to int
-        The staged files, and how many lines each has by the engine's account.
+    files : mapping of StoragePath to pairs of int
+        The staged files: how many lines each has by the engine's account, and how many batches of rows each is of.
     """
 
-    def __init__(self, prepared: PreparedCall, files: Mapping[StoragePath, int]) -> None:
+    def __init__(self, prepared: PreparedCall, files: Mapping[StoragePath, tuple[int, int]]) -> None:
         self.prepared = prepared
         self.name = None
         self.first_runs: list[OutgoingRun] = []
@@ -69,12 +69,12 @@ class StagedSource:
             A row cannot be sent, or what the workers wrote is not what can be read here.
         """
         errors: list[str] = []
-        for file, lines in self.files.items():
+        for file, (lines, batches) in self.files.items():
             table = read_hashed(file.parent, file.name)
             if table is None or table.num_rows != lines or not table.schema.equals(STAGED_SCHEMA):
                 raise self._unseen(file, lines, 0 if table is None else table.num_rows)
             errors += table.column("error").drop_null().to_pylist()
-            _take(table, index)
+            _take(table, index, batches)
         if errors:
             more = f" (and {format_count(len(errors) - 1, 'more partition')} with such a row)" if errors[1:] else ""
             raise InputError(f"{errors[0]}{more} Nothing was sent.")
@@ -194,8 +194,10 @@ class StagedSource:
         return Piece(frame, counts, np.ones(len(keys), dtype=bool))
 
 
-def _take(table: pa.Table, index: StagedIndex) -> None:
-    """Put the lines of one staged file into the index."""
+def _take(table: pa.Table, index: StagedIndex, batches: int) -> None:
+    """Put the lines of one staged file into the index; it is of so many batches of the same rows."""
+    rows = pc.multiply(table.column("rows"), batches)
+    table = table.set_column(STAGED_SCHEMA.get_field_index("rows"), "rows", rows)
     has_key = pc.is_valid(table.column("key"))
     lines = table.filter(has_key)
     for start in range(0, lines.num_rows, BATCH):

@@ -67,7 +67,7 @@ def stage_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]) 
             "partitions": frame.partitions,
             "sends": list(call.prepared.selection.names),
             "options": {name: value for name, value in asdict(job.options).items() if value},
-            "files": {file.name: lines for file, lines in source.files.items()},
+            "files": {file.name: [*counts] for file, counts in source.files.items()},
         }
         for folder in {file.parent for file in source.files}:
             write_manifest(folder, manifest)
@@ -139,12 +139,12 @@ class StagedJob:
         )
         self.source = StagedSource(prepared, self._files())
 
-    def _files(self) -> dict[StoragePath, int]:
+    def _files(self) -> dict[StoragePath, tuple[int, int]]:
         """Return the files of all that is staged; one that was staged twice is one."""
         named = {
-            name: (place / name, lines)
+            name: (place / name, (lines, batches))
             for place, manifest in self._calls.items()
-            for name, lines in manifest["files"].items()
+            for name, (lines, batches) in manifest["files"].items()
         }
         return dict(named.values())
 

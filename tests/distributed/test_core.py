@@ -272,6 +272,15 @@ def test_the_default_checkpoint_needs_workers_on_this_machine(sim):
         enrich(frame)
 
 
+def test_equal_batches_are_counted_each(sim):
+    """Batches with the same rows are one file, and all of their rows are counted."""
+    parts = [table("Acme", None), table("Globex"), table("Acme", None)]
+    plan = engines.plan_frame(Batches(*parts), SCHEMA, {"inputs": ["company"]})
+    assert (plan.rows, plan.skipped, plan.runs, plan.duplicates) == (5, 2, 2, 1)
+    assert enrich(Batches(*parts))()["name"].to_pylist() == ["ACME", None, "GLOBEX", "ACME", None]
+    assert pf.last().status() == {"completed": 3, "skipped": 2}
+
+
 def test_a_plan_leaves_nothing_behind(sim, tmp_path):
     """It makes the keys, counts the rows, and removes what the workers wrote."""
     plan = engines.plan_frame(

@@ -156,6 +156,9 @@ def test_nothing_is_sent_but_by_the_call(spark, sim, enrich, tmp_path):
     plan = pf.plan(sdf, SCHEMA, inputs=["company"], checkpoint=tmp_path / "x.ckpt")
     assert (plan.rows, plan.runs, plan.skipped) == (90, 57, 4)
     assert sim.counts.requests == 0
+    equal = spark.range(0, 400, 1, 4).selectExpr("'Acme' as company")  # each partition is as the next one
+    assert (plan := pf.plan(equal, SCHEMA, checkpoint=tmp_path / "x.ckpt")).rows == 400
+    assert plan.runs == 1
     out = enrich(sdf, basis=True, provenance=True)
     assert_paid_once(sim, 57)
     requests = sim.counts.requests

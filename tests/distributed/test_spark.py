@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [
-    pytest.mark.filterwarnings("default"),  # Spark's own, about Python and about itself
+    pytest.mark.filterwarnings("ignore"),  # Spark warns of Python and of itself
     pytest.mark.timeout(300),
 ]
 SCHEMA = {"name": str, "length": (int, "how long it is"), "tags": list[str], "founded": pd.Timestamp}

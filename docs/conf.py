@@ -24,6 +24,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "parallel_frames"
 html_theme_options = {"navigation_depth": 2, "show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 html_show_sourcelink = False
+autodoc_mock_imports = ["pyspark"]  # large, and of its interface nothing is shown
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True}
 numpydoc_show_class_members = False

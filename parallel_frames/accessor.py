@@ -41,6 +41,7 @@ FrameT = TypeVar("FrameT", bound="Frame")
 ENGINES: Final[Mapping[str, str]] = {
     "dask": "parallel_frames.dask",
     "polars": "parallel_frames.polars",  # its lazy frames
+    "pyspark": "parallel_frames._spark",
     "ray": "parallel_frames._ray",
 }
 SET_BY_PREVIEW: Final = frozenset({"limit", "basis", "on_error", "dtype_backend"})
@@ -98,8 +99,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
     ----------
     df : pandas.DataFrame, or another library's frame
         Any index, any column labels. It is not changed. Other frames in memory speak Arrow (``__arrow_c_stream__``):
-        those of polars, pyarrow, DuckDB and narwhals, and others. A frame of Dask, a dataset of Ray or a lazy frame of
-        polars gives a lazy one.
+        those of polars, pyarrow, DuckDB and narwhals, and others. A frame of Dask or Spark, a dataset of Ray or a lazy
+        frame of polars gives a lazy one.
     schema : model class, mapping, list of str, or str
         What to find out: a pydantic model, a JSON Schema, ``{column: description}``, ``{column: type}``,
         ``{column: (type, description)}``, a list of descriptions, one description (a text), or ``"auto"``.

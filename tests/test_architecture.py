@@ -43,10 +43,12 @@ FLOORS = {
     "_distributed": 8,
     "_arrow_frames": 8,
     "_doctor": 8,
+    "_spark": 9,
     "accessor": 9,
     "parallel_frames": 10,  # the package's own names
     "dask": 11,
     "polars": 11,
+    "spark": 11,
     "_ray": 11,
     "simulator": 9,  # knows nothing of ours: see ALONE
     "_demo": 11,
@@ -86,6 +88,8 @@ THIRD_PARTIES = {
     "dask": {"dask", "pandas"},
     "_arrow_frames": {"pandas", "pyarrow"},
     "_doctor": {"orjson", "pandas"},
+    "_spark": {"pyspark", "pandas", "pyarrow"},
+    "spark": {"pyspark"},
     "accessor": {"pandas"},
     "polars": {"polars"},
     "_ray": {"ray", "pyarrow"},

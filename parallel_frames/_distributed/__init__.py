@@ -16,7 +16,9 @@ from parallel_frames._distributed._arrow import (
     empty_frame,
     enriched_schema,
     look_up,
+    merge_batches,
     merge_table,
+    new_types,
     stage_table,
 )
 from parallel_frames._distributed._call import (
@@ -41,7 +43,9 @@ __all__ = [
     "engine_enrichment",
     "enriched_schema",
     "look_up",
+    "merge_batches",
     "merge_table",
+    "new_types",
     "open_staged",
     "plan_frame",
     "stage_frame",

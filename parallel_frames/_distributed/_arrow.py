@@ -11,6 +11,8 @@ from parallel_frames._files._batches import frame_of
 from parallel_frames._files._types import as_type, output_types, provenance_types
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from parallel_frames._distributed._answers import AnswerLookup
     from parallel_frames._distributed._keys import InputStager, StagedFile
 
@@ -51,6 +53,12 @@ def merge_table(lookup: AnswerLookup, table: pa.Table | pa.RecordBatch) -> pa.Ta
     new = look_up(lookup, table)
     columns = {name: each.column(name) for each in (table, new) for name in each.schema.names}
     return pa.table(columns, schema=enriched_schema(table.schema, lookup))
+
+
+def merge_batches(lookup: AnswerLookup, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield batches with their new columns."""
+    for batch in batches:
+        yield from merge_table(lookup, batch).to_batches()
 
 
 def new_types(lookup: AnswerLookup) -> dict[str, pa.DataType]:

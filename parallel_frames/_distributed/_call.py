@@ -201,7 +201,7 @@ def prepare_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]
     call = make_call(options, of_arrow=frame.is_arrow)
     _check_options(frame, call)
     if sends and call.checkpoint == "auto":
-        refuse_task(())  # before the engine computes anything
+        refuse_task()  # before the engine computes anything
     if frame.is_arrow:
         call = replace(call, dtype_backend="pyarrow")
     if call.checkpoint != "auto":
@@ -244,7 +244,7 @@ def _check_options(frame: EngineFrame, call: Call) -> None:
         )
     if call.checkpoint == "auto" and not frame.is_local:
         raise InputError(
-            "`checkpoint='auto'` is a folder of this machine, and the workers are on others. Nothing was sent. Pass a "
+            "`checkpoint='auto'` is a folder of this machine, and workers may be on others. Nothing was sent. Pass a "
             "folder or an address that every machine sees, such as `checkpoint='s3://bucket/companies.ckpt'`."
         )
 

@@ -157,7 +157,10 @@ def _is_binary(type_: pa.DataType) -> bool:
 
 
 def target_schema(source: Source, types: Mapping[str, pa.DataType], *, rows: int, attrs: Mapping[str, Json]) -> Any:
-    """Return the schema of the target: the source's fields and metadata, with the new columns in both."""
+    """Return the schema of the target: the source's fields and metadata, with the new columns in both.
+
+    Metadata that holds another program's schema is left out.
+    """
     fields = {field.name: field.with_type(widened(field.type)) for field in source.schema}
     fields |= {
         name: pa.field(name, type_, metadata=fields[name].metadata if name in fields else None)

@@ -14,42 +14,28 @@ from parallel_frames._format import format_code, format_option
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
-# How the distinct inputs of a frame are written to Parquet, by the engine that holds the frame; those of other engines
-# are enriched as they are.
-WRITE: Final[Mapping[str, str]] = {
-    "pyspark": "df.select({columns}).distinct().write.parquet('inputs')",
-    "pyspark.pandas": "df[{columns}].drop_duplicates().to_parquet('inputs')",
-}
 NAMES: Final = {"dask": "Dask", "pyspark": "Spark", "ray": "Ray"}
 
 
-def recipe(library: str, columns: Sequence[Hashable] = ()) -> str:
-    """Return the lines that ask about each distinct input of an engine's frame once."""
-    if library not in WRITE:
-        return f"pass the whole frame to {format_code('pf.enrich(df, schema)')}"
-    write = WRITE[library].format(columns=repr([*columns]) if columns else "columns")
-    enrich = format_code("pf.enrich_parquet('inputs', 'answers.parquet', schema)")
-    return f"write the distinct inputs with {format_code(write)}, ask about them with {enrich}, and join the answers"
-
-
-def refuse_task(columns: Sequence[Hashable]) -> None:
-    """Raise where the calling thread runs a task of an engine; `columns` are what a row sends.
+def refuse_task() -> None:
+    """Raise where the calling thread runs a task of an engine.
 
     Raises
     ------
     InputError
-        It does. The message has the lines that are right.
+        It does. The message has the line that is right.
     """
     library = next((name for name, is_task in TASKS.items() if name in sys.modules and is_task()), None)
     if library is not None:
         raise InputError(
             f"This is a task of {NAMES[library]}, which runs for each part of the rows, and again when it is repeated: "
             "equal rows in two parts, and each repetition, would be paid for. Nothing was sent. In the program that "
-            f"made the task, {recipe(library, columns)}. Where one task has all rows, name a checkpoint that each "
-            f"machine reaches, as in {format_option('checkpoint', 's3://bucket/companies.ckpt')}."
+            f"made the task, pass the whole frame to {format_code('pf.enrich(df, schema)')}. Where one task has all "
+            "rows, name a checkpoint that each machine reaches, as in "
+            f"{format_option('checkpoint', 's3://bucket/companies.ckpt')}."
         )
 
 

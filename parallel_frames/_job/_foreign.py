@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pandas as pd
 
 from parallel_frames._format import format_code
-from parallel_frames._job._engines import WRITE, recipe
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,8 +74,7 @@ def refuse_frame(df: Any, schema: object) -> NoReturn:
     if is_frame_like(schema):
         advice = f"the frame comes first, then the schema: {format_code('pf.enrich(df, schema)')}"
     elif (code := WHOLE.get(_kind(df))) is not None:
-        way = recipe(library_of(df)) if library_of(df) in WRITE else "`enrich`, `plan` and `submit` take it as it is"
-        advice = f"{way}; or pass {format_code(code)}, if it fits memory"
+        advice = f"`enrich`, `plan` and `submit` take it as it is; or pass {format_code(code)}, if it fits memory"
     elif (code := ADVICE.get(_kind(df))) is not None:
         advice = f"pass {format_code(code)}"
     elif isinstance(df, pd.Series):

@@ -228,7 +228,7 @@ class JobRunner:
 
     def __init__(self, source: RowSource[Any]) -> None:
         if source.prepared.call.checkpoint in ("auto", None):  # a named one pays once, whoever repeats the call
-            refuse_task(source.prepared.selection.labels)  # here, where the caller's thread is known
+            refuse_task()  # here, where the caller's thread is known
         self.source = source
         self.index: Index = source.make_index()
         self.group_ids: tuple[str, ...] = ()

@@ -268,7 +268,7 @@ def test_the_default_checkpoint_needs_workers_on_this_machine(sim):
     """The cache is a folder of this machine: workers elsewhere need a place that all of them see."""
     frame = Batches(table("Acme"))
     frame.is_local = False
-    with pytest.raises(InputError, match=r"the workers are on others.*`checkpoint='s3://"):
+    with pytest.raises(InputError, match=r"workers may be on others.*`checkpoint='s3://"):
         enrich(frame)
 
 

@@ -123,7 +123,7 @@ FRAMES = {
     ),
     "spark": (
         foreign("pyspark.sql.connect.dataframe", "DataFrame", "__arrow_c_stream__", "columns"),
-        "a pyspark.DataFrame: write the distinct inputs with `df.select(columns).distinct().write.parquet('inputs')`",
+        "a pyspark.DataFrame: `enrich`, `plan` and `submit` take it as it is; or pass `df.toPandas()`",
     ),
     "ray": (
         foreign("ray.data.dataset", "MaterializedDataset"),

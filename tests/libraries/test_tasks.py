@@ -11,7 +11,6 @@ from parallel_frames.errors import InputError
 SCHEMA = {"founded": int}
 ROWS = pd.DataFrame({"company": [f"Company {n % 10}" for n in range(40)]})
 WHOLE = r"In the program that made the task, pass the whole frame to `pf\.enrich\(df, schema\)`"
-SPARK = r"`df\.select\(\['company'\]\)\.distinct\(\)\.write\.parquet\('inputs'\)`"
 
 
 @pytest.fixture
@@ -97,16 +96,4 @@ def test_dask_on_a_cluster(sim, ask, processes, tmp_path, monkeypatch):
             client.submit(ask, ROWS, "file").result()
         assert sim.counts.requests == 0
         assert pf.enrich(ddf.compute(), SCHEMA)["founded"].eq(1949).all()
-    assert sim.counts.runs == 10
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("default")  # engines warn of themselves
-def test_spark(sim, ask, spark):
-    """An executor sends nothing; the driver does."""
-    sdf = spark.createDataFrame(ROWS.astype(object))
-    with pytest.raises(Exception, match=rf"This is a task of Spark, .*{SPARK}"):
-        sdf.mapInPandas(lambda parts: map(ask, parts), sdf.schema).collect()
-    assert sim.counts.requests == 0
-    assert pf.enrich(sdf.toPandas(), SCHEMA)["founded"].eq(1949).all()
     assert sim.counts.runs == 10

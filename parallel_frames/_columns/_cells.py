@@ -32,7 +32,7 @@ def cells_of(column: pd.Series[Any]) -> list[Any]:
     pandas cannot list every nested column of Arrow, and takes whole numbers next to a null through floats there.
     """
     if isinstance(column.dtype, pd.ArrowDtype) and pa.types.is_nested(column.dtype.pyarrow_dtype):
-        return list(pa.chunked_array(column.array.__arrow_array__()).to_pylist())
+        return list(pa.Array.from_pandas(column).to_pylist())
     return list(column.to_numpy(dtype=object))
 
 

@@ -100,7 +100,10 @@ def _read(source: str, kind: Format) -> pd.DataFrame:
     from parallel_frames._files._source import open_source
 
     if kind == "parquet":
-        return pd.read_parquet(source)
+        try:
+            return pd.read_parquet(source)
+        except (TypeError, NotImplementedError):  # dtypes of Arrow that pandas writes, and does not read back so
+            return pd.read_parquet(source, dtype_backend="pyarrow")
     if kind == "feather":
         frame: pd.DataFrame = open_source(source).table().to_pandas()
         return frame

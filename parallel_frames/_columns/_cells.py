@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from parallel_frames.errors import InputError
 
@@ -28,8 +29,10 @@ LISTS: Final = (list, tuple)
 def cells_of(column: pd.Series[Any]) -> list[Any]:
     """Return the cells of any column.
 
-    By way of numpy, because pandas 2.2 cannot list a nested Arrow column in which some part is null throughout.
+    pandas cannot list every nested column of Arrow, and takes whole numbers next to a null through floats there.
     """
+    if isinstance(column.dtype, pd.ArrowDtype) and pa.types.is_nested(column.dtype.pyarrow_dtype):
+        return list(pa.Array.from_pandas(column).to_pylist())
     return list(column.to_numpy(dtype=object))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from parallel_frames._format import format_count, format_dollars
@@ -121,7 +121,7 @@ class Diagnosis:
     cost: float
     group_id: str | None
     at: str
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str]
 
     @property
     def breaks(self) -> tuple[Check, ...]:

@@ -61,7 +61,7 @@ class Examination:
         self._clock = client.clock
         self._group_id = ""
         self._job, self._runs = make_runs(bill.price.processor)
-        self._second_cursor: str | None = None  # where the list was before the second batch
+        self._posted: list[Posted] = []  # the answer to each batch
         self._events: list[Event] = []
         self._headers: dict[str, str] = {}
         self._connection: str | None = None
@@ -215,7 +215,7 @@ class Examination:
         began = time.time()
         self._bill.sent += len(batch)  # also where it is interrupted
         posted = await self._session.add_runs(self._group_id, job=self._job, runs=[sent.run for sent in batch])
-        self._second_cursor = posted.run_cursor if isinstance(posted, Accepted) else None
+        self._posted.append(posted)
         for sent in batch:
             sent.sent_at = began, time.time()
         if isinstance(posted, Refused):
@@ -297,7 +297,12 @@ class Examination:
         return list(listed.values())
 
     async def _list_from_cursor(self) -> None:
-        cursor = None if self._is_seed else self._second_cursor
+        accepted = [posted for posted in self._posted if isinstance(posted, Accepted)]
+        if len(accepted) < 2:
+            meaning = "A list is read from a cursor where there is one."
+            self._checks.append(make_check("run_cursor", "no second batch was acknowledged", "not checked", meaning))
+            return
+        cursor = None if self._is_seed else accepted[-1].run_cursor
         listed = [] if cursor is None else await self._list(cursor=cursor)
         check = judge.judge_run_cursor(
             cursor,
@@ -315,7 +320,7 @@ class Examination:
         cursor: str | None = None
         cuts, is_active, backoff = 0, True, Backoff(first=0.2)
         while is_active and not self._have_all_ended and (left := deadline - self._clock.now()) > 0:
-            known = len(self._events)
+            before = cursor
             try:
                 async with asyncio.timeout(self._clock.real(left)):
                     await self._hear(cursor)
@@ -325,13 +330,12 @@ class Examination:
                 if cursor is None:
                     raise
                 self._events.clear()  # the cursor is refused, and all of them come again
-                known = -1
             except (UnavailableError, RateLimitError):
                 cuts += 1
             cursor = next((event.event_id for event in reversed(self._events) if event.event_id), None)
             if not self._have_all_ended:
                 status = await read_status(self._session, self._group_id)
-                is_active = status is None or status.is_active or len(self._events) > known
+                is_active = status is None or status.is_active or cursor != before
                 await self._clock.sleep(backoff.wait(cuts))
         self._judge_events(is_active=is_active, cuts=cuts)
 

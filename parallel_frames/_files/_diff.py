@@ -168,11 +168,8 @@ def _open(given: object, name: str) -> Side:
     if not _is_file(path) and job_folders(place_of(path)):
         return _of_checkpoint(Checkpoint(path))
     source = open_source(path)
-    nullable = {"int64": pd.Int64Dtype(), "uint64": pd.UInt64Dtype(), "bool": pd.BooleanDtype()}
-    is_ours = source.format in ("parquet", "feather")  # pandas' own dtypes are in these
-    frame: pd.DataFrame = source.table().to_pandas(
-        types_mapper=None if is_ours else lambda type_: nullable.get(str(type_))
-    )
+    # pandas cannot read back all that it writes of Arrow's dtypes, and makes floats of integers next to a null.
+    frame: pd.DataFrame = source.table().to_pandas(types_mapper=pd.ArrowDtype)
     frame.attrs = attrs_of(source.schema)
     return _side(Path(path).name, frame)
 
@@ -246,8 +243,8 @@ def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[l
         names = [list(map(format_label, side.frame.index)) for side in sides]
     if len(before.frame) and len(after.frame) and set(ids[0]).isdisjoint(ids[1]):
         raise InputError(
-            f"No row of {before.name} is in {after.name}, so there is nothing to compare. Pass `on=...`, columns that "
-            "say which row is which."
+            f"No row of {before.name} is in {after.name}, so there is nothing to compare. Pass `on=...`, "
+            f"{'columns' if on is None else 'other columns'} that say which row is which; a number is not its text."
         )
     return (ids[0], ids[1]), (names[0], names[1])
 
@@ -299,13 +296,17 @@ def _distinct(side: Side, cells: pd.DataFrame, *, what: str) -> Ids:
 
 
 def _same_selection(before: Side, after: Side) -> tuple[Selection, Selection] | None:
-    """Return what the rows of both sent, of the newest enrichments that sent the same."""
-    for newer in reversed(after.enriched):
-        for older in reversed(before.enriched):
-            sent = (older.selection, newer.selection)
-            if sent[0] is not None and sent[1] is not None and _shape(sent[0]) == _shape(sent[1]):
-                return sent[0], sent[1]
-    return None
+    """Return what the rows of both sent, of the newest enrichments that sent the same, best without answers."""
+    pairs = [
+        (older.selection, newer.selection)
+        for newer in reversed(after.enriched)
+        for older in reversed(before.enriched)
+        if older.selection is not None and newer.selection is not None
+        if _shape(older.selection) == _shape(newer.selection)
+    ]
+    answers = {label for side in (before, after) for facts in side.enriched for label in facts.outputs.values()}
+    # A row whose answer changed would be another row, if it was known by that answer.
+    return min(pairs, key=lambda pair: not answers.isdisjoint([*pair[0].labels, *pair[1].labels]), default=None)
 
 
 def _shape(selection: Selection) -> tuple[Any, ...]:
@@ -442,10 +443,16 @@ def _says(text: Any, value: Any) -> bool:
     try:
         if isinstance(value, dt.date):
             return is_equal(dt.datetime.fromisoformat(text), value)
-        if isinstance(value, list | tuple | dict) and "'" in text:  # DataFrame.to_csv writes them as Python does
-            return is_equal(ast.literal_eval(text), value)
         return is_equal(orjson.loads(text.lower() if isinstance(value, bool) else text), value)
-    except (ValueError, SyntaxError):
+    except ValueError:
+        return isinstance(value, list | tuple | dict) and _says_as_python(text, value)
+
+
+def _says_as_python(text: str, value: Any) -> bool:
+    """Return whether a text is that of a list or an object as DataFrame.to_csv writes it."""
+    try:
+        return is_equal(ast.literal_eval(text), value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # the last two where it is nested too deep
         return False
 
 

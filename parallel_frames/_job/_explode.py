@@ -96,9 +96,12 @@ def explode(df: pd.DataFrame, column: Hashable, *, schema: SchemaLike | None = N
     backend: Backend = "pyarrow" if isinstance(df[column].dtype, pd.ArrowDtype) else "numpy_nullable"
     kind = cell_kind(node)
     item = split_null(node)[0].get("items", {}) if kind == "array" else node
-    rows, elements, values = _lines(cells, node, column, is_list=kind == "array", is_arrow=backend == "pyarrow")
+    of_objects = cell_kind(item) == "object"
+    rows, elements, values = _lines(
+        cells, node, column, is_list=kind == "array", of_objects=of_objects, is_arrow=backend == "pyarrow"
+    )
     parts: dict[str, Any] = {"row": pd.Series(rows, dtype="int64"), "element": pd.Series(elements, dtype="Int64")}
-    if cell_kind(item) == "object":
+    if of_objects:
         for field, child in split_null(item)[0]["properties"].items():
             of_field = [None if value is None else value.get(field) for value in values]
             _add(parts, f"{prefix}{field}", _typed(field, child, of_field, backend), column)
@@ -155,19 +158,33 @@ def _type_of(df: pd.DataFrame, column: Hashable, schema: object) -> tuple[str, M
 
 
 def _lines(
-    cells: list[Any], node: Mapping[str, Json], column: Hashable, *, is_list: bool, is_arrow: bool
+    cells: list[Any], node: Mapping[str, Json], column: Hashable, *, is_list: bool, of_objects: bool, is_arrow: bool
 ) -> tuple[list[int], list[int | None], list[Json]]:
     """Return of each line of the result its row, its element, and what it is."""
     rows: list[int] = []
     elements: list[int | None] = []
     values: list[Json] = []
     for row, cell in enumerate(cells):
-        value = _as_json(_parsed(cell, column), node, is_arrow=is_arrow)
+        value: Any = _as_json(_parsed(cell, column), node, is_arrow=is_arrow)
+        if value is not None and not isinstance(value, list if is_list else dict):
+            raise _misfit(column, row, value, "a list" if is_list else "an object")
         found = value if is_list and value else [value if not is_list else None]
+        if (
+            of_objects
+            and (other := next((each for each in found if not isinstance(each, dict | None)), None)) is not None
+        ):
+            raise _misfit(column, row, other, "an object")
         rows += [row] * len(found)
         elements += range(len(found)) if is_list and value else [None]
         values += found
     return rows, elements, values
+
+
+def _misfit(column: Hashable, row: int, value: Any, expected: str) -> InputError:
+    return InputError(
+        f"{column!r} has {str(value)[:60]!r} in row {row}, where its schema has {expected}. Pass `schema=...`, what "
+        "was asked for it."
+    )
 
 
 def _parsed(cell: Any, column: Hashable) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 import pandas as pd
 import pytest
@@ -126,6 +127,53 @@ def test_files_are_compared_as_a_person_reads_them(to_csv, old, new, tmp_path):
         rows.set_index("company").set_axis(["A", "B", "C"]), rows.set_axis(["B", "A", "D"]).assign(company="")
     )
     assert named.rows["compared"] == 2
+
+
+@dataclass
+class Person:
+    """An element."""
+
+    name: str
+    born: int | None
+
+
+def test_lists_and_objects_are_the_same_in_each_file_and_of_each_dtype(tmp_path):
+    """Apostrophes, nulls and large numbers: from pandas' CSV, the program's, and a file of Arrow's dtypes."""
+    from parallel_frames._cli._frames import read_frame, write_frame
+
+    answer = {
+        "ceo": {"name": "O'Brien", "born": None},
+        "names": ["O'Brien"],
+        "sizes": [2**60 + 1, None],
+        "flags": [True],
+    }
+    schema = {"ceo": Person, "names": list[str], "sizes": list[int | None], "flags": list[bool]}
+    with pf.offline({"Acme": answer}, latency=0):
+        rows = pd.DataFrame({"company": ["Acme"]}).parallel.enrich(schema, checkpoint=None, progress=False)
+        arrow = rows[["company"]].parallel.enrich(schema, checkpoint=None, progress=False, dtype_backend="pyarrow")
+    rows.to_csv(tmp_path / "pandas.csv", index=False)
+    write_frame(rows, str(tmp_path / "program.csv"))
+    arrow.to_parquet(tmp_path / "arrow.parquet")
+    for after in (tmp_path / "pandas.csv", tmp_path / "program.csv", tmp_path / "arrow.parquet", arrow):
+        assert pf.diff(rows, after, on="company").counts["same"].tolist() == [1, 1, 1, 1]
+    assert len(pf.diff(rows, read_frame(str(tmp_path / "arrow.parquet")), on="company")) == 0
+    rows["sizes"] = [[2**60, None]]
+    assert pf.diff(rows, tmp_path / "arrow.parquet", on="company").counts["changed"].tolist() == [0, 0, 1, 0]
+    assert arrow.parallel.explode("sizes")["sizes"].tolist()[0] == 2**60 + 1
+    with pytest.raises(InputError, match=r"other columns that say .* a number is not its text"):
+        pf.diff(rows.assign(company=1), rows.assign(company="1"), on="company")
+
+
+def test_a_row_is_not_known_by_an_answer_that_was_sent_again():
+    """The second of two enrichments sent what the first one answered, which changed."""
+
+    def chain(ceo):
+        with pf.offline(lambda sent: {"age": 40} if "ceo" in sent else {"ceo": ceo}, latency=0):
+            out = DF.parallel.enrich({"ceo": str}, checkpoint=None, progress=False)
+            return out.parallel.enrich({"age": int}, inputs=["company", "ceo"], checkpoint=None, progress=False)
+
+    found = pf.diff(chain("Ann"), chain("Bo"))
+    assert found.rows == {"compared": 4, "changed": 4, "came": 0, "went": 0}
 
 
 def test_checkpoints_are_compared_with_frames_and_with_what_they_held_before(tmp_path):

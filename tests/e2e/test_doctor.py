@@ -120,6 +120,8 @@ BOTH = {
     "no groups": ([faults.status(503, on="create_group")], "dialect", "breaks", "(503)"),
     "no credit": ([faults.status(402, on="add_runs")], "batch", "breaks", "too little credit"),
     "no credit left": ([faults.status(402, on="add_runs", nth=2)], "batch", "breaks", "too little credit"),
+    "rate limit later": ([faults.rate_limited(nth=2)], "run_cursor", "not checked", "no second batch"),
+    "unreadable events": ([faults.malform_events()], "events", "handled", "3 ended without an event"),
     "rate limit": ([faults.rate_limited()], "batch", "not checked", "rate limit"),
 }  # fmt: skip
 ONE = {

@@ -124,6 +124,9 @@ def test_what_is_no_list_or_not_known_is_refused(out):
     assert lost.parallel.explode("p_products_2", schema=SCHEMA)["units"].fillna(0).tolist() == [7, 0, 0]
     with pytest.raises(InputError, match="has no field for the column 'p_products_2'; it has 'ceo'"):
         lost.parallel.explode("p_products_2", schema={"ceo": str})
+    for cell in ({"name": "x"}, ["x"], 3, '"x"'):
+        with pytest.raises(InputError, match=r"in row 0, where its schema has an? (list|object)"):
+            pd.DataFrame({"products": [cell]}).parallel.explode("products", schema=SCHEMA)
     with pytest.raises(InputError, match="texts that are not JSON"):
         pd.DataFrame({"products": ["[{'name': 'x'}]"]}).parallel.explode("products", schema=SCHEMA)
 

@@ -175,8 +175,9 @@ def test_nothing_is_sent_but_by_the_call(spark, sim, enrich, tmp_path):
     )  # fmt: skip
     assert sim.counts.requests == requests, "what is answered is not even looked at"
     written, target = pq.read_table(tmp_path / "out").sort_by("size"), pq.read_table(tmp_path / "target.parquet")
+    target = target.drop_columns("parallel_cost")  # an engine knows no first row, which bears the price
     assert written.cast(target.schema).equals(target.sort_by("size"))
-    read = spark.read.parquet(str(tmp_path / "target.parquet"))
+    read = spark.read.parquet(str(tmp_path / "target.parquet")).drop("parallel_cost")
     assert read.schema.simpleString() == out.schema.simpleString(), "Spark sees the columns that were paid for"
     assert read.filter("name is not null").count() == 80
 

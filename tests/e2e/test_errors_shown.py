@@ -143,7 +143,7 @@ FRAMES = {
 def test_what_is_no_frame_is_named_with_the_line_that_works(name):
     """A frame of another library, a column, rows or a path: each function says what it is and what to type."""
     given, advice = FRAMES[name]
-    in_parts = name in ("lazy", "dask", "ray")  # the other functions take these
+    in_parts = name in ("lazy", "dask", "spark", "ray")  # the other functions take these
     for function in (pf.preview,) if in_parts else (pf.enrich, pf.plan, pf.submit):
         with pytest.raises(InputError) as caught:
             function(given, SCHEMA)

@@ -133,7 +133,8 @@ class EscalatedResults(Results[Any]):
 
     def unanswered(self, key: str, *, is_sent: bool) -> Unanswered:
         """Return what a run is that has no outcome, or one that another is to replace, and why."""
-        return self._best.waiting.get(key) or super().unanswered(key, is_sent=is_sent)
+        waiting = self._best.waiting if self._plans else {}  # a file's rows know by themselves what they wait for
+        return waiting.get(key) or super().unanswered(key, is_sent=is_sent)
 
     @property
     def unsettled(self) -> Collection[str]:

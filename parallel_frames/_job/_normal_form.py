@@ -29,6 +29,7 @@ LEFT_OUT: Final = ("P", "Z", "C")  # punctuation, spaces, control characters
 THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # What tells 1.5 from 15, 1:12 from 11:2, and -5 from 5, but for the mark that it is.
 WITHIN_NUMBERS: Final = re.compile(r"(?<=\d)[.,:/](?=\d)")
+SHARP: Final = re.compile(r"(?<=[^\W\d])#")  # and C# from C
 MINUS: Final = re.compile(r"(?<!\S)[-\u2013\u2212](?=\d)")
 
 
@@ -48,7 +49,7 @@ def normal_form(value: object) -> Hashable:
 def _normal_text(text: str) -> str:
     bare = ADDRESS.sub("", unicodedata.normalize("NFKC", text).strip(), count=1).casefold()
     numbers = MINUS.sub("\u2212", WITHIN_NUMBERS.sub("|", THOUSANDS.sub("", bare)))  # signs that are no punctuation
-    spelled = unicodedata.normalize("NFKD", numbers)
+    spelled = unicodedata.normalize("NFKD", SHARP.sub("\u266f", numbers))
     kept = (each for each in spelled if ord(each) not in ACCENTS and unicodedata.category(each)[0] not in LEFT_OUT)
     return "".join(kept) or bare  # a text of nothing but punctuation is itself
 

@@ -654,3 +654,27 @@ def test_provenance_and_warnings_are_of_each_processor(tmp_path: Path) -> None:
     columns = ["parallel_processor", "parallel_cost", "parallel_run_id"]
     written = pd.read_parquet(tmp_path / "out.parquet")
     assert written[columns].to_dict("records") == out[columns].to_dict("records")
+
+
+def stuck(_: Any) -> Any:
+    """Answer nothing."""
+    return Stuck()
+
+
+@pytest.mark.parametrize("options", [{"limit": 1}, {"timeout": 1}])
+def test_rows_that_the_first_processor_has_not_answered_say_so(options: dict[str, Any], tmp_path: Path) -> None:
+    """Beyond the limit and after the timeout, rows of a frame and of a file have a status and a reason."""
+    df = pd.DataFrame({"company": ["good", "low", "null"]})
+    df.to_parquet(tmp_path / "rows.parquet")
+    with pf.offline(Chain() if "limit" in options else stuck, latency=0, speed=20) as sim:
+        out = df.parallel.enrich(SCHEMA, escalate=CHAIN, checkpoint=None, progress=False, **options)
+    with pf.offline(Chain() if "limit" in options else stuck, latency=0, speed=20) as sim:
+        pf.enrich_parquet(
+            tmp_path / "rows.parquet", tmp_path / "out.parquet", SCHEMA, escalate=CHAIN, progress=False, **options
+        )
+        assert sim.counts.runs == (1 if "limit" in options else 3)
+    written = pd.read_parquet(tmp_path / "out.parquet")
+    expected = ["completed", "not_sent", "not_sent"] if "limit" in options else ["pending"] * 3
+    for each in (out, written):
+        assert each["parallel_status"].tolist() == expected
+        assert each["parallel_error"].notna().sum() == expected.count("not_sent") + expected.count("pending")

@@ -31,6 +31,8 @@ from parallel_frames._model import Column
         ("555-0100", "555 0100", True),
         ("a change of -5%", "a change of \u22125 %", True),
         ("-5%", "5%", False),
+        ("C#", "C", False),
+        ("# 5", "5", True),
         ("?", "!", False),  # where nothing would be left, all of it counts
         ("कि", "की", False),  # marks that are no accents
         ("", None, False),

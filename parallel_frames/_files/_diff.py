@@ -112,8 +112,9 @@ def diff(
     Compared are the columns that an enrichment made and both have. Where no attrs name them (CSV), it is every column
     that both have, without `on`, statuses, evidence and provenance.
 
-    Values are compared as a person would: numbers whatever their dtype, missing with missing, a date with its midnight,
-    lists in order, and the text of a CSV file with what it says. Nothing is sent, and nothing changed.
+    Values are compared as they are, where `compare` leaves out case and punctuation: numbers whatever their dtype,
+    missing with missing, a date with its midnight, lists in order, and the text of a CSV file with what it says.
+    Nothing is sent, and nothing changed.
 
     Examples
     --------

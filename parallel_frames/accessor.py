@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import pandas as pd
 
 from parallel_frames._job._defaults import make_call
+from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._options import Call, EnrichOptions, FrameOptions, check_option
 from parallel_frames._tracebacks import decorate_methods
 from parallel_frames.errors import InputError, UnknownOptionError, user_facing
@@ -254,7 +255,11 @@ async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOption
     [1949]
     """
     prepare = partial(prepare_enrichment, df, schema, options)
-    enrichment = prepare() if _engine_frame(df) is None else await asyncio.to_thread(prepare)
+    if _engine_frame(df) is None:
+        enrichment = prepare()
+    else:
+        refuse_task()  # here, where the caller's thread is known
+        enrichment = await asyncio.to_thread(prepare)
     try:
         frame: FrameT = await enrichment._run()
     except asyncio.CancelledError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pandas as pd
 import pytest
 
@@ -53,6 +55,15 @@ def test_dask_without_a_cluster(sim, ask, scheduler, how):
     ddf = dd.from_pandas(ROWS, npartitions=2)
     with refused():
         ddf.map_partitions(ask, how, meta=ddf._meta).compute(scheduler=scheduler)
+    assert sim.counts.requests == 0
+
+
+def test_a_coroutine_about_all_of_the_frame_is_refused_in_a_task_too(sim):
+    """Although the keys of such a frame are made in another thread, which no task has called."""
+    dd = pytest.importorskip("dask.dataframe")
+    ddf = dd.from_pandas(ROWS, npartitions=2)
+    with refused():
+        ddf.map_partitions(lambda _: asyncio.run(pf.aenrich(ddf, SCHEMA)), meta=ddf._meta).compute(scheduler="sync")
     assert sim.counts.requests == 0
 
 

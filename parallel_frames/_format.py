@@ -94,7 +94,9 @@ def parse_duration(text: str) -> float:
     """Return the seconds of ``90``, ``90s``, ``30m``, ``12h``, ``30d`` or ``2w``; anything else is a ValueError."""
     match = DURATION.fullmatch(text.strip().lower())
     if match is None:
-        raise ValueError(f"{text!r} must be a number of seconds, or a duration such as '90s', '12h', '30d' or '2w'")
+        raise ValueError(
+            f"{text!r} must be a number of seconds, or a duration such as '90s', '10m', '12h', '30d' or '2w'"
+        )
     return float(match[1]) * UNITS[match[2]]
 
 

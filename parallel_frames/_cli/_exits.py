@@ -107,7 +107,7 @@ ON: Final = click.Option(["--on"], metavar="COLUMN", multiple=True, help="Say wh
 CALLS: Final[Mapping[str, str]] = {
     "pf.Checkpoint(...).unlock()": "parallel-frames checkpoint unlock {}",
     "pf.Checkpoint(...).unlock(force=True)": "parallel-frames checkpoint unlock --force {}",
-    "with pf.offline(): ...": "parallel-frames simulate",
+    "with pf.offline(): ...": "--offline",
     "confirm=False": "--yes",
 }
 

@@ -437,8 +437,8 @@ def _seconds_of_text(text: str, *, name: str) -> float:
         found = math.nan
     if math.isnan(found) or found < 0:
         raise InputError(
-            f"{format_option(name, text)} must be a number of seconds, or a duration such as '90s', '12h', '30d' or "
-            "'2w'."
+            f"{format_option(name, text)} must be a number of seconds, or a duration such as '90s', '10m', '12h', "
+            "'30d' or '2w'."
         )
     return found
 

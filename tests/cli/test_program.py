@@ -270,7 +270,7 @@ def test_inputs_that_mean_nothing_are_refused(typed):
         ("`where='failed', limit=3`", "--where failed --limit 3"),
         ("`pf.Checkpoint('a b').unlock()` lets", "parallel-frames checkpoint unlock 'a b' lets"),
         ("say `pf.Checkpoint('ck').unlock(force=True)`", "say parallel-frames checkpoint unlock --force ck"),
-        ("`with pf.offline(): ...`", "parallel-frames simulate"),
+        ("`with pf.offline(): ...`", "--offline"),
         # What has no counterpart stays, and so does what is no code.
         ("`client=pf.Client(...)`, `limit=3, status=False`", "`client=pf.Client(...)`, `limit=3, status=False`"),
         ("`inputs={name: column}` or `refresh=False`", "`inputs={name: column}` or `refresh=False`"),

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames.errors import ConfigurationError, InputError
+from parallel_frames.errors import ConfigurationError, InputError, RejectedError
 from parallel_frames.simulator import Simulator
 
 PASSWORD = "hunter#2"
@@ -286,3 +286,12 @@ def test_blocks_that_overlap_leave_the_environment_as_it_was(monkeypatch: pytest
     assert os.environ["PARALLEL_BASE_URL"] == newest.url
     other.stop()
     assert (os.environ["PARALLEL_API_KEY"], os.environ.get("PARALLEL_BASE_URL")) == ("mine", None)
+
+
+def test_a_simulator_that_has_ended_is_named_where_its_runs_are_resumed(tmp_path):
+    """A checkpoint of runs that another simulator held cannot be resumed: the message says so, and what to do."""
+    df = pd.DataFrame({"company": ["Acme"]})
+    with pf.offline(latency=1000):
+        df.parallel.enrich({"founded": int}, checkpoint=tmp_path / "c.ckpt", timeout=0.5, progress=False)
+    with pf.offline(latency=0), pytest.raises(RejectedError, match=r"simulator.* has ended.*Name another checkpoint"):
+        df.parallel.enrich({"founded": int}, checkpoint=tmp_path / "c.ckpt", progress=False)

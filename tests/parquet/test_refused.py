@@ -177,7 +177,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a mask": ({"where": [True, False, True]}, "a mask is for frames"),
     "dtype_backend": ({"dtype_backend": "pyarrow"}, "`dtype_backend` is for frames"),
     "rows_per_file": ({"rows_per_file": 0}, "must be a number of rows"),
-    "older_than": ({"older_than": "ten days"}, "a duration such as '90s', '12h', '30d'"),
+    "older_than": ({"older_than": "ten days"}, "a duration such as '90s', '10m', '12h', '30d'"),
     "a negative age": ({"older_than": "-3d"}, "`older_than='-3d'` must be a number of seconds"),
     "two ways to ask again": ({"older_than": "3d", "refresh": True}, "pass one of them"),
     "failed without a status": ({"where": "failed"}, "`where='failed'` reads the status column"),

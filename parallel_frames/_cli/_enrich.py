@@ -151,7 +151,9 @@ def _naming_the_report() -> Iterator[None]:
     from parallel_frames._cli._report import REPORT
     from parallel_frames._ui import report_call
 
-    token = report_call.set(REPORT)
+    given = click.get_current_context().params
+    is_kept = not given["offline"] or given["checkpoint"] is not None  # or else it goes with the simulator
+    token = report_call.set(REPORT if is_kept else None)
     try:
         yield
     finally:

@@ -597,16 +597,11 @@ def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: 
         return AuthenticationError(f"The account may not do this, or not use this processor (403): {reason}.", **facts)
     if status == 402:
         return CreditError(f"The account has too little credit (402): {reason}.", **facts)
-    if status == 404 and group_id and SIMULATOR_HEADER in headers:
-        return RejectedError(
-            f"The simulator does not know the group (404): {reason}. The one that held it has ended, and its runs, "
-            "which were free, with it. Name another checkpoint, or remove this one, to ask the rows again.",
-            **facts,
-        )
     if status == 404 and group_id:
+        ended = " A simulator's runs, which are free, end with it." if SIMULATOR_HEADER in headers else ""
         return RejectedError(
             f"The service does not know the group (404): {reason}. Does it belong to another account, another host or "
-            "another dialect (`api`)? If it is gone for good, its rows can only be asked again, with "
+            f"another dialect (`api`)?{ended} If it is gone for good, its rows can only be asked again, with "
             "another checkpoint.",
             **facts,
         )

@@ -293,5 +293,8 @@ def test_a_simulator_that_has_ended_is_named_where_its_runs_are_resumed(tmp_path
     df = pd.DataFrame({"company": ["Acme"]})
     with pf.offline(latency=1000):
         df.parallel.enrich({"founded": int}, checkpoint=tmp_path / "c.ckpt", timeout=0.5, progress=False)
-    with pf.offline(latency=0), pytest.raises(RejectedError, match=r"simulator.* has ended.*Name another checkpoint"):
+    with (
+        pf.offline(latency=0),
+        pytest.raises(RejectedError, match=r"simulator's runs, .* end with it.*another checkpoint"),
+    ):
         df.parallel.enrich({"founded": int}, checkpoint=tmp_path / "c.ckpt", progress=False)

@@ -14,18 +14,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from parallel_frames._columns import Level, grade_outcomes, level_of, merge_outcomes
 from parallel_frames._files._batches import frame_of, take
 from parallel_frames._files._row_order import BestInOrder, RowOrderReader
 from parallel_frames._files._temporary import temporary_folder
-from parallel_frames._files._types import as_type, at_risk, check_values, output_types, provenance_types
+from parallel_frames._files._types import as_type, at_risk, check_values, output_types
 from parallel_frames._inputs import canonical_of_sent, make_key, make_keys, render_inputs
 from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._plan import make_plan
+from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
-from parallel_frames._job._source import ROWS_AT_ONCE, SAMPLES, Piece, costs_of, keys_of_input, outgoing_run, prices_of
+from parallel_frames._job._source import (
+    ROWS_AT_ONCE,
+    SAMPLES,
+    Piece,
+    add_provenance,
+    keys_of_input,
+    outgoing_run,
+    prices_of,
+)
 from parallel_frames._model import OUTSIDE, SKIPPED, Plan
 from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
@@ -260,13 +268,10 @@ class FileSource:
             known = answers.between(start, start + batch.num_rows)
             best = answers if isinstance(answers, BestInOrder) else None
             columns = {name: batch.column(name) for name in batch.schema.names}
-            merged, row_runs, outcomes = self._merge(
-                results, batch, start, known, layout=layout, types=types, best=best
-            )
-            for label in layout.all:
+            merged, row_runs = self._merge(results, batch, start, known, layout=layout, types=types, best=best)
+            call = self.prepared.call
+            for label in (*layout.all, *(provenance_labels(call.prefix) if call.provenance else ())):
                 columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
-            if self.prepared.call.provenance:
-                columns |= self._provenance(results.index, batch, start, row_runs, outcomes, best=best)
             yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
         if rows != results.index.rows:
             raise self._changed()
@@ -281,8 +286,8 @@ class FileSource:
         layout: Layout,
         types: Mapping[str, pa.DataType],
         best: BestInOrder | None,
-    ) -> tuple[Merged, RowRuns, list[Outcome | None]]:
-        """Return a batch's new columns, which run each row has, and the runs' outcomes; `best` has chosen them."""
+    ) -> tuple[Merged, RowRuns]:
+        """Return a batch's new columns, and which run each row has; `best` has chosen the answers."""
         asked = results.index.rows_between(start, start + batch.num_rows)
         self._check_same(results.index, batch, start, {row: key for row, key, _ in asked})
         keys = [key for _, key, _ in asked if key is not None]
@@ -300,18 +305,33 @@ class FileSource:
             None if best is None else [best.processors.get(row, "") for row, key, _ in asked if key is not None]
         )
         existing = [name for name in batch.schema.names if name in types]
+        answers = Answers.of(outcomes)
         merged = merge_outcomes(
             self._existing(batch, start, existing, types),
             plan,
             self.prepared.schema,
-            answers=Answers.of(outcomes),
+            answers=answers,
             unanswered=lambda key: waiting.get(key) or results.unanswered(key, is_sent=key in sent),
             unsettled=waiting,
             processors=processors,
             layout=layout,
             dtype_backend="pyarrow",
         )
-        return merged, row_runs, outcomes
+        call = self.prepared.call
+        if call.provenance:
+            first = results.index.first_rows_between(start, start + batch.num_rows)
+            frame = add_provenance(
+                merged.frame,
+                plan,
+                answers,
+                prefix=call.prefix,
+                dtype_backend="pyarrow",
+                processors=processors,
+                prices=prices_of(self.prepared),
+                first_rows=[row - start for row in first],
+            )
+            merged = replace(merged, frame=frame)
+        return merged, row_runs
 
     @staticmethod
     def _existing(
@@ -321,39 +341,3 @@ class FileSource:
         if not names:
             return pd.DataFrame(index=pd.RangeIndex(start, start + batch.num_rows))
         return frame_of(pa.table({name: as_type(batch.column(name), types[name]) for name in names}), start)
-
-    def _provenance(
-        self,
-        index: DiskIndex,
-        batch: pa.RecordBatch,
-        start: int,
-        row_runs: RowRuns,
-        outcomes: Sequence[Outcome | None],
-        *,
-        best: BestInOrder | None,
-    ) -> dict[str, Any]:
-        """Return what run answered each row, and at what price; rows without an answer keep what they had."""
-        own, types = self.prepared.job.processor, provenance_types(self.prepared.call.prefix)
-        chosen = {} if best is None else best.processors
-        by = [chosen.get(row, own) for row in range(start, start + batch.num_rows)]
-        of_rows = [outcomes[entry] if entry >= 0 else None for entry in row_runs.tolist()]
-        has_run = np.array([outcome is not None for outcome in of_rows], dtype=bool)
-        is_billed = np.array([outcome is not None and outcome.is_billed for outcome in of_rows], dtype=bool)
-        is_first = np.zeros(batch.num_rows, dtype=bool)  # of the rows that share a run: the one that bears its price
-        is_first[[row - start for row in index.first_rows_between(start, start + batch.num_rows)]] = True
-        times = pd.to_datetime(
-            pd.Series([outcome.modified_at if outcome else None for outcome in of_rows], dtype=object),
-            utc=True, errors="coerce", format="ISO8601",
-        )  # fmt: skip
-        cells = [
-            [outcome.run_id if outcome else None for outcome in of_rows],
-            [outcome.group_id if outcome else None for outcome in of_rows],
-            times.dt.as_unit("us"),
-            [name if outcome else None for name, outcome in zip(by, of_rows, strict=True)],
-            costs_of(prices_of(self.prepared), by, is_billed & is_first),
-        ]
-        made = {name: pa.array(column, type_) for (name, type_), column in zip(types.items(), cells, strict=True)}
-        had = {name: as_type(batch.column(name), types[name]) for name in made if name in batch.schema.names}
-        return made | {
-            name: pc.call_function("if_else", [pa.array(has_run), made[name], old]) for name, old in had.items()
-        }

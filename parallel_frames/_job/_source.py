@@ -206,6 +206,7 @@ class FrameSource:
                 dtype_backend=call.dtype_backend,
                 processors=results.processors,
                 prices=prices_of(self.prepared),
+                first_rows=self.plan.positions,
             )
         yield Piece(frame, merged.counts, self.plan.row_runs != OUTSIDE)
 
@@ -229,10 +230,12 @@ def add_provenance(
     dtype_backend: str,
     processors: Sequence[str] | None = None,
     prices: Prices | None = None,
+    first_rows: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Return an enriched frame with which run of which group answered each row, when, on what processor, at what price.
 
-    `processors` are those of the plan's runs, where they are not the job's. Without `prices` there is no such column.
+    `processors` are those of the plan's runs, where they are not the job's. Without `prices` there is no such column;
+    of the rows that share a run, the one among `first_rows` bears its price.
     """
     own = plan.job.processor
     names = [*(processors or [own] * len(plan.keys)), own, own]
@@ -258,9 +261,11 @@ def add_provenance(
         pd.Series([name if run_id else None for name, run_id in zip(by, run_ids, strict=True)], frame.index, text),
     ]
     if prices is not None:
-        is_first = np.zeros(len(frame), dtype=bool)  # of the rows that share a run: the one that bears its price
-        is_first[list(plan.positions)] = True
-        made.append(pd.Series(costs_of(prices, by, np.array(billed, dtype=bool) & is_first), frame.index, dtype=number))
+        paid = np.zeros(len(frame), dtype=bool)
+        paid[list(first_rows)] = True
+        paid &= np.array(billed, dtype=bool)
+        costs = [prices[name] if is_paid else 0.0 for name, is_paid in zip(by, paid.tolist(), strict=True)]
+        made.append(pd.Series(costs, frame.index, dtype=number))
     for label, column in zip(provenance_labels(prefix, has_cost=prices is not None), made, strict=True):
         # A row that no run answered keeps what it had.
         frame[label] = column.where(has_run, frame[label].astype(column.dtype)) if label in frame.columns else column
@@ -271,13 +276,6 @@ def prices_of(prepared: PreparedCall) -> Prices:
     """Return the dollars of a run by processor; None where they are not known."""
     prices = {each.price.processor: each.price.per_run for each in (prepared, *prepared.later)}
     return {name: None if per_run is None else float(per_run) for name, per_run in prices.items()}
-
-
-def costs_of(
-    prices: Prices, processors: Sequence[str], billed: np.ndarray[Any, np.dtype[np.bool_]]
-) -> list[float | None]:
-    """Return the dollars of each row by its processor and whether it is billed; None where the price is not known."""
-    return [prices[name] if is_billed else 0.0 for name, is_billed in zip(processors, billed.tolist(), strict=True)]
 
 
 def keys_of_input(

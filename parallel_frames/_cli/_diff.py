@@ -33,7 +33,7 @@ def diff_command(before: str, after: str | None, on: tuple[str, ...], output: st
         need_output()
     found = diff(before, after, on=list(on) or None)
     if output is not None:
-        say(f"Written to {found.save(output)}.")
+        say(f"Written to {found.to_html(output)}.")
     if json:
         show_json(found.to_dict())
     elif output is None:

@@ -83,7 +83,7 @@ class Diff:
     def _repr_html_(self) -> str:
         return render("diff.html", **self._values(SHOWN))
 
-    def save(self, path: str | os.PathLike[str], *, title: str | None = None) -> Path:
+    def to_html(self, path: str | os.PathLike[str], *, title: str | None = None) -> Path:
         """Write a page of its own, with both values of each cell, their confidence and their sources.
 
         Parameters
@@ -113,7 +113,7 @@ class Diff:
         >>> with pf.offline(latency=0):
         ...     out = pd.DataFrame({"company": ["Acme"]}).parallel.enrich({"founded": int})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     page = pf.diff(out, out).save(f"{folder}/diff.html", title="November")
+        ...     page = pf.diff(out, out).to_html(f"{folder}/diff.html", title="November")
         ...     "<title>November</title>" in page.read_text(encoding="utf-8")
         True
         """

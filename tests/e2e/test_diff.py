@@ -234,15 +234,15 @@ def test_a_person_sees_both_values(old, new, tmp_path):
     assert repr(found).splitlines()[0] == "3 of 3 rows changed · SIMULATED"
     assert "Globex · staff: – " in repr(found)
     assert "before → after · 1 row came · 1 went" in found._repr_html_()
-    page = found.save(tmp_path / "diff.html", title="November").read_text(encoding="utf-8")
+    page = found.to_html(tmp_path / "diff.html", title="November").read_text(encoding="utf-8")
     assert HOSTILE not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
     assert '<span class="pf-tag pf-low">low</span>' in page
     assert '<a href="https://new.example"' in page
     assert "1 row came" in page
     assert ">ceo 3</label>" in page
-    assert "<h2>Changes</h2>" not in pf.diff(old, old).save(tmp_path / "same.html").read_text(encoding="utf-8")
+    assert "<h2>Changes</h2>" not in pf.diff(old, old).to_html(tmp_path / "same.html").read_text(encoding="utf-8")
     many = pd.DataFrame({"id": range(1500), "value": range(1500)})
     wide = pf.diff(many, many.assign(value=-1), on="id")
     assert "and 1,480 more changes, in .frame" in repr(wide)
-    assert "the first 1,000 of 1,500" in wide.save(tmp_path / "many.html").read_text(encoding="utf-8")
+    assert "the first 1,000 of 1,500" in wide.to_html(tmp_path / "many.html").read_text(encoding="utf-8")

@@ -100,7 +100,7 @@ def choose_rows() -> None:
     changes = pf.diff(out, "old.parquet", on=["company"])
     assert_type(changes, pf.Diff)
     assert_type(changes.rows, dict[str, int])
-    assert_type(changes.save("diff.html", title="News"), Path)
+    assert_type(changes.to_html("diff.html", title="News"), Path)
     assert_type(pf.diff(pf.Checkpoint("c")).frame, pd.DataFrame)
 
 

@@ -11,7 +11,7 @@ import logging
 from dataclasses import fields
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 import pandas as pd
 
@@ -603,45 +603,24 @@ def report(df: pd.DataFrame) -> Report:
     return report_of_frame(df)
 
 
-@pd.api.extensions.register_dataframe_accessor("parallel")
-class ParallelAccessor:
-    """Enrich this frame with the web: what ``df.parallel`` is.
-
-    Its methods are the functions of the same names, with the frame in their first place. It holds nothing but the
-    frame: pandas makes it again whenever it likes.
-
-    Examples
-    --------
-    >>> import pandas as pd, parallel_frames as pf
-    >>> df = pd.DataFrame({"company": ["Acme"]})
-    >>> type(df.parallel) is pf.ParallelAccessor
-    True
-    >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
-    ...     out = pf.ParallelAccessor(df).enrich({"founded": int})
-    >>> out["founded"].tolist()
-    [1949]
-    """
+class FrameMethods(Generic[FrameT]):
+    """What ``df.parallel`` is of any frame in memory: the functions, with the frame in their first place."""
 
     __slots__ = ("_df",)
 
-    def __init__(self, df: pd.DataFrame) -> None:
+    def __init__(self, df: FrameT) -> None:
         self._df = df
 
     def __repr__(self) -> str:
-        names = ", ".join(f".{name}()" for name in vars(ParallelAccessor) if not name.startswith("_"))
-        return f"df.parallel: {names}"
+        kinds = reversed(type(self).__mro__)
+        names = (f".{name}()" for kind in kinds for name in vars(kind) if not name.startswith("_"))
+        return f"df.parallel: {', '.join(names)}"
 
-    def __call__(self, *_: object, **options: object) -> NoReturn:  # noqa: ARG002 - whatever is passed
-        """Refuse a call of what has methods."""
-        raise InputError(
-            "`df.parallel` has methods and is none itself: `df.parallel.enrich(schema)` asks the web about each row."
-        )
-
-    def enrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+    def enrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> FrameT:
         """See `parallel_frames.enrich`."""
         return enrich(self._df, schema, **options)
 
-    async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
+    async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> FrameT:
         """See `parallel_frames.aenrich`."""
         return await aenrich(self._df, schema, **options)
 
@@ -676,9 +655,37 @@ class ParallelAccessor:
         *,
         processor: str | None = None,
         **options: Unpack[FrameOptions],
-    ) -> pd.DataFrame:
+    ) -> FrameT:
         """See `parallel_frames.collect`."""
         return collect(self._df, group_id, schema, processor=processor, **options)
+
+
+@pd.api.extensions.register_dataframe_accessor("parallel")
+class ParallelAccessor(FrameMethods[pd.DataFrame]):
+    """Enrich this frame with the web: what ``df.parallel`` is.
+
+    Its methods are the functions of the same names, with the frame in their first place. It holds nothing but the
+    frame: pandas makes it again whenever it likes.
+
+    Examples
+    --------
+    >>> import pandas as pd, parallel_frames as pf
+    >>> df = pd.DataFrame({"company": ["Acme"]})
+    >>> type(df.parallel) is pf.ParallelAccessor
+    True
+    >>> with pf.offline(answers=lambda sent: {"founded": 1949}, latency=0):
+    ...     out = pf.ParallelAccessor(df).enrich({"founded": int})
+    >>> out["founded"].tolist()
+    [1949]
+    """
+
+    __slots__ = ()
+
+    def __call__(self, *_: object, **options: object) -> NoReturn:  # noqa: ARG002 - whatever is passed
+        """Refuse a call of what has methods."""
+        raise InputError(
+            "`df.parallel` has methods and is none itself: `df.parallel.enrich(schema)` asks the web about each row."
+        )
 
     def citations(self) -> pd.DataFrame:
         """Return the evidence's citations, one a line; see `parallel_frames.citations`.
@@ -891,5 +898,6 @@ def share_documentation(accessor: type, *, of_series: bool = False) -> None:
     decorate_methods(accessor, user_facing)
 
 
+share_documentation(FrameMethods)
 share_documentation(ParallelAccessor)
 share_documentation(ParallelSeriesAccessor, of_series=True)

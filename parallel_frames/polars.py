@@ -13,21 +13,19 @@ import polars as pl
 
 from parallel_frames._distributed import StagedFile, empty_frame, look_up, stage_table
 from parallel_frames._files._batches import frame_of
-from parallel_frames.accessor import aenrich, collect, compare, enrich, plan, preview, share_documentation, submit
+from parallel_frames.accessor import FrameMethods, aenrich, enrich, plan, share_documentation, submit
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
     from typing import Unpack
 
     import pandas as pd
 
     from parallel_frames._distributed import AnswerLookup, InputStager
-    from parallel_frames._job._comparison import Comparison
     from parallel_frames._job._handle import Enrichment
-    from parallel_frames._job._options import EnrichOptions, Frame, FrameOptions, Processor, SchemaLike
+    from parallel_frames._job._options import EnrichOptions, SchemaLike
     from parallel_frames._job._preview import EnrichmentPlan
-    from parallel_frames._job._sample import EnrichmentPreview
 
 SAMPLE: Final = 1_000
 NUMBER: Final = "parallel_frames_row"
@@ -35,7 +33,7 @@ STAGED: Final = pl.Schema({"name": pl.String, "lines": pl.Int64})
 
 
 @pl.api.register_dataframe_namespace("parallel")
-class PolarsNamespace:
+class PolarsNamespace(FrameMethods[pl.DataFrame]):
     """Enrich this frame with the web: what ``df.parallel`` is on a frame of polars.
 
     Its methods are the functions of `parallel_frames` with the frame in their first place; frames that they return are
@@ -51,56 +49,7 @@ class PolarsNamespace:
     [('Acme', 1949), ('Globex', 1989)]
     """
 
-    __slots__ = ("_df",)
-
-    def __init__(self, df: pl.DataFrame) -> None:
-        self._df = df
-
-    def __repr__(self) -> str:
-        return "df.parallel: .enrich(), .aenrich(), .plan(), .preview(), .compare(), .submit(), .collect()"
-
-    def enrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pl.DataFrame:
-        """See `parallel_frames.enrich`."""
-        return enrich(self._df, schema, **options)
-
-    async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pl.DataFrame:
-        """See `parallel_frames.aenrich`."""
-        return await aenrich(self._df, schema, **options)
-
-    def plan(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
-        """See `parallel_frames.plan`."""
-        return plan(self._df, schema, **options)
-
-    def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
-        """See `parallel_frames.preview`."""
-        return preview(self._df, schema, n=n, **options)
-
-    def compare(
-        self,
-        schema: SchemaLike,
-        *,
-        processors: Sequence[Processor | str] = ("lite", "base", "core"),
-        truth: Frame | Mapping[str, Hashable] | None = None,
-        tolerance: float | Mapping[str, float] = 0.01,
-        **options: Unpack[EnrichOptions],
-    ) -> Comparison:
-        """See `parallel_frames.compare`; the frames of what it returns are of pandas."""
-        return compare(self._df, schema, processors=processors, truth=truth, tolerance=tolerance, **options)
-
-    def submit(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enrichment:
-        """See `parallel_frames.submit`; frames of the handle are of polars, too."""
-        return submit(self._df, schema, **options)
-
-    def collect(
-        self,
-        group_id: str | Sequence[str],
-        schema: SchemaLike,
-        *,
-        processor: str | None = None,
-        **options: Unpack[FrameOptions],
-    ) -> pl.DataFrame:
-        """See `parallel_frames.collect`."""
-        return collect(self._df, group_id, schema, processor=processor, **options)
+    __slots__ = ()
 
 
 @pl.api.register_lazyframe_namespace("parallel")
@@ -147,7 +96,6 @@ class PolarsLazyNamespace:
         return submit(self._lf, schema, **options)
 
 
-share_documentation(PolarsNamespace)
 share_documentation(PolarsLazyNamespace)
 
 

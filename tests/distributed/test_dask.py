@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +22,10 @@ from pandas.testing import assert_frame_equal
 import parallel_frames as pf
 import parallel_frames.dask
 from parallel_frames.errors import InputError
-from parallel_frames.simulator import Failure, Simulator
+from parallel_frames.simulator import Simulator
 
-SCHEMA = {"name": str, "length": (int, "how long it is"), "tags": list[str], "founded": pd.Timestamp}
+from .conftest import SCHEMA, answer, assert_paid_once, names_of
+
 DRIVER = """
 import sys
 import dask.dataframe as dd
@@ -38,24 +38,10 @@ pf.enrich(ddf, {"name": str}, inputs=["company"], checkpoint=checkpoint, client=
 """
 
 
-def answer(sent):
-    """Answer with what identifies the row."""
-    company = sent["company"] if isinstance(sent, dict) else sent
-    if "bad" in company:
-        return Failure("no such company")
-    return {"name": company.upper(), "length": len(company), "tags": [company[:1]], "founded": "1949-05-23T10:00:00Z"}
-
-
 def rows(*numbers):
     """Return rows, one per number."""
-    names = [None if number % 17 == 16 else f"{'bad' * (number % 13 == 12)} company {number}" for number in numbers]
+    names = names_of(numbers)
     return pd.DataFrame({"company": names, "size": list(numbers)})
-
-
-def assert_paid_once(sim, runs):
-    """Every distinct input has exactly one run."""
-    keys = Counter(run.metadata["key"] for run in sim.runs())
-    assert sim.counts.runs == runs == len(keys)
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +56,6 @@ def workers(cluster):
     """Have everything of this module computed by two other processes."""
     with Client(cluster) as client:
         yield client
-
-
-@pytest.fixture
-def sim():
-    """Serve at once."""
-    with pf.offline(answer, latency=0, max_per_minute=None) as simulator:
-        yield simulator
 
 
 def enrich(ddf, schema=SCHEMA, **options):

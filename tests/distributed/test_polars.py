@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,8 @@ import parallel_frames as pf
 import parallel_frames.polars
 from parallel_frames.errors import EnrichmentError, InputError
 from parallel_frames.simulator import Failure
+
+from .conftest import assert_paid_once, names_of
 
 SCHEMA = {"name": str, "length": (int, "how long it is")}
 ENGINES = ("in-memory", "streaming")
@@ -36,19 +37,13 @@ def sim():
 
 def rows(*numbers):
     """Return rows, one per number."""
-    names = [None if number % 17 == 16 else f"{'bad' * (number % 13 == 12)} company {number}" for number in numbers]
+    names = names_of(numbers)
     return pl.DataFrame({"company": names, "size": numbers}, schema={"company": pl.String, "size": pl.Int32})
 
 
 def enrich(lf, schema=SCHEMA, **options):
     """Enrich, asking nothing twice on purpose."""
     return lf.parallel.enrich(schema, **{"inputs": ["company"], "progress": False, "retry_failed": False, **options})
-
-
-def assert_paid_once(sim, runs):
-    """Every distinct input has exactly one run."""
-    keys = Counter(run.metadata["key"] for run in sim.runs())
-    assert sim.counts.runs == runs == len(keys)
 
 
 def test_the_result_is_that_of_a_frame_in_memory():

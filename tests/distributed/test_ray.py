@@ -16,27 +16,19 @@ import pytest
 
 import parallel_frames as pf
 from parallel_frames.errors import InputError
-from parallel_frames.simulator import Failure
+
+from .conftest import SCHEMA, assert_paid_once, names_of
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'parallel-frames[ray]'")
 pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'parallel-frames[ray]'")
 pytestmark = pytest.mark.filterwarnings("default")  # Ray warns of itself, and when its processes end
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "ray-and-polars.md"
-SCHEMA = {"name": str, "length": (int, "how long it is"), "tags": list[str], "founded": pd.Timestamp}
-
-
-def answer(sent):
-    """Answer with what identifies the row."""
-    company = sent["company"] if isinstance(sent, dict) else sent
-    if "bad" in company:
-        return Failure("no such company")
-    return {"name": company.upper(), "length": len(company), "tags": [company[:1]], "founded": "1949-05-23T10:00:00Z"}
 
 
 def rows(*numbers):
     """Return rows, one per number."""
-    names = [None if number % 17 == 16 else f"{'bad' * (number % 13 == 12)} company {number}" for number in numbers]
+    names = names_of(numbers)
     return pa.table({"company": pa.array(names, pa.string()), "size": pa.array(numbers, pa.int64())})
 
 
@@ -56,12 +48,6 @@ def table_of(ds):
     return pa.concat_tables(ray.get(ds.to_arrow_refs())).sort_by("size")
 
 
-def assert_paid_once(sim, runs):
-    """Every distinct input has exactly one run."""
-    keys = Counter(run.metadata["key"] for run in sim.runs())
-    assert sim.counts.runs == runs == len(keys)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """Start two workers."""
@@ -71,13 +57,6 @@ def cluster():
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield
         ray.shutdown()
-
-
-@pytest.fixture
-def sim():
-    """Serve at once."""
-    with pf.offline(answer, latency=0, max_per_minute=None) as simulator:
-        yield simulator
 
 
 def test_the_columns_are_those_of_a_file(sim, tmp_path):

@@ -25,7 +25,8 @@ from click.testing import CliRunner
 import parallel_frames as pf
 from parallel_frames._cli import app
 from parallel_frames.errors import ConfigurationError, InputError
-from parallel_frames.simulator import Failure
+
+from .conftest import SCHEMA, assert_paid_once, names_of
 
 pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed")
 if shutil.which("java") is None:
@@ -41,7 +42,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Spark warns of Python and of itself
     pytest.mark.timeout(300),
 ]
-SCHEMA = {"name": str, "length": (int, "how long it is"), "tags": list[str], "founded": pd.Timestamp}
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "spark.md"
 MASTER = "org.apache.spark.deploy.master.Master"
 WORKER = "org.apache.spark.deploy.worker.Worker"
@@ -62,25 +62,10 @@ CONFIG = {
 }
 
 
-def answer(sent):
-    """Answer with what identifies the row."""
-    company = sent["company"] if isinstance(sent, dict) else sent
-    if "bad" in company:
-        return Failure("no such company")
-    return {"name": company.upper(), "length": len(company), "tags": [company[:1]], "founded": "1949-05-23T10:00:00Z"}
-
-
 def rows(*numbers):
     """Return rows, one per number."""
-    names = [None if number % 17 == 16 else f"{'bad' * (number % 13 == 12)} company {number}" for number in numbers]
+    names = names_of(numbers)
     return pd.DataFrame({"company": pd.Series(names, dtype=object), "size": list(numbers)})
-
-
-def assert_paid_once(sim, runs):
-    """Every distinct input has exactly one run."""
-    keys = Counter(run.metadata["key"] for run in sim.runs())
-    assert sim.counts.runs == runs == len(keys)
-    assert sim.counts.duplicates == 0
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +110,6 @@ def spark(cluster) -> Iterator[SparkSession]:
         session.sparkContext.setLogLevel("OFF")
         yield session
         session.stop()
-
-
-@pytest.fixture
-def sim():
-    """Serve at once."""
-    with pf.offline(answer, latency=0, max_per_minute=None) as simulator:
-        yield simulator
 
 
 @pytest.fixture

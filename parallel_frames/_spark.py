@@ -1,6 +1,6 @@
 """Frames of Spark as engine frames: keys and answers in `mapInArrow`, whose cells are those that Spark holds.
 
-UDFs of pandas would make a float of a long beside a null, and of one beyond 2^53 another number. Nothing here needs
+UDFs of pandas would make a float of a long next to a null, and of one beyond 2^53 another number. Nothing here needs
 the JVM, an RDD or `persist`, so that Connect will do. Workers import this module; it must not import `pyspark.pandas`.
 """
 

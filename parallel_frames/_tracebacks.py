@@ -23,7 +23,7 @@ K = TypeVar("K", bound="type[Any]")
 
 DEBUG_VARIABLE: Final = "PARALLEL_FRAMES_DEBUG"
 OURS: Final = f"{Path(__file__).parent}{os.sep}"
-# Where other people's code lives that nobody wrote for this call.
+# Where code lives that was not written for this call.
 INSTALLED: Final = (OURS, *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")))
 MAX_FRAMES: Final = 3
 MAX_LINE: Final = 100

@@ -148,7 +148,7 @@ class AsCompleted(InMemory):
             try:
                 return self._run(enrichment, lambda _: sink.flush())
             except KeyboardInterrupt:
-                if writer.failure is not None:  # it interrupted itself, since nobody can read what it writes
+                if writer.failure is not None:  # it interrupted itself, since its reader is gone
                     raise writer.failure from None
                 raise
 

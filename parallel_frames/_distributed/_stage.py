@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from parallel_frames._checkpoint import StoragePath
     from parallel_frames._distributed._call import EngineFrame
 
-# What concerns the sending, and is said to `parallel-frames send`.
+# What concerns the sending, and is passed to `parallel-frames send`.
 OF_SENDING: Final = (
     "limit", "max_cost", "confirm", "max_in_flight", "timeout", "refresh", "older_than", "retry_failed", "on_error",
 )  # fmt: skip

@@ -159,7 +159,7 @@ def judge_run_cursor(
 
 
 def judge_events(runs: Collection[SentRun], *, cuts: int, is_active: bool, group_id: str) -> Check:
-    """Check how the runs ended, and what the stream said of that."""
+    """Check how the runs ended, and what the stream reported of that."""
     ended = [sent.ended for sent in runs if sent.ended is not None]
     counts = Counter(event.status for event in ended)
     parts = [f"{counts[status]} {status}" for status in ENDS if counts[status]] or ["none"]
@@ -247,7 +247,7 @@ def judge_outputs(in_list: int, *, completed: int, has_result: bool | None, is_c
 
 
 def has_settled(status: GroupStatus, runs: Collection[SentRun]) -> bool:
-    """Return whether a group counts what was created, and at least what events said of its end."""
+    """Return whether a group counts what was created, and at least what events reported of its end."""
     # Not of those that wait for an action: the seed dialect counts them as pending.
     heard = Counter(sent.ended.status for sent in runs if sent.ended is not None and sent.ended.status in TERMINAL)
     return status.runs == len(runs) and all(status.counts.get(word, 0) >= number for word, number in heard.items())

@@ -76,7 +76,7 @@ def check_proxies(client: Client) -> Check:
 
 @contextmanager
 def _probe_folder(root: Path | None) -> Iterator[LocalPath]:
-    """Give an empty folder where checkpoints go, and remove it; a folder that begins with a dot is nobody's job."""
+    """Give an empty folder where checkpoints go, and remove it; a folder that begins with a dot is no job."""
     home = root or auto_home()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)  # for this user alone, as a checkpoint would make it
     folder = home / f".doctor-{token_hex(6)}"

@@ -31,7 +31,7 @@ GATHER: Final = 1.0  # seconds that an output may wait for others to be listed w
 FEW: Final = 32  # runs under way, below which there is no waiting
 BEAT: Final = 0.02  # real seconds: a burst of events is one round
 AT_ONCE: Final = 8  # requests for results
-GIVE_UP: Final = 6  # tries that said nothing of an output, after which its row stays pending
+GIVE_UP: Final = 6  # tries that brought no word of an output, after which its row stays pending
 DENIALS: Final = 4  # times that a run is shown as completed and without an output, at the least, until it is lost
 
 

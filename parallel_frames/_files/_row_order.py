@@ -128,7 +128,7 @@ class BestInOrder:
     def __init__(self, results: EscalatedResults, *, folder: Path) -> None:
         self._results = results
         self._readers = []
-        for number, (_, own) in enumerate(results.jobs):
+        for number, own in enumerate(results.jobs):
             place = folder / str(number)
             place.mkdir()
             self._readers.append(RowOrderReader(own.index, own.read, folder=place, basis=True))
@@ -141,12 +141,12 @@ class BestInOrder:
         best: dict[int, Outcome] = {}
         grades: dict[int, int] = {}
         open_rows: set[int] = set()
-        for job, (reader, (processor, own)) in enumerate(zip(self._readers, self._results.jobs, strict=True)):
+        for job, (reader, own) in enumerate(zip(self._readers, self._results.jobs, strict=True)):
             found = reader.between(start, end)
             newest = dict(zip(found, grade_outcomes(list(found.values()), self._results.schema), strict=True))
             for row, grade in newest.items():
                 if replaces(grade, grades.get(row, Level.UNKNOWN)):
-                    best[row], grades[row], self.processors[row] = found[row], grade, processor
+                    best[row], grades[row], self.processors[row] = found[row], grade, self._results.names[job]
             if job:
                 asked = {row: (key, is_sent) for row, key, is_sent in own.index.rows_between(start, end) if key}
                 for row in asked.keys() - found.keys():

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 
 from parallel_frames._files._address import MANIFEST, matches, spot_of
 from parallel_frames._format import format_utc
-from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._forecast import total_of
 from parallel_frames.errors import InputError, TargetError
 
@@ -52,8 +51,7 @@ def make_manifest(
     """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status, `call` its digest."""
     source, prepared, status = file.source, file.prepared, results.index.status()
     price = prepared.price
-    of_jobs = [own for _, own in results.jobs] if isinstance(results, EscalatedResults) else [results]
-    jobs = list(zip((prepared, *prepared.later), of_jobs, strict=False))
+    jobs = list(zip((prepared, *prepared.later), results.jobs, strict=False))
     cost = total_of([each.price.of(own.index.status().billed) for each, own in jobs])
     return {
         "library": f"parallel_frames {version('parallel-frames')}",

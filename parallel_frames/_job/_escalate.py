@@ -81,48 +81,70 @@ class BestAnswers(NamedTuple):
 
 
 class EscalatedResults(Results[Any]):
-    """What the jobs of an escalation hold: of each input the best answer.
-
-    What says so by input is for frames; a file's rows are brought together in their order.
+    """What the jobs of an escalation hold; what is asked by input is of the first job.
 
     Parameters
     ----------
     steps : sequence of JobRunner
         The jobs so far.
-    processors : sequence of str
+    names : sequence of str
         The processors of these and of those that may follow.
 
     Attributes
     ----------
-    jobs : list of (str, Results)
-        The processor of each job, and what it holds.
     schema : Schema
     """
 
-    def __init__(self, steps: Sequence[JobRunner], processors: Sequence[str], *, strict: bool) -> None:
-        self.jobs = [(name, step.results(strict=strict)) for name, step in zip(processors, steps, strict=False)]
+    def __init__(self, steps: Sequence[JobRunner], names: Sequence[str], *, strict: bool) -> None:
+        self._jobs = [step.results(strict=strict) for step in steps]
+        self.names = names
         self.schema = steps[0].prepared.schema
-        self._processors = processors
-        self._plans: list[Plan] = [step.source.plan for step in steps if isinstance(step.source, FrameSource)]
-        _, first = self.jobs[0]
-        super().__init__(first.index, None, reasons=first._reasons)
+        first = self._jobs[0]
+        super().__init__(first.index, first._read_part, reasons=first._reasons, strict=strict)
+
+    @property
+    def jobs(self) -> Sequence[Results[Any]]:
+        """What each job holds that asked about these rows: one for each processor."""
+        return self._jobs
 
     def waiting(self, job: int, key: str, *, is_sent: bool) -> Unanswered:
         """Return what a row is that a job has not answered yet, and why."""
-        processor, results = self.jobs[job]
-        status, reason = results.unanswered(key, is_sent=is_sent)
-        return Unanswered(status, f"{processor}: {reason}")
+        status, reason = self._jobs[job].unanswered(key, is_sent=is_sent)
+        return Unanswered(status, f"{self.names[job]}: {reason}")
 
     def not_asked(self, job: int) -> Unanswered | None:
         """Return what a row is that a job is still to be asked about; None where there is no such job."""
-        if job >= len(self._processors):
+        if job >= len(self.names):
             return None
-        return Unanswered("not_sent", f"{self._processors[job]}: not sent yet; run the same again to send it")
+        return Unanswered("not_sent", f"{self.names[job]}: not sent yet; run the same again to send it")
+
+    def times(self) -> list[tuple[str | None, str | None, str]]:
+        """Return when each ended run of any job began and ended, and its status."""
+        return [times for results in self.jobs for times in results.times()]
+
+    def warnings(self) -> Counter[str]:
+        """Return what the service warned of, and for how many runs."""
+        return sum((results.warnings() for results in self.jobs), Counter())
+
+    def tool_calls(self) -> Counter[str]:
+        """Return which MCP tools were called, and how often."""
+        return sum((results.tool_calls() for results in self.jobs), Counter())
+
+
+# Running
+
+
+class BestOfFrame(EscalatedResults):
+    """The same for a frame, by input: its best answer. A file brings its rows together in their order."""
+
+    def __init__(self, steps: Sequence[JobRunner], names: Sequence[str], *, strict: bool) -> None:
+        super().__init__(steps, names, strict=strict)
+        self._plans: list[Plan] = [step.source.plan for step in steps if isinstance(step.source, FrameSource)]
 
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of the outcomes, whose number says which job it is of."""
         number, job = divmod(part, len(self.jobs))
-        return self.jobs[job][1].read(number, columns)
+        return self.jobs[job].read(number, columns)
 
     def by_input(self) -> tuple[Answers, Sequence[bool]]:
         """Return each input's best outcome, and whether it was ever sent to the first processor."""
@@ -133,8 +155,7 @@ class EscalatedResults(Results[Any]):
 
     def unanswered(self, key: str, *, is_sent: bool) -> Unanswered:
         """Return what a run is that has no outcome, or one that another is to replace, and why."""
-        waiting = self._best.waiting if self._plans else {}  # a file's rows know by themselves what they wait for
-        return waiting.get(key) or super().unanswered(key, is_sent=is_sent)
+        return self._best.waiting.get(key) or super().unanswered(key, is_sent=is_sent)
 
     @property
     def unsettled(self) -> Collection[str]:
@@ -144,15 +165,15 @@ class EscalatedResults(Results[Any]):
     @property
     def processors(self) -> Sequence[str]:
         """The processor of each input's answer."""
-        return [self._processors[job] for job in map(int, self._best.jobs)]
+        return [self.names[job] for job in map(int, self._best.jobs)]
 
     @cached_property
     def _best(self) -> BestAnswers:
         plan = self._plans[0]
-        grades = self.jobs[0][1].grades(self.schema)
+        grades = self.jobs[0].grades(self.schema)
         best = BestAnswers(self.index.answers()[:, :3].copy(), np.zeros(len(grades), np.int64), {})
         open_entries = np.flatnonzero(needs_escalation(level_of(grades)))
-        for job, (own, (_, results)) in enumerate(zip(self._plans[1:], self.jobs[1:], strict=True), 1):
+        for job, (own, results) in enumerate(zip(self._plans[1:], self.jobs[1:], strict=True), 1):
             table, newest = results.index.answers(), results.grades(self.schema)
             entries = plan.row_runs[np.asarray(own.positions, dtype=np.int64)]
             taken = replaces(newest, grades[entries])
@@ -170,21 +191,6 @@ class EscalatedResults(Results[Any]):
         """Record which inputs wait for a job that does not know of them yet."""
         if (reason := self.not_asked(job)) is not None:
             best.waiting.update((self._plans[0].keys[entry], reason) for entry in map(int, entries))
-
-    def times(self) -> list[tuple[str | None, str | None, str]]:
-        """Return when each ended run of any job began and ended, and its status."""
-        return [times for _, results in self.jobs for times in results.times()]
-
-    def warnings(self) -> Counter[str]:
-        """Return what the service warned of, and for how many runs."""
-        return sum((results.warnings() for _, results in self.jobs), Counter())
-
-    def tool_calls(self) -> Counter[str]:
-        """Return which MCP tools were called, and how often."""
-        return sum((results.tool_calls() for _, results in self.jobs), Counter())
-
-
-# Running
 
 
 class EscalationRunner:
@@ -286,7 +292,8 @@ class EscalationRunner:
 
     def results(self, *, strict: bool = False) -> EscalatedResults:
         """Return what is known of the answers, to be read from the stores."""
-        return EscalatedResults(list(self._steps), self.processors, strict=strict)
+        kind = BestOfFrame if isinstance(self.source, FrameSource) else EscalatedResults
+        return kind(list(self._steps), self.processors, strict=strict)
 
     def known_rows(self) -> Iterator[Row]:
         """Yield the rows whose answer is final."""

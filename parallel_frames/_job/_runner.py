@@ -116,6 +116,11 @@ class Results(Generic[IndexT]):
         self.statuses: Mapping[str, int] = {}
 
     @property
+    def jobs(self) -> Sequence[Results[IndexT]]:
+        """What each job holds that asked about these rows: one for each processor."""
+        return (self,)
+
+    @property
     def unsettled(self) -> Collection[str]:
         """The keys of inputs whose answer another one is to replace."""
         return ()

@@ -15,7 +15,6 @@ from parallel_frames._columns import check_frame
 from parallel_frames._columns._typed import STRING
 from parallel_frames._inputs import make_keys, render_inputs
 from parallel_frames._job._attrs import REMEMBERED, enrichments
-from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._handle import last
 from parallel_frames._job._stored import read_tool_calls, read_warnings, recall_keys
 from parallel_frames._state import Answers
@@ -165,8 +164,7 @@ def _read(facts: EnrichmentFacts, number: int, job: str, keys: Sequence[str]) ->
                 "These answers came without a checkpoint, which is what keeps warnings and tool calls: they are known "
                 "for the last enrichment of this process only. Enrich with a checkpoint."
             )
-        results = handle._runner.results()
-        for outcomes in (results.jobs[number][1] if isinstance(results, EscalatedResults) else results).outcomes():
+        for outcomes in handle._runner.results().jobs[number].outcomes():
             yield from outcomes
         return
     folder = place_of(facts.checkpoint)

@@ -210,8 +210,22 @@ class Examination:
             raise EndedError
 
     async def _post(self, batch: Sequence[SentRun]) -> Posted:
-        """Send a batch, once."""
-        await self._wait_for_rate_limit(len(batch))
+        """Send a batch, once, and count it together with what every other call of this process sends."""
+        granted = created = 0
+        with self._client.pacer.joined(self._client.max_per_minute) as pacer:
+            try:
+                while granted < len(batch):
+                    more, wait = pacer.take(len(batch) - granted, now=self._clock.now())
+                    granted += more
+                    await self._clock.sleep(wait)
+                created = granted
+                posted = await self._send_batch(batch)
+                created = 0 if isinstance(posted, Refused) else granted
+            finally:
+                pacer.finish(granted, created=created, now=self._clock.now())
+        return posted
+
+    async def _send_batch(self, batch: Sequence[SentRun]) -> Posted:
         began = time.time()
         self._bill.sent += len(batch)  # also where it is interrupted
         posted = await self._session.add_runs(self._group_id, job=self._job, runs=[sent.run for sent in batch])
@@ -224,15 +238,6 @@ class Examination:
             for sent, run_id in zip(batch, posted.run_ids, strict=True):
                 sent.claimed_id = sent.run_id = run_id
         return posted
-
-    async def _wait_for_rate_limit(self, runs: int) -> None:
-        """Count these runs together with those of every other call of this process."""
-        with self._client.pacer.joined(self._client.max_per_minute) as pacer:
-            while runs:
-                granted, wait = pacer.take(runs, now=self._clock.now())
-                pacer.finish(granted, created=granted, now=self._clock.now())
-                runs -= granted
-                await self._clock.sleep(wait)
 
     async def _look(self, batch: Sequence[SentRun]) -> Look:
         """Look at the group until the rules come to a conclusion, as if the batch's answer was lost."""

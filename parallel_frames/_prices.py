@@ -60,9 +60,13 @@ class Price:
         """What to say of a processor that the table does not have, with the name that may be meant; None for others."""
         if self.per_run is not None:
             return None
+        return f"processor {self.processor!r} is not in the price table of {self.as_of}{self.question}"
+
+    @property
+    def question(self) -> str:
+        """How a sentence about an unknown name ends: with the known name that may be meant, or a full stop."""
         close = processor_meant(self.processor)
-        meant = "." if close is None else f"; did you mean {close!r}?"
-        return f"processor {self.processor!r} is not in the price table of {self.as_of}{meant}"
+        return "." if close is None else f"; did you mean {close!r}?"
 
 
 CONNECTOR_CALLS: Final = "plus connector calls"
@@ -156,7 +160,8 @@ def require_price(price: Price, *, max_cost: Decimal) -> Decimal:
     if price.per_run is None:
         raise InputError(
             f"`max_cost={format_amount(max_cost)}` cannot be kept: the price of processor {price.processor!r} is not "
-            f"known (the table is of {price.as_of}). Nothing was sent. Pass `limit=...` to bound the runs."
+            f"known (the table is of {price.as_of}){price.question} Nothing was sent. Pass `limit=...` to bound the "
+            "runs."
         )
     return price.per_run
 

@@ -80,6 +80,8 @@ class Safety:
         Whether the same again would be refused again, so that the error itself says how to resume.
     is_escalated : bool
         Whether the runs are of several processors, so that the groups alone do not resume them.
+    under_way : int
+        Runs that have no outcome yet: they continue on the service, and are billed.
     """
 
     answered: int
@@ -89,15 +91,26 @@ class Safety:
     checkpoint: str | None
     is_refused: bool = False
     is_escalated: bool = False
+    under_way: int = 0
 
     @property
     def state(self) -> str:
         """How far it came."""
-        groups = ", ".join(self.group_ids) or "none yet"
         sent = f"{format_count(self.sent, 'run')} sent"
-        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {groups})"
+        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {', '.join(self.group_ids)})"
 
     def __str__(self) -> str:
+        if not self.sent:
+            again = "" if self.is_refused else " Once the cause is fixed, run the same again."
+            return f"No run was created, and nothing is paid.{again}"
+        if not self.under_way:
+            return self._kept
+        under_way = format_count(self.under_way, "run")
+        return f"{self._kept} What was sent continues there, and is billed: {under_way} under way."
+
+    @property
+    def _kept(self) -> str:
+        """What is stored where, and how to resume."""
         state = self.state
         if self.is_refused:
             if self.checkpoint is None and self.is_escalated:
@@ -106,8 +119,6 @@ class Safety:
             return f"{state} and safe {place}: nothing of it is paid twice."
         if self.checkpoint is not None:
             return f"{state} and safe in {self.checkpoint}. Run the same again to resume: nothing is paid twice."
-        if not self.group_ids:
-            return f"{state}. Nothing was written to disk; run the same again."
         if self.is_escalated:
             return f"{state}. There is no checkpoint: resume with `pf.last().resume()` in this process."
         resumed = format_code(f"enrich(..., group_id={list(self.group_ids)!r})")

@@ -144,7 +144,7 @@ def fetching(group_ids: Sequence[str]) -> str:
 
 def is_only_in_groups(safety: Safety | None) -> bool:
     """Return whether nothing but its groups remembers what was sent, so that the same again would pay for it again."""
-    return safety is not None and safety.checkpoint is None and bool(safety.group_ids)
+    return safety is not None and safety.checkpoint is None and safety.sent > 0
 
 
 def _spell(code: str) -> str | None:

@@ -36,11 +36,11 @@ from parallel_frames._job._normal_form import read_known
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
 from parallel_frames._job._prepare import apply_defaults, inputs_of
-from parallel_frames._job._runner import JobRunner
+from parallel_frames._job._runner import JobRunner, joint_safety
 from parallel_frames._prices import expected_seconds, require_price
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._ui import ProgressCounts, SharedProgress, report_call, showing
-from parallel_frames.errors import CostError, InputError, UnknownColumnError
+from parallel_frames.errors import CostError, InputError, ParallelFramesError, UnknownColumnError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -392,7 +392,12 @@ async def _run(
                 part = SharedProgress(progress, counts, per_run=source.prepared.price.per_run, warned=shown)
                 tasks.append(group.create_task(runner.run(deliver=partial(_read, source), shared_progress=part)))
     except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        error = errors.exceptions[0]
+        if isinstance(error, ParallelFramesError) and error.safety is not None:
+            safeties = [runner.safety(error) for runner in runners]
+            answered = min(0 if each is None else each.answered for each in safeties)
+            error.safety = joint_safety(safeties, answered=answered)
+        raise error from None
     return [answers for task in tasks if (answers := task.result()) is not None]
 
 

@@ -24,11 +24,11 @@ from parallel_frames._columns import Level, Unanswered, grade_answer, level_of, 
 from parallel_frames._job._forecast import forecast, recall_quietly, total_of, with_answers
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._rows import combine_callbacks
-from parallel_frames._job._runner import TRIES, DamagedPartError, JobRunner, Results, stop_text
+from parallel_frames._job._runner import TRIES, DamagedPartError, JobRunner, Results, joint_safety, stop_text
 from parallel_frames._job._source import FrameSource
 from parallel_frames._prices import require_price
 from parallel_frames._state import Answers
-from parallel_frames.errors import CheckpointCorruptError, CostError, InputError, ParallelFramesError, Safety
+from parallel_frames.errors import CheckpointCorruptError, InputError, ParallelFramesError, Safety
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -303,23 +303,13 @@ class EscalationRunner:
                 if (best := self._settle(number, row, candidates)) is not None:
                     yield best
 
-    def safety(self, *, is_refused: bool = False) -> Safety | None:
-        """Return what is safe; None while nothing was sent."""
-        first, *others = (step.safety(is_refused=is_refused) for step in self._steps)
-        if first is None:
+    def safety(self, error: BaseException | None = None) -> Safety | None:
+        """Return what is safe when it ends with an error; None before it has a store, and for input that is refused."""
+        safeties = [step.safety(error) for step in self._steps]
+        if safeties[0] is None:
             return None
-        known = [first, *(each for each in others if each is not None)]
         open_rows = sum(step.status().rows_open for step in self._steps[1:])
-        folders = [each.checkpoint for each in known if each.checkpoint is not None]
-        return Safety(
-            first.answered - open_rows,
-            first.rows,
-            sum(each.sent for each in known),
-            self.group_ids,
-            " and ".join(dict.fromkeys(folders)) or None,
-            is_refused,
-            is_escalated=True,
-        )
+        return joint_safety(safeties, answered=safeties[0].answered - open_rows)
 
     def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:
         """Return what attrs say of the jobs; `counts` are the rows by status."""
@@ -387,10 +377,10 @@ class EscalationRunner:
         try:
             await self._run_steps(None if callback is None else hand_over)
         except ParallelFramesError as error:
-            error.safety = self.safety(is_refused=isinstance(error, CostError))
+            error.safety = self.safety(error)
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
-            self.stopped = stop_text(self.safety(), self.status().awaited)
+            self.stopped = stop_text(self.safety())
             raise
         self._is_complete = all(step.is_finished for step in self._steps)
 

@@ -21,7 +21,7 @@ from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._escalate import make_runner
 from parallel_frames._job._foreign import refuse_frame
 from parallel_frames._job._prepare import layout_of, prepare
-from parallel_frames._job._runner import JobRunner
+from parallel_frames._job._runner import NOTHING_SENT, JobRunner
 from parallel_frames._job._source import FrameSource, copied
 from parallel_frames._model import STATUSES
 from parallel_frames._runtime import iterate_in_background
@@ -448,7 +448,8 @@ def explaining_ctrl_c(*runners: Runner) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        stopped = "\n".join(dict.fromkeys(runner.stopped for runner in runners if runner.stopped is not None))
+        texts = dict.fromkeys(runner.stopped for runner in runners if runner.stopped is not None)
+        stopped = "\n".join(text for text in texts if text != NOTHING_SENT or len(texts) == 1)
         if not stop.args and stopped:
             stop.args = (stopped,)
             if not is_debugging():

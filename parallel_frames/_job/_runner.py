@@ -38,15 +38,16 @@ from parallel_frames._state import NEVER, Answers, runs_of, states_of
 from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
-    CostError,
     InputError,
     ParallelFramesError,
+    RejectedError,
     Safety,
+    UndecidedError,
 )
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -68,6 +69,7 @@ Until: TypeAlias = Literal["answered", "sent", "looked"]
 LOOK_SECONDS: Final = 20.0
 TRIES: Final = 3  # of reading answers, where parts turn out damaged
 AT_ONCE: Final = 1_000
+NOTHING_SENT: Final = "Nothing was sent."
 
 
 @dataclass(slots=True)
@@ -185,12 +187,31 @@ class Results(Generic[IndexT]):
         return tool_calls_of(answers)
 
 
-def stop_text(safety: Safety | None, awaited: int) -> str:
+def stop_text(safety: Safety | None) -> str:
     """Return what Ctrl-C leaves: what is safe, how to resume, and that what was sent is not called back."""
-    if safety is None:
-        return "Nothing was sent."
-    under_way = f" What was sent continues there, and is billed: {format_count(awaited, 'run')} under way."
-    return f"{safety}{under_way if awaited else ''}"
+    return str(safety) if safety is not None and safety.sent else NOTHING_SENT
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Return whether the same call would end like this again, so that the error itself says what to change."""
+    return isinstance(error, InputError | RejectedError)
+
+
+def joint_safety(safeties: Iterable[Safety | None], *, answered: int) -> Safety | None:
+    """Return what is safe of jobs that ask several processors about the same rows; None where there is nothing."""
+    known = [each for each in safeties if each is not None]
+    if not known:
+        return None
+    folders = [each.checkpoint for each in known if each.checkpoint is not None]
+    return replace(
+        known[0],
+        answered=answered,
+        sent=sum(each.sent for each in known),
+        group_ids=tuple(dict.fromkeys(group_id for each in known for group_id in each.group_ids)),
+        checkpoint=" and ".join(dict.fromkeys(folders)) or None,
+        is_escalated=True,
+        under_way=sum(each.under_way for each in known),
+    )
 
 
 class JobRunner:
@@ -341,17 +362,31 @@ class JobRunner:
         for outcomes in self.results().outcomes():
             yield from builder.rows_of(outcomes)
 
-    def safety(self, *, is_refused: bool = False) -> Safety | None:
-        """Return what is safe; None while nothing was sent. A call that is refused would ask some rows again."""
+    def safety(self, error: BaseException | None = None) -> Safety | None:
+        """Return what is safe when it ends with an error; None before it has a store, and for input that is refused.
+
+        A call that is refused would ask some rows again.
+        """
         if self._store is None:
             return None
+        is_refused = is_refusal(error)
         if not is_refused:
             self.index.configure(retry_failed=False, limit=None)
         status = self.index.status()
         self._configure()
-        if not self.group_ids and status.sent == 0:
-            return None
-        return Safety(status.rows_answered, status.rows, status.sent, self.group_ids, self.checkpoint, is_refused)
+        if isinstance(error, InputError) and not status.sent:
+            return None  # it says so itself
+        # The error counts them, and it is not known whether they are there.
+        in_doubt = error.runs if isinstance(error, UndecidedError) and error.group_id in self.group_ids else 0
+        return Safety(
+            status.rows_answered,
+            status.rows,
+            status.sent,
+            self.group_ids,
+            self.checkpoint,
+            is_refused,
+            under_way=max(0, status.awaited - in_doubt),
+        )
 
     def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:
         """Return what attrs say of the job; `counts` are its rows by status."""
@@ -502,19 +537,22 @@ class JobRunner:
             if until == "answered":
                 self._warn_of_open_rows(progress)
         except ParallelFramesError as error:
-            self._end(f"it ended with {type(error).__name__}")
-            error.safety = self.safety(is_refused=isinstance(error, CostError))
+            self._end(f"it ended with {type(error).__name__}", is_refused=is_refusal(error))
+            unknown = self.prepared.price.unknown
+            if isinstance(error, RejectedError) and error.status != 404 and unknown is not None:
+                error.args = (f"{error}\n{unknown[0].upper()}{unknown[1:]}",)
+            error.safety = self.safety(error)
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._end("it was interrupted")
             if until != "looked":
-                self.stopped = stop_text(self.safety(), self.index.status().awaited)
+                self.stopped = stop_text(self.safety())
             raise
 
-    def _end(self, pending: str, *, not_sent: str | None = None) -> None:
+    def _end(self, pending: str, *, not_sent: str | None = None, is_refused: bool = False) -> None:
         """Say why the rows that are left have no answer."""
         self._reasons.pending = f"{pending}; run the same again to resume"
-        self._reasons.not_sent = f"{not_sent or pending}; run the same again to send it"
+        self._reasons.not_sent = pending if is_refused else f"{not_sent or pending}; run the same again to send it"
 
     def _end_as(self, engine: Engine, until: Until) -> None:
         """Say why rows are left after the engine has ended without an error."""

@@ -319,8 +319,7 @@ def test_a_service_that_never_takes_a_batch_is_an_error_in_the_end(df, tmp_path)
     with pf.offline(latency=0, speed=400, faults=[faults.html(on="add_runs")]) as sim:
         with pytest.raises(UnavailableError, match="502") as caught:
             df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
-        assert "0 of 2 rows are answered" in str(caught.value)
-        assert "Run the same again" in str(caught.value)
+        assert "\nNo run was created, and nothing is paid. Once the cause is fixed, run" in str(caught.value)
         sim.clear_faults()
         assert df.parallel.enrich(SCHEMA, checkpoint=tmp_path)["parallel_status"].eq("completed").all()
     assert (sim.counts.runs, sim.counts.duplicates) == (2, 0)
@@ -427,8 +426,12 @@ def test_a_frame_and_a_file_that_change_places_are_told_apart(tmp_path):
 def test_a_processor_that_may_be_misspelt_is_named(caplog):
     """Names that the price table does not have are passed on, with the one that may be meant: the service decides."""
     with pf.offline(latency=0) as sim:
-        with pytest.raises(RejectedError, match="Unknown processor 'bsae'"):
-            pd.DataFrame({"company": ["Acme"]}).parallel.enrich(SCHEMA, processor="bsae", progress=False)
+        df = pd.DataFrame({"company": ["Acme"]})
+        with pytest.raises(RejectedError, match="Unknown processor 'bsae'") as caught:
+            df.parallel.enrich(SCHEMA, processor="bsae", progress=False)
+        assert str(caught.value).endswith("; did you mean 'base'?\nNo run was created, and nothing is paid.")
+        with pytest.raises(InputError, match=r"is not known .*; did you mean 'base'\? Nothing was sent"):
+            df.parallel.plan(SCHEMA, processor="bsae", max_cost=1)
         assert sim.counts.runs == 0
     assert "processor 'bsae' is not in the price table" in caplog.text
     assert "did you mean 'base'?" in caplog.text

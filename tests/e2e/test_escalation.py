@@ -288,7 +288,7 @@ def test_max_cost_caps_all_processors_together() -> None:
         partial = last.partial()
         assert partial["parallel_status"].tolist() == ["not_sent"] * 3 + ["completed"]
         assert partial["name"].tolist() == ["answer 0"] * 4
-        assert partial.loc[0, "parallel_error"] == "core: it ended with CostError; run the same again to send it"
+        assert partial.loc[0, "parallel_error"] == "core: it ended with CostError"
         with pytest.raises(CostError, match=r"`max_cost=0.415` to proceed"):
             df.parallel.enrich(SCHEMA, escalate=CHAIN, max_cost=0.115)
         assert len(sim.runs()) == 7

@@ -184,12 +184,20 @@ def test_safety_without_a_checkpoint_names_the_groups_to_resume_with():
     )
 
 
-def test_safety_before_anything_was_sent_asks_for_nothing():
-    """Without a group and a checkpoint, it is just run again."""
-    safety = Safety(answered=0, rows=10, sent=0, group_ids=(), checkpoint=None)
-    assert str(safety) == (
-        "0 of 10 rows are answered, 0 runs sent (group none yet). Nothing was written to disk; run the same again."
-    )
+@pytest.mark.parametrize(
+    ("is_refused", "again"), [(True, ""), (False, " Once the cause is fixed, run the same again.")]
+)
+@pytest.mark.parametrize("groups", [(), ("tgrp_1",)])
+def test_safety_before_anything_was_created(groups, is_refused, again):
+    """Nothing is paid, whether or not there is a group already; what is refused is not to be run again as it is."""
+    safety = Safety(answered=0, rows=10, sent=0, group_ids=groups, checkpoint="c.ckpt", is_refused=is_refused)
+    assert str(safety) == f"No run was created, and nothing is paid.{again}"
+
+
+def test_safety_while_runs_are_under_way():
+    """What continues on the service is billed, and the message has how many."""
+    safety = Safety(answered=1, rows=3, sent=3, group_ids=("tgrp_1",), checkpoint="c.ckpt", under_way=2)
+    assert str(safety).endswith(" What was sent continues there, and is billed: 2 runs under way.")
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

@@ -16,13 +16,13 @@ from parallel_frames._checkpoint._parts import list_parts, os_errors_as_checkpoi
 from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames._checkpoint._recall import fit_table
 from parallel_frames._checkpoint._store import JobStore, MemoryStore
-from parallel_frames._format import format_count, format_utc
+from parallel_frames._format import format_count, format_utc, shorten
 from parallel_frames._fs import expand_home
 from parallel_frames._model import DialectName
 from parallel_frames.errors import CheckpointError, CheckpointMismatchError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from parallel_frames._checkpoint._lease import Writer
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CACHE_VARIABLE: Final = "PARALLEL_FRAMES_CACHE"
 FORMAT: Final = 1
 JOB_DIGITS: Final = 16
+MAX_DIFFERENCES: Final = 5
+MAX_NAMES: Final = 5
 GROUP_SCHEMA: Final = pa.schema([("group_id", pa.string())])
 
 
@@ -95,33 +97,51 @@ def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mi
         return folder
     others = [header for header in map(read_header, root.children()) if header is not None]
     if others:
-        nearest = min(others, key=lambda header: len(_differences(header["job"], job.identity)))
-        differing = "; ".join(_differences(nearest["job"], job.identity)[:5])
+        nearest = min((_differences(header["job"], job.identity) for header in others), key=lambda each: len(str(each)))
+        whose = "It differs" if len(others) == 1 else "The nearest differs"
         raise CheckpointMismatchError(
-            f"{root} holds {format_count(len(others), 'other job')} and not this one. Against the nearest: "
-            f"{differing}. Its answers do not count here; going on asks every row again ({price}). "
-            "Say `on_mismatch='new'` to go on, or name another checkpoint.",
+            f"{root} holds answers to {format_count(len(others), 'other question')} and not to this one. {whose}: "
+            f"{'; '.join(nearest[:MAX_DIFFERENCES])}. They do not count here: every row would be asked ({price}). "
+            "Nothing was sent. Name another checkpoint, or pass `on_mismatch='new'` to keep the new answers there too.",
             path=root,
         )
     return folder
 
 
-def _differences(old: Json, new: Json, path: str = "") -> list[str]:
-    """Return where two JSON values differ, in words."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            difference
-            for name in sorted({*old, *new})
-            for difference in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else name)
-        ]
-    if old == new:
-        return []
-    return [f"{path} was {_short(old)}, is {_short(new)}"]
+def _differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[str]:
+    """Return in what the questions of two jobs differ, in words: the columns by their names, the rest by its values."""
+    there, here = _columns(old), _columns(new)
+    found = []
+    if there is not None and here is not None:
+        changed = [name for name in {*there} & {*here} if there[name] != here[name]]
+        for words, names in (
+            ("columns only there", {*there} - {*here}),
+            ("columns only here", {*here} - {*there}),
+            ("columns with another type or description", changed),
+        ):
+            if names:
+                found.append(f"{words}: {_listed(sorted(names))}")
+    if not found and old.get("schema") != new.get("schema"):
+        found = ["another schema"]
+    others = sorted(name for name in {*old, *new} - {"schema"} if old.get(name) != new.get(name))
+    return [*found, *(f"{name}: {_short(old.get(name))} there, {_short(new.get(name))} here" for name in others)]
+
+
+def _columns(identity: Mapping[str, Json]) -> Mapping[str, Json] | None:
+    """Return the columns that a job asks for by their names; None where its schema names none."""
+    schema = identity.get("schema")
+    root = schema.get("json_schema") if isinstance(schema, dict) else None
+    columns = root.get("properties") if isinstance(root, dict) else None
+    return columns if isinstance(columns, dict) else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(repr(shorten(name, 40)) for name in names[:MAX_NAMES]) + more
 
 
 def _short(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:80] + "…"
+    return "none" if value is None else shorten(json.dumps(value, ensure_ascii=False), 40)
 
 
 def _open_header(folder: StoragePath, job: Job, *, host: str) -> dict[str, Any]:

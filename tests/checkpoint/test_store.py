@@ -230,7 +230,7 @@ def test_another_job_is_named_with_what_differs_and_what_it_costs(tmp_path: Path
     """A directory that holds only other jobs is refused until on_mismatch says otherwise."""
     write(tmp_path / ("f" * 16), 1)
     other = Job({**JOB.identity, "processor": "pro"}, "e" * 32, "pro", JOB.spec, Options())
-    with pytest.raises(CheckpointMismatchError, match=r'processor was "base", is "pro".*\$5\.00'):
+    with pytest.raises(CheckpointMismatchError, match=r'processor: "base" there, "pro" here.*\$5\.00'):
         choose_folder(tmp_path, other, on_mismatch="error", price="$5.00")
     assert choose_folder(tmp_path, other, on_mismatch="new", price="$5.00").name == "e" * 16
     assert choose_folder(tmp_path, JOB, on_mismatch="error", price="$5.00").name == "f" * 16

@@ -183,7 +183,7 @@ def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):
         hard = weak.parallel.compare(SCHEMA, processors=["base", "core"], where="failed", **place)
         assert hard.cells["row"].unique().tolist() == [2]
         assert sim.counts.runs == 12
-        with pytest.raises(CheckpointMismatchError, match="3 other jobs"):
+        with pytest.raises(CheckpointMismatchError, match="3 other questions"):
             df.parallel.compare({"other": str}, **place)
         df.parallel.compare({"other": str}, processors=["base", "core"], on_mismatch="new", **place)
         assert sim.counts.runs == 20

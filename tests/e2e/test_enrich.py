@@ -148,8 +148,12 @@ def test_a_checkpoint_of_another_job_stops_the_call_or_stands_beside_it(df, tmp_
         df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
         with pytest.raises(CheckpointMismatchError, match="processor") as caught:
             df.parallel.enrich(SCHEMA, checkpoint=tmp_path, processor="core")
+        assert 'It differs: processor: "base" there, "core" here. They' in str(caught.value)
         assert "on_mismatch=" in str(caught.value)
         assert "$0.075" in str(caught.value)
+        many = {f"column {n}": (int, "a long description, which is not shown") for n in range(30)}
+        with pytest.raises(CheckpointMismatchError, match=r"only there: .*; columns only here: .* and 25 more\. "):
+            df.parallel.enrich(many, checkpoint=tmp_path)
         assert sim.counts.runs == 3
         df.parallel.enrich(SCHEMA, checkpoint=tmp_path, processor="core", on_mismatch="new")
     assert [run.processor for run in sim.runs()] == ["base"] * 3 + ["core"] * 3

@@ -76,7 +76,7 @@ def test_what_is_written_is_recalled_and_compacted(folder: str, recall: Any) -> 
     assert read_stale(place_of(folder)) is None
     assert len(pf.Checkpoint(folder).outcomes()) == 66
     other = Job({"processor": "pro"}, "e" * 32, "pro", JOB.spec, Options())
-    with pytest.raises(CheckpointMismatchError, match="other job"):
+    with pytest.raises(CheckpointMismatchError, match="1 other question and not to this one"):
         choose_folder(place_of(folder).parent, other, on_mismatch="error", price="$1")
 
 

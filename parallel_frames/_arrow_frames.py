@@ -28,8 +28,8 @@ from parallel_frames._files._types import (
     provenance_types,
     target_metadata,
 )
+from parallel_frames._foreign import is_arrow_frame, library_of, refuse_frame, table_of
 from parallel_frames._job._defaults import make_call
-from parallel_frames._job._foreign import is_arrow_frame, library_of, name_of_kind, refuse_frame
 from parallel_frames._job._handle import frame_enrichment
 from parallel_frames.errors import InputError
 
@@ -108,14 +108,7 @@ class ArrowFrame:
     def __init__(self, given: Any, schema: object) -> None:
         if not is_arrow_frame(given):
             refuse_frame(given, schema)
-        try:
-            # Polars has texts as views by default, which not every version of Arrow knows.
-            self._table = given.to_arrow() if library_of(given) == "polars" else pa.table(given)
-        except (pa.ArrowException, TypeError, ValueError) as error:
-            raise InputError(
-                f"The first argument is {name_of_kind(given)} that Arrow cannot read ({error}). Nothing was sent. Give "
-                "the column another type, or leave it out."
-            ) from error
+        self._table = table_of(given)
         self.own = self._table if hasattr(given, "read_next_batch") else given
         names, hidden = Counter(self._table.column_names), index_columns(self._table.schema)
         if twice := [name for name in names if names[name] > 1]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from parallel_frames._distributed import EngineFrame
     from parallel_frames._job._comparison import Comparison
     from parallel_frames._job._handle import Enrichment
-    from parallel_frames._job._options import Frame, Processor, SchemaLike
+    from parallel_frames._job._options import ArrowStream, Frame, Processor, SchemaLike
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._job._sample import EnrichmentPreview
     from parallel_frames._ui import Report
@@ -336,8 +336,8 @@ def collect(
     >>> again["founded"].tolist()
     [1949]
     """
+    from parallel_frames._foreign import refuse_frame
     from parallel_frames._job._collect import collect_groups
-    from parallel_frames._job._foreign import refuse_frame
     from parallel_frames._runtime import run_from_anywhere
 
     for name in options:
@@ -515,8 +515,8 @@ def compare(
     >>> sim.counts.runs
     4
     """
+    from parallel_frames._foreign import is_arrow_frame
     from parallel_frames._job._compare import compare_processors
-    from parallel_frames._job._foreign import is_arrow_frame
 
     for name in options:
         if name in NOT_COMPARED:
@@ -570,13 +570,13 @@ def submit(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> E
 
 
 @user_facing
-def report(df: pd.DataFrame) -> Report:
+def report(df: pd.DataFrame | ArrowStream) -> Report:
     """Return what the frame itself tells of its enrichments: rows by status, failures by cause, confidence.
 
     Parameters
     ----------
-    df : pandas.DataFrame
-        Enriched, whenever and wherever.
+    df : pandas.DataFrame, or a frame of another library
+        Enriched, whenever and wherever. It must be in memory.
 
     Returns
     -------
@@ -598,8 +598,13 @@ def report(df: pd.DataFrame) -> Report:
     >>> out.parallel.report().counts
     {'completed': 2}
     """
+    from parallel_frames._foreign import is_arrow_frame, table_of
     from parallel_frames._ui import report_of_frame
 
+    if is_arrow_frame(df):
+        from parallel_frames._files._prepare import pandas_of
+
+        df = pandas_of(table_of(df))
     return report_of_frame(df)
 
 

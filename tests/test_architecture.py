@@ -30,6 +30,7 @@ FLOORS = {
     "_model": 2,
     "_clock": 2,
     "_prices": 2,
+    "_foreign": 2,
     "_schema": 3,
     "_inputs": 3,
     "_service": 3,
@@ -74,6 +75,7 @@ THIRD_PARTIES = {
     "_model": set(),
     "_clock": set(),
     "_prices": set(),
+    "_foreign": {"pandas", "pyarrow"},
     "_schema": {"jsonschema_rs", "pydantic"},  # pydantic in a module that is imported once the user brought a model
     "_inputs": BASICS,
     "_service": {"httpx", "orjson", "aiohttp", "httpx_aiohttp"},

@@ -27,7 +27,7 @@ from parallel_frames._columns._evidence import (
     merge_entries,
     read_basis,
 )
-from parallel_frames._columns._find_evidence import check_frame, evidence_of, find_evidence
+from parallel_frames._columns._find_evidence import evidence_of, find_evidence
 from parallel_frames._columns._grade import Level, grade_answer, grade_outcomes, level_of, needs_escalation, replaces
 from parallel_frames._columns._layout import (
     BASIS_COLUMN,
@@ -72,7 +72,6 @@ __all__ = [
     "TypedColumn",
     "Unanswered",
     "cells_of",
-    "check_frame",
     "citations",
     "confidence",
     "dtype_of",

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-import pandas as pd
-
 from parallel_frames._columns._cells import cells_of
 from parallel_frames._columns._evidence import (
     Citation,
@@ -30,10 +28,13 @@ from parallel_frames._columns._evidence import (
     text_or_none,
 )
 from parallel_frames._columns._layout import BASIS_COLUMN, PARTS, Affixes, evidence_label, name_of
+from parallel_frames._foreign import check_enriched
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
 
 WHOLE: Final = "output"  # the one column of a text, or of an answer whose form the service chose
 
@@ -181,7 +182,7 @@ def find_evidence(df: pd.DataFrame) -> Found:
     InputError
         It has no column of evidence at all, or is not a DataFrame.
     """
-    check_frame(df)
+    check_enriched(df)
     positions = _positions(df)
     fields: list[FieldEvidence] = []
     for field, labels in _complete(positions).items():
@@ -200,18 +201,11 @@ def find_evidence(df: pd.DataFrame) -> Found:
         fields += [evidence for evidence in found if evidence.field not in in_columns]
     if not fields and not structs:
         raise InputError(
-            "The frame holds no evidence: no columns such as capital_confidence, capital_reasoning and "
-            f"capital_citations, and none whose name ends in {BASIS_COLUMN}. Enrich with `basis='columns'` or "
-            "`basis='struct'`; from a checkpoint that has the answers already, that costs nothing."
+            "The frame has no evidence: neither columns for the confidence, reasoning and citations of its fields, nor "
+            f"one whose name ends in {BASIS_COLUMN}. The same call with `basis=True` adds them, as in "
+            "`df.parallel.enrich(schema, basis=True)`: answers that its checkpoint has already cost nothing."
         )
     return Found(fields, tuple(positions), structs)
-
-
-def check_frame(df: object) -> None:
-    """Refuse anything but a DataFrame."""
-    if not isinstance(df, pd.DataFrame):
-        advice = " of another library: pass `df.to_pandas()`" if hasattr(df, "to_pandas") else ""
-        raise InputError(f"expected an enriched DataFrame, got a {type(df).__name__}{advice}.")
 
 
 def evidence_of(df: pd.DataFrame) -> dict[str, tuple[str, ...]]:

@@ -26,9 +26,10 @@ from parallel_frames._columns._cells import as_python, is_equal
 from parallel_frames._columns._evidence import as_categories
 from parallel_frames._columns._typed import STRING
 from parallel_frames._file_formats import format_at
-from parallel_frames._files._prepare import attrs_of
+from parallel_frames._files._prepare import pandas_of
 from parallel_frames._files._source import open_source
-from parallel_frames._format import format_label, format_option
+from parallel_frames._foreign import ENRICHED, is_arrow_frame, kind_of, name_of_kind, table_of
+from parallel_frames._format import format_code, format_label, format_option
 from parallel_frames._inputs import make_keys, render_inputs, select_inputs
 from parallel_frames._job._attrs import enrichments, is_status
 from parallel_frames._job._prepare import provenance_labels
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from parallel_frames._columns._find_evidence import FieldEvidence
     from parallel_frames._inputs import Selection
     from parallel_frames._job._attrs import EnrichmentFacts
+    from parallel_frames._job._options import ArrowStream
 
-    Comparable: TypeAlias = pd.DataFrame | str | os.PathLike[str] | Checkpoint
+    Comparable: TypeAlias = pd.DataFrame | ArrowStream | str | os.PathLike[str] | Checkpoint
     Ids: TypeAlias = list[Any]  # what tells each row from others; None for one that is not compared
 
 PROVENANCE: Final = tuple(provenance_labels(""))
@@ -87,10 +89,10 @@ def diff(
 
     Parameters
     ----------
-    before, after : pandas.DataFrame, path or Checkpoint
-        Enriched frames; Parquet, CSV or other files of them; or checkpoints: two of the same job, or one with a frame
-        or a file. One checkpoint alone compares, of each input that was asked again, its newest answer with the one
-        before.
+    before, after : pandas.DataFrame, frame of another library, path or Checkpoint
+        Enriched frames in memory; Parquet, CSV or other files of them; or checkpoints: two of the same job, or one with
+        a frame or a file. One checkpoint alone compares, of each input that was asked again, its newest answer with the
+        one before.
     on : label or list of labels, optional
         The columns that say which row is which. Default: what each row sent, where the attrs of both frames know it
         and it is the same; equal rows in their order. Else the labels of the index, where it has labels of its own.
@@ -161,18 +163,17 @@ def _open(given: object, name: str) -> Side:
         return _side(name, given)
     if isinstance(given, Checkpoint):
         return _of_checkpoint(given)
+    if is_arrow_frame(given):
+        return _side(name, pandas_of(table_of(given)))
     if not isinstance(given, str | os.PathLike):
-        raise InputError(
-            f"`{name}` is a {type(given).__name__}: pass a frame, the path of a file or a checkpoint, or a Checkpoint."
-        )
+        code = ENRICHED.get(kind_of(given))
+        advice = "an enriched frame in memory, the path of a file or a checkpoint, or a Checkpoint"
+        raise InputError(f"`{name}` is {name_of_kind(given)}: pass {advice if code is None else format_code(code)}.")
     path = os.fspath(given)
     if not _is_file(path) and job_folders(place_of(path)):
         return _of_checkpoint(Checkpoint(path))
     source = open_source(path)
-    # pandas cannot read back all that it writes of Arrow's dtypes, and makes floats of integers next to a null.
-    frame: pd.DataFrame = source.table().to_pandas(types_mapper=pd.ArrowDtype)
-    frame.attrs = attrs_of(source.schema)
-    return _side(Path(path).name, frame)
+    return _side(Path(path).name, pandas_of(source.table()))
 
 
 def _is_file(path: str | os.PathLike[str]) -> bool:

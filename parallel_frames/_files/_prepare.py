@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,8 +19,6 @@ from parallel_frames.errors import InputError, UnknownColumnError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
-
-    import pandas as pd
 
     from parallel_frames._files._source import Source
     from parallel_frames._job._options import Call
@@ -122,6 +121,16 @@ def attrs_of(schema: pa.Schema) -> dict[Any, Any]:
     except ValueError:
         return {}
     return attrs if isinstance(attrs, dict) else {}
+
+
+def pandas_of(table: pa.Table) -> pd.DataFrame:
+    """Return a table as the frame to look into that pandas would read back: with its index, its attrs, Arrow's types.
+
+    pandas cannot read back all that it writes of Arrow's dtypes, and makes floats of integers next to a null.
+    """
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    frame.attrs = attrs_of(table.schema)
+    return frame
 
 
 def index_columns(schema: pa.Schema) -> list[str]:

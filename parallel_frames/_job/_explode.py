@@ -13,10 +13,11 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from parallel_frames._columns import Affixes, cells_of, check_frame, find_evidence, name_of, typed_column
+from parallel_frames._columns import Affixes, cells_of, find_evidence, name_of, typed_column
 from parallel_frames._columns._cells import check_lists
 from parallel_frames._columns._evidence import as_categories
 from parallel_frames._columns._typed import cell_kind
+from parallel_frames._foreign import check_enriched
 from parallel_frames._format import format_label
 from parallel_frames._job._attrs import enrichments
 from parallel_frames._model import Column
@@ -86,7 +87,7 @@ def explode(df: pd.DataFrame, column: Hashable, *, schema: SchemaLike | None = N
     a    0        0  Anvil   12.5
     a    0        1   Rope    3.0
     """
-    check_frame(df)
+    check_enriched(df)
     if (places := sum(label == column for label in df.columns.tolist())) != 1:
         if not places:
             raise UnknownColumnError(column, df.columns, where="`column`")

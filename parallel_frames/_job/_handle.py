@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from parallel_frames._foreign import refuse_frame
 from parallel_frames._format import format_count, format_option
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._escalate import make_runner
-from parallel_frames._job._foreign import refuse_frame
 from parallel_frames._job._prepare import layout_of, prepare
 from parallel_frames._job._runner import NOTHING_SENT, JobRunner
 from parallel_frames._job._source import FrameSource, copied

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from parallel_frames._columns import Layout, make_layout
+from parallel_frames._foreign import check_schema_argument
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import earlier_answers, made_columns, status_names
-from parallel_frames._job._foreign import check_schema_argument
 from parallel_frames._job._lint import field_count_finding, input_finding, is_described, options_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_words

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from parallel_frames._checkpoint import JOB_DIGITS, place_of, read_header, read_outcomes, read_patiently
-from parallel_frames._columns import check_frame
 from parallel_frames._columns._typed import STRING
+from parallel_frames._foreign import check_enriched
 from parallel_frames._inputs import make_keys, render_inputs
 from parallel_frames._job._attrs import REMEMBERED, enrichments
 from parallel_frames._job._handle import last
@@ -107,7 +107,7 @@ def tool_calls(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(df: pd.DataFrame, names: Sequence[str], read: Callable[[Outcome], Sequence[Any]]) -> pd.DataFrame:
-    check_frame(df)
+    check_enriched(df)
     lines = [
         (row, outcome.run_id, *found)
         for facts in _known(df)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import CONFIDENCE, check_frame, confidence, error_label
+from parallel_frames._columns import CONFIDENCE, confidence, error_label
+from parallel_frames._foreign import check_enriched
 from parallel_frames._format import format_label
 from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
@@ -237,7 +238,7 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
     InputError
         The frame holds nothing of an enrichment, or two status columns of one name.
     """
-    check_frame(df)
+    check_enriched(df)
     parallel = df.attrs.get("parallel")
     enrichments: list[dict[str, Any]] = parallel.get("enrichments", []) if isinstance(parallel, dict) else []
     columns: Counter[Hashable] = Counter(df.columns)

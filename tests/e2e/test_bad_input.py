@@ -248,7 +248,8 @@ def test_options_are_named(df, sim):
 )
 def test_what_is_no_frame_is_refused(sim, frame):
     """Only a DataFrame can be enriched; what was given instead is named."""
-    assert type(frame).__name__ in refusal(sim, InputError, lambda: pf.enrich(frame, SCHEMA))
+    name = "is None" if frame is None else type(frame).__name__
+    assert name in refusal(sim, InputError, lambda: pf.enrich(frame, SCHEMA))
 
 
 def test_without_a_key_nothing_begins(df):
@@ -362,7 +363,10 @@ def test_unusual_cells_that_can_travel_do(df, sim):
 @pytest.mark.parametrize("ask", [pf.report, pf.citations, pf.confidence, pf.low_confidence], ids=lambda f: f.__name__)
 def test_what_is_no_frame_tells_nothing(ask):
     """A list that is asked for a report or for evidence is an error that says that it must be a frame."""
-    with pytest.raises(InputError, match="expected an enriched DataFrame, got a list"):
+    with pytest.raises(
+        InputError,
+        match="an enriched DataFrame of pandas, and was given a list: pass the whole frame",
+    ):
         ask([1])
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import parallel_frames as pf
@@ -201,6 +202,19 @@ def test_checkpoints_are_compared_with_frames_and_with_what_they_held_before(tmp
         pf.diff(tmp_path / "c2")
     with pytest.raises(InputError, match="knows no columns"):
         pf.diff(before, tmp_path / "c", on="company")
+
+
+def test_frames_of_other_libraries_are_compared_as_those_of_pandas(old, new):
+    """A table is one side or both; what is no frame is named with its library and with what to pass."""
+    distinct = old.iloc[:3], new.iloc[:3]
+    tables = [pa.table(frame) for frame in distinct]
+    frame = pf.diff(*distinct, on="company").frame
+    for sides in (tables, [tables[0], distinct[1]], [distinct[0], tables[1]]):
+        found = pf.diff(*sides, on="company")
+        assert found.frame["before"].map(str).tolist() == frame["before"].map(str).tolist()
+    assert pf.report(tables[1]).counts == pf.report(distinct[1]).counts
+    with pytest.raises(InputError, match=r"`before` is a pandas\.Series: pass an enriched frame"):
+        pf.diff(old["ceo"], new)
 
 
 def test_what_is_ambiguous_is_refused(old, new, tmp_path):

@@ -135,7 +135,7 @@ FRAMES = {
     "rows": ([{"company": "Acme"}], "a list: pass `pd.DataFrame(rows)`"),
     "dict": ({"company": ["Acme"]}, "a dict: pass `pd.DataFrame(rows)`"),
     "path": (Path("rows.csv"), "`pf.enrich_parquet(source, target, schema)`"),
-    "none": (None, "a NoneType: pass `pd.DataFrame(...)`"),
+    "none": (None, "and is None: pass `pd.DataFrame(...)`"),
 }
 
 

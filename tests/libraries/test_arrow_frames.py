@@ -194,7 +194,7 @@ def test_rows_are_chosen_by_what_the_user_has(sim):
         assert out["parallel_status"].to_pylist() == ["completed", "not_sent", "completed"]
     assert sim.counts.runs == 2
     unsure = pf.enrich(df, {"ceo": str}, basis="columns", inputs=["company"])
-    with pytest.raises(InputError, match=r"a DataFrame of another library: pass `df\.to_pandas\(\)`"):
+    with pytest.raises(InputError, match=r"and was given a polars\.DataFrame: pass `df\.to_pandas\(\)`"):
         pf.citations(unsure)
     assert len(pf.citations(unsure.to_pandas())) > 0
     again = pf.plan(

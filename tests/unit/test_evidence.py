@@ -479,7 +479,7 @@ class TestLowConfidence:
 )
 def test_a_frame_without_evidence_says_how_to_get_some(ask, frame):
     """The three columns of a field, or a column of entries, is what it takes; the message says what to type."""
-    with pytest.raises(InputError, match=r"holds no evidence.*Enrich with `basis='columns'` or `basis='struct'`"):
+    with pytest.raises(InputError, match=r"has no evidence.*The same call with `basis=True` adds them"):
         ask(frame)
 
 

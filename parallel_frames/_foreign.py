@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pandas as pd
+import pyarrow as pa
 
 from parallel_frames._format import format_code
 from parallel_frames.errors import InputError
@@ -34,6 +35,15 @@ WHOLE: Final[Mapping[tuple[str, str], str]] = {
     ("ray", "Dataset"): "ds.to_pandas()",
     ("ray", "MaterializedDataset"): "ds.to_pandas()",
 }
+# What makes a pandas frame of what an enrichment gave, to look into it.
+ENRICHED: Final[Mapping[tuple[str, str], str]] = {
+    **WHOLE,
+    ("polars", "LazyFrame"): "df.collect().to_pandas()",
+    ("narwhals", "LazyFrame"): "df.collect().to_pandas()",
+    ("duckdb", "DuckDBPyRelation"): "relation.df()",
+    ("parallel_frames", "Enrichment"): "run.result()",
+    ("parallel_frames", "EnrichedParquet"): "pd.read_parquet(done.target)",
+}
 
 LIST: Final = "pd.DataFrame({'company': values})"
 
@@ -46,13 +56,15 @@ def library_of(value: object) -> str:
 
 def name_of_kind(value: object) -> str:
     """Return what a value is, with its library: ``a polars.DataFrame``, ``a list``."""
+    if value is None:
+        return "None"
     kind, library = type(value).__name__, library_of(value)
     return f"a {kind}" if library == "builtins" else f"a {library}.{kind}"
 
 
 def is_arrow_frame(value: object) -> bool:
     """Return whether a value is a frame in memory that speaks Arrow; an engine's frame may speak it, too."""
-    if isinstance(value, pd.DataFrame) or _kind(value) in WHOLE:
+    if isinstance(value, pd.DataFrame) or kind_of(value) in WHOLE:
         return False
     speaks = hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
     return speaks and (hasattr(value, "columns") or hasattr(value, "schema"))  # a column speaks it, and has neither
@@ -60,12 +72,46 @@ def is_arrow_frame(value: object) -> bool:
 
 def is_frame_like(value: object) -> bool:
     """Return whether a value is a table or a column, of pandas or another library."""
-    known = _kind(value) in ADVICE or _kind(value) in WHOLE
+    known = kind_of(value) in ADVICE or kind_of(value) in WHOLE
     return known or isinstance(value, pd.DataFrame | pd.Series | pd.Index) or hasattr(value, "__arrow_c_stream__")
 
 
-def _kind(value: object) -> tuple[str, str]:
+def kind_of(value: object) -> tuple[str, str]:
+    """Return the library and the name of a value's class."""
     return library_of(value), type(value).__name__
+
+
+def table_of(given: Any) -> pa.Table:
+    """Return the rows of an Arrow frame.
+
+    Raises
+    ------
+    InputError
+        Arrow cannot read a column of it.
+    """
+    try:
+        # Polars has texts as views by default, which not every version of Arrow knows.
+        return given.to_arrow() if library_of(given) == "polars" else pa.table(given)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(
+            f"The first argument is {name_of_kind(given)} that Arrow cannot read ({error}). Nothing was sent. Give "
+            "the column another type, or leave it out."
+        ) from error
+
+
+def check_enriched(df: object) -> None:
+    """Refuse anything but a pandas frame where one is asked for what is in it."""
+    if isinstance(df, pd.DataFrame):
+        return
+    if (code := ENRICHED.get(kind_of(df))) is not None:
+        advice = f"pass {format_code(code)}"
+    elif is_arrow_frame(df) and hasattr(df, "to_pandas"):
+        advice = "pass `df.to_pandas()`"
+    elif isinstance(df, str | os.PathLike):
+        advice = "read it first, with `pd.read_parquet(path)`"
+    else:
+        advice = "pass the whole frame that `enrich` returned"
+    raise InputError(f"This takes an enriched DataFrame of pandas, and was given {name_of_kind(df)}: {advice}.")
 
 
 def refuse_frame(df: Any, schema: object) -> NoReturn:
@@ -73,9 +119,9 @@ def refuse_frame(df: Any, schema: object) -> NoReturn:
     expected = f"The first argument must be a DataFrame in memory, and is {name_of_kind(df)}"
     if is_frame_like(schema):
         advice = f"the frame comes first, then the schema: {format_code('pf.enrich(df, schema)')}"
-    elif (code := WHOLE.get(_kind(df))) is not None:
+    elif (code := WHOLE.get(kind_of(df))) is not None:
         advice = f"`enrich`, `plan` and `submit` take it as it is; or pass {format_code(code)}, if it fits memory"
-    elif (code := ADVICE.get(_kind(df))) is not None:
+    elif (code := ADVICE.get(kind_of(df))) is not None:
         advice = f"pass {format_code(code)}"
     elif isinstance(df, pd.Series):
         advice = f"pass {format_code('series.to_frame()')}, or use {format_code('series.parallel.enrich(schema)')}"

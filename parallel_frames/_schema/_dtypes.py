@@ -44,6 +44,14 @@ _TYPES = (
     _NamedType(r"dict", {"type": "object"}, "dict"),
 )
 """Types by the names that pandas, numpy, Arrow and JSON Schema have for them, in any case."""
+_SYNONYMS = {"array": "list", "object": "dict", "text": "str", "decimal": "float"}
+"""Words that people write for a type, and no dtype has for a name → a name in the table."""
+_COMPOUND = (
+    (r"(?:optional\[(.+)\])", "{} | None"),
+    (r"(.+?)\s*\|\s*none", "{} | None"),
+    (r"(?:list|array)\[(.+)\]", "list[{}]"),
+    (r"(?:list|array) of (.+?)s?", "list[{}]"),
+)
 _KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "U": "str", "T": "str", "M": "datetime"}
 """Numpy's letters, which pandas' own dtypes have, too → a name in the table."""
 _BASE_CLASSES = {
@@ -73,8 +81,15 @@ def named_dtype_node(name: str) -> Node | None:
 
 
 def python_type_for(name: str) -> str | None:
-    """Return what to write for a type's name; None for any other text."""
-    found = _named_type(name)
+    """Return what to write for a type that is written as a text, such as "int | None"; None for any other text."""
+    text = re.sub(r"^an? ", "", name.strip(), flags=re.IGNORECASE)
+    if re.fullmatch(r"literal\[.+\]", text, re.IGNORECASE):
+        return text
+    for pattern, whole in _COMPOUND:
+        if (match := re.fullmatch(pattern, text, re.IGNORECASE)) is not None:
+            inner = python_type_for(match[1])
+            return None if inner is None else whole.format(inner)
+    found = _named_type(_SYNONYMS.get(text.lower(), text))
     return None if found is None else found.python or None
 
 

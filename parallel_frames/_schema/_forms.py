@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from parallel_frames._schema._dtypes import named_dtype_node
+from parallel_frames._schema._dtypes import named_dtype_node, python_type_for
 from parallel_frames._schema._normal import APPLIES, Node, Path, check_names, normalise
 from parallel_frames._schema._types import is_model, is_record, model_node, record_node, type_node
 from parallel_frames.errors import SchemaError
@@ -173,7 +173,7 @@ def _column_node(value: object, path: Path) -> Node:
     if isinstance(value, tuple):
         named = named_dtype_node(value[0]) if value and isinstance(value[0], str) else None
         if len(value) != 2 or (isinstance(value[0], str) and named is None) or not isinstance(value[1], str):
-            raise SchemaError(f"{where}: {value!r} must be (type, 'description'), a Python type and a text.")
+            raise SchemaError(f"{where}: {_shown(value)} must be (type, 'description'){_meant(value)}.")
         return (named or _column_node(value[0], path)) | {"description": value[1]}
     if isinstance(value, Mapping):
         if not value:
@@ -183,6 +183,22 @@ def _column_node(value: object, path: Path) -> Node:
         hint = "Literal['a', 'b'] for a choice, list[str] for a list" if value is not None else "a type or a text"
         raise SchemaError(f"{where}: {value!r} cannot be a type; write {hint}.")
     return type_node(value, path)
+
+
+def _shown(value: tuple[object, ...]) -> str:
+    """Return a tuple with its types as they are written."""
+    parts = [part.__name__ if type(part) is type else repr(part) for part in value]
+    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+
+
+def _meant(value: tuple[object, ...]) -> str:
+    """Return what to write for a type alone, one behind its description, or one between quotes."""
+    first, second = value if len(value) == 2 else (value[0], None) if len(value) == 1 else (None, None)
+    if isinstance(first, str) and isinstance(second, str) and (type_ := python_type_for(first)) is not None:
+        return f"; write ({type_}, {second!r})"
+    if isinstance(first, str) and not isinstance(second, str | None):
+        return f"; write {_shown((second, first))}"
+    return ", a Python type and a text"
 
 
 def _named_descriptions(descriptions: Iterable[object]) -> dict[str, str]:

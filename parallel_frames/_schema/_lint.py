@@ -157,14 +157,16 @@ def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
         if node.get("type") != "string":
             continue
         description = str(node.get("description", "")).strip()
-        type_, found = python_type_for(description.lower()), shorthand(name)
+        type_, found = python_type_for(description), shorthand(name)
         if type_ is not None:
             message = (
-                f'the description is "{description.lower()}", and the column a text; for the type write '
-                f'{{"{name}": {type_}}}'
+                f'"{description}" is taken as a description, and the answers will be texts; for the type write '
+                f'{{"{name}": {type_}}}, or with a description {{"{name}": ({type_}, "what to find")}}'
             )
+            if type_ == "str":
+                message = f'"{description}" does not say what to find; write {{"{name}": (str, "what to find")}}'
             findings.append(Finding("warning", "type_as_text", f"properties.{name}", message))
-        elif found is not None or (found := shorthand(description.partition(":")[0])) is not None:
+        elif found is not None or (found := _shorthand_in(description)) is not None:
             column, type_ = found
             message = (
                 f'this reads like a name with a type, and is a text column called "{name}"; for the type write '
@@ -176,15 +178,20 @@ def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
 
 def shorthand_finding(description: str) -> Finding | None:
     """Return a warning where a description that asks for a text reads like columns with types."""
-    start, colon, _ = description.partition(":")
-    found = shorthand(start) or (shorthand(description) if colon else None)
+    type_ = python_type_for(description)
+    found = _shorthand_in(description) if type_ is None else ("name", type_)
     if found is None:
         return None
     message = (
-        "this reads like a name with a type, and is the description of one text; for a column write "
-        f'{{"{found[0]}": ({found[1]}, "what to find")}}'
+        f"this reads like a {'name with a type' if type_ is None else 'type'}, and is the description of one text; "
+        f'for a column write {{"{found[0]}": ({found[1]}, "what to find")}}'
     )
     return Finding("warning", "shorthand", "root", message)
+
+
+def _shorthand_in(description: str) -> tuple[str, str] | None:
+    start, colon, _ = description.partition(":")
+    return shorthand(start) or (shorthand(description) if colon else None)
 
 
 def shorthand(text: str) -> tuple[str, str] | None:
@@ -192,7 +199,7 @@ def shorthand(text: str) -> tuple[str, str] | None:
     match = TYPED_NAME.fullmatch(text.strip()) or TYPED_WORDS.fullmatch(text.strip())
     name, *types = match.groups() if match is not None else (None,)
     written = next(filter(None, types), "")
-    type_ = "list[str]" if written == "list[str]" else python_type_for(written)
+    type_ = python_type_for(written)
     return None if name is None or type_ is None else (name, type_)
 
 

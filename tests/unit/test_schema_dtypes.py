@@ -108,6 +108,54 @@ def test_a_dtype_in_words_is_words_with_a_warning(name: str) -> None:
     assert (finding.severity, finding.rule, finding.path) == ("warning", "type_as_text", "properties.x")
 
 
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("int", "int"),
+        ("list[str]", "list[str]"),
+        ("List[int]", "list[int]"),
+        ("list of dates", "list[datetime.date]"),
+        ("a number", "float"),
+        ("int | None", "int | None"),
+        ("Optional[float]", "float | None"),
+        ("Literal['a', 'b']", "Literal['a', 'b']"),
+        ("object", "dict"),
+    ],
+)
+def test_a_type_between_quotes_is_answered_with_the_type(text: str, python: str) -> None:
+    """However a type is written as a text, one warning says what it was taken for and what to write."""
+    (finding,) = parse_schema({"x": text}).findings
+    assert finding.message.startswith(f'"{text}" is taken as a description, and the answers will be texts')
+    assert f'write {{"x": {python}}}, or' in finding.message
+    (shorthand,) = parse_schema(text).findings
+    assert f'{{"name": ({python}, "what to find")}}' in shorthand.message
+
+
+@pytest.mark.parametrize("text", ["str", "text"])
+def test_a_text_by_name_is_no_description(text: str) -> None:
+    """The type is right, and what to find is not said."""
+    (finding,) = parse_schema({"x": text}).findings
+    assert finding.message == f'"{text}" does not say what to find; write {{"x": (str, "what to find")}}'
+
+
+@pytest.mark.parametrize(
+    ("column", "meant"),
+    [
+        (("year", int), "; write (int, 'year')."),
+        (("year", list[str]), "; write (list[str], 'year')."),
+        (("list[str]", "tags"), "; write (list[str], 'tags')."),
+        ((int,), "x: (int,) must be (type, 'description'), a Python type and a text."),
+        (("a", "b"), "x: ('a', 'b') must be (type, 'description'), a Python type and a text."),
+    ],
+    ids=str,
+)
+def test_a_tuple_that_is_none_is_answered_with_what_is_meant(column: object, meant: str) -> None:
+    """A type behind its description, or between quotes, is put right."""
+    with pytest.raises(SchemaError) as caught:
+        parse_schema({"x": column})
+    assert str(caught.value).endswith(meant)
+
+
 def test_dtypes_of_a_frame_are_a_schema() -> None:
     """The dtypes of one frame can be asked of another."""
     df = pd.DataFrame({"n": [1], "x": [0.5], "b": [True], "when": pd.to_datetime(["2024-01-02"])})

@@ -72,6 +72,10 @@ class Destination:
     root: Path | None = None
     block: Offline | None = None
 
+    def asks_simulator(self) -> bool:
+        """Ask whether a simulator answers: that of an offline block, or a server that says so of itself."""
+        return self.block is not None or self.client.is_simulator()
+
     @property
     def is_gone(self) -> bool:
         """Whether it was a simulator whose block has ended."""

@@ -12,6 +12,7 @@ from parallel_frames._format import (
     format_dollars,
     format_duration,
     format_share,
+    mark_simulated,
     shorten,
 )
 from parallel_frames._ui._sections import LEVELS, make_timeline
@@ -33,7 +34,7 @@ def plan_headline(plan: EnrichmentPlan) -> str:
         format_costs(plan.cost, before=plan.spent, extra=plan.extra_cost)
         + format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost),
     ]
-    if plan.to_send:
+    if plan.to_send and not plan.simulated:
         parts.append(format_duration(plan.seconds, estimate=True))
     return " · ".join(parts)
 
@@ -75,7 +76,7 @@ def _nonzero(numbers: list[tuple[int, str]]) -> list[str]:
 
 def plan_text(plan: EnrichmentPlan) -> str:
     """Return a plan as lines."""
-    facts = [*plan_facts(plan), *(("schema", f"{finding.severity}: {finding}") for finding in plan.findings)]
+    facts = [*plan_facts(plan), *((finding.severity, finding.with_subject) for finding in plan.findings)]
     if plan.payload is not None:
         facts.append(("first request", f"{plan.method_path}, body in .payload"))
     return "\n".join([mark_simulated(plan_headline(plan), simulated=plan.simulated), *align_facts(facts)])
@@ -168,10 +169,6 @@ def _costs(facts: RunFacts) -> str:
         return format_dollars(facts.cost, extra=facts.extra_cost)
     before = min(facts.before, facts.cost)
     return format_costs(facts.cost - before, before=before, extra=facts.extra_cost)
-
-
-def mark_simulated(headline: str, *, simulated: bool) -> str:
-    return f"{headline} · SIMULATED" if simulated else headline
 
 
 def align_facts(facts: Facts) -> list[str]:

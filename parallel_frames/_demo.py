@@ -105,7 +105,7 @@ class CallLog:
                 "POSTs": after.posts - before.posts,
                 "runs": runs,
                 "paid twice": after.duplicates - before.duplicates,
-                "real price": price_of(PROCESSOR).text(runs),
+                "real price": price_of(PROCESSOR).text(after.completed - before.completed),  # failed runs are not billed
             }
         )
         return out

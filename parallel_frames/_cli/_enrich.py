@@ -133,7 +133,7 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
         client = choose_destination(asked.options["client"]).client
     if arguments["json"]:
         urls = [client.url_of(group_id) for group_id in sent.group_ids]
-        names = ("rows", "cost", "extra_cost", "group_ids", "checkpoint")
+        names = ("rows", "cost", "extra_cost", "group_ids", "checkpoint", "simulated")
         show_json({**{name: getattr(sent, name) for name in names}, "urls": urls})
         return
     for group_id in sent.group_ids:

@@ -89,7 +89,7 @@ def report_headline(section: Section) -> str:
     headline = "An enrichment without status columns"
     if section.status is not None or section.facts is not None:
         share = f" ({format_share(done, rows)})" if rows else ""
-        headline = f"{done:,} of {format_count(rows, 'row')} completed{share}"
+        headline = f"{done:,} of {format_count(rows, section.unit)} completed{share}"
     # `b_parallel_status_2` is the second enrichment with `prefix="b_"`.
     prefix, _, number = section.name.partition("parallel_status")
     name = f"{prefix}{number}".strip("_")
@@ -108,10 +108,11 @@ def report_facts(section: Section) -> Facts:
         }
     else:
         timeline = make_timeline(facts.times)
+        of_rows = "" if facts.rows is None else f" for {format_count(facts.rows, 'row')}"
         known = {
             "processor": facts.processor,
             "answered by": ", ".join(f"{name} {rows:,}" for name, rows in facts.answered_by.items()),
-            "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
+            "runs": f"{facts.runs:,} distinct{of_rows}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
             "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
@@ -154,13 +155,15 @@ def report_text(section: Section) -> str:
 
 def wrong_title(section: Section) -> str:
     """Return what the list of causes is of."""
-    return f"What went wrong ({format_count(section.gone_wrong, 'row')})"
+    return f"What went wrong ({format_count(section.gone_wrong, section.unit)})"
 
 
 def fields_title(section: Section) -> str:
     """Return what the numbers of the fields are of; what overlaps is named."""
     by = ", by confidence" if len(section.confidence) else ""
-    return f"Answers by field: {format_count(section.answered, 'row')} with an answer{by}; missing are among them"
+    return (
+        f"Answers by field: {format_count(section.answered, section.unit)} with an answer{by}; missing are among them"
+    )
 
 
 def _costs(facts: RunFacts) -> str:

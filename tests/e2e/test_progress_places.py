@@ -147,7 +147,9 @@ def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
     assert first.startswith("60 rows → 50 runs · of the first 50 of 60 runs · $0.50 · ")
     assert re.search(r" · sends company · checkpoint \S+", first)
     assert re.match(r"group http://127\.0\.0\.1:\d+/", second)
-    assert last == "enriched: 50 of 60 rows · 50 completed · 10 not_sent · $0.50 · report: pf.last().report() · SIMULATED"
+    assert (
+        last == "enriched: 50 of 60 rows · 50 completed · 10 not_sent · $0.50 · report: pf.last().report() · SIMULATED"
+    )
     assert "\r" not in done.stderr
 
 

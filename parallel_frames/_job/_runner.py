@@ -501,6 +501,9 @@ class JobRunner:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
                     await self._run_engine(opened, client, observer, until)
                     progress.label(simulated=self.simulated)
+                    block = None if self.destination is None else self.destination.block
+                    for note in () if block is None else block.take_notes():
+                        progress.warn(note)
             if until == "looked" or (until == "sent" and not self.index.status().to_send):
                 progress.leave_as(until)
             if until == "answered":

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,6 +106,9 @@ def choose_destination(client: Client | None, *, for_sending: bool = True) -> De
     return Destination(client, client.host)
 
 
+_started: Final[list[OfflineBlock]] = []  # a block that only `start` returned the simulator of lasts, too
+
+
 @dataclass(frozen=True, slots=True)
 class OfflineBlock:
     """What `offline` returns: a context manager, or something to start and stop."""
@@ -122,10 +125,14 @@ class OfflineBlock:
 
     def start(self) -> Simulator:
         """Begin the block, and return its simulator."""
-        return self.__enter__()
+        sim = self.__enter__()
+        _started.append(self)
+        return sim
 
     def stop(self) -> None:
         """End the block."""
+        with suppress(ValueError):  # a with statement began it
+            _started.remove(self)
         self.__exit__(None, None, None)
 
 

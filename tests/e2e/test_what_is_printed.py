@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 import pandas as pd
 import pytest
 
 import parallel_frames as pf
+from parallel_frames._job._offline import _started, current_offline
 from parallel_frames.errors import CheckpointMismatchError, InputError
 from parallel_frames.simulator import Simulator
 
@@ -130,6 +132,17 @@ def test_what_may_be_misspelt_in_offline_answers_is_said_once(df, capsys):
         "Warning: `answers` has no key for 2 of the inputs, and their answers are made up: 'Acme' (did you mean "
         "'Acmee'?), 'Hooli'"
     )
+
+
+def test_an_offline_block_that_was_started_lasts_although_only_its_simulator_is_kept(df):
+    """A notebook that forgets the block goes on offline, and pays nothing."""
+    sim = pf.offline(latency=0).start()
+    gc.collect()
+    assert df.parallel.plan(SCHEMA).simulated
+    df.parallel.enrich(SCHEMA)
+    assert sim.counts.runs == 4
+    _started[-1].stop()
+    assert current_offline() is None
 
 
 def test_a_target_that_exists_says_what_is_free(df, capsys, tmp_path, monkeypatch):

@@ -96,16 +96,16 @@ class CallLog:
         before = self._sim.counts
         out = enrich_countries(df)
         after = self._sim.counts
-        runs = after.runs - before.runs
+        billed = after.completed - before.completed  # failed runs are not
         self.lines.append(
             {
                 "call": name,
                 "rows": len(df),
                 "answered": int((out["parallel_status"] == "completed").sum()),
                 "POSTs": after.posts - before.posts,
-                "runs": runs,
+                "runs": after.runs - before.runs,
                 "paid twice": after.duplicates - before.duplicates,
-                "real price": price_of(PROCESSOR).text(runs),
+                "real price": price_of(PROCESSOR).text(billed),
             }
         )
         return out

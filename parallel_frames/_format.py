@@ -192,6 +192,11 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     return "" if meant is None else f" (did you mean {meant!r}?)"
 
 
+def mark_simulated(text: str, *, simulated: bool) -> str:
+    """Return a text that labels itself where answers are a simulator's."""
+    return f"{text} · SIMULATED" if simulated else text
+
+
 def shorten(text: str, width: int) -> str:
     """Return a text cut between words, or within one where nothing would be left."""
     cut = textwrap.shorten(text, width, placeholder=" …")

@@ -7,7 +7,7 @@ owes us (`Receipt`), what it gave (`Outcome`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +60,9 @@ class Column:
     nullable: bool = False
 
 
+ARGUMENTS: Final = frozenset({"escalate", "input_schema", "inputs", "options", "processor"})
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing `lint` has to say: an error refuses the schema, a warning is shown."""
@@ -71,6 +74,11 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message} ({self.rule})"
+
+    @property
+    def with_subject(self) -> str:
+        """The same with the schema named in front, unless the path begins with another argument of the call."""
+        return str(self) if self.path.partition(".")[0] in ARGUMENTS else f"schema: {self}"
 
 
 @dataclass(frozen=True, slots=True)

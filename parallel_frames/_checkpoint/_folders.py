@@ -152,19 +152,34 @@ def _open_header(folder: StoragePath, job: Job, *, host: str) -> dict[str, Any]:
     if header is not None and header["job_hash"] != job.hash:
         set_aside(folder / "header.json", reason="it is the header of another job")
         header = None
-    if header is not None and header["format"] > FORMAT:
+    if header is None:
+        return _new_header(job, host=host, groups=_groups_in_parts(folder))
+    check_header(folder, header, host=host)
+    return header
+
+
+def check_header(folder: StoragePath, header: Mapping[str, Any], *, host: str) -> None:
+    """Refuse a job's folder that this version cannot read, or whose answers are another host's.
+
+    Raises
+    ------
+    CheckpointMismatchError
+        The header names another host.
+    CheckpointError
+        A newer version wrote it.
+    """
+    if header["format"] > FORMAT:
         raise CheckpointError(
             f"{folder} was written by a newer parallel_frames ({header.get('library')}): install that or a later one.",
             path=folder,
         )
-    if header is None:
-        header = _new_header(job, host=host, groups=_groups_in_parts(folder))
     if header["host"] != host:
+        simulated = "simulated " if header.get("simulated") else ""
         raise CheckpointMismatchError(
-            f"{folder} holds answers of {header['host']}, and these rows go to {host}. Name another checkpoint.",
+            f"{folder} holds {simulated}answers of {header['host']}, and these rows go to {host}. Nothing was sent. "
+            "Name another checkpoint.",
             path=folder,
         )
-    return header
 
 
 def _new_header(job: Job, *, host: str, groups: list[str]) -> dict[str, Any]:

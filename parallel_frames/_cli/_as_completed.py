@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,13 @@ class KnownLines:
     def copy_of(self, canonical: bytes, row: int) -> bytes:
         """Return the answer to an input as the line of another row."""
         return _line({**self._answers[canonical], "row": row})
+
+    def completed(self, done: Done, *, left: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Done:
+        """Return what became of the rows that were asked, and of those that the lines answer."""
+        if left is None:
+            return done
+        is_simulated = done.simulated or any(facts.get("simulated") for facts in self._answers.values())
+        return replace(done, counts={**done.counts, "kept": int((~left).sum())}, simulated=is_simulated)
 
 
 class AsCompleted(InMemory):
@@ -146,7 +154,7 @@ class AsCompleted(InMemory):
             enrichment = self._enrichment({**self._options, "on_row": writer.write})
             writer.inputs_of(enrichment)
             try:
-                return self._run(enrichment, lambda _: sink.flush())
+                return known.completed(self._run(enrichment, lambda _: sink.flush()), left=self._left)
             except KeyboardInterrupt:
                 if writer.failure is not None:  # it interrupted itself, since its reader is gone
                     raise writer.failure from None

@@ -71,8 +71,9 @@ def list_command(path: str | None, *, json: bool) -> None:
     if json:
         show_json(lines)
         return
-    head = ("job", "processor", "asks", "sends", "host", "completed", "failed", "groups", "created_at", "bytes")
-    show_table(head, [[_cell(line[name]) for name in head] for line in lines])
+    names = ("job", "processor", "asks", "sends", "host", "completed", "failed", "groups", "created_at", "bytes")
+    heads = [f"runs {name}" if name in ("completed", "failed") else name for name in names]
+    show_table(heads, [[_cell(line[name]) for name in names] for line in lines])
 
 
 def _cell(value: Any) -> Any:

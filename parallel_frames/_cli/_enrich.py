@@ -93,7 +93,7 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
         elif not (arguments["yes"] or arguments["offline"]):
             agree(way.plan(), processor=arguments["processor"])
         done = done or way.enrich()
-    _tell_done(done, as_json=arguments["json"], label=" · simulated" if arguments["offline"] else "")
+    _tell_done(done, as_json=arguments["json"])
     bad = sum(done.counts.get(name, 0) for name in (*BAD, *(() if arguments["limit"] else ("not_sent",))))
     return Exit.FAILED if bad else Exit.FINE
 
@@ -133,7 +133,7 @@ def submit_command(source: str, target: str | None, **arguments: Any) -> None:
         client = choose_destination(asked.options["client"]).client
     if arguments["json"]:
         urls = [client.url_of(group_id) for group_id in sent.group_ids]
-        names = ("rows", "cost", "extra_cost", "group_ids", "checkpoint")
+        names = ("rows", "cost", "extra_cost", "group_ids", "checkpoint", "simulated")
         show_json({**{name: getattr(sent, name) for name in names}, "urls": urls})
         return
     for group_id in sent.group_ids:
@@ -250,15 +250,16 @@ def _costs(what: EnrichmentPlan | Done) -> str:
     return f" {price} {what.extra_cost}".rstrip()
 
 
-def _tell_done(done: Done, *, as_json: bool, label: str) -> None:
-    from parallel_frames._format import format_count
+def _tell_done(done: Done, *, as_json: bool) -> None:
+    from parallel_frames._format import format_count, mark_simulated
 
     if as_json:
         _show_done(done)
         return
     counts = " · ".join(f"{count:,} {name}" for name, count in done.counts.items() if count)
     where = "" if done.target == "-" else f" → {done.target}"
-    say(f"{format_count(done.rows, 'row')}{where} · {counts or 'nothing asked'}{label}")
+    text = f"{format_count(done.rows, 'row')}{where} · {counts or 'nothing asked'}"
+    say(mark_simulated(text, simulated=done.simulated))
     if done.counts.get("failed"):
         say("Failed rows say why in their column parallel_error; the same command with --overwrite tries them again.")
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from parallel_frames._format import format_count, format_dollars
+from parallel_frames._format import format_count, format_dollars, mark_simulated
 from parallel_frames._fs import atomic_write, expand_home
 from parallel_frames.errors import InputError
 
@@ -180,7 +180,7 @@ class Diagnosis:
         return " · ".join([*parts, sent if self.runs else "nothing was sent"])
 
     def __repr__(self) -> str:
-        lines = [f"{self._headline}{' · SIMULATED' if self.simulated else ''}", *_wrap(HEADS)]
+        lines = [mark_simulated(self._headline, simulated=self.simulated), *_wrap(HEADS)]
         for check in self.checks:
             lines += _wrap(asdict(check))
         return "\n".join(lines)

@@ -7,7 +7,6 @@ What is a file's own is here: reading rows in batches (`FileSource`), bringing a
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +18,17 @@ from parallel_frames._files._prepare import prepare_file
 from parallel_frames._files._publish import place_for, probe, whole_target
 from parallel_frames._files._rows import FileSource
 from parallel_frames._files._source import open_source
-from parallel_frames._files._target import check_checkpoint, digest_of, make_manifest, own_manifest, target_exists
+from parallel_frames._files._target import (
+    check_checkpoint,
+    describe_files,
+    digest_of,
+    make_manifest,
+    own_manifest,
+    target_exists,
+)
 from parallel_frames._files._temporary import disk_full_as_target_error
 from parallel_frames._files._types import as_type, target_schema
-from parallel_frames._format import format_option
+from parallel_frames._format import format_count, format_option
 from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
@@ -32,6 +38,7 @@ from parallel_frames._job._handle import Enrichment, failures
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames._model import STATUSES
+from parallel_frames._ui import IDLE, showing
 from parallel_frames.errors import EnrichmentError, InputError, user_facing
 
 if TYPE_CHECKING:
@@ -45,7 +52,6 @@ if TYPE_CHECKING:
     from parallel_frames._job._options import Call, EnrichOptions, SchemaLike
     from parallel_frames._job._runner import Results
 
-logger = logging.getLogger("parallel_frames")
 
 ROWS_PER_FILE: Final = 1_000_000
 
@@ -223,7 +229,7 @@ def find_finished(
         return None
     runner, rows = _prepare(source, target, schema, options)
     enrichment = FileEnrichment(runner, rows.file, address, overwrite=False, rows_per_file=rows_per_file)
-    return enrichment.recognise(address)
+    return enrichment.recognise(address, is_shown=False)
 
 
 def _prepare(source: Any, target: Any, schema: object, options: Mapping[str, Any]) -> tuple[Runner, FileSource]:
@@ -319,8 +325,10 @@ class FileEnrichment(Enrichment):
             simulated=self._runner.simulated,
         )
 
-    def recognise(self, target: Address) -> EnrichedParquet:
+    def recognise(self, target: Address, *, is_shown: bool = True) -> EnrichedParquet:
         """Return what this very call wrote before it was killed, or before it was made again; nothing is sent.
+
+        That is logged, and shown where progress is.
 
         Raises
         ------
@@ -330,7 +338,7 @@ class FileEnrichment(Enrichment):
         manifest = own_manifest(target)
         try:
             if manifest is None or not self._wrote(manifest):
-                raise target_exists(target.shown)
+                raise target_exists(target.shown, since="" if manifest is None else self._since(manifest))
             written_at = manifest["written_at"]
             done = EnrichedParquet(
                 target=target.shown,
@@ -345,9 +353,20 @@ class FileEnrichment(Enrichment):
             )
         except (KeyError, TypeError):  # a manifest that was edited
             raise target_exists(target.shown) from None
-        logger.info("%s is what the same call wrote at %s. Nothing was sent.", target.shown, written_at)
+        with showing(self._file.prepared.call.progress if is_shown else False) as progress:
+            essence = f"{target.shown} is what the same call wrote at {written_at}"
+            progress.announce(f"{essence} · {IDLE}", [], simulated=done.simulated)
         self._raise_failures(done.counts, done.rows, target)
         return done
+
+    def _since(self, manifest: Mapping[str, Any]) -> str:
+        """Return when a target was written, where it is this question's and only its source has changed since then."""
+        file, source = self._file, manifest["source"]
+        is_same = (manifest["job"], source["address"]) == (file.prepared.job.hash, file.source.shown)
+        if not is_same or source["files"] == describe_files(file.source):
+            return ""
+        rows = format_count(manifest["rows"], "row")
+        return f", written at {manifest['written_at']} when {file.source.shown} had {rows}"
 
     def _wrote(self, manifest: Mapping[str, Any]) -> bool:
         """Return whether this call wrote a target to its end, and would write no other one now."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._files._address import Address, Spot
     from parallel_frames._files._prepare import PreparedFile
+    from parallel_frames._files._source import Source
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._runner import Results
@@ -59,14 +60,7 @@ def make_manifest(
         "simulated": simulated,
         "source": {
             "address": source.shown,
-            "files": [
-                {
-                    "path": facts.path,
-                    "bytes": facts.size,
-                    "modified_at": None if facts.modified is None else format_utc(facts.modified / 10**9),
-                }
-                for facts in source.files
-            ],
+            "files": describe_files(source),
         },
         "rows": status.rows,
         "rows_by_status": dict(counts),
@@ -89,6 +83,18 @@ def make_manifest(
         "checkpoint": checkpoint,
         "call": call,
     }
+
+
+def describe_files(source: Source) -> list[dict[str, Json]]:
+    """Return what the manifest says of a source's files."""
+    return [
+        {
+            "path": facts.path,
+            "bytes": facts.size,
+            "modified_at": None if facts.modified is None else format_utc(facts.modified / 10**9),
+        }
+        for facts in source.files
+    ]
 
 
 def _escalation(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
@@ -214,11 +220,11 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
         )
 
 
-def target_exists(shown: str) -> InputError:
-    """Return the error for a target that is there, and is not this call's own."""
+def target_exists(shown: str, *, since: str = "") -> InputError:
+    """Return the error for a target that is there, and is not this call's own; `since` says what has changed."""
     return InputError(
-        f"The target {shown} exists. Nothing was sent. Say `overwrite=True` to replace it once all is done, or "
-        "name another."
+        f"The target {shown} exists{since}. Nothing was sent. Say `overwrite=True` to replace it once all is done, "
+        "which by itself pays for no answer again, or name another."
     )
 
 

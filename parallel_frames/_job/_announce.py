@@ -30,11 +30,13 @@ def announcement(
     checkpoint: str | None,
     earlier_groups: int,
     at_worst: Decimal | None = None,
+    is_timed: bool = True,
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know; `since` is when the oldest answer came.
 
     `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows, `at_worst` what it
-    costs at most, with the processors that rows may be escalated to.
+    costs at most, with the processors that rows may be escalated to, `is_timed` whether it takes a run's usual time, as
+    it does not at a simulator.
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
@@ -42,19 +44,19 @@ def announcement(
     divided = f" in {format_count(prepared.partitions, 'partition')}" if prepared.partitions else ""
     parts = [f"{chosen}{format_count(status.rows, 'row')}{divided} → {runs}"]
     if limit is not None and limit < status.runs:
-        parts.append(f"of the first {limit:,} of {status.runs:,}")
+        parts.append(f"of the first {limit:,} of {status.runs:,} runs")
     if status.answered:
-        parts.append(f"{status.answered:,} already answered" + (f" ({since[:10]})" if since else ""))
+        parts.append(f"{format_count(status.answered, 'run')} already answered" + (f" ({since[:10]})" if since else ""))
     if status.failed:
         parts.append(f"{status.failed:,} of them failed" + ("" if prepared.later else ", not tried again"))
     if status.awaited:
-        parts.append(f"{status.awaited:,} under way")
+        parts.append(f"{format_count(status.awaited, 'run')} under way")
     if status.skipped:
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
     later = [each.call.processor for each in prepared.later]
     worst = format_at_worst(at_worst, later, certain=price.of(status.to_send))
     parts.append(price.text(status.to_send, before=status.billed) + worst)
-    if status.to_send:
+    if status.to_send and is_timed:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))
     unsent = f" (not {', '.join(map(format_label, prepared.unsent))}, new since then)" if prepared.unsent else ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from parallel_frames._checkpoint import (
     JobStore,
     auto_folder,
+    check_header,
     choose_folder,
     in_thread,
     memory_store,
@@ -183,6 +184,8 @@ def preview_checkpoint(source: RowSource[Any], index: Index, destination: Destin
         return CheckpointPreview()
     folder, other = job_folders(prepared, destination, runs=index.runs)
     header = read_header(folder) or {}  # a damaged one does not hide what was paid for
+    if header.get("job_hash") == prepared.job.hash:
+        check_header(folder, header, host=destination.host)
 
     def read() -> None:
         index.forget_checkpoint()

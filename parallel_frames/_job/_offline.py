@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 class Offline:
     """What an offline block replaces: the client, the environment, the service's name, and where checkpoints go.
 
+    `take_notes` returns what may be misspelt in the answers that it was given, each once.
+
     The folder of its checkpoints goes with it, and so with the last handle that reads answers from there.
     """
 
     client: Client
     root: Path
     variables: Mapping[str, str]
+    take_notes: Callable[[], list[str]]
     host: str = "simulator"
 
     def __post_init__(self) -> None:
@@ -72,6 +75,10 @@ class Destination:
     root: Path | None = None
     block: Offline | None = None
 
+    def asks_simulator(self) -> bool:
+        """Ask whether a simulator answers: that of an offline block, or a server that says so of itself."""
+        return self.block is not None or self.client.is_simulator()
+
     @property
     def is_gone(self) -> bool:
         """Whether it was a simulator whose block has ended."""
@@ -99,6 +106,9 @@ def choose_destination(client: Client | None, *, for_sending: bool = True) -> De
     return Destination(client, client.host)
 
 
+_started: Final[list[OfflineBlock]] = []  # a block that only `start` returned the simulator of lasts, too
+
+
 @dataclass(frozen=True, slots=True)
 class OfflineBlock:
     """What `offline` returns: a context manager, or something to start and stop."""
@@ -115,10 +125,14 @@ class OfflineBlock:
 
     def start(self) -> Simulator:
         """Begin the block, and return its simulator."""
-        return self.__enter__()
+        sim = self.__enter__()
+        _started.append(self)
+        return sim
 
     def stop(self) -> None:
         """End the block."""
+        with suppress(ValueError):  # a with statement began it
+            _started.remove(self)
         self.__exit__(None, None, None)
 
 
@@ -129,7 +143,7 @@ def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     ----------
     answers : callable, mapping, DataFrame or None
         What the simulator answers. None makes answers up from the schema, of the right types, always the same for
-        the same input and processor; so are those of inputs that a mapping or a frame does not have.
+        the same input and processor; so are those of inputs that a mapping or a frame does not have, which is said.
     **options
         Further options of `parallel_frames.simulator.Simulator`, such as ``latency=`` or ``faults=``.
 
@@ -178,7 +192,7 @@ def _offline(answers: Any, **options: Any) -> Iterator[Simulator]:
             "PARALLEL_BASE_URL": sim.url,
             "PARALLEL_FRAMES_CLOCK_SPEED": str(speed),
         }
-        block = Offline(client, make_temporary_folder("parallel_frames-"), variables)
+        block = Offline(client, make_temporary_folder("parallel_frames-"), variables, sim._take_notes)
         _enter(block)
         try:
             yield sim

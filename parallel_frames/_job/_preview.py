@@ -74,7 +74,8 @@ class EnrichmentPlan:
     spent : float or None
         US dollars that these rows' runs have cost before, as far as the checkpoint knows.
     seconds : float or None
-        About how long it would take, from the rate limit and a run's usual time.
+        About how long it would take, from the rate limit and a run's usual time; None where that is not known, as
+        it is not of a simulator.
     max_per_minute : int or None
         The rate limit it would keep.
     sends : tuple of str
@@ -161,6 +162,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     ahead = forecast(runner, read, destination)
     ahead.check_cost(limit_for=None if call.group_ids else runner.index.limit_for)
     client = destination.client
+    asks_simulator = destination.asks_simulator()
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
     runner.index.decide_sending()
@@ -183,12 +185,12 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         extra_cost=price.extra,
         prices_as_of=price.as_of,
         spent=_dollars(total_of(ahead.costs("billed"))),
-        seconds=ahead.seconds(max_per_minute=client.max_per_minute),
+        seconds=None if asks_simulator else ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
         findings=(*prepared.findings, *_fewer_inputs(source, price, status.runs)),
         checkpoint=None if found.folder is None else str(found.folder),
-        simulated=destination.block is not None or bool(found.header.get("simulated")),
+        simulated=asks_simulator or bool(found.header.get("simulated")),
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=None if first is None else _first_body(prepared.job, first, found.header, dialect),
     )

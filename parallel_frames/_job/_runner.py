@@ -277,7 +277,7 @@ class JobRunner:
         self._store: JobStore | None = None
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_scanned = False
+        self._is_scanned = self._asks_simulator = False
         older_than = source.prepared.call.older_than
         # Read here: in the thread that scans, a test's frozen clock may not be in force.
         self._stale_before = NEVER if older_than is None else format_utc(time.time() - older_than)
@@ -435,17 +435,20 @@ class JobRunner:
         self.is_running = True
         try:
             await in_thread(self.scan)
+            shows = False if until == "looked" else self.prepared.call.progress
             if not self.index.runs:  # no need of a key, or of a checkpoint
-                return None if deliver is None else deliver(self.results())
+                with showing(shows) if shared_progress is None else nullcontext(shared_progress) as progress:
+                    self._begin(progress, self.index.status(), until)
+                    return None if deliver is None else deliver(self.results())
             destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
             if destination.is_gone:
                 raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
-            shows = False if until == "looked" else self.prepared.call.progress
+            self.simulated = self._asks_simulator = await in_thread(destination.asks_simulator)
             with showing(shows) if shared_progress is None else nullcontext(shared_progress) as progress:
                 async with open_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
-                    self._take_store(opened.store, destination)
+                    self._take_store(opened.store)
                     if opened.continues_refresh and not self.has_begun:
                         progress.warn(
                             "this continues a refresh that is not over: rows that were asked again since it began "
@@ -500,7 +503,7 @@ class JobRunner:
         if outcomes:
             part = await store.write_outcomes(outcomes, cursors={})
             self.index.add_outcomes(part, states_of(outcomes))
-        self._take_store(store, destination)
+        self._take_store(store)
 
     def _drop_damaged(self, store: JobStore) -> None:
         """Forget the outcomes of damaged parts: what was in them is on the service, and is fetched again for free."""
@@ -508,10 +511,10 @@ class JobRunner:
             if not store.check_outcomes(part):
                 self.index.drop_part(part)
 
-    def _take_store(self, store: JobStore, destination: Destination) -> None:
+    def _take_store(self, store: JobStore) -> None:
         self._store, self.checkpoint = store, store.location
         self.memory = store if store.location is None else None
-        self.simulated = store.simulated or destination.block is not None
+        self.simulated |= store.simulated
         self.group_ids = tuple(store.groups)
 
     async def _run(
@@ -532,6 +535,10 @@ class JobRunner:
                 if status.to_send or status.awaited:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
                     await self._run_engine(opened, client, observer, until)
+                    progress.label(simulated=self.simulated)
+                    block = None if self.destination is None else self.destination.block
+                    for note in () if block is None else block.take_notes():
+                        progress.warn(note)
             if until == "looked" or (until == "sent" and not self.index.status().to_send):
                 progress.leave_as(until)
             if until == "answered":
@@ -582,6 +589,7 @@ class JobRunner:
 
     async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
         store, call = opened.store, self.prepared.call
+        await in_thread(lambda: store.note_simulated(self.simulated))  # before anything is sent: it may be killed
         with client.pacer.joined(client.max_per_minute) as pacer:
             async with client.session(dialect=store.dialect) as session:
                 feed = IndexedFeed(self.source, self.index)
@@ -628,7 +636,7 @@ class JobRunner:
         prepared, price = self.prepared, self.prepared.price
         if not self.has_begun:
             for finding in prepared.findings:
-                progress.warn(f"schema: {finding}")
+                progress.warn(finding.with_subject)
             if price.unknown is not None:
                 progress.warn(price.unknown)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
@@ -644,6 +652,7 @@ class JobRunner:
             checkpoint=self.checkpoint,
             earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),
             at_worst=self.at_worst,
+            is_timed=not self._asks_simulator,
         )
         progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send
@@ -681,28 +690,7 @@ class JobRunner:
         until: Until,
     ) -> Iterator[Observer]:
         """Give the engine's observer, which hands over rows too where a function takes them."""
-        price = self.prepared.price
-        if self.billed_before is None:
-            self.billed_before = status.billed
-        counts = ProgressCounts(
-            rows=status.rows_answered + status.rows_open,
-            done=status.rows_answered,
-            failed=status.rows_failed,
-            in_flight=status.awaited,
-            runs=status.answered + status.awaited + status.to_send,
-            sent=status.answered + status.awaited,
-            per_run=price.per_run,
-            spent=price.of(status.billed),
-            before=price.of(self.billed_before),
-            extra_cost=price.extra,
-        )
-        progress.begin(
-            counts,
-            url_of=client.url_of,
-            checkpoint=self.checkpoint,
-            only_sending=until == "sent",
-            done=f"enriched{self.prepared.on_processor}",
-        )
+        self._begin(progress, status, until, url_of=client.url_of)
         if on_row is None:
             yield progress
             return
@@ -714,3 +702,32 @@ class JobRunner:
         finally:
             observer.close()
             progress.count(observer.statuses)
+
+    def _begin(
+        self, progress: Progress, status: JobStatus, until: Until, *, url_of: Callable[[str], str] | None = None
+    ) -> None:
+        """Let the progress know what there is to do."""
+        price = self.prepared.price
+        if self.billed_before is None:
+            self.billed_before = status.billed
+        counts = ProgressCounts(
+            rows=status.chosen,
+            done=status.rows_answered + status.skipped,
+            failed=status.rows_failed,
+            skipped=status.skipped,
+            left_out=status.chosen - status.skipped - status.rows_answered - status.rows_open,
+            in_flight=status.awaited,
+            runs=status.answered + status.awaited + status.to_send,
+            sent=status.answered + status.awaited,
+            per_run=price.per_run,
+            spent=price.of(status.billed),
+            before=price.of(self.billed_before),
+            extra_cost=price.extra,
+        )
+        progress.begin(
+            counts,
+            url_of=url_of,
+            checkpoint=self.checkpoint,
+            only_sending=until == "sent",
+            done=f"enriched{self.prepared.on_processor}",
+        )

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from parallel_frames._columns import evidence_label
-from parallel_frames._format import format_at_worst, format_count, format_dollars, format_duration, format_label
+from parallel_frames._format import (
+    format_at_worst,
+    format_count,
+    format_dollars,
+    format_duration,
+    format_label,
+    mark_simulated,
+)
 from parallel_frames._job._handle import frame_enrichment, frame_source
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames.errors import InputError
@@ -53,9 +60,9 @@ class EnrichmentPreview:
         plan = self.plan
         worst = format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost)
         rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost, extra=plan.extra_cost)}{worst}"
-        took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send else ""
-        marked = " · SIMULATED" if plan.simulated else ""
-        return f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept{marked}"
+        took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send and not plan.simulated else ""
+        essence = f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept"
+        return mark_simulated(essence, simulated=plan.simulated)
 
     def __repr__(self) -> str:
         return f"{self.frame.to_string(max_colwidth=40)}\n\n{self._summary()}"

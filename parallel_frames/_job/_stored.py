@@ -274,7 +274,7 @@ def _facts(stored: StoredJob) -> RunFacts:
     groups = tuple(header["groups"])
     return RunFacts(
         processor=price.processor,
-        rows=status.runs,
+        rows=None,
         runs=status.runs,
         sent=status.sent,
         cost=price.of(status.billed),

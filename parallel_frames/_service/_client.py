@@ -12,6 +12,7 @@ import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from parallel_frames._limits import MAX_RUNS_PER_MINUTE
 from parallel_frames._service._dialects import DIALECTS
 from parallel_frames._service._http import Transport, check_transport, guard, httpx
 from parallel_frames._service._pacer import Pacer, shared_pacer
-from parallel_frames._service._session import KEY_VARIABLE, Session
+from parallel_frames._service._session import KEY_VARIABLE, SIMULATOR_HEADER, Session
 from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ URL_VARIABLE: Final = "PARALLEL_BASE_URL"
 CERTIFICATE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 PROXY_VARIABLES: Final = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy"})
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+NEAR_SECONDS: Final = 1.0  # for an answer of this machine itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,20 @@ class Client:
         if self.base_url == LIVE_URL:
             return f"{LIVE_PAGES}/{group_id}"
         return f"{self.base_url}/v1/tasks/groups/{group_id}"
+
+    def is_simulator(self) -> bool:
+        """Ask a server on this machine whether it is a simulator, without the key: each of its answers says so."""
+        parts = urlsplit(self.base_url)
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK or callable(self.transport):
+            return False
+        connection = HTTPConnection(parts.hostname, parts.port, timeout=NEAR_SECONDS)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().getheader(SIMULATOR_HEADER) is not None
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     @property
     def account(self) -> str | None:

@@ -6,7 +6,7 @@ matplotlib, which are imported when they are needed. A failing screen must never
 
 from parallel_frames._ui._comparison import comparison_html, comparison_text
 from parallel_frames._ui._diff import CHANGES, Diff, name_row
-from parallel_frames._ui._progress import Progress, ProgressCounts, report_call, showing
+from parallel_frames._ui._progress import IDLE, Progress, ProgressCounts, report_call, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, report_of_frame
 from parallel_frames._ui._screen import ask, is_interactive, readable, spelling
 from parallel_frames._ui._sections import RunFacts
@@ -15,6 +15,7 @@ from parallel_frames._ui._text import plan_text
 
 __all__ = [
     "CHANGES",
+    "IDLE",
     "Diff",
     "Progress",
     "ProgressCounts",

@@ -61,10 +61,10 @@ class Card(Screen):
         self._lines.append(text)
         self._draw()
 
-    def open_bar(self, title: str, *, unit: str, total: int, done: int) -> None:
+    def open_bar(self, title: str, *, unit: str, total: int, counts: Mapping[str, int]) -> None:
         """Show the bar."""
         self._state, self._unit, self._total = title, unit, total
-        self._counts = {"completed": done}
+        self._counts = counts
         self._draw()
 
     def advance(self, count: int) -> None:
@@ -80,12 +80,12 @@ class Card(Screen):
         self._state, self._figures, self._counts = title, figures, counts
         self._draw()
 
-    def end(self, word: str, figures: Sequence[str], counts: Mapping[str, int]) -> None:
+    def end(self, word: str, figures: Sequence[str], counts: Mapping[str, int], *, simulated: bool) -> None:
         """Show how it ended."""
-        self._state, self._figures = word, figures
+        self._state, self._figures, self._simulated = word, figures, simulated
         if counts:
             self._counts, self._total = counts, max(self._total, sum(counts.values()))
-            self._last_line = end_line(word, figures, counts)
+        self._last_line = end_line(word, figures, counts, simulated=simulated)
         self._draw()
 
     def close(self) -> None:
@@ -129,10 +129,10 @@ class Card(Screen):
     def _text(self) -> str:
         """Return the card as lines."""
         announced = first_line(self._headline, self._facts, simulated=self._simulated) if self._headline else ""
-        state = self._last_line or (end_line(self._state, self._figures, {}) if self._figures else "")
+        now = end_line(self._state, self._figures, {}, simulated=False) if self._figures else ""
         groups = [f"group {address}" for address in self._groups]
         warnings = [f"Warning: {text}" for text in self._warnings]
-        return "\n".join(filter(None, [announced, *groups, *warnings, *self._lines, state]))
+        return "\n".join(filter(None, [announced, *groups, *warnings, *self._lines, self._last_line or now]))
 
 
 def _name_and_value(fact: str) -> tuple[str, str]:

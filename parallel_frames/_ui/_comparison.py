@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pandas as pd
 
 from parallel_frames._columns import CONFIDENCE
-from parallel_frames._format import format_count, format_dollars, format_duration, format_label, format_share, shorten
+from parallel_frames._format import (
+    format_count,
+    format_dollars,
+    format_duration,
+    format_label,
+    format_share,
+    mark_simulated,
+    shorten,
+)
 from parallel_frames._model import STATUSES
 from parallel_frames._ui._html import MAX_CELL, MAX_LABEL, cell_text, render
-from parallel_frames._ui._text import align_facts, mark_simulated
+from parallel_frames._ui._text import align_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import format_count, format_label, shorten
+from parallel_frames._format import format_count, format_label, mark_simulated, shorten
 from parallel_frames._ui._html import MAX_LABEL, MAX_ROWS, cell_text, cell_values, render, write_page
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Diff:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        lines = [f"{self._headline()} · SIMULATED" if self._simulated else self._headline(), f"  {self._summary()}"]
+        lines = [mark_simulated(self._headline(), simulated=self._simulated), f"  {self._summary()}"]
         lines.append(f"  {'field':<{WIDTH}}" + "".join(f"{name:>9}" for name in self.counts.columns))
         for field, numbers in zip(self.counts.index, self.counts.to_numpy().tolist(), strict=True):
             lines.append(f"  {shorten(field, WIDTH - 2):<{WIDTH}}" + "".join(f"{number:>9,}" for number in numbers))

@@ -46,6 +46,8 @@ RATE_SECONDS: Final = 60.0
 SAMPLE_EVERY: Final = 0.5
 WORKING: Final = "enriching"
 SENDING: Final = "sending"
+IDLE: Final = "nothing new was sent or paid"
+UNANSWERED: Final = ("pending", "not_sent")
 
 report_call: ContextVar[str | None] = ContextVar("report_call", default="pf.last().report()")
 """What to type for the report, if there is one; the command line has its own way, which needs the checkpoint."""
@@ -57,8 +59,12 @@ class ProgressCounts:
 
     Attributes
     ----------
-    rows, done, failed : int
-        Rows that get an outcome in this call, those that have one, and of these the ones that did not complete.
+    rows : int
+        Rows that the call asks about.
+    done, failed, skipped : int
+        Rows that have their status, and of these the ones that did not complete, and those with nothing to send.
+    left_out : int
+        Rows beyond the limit.
     in_flight : int
         Runs sent and not finished.
     runs, sent : int
@@ -67,11 +73,15 @@ class ProgressCounts:
         US dollars of one run, of all so far, and of these what earlier calls paid; None where the price is not known.
     extra_cost : str
         What is billed on top of that, in words.
+    unit : str
+        What the rows are: a comparison counts one answer for each row and processor.
     """
 
     rows: int
     done: int = 0
     failed: int = 0
+    skipped: int = 0
+    left_out: int = 0
     in_flight: int = 0
     runs: int = 0
     sent: int = 0
@@ -79,6 +89,7 @@ class ProgressCounts:
     spent: Decimal | None = None
     before: Decimal | None = None
     extra_cost: str = ""
+    unit: str = "row"
     _early: int = 0  # runs whose outcome came before the answer to the POST that sent them
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -107,7 +118,13 @@ class ProgressCounts:
     @property
     def statuses(self) -> dict[str, int]:
         """Rows by status, as far as it is known before the answers are judged."""
-        return {"completed": self.done - self.failed, "failed": self.failed}
+        completed = self.done - self.failed - self.skipped
+        return {"completed": completed, "failed": self.failed, "skipped": self.skipped}
+
+    @property
+    def left(self) -> int:
+        """Rows that are still to get their status."""
+        return self.rows - self.left_out - self.done
 
     @property
     def cost(self) -> str | None:
@@ -137,13 +154,12 @@ class ProgressCounts:
     def figures(self, now: float) -> list[str]:
         """Return everything but the rows as texts, the most important first, for narrow screens."""
         rate = self.rows_per_minute(now)
-        left = self.rows - self.done
         figures = []
-        if rate and left > 0:
-            figures.append(f"{format_duration(left / rate * 60.0, estimate=True)} left")
+        if rate and self.left > 0:
+            figures.append(f"{format_duration(self.left / rate * 60.0, estimate=True)} left")
         if self.failed:
             figures.append(f"{self.failed:,} failed")
-        if self.in_flight and left > 0:  # an outcome may arrive before its run counts as sent
+        if self.in_flight and self.left > 0:  # an outcome may arrive before its run counts as sent
             figures.append(f"{self.in_flight:,} in flight")
         if rate is not None:
             figures.append(f"{rate:,.0f}/min")
@@ -157,15 +173,18 @@ class ProgressCounts:
 
     @property
     def _rows_done(self) -> str:
-        return f"{self.done:,} of {format_count(self.rows, 'row')}"
+        return f"{self.done:,} of {format_count(self.rows, self.unit)}"
 
-    def end_figures(self, *, report: str | None) -> list[str]:
-        """Return how far it came, but for the rows by status; `report` is what to type for more."""
-        return [self._rows_done, *([self.cost] if self.cost else []), *([f"report: {report}"] if report else [])]
+    def end_figures(self, *, idle: str | None, report: str | None) -> list[str]:
+        """Return how far it came, but for the rows by status; `report` is what to type for more.
 
-    def sent_figures(self) -> list[str]:
+        `idle` is what to say in place of the cost where nothing was sent.
+        """
+        return [self._rows_done, *filter(None, [idle or self.cost]), *([f"report: {report}"] if report else [])]
+
+    def sent_figures(self, *, idle: str | None = None) -> list[str]:
         """Return how much of what was to be sent the service has."""
-        return [f"{self.sent:,} of {format_count(self.runs, 'run')} sent", *([self.cost] if self.cost else [])]
+        return [f"{self.sent:,} of {format_count(self.runs, 'run')} sent", *filter(None, [idle or self.cost])]
 
 
 class Progress:
@@ -178,7 +197,7 @@ class Progress:
         self._url_of: Callable[[str], str] | None = None
         self._groups: set[str] = set()
         self._checkpoint: str | None = None
-        self._is_submit = False
+        self._has_begun = self._is_submit = self._simulated = False
         self._next_draw = 0.0
         self._last_line = time.monotonic()
         self._done_word = "enriched"
@@ -189,7 +208,7 @@ class Progress:
         self,
         counts: ProgressCounts,
         *,
-        url_of: Callable[[str], str],
+        url_of: Callable[[str], str] | None,
         checkpoint: str | None = None,
         only_sending: bool = False,
         done: str = "enriched",
@@ -198,14 +217,19 @@ class Progress:
 
         `done` is the word for an end with no row left.
         """
-        self._done_word = done
+        self._has_begun, self._done_word = True, done
         self._url_of, self._checkpoint, self._is_submit = url_of, checkpoint, only_sending
         self._counts = counts
 
     def announce(self, essence: str, facts: Sequence[str], *, simulated: bool) -> None:
         """Show and log what will be done."""
+        self.label(simulated=simulated)
         logger.info("%s", first_line(essence, facts, simulated=simulated))
         self._screen.announce(essence, facts, simulated=simulated)
+
+    def label(self, *, simulated: bool) -> None:
+        """Label the end, too, where answers are a simulator's."""
+        self._simulated |= simulated
 
     def warn(self, text: str) -> None:
         """Log a warning, which shows it: see `_log`."""
@@ -215,7 +239,7 @@ class Progress:
 
     def started(self, *, rows: int, waiting: int) -> None:
         """Open the bar, and report from now on even if no run ends for long."""
-        logger.info("%s, waiting for %s", format_count(rows, "row"), format_count(waiting, "run"))
+        logger.info("%s, waiting for %s", format_count(rows, self._counts.unit), format_count(waiting, "run"))
         counts = self._counts
         counts.sample(time.monotonic())
         self._end_word = "stopped"
@@ -223,9 +247,9 @@ class Progress:
             self._schedule_report(asyncio.get_running_loop())
         self._next_draw = time.monotonic() + DRAW_EVERY
         if self._is_submit:
-            self._screen.open_bar(SENDING, unit="run", total=counts.runs, done=counts.sent)
+            self._screen.open_bar(SENDING, unit="run", total=counts.runs, counts=self._shown_counts)
         else:
-            self._screen.open_bar(WORKING, unit="row", total=counts.rows, done=counts.done)
+            self._screen.open_bar(WORKING, unit=counts.unit, total=counts.rows, counts=self._shown_counts)
 
     def opened(self, group_id: str) -> None:
         """Show a group's address, once."""
@@ -304,26 +328,37 @@ class Progress:
     def count(self, statuses: Mapping[str, int]) -> None:
         """Take the rows by status, once their answers are judged."""
         self._statuses = statuses
+        if sum(statuses.values()) == self._counts.rows:  # all of them, and not only those that were handed over
+            self._counts.done = self._counts.rows - sum(statuses.get(name, 0) for name in UNANSWERED)
 
     def _last_word(self) -> str:
-        is_whole = self._counts.done >= self._counts.rows and not self._is_submit
+        is_whole = self._counts.left <= 0 and not self._is_submit
         return self._done_word if is_whole else self._end_word or "stopped"
 
     def report_end(self) -> None:
-        """Show and log how it ended; where nothing was awaited, a card alone shows it."""
+        """Show and log how it ended; where nothing was awaited, that nothing was paid."""
+        if not self._has_begun:
+            return
         counts: Mapping[str, int] = {}
+        idle = self._idle_text if self._end_word is None else None
         if self._is_submit:
-            word = "" if self._end_word == "sent" else "stopped"
-            figures = self._counts.sent_figures()
+            word = "stopped" if self._end_word == "stopped" else ""
+            figures = self._counts.sent_figures(idle=idle)
         else:
             word, counts = self._last_word(), self._shown_counts
-            figures = self._counts.end_figures(report=self._report_call())
+            figures = self._counts.end_figures(idle=idle, report=self._report_call())
+        logger.info("%s", end_line(word, figures, counts, simulated=self._simulated))
         if self._end_word is not None:
-            logger.info("%s", end_line(word, figures, counts))
             self._leave_bar()
-        if self._end_word is not None or self._screen.is_apart:
-            self._screen.end(word, figures, counts)
+        self._screen.end(word, figures, counts, simulated=self._simulated)
         self._end_word = None
+
+    @property
+    def _idle_text(self) -> str:
+        """What a call says that needed no run, and where its answers are from."""
+        if self._is_submit or self._counts.done == self._counts.skipped:
+            return IDLE
+        return f"{IDLE}: the answers are from {'an earlier call' if self._checkpoint is None else 'the checkpoint'}"
 
     def _report_call(self) -> str | None:
         """Return what to type for the report; None where there is no way to it."""

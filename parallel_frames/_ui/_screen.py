@@ -15,7 +15,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import shorten
+from parallel_frames._format import mark_simulated, shorten
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,14 +65,15 @@ def in_terminal() -> bool:
 
 def first_line(essence: str, facts: Sequence[str], *, simulated: bool) -> str:
     """Return what will be done, as a line."""
-    return SEPARATOR.join([essence, *facts, *(["SIMULATED"] if simulated else [])])
+    return mark_simulated(SEPARATOR.join([essence, *facts]), simulated=simulated)
 
 
-def end_line(word: str, figures: Sequence[str], counts: Mapping[str, int]) -> str:
+def end_line(word: str, figures: Sequence[str], counts: Mapping[str, int], *, simulated: bool) -> str:
     """Return how an enrichment ended, as a line: how far it came, rows by status, and the other figures."""
     first, *others = figures
     statuses = [f"{rows:,} {status}" for status, rows in counts.items() if rows]
-    return (f"{word}: " if word else "") + SEPARATOR.join([first, *statuses, *others])
+    line = (f"{word}: " if word else "") + SEPARATOR.join([first, *statuses, *others])
+    return mark_simulated(line, simulated=simulated)
 
 
 class Screen:
@@ -115,10 +116,10 @@ class Screen:
         if self._has_lines:
             self._show(lambda: _write_line(text))
 
-    def open_bar(self, title: str, *, unit: str, total: int, done: int) -> None:
-        """Draw the bar, if there is to be one."""
+    def open_bar(self, title: str, *, unit: str, total: int, counts: Mapping[str, int]) -> None:
+        """Draw the bar, if there is to be one; `counts` is what is done, by status."""
         if self.has_bar:
-            self._show(lambda: self._draw_bar(title, unit=unit, total=total, done=done))
+            self._show(lambda: self._draw_bar(title, unit=unit, total=total, done=sum(counts.values())))
 
     def _draw_bar(self, title: str, *, unit: str, total: int, done: int) -> None:
         self._bar = _bar_class()(
@@ -167,10 +168,10 @@ class Screen:
         width = columns if isinstance(columns, int) and columns > 0 else UNLIMITED
         return width - MIN_BAR - len(f"{self._bar.total}/")
 
-    def end(self, word: str, figures: Sequence[str], counts: Mapping[str, int]) -> None:
+    def end(self, word: str, figures: Sequence[str], counts: Mapping[str, int], *, simulated: bool) -> None:
         """Leave the bar as it is, and show how it ended."""
         self._close_bar()
-        self.write_line(end_line(word, figures, counts))
+        self.write_line(end_line(word, figures, counts, simulated=simulated))
 
     def close(self) -> None:
         """Leave the bar as it is, and show nothing from now on."""

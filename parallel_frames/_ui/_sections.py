@@ -43,7 +43,7 @@ class RunFacts:
     Attributes
     ----------
     rows, runs : int
-        Rows asked about, and their distinct inputs.
+        Rows asked about, and their distinct inputs; `rows` is None where only inputs are known, as in a checkpoint.
     sent : int
         Runs sent for them so far, and paid.
     cost, before : decimal.Decimal or None
@@ -67,7 +67,7 @@ class RunFacts:
     """
 
     processor: str
-    rows: int
+    rows: int | None
     runs: int
     sent: int
     cost: Decimal | None
@@ -133,6 +133,11 @@ class Section:
     def simulated(self) -> bool:
         """Whether its answers are a simulator's."""
         return bool(self.attrs.get("simulated")) or (self.facts is not None and self.facts.simulated)
+
+    @property
+    def unit(self) -> str:
+        """What its numbers count: rows, or runs where no rows are known."""
+        return "run" if self.facts is not None and self.facts.rows is None else "row"
 
     @property
     def warnings(self) -> tuple[tuple[str, int], ...]:

@@ -12,6 +12,7 @@ from parallel_frames._format import (
     format_dollars,
     format_duration,
     format_share,
+    mark_simulated,
     shorten,
 )
 from parallel_frames._ui._sections import LEVELS, make_timeline
@@ -33,7 +34,7 @@ def plan_headline(plan: EnrichmentPlan) -> str:
         format_costs(plan.cost, before=plan.spent, extra=plan.extra_cost)
         + format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost),
     ]
-    if plan.to_send:
+    if plan.to_send and not plan.simulated:
         parts.append(format_duration(plan.seconds, estimate=True))
     return " · ".join(parts)
 
@@ -75,7 +76,7 @@ def _nonzero(numbers: list[tuple[int, str]]) -> list[str]:
 
 def plan_text(plan: EnrichmentPlan) -> str:
     """Return a plan as lines."""
-    facts = [*plan_facts(plan), *(("schema", f"{finding.severity}: {finding}") for finding in plan.findings)]
+    facts = [*plan_facts(plan), *((finding.severity, finding.with_subject) for finding in plan.findings)]
     if plan.payload is not None:
         facts.append(("first request", f"{plan.method_path}, body in .payload"))
     return "\n".join([mark_simulated(plan_headline(plan), simulated=plan.simulated), *align_facts(facts)])
@@ -88,7 +89,7 @@ def report_headline(section: Section) -> str:
     headline = "An enrichment without status columns"
     if section.status is not None or section.facts is not None:
         share = f" ({format_share(done, rows)})" if rows else ""
-        headline = f"{done:,} of {format_count(rows, 'row')} completed{share}"
+        headline = f"{done:,} of {format_count(rows, section.unit)} completed{share}"
     # `b_parallel_status_2` is the second enrichment with `prefix="b_"`.
     prefix, _, number = section.name.partition("parallel_status")
     name = f"{prefix}{number}".strip("_")
@@ -107,10 +108,11 @@ def report_facts(section: Section) -> Facts:
         }
     else:
         timeline = make_timeline(facts.times)
+        of_rows = "" if facts.rows is None else f" for {format_count(facts.rows, 'row')}"
         known = {
             "processor": facts.processor,
             "answered by": ", ".join(f"{name} {rows:,}" for name, rows in facts.answered_by.items()),
-            "runs": f"{facts.runs:,} distinct for {format_count(facts.rows, 'row')}, {facts.sent:,} sent so far",
+            "runs": f"{facts.runs:,} distinct{of_rows}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
             "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
@@ -153,13 +155,15 @@ def report_text(section: Section) -> str:
 
 def wrong_title(section: Section) -> str:
     """Return what the list of causes is of."""
-    return f"What went wrong ({format_count(section.gone_wrong, 'row')})"
+    return f"What went wrong ({format_count(section.gone_wrong, section.unit)})"
 
 
 def fields_title(section: Section) -> str:
     """Return what the numbers of the fields are of; what overlaps is named."""
     by = ", by confidence" if len(section.confidence) else ""
-    return f"Answers by field: {format_count(section.answered, 'row')} with an answer{by}; missing are among them"
+    return (
+        f"Answers by field: {format_count(section.answered, section.unit)} with an answer{by}; missing are among them"
+    )
 
 
 def _costs(facts: RunFacts) -> str:
@@ -168,10 +172,6 @@ def _costs(facts: RunFacts) -> str:
         return format_dollars(facts.cost, extra=facts.extra_cost)
     before = min(facts.before, facts.cost)
     return format_costs(facts.cost - before, before=before, extra=facts.extra_cost)
-
-
-def mark_simulated(headline: str, *, simulated: bool) -> str:
-    return f"{headline} · SIMULATED" if simulated else headline
 
 
 def align_facts(facts: Facts) -> list[str]:

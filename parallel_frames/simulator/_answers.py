@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -30,6 +31,8 @@ Basis: TypeAlias = "Mapping[str, str | Mapping[str, Any]] | Sequence[Mapping[str
 CONFIDENCES: Final = ("low", "medium", "high")
 PARTS: Final = ("confidence", "reasoning", "citations")
 CITATION: Final = {"url": str, "title": str, "excerpts": list}
+SHOWN: Final = 3
+MAX_COMPARED: Final = 1_000  # keys that are looked at for the one that is meant
 WHOLE: Final = "output"  # the one field of a text
 
 
@@ -157,6 +160,9 @@ class AnswerSource:
         self._function: Callable[[Any, Any, str], Given] | None = None
         self._table: Mapping[Any, Given] | None = None
         self._field: str | None = None
+        self._found: set[Any] = set()  # keys of the table that matched an input
+        self._unmatched: dict[str, bool] = {}  # inputs that no key matched, and whether that is noted
+        self._unknown: dict[str, str] = {}  # fields that the schema does not have, and what is to be noted of them
         if callable(answers):
             self._function = _as_called(answers)
         elif isinstance(answers, Mapping):
@@ -170,15 +176,17 @@ class AnswerSource:
         """Return a processor's answer to one input; whatever the user's function raises becomes a `Failure`."""
         if self._function is not None:
             try:
-                return _checked(self._function(run_input, spec.body, processor), spec)
+                return self._noted(_checked(self._function(run_input, spec.body, processor), spec), spec)
             except Exception as error:  # noqa: BLE001 - the user's function may raise anything: the run fails
                 return Failure(str(error) or type(error).__name__)
         found = self._look_up(run_input)
         if found is None:
+            if self._table is not None:
+                self._unmatched.setdefault(label_input(run_input), False)
             made, levels = make_answer(spec, canonical, label_input(run_input), processor=processor, seed=self._seed)
             return Answer(made, basis=levels) if levels else made
         try:
-            return _checked(found, spec)
+            return self._noted(_checked(found, spec), spec)
         except TypeError as error:
             return Failure(str(error))
 
@@ -186,13 +194,47 @@ class AnswerSource:
         if self._table is None:
             return None
         if isinstance(run_input, str):
-            return self._table.get(run_input)
-        if self._field is not None and self._field in run_input:
-            return self._table.get(run_input[self._field])
-        for value in run_input.values():
-            if isinstance(value, str | int | float) and value in self._table:
-                return self._table[value]
+            values: list[Any] = [run_input]
+        elif self._field is not None and self._field in run_input:
+            values = [run_input[self._field]]
+        else:
+            values = [value for value in run_input.values() if isinstance(value, str | int | float)]
+        for value in values:
+            if (found := self._table.get(value)) is not None:
+                self._found.add(value)
+                return found
         return None
+
+    def _noted(self, answer: Given, spec: Spec) -> Given:
+        """Return an answer; note fields that the schema does not have where the answer lacks others."""
+        content = answer.content if isinstance(answer, Answer) else answer
+        asked = (spec.schema or {}).get("properties")
+        if isinstance(content, Mapping) and isinstance(asked, dict):
+            lacking = [name for name in asked if name not in content]
+            for name in [str(name) for name in content if name not in asked] if lacking else []:
+                meant = _did_you_mean(name, lacking)
+                text = f"an answer has the field {name!r}, and the schema has none of that name{meant}"
+                self._unknown.setdefault(name, text)
+        return answer
+
+    def take_notes(self) -> list[str]:
+        """Return what may be misspelt in the answers, and was not returned before."""
+        notes, self._unknown = list(filter(None, self._unknown.values())), dict.fromkeys(self._unknown, "")
+        new = [label for label, is_noted in self._unmatched.items() if not is_noted]
+        self._unmatched = dict.fromkeys(self._unmatched, True)
+        if new:
+            unused = [key for key in self._table or () if key not in self._found]
+            named = ", ".join(f"{label!r}{_did_you_mean(label, unused[:MAX_COMPARED])}" for label in new[:SHOWN])
+            more = f" and {len(new) - SHOWN:,} more" if len(new) > SHOWN else ""
+            its = "its answer is" if len(new) == 1 else "their answers are"
+            notes.append(f"`answers` has no key for {len(new):,} of the inputs, and {its} made up: {named}{more}")
+        return notes
+
+
+def _did_you_mean(name: str, known: Sequence[Any]) -> str:
+    texts = {str(key).casefold(): key for key in known}
+    near = get_close_matches(name.casefold(), texts, 1)
+    return f" (did you mean {texts[near[0]]!r}?)" if near else ""
 
 
 def _as_called(function: Callable[..., Given]) -> Callable[[Any, Any, str], Given]:

@@ -111,6 +111,11 @@ async def _unknown(exchange: Exchange) -> Answering:
     return exchange.error(404, f"Not found: {exchange.request.method} {exchange.request.url.path}")
 
 
+async def _who(_request: Request) -> Response:
+    """Answer who asks what this is: no request of the API, so that it is neither counted nor struck by a fault."""
+    return reply({"simulator": "every answer is made up"})
+
+
 async def _wrong_method(request: Request, _error: Exception) -> Response:
     return reply(error_body(f"Method not allowed: {request.method}", ref_id="ref_405"), status=405)
 
@@ -124,6 +129,7 @@ def build_app(service: Service) -> ASGIApp:
             if not (seed_only and path.startswith("runs")):
                 endpoint = _Endpoint(service, name=name, handler=handler)
                 app.router.routes.append(Route(f"/{prefix}/tasks/{path}", endpoint, methods=[method]))
+    app.router.routes.append(Route("/", _who))
     app.router.default = _Endpoint(service, name="unknown", handler=_unknown)
     app.router.redirect_slashes = False
     return _end_quietly(app)

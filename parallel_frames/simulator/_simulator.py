@@ -237,6 +237,11 @@ class Simulator:
         """Return every request answered, in order."""
         return list(self._service.requests)
 
+    def _take_notes(self) -> list[str]:
+        """Return what may be misspelt in the answers, and was not returned before."""
+        with self._service.lock:
+            return self._service.answers.take_notes()
+
     @property
     def group_ids(self) -> list[str]:
         """The ids of all groups, in creation order."""

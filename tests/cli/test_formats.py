@@ -187,7 +187,7 @@ def test_offline_needs_no_key_no_yes_and_no_service(run, place, target):
     done = run("enrich", "rows.csv", target, *SIZE, "--offline", "--no-progress")
     assert done.exit_code == 0, done.stderr
     assert done.stderr.startswith("Offline: a simulator on this machine answers. Every answer is made up")
-    assert f"2 rows → {target} · 2 completed · simulated\n" in done.stderr
+    assert f"2 rows → {target} · 2 completed · SIMULATED\n" in done.stderr
     told = json.loads(run("enrich", "rows.csv", target, *SIZE, "--offline", "--overwrite", "--json").stdout)
     assert told["simulated"] is True
     (line, *_) = run("enrich", "rows.csv", *SIZE, "--offline", "--as-completed").stdout.splitlines()

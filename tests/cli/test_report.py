@@ -38,7 +38,7 @@ def test_the_text_says_what_became_of_the_runs(run, ckpt):
     done = run("report", ckpt)
     assert done.exit_code == 0
     first, second, third, *_ = done.stdout.splitlines()
-    assert first == "32 of 40 rows completed (80%) · SIMULATED"
+    assert first == "32 of 40 runs completed (80%) · SIMULATED"
     assert (second, third) == ("  4 invalid · 4 failed", "  1 of them unsure: low confidence in an answer")
     for cause in expected.failures["cause"]:
         assert f"4  {cause}" in done.stdout
@@ -70,7 +70,7 @@ def test_runs_under_way_are_pending(run, place):
     with pf.offline(latency=1000):
         pf.submit(DF.head(3), {"n": int}, checkpoint="c.ckpt", progress=False)
         shown = run("report", "c.ckpt").stdout
-    assert shown.startswith("0 of 3 rows completed (0%)")
+    assert shown.startswith("0 of 3 runs completed (0%)")
     assert "3 pending" in shown
 
 
@@ -78,7 +78,7 @@ def test_a_page_is_of_one_job(run, place, ckpt):
     """The text has each job of a directory; a page needs the job's name where there are several."""
     with pf.offline(lambda _: "A profile.", latency=0):
         pf.enrich(DF.head(2), "A profile of the company", checkpoint="c.ckpt", on_mismatch="new", progress=False)
-    assert run("report", ckpt).stdout.count("rows completed (") == 2
+    assert run("report", ckpt).stdout.count("runs completed (") == 2
     refused = run("report", ckpt, "-o", "report.html")
     assert refused.exit_code == 2
     assert "holds 2 jobs" in refused.stderr
@@ -118,7 +118,7 @@ def test_the_last_line_of_enrich_names_the_command(run, place, monkeypatch):
         command = re.search(r"report: parallel-frames (report '.*')", shown)[1]
         import shlex
 
-        assert "2 of 2 rows completed" in run(*shlex.split(command)).stdout
+        assert "2 of 2 runs completed" in run(*shlex.split(command)).stdout
         shown = run(*words, "again.csv", "--checkpoint", "none").stderr
     assert "report:" not in shown
     assert "2 completed" in shown

@@ -158,7 +158,7 @@ def test_failed_rows_that_are_not_tried_again_are_said_to_be_so(df, caplog):
         caplog.set_level("INFO", logger="parallel_frames")
         out.parallel.enrich({"founded": int}, where="failed", retry_failed=False, **quiet())
         assert sim.counts.runs == runs
-    assert "1 already answered" in caplog.text
+    assert "1 run already answered" in caplog.text
     assert "1 of them failed, not tried again" in caplog.text
 
 

@@ -162,9 +162,9 @@ def test_the_price_of_all_processors_is_announced_and_bounded_first(df, caplog, 
             df.parallel.compare(SCHEMA, max_cost=0.15, client=client, refresh=True, **QUIET)
         assert sim.counts.runs == 12
     first = next(message for message in caplog.messages if "→" in message)
-    assert first.startswith("4 of 5 rows × 3 processors → 9 runs · $0.12 · ~")
+    assert first.startswith("4 of 5 rows × 3 processors → 9 runs · $0.12 · lite $0.015 · ")
     assert " · lite $0.015 · base $0.03 · core $0.075 · sends company · checkpoint " in first
-    assert "compared: 12 of 12 rows · 11 completed · 1 failed · $0.115" in caplog.messages
+    assert "compared: 12 of 12 answers · 11 completed · 1 failed · $0.115 · SIMULATED" in caplog.messages
 
 
 def test_one_directory_holds_the_jobs_of_a_comparison(df, tmp_path):

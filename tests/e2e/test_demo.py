@@ -55,7 +55,7 @@ def test_the_demo_counts_what_was_sent(shown):
     assert [(name, told.split()) for name, told in lines] == [
         ("first call", ["48", "48", "1", "48", "0", "$0.48"]),
         ("the same again", ["48", "48", "0", "0", "0", "$0.00"]),
-        ("grown, doubled", ["121", "120", "1", "13", "0", "$0.13"]),
+        ("grown, doubled", ["121", "120", "1", "13", "0", "$0.12"]),
     ]
 
 

@@ -419,7 +419,7 @@ def log_of():
 
 
 def test_the_price_is_said_before_the_first_run_is_sent(log_of, tmp_path):
-    """One line says rows, runs, what is already answered, price, time, what is sent and where it is remembered."""
+    """One line says rows, runs, what is already answered, price, what is sent and where it is remembered."""
     df = pd.DataFrame({"company": [f"c{n}" for n in range(400)] + ["c1", None], "website": "x"})
     df.loc[401, "website"] = None
     with pf.offline(answers=answer, latency=0, speed=10) as sim:
@@ -427,12 +427,12 @@ def test_the_price_is_said_before_the_first_run_is_sent(log_of, tmp_path):
         df.parallel.enrich(SCHEMA, processor="pro", checkpoint=tmp_path)
         first, posts = lines[0]
         assert posts == 0
-        assert first.startswith("402 rows → 400 runs · 1 row with nothing to send · $40.00 · ~")
+        assert first.startswith("402 rows → 400 runs · 1 row with nothing to send · $40.00 · sends")
         assert f"sends company, website · checkpoint {tmp_path}" in first
         assert first.endswith("SIMULATED")
         lines.clear()
         df.parallel.enrich(SCHEMA, processor="pro", checkpoint=tmp_path)
-        assert re.match(r"402 rows → 0 runs · 400 already answered \(\d{4}-\d\d-\d\d\) · .*\$0\.00", lines[0][0])
+        assert re.match(r"402 rows → 0 runs · 400 runs already answered \(\d{4}-\d\d-\d\d\) · .*\$0\.00", lines[0][0])
 
 
 def test_a_processor_without_a_price_is_passed_on_and_said_so(df, log_of):

@@ -465,7 +465,7 @@ def test_the_end_of_a_submit_is_that_all_is_sent(df, capsys):
     """Its last line says that all is sent, that of a result enriched, and that of an unfinished job stopped."""
     with pf.offline(number, latency=5, speed=20):
         run = df.parallel.submit(SCHEMA)
-        assert capsys.readouterr().err.splitlines()[-1] == "20 of 20 runs sent · $0.20"
+        assert capsys.readouterr().err.splitlines()[-1] == "20 of 20 runs sent · $0.20 · SIMULATED"
         run.result()
         assert capsys.readouterr().err.splitlines()[-1].startswith("enriched: 40 of 40 rows")
         df.parallel.enrich({"other": int}, timeout=0.1)

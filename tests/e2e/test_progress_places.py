@@ -125,7 +125,7 @@ def test_a_pipe_gets_its_lines_and_no_bar(forks):
     first, second, last = done.stderr.splitlines()
     assert first.startswith("60 rows -> 60 runs - $0.60")
     assert second.startswith("group http://127.0.0.1")
-    assert last == "enriched: 60 of 60 rows - 60 completed - $0.60 - report: pf.last().report()"
+    assert last == "enriched: 60 of 60 rows - 60 completed - $0.60 - report: pf.last().report() - SIMULATED"
     assert "\r" not in done.stderr
 
 
@@ -144,10 +144,12 @@ def test_a_pipe_gets_the_lines_of_a_file_too(forks, own_directory):
     code = FILES.replace("CONFIRM", "limit=50")
     done = forks.run([sys.executable, "-c", code], check=True)
     first, second, last = done.stderr.splitlines()
-    assert first.startswith("60 rows → 50 runs · of the first 50 of 60 · $0.50 · ")
+    assert first.startswith("60 rows → 50 runs · of the first 50 of 60 runs · $0.50 · ")
     assert re.search(r" · sends company · checkpoint \S+", first)
     assert re.match(r"group http://127\.0\.0\.1:\d+/", second)
-    assert last == "enriched: 50 of 50 rows · 50 completed · 10 not_sent · $0.50 · report: pf.last().report()"
+    assert (
+        last == "enriched: 50 of 60 rows · 50 completed · 10 not_sent · $0.50 · report: pf.last().report() · SIMULATED"
+    )
     assert "\r" not in done.stderr
 
 
@@ -282,7 +284,9 @@ def test_a_notebook_is_saved_with_one_card_as_it_ended(notebook):
     assert first.startswith("60 rows → 60 runs · price of 'bsae' not known · ")
     assert re.fullmatch(r"group http://127\.0\.0\.1:\d+/v1/tasks/groups/tgrp_\w+", group)
     assert warning.startswith("Warning: processor 'bsae' is not in the price table")
-    assert last == "enriched: 60 of 60 rows · 48 completed · 6 invalid · 6 failed · report: pf.last().report()"
+    assert last == (
+        "enriched: 60 of 60 rows · 48 completed · 6 invalid · 6 failed · report: pf.last().report() · SIMULATED"
+    )
     for words in ("48 completed", "6 invalid", "6 failed", "<b>enriched</b>", f'href="{group.removeprefix("group ")}"'):
         assert words in html
     assert html.count("bsae") == text.count("bsae")
@@ -292,7 +296,7 @@ def test_a_notebook_is_saved_with_one_card_as_it_ended(notebook):
 def test_a_submit_in_a_notebook_counts_runs(notebook):
     """The card says how many of the runs the service has."""
     text, html, printed = card(notebook.cells[2])
-    assert text.splitlines()[-1] == "60 of 60 runs sent · $0.60"
+    assert text.splitlines()[-1] == "60 of 60 runs sent · $0.60 · SIMULATED"
     assert "60 pending" in html
     assert printed == ""
 
@@ -340,7 +344,7 @@ def test_marimo_shows_its_own_bar(own_directory):
     assert "enriched" in bar
     assert "data-total='60' data-progress='60'" in bar
     assert "0.60" in bar
-    last = "enriched: 60 of 60 rows · 60 completed · $0.60 · report: pf.last().report()"
+    last = "enriched: 60 of 60 rows · 60 completed · $0.60 · report: pf.last().report() · SIMULATED"
     assert last in done.stderr
     script = subprocess.run([sys.executable, "book.py"], capture_output=True, text=True, check=True)
     assert script.stderr.splitlines()[-1] == last

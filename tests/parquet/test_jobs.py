@@ -436,7 +436,7 @@ def test_what_is_told_is_true_to_the_end(
     )
     shown = capsys.readouterr().err
     assert re.search(r"sent: +100%.*3/3 runs, \$0\.03", shown)
-    assert shown.splitlines()[-1] == "3 of 3 runs sent · $0.03"
+    assert shown.splitlines()[-1] == "3 of 3 runs sent · $0.03 · SIMULATED"
     for part in (Path(done.checkpoint) / "receipts").glob("*.parquet"):
         part.unlink()
     pf.enrich_parquet(

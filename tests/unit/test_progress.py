@@ -163,7 +163,7 @@ def test_text_is_shown_as_the_stream_can(encoding):
 
 def test_a_long_line_breaks_between_its_parts():
     """On a narrow terminal the line before the first run is several, none wider than it and none cut."""
-    line = "500 rows → 431 runs · 69 already answered (2026-11-20) · $4.31 · ~2 min · sends company, website"
+    line = "500 rows → 431 runs · 69 runs already answered (2026-11-20) · $4.31 · ~2 min · sends company, website"
     lines = wrap_parts(line, width=40).splitlines()
     assert max(map(len, lines)) <= 40
     assert " · ".join(part.strip() for part in lines) == line
@@ -247,13 +247,13 @@ def test_a_line_reports_the_end_where_there_is_no_bar(capsys, caplog):
 def test_the_last_line_counts_judged_answers(capsys):
     """Once answers are judged, the invalid ones are counted, and rows that need no run."""
     with showing(None) as progress:
-        begin(progress, rows=4)
-        progress.started(rows=4, waiting=4)
+        begin(progress, rows=6, done=2, skipped=2)
+        progress.started(rows=6, waiting=4)
         progress.sent(4)
         for key in "abcd":
             progress.finished(outcome(key), rows=1)
         progress.count({"completed": 3, "invalid": 1, "skipped": 2})
-    line = "enriched: 4 of 4 rows · 3 completed · 1 invalid · 2 skipped · $0.04 · report: pf.last().report()\n"
+    line = "enriched: 6 of 6 rows · 3 completed · 1 invalid · 2 skipped · $0.04 · report: pf.last().report()\n"
     assert capsys.readouterr().err == line
 
 

@@ -14,6 +14,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._model import Accepted, Ambiguous, Refused
 from parallel_frames.errors import ConfigurationError, ServiceError
+from parallel_frames.simulator import Simulator
 
 GROUP = {"taskgroup_id": "tgrp_1", "status": {"num_task_runs": 0, "task_run_status_counts": {}, "is_active": False}}
 
@@ -79,6 +80,17 @@ async def test_an_address_may_have_a_path(wire):
         async with wire.client(f"{server.url}/gateway/parallel/").session() as session:
             await session.group_status("tgrp_1")
         assert server.seen[0].path == "/gateway/parallel/v1/tasks/groups/tgrp_1"
+
+
+async def test_only_a_simulator_on_this_machine_says_that_it_is_one(wire):
+    """Another server is none, and sees no key; nor is a port without a server. An address elsewhere is not asked."""
+    async with wire.serve(wire.reply(404, {})) as server:
+        assert not await asyncio.to_thread(wire.client(server.url).is_simulator)
+        assert "x-api-key" not in server.seen[0].headers
+    assert not wire.client(server.url).is_simulator()
+    assert not pf.Client(api_key="k").is_simulator()
+    with Simulator(dialect="seed") as sim:
+        assert wire.client(sim.url).is_simulator()
 
 
 def test_the_live_service_is_the_default():

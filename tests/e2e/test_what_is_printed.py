@@ -1,0 +1,169 @@
+"""What a call prints before, while and after it runs: who answers, what is counted, what it costs."""
+
+from __future__ import annotations
+
+import gc
+import re
+
+import pandas as pd
+import pytest
+
+import parallel_frames as pf
+from parallel_frames._job._offline import _started, current_offline
+from parallel_frames.errors import CheckpointMismatchError, InputError
+from parallel_frames.simulator import Simulator
+
+SCHEMA = {"founded": int}
+
+
+@pytest.fixture
+def df():
+    """Return six rows: four inputs, one of them twice, and a row with nothing to send."""
+    return pd.DataFrame({"company": ["Acme", "Globex", "Acme", None, "Initech", "Hooli"]})
+
+
+def test_a_simulator_at_an_address_is_labelled_as_an_offline_block_is(df, client_of, capsys, tmp_path):
+    """Plan, announcement, end, frame, report and file say so; no time is promised, and no request is counted."""
+    with Simulator(latency=0) as sim:
+        options = {"client": client_of(sim), "checkpoint": tmp_path / "c"}
+        plan = df.parallel.plan(SCHEMA, **options)
+        assert sim.requests() == []
+        out = df.parallel.enrich(SCHEMA, **options)
+        first, _, last = capsys.readouterr().err.splitlines()
+        df.to_parquet(tmp_path / "in.parquet")
+        done = pf.enrich_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", SCHEMA, **options)
+    assert (plan.simulated, plan.seconds) == (True, None)
+    assert repr(plan).splitlines()[0] == "6 rows → 4 runs · $0.04 · SIMULATED"
+    assert first.endswith(" · SIMULATED")
+    assert "~" not in first
+    assert last == "enriched: 6 of 6 rows · 5 completed · 1 skipped · $0.04 · report: pf.last().report() · SIMULATED"
+    assert repr(out.parallel.report()).startswith("5 of 6 rows completed (83%) · SIMULATED")
+    assert done.simulated
+    assert repr(pd.read_parquet(tmp_path / "out.parquet").parallel.report()).splitlines()[0].endswith("SIMULATED")
+
+
+def test_a_checkpoint_knows_of_its_simulator_before_the_first_run_is_sent(df, client_of, tmp_path):
+    """A call that is killed leaves answers that are labelled, whoever reads them."""
+    with Simulator(latency=0, refused_processors=["base"]) as sim:
+        with pytest.raises(pf.errors.ParallelFramesError):
+            df.parallel.enrich(SCHEMA, client=client_of(sim), checkpoint=tmp_path / "c")
+        assert sim.counts.runs == 0
+    assert pf.Checkpoint(tmp_path / "c").header["simulated"]
+
+
+@pytest.mark.parametrize("of_file", [False, True], ids=["frame", "file"])
+def test_a_plan_refuses_answers_of_another_host_as_the_call_does(df, client_of, tmp_path, of_file):
+    """What a simulator answered counts as answered for no other host: neither call calls it free."""
+    df.to_parquet(tmp_path / "in.parquet")
+    with pf.offline(latency=0):
+        df.parallel.enrich(SCHEMA, checkpoint=tmp_path / "c")
+    with Simulator(latency=0) as sim:
+        options = {"client": client_of(sim), "checkpoint": tmp_path / "c"}
+        source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+        calls = [
+            lambda: pf.plan_parquet(source, SCHEMA, **options) if of_file else df.parallel.plan(SCHEMA, **options),
+            lambda: (
+                pf.enrich_parquet(source, target, SCHEMA, **options)
+                if of_file
+                else df.parallel.enrich(SCHEMA, **options)
+            ),
+        ]
+        texts = []
+        for call in calls:
+            with pytest.raises(CheckpointMismatchError) as refused:
+                call()
+            texts.append(str(refused.value))
+    assert texts[0] == texts[1]
+    assert re.search(
+        r"holds simulated answers of simulator, and these rows go to 127\.0\.0\.1:\d+\. Nothing was", texts[0]
+    )
+
+
+def test_a_call_that_needs_no_run_says_so(df, capsys, tmp_path):
+    """One line: nothing was sent or paid, and where the answers came from; rows are counted as before."""
+    with pf.offline(latency=0) as sim:
+        df.parallel.enrich(SCHEMA, checkpoint=tmp_path / "c", progress=False)
+        df.parallel.enrich(SCHEMA, checkpoint=tmp_path / "c")
+        first, last = capsys.readouterr().err.splitlines()
+        assert first.startswith("6 rows → 0 runs · 4 runs already answered (20")
+        assert last == (
+            "enriched: 6 of 6 rows · 5 completed · 1 skipped · nothing new was sent or paid: the answers are from the "
+            "checkpoint · report: pf.last().report() · SIMULATED"
+        )
+        df.parallel.submit(SCHEMA, checkpoint=tmp_path / "c")
+        assert capsys.readouterr().err.splitlines()[-1] == "4 of 4 runs sent · nothing new was sent or paid · SIMULATED"
+        df[df["company"].isna()].parallel.enrich(SCHEMA, checkpoint=tmp_path / "c", inputs=["company"])
+        (only,) = capsys.readouterr().err.splitlines()
+        assert only.startswith("enriched: 1 of 1 row · 1 skipped · nothing new was sent or paid · report")
+        assert sim.counts.runs == 4
+
+
+def test_a_limit_leaves_rows_out_of_the_same_count(df, capsys):
+    """The end counts the rows that the announcement counts: those beyond the limit are not sent."""
+    with pf.offline(latency=0):
+        df.parallel.enrich(SCHEMA, limit=2)
+    first, _, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("6 rows → 2 runs · of the first 2 of 4 runs · 1 row with nothing to send · $0.02")
+    assert last.startswith("enriched: 4 of 6 rows · 3 completed · 1 skipped · 2 not_sent · $0.02")
+
+
+def test_a_finding_names_what_it_is_about(df, capsys):
+    """A warning about inputs is none about the schema, in a plan as in a call."""
+    df["country"] = "US"
+    with pf.offline(latency=0):
+        plan = df.parallel.plan(["ceo (str)"])
+        df.parallel.enrich(["ceo (str)"])
+    found = [line.split(maxsplit=2)[:2] for line in repr(plan).splitlines() if line.startswith("  warning")]
+    assert found == [["warning", "schema:"], ["warning", "inputs:"]]
+    assert "Warning: schema: properties." in capsys.readouterr().err
+
+
+def test_what_may_be_misspelt_in_offline_answers_is_said_once(df, capsys):
+    """Inputs that no key matches, and fields that the schema does not have, with what may be meant."""
+    answers = {"Acmee": {"founded": 1949}, "Globex": {"fonded": 1989}, "Initech": {"founded": 1, "more": 2}}
+    with pf.offline(answers, latency=0):
+        for processor in ("base", "lite"):
+            df.parallel.enrich(SCHEMA, processor=processor)
+    fields, inputs = (line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning"))
+    assert fields == (
+        "Warning: an answer has the field 'fonded', and the schema has none of that name (did you mean 'founded'?)"
+    )
+    assert inputs == (
+        "Warning: `answers` has no key for 2 of the inputs, and their answers are made up: 'Acme' (did you mean "
+        "'Acmee'?), 'Hooli'"
+    )
+
+
+def test_an_offline_block_that_was_started_lasts_although_only_its_simulator_is_kept(df):
+    """A notebook that forgets the block goes on offline, and pays nothing."""
+    sim = pf.offline(latency=0).start()
+    gc.collect()
+    assert df.parallel.plan(SCHEMA).simulated
+    df.parallel.enrich(SCHEMA)
+    assert sim.counts.runs == 4
+    _started[-1].stop()
+    assert current_offline() is None
+
+
+def test_a_target_that_exists_says_what_is_free(df, capsys, tmp_path, monkeypatch):
+    """The same call returns what it wrote, and says so; a source that has grown names what to type, and pays once."""
+    monkeypatch.chdir(tmp_path)
+    with pf.offline(latency=0) as sim:
+        df.to_parquet("rows.parquet")
+        pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, progress=False)
+        pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA)
+        same = capsys.readouterr().err
+        pd.concat([df, pd.DataFrame({"company": ["Umbrella"]})]).to_parquet("rows.parquet")
+        with pytest.raises(InputError) as grown:
+            pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA)
+        pf.enrich_parquet("rows.parquet", "out.parquet", SCHEMA, overwrite=True)
+        assert sim.counts.runs == 5
+    assert re.fullmatch(
+        r"\S*out\.parquet is what the same call wrote at 20\S+Z · nothing new was sent or paid · SIMULATED\n", same
+    )
+    assert re.fullmatch(
+        r"The target \S*out\.parquet exists, written at 20\S+Z when \S*rows\.parquet had 6 rows\. Nothing was sent\. "
+        r"Say `overwrite=True` to replace it once all is done, which by itself pays for no answer again, or name "
+        r"another\.",
+        str(grown.value),
+    )

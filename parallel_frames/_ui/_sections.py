@@ -17,6 +17,7 @@ import pandas as pd
 from parallel_frames._columns import CONFIDENCE, check_frame, confidence, error_label
 from parallel_frames._format import format_label
 from parallel_frames._model import STATUSES
+from parallel_frames._ui._values import index_name
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ class Section:
         Rows with an answer, and those of them with a field of ``low`` confidence.
     attrs : mapping
         What the frame's attrs say of it.
+    status, error : label or None
+        Its columns of statuses and of reasons.
+    index : str
+        What the labels of the rows are of.
     """
 
     name: str = ""
@@ -127,6 +132,8 @@ class Section:
     facts: RunFacts | None = None
     outputs: tuple[Hashable, ...] = ()
     status: Hashable | None = None
+    error: Hashable | None = None
+    index: str = "index"
 
     @property
     def simulated(self) -> bool:
@@ -182,6 +189,8 @@ def make_section(
         facts=facts,
         outputs=outputs,
         status=status,
+        error=error,
+        index=index_name(df.index),
     )
 
 

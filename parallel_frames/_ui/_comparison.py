@@ -129,7 +129,7 @@ def _seconds(seconds: float) -> Cell:
 
 
 def _answered(line: pd.Series[Any]) -> Cell:
-    null = f" ({line['null']:,.0f} of them null)" if line["null"] else ""
+    null = f" ({line['null']:,.0f} null)" if line["null"] else ""
     return Cell(f"{line['answered']:,.0f}{null}", line["answered"] / line["rows"])
 
 

@@ -184,7 +184,7 @@ def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]
             cell = cell_values(of_column[row])
             cells.append(cell | {"evidence": evidence.get((row, names[at])), "is_number": numeric[at]})
             # An arrow and a confidence stand next to the text.
-            widths[at] = max(widths[at], len(cell["text"]) + 11 * ((row, names[at]) in evidence))
+            widths[at] = max(widths[at], len(cell["text"]) + 12 * ((row, names[at]) in evidence))
         of_row = [_status_values(found[row], reasons[row]) for found, reasons in statuses]
         rows.append({"label": label_text(label), "cells": cells, "kinds": kinds[order[row]], "statuses": of_row})
     total = format_count(len(df), "row")
@@ -209,7 +209,8 @@ def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]
 
 def most_rows(df: pd.DataFrame) -> int:
     """Return how many rows a page holds: a browser is slow from some tens of thousands of cells."""
-    return max(MIN_ROWS, min(MAX_ROWS, MAX_CELLS // max(1, df.shape[1])))
+    columns = sum(not name.endswith(EVIDENCE) for name in map(format_label, df.columns))
+    return max(MIN_ROWS, min(MAX_ROWS, MAX_CELLS // max(1, columns)))
 
 
 def _status_values(status: Any, reason: Any) -> dict[str, Any]:

@@ -122,8 +122,8 @@ class Report:
 
         Notes
         -----
-        The page holds the first 1,000 rows, inputs included: mind to whom you hand it. It needs no network and no
-        scripts, and loads nothing from the addresses it links to.
+        The page holds the first 1,000 rows, fewer of more than 20 columns, inputs included: mind to whom you hand it.
+        It needs no network and no scripts, and loads nothing from the addresses it links to.
 
         Examples
         --------

@@ -101,7 +101,7 @@ def report_facts(section: Section) -> Facts:
     if facts is None:
         known = {
             "processor": " → ".join(attrs.get("processors", ())) or attrs.get("processor"),
-            "at": attrs.get("at"),
+            "at": str(attrs.get("at") or "").replace("T", " ").replace("Z", " UTC"),
             "groups": ", ".join(attrs.get("group_ids", [])),
             "checkpoint": attrs.get("checkpoint"),
         }

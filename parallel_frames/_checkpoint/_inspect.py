@@ -76,9 +76,9 @@ class Checkpoint:
         from parallel_frames._ui._html import render
 
         lines = self.summary()
-        return render(
-            "checkpoint.html", path=str(self.path), names=list(lines.columns), lines=lines.to_numpy().tolist()
-        )
+        names = list(lines.columns)
+        whole = [at for at, name in enumerate(names) if name not in ("asks", "sends")]
+        return render("checkpoint.html", path=str(self.path), names=names, lines=lines.to_numpy().tolist(), whole=whole)
 
     def _folders(self) -> list[StoragePath]:
         return job_folders(self._place)

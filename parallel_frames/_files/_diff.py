@@ -34,7 +34,7 @@ from parallel_frames._inputs import make_keys, render_inputs, select_inputs
 from parallel_frames._job._attrs import enrichments, is_status
 from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._stored import read_job
-from parallel_frames._ui import CHANGES, Diff, name_row
+from parallel_frames._ui import CHANGES, Diff, index_name, name_row
 from parallel_frames.errors import InputError, UnknownColumnError, user_facing
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def diff(
       Globex · ceo: B → C
     """
     sides = _two_answers(before) if after is None else (_open(before, "before"), _open(after, "after"))
-    ids, names = _match(*sides, on)
+    ids, names, rows_by = _match(*sides, on)
     fields = _fields(*sides, () if on is None else _as_list(on, sides[0].frame))
     old_rows, new_rows = map(_positions, ids)
     pairs = [(old_rows[known], row) for known, row in new_rows.items() if known in old_rows]
@@ -149,6 +149,7 @@ def diff(
         sides[1].frame.iloc[came],
         sides[0].frame.iloc[went],
         (sides[0].name, sides[1].name),
+        rows_by,
         [names[1][row] for row in came],
         [names[0][row] for row in went],
         any(side.simulated for side in sides),
@@ -227,28 +228,31 @@ def _two_answers(given: object) -> tuple[Side, Side]:
 # Which row is which
 
 
-def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[list[str], list[str]]]:
-    """Return what tells each row of both from the others, and what a person calls it."""
+def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[list[str], list[str]], str]:
+    """Return what tells each row of both from the others, what a person calls it, and what these names are of."""
     sides = (before, after)
     if on is not None:
         for side in sides:
             _check_columns(side, on)
         ids = [_distinct(side, side.frame[_as_list(on, side.frame)], what=format_option("on", on)) for side in sides]
         names = [_names(side.frame, _as_list(on, side.frame)) for side in sides]
+        rows_by = name_row(_as_list(on, after.frame))
     elif before.job is not None or after.job is not None:
-        ids, names = _by_keys(before, after)
+        ids, names, rows_by = _by_keys(before, after)
     elif (selections := _same_selection(before, after)) is not None:
         ids = [_numbered(render_inputs(s.frame, of).canonical) for s, of in zip(sides, selections, strict=True)]
         names = [_names(s.frame, of.labels) for s, of in zip(sides, selections, strict=True)]
+        rows_by = name_row([*selections[1].labels])
     else:
         ids = [_by_index(side) for side in sides]
         names = [list(map(format_label, side.frame.index)) for side in sides]
+        rows_by = index_name(after.frame.index)
     if len(before.frame) and len(after.frame) and set(ids[0]).isdisjoint(ids[1]):
         raise InputError(
             f"No row of {before.name} is in {after.name}, so there is nothing to compare. Pass `on=...`, "
             f"{'columns' if on is None else 'other columns'} that say which row is which; a number is not its text."
         )
-    return (ids[0], ids[1]), (names[0], names[1])
+    return (ids[0], ids[1]), (names[0], names[1]), rows_by
 
 
 def _as_list(on: Any, frame: pd.DataFrame) -> list[Hashable]:
@@ -316,8 +320,11 @@ def _shape(selection: Selection) -> tuple[Any, ...]:
     return selection.form, names, selection.parts
 
 
-def _by_keys(before: Side, after: Side) -> tuple[list[Ids], list[list[str]]]:
-    """Return the keys of inputs, which are all that a checkpoint knows; a frame's by what its rows send."""
+def _by_keys(before: Side, after: Side) -> tuple[list[Ids], list[list[str]], str]:
+    """Return the keys of inputs, which are all that a checkpoint knows; a frame's by what its rows send.
+
+    And the names of rows, and what these are of.
+    """
     job = before.job or after.job
     if before.job and after.job and before.job != after.job:
         raise InputError(
@@ -326,6 +333,7 @@ def _by_keys(before: Side, after: Side) -> tuple[list[Ids], list[list[str]]]:
         )
     ids: list[Ids] = []
     names: list[list[str]] = []
+    rows_by = "input"
     for side in (before, after):
         if side.job is not None:
             ids.append(list(side.keys))
@@ -336,11 +344,11 @@ def _by_keys(before: Side, after: Side) -> tuple[list[Ids], list[list[str]]]:
         first = dict(zip(reversed(keys), range(len(keys))[::-1], strict=True))  # of equal rows, which share an answer
         ids.append([key if first[key] == row else None for row, key in enumerate(keys)])
         names.append(_names(side.frame, selection.labels))
+        rows_by = name_row([*selection.labels])
     known = {key: name for side, keys, named in zip((before, after), ids, names, strict=True) if side.job is None
              for key, name in zip(keys, named, strict=True)}  # fmt: skip
-    return ids, [
-        [known.get(key, name) for key, name in zip(*each, strict=True)] for each in zip(ids, names, strict=True)
-    ]
+    found = [[known.get(key, name) for key, name in zip(*each, strict=True)] for each in zip(ids, names, strict=True)]
+    return ids, found, rows_by
 
 
 def _facts_of(side: Side, job: str) -> tuple[EnrichmentFacts, Selection]:

@@ -62,6 +62,9 @@ def explode(df: pd.DataFrame, column: Hashable, *, schema: SchemaLike | None = N
         - ``confidence`` (category low < medium < high) and ``sources`` (list of addresses), where the frame has
           evidence for `column`: the element's own with ``basis="struct"``, and the field's where it has none.
 
+        ``lines.join(df.reset_index(drop=True)[["company"]], on="row")`` adds columns of the frame, also where labels of
+        its index repeat: `row` is a position, which no two rows share.
+
         A row without an answer, or with an empty list, has one line in which all of that is missing, as with
         `DataFrame.explode`; ``.dropna(subset="element")`` drops these.
 
@@ -82,10 +85,18 @@ def explode(df: pd.DataFrame, column: Hashable, *, schema: SchemaLike | None = N
     >>> answer = {"products": [{"name": "Anvil", "price": 12.5}, {"name": "Rope", "price": 3}]}
     >>> with pf.offline(lambda sent: answer, latency=0):
     ...     out = pd.DataFrame({"company": ["Acme"]}, index=["a"]).parallel.enrich({"products": list[Product]})
-    >>> out.parallel.explode("products")
+    >>> lines = out.parallel.explode("products")
+    >>> lines
        row  element   name  price
     a    0        0  Anvil   12.5
     a    0        1   Rope    3.0
+
+    With columns of the frame:
+
+    >>> lines.join(out.reset_index(drop=True)[["company"]], on="row")
+       row  element   name  price company
+    a    0        0  Anvil   12.5    Acme
+    a    0        1   Rope    3.0    Acme
     """
     check_enriched(df)
     if (places := sum(label == column for label in df.columns.tolist())) != 1:

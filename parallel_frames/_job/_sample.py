@@ -61,15 +61,18 @@ class EnrichmentPreview:
         worst = format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost)
         rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost, extra=plan.extra_cost)}{worst}"
         took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send and not plan.simulated else ""
-        essence = f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept"
-        return mark_simulated(essence, simulated=plan.simulated)
+        return f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept"
 
     def __repr__(self) -> str:
-        return f"{self.frame.to_string(max_colwidth=40)}\n\n{self._summary()}"
+        from parallel_frames._ui import cell_text
+
+        marked = " · SIMULATED" if self.plan.simulated else ""
+        return f"{self.frame.map(cell_text).to_string(max_colwidth=40)}\n\n{self._summary()}{marked}"
 
     def _repr_html_(self) -> str:
-        with pd.option_context("display.max_colwidth", 80):
-            return f"{self.frame.to_html()}<p>{self._summary()}</p>"
+        from parallel_frames._ui import preview_html
+
+        return preview_html(self.frame, self._summary(), simulated=self.plan.simulated)
 
 
 def prepare_sample(df: pd.DataFrame, schema: object, call: Call, *, n: int) -> Enrichment:

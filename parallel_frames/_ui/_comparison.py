@@ -1,4 +1,4 @@
-"""A comparison of processors as text and as HTML: the same tables, made once.
+"""A comparison of processors as text and as HTML: the same table, made once, with a column for each processor.
 
 It decides nothing: what is right or the same, and how often, comes with the comparison.
 """
@@ -15,22 +15,33 @@ from parallel_frames._format import (
     format_count,
     format_dollars,
     format_duration,
-    format_label,
     format_share,
     mark_simulated,
     shorten,
 )
 from parallel_frames._model import STATUSES
-from parallel_frames._ui._html import MAX_CELL, MAX_LABEL, cell_text, render
+from parallel_frames._ui._html import render
 from parallel_frames._ui._text import align_facts
+from parallel_frames._ui._values import (
+    MISSING,
+    cell_text,
+    cell_values,
+    cut_to_difference,
+    index_name,
+    label_text,
+    text_width,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parallel_frames._job._comparison import Comparison
 
 MAX_DIFFERENCES: Final = 50
-NOTHING: Final = "–"
+MAX_DIFFERENCES_IN_TEXT: Final = 10
+MAX_WIDTH: Final = 28
+REFERENCE: Final = "reference"
+MARKS: Final = {True: "✓", False: "✗", None: ""}
 
 
 class Cell(NamedTuple):
@@ -40,23 +51,24 @@ class Cell(NamedTuple):
     share: float | None = None
 
 
-class Table(NamedTuple):
-    """A table: its title, the names of its columns, and for each processor the cells."""
+class Part(NamedTuple):
+    """Lines of the table under a title: what each is about, and a cell for each processor."""
 
     title: str
-    heads: Sequence[str]
-    lines: Sequence[tuple[str, Sequence[Cell]]]
+    lines: list[tuple[str, list[Cell]]]
 
 
-def _share(share: float, *, of: int | None = None) -> Cell:
+def _share(share: float, *, of: float | None = None) -> Cell:
     """Return a share, and of how many rows or answers it is."""
-    if math.isnan(share):
-        return Cell(NOTHING)
-    return Cell(format_share(share, 1) + ("" if of is None else f" of {of:,}"), share)
+    if math.isnan(share) or of == 0:
+        return Cell(MISSING)
+    counts = "" if of is None else f" ({round(share * of):,} of {of:,.0f})"
+    return Cell(format_share(share, 1) + counts, share)
 
 
-def _dollars(amount: float) -> Cell:
-    return Cell(NOTHING if math.isnan(amount) else format_dollars(amount))
+def _per_thousand(amount: float) -> Cell:
+    # A price per row has fractions of a cent that nobody compares.
+    return Cell(MISSING if math.isnan(amount) else format_dollars(round(amount * 1_000, 2)))
 
 
 def _headline(comparison: Comparison) -> str:
@@ -67,138 +79,208 @@ def _headline(comparison: Comparison) -> str:
     return f"{rows}, {fields}, {format_count(len(names), 'processor')} · {cost}"
 
 
-def _processors(comparison: Comparison) -> Table:
-    known = int(comparison.frame.drop_duplicates("field")["known"].sum())
-    has_others = len(comparison.processors) > 1
-    heads = ["processor", *(["right"] if known else []), *([f"= {comparison.reference}"] if has_others else [])]
-    heads += ["median time", "a row", *(["a right answer"] if known else [])]
-    lines = []
-    for name, line in comparison.processors.iterrows():
-        statuses = [f"{line[status]:,.0f} {status}" for status in STATUSES if line.get(status)]
-        cells = [
-            *([_share(line["accuracy"], of=known)] if known else []),
-            *([_share(line["agreement"])] if has_others else []),
-            Cell(NOTHING if math.isnan(line["seconds"]) else format_duration(line["seconds"])),
-            _dollars(line["cost_per_row"]),
-            *([_dollars(line["cost_per_right"])] if known else []),
-            Cell(", ".join(statuses)),
-        ]
-        lines.append((str(name), cells))
-    return Table("All fields", [*heads, "rows"], lines)
+def _heads(comparison: Comparison) -> list[str]:
+    names = list(map(str, comparison.processors.index))
+    return [f"{name} ({REFERENCE})" if name == comparison.reference and len(names) > 1 else name for name in names]
 
 
-def _field(comparison: Comparison, name: str) -> Table:
-    of_field = _records(comparison.frame, name)
-    levels = {(line["processor"], line["confidence"]): line for line in _records(comparison.calibration, name)}
-    agreement: dict[Any, dict[Any, float]] = comparison.agreement.loc[[name]].droplevel("field").to_dict("index")
-    names = [line["processor"] for line in of_field]
-    rows, known = of_field[0]["rows"], of_field[0]["known"]
-    others = names if len(names) > 1 else []
-    lines = []
-    for line in of_field:
-        processor = line["processor"]
-        at_levels = [levels.get((processor, level)) for level in CONFIDENCE]
-        cells = [
-            *([_share(line["accuracy"], of=known)] if known else []),
-            *(Cell(NOTHING) if at is None else _share(at["share"], of=at["rows"]) for at in at_levels),
-            *(Cell(NOTHING) if other == processor else _share(agreement[processor][other]) for other in others),
-            Cell(f"{line['null']:,}"),
-            Cell(f"{line['rows'] - line['answered']:,}"),
-        ]
-        lines.append((processor, cells))
-    heads = ["processor", *(["right"] if known else []), *CONFIDENCE, *(f"= {other}" for other in others)]
-    title = f"{name}: known for {known:,} of {format_count(rows, 'row')}" if known else f"{name}: no known values"
-    return Table(title, [*heads, "null", "no answer"], lines)
+def _parts(comparison: Comparison) -> list[Part]:
+    """Return the table: which processor is good enough, first over all fields, then by field and by confidence."""
+    reference, names = comparison.reference, comparison.processors.index
+    frame = comparison.frame.set_index(["field", "processor"])
+    fields = frame.index.unique("field")
+    known = {name: int(frame.loc[name, "known"].iloc[0]) for name in fields}
+    same = f"the same as {reference}"
+
+    def cells(make: Callable[[Any], Cell], *, of_reference: str | None = None) -> list[Cell]:
+        return [Cell(of_reference) if of_reference and name == reference else make(name) for name in names]
+
+    parts = [_overall(comparison, cells, known=sum(known.values()), same=same)]
+    if any(known.values()):
+        lines = [(name, cells(lambda at, name=name: _share(frame.loc[(name, at), "accuracy"], of=known[name])))
+                 for name in fields if known[name]]  # fmt: skip
+        parts.append(Part("Correct, by field", lines))
+    if len(names) > 1:
+        lines = [(name, cells(lambda at, name=name: _share(frame.loc[(name, at), "agreement"]), of_reference=REFERENCE))
+                 for name in fields]  # fmt: skip
+        parts.append(Part(f"{same.capitalize()}, by field", lines))
+    if (frame["answered"] < frame["rows"]).any() or frame["null"].any():
+        lines = [(name, cells(lambda at, name=name: _answered(frame.loc[(name, at)]))) for name in fields]
+        parts.append(Part(f"Rows with an answer, by field, of {frame['rows'].iloc[0]:,}", lines))
+    return [*parts, *_by_confidence(comparison, cells, same=same)]
 
 
-def _records(table: pd.DataFrame, name: str) -> list[dict[Any, Any]]:
-    """Return the lines of a field."""
-    return table[table["field"] == name].to_dict("records")
+def _overall(comparison: Comparison, cells: Callable[..., list[Cell]], *, known: int, same: str) -> Part:
+    table, frame = comparison.processors, comparison.frame
+    answers = frame.groupby("processor")[["answered", "rows"]].sum()
+    lines = [("correct", cells(lambda name: _share(table.loc[name, "accuracy"], of=known)))] if known else []
+    if len(table) > 1:
+        lines.append((same, cells(lambda name: _share(table.loc[name, "agreement"]), of_reference=REFERENCE)))
+    lines.append(("answered", cells(lambda name: _share(
+        answers.loc[name, "answered"] / answers.loc[name, "rows"], of=answers.loc[name, "rows"]))))  # fmt: skip
+    lines.append(("cost per 1,000 rows", cells(lambda name: _per_thousand(table.loc[name, "cost_per_row"]))))
+    if known:
+        lines.append(("cost per 1,000 correct answers",
+                      cells(lambda name: _per_thousand(table.loc[name, "cost_per_right"]))))  # fmt: skip
+    lines.append(("median time of a run", cells(lambda name: _seconds(table.loc[name, "seconds"]))))
+    lines += [
+        (f"rows {status}", cells(lambda name, status=status: Cell(f"{table.loc[name, status]:,}")))
+        for status in STATUSES
+        if status in table and table[status].any()
+    ]
+    return Part("All fields", lines)
 
 
-def _tables(comparison: Comparison) -> list[Table]:
-    return [_processors(comparison), *(_field(comparison, name) for name in comparison.frame["field"].unique())]
+def _seconds(seconds: float) -> Cell:
+    return Cell(MISSING if math.isnan(seconds) else format_duration(seconds))
+
+
+def _answered(line: pd.Series[Any]) -> Cell:
+    null = f" ({line['null']:,.0f} null)" if line["null"] else ""
+    return Cell(f"{line['answered']:,.0f}{null}", line["answered"] / line["rows"])
+
+
+def _by_confidence(comparison: Comparison, cells: Callable[..., list[Cell]], *, same: str) -> list[Part]:
+    """Return how often answers of each confidence are correct; where nothing is known, the same as the reference's."""
+    table, is_known = comparison.calibration, comparison.has_truth
+    table = table[(table["measure"] == "right") == is_known]
+    good = (table["share"] * table["rows"]).fillna(0)
+    sums = table.assign(good=good).groupby(["confidence", "processor"], observed=False)[["good", "rows"]].sum()
+    if not sums["rows"].any():
+        return []
+
+    def share(name: str, level: str) -> Cell:
+        good, rows = sums.loc[(level, name)] if (level, name) in sums.index else (0.0, 0.0)
+        return _share(good / rows, of=rows) if rows else Cell(MISSING)
+
+    lines = [
+        (level, cells(lambda name, level=level: share(name, level), of_reference=None if is_known else REFERENCE))
+        for level in CONFIDENCE
+    ]
+    return [Part(f"{'Correct' if is_known else same.capitalize()}, by confidence", lines)]
 
 
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return what the columns mean, and how to read on."""
-    reference, number = comparison.reference, len(comparison.processors)
-    measures = set(comparison.calibration["measure"])
-    same = f"the same as that of {reference}, the most expensive processor"
-    ways = [*(["right"] if "right" in measures else []), *([same] if measures - {"right"} else [])]
-    known = f"how often an answer of this confidence is {', or where no value is known, '.join(ways)}; of how many"
-    agreement = f"how often an answer is the same as that of {reference}, of the rows that both have an answer for"
-    differs, cells = int(comparison.cells["differs"].sum()) // number, len(comparison.cells) // number
+    """Return how to read the table."""
+    reference = comparison.reference
     return [
-        ("low to high", known),
-        *([(f"= {reference}", agreement)] if number > 1 else []),
-        ("they differ", f"in {differs:,} of {format_count(cells, 'cell')}; .differences has them side by side"),
+        *([("correct", "has the known value; a row without an answer is not correct")] if comparison.has_truth else []),
+        *([(REFERENCE, f"{reference}, the most expensive; compared where both have an answer, and both may be wrong")]
+          if len(comparison.processors) > 1 else []),
         ("prices", f"of {comparison.prices_as_of}; failed rows are not billed"),
         *([("answers", "kept: the call for all rows does not pay for them again")] if comparison.checkpoint else []),
-    ]
+    ]  # fmt: skip
 
 
-def comparison_text(comparison: Comparison) -> str:
-    """Return a comparison as lines."""
-    lines = [mark_simulated(_headline(comparison), simulated=comparison.simulated)]
-    for table in _tables(comparison):
-        cells = [[name, *(cell.text for cell in line)] for name, line in table.lines]
-        widths = [max(map(len, column)) for column in zip(table.heads, *cells, strict=True)]
-        lines.append(table.title)
-        for texts in (table.heads, *cells):
-            padded = [
-                text.ljust(width) if at in (0, _left(table)) else text.rjust(width)
-                for at, (text, width) in enumerate(zip(texts, widths, strict=True))
-            ]
-            lines.append(f"  {'  '.join(padded)}".rstrip())
-    return "\n".join([*lines, *align_facts(_facts(comparison))])
+class Difference(NamedTuple):
+    """A row and a field in which answers differ: of each processor the value, whether it is right, and why not."""
+
+    label: str
+    field: str
+    truth: dict[str, Any] | None
+    answers: list[dict[str, Any]]
 
 
-def _left(table: Table) -> int:
-    """Return which column holds words besides the first."""
-    return len(table.heads) - 1 if table.heads[-1] == "rows" else 0
-
-
-def comparison_html(comparison: Comparison) -> str:
-    """Return a comparison as a fragment."""
-    differences, total = _differences(comparison)
-    return render(
-        "comparison.html",
-        headline=_headline(comparison),
-        simulated=comparison.simulated,
-        tables=_tables(comparison),
-        facts=_facts(comparison),
-        names=[*(["truth"] if comparison.has_truth else []), *comparison.processors.index],
-        differences=differences,
-        total=total,
-    )
-
-
-def _differences(comparison: Comparison) -> tuple[list[dict[str, Any]], int]:
-    """Return the first cells that differ as the template takes them, and how many there are."""
+def _differences(comparison: Comparison, most: int) -> list[Difference]:
+    """Return the first rows and fields in which processors differ, from one another or from what is known."""
     number = len(comparison.processors)
-    cells = comparison.cells[comparison.cells["differs"]]
-    total = len(cells) // number
+    cells = comparison.cells[comparison.cells["differs"]].iloc[: most * number]
     lines = []
-    for start in range(0, min(total, MAX_DIFFERENCES) * number, number):
+    for start in range(0, len(cells), number):
         of_line: list[dict[Any, Any]] = cells.iloc[start : start + number].to_dict("records")
         first = of_line[0]
         is_known = not pd.isna(first["right"])
         answers = [
             {
-                "text": _cell_text(cell["value"]) if cell["answered"] else cell["status"],
+                **cell_values(_shown(cell)),
+                "line": cell_text(_shown(cell)),
                 "why": cell["error"],
-                "confidence": cell["confidence"] if cell["answered"] and isinstance(cell["confidence"], str) else "",
-                "is_right": bool(cell["right"]) if is_known else None,
+                "confidence": cell["confidence"] if cell["answered"] and isinstance(cell["confidence"], str) else None,
+                "mark": MARKS[bool(cell["right"]) if is_known else None],
             }
             for cell in of_line
         ]
-        label = shorten(format_label(cells.index[start]), MAX_LABEL)
-        truth = _cell_text(first["truth"]) if is_known else ""
-        lines.append({"label": label, "field": first["field"], "truth": truth, "answers": answers})
-    return lines, total
+        truth = {**cell_values(first["truth"]), "line": cell_text(first["truth"])} if is_known else None
+        lines.append(Difference(label_text(cells.index[start]), first["field"], truth, answers))
+    return lines
 
 
-def _cell_text(value: Any) -> str:
-    text = cell_text(value)
-    return shorten(text, MAX_CELL) if len(text) > MAX_CELL else text
+def _shown(cell: dict[Any, Any]) -> Any:
+    """Return an answer, a null that is one as such, or else what became of the row."""
+    if not cell["answered"]:
+        return f"({cell['status']})"
+    return "null" if cell["value"] is None else cell["value"]
+
+
+def _differences_title(comparison: Comparison, shown: int) -> str:
+    number = len(comparison.processors)
+    differs, cells = int(comparison.cells["differs"].sum()) // number, len(comparison.cells) // number
+    first = f", the first {shown:,}" if shown < differs else ""
+    return f"Where they differ: {differs:,} of {format_count(cells, 'cell')} (rows × fields){first}"
+
+
+def _differences_heads(comparison: Comparison) -> list[str]:
+    known = ["known value"] if comparison.has_truth else []
+    return [index_name(comparison.cells.index), "field", *known, *map(str, comparison.processors.index)]
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return a comparison as lines."""
+    lines = [["", *_heads(comparison)]]
+    titles = {0: ""}
+    for title, of_part in _parts(comparison):
+        titles[len(lines)] = title
+        lines += [[name, *(cell.text for cell in cells)] for name, cells in of_part]
+    aligned = _aligned(lines, right=range(1, len(lines[0])))
+    texts = [mark_simulated(_headline(comparison), simulated=comparison.simulated)]
+    for at, line in enumerate(aligned):
+        texts += [titles[at]] if titles.get(at) else []
+        texts.append(line)
+    if differences := _differences(comparison, MAX_DIFFERENCES_IN_TEXT):
+        texts.append(_differences_title(comparison, len(differences)))
+        known = [[line.truth["line"] if line.truth else ""] if comparison.has_truth else [] for line in differences]
+        texts += _aligned([
+            _differences_heads(comparison),
+            *([line.label, line.field, *truth, *_answers_text(line.answers)]
+              for line, truth in zip(differences, known, strict=True)),
+        ])  # fmt: skip
+    return "\n".join([*texts, *align_facts(_facts(comparison))])
+
+
+def _answers_text(answers: list[dict[str, Any]]) -> list[str]:
+    """Return answers in the width of a column, with what is right and their confidence."""
+    texts = cut_to_difference([answer["line"] for answer in answers], MAX_WIDTH - 11)
+    levels = [f"({answer['confidence']})" if answer["confidence"] else "" for answer in answers]
+    marks = [answer["mark"] for answer in answers]
+    return [" ".join(filter(None, parts)) for parts in zip(marks, texts, levels, strict=True)]
+
+
+def _aligned(lines: Sequence[Sequence[str]], *, right: range = range(0)) -> list[str]:
+    """Return lines of cells with their columns below one another, those at `right` by their ends."""
+    lines = [[shorten(text, MAX_WIDTH) if at > 0 and text else text for at, text in enumerate(line)] for line in lines]
+    widths = [max(map(text_width, column)) for column in zip(*lines, strict=True)]
+    texts = []
+    for line in lines:
+        pads = [" " * (width - text_width(text)) for text, width in zip(line, widths, strict=True)]
+        cells = [
+            pad + text if at in right else text + pad for at, (text, pad) in enumerate(zip(line, pads, strict=True))
+        ]
+        texts.append(f"  {'  '.join(cells)}".rstrip())
+    return texts
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return a comparison as a fragment."""
+    differences = _differences(comparison, MAX_DIFFERENCES)
+    return render(
+        "comparison.html",
+        headline=_headline(comparison),
+        simulated=comparison.simulated,
+        heads=_heads(comparison),
+        parts=_parts(comparison),
+        facts=_facts(comparison),
+        has_truth=comparison.has_truth,
+        differences=differences,
+        differences_title=_differences_title(comparison, len(differences)),
+        differences_heads=_differences_heads(comparison),
+    )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._format import format_count, format_label, mark_simulated, shorten
-from parallel_frames._ui._html import MAX_LABEL, MAX_ROWS, cell_text, cell_values, render, write_page
+from parallel_frames._ui._html import MAX_ROWS, render, write_page
+from parallel_frames._ui._values import MAX_LABEL, cell_text, cell_values, cut_to_difference
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 SHOWN: Final = 20
 CHANGES: Final = ("changed", "new", "lost")
 WIDTH: Final = 36
+MAX_TEXT: Final = 60
+# What a person sees of a change, and so what makes two of them one line.
+SEEN: Final = ("name", "field", "before", "after", "confidence_before", "confidence_after", "sources_before",
+               "sources_after")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -60,6 +66,7 @@ class Diff:
     came: pd.DataFrame
     went: pd.DataFrame
     _names: tuple[str, str]  # of what was compared
+    _rows_by: str  # what names a row
     _came_names: list[str]  # of the rows
     _went_names: list[str]
     _simulated: bool
@@ -73,11 +80,13 @@ class Diff:
         lines.append(f"  {'field':<{WIDTH}}" + "".join(f"{name:>9}" for name in self.counts.columns))
         for field, numbers in zip(self.counts.index, self.counts.to_numpy().tolist(), strict=True):
             lines.append(f"  {shorten(field, WIDTH - 2):<{WIDTH}}" + "".join(f"{number:>9,}" for number in numbers))
-        for change in self.frame.head(SHOWN).to_dict("records"):
-            sides = [_side_text(change, side) for side in ("before", "after")]
-            lines.append(f"  {shorten(change['name'], 30)} · {change['field']}: {' → '.join(sides)}")
-        if len(self) > SHOWN:
-            lines.append(f"  and {format_count(len(self) - SHOWN, 'more change')}, in .frame")
+        shown = 0
+        for change, rows in islice(self._lines(), SHOWN):
+            name = shorten(change["name"], 30) + (f" × {rows:,} rows" if rows > 1 else "")
+            lines.append(f"  {name} · {change['field']}: {_sides_text(change)}")
+            shown += rows
+        if len(self) > shown:
+            lines.append(f"  and {format_count(len(self) - shown, 'more change')}, in .frame")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -91,7 +100,7 @@ class Diff:
         path : path
             The file; one that is there is replaced, whole.
         title : str, optional
-            Default: "What changed".
+            Default: "What changed", and between what.
 
         Returns
         -------
@@ -117,7 +126,9 @@ class Diff:
         ...     "<title>November</title>" in page.read_text(encoding="utf-8")
         True
         """
-        return write_page(path, "diff_page.html", title=title or "What changed", **self._values(MAX_ROWS))
+        return write_page(
+            path, "diff_page.html", title=title or f"What changed: {' → '.join(self._names)}", **self._values(MAX_ROWS)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``rows``, ``counts`` by field, ``changes`` (a dict per line of `frame`), ``came``, ``went`` (names).
@@ -146,20 +157,32 @@ class Diff:
         came = f"{format_count(self.rows['came'], 'row')} came"
         return f"{self._names[0]} → {self._names[1]} · {came} · {self.rows['went']:,} went"
 
+    def _lines(self) -> Iterator[tuple[dict[Any, Any], int]]:
+        """Yield each change as a person reads it, and of how many rows: those of equal inputs are one line."""
+        changes = self.frame.to_dict("records")
+        texts = [repr([change[name] for name in SEEN]) for change in changes]
+        rows = Counter(texts)
+        for text, change in zip(texts, changes, strict=True):
+            if number := rows.pop(text, 0):
+                yield change, number
+
     def _values(self, limit: int) -> dict[str, Any]:
         """Return it as the templates take it."""
         fields = list(self.counts.index)
         changes = [
             {
                 "name": shorten(change["name"], MAX_LABEL),
+                "rows": rows,
                 "field": change["field"],
                 "number": fields.index(change["field"]),
                 "change": change["change"],
                 "sides": [_side_values(change, side) for side in ("before", "after")],
             }
-            for change in self.frame.head(limit).to_dict("records")
+            for change, rows in islice(self._lines(), limit)
         ]
-        shown = Counter(self.frame["field"].head(limit).tolist())
+        shown: Counter[str] = Counter()
+        for change in changes:
+            shown[change["field"]] += change["rows"]
         return {
             "headline": self._headline(),
             "summary": self._summary(),
@@ -167,18 +190,23 @@ class Diff:
             "counts": [
                 (field, *numbers) for field, numbers in zip(fields, self.counts.to_numpy().tolist(), strict=True)
             ],
+            "rows_by": self._rows_by,
             "changes": changes,
+            "shown": shown.total(),
             "fields": [(number, field, shown[field]) for number, field in enumerate(fields) if shown[field]],
-            "left_out": max(0, len(self) - limit),
+            "left_out": len(self) - shown.total(),
             "came": self._came_names[:limit],
             "went": self._went_names[:limit],
             "rows": self.rows,
         }
 
 
-def _side_text(change: Mapping[Any, Any], side: str) -> str:
-    level = change[f"confidence_{side}"]
-    return shorten(cell_text(change[side]), 60) + (f" ({level})" if isinstance(level, str) else "")
+def _sides_text(change: Mapping[Any, Any]) -> str:
+    """Return both values on one line, long ones from shortly before where they differ."""
+    texts = cut_to_difference([cell_text(change[side]) for side in ("before", "after")], MAX_TEXT)
+    levels = [change[f"confidence_{side}"] for side in ("before", "after")]
+    levels = [f" ({level})" if isinstance(level, str) else "" for level in levels]
+    return " → ".join(map("".join, zip(texts, levels, strict=True)))
 
 
 def _side_values(change: Mapping[Any, Any], side: str) -> dict[str, Any]:

@@ -11,17 +11,33 @@ import re
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import BASIS_COLUMN, citations, find_evidence
-from parallel_frames._format import format_count, format_duration, format_label, format_time, shorten
+from parallel_frames._columns import BASIS_COLUMN, cells_of, citations, find_evidence
+from parallel_frames._format import format_count, format_duration, format_label, format_time
 from parallel_frames._fs import atomic_write, expand_home
 from parallel_frames._model import STATUSES
 from parallel_frames._ui._sections import find_unsure, make_timeline
-from parallel_frames._ui._text import WARNINGS_TITLE, fields_title, report_facts, report_headline, wrong_title
+from parallel_frames._ui._text import (
+    WARNINGS_TITLE,
+    fields_title,
+    report_facts,
+    report_headline,
+    unsure_text,
+    wrong_title,
+)
+from parallel_frames._ui._values import (
+    MISSING,
+    cell_values,
+    common_fields,
+    index_name,
+    label_text,
+    on_one_line,
+    short_address,
+    web_address,
+)
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,14 +50,15 @@ if TYPE_CHECKING:
     from parallel_frames._ui._sections import Curve, Section, Timeline
 
 MAX_ROWS: Final = 1_000
-MAX_CELL: Final = 160
-MAX_LABEL: Final = 80
+MIN_ROWS: Final = 100
+MAX_CELLS: Final = 20_000
+MAX_WIDTH: Final = 34
 # What a row may be, in the order in which rows are looked at.
 KINDS: Final = ("failed", "cancelled", "invalid", "pending", "unsure", "completed", "not_sent", "skipped")
 EVIDENCE: Final = ("_confidence", "_reasoning", "_citations")
 ENTRIES: Final = re.compile(rf"{BASIS_COLUMN}(_\d+)?$")
 MAX_POINTS: Final = 160
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 630.0, 12.0, 140.0
+LEFT, RIGHT, TOP, BOTTOM = 0.0, 640.0, 2.0, 128.0
 COLOURS: Final = {"sent": "pending", "finished": "completed", "failed": "failed"}
 
 
@@ -75,19 +92,9 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["count"] = "{:,}".format
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
-    environment.filters["link"] = web_address
+    environment.filters |= {"link": web_address, "short_address": short_address}
+    environment.filters |= {"on_one_line": on_one_line, "common_fields": common_fields}
     return environment
-
-
-def web_address(value: object) -> str | None:
-    """Return an address that may become a link: http or https with a host, and nothing that a browser would run."""
-    if not isinstance(value, str):
-        return None
-    try:
-        parts = urlsplit(value.strip())
-    except ValueError:
-        return None
-    return value.strip() if parts.scheme in ("http", "https") and parts.netloc else None
 
 
 def report_values(section: Section, *, with_timeline: bool = True) -> dict[str, Any]:
@@ -98,7 +105,8 @@ def report_values(section: Section, *, with_timeline: bool = True) -> dict[str, 
         "simulated": section.simulated,
         "counts": section.counts,
         "facts": report_facts(section),
-        "unsure": section.unsure,
+        "unsure": unsure_text(section),
+        "index": section.index,
         "unit": section.unit,
         "failures": section.failures,
         "failures_title": wrong_title(section),
@@ -146,39 +154,70 @@ def page_values(df: pd.DataFrame, sections: Sequence[Section]) -> dict[str, Any]
     """Return the columns and the first rows of a frame, and the evidence of its answers, as the template takes them.
 
     Rows that are to be looked at come first: failed, invalid, without an answer, unsure; each can be chosen by these.
+    What became of a row, and why, stands next to its label, however many columns there are.
     """
     kinds = _kinds_of_rows(df, sections)
     ranks = [min(map(KINDS.index, of_row), default=len(KINDS)) for of_row in kinds]
-    order = np.argsort(ranks, kind="stable")[:MAX_ROWS]
-    part = df.iloc[order]  # every cell is an element, and a browser is slow from some 10,000 of them
+    order = np.argsort(ranks, kind="stable")[: most_rows(df)]
+    part = df.iloc[order]
     names = list(map(format_label, part.columns))
     evidence = _find_evidence(part)
     # Evidence is shown inside the answer that it belongs to, not in columns of its own.
     hidden = {f"{field}{end}" for _, field in evidence for end in EVIDENCE} | set(filter(ENTRIES.search, names))
-    statuses = {section.status for section in sections}
-    shown = [position for position, name in enumerate(names) if name not in hidden]
+    first = [(section.status, section.error) for section in sections if section.status is not None]
+    at_front = {label for pair in first for label in pair if label is not None}
+    shown = [
+        at
+        for at, (label, name) in enumerate(zip(part.columns, names, strict=True))
+        if name not in hidden and label not in at_front
+    ]
     numeric = [is_number(dtype) for dtype in part.dtypes]
+    columns = {at: cells_of(part.iloc[:, at]) for at in shown}
+    statuses = [
+        (cells_of(part[status]), [None] * len(part) if error is None else cells_of(part[error]))
+        for status, error in first
+    ]
+    widths = dict.fromkeys(shown, 0)
     rows = []
     for row, label in enumerate(part.index):
         cells = []
-        for position in shown:
-            cell = cell_values(part.iat[row, position], is_status=part.columns[position] in statuses)
-            cells.append(cell | {"evidence": evidence.get((row, names[position])), "is_number": numeric[position]})
-        of_row = kinds[order[row]]
-        rows.append({"label": shorten(format_label(label), MAX_LABEL), "cells": cells, "kinds": of_row})
+        for at, of_column in columns.items():
+            cell = cell_values(of_column[row])
+            cells.append(cell | {"evidence": evidence.get((row, names[at])), "is_number": numeric[at]})
+            # An arrow and a confidence stand next to the text.
+            widths[at] = max(widths[at], len(cell["text"]) + 12 * ((row, names[at]) in evidence))
+        of_row = [_status_values(found[row], reasons[row]) for found, reasons in statuses]
+        rows.append({"label": label_text(label), "cells": cells, "kinds": kinds[order[row]], "statuses": of_row})
     total = format_count(len(df), "row")
     summary = total if len(part) == len(df) else f"the first {len(part):,} of {total}"
     summary += "; what is to be looked at comes first"
     if evidence:
         summary += "; an answer opens to show its confidence, reasoning and citations"
     found = Counter(kind for row in rows for kind in row["kinds"])
-    columns = [{"name": names[position], "is_number": numeric[position]} for position in shown]
     return {
-        "columns": columns,
+        "index": index_name(df.index),
+        "statuses": [[format_label(label) for label in pair if label is not None] for pair in first],
+        "columns": [
+            # About as wide as its longest cell, so that neither a code nor a sentence has a letter a line.
+            {"name": names[at], "is_number": numeric[at], "width": round(min(widths[at], MAX_WIDTH) * 0.6, 1)}
+            for at in shown
+        ],
         "rows": rows,
         "summary": summary,
         "kinds": [(kind, found[kind]) for kind in KINDS if found[kind]],
     }
+
+
+def most_rows(df: pd.DataFrame) -> int:
+    """Return how many rows a page holds: a browser is slow from some tens of thousands of cells."""
+    columns = sum(not name.endswith(EVIDENCE) for name in map(format_label, df.columns))
+    return max(MIN_ROWS, min(MAX_ROWS, MAX_CELLS // max(1, columns)))
+
+
+def _status_values(status: Any, reason: Any) -> dict[str, Any]:
+    """Return what became of a row, and why if that is known."""
+    text, why = (None if pd.isna(value) else str(value) for value in (status, reason))
+    return {"text": text or MISSING, "colour": text in STATUSES, "reason": None if why is None else cell_values(why)}
 
 
 def _kinds_of_rows(df: pd.DataFrame, sections: Sequence[Section]) -> list[list[str]]:
@@ -197,20 +236,6 @@ def _kinds_of_rows(df: pd.DataFrame, sections: Sequence[Section]) -> list[list[s
 def is_number(dtype: Any) -> bool:
     """Return whether a column holds numbers, which stand below one another by their last digit."""
     return bool(pd.api.types.is_numeric_dtype(dtype)) and not pd.api.types.is_bool_dtype(dtype)
-
-
-def cell_values(value: Any, *, is_status: bool = False) -> dict[str, Any]:
-    """Return a cell as a template takes it."""
-    text = cell_text(value)
-    short = shorten(text, MAX_CELL) if len(text) > MAX_CELL else text
-    return {"text": short, "whole": text if short != text else None, "is_status": is_status and text in STATUSES}
-
-
-def cell_text(value: Any) -> str:
-    """Return a cell as text; a missing value is a dash."""
-    if isinstance(value, list | tuple) or (hasattr(value, "ndim") and value.ndim):
-        return ", ".join(map(cell_text, value))
-    return "–" if not isinstance(value, dict) and pd.isna(value) else str(value)
 
 
 def _find_evidence(df: pd.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from parallel_frames._format import format_time
+from parallel_frames._columns import evidence_label
+from parallel_frames._format import format_label, format_time, shorten
+from parallel_frames._model import STATUSES
 from parallel_frames._ui._html import page_values, render, report_values, write_page
 from parallel_frames._ui._sections import RunFacts, Section, find_sections, make_section, make_timeline
 from parallel_frames._ui._text import plan_facts, plan_headline, report_text
+from parallel_frames._ui._values import MAX_LABEL, cell_values, index_name, label_text
 from parallel_frames.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
@@ -105,7 +108,7 @@ class Report:
         path : path
             The file; one that is there is replaced, whole.
         title : str, optional
-            Default: "Enrichment report".
+            Default: "Enrichment report", and of which fields.
 
         Returns
         -------
@@ -119,8 +122,8 @@ class Report:
 
         Notes
         -----
-        The page holds the first 1,000 rows, inputs included: mind to whom you hand it. It needs no network and no
-        scripts, and loads nothing from the addresses it links to.
+        The page holds the first 1,000 rows, fewer of more than 20 columns, inputs included: mind to whom you hand it.
+        It needs no network and no scripts, and loads nothing from the addresses it links to.
 
         Examples
         --------
@@ -135,10 +138,15 @@ class Report:
         return write_page(
             path,
             "page.html",
-            title=title or "Enrichment report",
+            title=title or self._title(),
             sections=list(map(report_values, self.sections)),
             **page_values(self._frame, self.sections),
         )
+
+    def _title(self) -> str:
+        """Return what tells this page from others among the tabs of a browser."""
+        fields = [format_label(label) for section in self.sections for label in section.outputs]
+        return shorten(": ".join(filter(None, ["Enrichment report", ", ".join(fields)])), MAX_LABEL)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the runs sent, finished and failed over time.
@@ -213,6 +221,34 @@ def report_of_frame(df: pd.DataFrame) -> Report:
 def plan_html(plan: EnrichmentPlan) -> str:
     """Return a plan as a fragment."""
     return render("plan.html", plan=plan, headline=plan_headline(plan), facts=plan_facts(plan))
+
+
+def preview_html(frame: pd.DataFrame, summary: str, *, simulated: bool) -> str:
+    """Return a few rows side by side as a fragment; each answer has its confidence and its sources next to it."""
+    names = list(map(str, frame.index))
+    lines: list[tuple[str, list[dict[str, Any]]]] = []
+    skipped = 0
+    for at, name in enumerate(names):
+        if skipped:
+            skipped -= 1
+            continue
+        cells = [
+            {**cell_values(value), "confidence": None, "sources": [], "status": str(value) in STATUSES and str(value)}
+            for value in frame.iloc[at]
+        ]
+        if names[at + 1 : at + 3] == [evidence_label(name, part) for part in ("confidence", "sources")]:
+            skipped = 2
+            for cell, level, sources in zip(cells, frame.iloc[at + 1], frame.iloc[at + 2], strict=True):
+                cell.update(confidence=None if pd.isna(level) else str(level), sources=sources.split())
+        lines.append((name, cells))
+    return render(
+        "preview.html",
+        summary=summary,
+        simulated=simulated,
+        rows_by=index_name(frame.columns),
+        labels=list(map(label_text, frame.columns)),
+        lines=lines,
+    )
 
 
 def enrichment_html(*, facts: RunFacts, counts: Mapping[str, int]) -> str:

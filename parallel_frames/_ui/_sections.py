@@ -18,6 +18,7 @@ from parallel_frames._columns import CONFIDENCE, confidence, error_label
 from parallel_frames._foreign import check_enriched
 from parallel_frames._format import format_label
 from parallel_frames._model import STATUSES
+from parallel_frames._ui._values import index_name
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class Section:
         Rows with an answer, and those of them with a field of ``low`` confidence.
     attrs : mapping
         What the frame's attrs say of it.
+    status, error : label or None
+        Its columns of statuses and of reasons.
+    index : str
+        What the labels of the rows are of.
     """
 
     name: str = ""
@@ -128,6 +133,8 @@ class Section:
     facts: RunFacts | None = None
     outputs: tuple[Hashable, ...] = ()
     status: Hashable | None = None
+    error: Hashable | None = None
+    index: str = "index"
 
     @property
     def simulated(self) -> bool:
@@ -188,6 +195,8 @@ def make_section(
         facts=facts,
         outputs=outputs,
         status=status,
+        error=error,
+        index=index_name(df.index),
     )
 
 

@@ -102,7 +102,7 @@ def report_facts(section: Section) -> Facts:
     if facts is None:
         known = {
             "processor": " → ".join(attrs.get("processors", ())) or attrs.get("processor"),
-            "at": attrs.get("at"),
+            "at": str(attrs.get("at") or "").replace("T", " ").replace("Z", " UTC"),
             "groups": ", ".join(attrs.get("group_ids", [])),
             "checkpoint": attrs.get("checkpoint"),
         }
@@ -132,12 +132,12 @@ def report_text(section: Section) -> str:
     if others:
         lines.append(f"  {' · '.join(others)}")
     if section.unsure:
-        lines.append(f"  {section.unsure:,} of them unsure: low confidence in an answer")
+        lines.append(f"  {unsure_text(section)}")
     if section.failures:
         lines.append(wrong_title(section))
     for failure in section.failures:
         label = shorten(failure.examples[0][0], 24)
-        lines.append(f"  {failure.rows:>7,}  {shorten(failure.cause, 60)}  (row {label})")
+        lines.append(f"  {failure.rows:>7,}  {shorten(failure.cause, 60)}  ({section.index} {label})")
     if section.warnings:
         lines.append(WARNINGS_TITLE)
     for text, runs in section.warnings:
@@ -151,6 +151,14 @@ def report_text(section: Section) -> str:
             cells = ["–" if field[column] is None else f"{field[column]:,}" for column in columns]
             lines.append(f"  {shorten(field['name'], 36):<38}" + "".join(f"{cell:>9}" for cell in cells))
     return "\n".join(lines)
+
+
+def unsure_text(section: Section) -> str:
+    """Return how many of the rows with an answer are unsure; nothing if none is."""
+    if not section.unsure:
+        return ""
+    rows = f"{section.unsure:,} of {format_count(section.answered, section.unit)} with an answer"
+    return f"Unsure: {rows} (low confidence in a field)"
 
 
 def wrong_title(section: Section) -> str:

@@ -22,7 +22,11 @@ def test_its_answers_are_not_paid_again(run, pointed):
     assert (done.exit_code, pointed.counts.runs) == (0, 4)
     lines = done.stdout.splitlines()
     assert lines[0] == "3 rows, 1 field, 2 processors · $0.03 · SIMULATED"
-    assert lines[3].split()[:5] == ["lite", "67%", "of", "3", "100%"]
+    assert [line.split() for line in lines[1:4]] == [
+        ["lite", "base", "(reference)"],
+        ["All", "fields"],
+        ["correct", *["67%", "(2", "of", "3)"] * 2],
+    ]
     done = run(*WORDS, "--processors", "base,lite", "--json", "--yes", "--max-cost", "1")
     assert (done.exit_code, pointed.counts.runs) == (1, 6)  # Nobody has no answer
     assert [(line["processor"], line["answered"], line["right"]) for line in json.loads(done.stdout)] == [

@@ -27,7 +27,7 @@ def test_files_and_checkpoints_are_compared(run, place):
     assert found["changes"][0] | {"name": "Acme", "field": "size", "before": 1, "after": 2} == found["changes"][0]
     done = run("diff", "old.parquet", "new.parquet", "-o", "diff.html")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "Written to diff.html.\n")
-    assert "<h1>What changed</h1>" in (place / "diff.html").read_text(encoding="utf-8")
+    assert "<h1>What changed: old.parquet → new.parquet</h1>" in (place / "diff.html").read_text(encoding="utf-8")
     refused = run("diff", "old.parquet", "new.csv")
     assert refused.exit_code == 2
     assert "--on" in refused.stderr

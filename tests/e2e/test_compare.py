@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import threading
@@ -126,8 +127,10 @@ def test_without_truth_the_most_expensive_processor_is_the_measure(df):
     assert found.calibration.dropna()["share"].tolist() == [1, 0]
     assert found.differences[["pro", "lite", "core"]].iloc[0].tolist() == [None, None, "Ann"]
     text = str(found)
-    assert "a right answer" not in text
-    assert "of this confidence is the same as that of pro" in " ".join(text.split())
+    assert "correct" not in text
+    assert re.search(r"the same as pro +reference +100% +0%", text)
+    assert "The same as pro, by confidence" in text.splitlines()
+    assert re.search(r"ceo +null \(low\) +null \(low\) +Ann \(low\)", text)  # a null that is an answer
 
 
 def test_a_text_is_one_field():
@@ -317,12 +320,18 @@ def test_it_shows_itself_as_text_and_as_html(df, truth):
     lines = text.splitlines()
     assert lines[0] == "5 rows, 5 fields, 2 processors · $0.06 · SIMULATED"
     assert max(map(len, lines)) <= 120
-    assert "founded: known for 5 of 5 rows" in lines
-    assert "cities: no known values" in lines
-    assert [line.split()[:5] for line in lines[3:5]] == [
-        ["lite", "75%", "of", "20", "80%"],
-        ["base", "75%", "of", "20", "–"],
-    ]
-    for part in ("founded", "simulated: no answer is from the web", "75% of 20", "&lt;script&gt;", "✗", "pf-shares"):
+    assert [" ".join(line.split()) for line in lines[1:5]] == [
+        "lite base (reference)", "All fields", "correct 75% (15 of 20) 75% (15 of 20)", "the same as base 80% reference"
+    ]  # fmt: skip
+    by_field = lines[lines.index("Correct, by field") + 1 :]
+    assert [line.split()[0] for line in by_field[:4]] == ["founded", "ceo", "revenue", "opened"]  # no city is known
+    for part in (
+        "founded",
+        "simulated: no answer is from the web",
+        "75% (15 of 20)",
+        "&lt;script&gt;",
+        "✗",
+        "pf-shares",
+    ):
         assert part in html
     assert "<script>" not in html

@@ -246,11 +246,13 @@ def test_a_person_sees_both_values(old, new, tmp_path):
     """As text, in a notebook and on a page: escaped, with confidence, filters by field, and what came and went."""
     found = pf.diff(old, new)
     assert repr(found).splitlines()[0] == "3 of 3 rows changed · SIMULATED"
-    assert "Globex · staff: – " in repr(found)
+    assert "  Globex × 2 rows · staff: – (" in repr(found)  # equal rows with the same change are one line
     assert "before → after · 1 row came · 1 went" in found._repr_html_()
     page = found.to_html(tmp_path / "diff.html", title="November").read_text(encoding="utf-8")
     assert HOSTILE not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 1
+    assert '<span class="pf-muted">× 2 rows</span>' in page
+    assert '<th scope="col">company</th>' in page
     assert '<span class="pf-tag pf-low">low</span>' in page
     assert '<a href="https://new.example"' in page
     assert "1 row came" in page

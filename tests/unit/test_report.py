@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames._ui._html import BOTTOM, LEFT, RIGHT, render, timeline_values, web_address
+from parallel_frames._ui._html import BOTTOM, LEFT, RIGHT, render, timeline_values
 from parallel_frames._ui._sections import make_timeline
+from parallel_frames._ui._values import cell_text, text_width, web_address
 from parallel_frames.errors import CostError, InputError
 from parallel_frames.simulator import Answer, Failure
 
@@ -177,7 +180,9 @@ def test_the_page_opens_answers(out, tmp_path):
 
 def rows_of(text):
     """Return of each row of a page its label and what it may be chosen by."""
-    return re.findall(r'<tr class="([^"]*)">\s*<th scope="row"><span class="pf-label">([^<]*)</span>', text)
+    return re.findall(
+        r'<tr class="pf-row ([^"]*)">\s*<th scope="row"><span class="pf-label" dir="auto">([^<]*)</span>', text
+    )
 
 
 def test_rows_to_be_looked_at_come_first(out, tmp_path):
@@ -191,7 +196,7 @@ def test_rows_to_be_looked_at_come_first(out, tmp_path):
     assert found[4][0].split() == ["pf-is-invalid", "pf-is-unsure"]
     for kind, rows in {"failed": 4, "invalid": 4, "unsure": 36, "completed": 32}.items():
         assert f'name="pf-kind" id="pf-only-{kind}"><label for="pf-only-{kind}">{kind} {rows}<' in text
-        assert f"#pf-only-{kind}:checked ~ .pf-scroll tbody tr:not(.pf-is-{kind})" in text
+        assert f"#pf-only-{kind}:checked ~ .pf-scroll tbody tr.pf-row:not(.pf-is-{kind})" in text
     assert re.search(r'id="pf-all" checked><label for="pf-all">all 40<', text)
 
 
@@ -208,7 +213,7 @@ def test_what_failed_is_on_the_page_of_a_long_frame(tmp_path):
     statuses[1400] = "failed"
     df = pd.DataFrame({"company": "x", "parallel_status": statuses})
     text = df.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
-    assert rows_of(text)[0] == ("pf-is-failed ", "1400")
+    assert rows_of(text)[0] == ("pf-is-failed", "1400")
 
 
 def test_numbers_stand_below_one_another(out, tmp_path):
@@ -217,8 +222,8 @@ def test_numbers_stand_below_one_another(out, tmp_path):
     df = frame.assign(big=[10**n % 12345 for n in range(40)], yes=True)
     text = df.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
     for name, is_number in {"founded": True, "big": True, "yes": False, "company": False}.items():
-        assert (f'<th scope="col" class="pf-n">{name}</th>' in text) == is_number
-        assert (f'<th scope="col">{name}</th>' in text) != is_number
+        (head,) = re.findall(rf'<th scope="col"([^>]*)>{name}</th>', text.partition("<h2>Rows")[2])
+        assert ('class="pf-n"' in head) == is_number
 
 
 def test_numbers_of_a_report_add_up(out):
@@ -231,7 +236,7 @@ def test_numbers_of_a_report_add_up(out):
     assert "What went wrong (8 rows)" in text
     assert report.confidence.sum(axis=1).tolist() == [section.answered] * 2 == [36] * 2
     assert "Answers by field: 36 rows with an answer, by confidence; missing are among them" in text
-    assert "36 of them unsure" in text
+    assert "Unsure: 36 of 36 rows with an answer (low confidence in a field)" in text
     for words in ("What went wrong (8 rows)", "36 rows with an answer, by confidence; missing are among them"):
         assert words in report._repr_html_()
 
@@ -454,3 +459,70 @@ def test_a_reasoning_without_a_source_is_shown(tmp_path):
     for evidence in ({"parallel_basis": [basis]}, of_columns):
         df = pd.DataFrame({"capital": ["Sucre"], **evidence, "parallel_status": ["completed"]})
         assert "No page states it." in df.parallel.report().to_html(tmp_path / "p.html").read_text(encoding="utf-8")
+
+
+NESTED = {
+    "seat": {"street": "Main St 1", "geo": {"lat": 48.1, "lon": None}},
+    "people": [{"name": "Ann", "since": 2001}, {"name": "Bo", "since": None}],
+    "products": ["anvils", "ropes"],
+    "motto": ["Well, well", "x"],
+    "none": [],
+    "share": 11111111.019000001,
+    "day": pd.Timestamp("1949-05-31"),
+}
+
+
+def test_a_value_reads_as_a_person_writes_it():
+    """Lists, objects and floats on one line, whatever pandas, numpy, Arrow or CSV made of them."""
+    assert cell_text(NESTED) == (
+        "seat: {street: Main St 1, geo: {lat: 48.1, lon: –}}, people: [{name: Ann, since: 2001}, {name: Bo, since: –}]"
+        ", products: [anvils, ropes], motto: [Well, well, x], none: [], share: 11111111.019, day: 1949-05-31"
+    )
+    people = NESTED["people"]
+    assert {cell_text(cell) for cell in (people, np.array(people), tuple(people), json.dumps(people))} == {
+        "{name: Ann, since: 2001}, {name: Bo, since: –}"
+    }
+    for text in ("[draft] see {x}", "{not json}", "[1, ", "“{}”", pd.NA, None, float("nan"), pd.NaT):
+        assert cell_text(text) == (text if isinstance(text, str) else "–")
+    assert text_width("トヨタ e\u0301") == 8
+
+
+def test_objects_and_lists_are_tables_and_lists(tmp_path):
+    """Small ones are seen as they are, large ones open; nowhere is there a dict of Python's."""
+    df = pd.DataFrame({**{name: [value] for name, value in NESTED.items()}, "parallel_status": "completed"})
+    df["large"] = [[{"name": f"<{n}>", "role": "x" * 60} for n in range(40)]]
+    df["page"] = "https://www.example.com/" + "path/" * 20
+    text = df.parallel.report().to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    Page(text)
+    assert not re.search(r"\{(&#39;|'|&#34;)", text)
+    for part in (
+        '<th scope="row">street</th><td><span class="pf-text" dir="auto">Main St 1</span>',
+        '<th scope="row">lat</th>',
+        '<th scope="col">name</th><th scope="col">since</th>',
+        ">anvils, ropes</span>",
+        '<ul class="pf-list"><li><span class="pf-text" dir="auto">Well, well</span>',
+        ">11111111.019</span>",
+        "&lt;39&gt;",
+        f'<a href="{df["page"].iloc[0]}"',
+        "…path/path/path/</a>",
+    ):
+        assert part in text
+
+
+def test_what_became_of_a_row_is_next_to_its_label(tmp_path):
+    """Under the name of the index, however many columns follow; a page of many has fewer rows."""
+    index = pd.MultiIndex.from_tuples([(f"c{n}", n % 3) for n in range(600)], names=["id", None])
+    df = pd.DataFrame({f"column {n}": "x" for n in range(60)}, index=index)
+    df["parallel_status"] = ["failed", *["completed"] * 598, "odd"]
+    df["parallel_error"] = ["no such company", *[None] * 599]
+    report = df.parallel.report()
+    text = report.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', text.partition("<h2>Rows")[2])
+    assert heads[:3] == ["id / level_1", "<div>parallel_status</div><div>parallel_error</div>", "column 0"]
+    assert len(heads) == 62
+    assert "parallel_error" not in "".join(heads[2:])
+    first = text.partition('<tr class="pf-row')[2].partition("</tr>")[0]
+    assert first.index("c0 / 0") < first.index("no such company") < first.index(">x<")
+    assert "the first 322 of 600 rows" in text
+    assert "(id / level_1 c0 / 0)" in repr(report)
+    assert "for example: id / level_1" in report._repr_html_()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from parallel_frames.errors import ParallelFramesError
 
+RowRuns: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 Json: TypeAlias = Any  # None, bool, int, float, str, list or dict: what orjson reads
 DialectName: TypeAlias = Literal["published", "published-v1beta", "seed"]
 Status: TypeAlias = Literal["completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent"]
@@ -195,7 +196,7 @@ class Plan:
     positions: Sequence[int]
     labels: Sequence[str | None]
     metadata: Sequence[Mapping[str, Json]] | None
-    row_runs: np.ndarray[Any, np.dtype[np.int64]]
+    row_runs: RowRuns
     sent: tuple[str, ...]
 
     def metadata_of(self, entry: int, attempt: int) -> dict[str, Json]:

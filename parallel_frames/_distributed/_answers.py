@@ -119,7 +119,8 @@ class AnswerLookup:
         found = NOTHING if not plan.keys else _load(self.folder, self.files, tuple(names)).find(plan)
         frame = merge_outcomes(
             df,
-            plan,
+            plan.keys,
+            plan.row_runs,
             self.schema,
             answers=found.answers,
             unanswered=lambda key: found.unanswered.get(key, Unanswered("not_sent", ABSENT)),
@@ -127,7 +128,14 @@ class AnswerLookup:
             dtype_backend=self.dtype_backend,
         ).frame
         if self.provenance is not None:
-            frame = add_provenance(frame, plan, found.answers, prefix=self.provenance, dtype_backend=self.dtype_backend)
+            frame = add_provenance(
+                frame,
+                plan.row_runs,
+                found.answers,
+                prefix=self.provenance,
+                dtype_backend=self.dtype_backend,
+                processors=[plan.job.processor] * len(plan.keys),
+            )
         frame.attrs = deepcopy(dict(self.attrs))
         return frame
 

@@ -23,7 +23,7 @@ from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._format import format_count
 from parallel_frames._inputs import canonical_of_sent, make_keys
 from parallel_frames._job._source import ROWS_AT_ONCE, SAMPLES, Piece, keys_of_input
-from parallel_frames._model import OutgoingRun, Plan, RunId
+from parallel_frames._model import OutgoingRun, RunId
 from parallel_frames._state import Answers, StagedIndex
 from parallel_frames.errors import InputError
 
@@ -173,12 +173,11 @@ class StagedSource:
     ) -> Piece:
         keys = [each.key for each in inputs]
         were_sent = {key for key, was_sent in zip(keys, sent, strict=True) if was_sent}
-        unused = [0] * len(keys)
-        plan = Plan(self.prepared.job, keys, [], unused, [None] * len(keys), None, np.arange(len(keys)), ())
         status = STATUS_COLUMN if layout.status is None else layout.status
         frame = merge_outcomes(
             pd.DataFrame(index=pd.Index([each.label for each in inputs], dtype=object)),
-            plan,
+            keys,
+            np.arange(len(keys)),
             self.prepared.schema,
             answers=Answers.of(outcomes),
             unanswered=lambda key: results.unanswered(key, is_sent=key in were_sent),

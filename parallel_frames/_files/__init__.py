@@ -27,8 +27,7 @@ from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
-from parallel_frames._job._escalate import make_runner
-from parallel_frames._job._handle import Enrichment, failures
+from parallel_frames._job._handle import Enrichment, failures, make_runner
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames._model import STATUSES
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._files._address import Address
     from parallel_frames._files._prepare import PreparedFile
-    from parallel_frames._job._escalate import Runner
+    from parallel_frames._job._handle import Runner
     from parallel_frames._job._options import Call, EnrichOptions, SchemaLike
     from parallel_frames._job._runner import Results
 

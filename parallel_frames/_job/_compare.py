@@ -37,10 +37,10 @@ from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
 from parallel_frames._job._prepare import apply_defaults, inputs_of
 from parallel_frames._job._runner import JobRunner
-from parallel_frames._prices import expected_seconds, require_price
+from parallel_frames._prices import Runs, check_cost, expected_seconds
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._ui import ProgressCounts, SharedProgress, report_call, showing
-from parallel_frames.errors import CostError, InputError, UnknownColumnError
+from parallel_frames.errors import InputError, UnknownColumnError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ def compare_processors(
         report_call.set(None)  # it is the comparison that there is to look at
         with showing(call.progress) as progress:
             progress.announce(essence, facts, simulated=is_simulated)
-            _bound_costs(runners, sources, call)
+            _bound_costs(runners, call)
             _ask(runners, call, destination)
             return await _run(runners, sources, progress, destination)
 
@@ -142,7 +142,7 @@ def _sources(df: pd.DataFrame, schema: object, call: Call, processors: Sequence[
     chosen = (inputs >= 0) & (inputs < (len(df) if call.limit is None else call.limit))
     if not chosen.any():
         raise InputError("There is no row to compare: none is chosen, or none has anything to send. Nothing was sent.")
-    call = replace(call, where=chosen, limit=None, max_cost=None)
+    call = replace(call, where=chosen, limit=None)
     return [frame_source(df, schema, replace(call, processor=processor)) for processor in processors]
 
 
@@ -306,8 +306,8 @@ def _announcement(
     return " · ".join(parts), [*prices, f"sends {', '.join(prepared.selection.names)}", f"checkpoint {checkpoint}"]
 
 
-def _bound_costs(runners: Sequence[JobRunner], sources: Sequence[FrameSource], call: Call) -> None:
-    """Refuse what would cost more together than allowed; give each processor what the others leave of it.
+def _bound_costs(runners: Sequence[JobRunner], call: Call) -> None:
+    """Refuse what would cost more together than allowed; each processor counts what the others cost.
 
     Raises
     ------
@@ -315,37 +315,27 @@ def _bound_costs(runners: Sequence[JobRunner], sources: Sequence[FrameSource], c
         As for one processor.
     """
     statuses = [runner.status() for runner in runners]
-    if call.max_cost is None or not any(status.to_send for status in statuses):
-        return
-    per_run = [require_price(source.prepared.price, max_cost=call.max_cost) for source in sources]
-    costs = [price * (each.to_send + each.billed) for price, each in zip(per_run, statuses, strict=True)]
-    left = call.max_cost - sum(costs, Decimal(0))
-    if left < 0:
-        raise CostError(
-            runs=sum(status.to_send for status in statuses),
-            billed=sum(status.billed for status in statuses),
-            cost=call.max_cost - left,
-            max_cost=call.max_cost,
-            limit=_limit_for(runners, sources, call.max_cost, per_run),
-        )
-    for source, cost in zip(sources, costs, strict=True):
-        source.prepared = replace(source.prepared, call=replace(source.prepared.call, max_cost=left + cost))
+    parts = [
+        Runs(runner.prepared.price, status.to_send, status.billed)
+        for runner, status in zip(runners, statuses, strict=True)
+    ]
+    check_cost(*parts, max_cost=call.max_cost, limit_for=partial(_limit_within, runners))
+    costs = [part.price.of(part.to_send + part.billed) or Decimal() for part in parts]
+    for runner, cost in zip(runners, costs, strict=True):
+        runner.spent_elsewhere = sum(costs, -cost)
 
 
-def _limit_for(
-    runners: Sequence[JobRunner], sources: Sequence[FrameSource], max_cost: Decimal, per_run: Sequence[Decimal]
-) -> int | None:
-    """Return the ``limit`` with which they stay within a cost; None where there is none."""
-    left = max_cost
+def _limit_within(runners: Sequence[JobRunner], dollars: Decimal) -> int | None:
+    """Return the ``limit`` with which they cost no more than that; None where there is none."""
     prices: list[tuple[int, Decimal]] = []  # of each run to send, with the number of its input
-    for runner, source, price in zip(runners, sources, per_run, strict=True):
-        left -= price * runner.status().billed
+    for runner in runners:
+        source, price = cast("FrameSource", runner.source), runner.prepared.price.per_run or Decimal()
         runner.index.decide_sending()
         rows = [run.row for runs in source.read(cast("MemoryIndex", runner.index)) for run in runs]
         prices += [(at, price) for at in np.searchsorted(source.plan.positions, rows).tolist()]
     for at, price in sorted(prices):
-        left -= price
-        if left < 0:
+        dollars -= price
+        if dollars < 0:
             return at or None
     return None
 

@@ -33,7 +33,7 @@ from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
 from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, tool_calls_of, warnings_of
-from parallel_frames._prices import check_cost
+from parallel_frames._prices import Runs, check_cost
 from parallel_frames._state import NEVER, Answers, runs_of, states_of
 from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import (
@@ -622,16 +622,15 @@ class JobRunner:
     def _check_budget(self, runs: int) -> None:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
         call = self.prepared.call
-        limit_for = None if call.group_ids or self.prepared.is_later else self.index.limit_for
-        billed = self.index.status().billed
-        check_cost(
-            self.prepared.price,
-            runs,
-            billed=billed,
-            elsewhere=self.spent_elsewhere,
-            max_cost=call.max_cost,
-            limit_for=limit_for,
-        )
+        limit_for = None if call.group_ids or self.prepared.is_later else self.limit_within
+        part = Runs(self.prepared.price, runs, self.index.status().billed)
+        check_cost(part, elsewhere=self.spent_elsewhere, max_cost=call.max_cost, limit_for=limit_for)
+
+    def limit_within(self, dollars: Decimal) -> int | None:
+        """Return the ``limit`` with which what is to be sent costs no more than that; None where there is none."""
+        per_run = self.prepared.price.per_run
+        runs = 0 if per_run is None else int(dollars // per_run)
+        return self.index.limit_for(runs) if runs else None
 
     @contextmanager
     def _observed(

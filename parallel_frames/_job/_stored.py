@@ -26,7 +26,6 @@ from parallel_frames._checkpoint import (
     sent_of,
 )
 from parallel_frames._columns import Unanswered, make_layout, merge_outcomes
-from parallel_frames._model import Job, Options, Plan
 from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema
 from parallel_frames._service import Client
@@ -158,14 +157,12 @@ class StoredJob:
 
     def frame(self, answers: Answers) -> tuple[pd.DataFrame, Layout]:
         """Return answers as a frame, with a line for each distinct input under the number of its first row."""
-        none = [None] * len(self.rows)
-        identity = self.header["job"]
-        job = Job(identity, self.header["job_hash"], str(identity.get("processor")), self.header["spec"], Options())
         empty = pd.DataFrame(index=pd.Index(list(self.rows.values()), name="row", dtype="Int64"))
         layout = make_layout(empty, self.schema, prefix="", status=True, if_exists="suffix", basis="columns")
         merged = merge_outcomes(
             empty,
-            Plan(job, list(self.rows), [b""] * len(none), range(len(none)), none, None, np.arange(len(none)), ()),
+            list(self.rows),
+            np.arange(len(self.rows)),
             self.schema,
             answers=answers,
             unanswered=lambda _: Unanswered("pending", "under way, or not fetched yet"),

@@ -124,13 +124,7 @@ class ArrowFrame:
         self.frame.attrs = attrs_of(self._table.schema)
 
     def enrichment(self, schema: object, call: Call) -> Enrichment:
-        """Return its enrichment, before it runs.
-
-        Raises
-        ------
-        InputError
-            Something about the columns, the schema or an option is wrong.
-        """
+        """Return its enrichment, before it runs."""
         if call.dtype_backend != "numpy_nullable":
             raise InputError("`dtype_backend` is for pandas: the columns of other frames have Arrow's types.")
         enrichment = frame_enrichment(self.frame, schema, replace(call, dtype_backend="pyarrow"))

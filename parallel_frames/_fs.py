@@ -46,13 +46,7 @@ def atomic_write(path: Path, *, give_name: Callable[[Path, Path], object] = os.r
 
 
 def take_name(path: Path, name: Path) -> None:
-    """Rename a file; unlike a rename, it replaces nothing.
-
-    Raises
-    ------
-    FileExistsError
-        The name is taken.
-    """
+    """Rename a file; unlike a rename, it replaces nothing."""
     try:
         os.link(path, name)
     except FileExistsError:

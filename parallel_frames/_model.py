@@ -86,7 +86,6 @@ class Schema:
         The ``output_schema`` of the published dialect: ``{"type": "json", "json_schema": ...}`` and so on.
     identity : mapping
         The user's schema in normal form: what enters keys. Generated texts are not in it.
-    columns : tuple of Column
     findings : tuple of Finding
         Lint warnings; errors were raised.
     model : type or None
@@ -151,10 +150,8 @@ class Job:
         Schema, input schema, processor and options in normal form, JSON-safe and free of secrets.
     hash : str
         32 hexadecimal digits over `identity`.
-    processor : str
     spec : mapping
         The task spec as it is sent (published dialect): output schema and perhaps input schema.
-    options : Options
     """
 
     identity: Mapping[str, Json]
@@ -172,7 +169,6 @@ class Plan:
 
     Attributes
     ----------
-    job : Job
     keys : sequence of str
         32 hexadecimal digits each.
     inputs : sequence of bytes
@@ -382,7 +378,6 @@ class OutgoingRun:
         The JSON of the input as it is sent.
     metadata : mapping
         What the run says of itself: whose it is, and what the user adds.
-    id : RunId
     row : int
         The first row with this input.
     rows : int

@@ -25,7 +25,6 @@ class Price:
 
     Attributes
     ----------
-    processor : str
     per_run : decimal.Decimal or None
         US dollars; None where the table does not know the processor.
     seconds : tuple of (float, float) or None
@@ -146,13 +145,7 @@ def check_cost(
 
 
 def require_price(price: Price, *, max_cost: Decimal) -> Decimal:
-    """Return what a run costs, so that a limit in dollars can be kept.
-
-    Raises
-    ------
-    InputError
-        The price is not known, or not of everything that is billed.
-    """
+    """Return what a run costs, so that a limit in dollars can be kept."""
     if price.extra:
         raise InputError(
             f"`max_cost={format_amount(max_cost)}` cannot be kept: the connectors in pay_per_use (data_sources in the "

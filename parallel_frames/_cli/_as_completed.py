@@ -48,13 +48,7 @@ class KnownLines:
         self._answers: dict[bytes, Json] = {}
 
     def recall(self, facts: Json, shown: str, number: int) -> None:
-        """Take note of a line.
-
-        Raises
-        ------
-        InputError
-            It does not say what was asked.
-        """
+        """Take note of a line."""
         if "input" not in facts:
             raise InputError(
                 f"{shown} has no input in line {number}, so the row it answers is unknown. Nothing was sent. Name "

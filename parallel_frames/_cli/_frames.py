@@ -40,11 +40,6 @@ def read_frame(source: str, kind: Format | None = None) -> pd.DataFrame:
     """Return the rows of a file or of the standard input; `BARE` in its attrs says that each is a bare text.
 
     `kind` is by default what the name says.
-
-    Raises
-    ------
-    InputError
-        It is not there, or not of this format.
     """
     if source == PIPE:
         return _read_pipe(kind)
@@ -264,13 +259,7 @@ def holds_same(path: Path, written: bytes) -> bool:
 
 
 def write_rows(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:
-    """Write the rows in a format.
-
-    Raises
-    ------
-    InputError
-        It cannot hold them.
-    """
+    """Write the rows in a format."""
     try:
         if kind == "parquet":
             frame.to_parquet(sink)

@@ -117,6 +117,7 @@ class AnswerLookup:
         names += ["basis"] * bool(self.layout.evidence or self.layout.basis)
         names += ["run_id", "group_id", "modified_at"] * (self.provenance is not None)
         found = NOTHING if not plan.keys else _load(self.folder, self.files, tuple(names)).find(plan)
+        processors = [plan.job.processor] * len(plan.keys)
         frame = merge_outcomes(
             df,
             plan.keys,
@@ -125,6 +126,7 @@ class AnswerLookup:
             answers=found.answers,
             unanswered=lambda key: found.unanswered.get(key, Unanswered("not_sent", ABSENT)),
             layout=self.layout,
+            processors=processors,
             dtype_backend=self.dtype_backend,
         ).frame
         if self.provenance is not None:
@@ -134,7 +136,7 @@ class AnswerLookup:
                 found.answers,
                 prefix=self.provenance,
                 dtype_backend=self.dtype_backend,
-                processors=[plan.job.processor] * len(plan.keys),
+                processors=processors,
             )
         frame.attrs = deepcopy(dict(self.attrs))
         return frame

@@ -45,7 +45,6 @@ class StagedSource:
 
     Parameters
     ----------
-    prepared : PreparedCall
     files : mapping of StoragePath to pairs of int
         The staged files: how many lines each has by the engine's account, and how many batches of rows each is of.
     """
@@ -61,13 +60,7 @@ class StagedSource:
         return StagedIndex()
 
     def scan(self, index: StagedIndex) -> None:
-        """Read the staged files into the index, once.
-
-        Raises
-        ------
-        InputError
-            A row cannot be sent, or what the workers wrote is not what can be read here.
-        """
+        """Read the staged files into the index, once."""
         errors: list[str] = []
         for file, (lines, batches) in self.files.items():
             table = read_hashed(file.parent, file.name)
@@ -182,6 +175,7 @@ class StagedSource:
             answers=Answers.of(outcomes),
             unanswered=lambda key: results.unanswered(key, is_sent=key in were_sent),
             layout=replace(layout, status=status),
+            processors=[self.prepared.job.processor] * len(keys),
             dtype_backend=self.prepared.call.dtype_backend,
         ).frame
         counts: Counter[str] = Counter()

@@ -255,13 +255,7 @@ async def look_until_whole(
     join: Callable[[], Joiner] | None,
     to_send: int,
 ) -> Look:
-    """Look at a group, and again where so many runs are to be sent and what is absent cannot be concluded yet.
-
-    Raises
-    ------
-    UndecidedError
-        The group could not be read whole for as long as it is worth trying.
-    """
+    """Look at a group, and again where so many runs are to be sent and what is absent cannot be concluded yet."""
     backoff = Backoff()
     attempt = 0
     while True:

@@ -284,13 +284,7 @@ class Submitter:
         self._batch_limit = min(MAX_RUNS_PER_BATCH, self._batch_limit * 2)
 
     async def _match_ids(self, accepted: Accepted, group: GroupState, intent: Intent) -> Accepted | Ambiguous:
-        """Return the ids in the order of the runs; where nothing but that order links them, the group's list proves it.
-
-        Raises
-        ------
-        ProtocolError
-            The service documents an order and gives no way to prove it.
-        """
+        """Return the ids in the order of the runs; where nothing but that order links them, the group's list proves it."""
         is_seed = self._service.dialect == "seed"
         if self._order_proven or (not is_seed and (len(intent.runs) == 1 or await self._echoes_metadata(group))):
             return accepted

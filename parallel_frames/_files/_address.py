@@ -53,12 +53,10 @@ class Address:
 
     Attributes
     ----------
-    system : pyarrow.fs.FileSystem
     path : str
         As the file system spells it; absolute where it is this machine's.
     shown : str
         As it was given, without credentials.
-    is_local : bool
     """
 
     system: Any
@@ -127,13 +125,7 @@ def _fits(parts: list[str], marks: list[str]) -> bool:
 
 
 def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
-    """Return where an address points.
-
-    Raises
-    ------
-    InputError
-        No file system of that name is known here.
-    """
+    """Return where an address points."""
     if not isinstance(given, str | os.PathLike):
         hint = " A frame is enriched by `df.parallel.enrich(...)`." if hasattr(given, "columns") else ""
         raise InputError(f"{what} is a {type(given).__name__}; name a file, a directory or an address.{hint}")

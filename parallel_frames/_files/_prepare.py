@@ -33,7 +33,6 @@ class PreparedFile:
 
     Attributes
     ----------
-    source : Source
     prepared : PreparedCall
         Its frame has the source's columns and attrs, and no rows.
     columns : tuple of str

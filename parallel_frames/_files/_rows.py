@@ -56,7 +56,6 @@ class FileSource:
 
     Attributes
     ----------
-    file : PreparedFile
     chosen : numpy.ndarray of bool, optional
         Which rows to ask about. Default: those that the call chooses.
     answered : numpy.ndarray of bool, optional

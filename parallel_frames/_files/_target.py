@@ -150,13 +150,7 @@ def manifest_of(address: Address) -> str:
 
 
 def write_manifest(address: Address, text: bytes) -> None:
-    """Write the manifest of a target in an object store.
-
-    Raises
-    ------
-    TargetError
-        The store does not take it.
-    """
+    """Write the manifest of a target in an object store."""
     path = manifest_of(address)
     try:
         with address.system.open_output_stream(path) as stream:
@@ -176,13 +170,7 @@ PART: Final = re.compile(r"part-\d{5,}\.parquet$")
 
 
 def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
-    """Refuse a target that cannot be, as far as a look can say.
-
-    Raises
-    ------
-    InputError
-        Something is there already that no call wrote and left as it was, or it is the source.
-    """
+    """Refuse a target that cannot be, as far as a look can say."""
     ending = address.path.rstrip("/").rpartition("/")[2].rpartition(".")
     if ending[0] and f".{ending[2]}".lower() not in FILE_ENDINGS and ending[2].lower() in {
         "csv", "tsv", "json", "jsonl", "ndjson", "feather", "arrow", "xlsx",
@@ -223,13 +211,7 @@ def target_exists(shown: str) -> InputError:
 
 
 def check_checkpoint(checkpoint: str | os.PathLike[str], source: Address, target: Address | None) -> None:
-    """Refuse a checkpoint that a target would replace, or that the next call would read as rows.
-
-    Raises
-    ------
-    InputError
-        They overlap.
-    """
+    """Refuse a checkpoint that a target would replace, or that the next call would read as rows."""
     spot = spot_of(str(checkpoint))
     if target is not None and (spot.holds(target.spot) or target.spot.holds(spot)):
         raise InputError(

@@ -39,7 +39,6 @@ class Files:
 
     Attributes
     ----------
-    schema : pyarrow.Schema
     mixed : frozenset of str
         The columns that have several types in the files.
     is_bare : bool

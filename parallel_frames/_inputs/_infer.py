@@ -80,11 +80,6 @@ def infer_input_schema(df: pd.DataFrame, selection: Selection) -> dict[str, Json
         An object has a property per name that is sent, none of them required: missing cells are left out. A template
         is a text, and so is a bare cell. None for a bare cell that may be a dict: it travels as an object with any
         names.
-
-    Raises
-    ------
-    InputError
-        More columns, or longer names, than a schema may describe.
     """
     wire = _object(df, selection) if selection.form == "object" else _text(df, selection)
     length = len(json.dumps(wire, ensure_ascii=False, separators=(",", ":")))

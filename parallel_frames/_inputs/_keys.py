@@ -114,13 +114,7 @@ def distinct(values: Sequence[Hashable | None]) -> tuple[np.ndarray[Any, Any], n
 
 
 def hash_identity(identity: Mapping[str, Json]) -> str:
-    """Return 32 hexadecimal digits over a mapping that is JSON; the order of names does not matter, nulls do.
-
-    Raises
-    ------
-    InputError
-        The mapping holds something that is not JSON.
-    """
+    """Return 32 hexadecimal digits over a mapping that is JSON; the order of names does not matter, nulls do."""
     try:
         text = json.dumps(
             identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_as_dict

@@ -120,10 +120,6 @@ def render_slices(
 def canonical_of_json(value: Json) -> bytes:
     """Return the canonical form of an input that was parsed from JSON, such as a server's echo of it.
 
-    Parameters
-    ----------
-    value : None, bool, int, float, str, list or dict
-
     Returns
     -------
     bytes

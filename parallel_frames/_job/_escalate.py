@@ -99,10 +99,6 @@ class EscalatedResults(Results[Any]):
         The jobs so far.
     names : sequence of str
         The processors of these and of those that may follow.
-
-    Attributes
-    ----------
-    schema : Schema
     """
 
     def __init__(self, steps: Sequence[JobRunner], names: Sequence[str], *, strict: bool) -> None:
@@ -365,13 +361,7 @@ class EscalationRunner:
         on_row: Callable[[Row], object] | None = None,
         deliver: Callable[[Results[Any]], T] | None = None,
     ) -> T | None:
-        """Run one job after the other until every row has its best answer, or look at their groups once.
-
-        Raises
-        ------
-        InputError
-            It was to return once everything is sent: what is to be sent is not known before the answers are there.
-        """
+        """Run one job after the other until every row has its best answer, or look at their groups once."""
         if until == "sent":
             raise InputError(NOT_AT_ONCE)
         if until == "looked":

@@ -58,7 +58,6 @@ class Destination:
 
     Attributes
     ----------
-    client : Client
     host : str
         What a checkpoint remembers of it.
     root : pathlib.Path or None

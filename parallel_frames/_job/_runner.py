@@ -89,7 +89,6 @@ class Results(Generic[IndexT]):
 
     Parameters
     ----------
-    index : Index
     read_part : callable or None
         Reads columns of a part of the outcomes from the store; None without a store.
     reasons : Reasons
@@ -198,10 +197,8 @@ class JobRunner:
 
     Attributes
     ----------
-    source : RowSource
     index : Index
         What is known of each row and run; of the rows only, before the first run.
-    group_ids : tuple of str
     checkpoint : str or None
         The job's folder; None without a checkpoint.
     destination : Destination or None
@@ -210,7 +207,6 @@ class JobRunner:
         Whether any answer is a simulator's.
     matched : mapping of str to int, or None
         How runs of groups that the call names were matched to rows.
-    is_running : bool
     has_begun : bool
         Whether everything was sent once: what failed since is not tried again by resuming.
     halted : bool
@@ -389,11 +385,6 @@ class JobRunner:
 
         `deliver` reads the answers, in a thread and while the checkpoint is still ours; what it returns is returned.
         `shared_progress` shows what several jobs do, in place of a progress of its own.
-
-        Raises
-        ------
-        CheckpointCorruptError
-            Parts of the checkpoint turn out damaged however often their answers are fetched.
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")

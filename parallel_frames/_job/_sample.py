@@ -66,13 +66,7 @@ class EnrichmentPreview:
 
 
 def prepare_sample(df: pd.DataFrame, schema: object, call: Call, *, n: int) -> Enrichment:
-    """Return the enrichment of the first `n` distinct inputs, evidence included.
-
-    Raises
-    ------
-    InputError
-        There is no checkpoint, so that the call for all rows would pay for them again.
-    """
+    """Return the enrichment of the first `n` distinct inputs, evidence included."""
     if call.checkpoint is None:
         raise InputError(
             "`checkpoint=None` keeps no answers, so the call for all rows would pay for these again. Leave it out, or "

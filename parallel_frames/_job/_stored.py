@@ -188,13 +188,7 @@ class StoredJob:
 
 
 def read_job(folder: StoragePath) -> StoredJob:
-    """Read a job's folder, without changing it.
-
-    Raises
-    ------
-    CheckpointCorruptError
-        It holds no header, or one whose question cannot be read.
-    """
+    """Read a job's folder, without changing it."""
     header = read_header(folder)
     if header is None:
         raise CheckpointCorruptError(f"{folder} holds no job with a header that can be read.", path=folder)

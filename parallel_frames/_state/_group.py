@@ -63,7 +63,6 @@ class GroupState:
         Events whose runs may be ours once an open batch is decided.
     to_hydrate : dict of str to float
         Ids of runs that completed and whose output is to be fetched, with the time since when, oldest first.
-    cursor : CursorTrack
     """
 
     def __init__(self, group_id: str) -> None:

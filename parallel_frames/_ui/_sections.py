@@ -230,13 +230,7 @@ def _count_confidence(df: pd.DataFrame, outputs: Sequence[Hashable], answered: n
 
 
 def find_sections(df: pd.DataFrame) -> list[Section]:
-    """Return a section for each enrichment that left a status column, or attrs and output columns.
-
-    Raises
-    ------
-    InputError
-        The frame holds nothing of an enrichment, or two status columns of one name.
-    """
+    """Return a section for each enrichment that left a status column, or attrs and output columns."""
     check_frame(df)
     parallel = df.attrs.get("parallel")
     enrichments: list[dict[str, Any]] = parallel.get("enrichments", []) if isinstance(parallel, dict) else []

@@ -73,7 +73,7 @@ def execute_notebook(kernel_manager):
 
     def execute(notebook, *, folder):
         manager, metadata = kernel_manager("AsyncKernelManager"), {"metadata": {"path": str(folder)}}
-        nbclient.NotebookClient(notebook, km=manager, timeout=90, resources=metadata).execute()
+        nbclient.NotebookClient(notebook, km=manager, timeout=90, resources=metadata).execute(cleanup_kc=True)
         return notebook
 
     return execute

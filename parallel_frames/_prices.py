@@ -124,13 +124,6 @@ def check_cost(
         US dollars that runs of the same rows cost at other processors.
     limit_for : callable, optional
         Returns the ``limit=`` with which what is sent stays within so many dollars; None where there is none.
-
-    Raises
-    ------
-    CostError
-        They do.
-    InputError
-        The price is not known, or not of everything that is billed.
     """
     runs = sum(part.to_send for part in parts)
     if max_cost is None or not runs:

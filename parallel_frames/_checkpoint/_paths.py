@@ -311,9 +311,7 @@ def place_of(path: str | os.PathLike[str] | StoragePath) -> StoragePath:
     ConfigurationError
         The library that knows such addresses is not installed.
     """
-    if not isinstance(path, str | os.PathLike):
-        return path
-    if isinstance(path, LocalPath):
+    if isinstance(path, LocalPath) or not isinstance(path, str | os.PathLike):
         return path
     address = str(path)
     if is_address(address):

@@ -135,13 +135,7 @@ def input_of(echoed: Json) -> Json:
 
 @contextlib.contextmanager
 def open_lines(output: str, group_id: str, *, raw: bool = False) -> Iterator[Lines]:
-    """Open a file of a group's runs to continue, or the standard output; `raw` as the service's own events.
-
-    Raises
-    ------
-    InputError
-        The file is another program's or another group's, no file at all, or another process writes it.
-    """
+    """Open a file of a group's runs to continue, or the standard output; `raw` as the service's own events."""
     lines = Lines(group_id=group_id, raw=raw)
     with append_lines(output, lines.recall) as sink:
         lines.sink = sink

@@ -75,23 +75,11 @@ class Address:
         return spot_of(self.path if self.is_local else self.shown)
 
     def info(self) -> Any:
-        """Return what the file system knows of it: type, size, time.
-
-        Raises
-        ------
-        InputError
-            The host does not answer, or the account may not look.
-        """
+        """Return what the file system knows of it: type, size, time."""
         return self._asked(self.path)
 
     def infos_below(self, base: str) -> list[Any]:
-        """Return what the file system knows of everything below a directory, if there is one.
-
-        Raises
-        ------
-        InputError
-            As `info`.
-        """
+        """Return what the file system knows of everything below a directory, if there is one."""
         return list(self._asked(pafs.FileSelector(base, recursive=True, allow_not_found=True)))
 
     def _asked(self, what: Any) -> Any:

@@ -216,7 +216,7 @@ def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> Te
         )
     if kinds and not schema.names:
         raise InputError(f"{next(iter(partitions))} has objects without a field: a row would have nothing to send.")
-    files = TextFiles(reader, schema, partitions)
+    files = TextFiles(reader.read, schema, partitions)
     files.is_bare = TextRow in kinds and files.schema.names == [TEXT_COLUMN]  # folders may be columns, too
     return files
 

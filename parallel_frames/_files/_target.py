@@ -72,13 +72,9 @@ def make_manifest(
         "rows_by_status": dict(counts),
         "sends": list(prepared.selection.names),
         "schema": dict(prepared.schema.wire),
-        "processor": prepared.call.processor,
-        "job": prepared.job.hash,
-        "runs": status.runs,
-        "runs_sent": status.sent,
-        "price_per_run": None if price.per_run is None else float(price.per_run),
+        **_job_facts(prepared, results.index),
         "prices_as_of": price.as_of,
-        **({"escalation": [_escalation(each, own.index) for each, own in jobs[1:]]} if prepared.later else {}),
+        **({"escalation": [_job_facts(each, own.index) for each, own in jobs[1:]]} if prepared.later else {}),
         "cost": None if cost is None else float(cost),
         "extra_cost": price.extra,
         "groups": [
@@ -91,8 +87,8 @@ def make_manifest(
     }
 
 
-def _escalation(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
-    """Return what the manifest says of a further processor."""
+def _job_facts(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
+    """Return what the manifest says of the runs on one processor."""
     price, status = prepared.price, index.status()
     return {
         "processor": prepared.call.processor,

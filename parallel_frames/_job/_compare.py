@@ -64,13 +64,7 @@ TOLERANCE: Final = 0.01
 def compare_processors(
     df: pd.DataFrame, schema: object, call: Call, *, processors: Sequence[str], truth: Any, tolerance: Any
 ) -> Comparison:
-    """Ask each processor about the same rows, as far as they are not answered, and return what they answered.
-
-    Raises
-    ------
-    ParallelFramesError
-        As an enrichment raises it; nothing was sent where it is an `InputError`.
-    """
+    """Ask each processor about the same rows, as far as they are not answered, and return what they answered."""
     _check_processors(processors, truth)
     if call.checkpoint is None:
         raise InputError(
@@ -307,13 +301,7 @@ def _announcement(
 
 
 def _bound_costs(runners: Sequence[JobRunner], call: Call) -> None:
-    """Refuse what would cost more together than allowed; each processor counts what the others cost.
-
-    Raises
-    ------
-    CostError, InputError
-        As for one processor.
-    """
+    """Refuse what would cost more together than allowed; each processor counts what the others cost."""
     statuses = [runner.status() for runner in runners]
     parts = [
         Runs(runner.prepared.price, status.to_send, status.billed)

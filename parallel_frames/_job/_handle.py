@@ -480,13 +480,7 @@ def failures(counts: Mapping[str, int], *, on_error: str) -> str | None:
 
 
 def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> Enrichment:
-    """Return the handle of a frame's enrichment, before it runs; `target` is the file that the frame will go to.
-
-    Raises
-    ------
-    InputError
-        Something about the frame, the schema or an option is wrong; the message names it.
-    """
+    """Return the handle of a frame's enrichment, before it runs; `target` is the file that the frame will go to."""
     return Enrichment(make_runner(frame_source(df, schema, call, target=target)))
 
 

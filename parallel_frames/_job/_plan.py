@@ -156,12 +156,6 @@ def make_plan(
     occurrences : callable, optional
         Tells which of the equal rows each is by their canonical forms, where `df` is a part of a table and
         ``dedupe=False``. Default: counted in `df`.
-
-    Raises
-    ------
-    InputError
-        A cell that cannot travel, a spec and input over the service's size, or metadata over its limits; the
-        message names the row.
     """
     of_rows, row_keys, sent = _keyed_rows(df, job, selection, chosen, dedupe=dedupe, occurrences=occurrences)
     of_part, part_runs = distinct(row_keys)

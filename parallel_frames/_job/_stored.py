@@ -199,13 +199,7 @@ def read_job(folder: StoragePath) -> StoredJob:
 
 
 def report_of_job(folder: StoragePath) -> Report:
-    """Return the report on a job's folder, without changing it.
-
-    Raises
-    ------
-    CheckpointCorruptError
-        It holds no header, or one whose question cannot be read.
-    """
+    """Return the report on a job's folder, without changing it."""
     job = read_job(folder)
     frame, layout = job.frame(job.answers)
     return make_report(

@@ -106,10 +106,6 @@ class GroupState:
         self._ended[run] = status
         return True
 
-    def acknowledge(self, run_ids: Iterable[str]) -> None:
-        """Record ids that the service gave before it is known whose they are."""
-        self.acknowledged.update(run_ids)
-
     def note_batch(self, run_ids: Iterable[str], *, run_cursor: str | None) -> None:
         """Record where the group's list was before a batch."""
         self._batches.append((run_cursor, set(run_ids)))

@@ -210,7 +210,7 @@ def enrich_parquet(
 def find_finished(
     source: str, target: str, schema: object, *, overwrite: bool, rows_per_file: int, options: Mapping[str, Any]
 ) -> EnrichedParquet | None:
-    """Return what this very call wrote when it was made before; None where there is no target, or it is to be replaced."""
+    """Return what this very call wrote before; None where there is no target, or it is to be replaced."""
     address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
     if overwrite or not address.exists:
         return None

@@ -157,9 +157,7 @@ def prepare(
         findings=(*parsed.findings, *(finding for finding in found if finding is not None)),
         is_repeated=earlier is not None,
         earlier_groups=earlier.group_ids if earlier is not None and earlier.host == _host_of(call) else (),
-        unsent=()
-        if inputs is call.inputs
-        else tuple(frame.columns.difference([*selection.labels, *exclude], sort=False)),
+        unsent=() if inputs is call.inputs else _unsent(frame, selection, exclude),
     )
     if not call.escalate:
         return prepared
@@ -214,6 +212,10 @@ def _inputs(call: Call, earlier: EarlierAnswers | None) -> Any:
     if call.inputs is None and earlier is not None and earlier.sends:
         return list(earlier.sends)  # a column that came since would make every row a new one, and pay for it
     return call.inputs
+
+
+def _unsent(frame: pd.DataFrame, selection: Selection, exclude: Sequence[Hashable]) -> tuple[Hashable, ...]:
+    return tuple(label for label in frame.columns if label not in selection.labels and label not in exclude)
 
 
 def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, selection: Selection, call: Call) -> None:

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 
 from parallel_frames._model import Column, Finding, Json, Schema
 from parallel_frames._schema._checks import (
-    Check,
     ModelVerdict,
-    Problem,
     check,
     compile_check,
     compile_model_check,
@@ -39,9 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "Check",
     "ModelVerdict",
-    "Problem",
     "check",
     "compile_check",
     "compile_model_check",

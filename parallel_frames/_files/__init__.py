@@ -313,13 +313,7 @@ class FileEnrichment(Enrichment):
         )
 
     def recognise(self, target: Address) -> EnrichedParquet:
-        """Return what this very call wrote before it was killed, or before it was made again; nothing is sent.
-
-        Raises
-        ------
-        InputError
-            The target is another call's, or the source has changed since.
-        """
+        """Return what this very call wrote before it was killed, or before it was made again; nothing is sent."""
         manifest = own_manifest(target)
         try:
             if manifest is None or not self._wrote(manifest):

@@ -52,13 +52,7 @@ class Parts:
 
 
 def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
-    """Return what files are together, whose columns are found by name; order and metadata are those of the first.
-
-    Raises
-    ------
-    InputError
-        A file has a name twice, or files have different columns. It names the column, both types, and both files.
-    """
+    """Return what files are together, whose columns are found by name; order and metadata are those of the first."""
     fields: dict[str, pa.Field] = {}
     deciding: dict[str, str] = {}
     mixed: set[str] = set()

@@ -78,13 +78,7 @@ def check_existing(schema: pa.Schema, types: Mapping[str, pa.DataType], *, shown
 
 
 def check_values(batch: pa.RecordBatch, types: Mapping[str, pa.DataType], *, start: int, shown: str) -> None:
-    """Refuse where a value of such a column is none of the output's type, though their types go together.
-
-    Raises
-    ------
-    InputError
-        A number is too large or too exact, or a time is.
-    """
+    """Refuse where a value of such a column is none of the output's type, though their types go together."""
     for name in at_risk(batch.schema, types):
         column = batch.column(name)
         try:

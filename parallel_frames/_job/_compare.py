@@ -90,7 +90,7 @@ def compare_processors(
             progress.announce(essence, facts, simulated=is_simulated)
             _bound_costs(runners, call)
             _ask(runners, call, destination)
-            return await _run(runners, sources, progress, destination)
+            return await _run(runners, progress, destination)
 
     with explaining_ctrl_c(*runners):
         answers = run_from_anywhere(run)
@@ -234,13 +234,7 @@ def _read_cell(cell: Any, column: Column, index: pd.Index[Any], place: int) -> A
 
 
 def _let_share_checkpoint(sources: Sequence[FrameSource], call: Call, destination: Destination) -> None:
-    """Let no job of a comparison be in the way of another, in a directory that is to hold all of them.
-
-    Raises
-    ------
-    CheckpointMismatchError
-        It holds jobs, and none of these.
-    """
+    """Let no job of a comparison be in the way of another, in a directory that is to hold all of them."""
 
     def folder_of(prepared: PreparedCall) -> StoragePath:
         return job_folder(prepared, destination, runs=len(sources[0].plan.keys))
@@ -339,9 +333,7 @@ def _ask(runners: Sequence[JobRunner], call: Call, destination: Destination) -> 
 # Running
 
 
-async def _run(
-    runners: Sequence[JobRunner], sources: Sequence[FrameSource], progress: Progress, destination: Destination
-) -> list[ProcessorAnswers]:
+async def _run(runners: Sequence[JobRunner], progress: Progress, destination: Destination) -> list[ProcessorAnswers]:
     """Run all of them at the same time; the first error ends the others, as Ctrl-C does, and is raised."""
     statuses = [runner.status() for runner in runners]
 
@@ -366,9 +358,10 @@ async def _run(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = []
-            for runner, source in zip(runners, sources, strict=True):
-                part = SharedProgress(progress, counts, per_run=source.prepared.price.per_run, warned=shown)
-                tasks.append(group.create_task(runner.run(deliver=partial(_read, source), shared_progress=part)))
+            for runner in runners:
+                part = SharedProgress(progress, counts, per_run=runner.prepared.price.per_run, warned=shown)
+                deliver = partial(_read, cast("FrameSource", runner.source))
+                tasks.append(group.create_task(runner.run(deliver=deliver, shared_progress=part)))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [answers for task in tasks if (answers := task.result()) is not None]

@@ -9,7 +9,6 @@ whole costs. How good an answer is, the grade says.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -137,18 +136,6 @@ class EscalatedResults(Results[Any]):
             return {}
         reason = Unanswered("not_sent", f"{self.names[job]}: not sent yet; run the same again to send it")
         return dict.fromkeys(inputs.tolist(), reason)
-
-    def times(self) -> list[tuple[str | None, str | None, str]]:
-        """Return when each ended run of any job began and ended, and its status."""
-        return [times for results in self.jobs for times in results.times()]
-
-    def warnings(self) -> Counter[str]:
-        """Return what the service warned of, and for how many runs."""
-        return sum((results.warnings() for results in self.jobs), Counter())
-
-    def tool_calls(self) -> Counter[str]:
-        """Return which MCP tools were called, and how often."""
-        return sum((results.tool_calls() for results in self.jobs), Counter())
 
 
 # Running

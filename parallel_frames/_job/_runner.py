@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -45,7 +46,6 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
@@ -100,10 +100,6 @@ class Results(Generic[IndexT]):
     ----------
     statuses : mapping of str to int
         The asked rows by status; who delivers the rows fills it.
-    unsettled : collection of str
-        The keys of inputs whose answer another one is to replace.
-    processors : sequence of str, or None
-        The processor of each input's answer; None where there is only one.
     """
 
     def __init__(self, index: IndexT, read_part: ReadPart | None, *, reasons: Reasons, strict: bool = False) -> None:
@@ -169,19 +165,16 @@ class Results(Generic[IndexT]):
         return grades
 
     def times(self) -> list[tuple[str | None, str | None, str]]:
-        """Return when each ended run began and ended, and its status."""
-        answers, _ = self.by_input()
-        return times_of(answers)
+        """Return when each ended run of any job began and ended, and its status."""
+        return [times for results in self.jobs for times in times_of(results.by_input()[0])]
 
     def warnings(self) -> Counter[str]:
         """Return what the service warned of, and for how many runs."""
-        answers, _ = self.by_input()
-        return warnings_of(answers)
+        return sum((warnings_of(results.by_input()[0]) for results in self.jobs), Counter())
 
     def tool_calls(self) -> Counter[str]:
         """Return which MCP tools were called, and how often."""
-        answers, _ = self.by_input()
-        return tool_calls_of(answers)
+        return sum((tool_calls_of(results.by_input()[0]) for results in self.jobs), Counter())
 
 
 def stop_text(safety: Safety | None, awaited: int) -> str:

@@ -137,7 +137,8 @@ class StagedSource:
         """Yield the distinct inputs with their answers in columns, and as key, outcome, and if it was sent."""
         index = results.index
         if not index.runs:
-            yield self._empty_piece(index, layout), []
+            counts = {"skipped": index.skipped} if index.skipped else {}
+            yield Piece(pd.DataFrame({label: [] for label in layout.all}), counts, np.zeros(0, dtype=bool)), []
         with temporary_folder() as folder:
             wants_basis = bool(layout.evidence or layout.basis)
             reader = RowOrderReader(index, results.read, folder=folder, basis=wants_basis)
@@ -151,10 +152,6 @@ class StagedSource:
                     piece = piece._replace(counts=Counter(piece.counts) + Counter(skipped=index.skipped))
                 keys = [each.key for each in inputs]
                 yield piece, list(zip(keys, outcomes, sent, strict=True))
-
-    def _empty_piece(self, index: StagedIndex, layout: Layout) -> Piece:
-        frame = pd.DataFrame({label: [] for label in layout.all})
-        return Piece(frame, {"skipped": index.skipped} if index.skipped else {}, np.zeros(0, dtype=bool))
 
     def _piece(
         self,

@@ -182,7 +182,7 @@ def merge_ours(rows: int) -> tuple[float, float]:
         layout = make_layout(df, schema, prefix="", status=True, if_exists="error")
         places = index.answers()[:, :3]
         return merge_outcomes(
-            df, plan, schema, answers=Answers(store.read_outcomes, places),
+            df, plan.keys, plan.row_runs, schema, answers=Answers(store.read_outcomes, places),
             unanswered=lambda _: Unanswered("pending", ""),
             layout=layout,
             dtype_backend="numpy_nullable",

@@ -41,13 +41,7 @@ if TYPE_CHECKING:
 
 
 def arrow_enrichment(df: Any, schema: object, options: Mapping[str, Any]) -> Enrichment:
-    """Return the enrichment of another library's frame, before it runs; it gives frames of that library.
-
-    Raises
-    ------
-    InputError
-        It is no such frame, or something about it, the schema or an option is wrong.
-    """
+    """Return the enrichment of another library's frame, before it runs; it gives frames of that library."""
     native, wrap = _unwrap(df)
     if isinstance(native, pd.DataFrame):
         enrichment = frame_enrichment(native, schema, _choosing_by(wrap(native), make_call(options)))
@@ -60,13 +54,7 @@ def arrow_enrichment(df: Any, schema: object, options: Mapping[str, Any]) -> Enr
 
 
 def as_pandas(df: Any, schema: object, call: Call, *, to_enrich: bool = True) -> tuple[pd.DataFrame, Call]:
-    """Return another library's frame as it is asked about, and the call for it.
-
-    Raises
-    ------
-    InputError
-        It is no such frame; or it cannot be enriched as the call says, where it is to be.
-    """
+    """Return another library's frame as it is asked about, and the call for it."""
     native, wrap = _unwrap(df)
     if isinstance(native, pd.DataFrame):
         return native, _choosing_by(wrap(native), call)
@@ -117,13 +105,7 @@ class ArrowFrame:
         self.frame.attrs = attrs_of(self._table.schema)
 
     def enrichment(self, schema: object, call: Call) -> Enrichment:
-        """Return its enrichment, before it runs.
-
-        Raises
-        ------
-        InputError
-            Something about the columns, the schema or an option is wrong.
-        """
+        """Return its enrichment, before it runs."""
         if call.dtype_backend != "numpy_nullable":
             raise InputError("`dtype_backend` is for pandas: the columns of other frames have Arrow's types.")
         enrichment = frame_enrichment(self.frame, schema, replace(call, dtype_backend="pyarrow"))

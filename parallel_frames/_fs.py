@@ -26,11 +26,7 @@ def atomic_write(path: Path, *, give_name: Callable[[Path, Path], object] = os.r
     """Give a file with a hidden name, which is on the disk before it gets its own; nothing is left of one that fails.
 
     Names that begin with a dot are skipped by pandas and pyarrow, so that a half-written file is never read.
-
-    Parameters
-    ----------
-    give_name : callable
-        Moves the first path to the second one.
+    `give_name` moves the first path to the second one.
     """
     hidden = path.absolute().with_name(f".{path.name}.{os.getpid()}-{_TOKEN}.{next(_writes)}.tmp")  # "." has no name
     try:
@@ -46,13 +42,7 @@ def atomic_write(path: Path, *, give_name: Callable[[Path, Path], object] = os.r
 
 
 def take_name(path: Path, name: Path) -> None:
-    """Rename a file; unlike a rename, it replaces nothing.
-
-    Raises
-    ------
-    FileExistsError
-        The name is taken.
-    """
+    """Rename a file; unlike a rename, it replaces nothing."""
     try:
         os.link(path, name)
     except FileExistsError:
@@ -84,13 +74,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_home() -> Path:
-    """Return the directory for temporary files.
-
-    Raises
-    ------
-    ConfigurationError
-        There is none that can be written.
-    """
+    """Return the directory for temporary files."""
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as error:

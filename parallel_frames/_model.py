@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from parallel_frames.errors import ParallelFramesError
 
+RowRuns: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 Json: TypeAlias = Any  # None, bool, int, float, str, list or dict: what orjson reads
 DialectName: TypeAlias = Literal["published", "published-v1beta", "seed"]
 Status: TypeAlias = Literal["completed", "invalid", "failed", "cancelled", "pending", "skipped", "not_sent"]
@@ -93,7 +94,6 @@ class Schema:
         The ``output_schema`` of the published dialect: ``{"type": "json", "json_schema": ...}`` and so on.
     identity : mapping
         The user's schema in normal form: what enters keys. Generated texts are not in it.
-    columns : tuple of Column
     findings : tuple of Finding
         Lint warnings; errors were raised.
     model : type or None
@@ -158,10 +158,8 @@ class Job:
         Schema, input schema, processor and options in normal form, JSON-safe and free of secrets.
     hash : str
         32 hexadecimal digits over `identity`.
-    processor : str
     spec : mapping
         The task spec as it is sent (published dialect): output schema and perhaps input schema.
-    options : Options
     """
 
     identity: Mapping[str, Json]
@@ -179,7 +177,6 @@ class Plan:
 
     Attributes
     ----------
-    job : Job
     keys : sequence of str
         32 hexadecimal digits each.
     inputs : sequence of bytes
@@ -203,7 +200,7 @@ class Plan:
     positions: Sequence[int]
     labels: Sequence[str | None]
     metadata: Sequence[Mapping[str, Json]] | None
-    row_runs: np.ndarray[Any, np.dtype[np.int64]]
+    row_runs: RowRuns
     sent: tuple[str, ...]
 
     def metadata_of(self, entry: int, attempt: int) -> dict[str, Json]:
@@ -389,7 +386,6 @@ class OutgoingRun:
         The JSON of the input as it is sent.
     metadata : mapping
         What the run says of itself: whose it is, and what the user adds.
-    id : RunId
     row : int
         The first row with this input.
     rows : int

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from parallel_frames._format import closest, format_amount, format_costs
 from parallel_frames.errors import CostError, InputError
@@ -25,7 +25,6 @@ class Price:
 
     Attributes
     ----------
-    processor : str
     per_run : decimal.Decimal or None
         US dollars; None where the table does not know the processor.
     seconds : tuple of (float, float) or None
@@ -107,50 +106,43 @@ def price_of(processor: str, *, advanced_settings: object = None) -> Price:
     return Price(processor, per_run, (float(low), float(high)), table["as_of"], known["fields"], extra)
 
 
+class Runs(NamedTuple):
+    """Runs on one processor: those about to be sent, and those sent before for the same rows that did not fail."""
+
+    price: Price
+    to_send: int
+    billed: int
+
+
 def check_cost(
-    price: Price,
-    runs: int,
-    *,
-    billed: int,
+    *parts: Runs,
     max_cost: Decimal | None,
     elsewhere: Decimal = NOTHING,
-    limit_for: Callable[[int], int] | None = None,
+    limit_for: Callable[[Decimal], int | None] | None = None,
 ) -> None:
     """Refuse runs that come to more than allowed, together with those sent before.
 
     Parameters
     ----------
-    runs, billed : int
-        Runs that are about to be sent, and those sent before for the same rows that did not fail.
     elsewhere : decimal.Decimal, default 0
         US dollars that runs of the same rows cost at other processors.
     limit_for : callable, optional
-        Returns the ``limit=`` with which only so many runs would be sent, where that is a way out.
-
-    Raises
-    ------
-    CostError
-        They do.
-    InputError
-        The price is not known, or not of everything that is billed.
+        Returns the ``limit=`` with which what is sent stays within so many dollars; None where there is none.
     """
+    runs = sum(part.to_send for part in parts)
     if max_cost is None or not runs:
         return
-    per_run = require_price(price, max_cost=max_cost)
-    if (cost := elsewhere + per_run * (billed + runs)) > max_cost:
-        affordable = int((max_cost - elsewhere) // per_run) - billed
-        limit = limit_for(affordable) if limit_for is not None and affordable > 0 else None
+    per_run = [require_price(part.price, max_cost=max_cost) for part in parts]
+    paid = sum((price * part.billed for price, part in zip(per_run, parts, strict=True)), elsewhere)
+    cost = sum((price * part.to_send for price, part in zip(per_run, parts, strict=True)), paid)
+    if cost > max_cost:
+        limit = None if limit_for is None or paid >= max_cost else limit_for(max_cost - paid)
+        billed = sum(part.billed for part in parts)
         raise CostError(runs=runs, billed=billed, cost=cost, elsewhere=elsewhere, max_cost=max_cost, limit=limit)
 
 
 def require_price(price: Price, *, max_cost: Decimal) -> Decimal:
-    """Return what a run costs, so that a limit in dollars can be kept.
-
-    Raises
-    ------
-    InputError
-        The price is not known, or not of everything that is billed.
-    """
+    """Return what a run costs, so that a limit in dollars can be kept."""
     if price.extra:
         raise InputError(
             f"`max_cost={format_amount(max_cost)}` cannot be kept: the connectors in pay_per_use (data_sources in the "

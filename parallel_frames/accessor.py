@@ -598,14 +598,12 @@ def report(df: pd.DataFrame | ArrowStream) -> Report:
     >>> out.parallel.report().counts
     {'completed': 2}
     """
+    from parallel_frames._files._prepare import pandas_of
     from parallel_frames._foreign import is_arrow_frame, table_of
     from parallel_frames._ui import report_of_frame
 
-    if is_arrow_frame(df):
-        from parallel_frames._files._prepare import pandas_of
-
-        df = pandas_of(table_of(df))
-    return report_of_frame(df)
+    frame: Any = pandas_of(table_of(df)) if is_arrow_frame(df) else df
+    return report_of_frame(frame)
 
 
 class FrameMethods(Generic[FrameT]):
@@ -794,6 +792,71 @@ class ParallelAccessor(FrameMethods[pd.DataFrame]):
         return report(self._df)
 
 
+class EngineMethods(Generic[FrameT]):
+    """What ``df.parallel`` is of a frame that an engine holds: the engine makes the keys, and this process sends."""
+
+    def __init__(self, df: FrameT) -> None:
+        self._df = df
+
+    def enrich(self, schema: Any, **options: Any) -> FrameT:
+        """Send every distinct input, wait for the answers, and return a lazy frame that has them.
+
+        Parameters
+        ----------
+        schema, **options
+            As for `parallel_frames.enrich`. ``checkpoint`` must be a place that this process and all workers reach;
+            ``where`` is ``"missing"``, ``"failed"`` or a function of a batch of rows, ``limit`` counts distinct inputs
+            in the order of their keys. ``dedupe=False``, ``group_id`` and ``on_row`` are refused; of Spark
+            ``dtype_backend``, too.
+
+        Returns
+        -------
+        dask.dataframe.DataFrame or pyspark.pandas.DataFrame
+            The same rows, index and columns, of Dask also order, partitions and divisions, and the new columns. It is a
+            snapshot: what it gives is decided now, and no computation of it sends anything.
+
+        Raises
+        ------
+        InputError, ConfigurationError, ServiceError, CheckpointError
+            As `parallel_frames.enrich` does.
+        """
+        return enrich(self._df, schema, **options)
+
+    async def aenrich(self, schema: Any, **options: Any) -> FrameT:
+        """Do what `enrich` does without blocking the event loop."""
+        return await aenrich(self._df, schema, **options)
+
+    def plan(self, schema: Any, **options: Any) -> EnrichmentPlan:
+        """Make the keys on the workers, and say what `enrich` would send and cost. It sends nothing."""
+        return plan(self._df, schema, **options)
+
+    def submit(self, schema: Any, **options: Any) -> Enrichment:
+        """Send what `enrich` would send, and return a handle; its ``result()`` waits, and returns the lazy frame."""
+        return submit(self._df, schema, **options)
+
+    def stage(self, schema: Any, **options: Any) -> EnrichmentPlan:
+        """Make the keys on the workers, and leave what is to be sent in the checkpoint. It sends nothing.
+
+        For jobs of days, which no cluster need wait for: ``parallel-frames send CHECKPOINT`` sends it from any machine,
+        and the same call with `enrich` finds everything answered afterwards.
+
+        Parameters
+        ----------
+        schema, **options
+            As for `enrich`, but for those that concern the sending, such as ``max_cost``.
+
+        Returns
+        -------
+        EnrichmentPlan
+            What is to be sent, and what it will cost.
+        """
+        from parallel_frames._distributed import stage_frame
+
+        frame = _engine_frame(self._df)
+        assert frame is not None  # noqa: S101 - the accessor is registered for frames of an engine
+        return stage_frame(frame, schema, options)
+
+
 @pd.api.extensions.register_series_accessor("parallel")
 class ParallelSeriesAccessor:
     """Ask the web about each value of one column: what ``df["company"].parallel`` is.
@@ -903,6 +966,7 @@ def share_documentation(accessor: type, *, of_series: bool = False) -> None:
     decorate_methods(accessor, user_facing)
 
 
+decorate_methods(EngineMethods, user_facing)
 share_documentation(FrameMethods)
 share_documentation(ParallelAccessor)
 share_documentation(ParallelSeriesAccessor, of_series=True)

@@ -14,17 +14,13 @@ from dask.base import get_scheduler
 from dask.dataframe import DataFrame
 from dask.dataframe.extensions import register_dataframe_accessor
 
-from parallel_frames import accessor
-from parallel_frames._distributed import StagedFile, stage_frame
-from parallel_frames._tracebacks import decorate_methods
-from parallel_frames.errors import user_facing
+from parallel_frames._distributed import StagedFile
+from parallel_frames.accessor import EngineMethods
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from parallel_frames._distributed import AnswerLookup, InputStager
-    from parallel_frames._job._handle import Enrichment
-    from parallel_frames._job._preview import EnrichmentPlan
 
 SAMPLE = 1_000
 STAGED = pd.DataFrame({"name": pd.Series(dtype=object), "lines": pd.Series(dtype="int64")})
@@ -85,69 +81,8 @@ def wrap_frame(ddf: Any) -> DaskFrame | None:
 
 
 @register_dataframe_accessor("parallel")
-class DaskAccessor:
+class DaskAccessor(EngineMethods[Any]):  # the functions are typed for frames of pandas
     """Enrich a frame of Dask with the web: what ``ddf.parallel`` is.
 
     The options are those of `parallel_frames.enrich`, and mean the same.
     """
-
-    def __init__(self, ddf: DataFrame) -> None:
-        self._ddf: Any = ddf  # the functions are typed for frames of pandas
-
-    def enrich(self, schema: Any, **options: Any) -> DataFrame:
-        """Send every distinct input, wait for the answers, and return a lazy frame that has them.
-
-        Parameters
-        ----------
-        schema, **options
-            As for `parallel_frames.enrich`. ``checkpoint`` must be a place that this process and all workers reach;
-            ``where`` is ``"missing"``, ``"failed"`` or a function of a batch of rows, ``limit`` counts distinct inputs
-            in the order of their keys. ``dedupe=False``, ``group_id`` and ``on_row`` are refused.
-
-        Returns
-        -------
-        dask.dataframe.DataFrame
-            The same partitions, order, index, divisions and columns, and the new columns. It is a snapshot: what it
-            gives is decided now, and no computation of it sends anything.
-
-        Raises
-        ------
-        InputError, ConfigurationError, ServiceError, CheckpointError
-            As `parallel_frames.enrich` does.
-        """
-        out: Any = accessor.enrich(self._ddf, schema, **options)
-        return out
-
-    async def aenrich(self, schema: Any, **options: Any) -> DataFrame:
-        """Do what `enrich` does without blocking the event loop."""
-        out: Any = await accessor.aenrich(self._ddf, schema, **options)
-        return out
-
-    def plan(self, schema: Any, **options: Any) -> EnrichmentPlan:
-        """Make the keys on the workers, and say what `enrich` would send and cost. It sends nothing."""
-        return accessor.plan(self._ddf, schema, **options)
-
-    def submit(self, schema: Any, **options: Any) -> Enrichment:
-        """Send what `enrich` would send, and return a handle; its ``result()`` waits, and returns the lazy frame."""
-        return accessor.submit(self._ddf, schema, **options)
-
-    def stage(self, schema: Any, **options: Any) -> EnrichmentPlan:
-        """Make the keys on the workers, and leave what is to be sent in the checkpoint. It sends nothing.
-
-        For jobs of days, which no cluster need wait for: ``parallel-frames send CHECKPOINT`` sends it from any machine,
-        and the same call with `enrich` finds everything answered afterwards.
-
-        Parameters
-        ----------
-        schema, **options
-            As for `enrich`, but for those that concern the sending, such as ``max_cost``.
-
-        Returns
-        -------
-        EnrichmentPlan
-            What is to be sent, and what it will cost.
-        """
-        return stage_frame(DaskFrame(self._ddf), schema, options)
-
-
-decorate_methods(DaskAccessor, user_facing)

@@ -44,10 +44,7 @@ from parallel_frames._checkpoint._lease import file_lock, is_being_written
 from parallel_frames._checkpoint._maintenance import compact_job, job_folders, last_used, remove_job
 from parallel_frames._checkpoint._parts import (
     OUTCOME_SCHEMA,
-    RECEIPT_SCHEMA,
     in_thread,
-    list_parts,
-    read_part,
     read_patiently,
     table_of,
 )
@@ -72,7 +69,6 @@ __all__ = [
     "ANSWER_SCHEMA",
     "JOB_DIGITS",
     "OUTCOME_SCHEMA",
-    "RECEIPT_SCHEMA",
     "STAGED_SCHEMA",
     "Checkpoint",
     "JobStore",
@@ -91,7 +87,6 @@ __all__ = [
     "is_being_written",
     "job_folders",
     "last_used",
-    "list_parts",
     "make_keyed_folder",
     "memory_store",
     "new_staging",
@@ -102,7 +97,6 @@ __all__ = [
     "read_header",
     "read_manifests",
     "read_outcomes",
-    "read_part",
     "read_patiently",
     "read_receipts",
     "read_stale",

@@ -41,11 +41,6 @@ def auto_home() -> Path:
     """Return the folder in which jobs are remembered unless another is named: the environment's, or the user's cache.
 
     Below it each host and account has a folder of its own, wherever it is.
-
-    Raises
-    ------
-    ConfigurationError
-        The environment names an address, or there is no place for a cache.
     """
     if named := os.environ.get(CACHE_VARIABLE, "").strip():
         if "://" in named:
@@ -84,13 +79,7 @@ def auto_folder(host: str, account: str | None, job: Job) -> tuple[StoragePath, 
 
 
 def choose_folder(root: str | os.PathLike[str] | StoragePath, job: Job, *, on_mismatch: str, price: str) -> StoragePath:
-    """Return the folder of a job below a named directory.
-
-    Raises
-    ------
-    CheckpointMismatchError
-        The directory holds only other jobs, and ``on_mismatch`` is not ``"new"``.
-    """
+    """Return the folder of a job below a named directory."""
     root = place_of(root)
     folder = root / job.hash[:JOB_DIGITS]
     if folder.is_dir() or on_mismatch == "new" or not root.is_dir():

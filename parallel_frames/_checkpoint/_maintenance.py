@@ -78,13 +78,7 @@ def _count_parts(folder: StoragePath) -> int:
 
 
 def remove_job(folder: StoragePath) -> None:
-    """Remove a job whole: it loses its name at once, and then its files.
-
-    Raises
-    ------
-    InputError
-        It is in an object store, which has no such step.
-    """
+    """Remove a job whole: it loses its name at once, and then its files."""
     if not isinstance(folder, LocalPath):
         raise InputError(f"{folder} is in an object store; remove it with the store's own tools.")
     with alone_in(folder):

@@ -302,18 +302,8 @@ def check_path(path: object) -> None:
 
 
 def place_of(path: str | os.PathLike[str] | StoragePath) -> StoragePath:
-    """Return the place that a path or an address names.
-
-    Raises
-    ------
-    InputError
-        It is no address that a checkpoint can have.
-    ConfigurationError
-        The library that knows such addresses is not installed.
-    """
-    if not isinstance(path, str | os.PathLike):
-        return path
-    if isinstance(path, LocalPath):
+    """Return the place that a path or an address names."""
+    if isinstance(path, LocalPath) or not isinstance(path, str | os.PathLike):
         return path
     address = str(path)
     if is_address(address):

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from parallel_frames._cli._formats import PIPE, format_of
-from parallel_frames._cli._frames import check_checkpoint
+from parallel_frames._cli._frames import check_checkpoint, check_place
 from parallel_frames._cli._lines import append_lines, input_of, read_lines
 from parallel_frames._cli._way import InMemory
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
@@ -49,13 +49,7 @@ class KnownLines:
         self._answers: dict[bytes, Json] = {}
 
     def recall(self, facts: Json, shown: str, number: int) -> None:
-        """Take note of a line.
-
-        Raises
-        ------
-        InputError
-            It does not say what was asked.
-        """
+        """Take note of a line."""
         if "input" not in facts:
             raise InputError(
                 f"{shown} has no input in line {number}, so the row it answers is unknown. Nothing was sent. Name "
@@ -98,10 +92,8 @@ class AsCompleted(InMemory):
         target = self._asked.target or PIPE
         check_checkpoint(self._asked.options["checkpoint"], target)
         path = Path(target)
-        if target != PIPE and path.exists() and path.resolve() == Path(self._asked.source).resolve():
-            raise InputError(f"{target} is the source itself; name another target.")
-        if target != PIPE and not path.parent.is_dir():
-            raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
+        if target != PIPE:
+            check_place(target, source=self._asked.source)
         if target != PIPE and path.is_file() and not self._asked.overwrite:
             known = KnownLines()
             with path.open("rb") as handle:

@@ -57,17 +57,12 @@ def find_jobs(path: str | None, named: Sequence[str] = ()) -> list[StoragePath]:
     return list(dict.fromkeys(folder for matches in found for folder in matches))
 
 
-def _summary(path: str | None) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = _inside(path).summary().to_dict("records")
-    return lines
-
-
 @checkpoint_command.command("list", epilog=examples("parallel-frames checkpoint list ceos.ckpt --json"))
 @PATH
 @JSON
 def list_command(path: str | None, *, json: bool) -> None:
     """List the jobs: which question each asks, where, how many answers it has, when it began, its size."""
-    lines = _summary(path)
+    lines = _inside(path).summary().to_dict("records")
     if json:
         show_json(lines)
         return

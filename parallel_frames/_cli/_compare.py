@@ -14,13 +14,12 @@ from parallel_frames._cli._options import (
     KINDS,
     LIBRARY,
     MAX_PER_MINUTE,
+    NAMES,
     OFFLINE,
     PAIR,
     SCHEMA,
     SERVICE,
     YES,
-    Completed,
-    complete_processors,
     dict_of,
     examples,
     read_schema,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from parallel_frames import Comparison
 
 OPTIONS = [option for name, option in LIBRARY.items() if name not in {*NOT_COMPARED, "limit"}]
-PROCESSORS = Completed("names", lambda text: [name.strip() for name in text.split(",")], complete_processors)
 
 
 @click.command(
@@ -48,7 +46,7 @@ PROCESSORS = Completed("names", lambda text: [name.strip() for name in text.spli
 @SOURCE
 @with_options(
     *SCHEMA,
-    click.option("--processors", type=PROCESSORS, default="lite,base,core", show_default=True, metavar="NAMES",
+    click.option("--processors", type=NAMES, default="lite,base,core", show_default=True, metavar="NAMES",
                  help="Which ones; the most expensive one is the reference."),
     click.option("--truth", type=PAIR, multiple=True, metavar="FIELD=COLUMN",
                  help="A column with the known values of a field, repeatable. It must not be sent: see --inputs."),

@@ -63,13 +63,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the words ask for.
-
-        Raises
-        ------
-        UsageError
-            There is none of that name.
-        """
+        """Return the command that the words ask for."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
             meant = closest(args[0], known)

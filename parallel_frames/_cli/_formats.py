@@ -15,13 +15,7 @@ PIPE: Final = "-"
 
 
 def format_of(name: str, given: Format | None = None, *, option: str = "") -> Format:
-    """Return the format that a file's name means, or that an option gives a pipe; by default one holds JSON lines.
-
-    Raises
-    ------
-    InputError
-        There is no such format, or the option is given for a file.
-    """
+    """Return the format that a file's name means, or that an option gives a pipe; by default one holds JSON lines."""
     if given is not None:
         if name != PIPE:
             raise InputError(f"{option} {given} is for a pipe (-); the name {name} says the format by its extension.")

@@ -40,11 +40,6 @@ def read_frame(source: str, kind: Format | None = None) -> pd.DataFrame:
     """Return the rows of a file or of the standard input; `BARE` in its attrs says that each is a bare text.
 
     `kind` is by default what the name says.
-
-    Raises
-    ------
-    InputError
-        It is not there, or not of this format.
     """
     if source == PIPE:
         return _read_pipe(kind)
@@ -162,8 +157,7 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
     if target == PIPE:
         return
     path = Path(target)
-    if source != PIPE and path.exists() and path.resolve() == Path(source).resolve():
-        raise InputError(f"{target} is the source itself, which is not replaced; name another target.")
+    check_place(target, source=source)
     if is_address(target):
         raise InputError(f"{target}: an address is written as Parquet only: end it in .parquet, or in no ending.")
     if is_zipped(target):
@@ -173,9 +167,16 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
         raise InputError(f"{target} is a directory; name a file.")
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise target_exists(target)
-    if not path.parent.is_dir():
-        raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
     check_checkpoint(checkpoint, target)
+
+
+def check_place(target: str, *, source: str) -> None:
+    """Refuse a target that is the source itself, or in a directory that is not there."""
+    path = Path(target)
+    if source != PIPE and path.exists() and path.resolve() == Path(source).resolve():
+        raise InputError(f"{target} is the source itself, which is not replaced; name another target.")
+    if not is_address(target) and not path.parent.is_dir():
+        raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
 
 
 def check_checkpoint(checkpoint: str | None, target: str | None) -> None:
@@ -264,13 +265,7 @@ def holds_same(path: Path, written: bytes) -> bool:
 
 
 def write_rows(frame: pd.DataFrame, sink: BinaryIO, kind: Format, *, target: str) -> None:
-    """Write the rows in a format.
-
-    Raises
-    ------
-    InputError
-        It cannot hold them.
-    """
+    """Write the rows in a format."""
     try:
         if kind == "parquet":
             frame.to_parquet(sink)
@@ -300,7 +295,8 @@ def _with_text_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with JSON texts where a cell holds more than one value."""
     import numpy as np
 
-    nested = [at for at, dtype in enumerate(frame.dtypes) if _may_nest(dtype)]
+    may_nest = ("object", "list", "struct", "large_list", "map")
+    nested = [at for at, dtype in enumerate(frame.dtypes) if str(dtype).startswith(may_nest)]
     if not nested:
         return frame
     frame = frame.copy()
@@ -308,10 +304,6 @@ def _with_text_cells(frame: pd.DataFrame) -> pd.DataFrame:
         cells = [_json(cell).decode() if _is_nested(cell) else cell for cell in frame.iloc[:, at].tolist()]
         frame.isetitem(at, np.array([*cells, None], dtype=object)[:-1])  # None: never read as a table of cells
     return frame
-
-
-def _may_nest(dtype: Any) -> bool:
-    return str(dtype) == "object" or str(dtype).startswith(("list", "struct", "large_list", "map"))
 
 
 def _is_nested(cell: Any) -> bool:

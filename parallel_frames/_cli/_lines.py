@@ -36,7 +36,6 @@ class Lines:
 
     Attributes
     ----------
-    sink : file
     written : set of str
         The ids of the runs that are there.
     last_event_id : str or None
@@ -57,13 +56,7 @@ class Lines:
         self._group_id = group_id
 
     def recall(self, facts: Json, shown: str, number: int) -> None:
-        """Take note of a line that is there already.
-
-        Raises
-        ------
-        InputError
-            It is another program's, or another group's.
-        """
+        """Take note of a line that is there already."""
         run = facts.get("run") if self.raw and isinstance(facts.get("run"), dict) else facts
         run_id, event_id = run.get("run_id"), facts.get("event_id")
         is_ours = "type" in facts if self.raw else isinstance(run_id, str) and "group_id" in facts
@@ -142,13 +135,7 @@ def input_of(echoed: Json) -> Json:
 
 @contextlib.contextmanager
 def open_lines(output: str, group_id: str, *, raw: bool = False) -> Iterator[Lines]:
-    """Open a file of a group's runs to continue, or the standard output; `raw` as the service's own events.
-
-    Raises
-    ------
-    InputError
-        The file is another program's or another group's, no file at all, or another process writes it.
-    """
+    """Open a file of a group's runs to continue, or the standard output; `raw` as the service's own events."""
     lines = Lines(group_id=group_id, raw=raw)
     with append_lines(output, lines.recall) as sink:
         lines.sink = sink
@@ -160,11 +147,6 @@ def append_lines(output: str, recall: Callable[[Json, str, int], None]) -> Itera
     """Give a file to append to once its lines went through `recall`, or the standard output.
 
     A torn last line is cut off. In the end what was written is on the disk.
-
-    Raises
-    ------
-    InputError
-        A line is no JSON object, `recall` refuses one, it is no file at all, or another process writes it.
     """
     if output == PIPE:
         need_output()
@@ -204,13 +186,7 @@ def _unless_empty(path: Path, handle: BinaryIO, *, is_new: bool) -> Iterator[Non
 
 
 def read_lines(handle: BinaryIO, shown: str, recall: Callable[[Json, str, int], None]) -> int:
-    """Give `recall` each line's object and its place, and return where the last whole line ends.
-
-    Raises
-    ------
-    InputError
-        A line is no JSON object, but for a torn last one.
-    """
+    """Give `recall` each line's object and its place, and return where the last whole line ends."""
     end = 0
     for number, line in enumerate(iter(lambda: handle.readline(LONGEST), b""), start=1):
         facts = _object_in(line)

@@ -153,12 +153,6 @@ def _processors(ctx: click.Context, incomplete: str) -> list[str]:  # noqa: ARG0
     return processor_names()
 
 
-def complete_processors(ctx: click.Context, incomplete: str) -> list[str]:
-    """Return lists of processors that end in each of them."""
-    before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in _processors(ctx, last)]
-
-
 DURATION: Final = Value("time", parse_duration)
 COLUMN: Final = Value("name: what to find", read_column)
 PAIR: Final = Completed("name=column", read_pair, _pairs_of_columns)

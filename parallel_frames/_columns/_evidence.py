@@ -285,7 +285,7 @@ def place_evidence(
         arrays |= _place_columns(placement, map(read_basis, bases()), dtype_backend)
     if placement.layout.basis is not None:
         struct = _place_struct(placement, list(map(read_basis, bases())))
-        arrays[placement.layout.basis] = build_series(ENTRIES, struct, dtype_backend).array
+        arrays[placement.layout.basis] = evidence_struct(struct, dtype_backend=dtype_backend).array
     return arrays
 
 

@@ -175,13 +175,7 @@ class Found:
 
 
 def find_evidence(df: pd.DataFrame) -> Found:
-    """Return the evidence in a frame.
-
-    Raises
-    ------
-    InputError
-        It has no column of evidence at all, or is not a DataFrame.
-    """
+    """Return the evidence in a frame."""
     check_enriched(df)
     positions = _positions(df)
     fields: list[FieldEvidence] = []

@@ -138,11 +138,6 @@ def make_layout(
         The name of the status column that the frame has for these outputs already.
     other_statuses : collection of str
         The names of status columns that other questions about the frame have.
-
-    Raises
-    ------
-    InputError
-        A label exists already and ``if_exists="error"``, or two of the new columns would have one name.
     """
     existing = frozenset(df.columns)
     affixes = Affixes(prefix, "")

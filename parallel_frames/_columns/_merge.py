@@ -1,4 +1,4 @@
-"""A plan and its answers become columns of the frame: by position, through keys, never by label or order of arrival.
+"""Runs and their answers become columns of the frame: by position, through keys, never by label or order of arrival.
 
 Owns the judgement of an answer (its shape, its fields, the user's own model), which cells an answer replaces, and the
 status and error of each row. Which outcome counts for a key is the ledger's decision. Everything here is pure: the
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 
     from parallel_frames._columns._layout import Layout
-    from parallel_frames._model import Json, Outcome, Plan, Schema
+    from parallel_frames._model import Json, Outcome, RowRuns, Schema
 
     Convert: TypeAlias = Callable[[Column, Sequence[Json]], tuple[Sequence[Any] | pd.Series[Any], dict[int, str]]]
     Codes: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
@@ -55,7 +55,8 @@ class Merged:
 
 def merge_outcomes(
     df: pd.DataFrame,
-    plan: Plan,
+    keys: Sequence[str],
+    row_runs: RowRuns,
     schema: Schema,
     *,
     answers: Answers,
@@ -63,26 +64,30 @@ def merge_outcomes(
     layout: Layout,
     dtype_backend: Literal["numpy_nullable", "pyarrow"],
     unsettled: Collection[str] = (),
-    processors: Sequence[str] | None = None,
+    processors: Sequence[str] = (),
 ) -> Merged:
     """Return the frame with its new columns.
 
     Parameters
     ----------
+    keys : sequence of str
+        The key of each distinct run.
+    row_runs : numpy.ndarray of int64
+        For each row of the frame the number of its run; `SKIPPED` or `OUTSIDE` for a row without one.
     answers : Answers
-        The outcome of each distinct run of the plan.
+        The outcome of each run.
     unanswered : callable
         Says of the key of a run without an outcome whether it is pending or was not sent, and why.
     unsettled : collection of str
         The keys of runs whose outcome another one is to replace: they count as unanswered, and their values are shown.
     processors : sequence of str, optional
-        The processor of each run of the plan. Default: the plan's own.
+        The processor of each run, where there is a column of them.
     """
     # A user's own model may leave cyclic garbage behind.
     with nullcontext() if schema.model is not None else gc_paused():
         judged = read_answers(answers, schema, convert=partial(typed_column, dtype_backend=dtype_backend))
     # -1 and below (a row without a run) take the last one, -1: no answer
-    per_row = np.append(judged.position, -1)[np.maximum(plan.row_runs, -1)]
+    per_row = np.append(judged.position, -1)[np.maximum(row_runs, -1)]
     is_invalid, existing = judged.is_invalid, set(df.columns)
     arrays: dict[Hashable, Any] = {}
     replaced: list[Mask] = []
@@ -97,17 +102,17 @@ def merge_outcomes(
         placement = AnswerPlacement(df, schema, layout, per_row, replaced)
         arrays |= place_evidence(placement, lambda: _bases(answers, judged), dtype_backend=dtype_backend)
     others = answers.others()
-    codes, reasons = _run_statuses(plan, judged, others, unanswered=unanswered, unsettled=unsettled)
-    statuses, is_old = _row_statuses(df, plan, codes, layout=layout)
+    codes, reasons = _run_statuses(keys, judged, others, unanswered=unanswered, unsettled=unsettled)
+    statuses, is_old = _row_statuses(df, row_runs, codes, layout=layout)
     if layout.status is not None:
         arrays[layout.status] = pd.Categorical.from_codes(statuses, categories=pd.Index(STATUSES))
     if layout.error is not None:
-        errors = _row_errors(df, plan, _run_errors(judged, others, reasons), is_old, layout=layout)
+        errors = _row_errors(df, row_runs, _run_errors(judged, others, reasons), is_old, layout=layout)
         arrays[layout.error] = pd.array(errors, dtype=dtype_of(ERROR, dtype_backend))
     if layout.processor is not None:
-        names = _row_processors(df, plan, processors, np.any(replaced, axis=0), layout=layout)
+        names = _row_processors(df, row_runs, processors, np.any(replaced, axis=0), layout=layout)
         arrays[layout.processor] = pd.array(names, dtype=dtype_of(ERROR, dtype_backend))
-    counts = np.bincount(statuses[plan.row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
+    counts = np.bincount(statuses[row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
     frame = _assign(df, {label: arrays[label] for label in layout.all})
     return Merged(frame, {status: rows for status, rows in zip(STATUSES, counts, strict=True) if rows})
 
@@ -170,14 +175,14 @@ class _Slice:
 
 @dataclass(slots=True)
 class JudgedAnswers(_Slice):
-    """All answers of a plan, judged.
+    """All answers, judged.
 
     Attributes
     ----------
     position : numpy.ndarray of int64
-        For each run of the plan the position of its answer, or -1.
+        For each run the position of its answer, or -1.
     is_completed : numpy.ndarray of bool
-        For each run of the plan whether it completed.
+        For each run whether it completed.
     """
 
     position: Positions = field(kw_only=True)
@@ -308,7 +313,7 @@ def _bases(answers: Answers, judged: JudgedAnswers) -> Iterator[str | None]:
 
 
 def _run_statuses(
-    plan: Plan,
+    keys: Sequence[str],
     judged: JudgedAnswers,
     others: Mapping[int, Outcome],
     *,
@@ -321,20 +326,20 @@ def _run_statuses(
     for run, outcome in others.items():
         codes[run] = CODES[outcome.status]
     if unsettled:
-        codes[[run for run, key in enumerate(plan.keys) if key in unsettled]] = -1
+        codes[[run for run, key in enumerate(keys) if key in unsettled]] = -1
     reasons: dict[int, str] = {}
     for run in np.flatnonzero(codes < 0).tolist():
-        status, reasons[run] = unanswered(plan.keys[run])
+        status, reasons[run] = unanswered(keys[run])
         codes[run] = CODES[status]
     return codes, reasons
 
 
-def _row_statuses(df: pd.DataFrame, plan: Plan, runs: Codes, *, layout: Layout) -> tuple[Codes, Mask]:
+def _row_statuses(df: pd.DataFrame, row_runs: RowRuns, runs: Codes, *, layout: Layout) -> tuple[Codes, Mask]:
     """Return the status of each row, and whether it is an earlier one: a row that was not asked about keeps its own."""
     # -2 is a row outside `where`, -1 one with nothing to send
-    now = np.append(runs, np.array(UNASKED, dtype=np.int8))[plan.row_runs]
+    now = np.append(runs, np.array(UNASKED, dtype=np.int8))[row_runs]
     if layout.status is None or layout.status not in df.columns:
-        return now, plan.row_runs == OUTSIDE
+        return now, row_runs == OUTSIDE
     old = [CODES.get(word, -1) if isinstance(word, str) else -1 for word in df[layout.status].astype(object)]
     before = np.array(old, dtype=np.int8)
     is_old = np.isin(now, UNASKED) & (before >= 0)
@@ -354,10 +359,10 @@ def _run_errors(judged: JudgedAnswers, others: Mapping[int, Outcome], reasons: M
 
 
 def _row_errors(
-    df: pd.DataFrame, plan: Plan, errors: Sequence[str | None], is_old: Mask, *, layout: Layout
+    df: pd.DataFrame, row_runs: RowRuns, errors: Sequence[str | None], is_old: Mask, *, layout: Layout
 ) -> list[Any]:
     """Return the error of each row; a row that kept its status keeps its error."""
-    texts: list[Any] = [errors[run] for run in plan.row_runs.tolist()]
+    texts: list[Any] = [errors[run] for run in row_runs.tolist()]
     if layout.error in df.columns and is_old.any():
         old = df[layout.error]
         before = old.astype(object).where(old.notna(), None)
@@ -367,11 +372,10 @@ def _row_errors(
 
 
 def _row_processors(
-    df: pd.DataFrame, plan: Plan, processors: Sequence[str] | None, is_answered: Mask, *, layout: Layout
+    df: pd.DataFrame, row_runs: RowRuns, processors: Sequence[str], is_answered: Mask, *, layout: Layout
 ) -> list[Any]:
     """Return which processor answered each row; a row without a new value keeps what it had."""
-    names = [plan.job.processor] * len(plan.keys) if processors is None else processors
-    cells = np.array([*names, None, None], dtype=object)[plan.row_runs]
+    cells = np.array([*processors, None, None], dtype=object)[row_runs]
     before: Any = None
     if layout.processor in df.columns:
         old = df[layout.processor]

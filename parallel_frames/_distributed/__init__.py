@@ -14,7 +14,6 @@ An adapter gives an `EngineFrame` to these functions; it is all that an engine n
 from parallel_frames._distributed._answers import AnswerLookup
 from parallel_frames._distributed._arrow import (
     empty_frame,
-    enriched_schema,
     look_up,
     merge_batches,
     merge_table,
@@ -22,7 +21,6 @@ from parallel_frames._distributed._arrow import (
     stage_table,
 )
 from parallel_frames._distributed._call import (
-    EngineEnrichment,
     EngineFrame,
     engine_enrichment,
     plan_frame,
@@ -32,7 +30,6 @@ from parallel_frames._distributed._stage import Sent, StagedJob, open_staged, st
 
 __all__ = [
     "AnswerLookup",
-    "EngineEnrichment",
     "EngineFrame",
     "InputStager",
     "KeyMaker",
@@ -41,7 +38,6 @@ __all__ = [
     "StagedJob",
     "empty_frame",
     "engine_enrichment",
-    "enriched_schema",
     "look_up",
     "merge_batches",
     "merge_table",

@@ -117,17 +117,27 @@ class AnswerLookup:
         names += ["basis"] * bool(self.layout.evidence or self.layout.basis)
         names += ["run_id", "group_id", "modified_at"] * (self.provenance is not None)
         found = NOTHING if not plan.keys else _load(self.folder, self.files, tuple(names)).find(plan)
+        processors = [plan.job.processor] * len(plan.keys)
         frame = merge_outcomes(
             df,
-            plan,
+            plan.keys,
+            plan.row_runs,
             self.schema,
             answers=found.answers,
             unanswered=lambda key: found.unanswered.get(key, Unanswered("not_sent", ABSENT)),
             layout=self.layout,
+            processors=processors,
             dtype_backend=self.dtype_backend,
         ).frame
         if self.provenance is not None:
-            frame = add_provenance(frame, plan, found.answers, prefix=self.provenance, dtype_backend=self.dtype_backend)
+            frame = add_provenance(
+                frame,
+                plan.row_runs,
+                found.answers,
+                prefix=self.provenance,
+                dtype_backend=self.dtype_backend,
+                processors=processors,
+            )
         frame.attrs = deepcopy(dict(self.attrs))
         return frame
 

@@ -23,10 +23,10 @@ def empty_frame(schema: pa.Schema) -> pd.DataFrame:
 
 
 def stage_table(
-    stager: InputStager, table: pa.Table | pa.RecordBatch, partition: int | str, *, start: int = 0
+    stager: InputStager, table: pa.Table | pa.RecordBatch, partition: int | str, *, start: int | None = None
 ) -> StagedFile:
     """Write the distinct inputs of one batch; `start` is the number of its first row, where rows have numbers."""
-    return stager(frame_of(table, start), partition)
+    return stager(frame_of(table, start or 0), partition, has_labels=start is not None)
 
 
 def enriched_schema(schema: pa.Schema, lookup: AnswerLookup) -> pa.Schema:

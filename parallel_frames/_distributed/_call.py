@@ -32,11 +32,11 @@ from parallel_frames._job._defaults import make_call
 from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._handle import Enrichment, failures
 from parallel_frames._job._offline import choose_destination
-from parallel_frames._job._prepare import prepare
+from parallel_frames._job._prepare import columns_needed, prepare
 from parallel_frames._job._preview import plan_call
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import STATUSES
-from parallel_frames.errors import EnrichmentError, InputError, UnknownColumnError
+from parallel_frames.errors import EnrichmentError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -258,7 +258,7 @@ def staged_source(call: PreparedFrame, *, keep: bool = False) -> Iterator[Staged
     is_kept = False
     try:
         stager = InputStager(KeyMaker.of(call.prepared), str(folder))
-        files = call.frame.stage(stager, _columns_needed(call.prepared))
+        files = call.frame.stage(stager, columns_needed(call.prepared))
         batches = Counter(file.name for file in files)  # those with the same rows are one file
         yield StagedSource(call.prepared, {folder / file.name: (file.lines, batches[file.name]) for file in files})
         is_kept = keep
@@ -267,29 +267,8 @@ def staged_source(call: PreparedFrame, *, keep: bool = False) -> Iterator[Staged
             remove_folder(folder, above=new)
 
 
-def _columns_needed(prepared: PreparedCall) -> list[Hashable] | None:
-    """Return the columns that decide a row's run; None for all of them, where a function of the user's decides."""
-    call, columns = prepared.call, prepared.frame.columns
-    if callable(call.where):
-        return None
-    labels = [*prepared.selection.labels]
-    for label in (call.metadata or {}).values():
-        if label not in columns:
-            raise UnknownColumnError(label, columns, where="`metadata`")
-        labels.append(label)
-    if call.where is not None:
-        labels += [label for label in prepared.layout.all if label in columns]
-    return list(dict.fromkeys(labels))
-
-
 def engine_enrichment(frame: EngineFrame, schema: object, options: Mapping[str, Any]) -> EngineEnrichment:
-    """Have the engine make the keys, and return the handle, before anything is sent.
-
-    Raises
-    ------
-    InputError
-        An option, a column or a cell is wrong, or workers write where it cannot be read here.
-    """
+    """Have the engine make the keys, and return the handle, before anything is sent."""
     call = prepare_frame(frame, schema, options, sends=True)
     with staged_source(call) as source:
         return EngineEnrichment(source, call, again=lambda: engine_enrichment(frame, schema, options))

@@ -82,19 +82,19 @@ class InputStager:
     keys: KeyMaker
     folder: str
 
-    def __call__(self, df: pd.DataFrame, partition: int | str) -> StagedFile:
+    def __call__(self, df: pd.DataFrame, partition: int | str, *, has_labels: bool = True) -> StagedFile:
         """Write the distinct inputs of one batch; the same batch gives the same file, however often it is written."""
-        table = stage_inputs(df, self.keys, partition=partition)
+        table = stage_inputs(df, self.keys, partition=partition, has_labels=has_labels)
         folder = place_of(self.folder)
         make_keyed_folder(folder)  # on another machine's disk it is missing: the driver notices, and can say so
         return StagedFile(write_hashed(folder, table), table.num_rows)
 
 
-def stage_inputs(df: pd.DataFrame, keys: KeyMaker, *, partition: int | str) -> pa.Table:
+def stage_inputs(df: pd.DataFrame, keys: KeyMaker, *, partition: int | str, has_labels: bool = True) -> pa.Table:
     """Return the distinct inputs of a batch as a table of `STAGED_SCHEMA`.
 
-    What cannot be sent is a line of its own: an error that a worker raised would be tried again, and be hidden in the
-    engine's own.
+    Without labels, the index is only a count within the batch, and is not sent. What cannot be sent is a line of its
+    own: an error that a worker raised would be tried again, and be hidden in the engine's own.
     """
     try:
         plan = keys.plan(df, metadata=True)
@@ -111,7 +111,7 @@ def stage_inputs(df: pd.DataFrame, keys: KeyMaker, *, partition: int | str) -> p
         [
             [*map(bytes.fromhex, plan.keys), None, None],
             [*plan.inputs, b"", None],
-            [*plan.labels, None, None],
+            [*(plan.labels if has_labels else [None] * len(rows)), None, None],
             [*details, None, None],
             [*rows, plan.skipped, outside],
             [None] * (len(rows) + 2),

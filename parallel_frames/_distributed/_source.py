@@ -23,7 +23,7 @@ from parallel_frames._files._temporary import temporary_folder
 from parallel_frames._format import format_count
 from parallel_frames._inputs import canonical_of_sent, make_keys
 from parallel_frames._job._source import ROWS_AT_ONCE, SAMPLES, Piece, keys_of_input
-from parallel_frames._model import OutgoingRun, Plan, RunId
+from parallel_frames._model import OutgoingRun, RunId
 from parallel_frames._state import Answers, StagedIndex
 from parallel_frames.errors import InputError
 
@@ -45,7 +45,6 @@ class StagedSource:
 
     Parameters
     ----------
-    prepared : PreparedCall
     files : mapping of StoragePath to pairs of int
         The staged files: how many lines each has by the engine's account, and how many batches of rows each is of.
     """
@@ -61,13 +60,7 @@ class StagedSource:
         return StagedIndex()
 
     def scan(self, index: StagedIndex) -> None:
-        """Read the staged files into the index, once.
-
-        Raises
-        ------
-        InputError
-            A row cannot be sent, or what the workers wrote is not what can be read here.
-        """
+        """Read the staged files into the index, once."""
         errors: list[str] = []
         for file, (lines, batches) in self.files.items():
             table = read_hashed(file.parent, file.name)
@@ -144,7 +137,8 @@ class StagedSource:
         """Yield the distinct inputs with their answers in columns, and as key, outcome, and if it was sent."""
         index = results.index
         if not index.runs:
-            yield self._empty_piece(index, layout), []
+            counts = {"skipped": index.skipped} if index.skipped else {}
+            yield Piece(pd.DataFrame({label: [] for label in layout.all}), counts, np.zeros(0, dtype=bool)), []
         with temporary_folder() as folder:
             wants_basis = bool(layout.evidence or layout.basis)
             reader = RowOrderReader(index, results.read, folder=folder, basis=wants_basis)
@@ -159,10 +153,6 @@ class StagedSource:
                 keys = [each.key for each in inputs]
                 yield piece, list(zip(keys, outcomes, sent, strict=True))
 
-    def _empty_piece(self, index: StagedIndex, layout: Layout) -> Piece:
-        frame = pd.DataFrame({label: [] for label in layout.all})
-        return Piece(frame, {"skipped": index.skipped} if index.skipped else {}, np.zeros(0, dtype=bool))
-
     def _piece(
         self,
         results: Results[StagedIndex],
@@ -173,16 +163,16 @@ class StagedSource:
     ) -> Piece:
         keys = [each.key for each in inputs]
         were_sent = {key for key, was_sent in zip(keys, sent, strict=True) if was_sent}
-        unused = [0] * len(keys)
-        plan = Plan(self.prepared.job, keys, [], unused, [None] * len(keys), None, np.arange(len(keys)), ())
         status = STATUS_COLUMN if layout.status is None else layout.status
         frame = merge_outcomes(
             pd.DataFrame(index=pd.Index([each.label for each in inputs], dtype=object)),
-            plan,
+            keys,
+            np.arange(len(keys)),
             self.prepared.schema,
             answers=Answers.of(outcomes),
             unanswered=lambda key: results.unanswered(key, is_sent=key in were_sent),
             layout=replace(layout, status=status),
+            processors=[self.prepared.job.processor] * len(keys),
             dtype_backend=self.prepared.call.dtype_backend,
         ).frame
         counts: Counter[str] = Counter()

@@ -40,13 +40,7 @@ OF_SENDING: Final = (
 
 
 def stage_frame(frame: EngineFrame, schema: object, options: Mapping[str, Any]) -> EnrichmentPlan:
-    """Have the engine make the keys, leave the inputs in the checkpoint, and return what is to be sent.
-
-    Raises
-    ------
-    InputError
-        As `engine_enrichment` does; or an option concerns the sending, or holds a secret that would be on the disk.
-    """
+    """Have the engine make the keys, leave the inputs in the checkpoint, and return what is to be sent."""
     for name in OF_SENDING:
         if name in options:
             raise InputError(
@@ -106,12 +100,7 @@ def open_staged(folder: StoragePath, options: Mapping[str, Any]) -> StagedJob | 
 
 
 class StagedJob:
-    """What is staged of one job, and is to be sent; `open_staged` makes it.
-
-    Attributes
-    ----------
-    source : StagedSource
-    """
+    """What is staged of one job, and is to be sent; `open_staged` makes it."""
 
     def __init__(
         self, folder: StoragePath, calls: Mapping[StoragePath, Mapping[str, Any]], options: Mapping[str, Any]

@@ -20,12 +20,12 @@ from parallel_frames._doctor._diagnosis import make_check
 from parallel_frames._doctor._judge import ENDS, PATIENCE, Look
 from parallel_frames._doctor._runs import FIRST_BATCH, make_runs
 from parallel_frames._engine import list_patiently
-from parallel_frames._engine._look import UNLINKED, read_status
+from parallel_frames._engine._look import UNLINKED, read_group, read_status
 from parallel_frames._format import format_duration
 from parallel_frames._job._plan import group_metadata
-from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
+from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service import read_outcome
-from parallel_frames._state import judge_batch, judge_look
+from parallel_frames._state import judge_batch
 from parallel_frames.errors import (
     AuthenticationError,
     RateLimitError,
@@ -260,17 +260,22 @@ class Examination:
 
     async def _look_once(self, acknowledged: Collection[str]) -> str | None:
         """Note what is listed of the runs; return why nothing could be concluded from what is not."""
-        status = await read_status(self._session, self._group_id)
-        listed = await self._list(include_input=True)
-        readable = [event for event in listed if event.status != UNREADABLE]
-        for event in readable:
+        unlinked: set[str] = set()
+
+        def take(event: RunEvent) -> None:
             self._recognise(event)
-        if status is None:
-            return "its counts cannot be read"
-        unreadable = len(listed) - len(readable)
-        flaw = judge_look(status, {event.run_id for event in readable}, acknowledged, unreadable=unreadable)
-        is_unlinked = any(event.run_id not in self._created and not event.metadata for event in readable)
-        return flaw or (UNLINKED if is_unlinked else None)
+            if event.run_id not in self._created and not event.metadata:
+                unlinked.add(event.run_id)
+
+        look = await read_group(
+            self._session,
+            self._group_id,
+            take=take,
+            acknowledged=acknowledged,
+            clock=self._clock,
+            include_input=True,
+        )
+        return look.flaw or (UNLINKED if unlinked else None)
 
     def _recognise(self, event: RunEvent) -> None:
         """Note of which run an entry is: by its metadata, its input or its id, in this order."""
@@ -280,9 +285,7 @@ class Examination:
         for sent in (by_metadata or by_input or by_id)[:1]:
             sent.listed, sent.run_id = event, event.run_id
 
-    async def _list(
-        self, *, include_input: bool = False, cursor: str | None = None, completed: Iterable[str] | None = None
-    ) -> list[RunEvent]:
+    async def _list(self, *, cursor: str | None = None, completed: Iterable[str] | None = None) -> list[RunEvent]:
         """Return the group's list; with outputs where it is to hold the runs of `completed` at least."""
         listed: dict[str, RunEvent] = {}
 
@@ -294,7 +297,7 @@ class Examination:
             self._group_id,
             take=take,
             clock=self._clock,
-            include_input=include_input,
+            include_input=False,
             include_output=completed is not None,
             last_event_id=cursor,
             completed=completed,

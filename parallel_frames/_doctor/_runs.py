@@ -55,7 +55,6 @@ class SentRun:
 
     Attributes
     ----------
-    run : OutgoingRun
     sent_at : tuple of (float, float)
         When its POST began, and was answered, in seconds since 1970.
     claimed_id, run_id : str or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from parallel_frames._clock import Backoff
@@ -14,7 +14,7 @@ from parallel_frames._state import judge_look, read_identity
 from parallel_frames.errors import ProtocolError, RateLimitError, UnavailableError, UndecidedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable
 
     from parallel_frames._clock import Clock
     from parallel_frames._engine._protocols import Joiner, Service
@@ -139,17 +139,11 @@ class _Reading:
     include_output: bool
     recognise: Recognise | None
     joiner: Joiner | None
-    listed: set[str] = field(default_factory=set)
-    unreadable: list[str] = field(default_factory=list)
     unlinked: set[str] = field(default_factory=set)
     without_output: set[str] = field(default_factory=set)
     echoes: bool = False
 
     def take(self, event: RunEvent) -> Awaitable[None] | None:
-        if event.status == UNREADABLE:
-            self.unreadable.append(event.run_id)
-            return None
-        self.listed.add(event.run_id)
         if not self.echoes and read_identity(event.metadata) is not None:
             self.echoes = self.state.echoes = True
         run = self.group.identify(event)
@@ -198,29 +192,56 @@ async def look_at_group(
     """
     reading = _Reading(state, group, service.dialect == "seed", include_output, recognise, joiner)
     async with state.listing[group.group_id]:
-        # In this order: runs that are acknowledged or counted before the listing begins must be in it.
-        acknowledged = set(group.acknowledged)
-        status = await read_status(service, group.group_id)
-        await list_patiently(
+        look = await read_group(
             service,
             group.group_id,
             take=reading.take,
+            acknowledged=set(group.acknowledged),
             clock=clock,
             include_input=recognise is not None or joiner is not None,
             include_output=include_output,
         )
     joined = reading.join()
-    if unreadable := reading.unreadable:
-        logger.warning(
-            "group %s: %d entries of the list cannot be read: %s", group.group_id, len(unreadable), unreadable[0]
-        )
-    if status is None:
-        flaw: str | None = "its counts cannot be read"
-    else:
-        flaw = judge_look(status, reading.listed, acknowledged, unreadable=len(unreadable)) or reading.flaw
+    flaw = look.flaw or reading.flaw
     for event, run in joined if flaw is None else ():  # what is not listed yet may be the better answer
         reading.adopt(event, run)
-    return Look(flaw, reading.without_output, reading.listed, len(unreadable))
+    return replace(look, flaw=flaw, without_output=reading.without_output)
+
+
+async def read_group(
+    service: Service,
+    group_id: str,
+    *,
+    take: Callable[[RunEvent], Awaitable[None] | None],
+    acknowledged: Collection[str],
+    clock: Clock,
+    include_input: bool,
+    include_output: bool = False,
+) -> Look:
+    """Read a group's count and then its whole list, and hand every run that can be read to `take`.
+
+    In this order: runs that are acknowledged or counted before the listing begins must be in it.
+    """
+    listed: set[str] = set()
+    unreadable: list[str] = []
+
+    def note(event: RunEvent) -> Awaitable[None] | None:
+        if event.status == UNREADABLE:
+            unreadable.append(event.run_id)
+            return None
+        listed.add(event.run_id)
+        return take(event)
+
+    status = await read_status(service, group_id)
+    await list_patiently(
+        service, group_id, take=note, clock=clock, include_input=include_input, include_output=include_output
+    )
+    if unreadable:
+        logger.warning("group %s: %d entries of the list cannot be read: %s", group_id, len(unreadable), unreadable[0])
+    if status is None:
+        return Look("its counts cannot be read", listed=listed, unreadable=len(unreadable))
+    flaw = judge_look(status, listed, acknowledged, unreadable=len(unreadable))
+    return Look(flaw, listed=listed, unreadable=len(unreadable))
 
 
 async def look_until_whole(
@@ -234,13 +255,7 @@ async def look_until_whole(
     join: Callable[[], Joiner] | None,
     to_send: int,
 ) -> Look:
-    """Look at a group, and again where so many runs are to be sent and what is absent cannot be concluded yet.
-
-    Raises
-    ------
-    UndecidedError
-        The group could not be read whole for as long as it is worth trying.
-    """
+    """Look at a group, and again where so many runs are to be sent and what is absent cannot be concluded yet."""
     backoff = Backoff()
     attempt = 0
     while True:

@@ -284,17 +284,11 @@ class Submitter:
         self._batch_limit = min(MAX_RUNS_PER_BATCH, self._batch_limit * 2)
 
     async def _match_ids(self, accepted: Accepted, group: GroupState, intent: Intent) -> Accepted | Ambiguous:
-        """Return the ids in the order of the runs; where nothing but that order links them, the group's list proves it.
-
-        Raises
-        ------
-        ProtocolError
-            The service documents an order and gives no way to prove it.
-        """
+        """Return the ids in the order of the runs; the group's list proves it where nothing else links them."""
         is_seed = self._service.dialect == "seed"
         if self._order_proven or (not is_seed and (len(intent.runs) == 1 or await self._echoes_metadata(group))):
             return accepted
-        group.acknowledge(accepted.run_ids)
+        group.acknowledged.update(accepted.run_ids)  # before it is known whose they are
         claimed = dict(zip(intent.runs, accepted.run_ids, strict=True))
         flaw: str | None = None
         for attempt in range(Backoff().tries):

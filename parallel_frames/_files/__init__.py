@@ -33,8 +33,7 @@ from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
-from parallel_frames._job._escalate import make_runner
-from parallel_frames._job._handle import Enrichment, failures
+from parallel_frames._job._handle import Enrichment, failures, make_runner
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames._model import STATUSES
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._files._address import Address
     from parallel_frames._files._prepare import PreparedFile
-    from parallel_frames._job._escalate import Runner
+    from parallel_frames._job._handle import Runner
     from parallel_frames._job._options import Call, EnrichOptions, SchemaLike
     from parallel_frames._job._runner import Results
 
@@ -217,13 +216,7 @@ def enrich_parquet(
 def find_finished(
     source: str, target: str, schema: object, *, overwrite: bool, rows_per_file: int, options: Mapping[str, Any]
 ) -> EnrichedParquet | None:
-    """Return what this very call wrote when it was made before; None where there is no target, or it is to be replaced.
-
-    Raises
-    ------
-    InputError
-        The target is there, and is not this call's; or it cannot be.
-    """
+    """Return what this very call wrote before; None where there is no target, or it is to be replaced."""
     address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
     if overwrite or not address.exists:
         return None
@@ -329,11 +322,6 @@ class FileEnrichment(Enrichment):
         """Return what this very call wrote before it was killed, or before it was made again; nothing is sent.
 
         That is logged, and shown where progress is.
-
-        Raises
-        ------
-        InputError
-            The target is another call's, or the source has changed since.
         """
         manifest = own_manifest(target)
         try:

@@ -53,12 +53,10 @@ class Address:
 
     Attributes
     ----------
-    system : pyarrow.fs.FileSystem
     path : str
         As the file system spells it; absolute where it is this machine's.
     shown : str
         As it was given, without credentials.
-    is_local : bool
     """
 
     system: Any
@@ -77,23 +75,11 @@ class Address:
         return spot_of(self.path if self.is_local else self.shown)
 
     def info(self) -> Any:
-        """Return what the file system knows of it: type, size, time.
-
-        Raises
-        ------
-        InputError
-            The host does not answer, or the account may not look.
-        """
+        """Return what the file system knows of it: type, size, time."""
         return self._asked(self.path)
 
     def infos_below(self, base: str) -> list[Any]:
-        """Return what the file system knows of everything below a directory, if there is one.
-
-        Raises
-        ------
-        InputError
-            As `info`.
-        """
+        """Return what the file system knows of everything below a directory, if there is one."""
         return list(self._asked(pafs.FileSelector(base, recursive=True, allow_not_found=True)))
 
     def _asked(self, what: Any) -> Any:
@@ -127,13 +113,7 @@ def _fits(parts: list[str], marks: list[str]) -> bool:
 
 
 def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
-    """Return where an address points.
-
-    Raises
-    ------
-    InputError
-        No file system of that name is known here.
-    """
+    """Return where an address points."""
     if not isinstance(given, str | os.PathLike):
         hint = " A frame is enriched by `df.parallel.enrich(...)`." if hasattr(given, "columns") else ""
         raise InputError(f"{what} is a {type(given).__name__}; name a file, a directory or an address.{hint}")

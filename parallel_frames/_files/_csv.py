@@ -46,19 +46,13 @@ NUMBER: Final = r"^\s*-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\
 
 
 def open_csv(address: Address, partitions: Partitions, *, delimiter: str) -> TextFiles:
-    """Open CSV files, after one look at all of them.
-
-    Raises
-    ------
-    InputError
-        Files have different headers, a header has a name twice, or it is not clear what separates the cells.
-    """
+    """Open CSV files, after one look at all of them."""
     dialects = {path: _dialect_of(address, path, delimiter) for path in partitions}
     block_bytes = BLOCK_BYTES
     while True:
         reader = CsvReader(address, dialects, block_bytes)
         try:
-            return TextFiles(reader, _find_schema(reader, list(partitions)), partitions)
+            return TextFiles(reader.read, _find_schema(reader, list(partitions)), partitions)
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error) or block_bytes >= MAX_BLOCK_BYTES:
                 raise

@@ -31,8 +31,6 @@ class Dialect:
 
     Attributes
     ----------
-    delimiter : str
-    encoding : str
     skipped : int
         The lines before the head: one where Excel's ``sep=;`` stands first.
     """
@@ -43,14 +41,7 @@ class Dialect:
 
 
 def find_dialect(head: bytes, *, delimiter: str, shown: str) -> Dialect:
-    """Return how a file is written that begins so; `delimiter` is what its name says.
-
-    Raises
-    ------
-    InputError
-        It is in no encoding that is known here, what separates its cells is not clear, or its head does not tell its
-        columns apart.
-    """
+    """Return how a file is written that begins so; `delimiter` is what its name says."""
     encoding = "utf-16" if head.startswith(UTF_16) else "utf8"
     text = codecs.getincrementaldecoder("utf-16" if encoding == "utf-16" else "utf-8-sig")("replace").decode(head)
     if "\0" in text.partition("\n")[0]:

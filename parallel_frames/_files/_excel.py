@@ -12,8 +12,8 @@ import zipfile
 import zlib
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -56,34 +56,20 @@ def _needing_excel() -> Iterator[None]:
 
 
 def open_excel(address: Address, partitions: Partitions) -> Files:
-    """Open workbooks.
-
-    Raises
-    ------
-    InputError
-        One is no workbook, or a column of it has no name, or another's.
-    ConfigurationError
-        openpyxl is not installed.
-    """
+    """Open workbooks."""
     sheets = {path: _read_sheet(address, path) for path in partitions}
     names = dict.fromkeys(name for sheet in sheets.values() for name in sheet)
     kinds = {name: {type(cell) for sheet in sheets.values() for cell in sheet.get(name, ())} for name in names}
     types = {name: TYPES.get(frozenset(found - {type(None)}), pa.string()) for name, found in kinds.items()}
-    return Files(ExcelReader(sheets), pa.schema(types), partitions)
+    return Files(partial(_read, sheets), pa.schema(types), partitions)
 
 
-@dataclass(frozen=True, slots=True)
-class ExcelReader:
-    """Gives the cells of sheets that were read."""
-
-    sheets: dict[str, Columns]
-
-    def read(self, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
-        """Yield columns in their types; a sheet that lacks one has it empty."""
-        sheet = self.sheets[path]
-        rows = len(next(iter(sheet.values()), []))
-        columns = [_array(sheet.get(field.name, [None] * rows), field.type) for field in schema]
-        yield pa.table(columns, schema=schema) if columns else pa.table({"": pa.nulls(rows)}).select([])
+def _read(sheets: dict[str, Columns], path: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield columns in their types; a sheet that lacks one has it empty."""
+    sheet = sheets[path]
+    rows = len(next(iter(sheet.values()), []))
+    columns = [_array(sheet.get(field.name, [None] * rows), field.type) for field in schema]
+    yield pa.table(columns, schema=schema) if columns else pa.table({"": pa.nulls(rows)}).select([])
 
 
 def _array(cells: list[Any], type_: pa.DataType) -> pa.Array:
@@ -126,15 +112,7 @@ def _cell(value: Any) -> Any:
 
 
 def write_excel(frame: pd.DataFrame, sink: BinaryIO) -> None:
-    """Write a frame without an index as a workbook of one sheet.
-
-    Raises
-    ------
-    ValueError
-        A sheet cannot hold it.
-    ConfigurationError
-        openpyxl is not installed.
-    """
+    """Write a frame without an index as a workbook of one sheet."""
     if len(frame) > MAX_ROWS or len(frame.columns) > MAX_COLUMNS:
         raise ValueError(f"a sheet holds {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns")
     with _needing_excel():

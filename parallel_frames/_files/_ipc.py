@@ -3,57 +3,40 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import feather
 
-from parallel_frames._files._parts import Parts, join_parts
+from parallel_frames._files._parts import join_parts
 from parallel_frames._files._text import Files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from parallel_frames._files._address import Address
+    from parallel_frames._files._parts import Parts
     from parallel_frames._files._text import Partitions
 
 
-class IpcFiles(Files):
-    """Files in Arrow's own format."""
-
-    def __init__(self, reader: IpcReader, partitions: Partitions) -> None:
-        super().__init__(reader, reader.parts.schema, partitions)
-        self.mixed = frozenset(reader.parts.mixed)
-
-
-def open_ipc(address: Address, partitions: Partitions) -> IpcFiles:
-    """Open files.
-
-    Raises
-    ------
-    InputError
-        A file has a name twice, or files have different columns.
-    """
+def open_ipc(address: Address, partitions: Partitions) -> Files:
+    """Open files."""
     schemas = []
     for path in partitions:
         with opened_ipc(address, path) as (schema, _):
             schemas.append((path, schema))
-    return IpcFiles(IpcReader(address, join_parts(schemas)), partitions)
+    parts = join_parts(schemas)
+    files = Files(partial(_read, address, parts), parts.schema, partitions)
+    files.mixed = frozenset(parts.mixed)
+    return files
 
 
-@dataclass(frozen=True, slots=True)
-class IpcReader:
-    """Reads files in Arrow's own format."""
-
-    address: Address
-    parts: Parts
-
-    def read(self, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
-        """Yield columns in their types."""
-        with opened_ipc(self.address, path) as (_, batches):
-            for batch in batches:
-                yield pa.table(self.parts.cast(batch.select(schema.names), path=path))
+def _read(address: Address, parts: Parts, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield columns in their types."""
+    with opened_ipc(address, path) as (_, batches):
+        for batch in batches:
+            yield pa.table(parts.cast(batch.select(schema.names), path=path))
 
 
 @contextmanager

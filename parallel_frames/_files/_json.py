@@ -53,13 +53,7 @@ class TextRow(dict[str, Any]):
 
 
 def read_objects(stream: BinaryIO, *, is_lines: bool, shown: str) -> Iterator[list[tuple[int, Row]]]:
-    """Yield the rows of a file in blocks, each with the number of its line, or its row in an array.
-
-    Raises
-    ------
-    InputError
-        Something is no JSON, neither object nor text, or nested too deep; or some are objects and some texts.
-    """
+    """Yield the rows of a file in blocks, each with the number of its line, or its row in an array."""
     kinds: dict[type, int] = {}  # and the first row of each
     try:
         for rows in _read_objects(stream, is_lines=is_lines, shown=shown):
@@ -203,13 +197,7 @@ def _trouble_in(value: Any) -> tuple[str, str] | None:
 
 
 def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> TextFiles:
-    """Open files of JSON, after one look at all of them.
-
-    Raises
-    ------
-    InputError
-        Something is no JSON, or no object, or a field is of two kinds.
-    """
+    """Open files of JSON, after one look at all of them."""
     reader = JsonReader(address, is_lines)
     schema = pa.schema([])
     kinds: dict[type, str] = {}  # of rows, and a file of each
@@ -228,7 +216,7 @@ def open_json(address: Address, partitions: Partitions, *, is_lines: bool) -> Te
         )
     if kinds and not schema.names:
         raise InputError(f"{next(iter(partitions))} has objects without a field: a row would have nothing to send.")
-    files = TextFiles(reader, schema, partitions)
+    files = TextFiles(reader.read, schema, partitions)
     files.is_bare = TextRow in kinds and files.schema.names == [TEXT_COLUMN]  # folders may be columns, too
     return files
 

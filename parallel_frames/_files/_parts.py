@@ -25,7 +25,6 @@ class Parts:
 
     Attributes
     ----------
-    schema : pyarrow.Schema
     mixed : dict of str to str
         The columns that have several types, each with the file that it has the type of all files from. Whether their
         values fit into it is known once they are read.
@@ -35,13 +34,7 @@ class Parts:
     mixed: Mapping[str, str]
 
     def cast(self, batch: pa.RecordBatch, *, path: str) -> pa.RecordBatch:
-        """Return a batch of one file in the types of all files.
-
-        Raises
-        ------
-        InputError
-            A value does not fit.
-        """
+        """Return a batch of one file in the types of all files."""
         if self.mixed.keys().isdisjoint(batch.schema.names):
             return batch
         columns = []
@@ -59,13 +52,7 @@ class Parts:
 
 
 def join_parts(files: Iterable[tuple[str, pa.Schema]]) -> Parts:
-    """Return what files are together, whose columns are found by name; order and metadata are those of the first.
-
-    Raises
-    ------
-    InputError
-        A file has a name twice, or files have different columns. It names the column, both types, and both files.
-    """
+    """Return what files are together, whose columns are found by name; order and metadata are those of the first."""
     fields: dict[str, pa.Field] = {}
     deciding: dict[str, str] = {}
     mixed: set[str] = set()

@@ -14,8 +14,8 @@ from parallel_frames._files._batches import frame_of
 from parallel_frames._files._json import TEXT_COLUMN
 from parallel_frames._files._types import check_existing, output_types, provenance_types, widened
 from parallel_frames._inputs import named_columns
-from parallel_frames._job._prepare import PreparedCall, prepare
-from parallel_frames.errors import InputError, UnknownColumnError
+from parallel_frames._job._prepare import PreparedCall, columns_needed, prepare
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -32,7 +32,6 @@ class PreparedFile:
 
     Attributes
     ----------
-    source : Source
     prepared : PreparedCall
         Its frame has the source's columns and attrs, and no rows.
     columns : tuple of str
@@ -48,14 +47,7 @@ class PreparedFile:
 
 
 def prepare_file(source: Source, schema: object, call: Call, *, target: str | None = None) -> PreparedFile:
-    """Return the call prepared for a file whose rows go to a target.
-
-    Raises
-    ------
-    InputError
-        The schema, a column or an option is wrong, an option makes no sense for what is not in memory, or the target
-        could not hold what would be written to it.
-    """
+    """Return the call prepared for a file whose rows go to a target."""
     _check_options(call)
     _refuse_unions(source)
     if source.is_bare and call.inputs is None:
@@ -76,7 +68,9 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
 
     prepared = prepare(columns, schema, call, sample=sample, hidden=index_columns(source.schema)).to_target(target)
     added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
-    file = PreparedFile(source, prepared, _columns_of(source, prepared), added)
+    needed = None if source.is_void else columns_needed(prepared)
+    names = source.schema.names if needed is None else map(str, needed)
+    file = PreparedFile(source, prepared, tuple(names), added)
     _check_added(file)
     return file
 
@@ -97,21 +91,6 @@ def _refuse_unions(source: Source) -> None:
                 f"{source.shown} has {field.name!r} as {field.type}, which neither pandas nor Parquet can hold. "
                 "Nothing was sent. Leave the column out, or give it another type."
             )
-
-
-def _columns_of(source: Source, prepared: PreparedCall) -> tuple[str, ...]:
-    """Return the columns that decide a row's run, all of them where a function of the user's decides."""
-    call = prepared.call
-    if callable(call.where) or source.is_void:
-        return tuple(source.schema.names)
-    labels: list[Hashable] = [*prepared.selection.labels]
-    for name in (call.metadata or {}).values():
-        if name not in source.schema.names:
-            raise UnknownColumnError(name, source.schema.names, where="`metadata`")
-        labels.append(name)
-    if call.where is not None:
-        labels += [label for label in prepared.layout.all if label in source.schema.names]
-    return tuple(dict.fromkeys(map(str, labels)))
 
 
 def attrs_of(schema: pa.Schema) -> dict[Any, Any]:

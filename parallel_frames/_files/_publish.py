@@ -45,11 +45,6 @@ def place_for(target: str | os.PathLike[str], source: Address, *, overwrite: boo
     """Return where the target is to be, once what a dead process left there is tidied.
 
     Without `overwrite` it may be there only where a call wrote it and it is as it was: `own_manifest` has its manifest.
-
-    Raises
-    ------
-    InputError
-        Something else is there already, or it is the source.
     """
     address = find_address(target, what="target")
     if address.is_local:
@@ -62,13 +57,7 @@ def place_for(target: str | os.PathLike[str], source: Address, *, overwrite: boo
 
 
 def probe(address: Address) -> None:
-    """Write next to the target, under every name that will be needed, and take it away again.
-
-    Raises
-    ------
-    InputError
-        Nothing can be written there.
-    """
+    """Write next to the target, under every name that will be needed, and take it away again."""
     try:
         if address.is_local:
             address.local.parent.mkdir(parents=True, exist_ok=True)
@@ -94,12 +83,6 @@ def whole_target(address: Address, schema: pa.Schema, *, rows_per_file: int, ove
     """Give a writer; what was written becomes the target once the block has ended well, and otherwise nothing does.
 
     The writer's `manifest` goes next to the target.
-
-    Raises
-    ------
-    TargetError
-        The disk is full, the object store does not take it, or something else was put there. The target is
-        as it was.
     """
     single = is_file(address)
     try:

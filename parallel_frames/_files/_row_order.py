@@ -11,14 +11,16 @@ import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import feather
 
-from parallel_frames._columns import Level, grade_outcomes, level_of, needs_escalation, replaces
+from parallel_frames._columns import Level, grade_outcomes
+from parallel_frames._job._escalate import JobAnswers
 from parallel_frames._model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from parallel_frames._columns import Unanswered
@@ -137,27 +139,19 @@ class BestInOrder:
 
     def between(self, start: int, end: int) -> dict[int, Outcome]:
         """Return the best answers of the rows from `start` up to `end`; to be asked in the order of the rows."""
-        self.processors, self.waiting = {}, {}
-        best: dict[int, Outcome] = {}
-        grades: dict[int, int] = {}
-        open_rows: set[int] = set()
-        for job, (reader, own) in enumerate(zip(self._readers, self._results.jobs, strict=True)):
-            found = reader.between(start, end)
-            newest = dict(zip(found, grade_outcomes(list(found.values()), self._results.schema), strict=True))
-            for row, grade in newest.items():
-                if replaces(grade, grades.get(row, Level.UNKNOWN)):
-                    best[row], grades[row], self.processors[row] = found[row], grade, self._results.names[job]
-            if job:
-                asked = {row: (key, is_sent) for row, key, is_sent in own.index.rows_between(start, end) if key}
-                for row in asked.keys() - found.keys():
-                    key, is_sent = asked[row]
-                    self.waiting[row] = self._results.waiting(job, key, is_sent=is_sent)
-                self._note_not_asked(job, open_rows - asked.keys())
-            open_rows = {row for row, grade in newest.items() if needs_escalation(level_of(grade))}
-        self._note_not_asked(len(self._readers), open_rows)
-        return best
+        found = [reader.between(start, end) for reader in self._readers]
+        answers = (self._grade(job, outcomes, start, end) for job, outcomes in enumerate(found))
+        best = self._results.choose(end - start, answers)
+        chosen = {start + at: job for at, job in enumerate(best.jobs.tolist()) if start + at in found[job]}
+        self.processors = {row: self._results.names[job] for row, job in chosen.items()}
+        self.waiting = {start + at: reason for at, reason in best.waiting.items()}
+        return {row: found[job][row] for row, job in chosen.items()}
 
-    def _note_not_asked(self, job: int, rows: Iterable[int]) -> None:
-        """Record which rows wait for a job that does not know of them yet."""
-        if (reason := self._results.not_asked(job)) is not None:
-            self.waiting.update(dict.fromkeys(rows, reason))
+    def _grade(self, job: int, outcomes: dict[int, Outcome], start: int, end: int) -> JobAnswers:
+        grades = dict(zip(outcomes, grade_outcomes(list(outcomes.values()), self._results.schema), strict=True))
+        asked = [line for line in self._results.jobs[job].index.rows_between(start, end) if line[1]]
+        return JobAnswers(
+            np.array([row - start for row, _, _ in asked], np.int64),
+            np.array([grades.get(row, Level.UNKNOWN) for row, _, _ in asked], np.int64),
+            [(key, is_sent) for _, key, is_sent in asked],
+        )

@@ -34,23 +34,21 @@ from parallel_frames._job._source import (
     outgoing_run,
     prices_of,
 )
-from parallel_frames._model import OUTSIDE, SKIPPED, Plan
+from parallel_frames._model import OUTSIDE, SKIPPED
 from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from parallel_frames._columns import Layout, Merged
+    from parallel_frames._columns import Layout, Merged, Unanswered
     from parallel_frames._files._prepare import PreparedFile
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._runner import Results
     from parallel_frames._job._source import Levels
-    from parallel_frames._model import Outcome, OutgoingRun
+    from parallel_frames._model import Outcome, OutgoingRun, Plan, RowRuns
     from parallel_frames._state import Step
-
-    RowRuns = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class FileSource:
@@ -58,7 +56,6 @@ class FileSource:
 
     Attributes
     ----------
-    file : PreparedFile
     chosen : numpy.ndarray of bool, optional
         Which rows to ask about. Default: those that the call chooses.
     answered : numpy.ndarray of bool, optional
@@ -290,25 +287,24 @@ class FileSource:
         """Return a batch's new columns, and which run each row has; `best` has chosen the answers."""
         asked = results.index.rows_between(start, start + batch.num_rows)
         self._check_same(results.index, batch, start, {row: key for row, key, _ in asked})
+        rows = [row for row, key, _ in asked if key is not None]
         keys = [key for _, key, _ in asked if key is not None]
-        outcomes = [known.get(row) for row, key, _ in asked if key is not None]
         sent = {key for _, key, was_sent in asked if was_sent and key is not None}
         row_runs = np.full(batch.num_rows, OUTSIDE, dtype=np.int64)
-        entry = 0
-        for row, key, _ in asked:
-            row_runs[row - start] = SKIPPED if key is None else entry
-            entry += key is not None
-        unused = [0] * len(keys)
-        plan = Plan(self.prepared.job, keys, [], unused, [None] * len(keys), None, row_runs, ())
-        waiting = {key: best.waiting[row] for row, key, _ in asked if key and row in best.waiting} if best else {}
-        processors = (
-            None if best is None else [best.processors.get(row, "") for row, key, _ in asked if key is not None]
-        )
+        row_runs[[row - start for row, _, _ in asked]] = SKIPPED
+        row_runs[[row - start for row in rows]] = np.arange(len(rows))
+        call = self.prepared.call
+        waiting: dict[str, Unanswered] = {}
+        processors = [call.processor] * len(rows)
+        if best is not None:
+            waiting = {key: best.waiting[row] for row, key in zip(rows, keys, strict=True) if row in best.waiting}
+            processors = [best.processors.get(row, "") for row in rows]
         existing = [name for name in batch.schema.names if name in types]
-        answers = Answers.of(outcomes)
+        answers = Answers.of([known.get(row) for row in rows])
         merged = merge_outcomes(
             self._existing(batch, start, existing, types),
-            plan,
+            keys,
+            row_runs,
             self.prepared.schema,
             answers=answers,
             unanswered=lambda key: waiting.get(key) or results.unanswered(key, is_sent=key in sent),
@@ -317,12 +313,11 @@ class FileSource:
             layout=layout,
             dtype_backend="pyarrow",
         )
-        call = self.prepared.call
         if call.provenance:
             first = results.index.first_rows_between(start, start + batch.num_rows)
             frame = add_provenance(
                 merged.frame,
-                plan,
+                row_runs,
                 answers,
                 prefix=call.prefix,
                 dtype_backend="pyarrow",

@@ -48,7 +48,6 @@ class Source:
     ----------
     shown : str
         The address as it was given.
-    format : str
     schema : pyarrow.Schema
         Of every batch, hive partitions included, with the files' own metadata.
     files : tuple of FileFacts
@@ -153,13 +152,7 @@ class ParquetFiles:
 
 
 def open_source(source: str | os.PathLike[str]) -> Source:
-    """Open a file, a directory, a glob or an address.
-
-    Raises
-    ------
-    InputError
-        There is nothing, nothing readable, or there are files whose columns differ.
-    """
+    """Open a file, a directory, a glob or an address."""
     address = find_address(source, what="source")
     paths = _find_files(address)
     format_ = _format_of(paths, shown=address.shown)

@@ -66,13 +66,9 @@ def make_manifest(
         "rows_by_status": dict(counts),
         "sends": list(prepared.selection.names),
         "schema": dict(prepared.schema.wire),
-        "processor": prepared.call.processor,
-        "job": prepared.job.hash,
-        "runs": status.runs,
-        "runs_sent": status.sent,
-        "price_per_run": None if price.per_run is None else float(price.per_run),
+        **_job_facts(prepared, results.index),
         "prices_as_of": price.as_of,
-        **({"escalation": [_escalation(each, own.index) for each, own in jobs[1:]]} if prepared.later else {}),
+        **({"escalation": [_job_facts(each, own.index) for each, own in jobs[1:]]} if prepared.later else {}),
         "cost": None if cost is None else float(cost),
         "extra_cost": price.extra,
         "groups": [
@@ -97,8 +93,8 @@ def describe_files(source: Source) -> list[dict[str, Json]]:
     ]
 
 
-def _escalation(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
-    """Return what the manifest says of a further processor."""
+def _job_facts(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
+    """Return what the manifest says of the runs on one processor."""
     price, status = prepared.price, index.status()
     return {
         "processor": prepared.call.processor,
@@ -156,13 +152,7 @@ def manifest_of(address: Address) -> str:
 
 
 def write_manifest(address: Address, text: bytes) -> None:
-    """Write the manifest of a target in an object store.
-
-    Raises
-    ------
-    TargetError
-        The store does not take it.
-    """
+    """Write the manifest of a target in an object store."""
     path = manifest_of(address)
     try:
         with address.system.open_output_stream(path) as stream:
@@ -182,13 +172,7 @@ PART: Final = re.compile(r"part-\d{5,}\.parquet$")
 
 
 def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
-    """Refuse a target that cannot be, as far as a look can say.
-
-    Raises
-    ------
-    InputError
-        Something is there already that no call wrote and left as it was, or it is the source.
-    """
+    """Refuse a target that cannot be, as far as a look can say."""
     ending = address.path.rstrip("/").rpartition("/")[2].rpartition(".")
     if ending[0] and f".{ending[2]}".lower() not in FILE_ENDINGS and ending[2].lower() in {
         "csv", "tsv", "json", "jsonl", "ndjson", "feather", "arrow", "xlsx",
@@ -229,13 +213,7 @@ def target_exists(shown: str, *, since: str = "") -> InputError:
 
 
 def check_checkpoint(checkpoint: str | os.PathLike[str], source: Address, target: Address | None) -> None:
-    """Refuse a checkpoint that a target would replace, or that the next call would read as rows.
-
-    Raises
-    ------
-    InputError
-        They overlap.
-    """
+    """Refuse a checkpoint that a target would replace, or that the next call would read as rows."""
     spot = spot_of(str(checkpoint))
     if target is not None and (spot.holds(target.spot) or target.spot.holds(spot)):
         raise InputError(

@@ -54,13 +54,7 @@ def _sweep(place: Path) -> None:
 
 @contextmanager
 def disk_full_as_target_error(safe: Callable[[], str]) -> Iterator[None]:
-    """Have a full directory for temporary files named as such.
-
-    Raises
-    ------
-    TargetError
-        It is full. `safe` says what is stored.
-    """
+    """Have a full directory for temporary files named as such."""
     try:
         yield
     except (sqlite3.OperationalError, OSError) as error:

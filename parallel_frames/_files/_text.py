@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -18,20 +18,14 @@ from parallel_frames._files._batches import BATCH_ROWS
 from parallel_frames._files._temporary import temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 # What an address says of a file beyond its rows: the folders such as ``year=2024`` that it lies in.
 Partitions = dict[str, dict[str, Any]]
+# Yields the columns of a file that a schema names, in its types.
+Read: TypeAlias = "Callable[[str, pa.Schema], Iterator[pa.Table]]"
 NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
-
-
-class Reader(Protocol):
-    """Reads one kind of file."""
-
-    def read(self, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
-        """Yield the columns that a schema names, in its types."""
-        ...
 
 
 class Files:
@@ -39,7 +33,6 @@ class Files:
 
     Attributes
     ----------
-    schema : pyarrow.Schema
     mixed : frozenset of str
         The columns that have several types in the files.
     is_bare : bool
@@ -49,19 +42,19 @@ class Files:
     mixed: frozenset[str] = frozenset()
     is_bare = False
 
-    def __init__(self, reader: Reader, schema: pa.Schema, partitions: Partitions) -> None:
+    def __init__(self, read: Read, schema: pa.Schema, partitions: Partitions) -> None:
         """Take the files' own schema, and what the folders say of each file."""
         names = dict.fromkeys(name for keys in partitions.values() for name in keys if name not in schema.names)
         fields = [pa.field(name, pa.array([keys.get(name) for keys in partitions.values()]).type) for name in names]
         self.schema = pa.schema([*schema, *fields], metadata=schema.metadata)
-        self._reader = reader
+        self._read = read
         self._partitions = {path: {name: keys.get(name) for name in names} for path, keys in partitions.items()}
 
     def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield batches of these columns."""
         fields = [self.schema.field(name) for name in names]
         for path, keys in self._partitions.items():
-            for table in self._reader.read(path, pa.schema([field for field in fields if field.name not in keys])):
+            for table in self._read(path, pa.schema([field for field in fields if field.name not in keys])):
                 columns = [
                     pa.repeat(pa.scalar(keys[field.name], field.type), table.num_rows)
                     if field.name in keys

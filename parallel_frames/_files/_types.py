@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from parallel_frames._columns import Unanswered, merge_outcomes
 from parallel_frames._job._prepare import provenance_labels
-from parallel_frames._model import Job, Options, Plan
 from parallel_frames._state import Answers
 from parallel_frames.errors import InputError
 
@@ -53,10 +52,10 @@ def provenance_types(prefix: str, *, has_cost: bool = True) -> dict[str, pa.Data
 
 def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:
     """Return the type of each column that a job adds, read off the merge of no rows."""
-    nothing = Plan(Job({}, "", "", {}, Options()), [], [], [], [], None, pd.RangeIndex(0).to_numpy(dtype="int64"), ())
     frame = merge_outcomes(
         pd.DataFrame(index=pd.RangeIndex(0)),
-        nothing,
+        [],
+        pd.RangeIndex(0).to_numpy(dtype="int64"),
         schema,
         answers=Answers.of([]),
         unanswered=lambda _: Unanswered("not_sent", ""),
@@ -79,13 +78,7 @@ def check_existing(schema: pa.Schema, types: Mapping[str, pa.DataType], *, shown
 
 
 def check_values(batch: pa.RecordBatch, types: Mapping[str, pa.DataType], *, start: int, shown: str) -> None:
-    """Refuse where a value of such a column is none of the output's type, though their types go together.
-
-    Raises
-    ------
-    InputError
-        A number is too large or too exact, or a time is.
-    """
+    """Refuse where a value of such a column is none of the output's type, though their types go together."""
     for name in at_risk(batch.schema, types):
         column = batch.column(name)
         try:

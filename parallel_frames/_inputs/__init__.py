@@ -12,7 +12,6 @@ Parquet, the unit of a timestamp, an integer column turned float by a missing ce
 from parallel_frames._inputs._infer import infer_input_schema
 from parallel_frames._inputs._keys import distinct, hash_identity, make_key, make_keys
 from parallel_frames._inputs._render import (
-    Rendered,
     canonical_of_json,
     canonical_of_sent,
     render_inputs,
@@ -22,7 +21,6 @@ from parallel_frames._inputs._select import NO_COLUMN, Selection, named_columns,
 
 __all__ = [
     "NO_COLUMN",
-    "Rendered",
     "Selection",
     "canonical_of_json",
     "canonical_of_sent",

@@ -86,10 +86,6 @@ def _numpy_span(cell: np.timedelta64) -> Pair | None:
     return None if text is None else text_pair(text)
 
 
-def _pandas_span(cell: pd.Timedelta) -> Pair | None:
-    return _numpy_span(cell.to_timedelta64())
-
-
 _SCALARS: dict[type, Callable[[Any], Pair | None]] = {
     str: text_pair,
     int: _integer_pair,
@@ -99,7 +95,7 @@ _SCALARS: dict[type, Callable[[Any], Pair | None]] = {
     type(pd.NaT): _missing,
     type(pd.NA): _missing,
     pd.Timestamp: _spelt(times.moment_text),
-    pd.Timedelta: _pandas_span,
+    pd.Timedelta: lambda span: _numpy_span(span.to_timedelta64()),
     np.bool_: _truth_pair,
     np.float16: lambda number: real_pair(as_read(number)),
     np.float32: lambda number: real_pair(as_read(number)),
@@ -108,7 +104,7 @@ _SCALARS: dict[type, Callable[[Any], Pair | None]] = {
     np.timedelta64: _numpy_span,
     np.integer: lambda number: _integer_pair(int(number)),
     datetime: _spelt(times.moment_text),
-    date: _spelt(times.date_text),
+    date: _spelt(date.isoformat),
     time: _spelt(times.time_text),
     timedelta: _spelt(times.timedelta_text),
     Decimal: decimal_pair,

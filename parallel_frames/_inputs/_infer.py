@@ -65,26 +65,10 @@ _ARROW: Final[tuple[tuple[Callable[[Any], bool], dict[str, str]], ...]] = (
 
 
 def infer_input_schema(df: pd.DataFrame, selection: Selection) -> dict[str, Json] | None:
-    """Return the wire form of an input schema for what the rows of a frame send.
+    """Return the wire form of an input schema for what the rows of a frame send, by its dtypes, or its objects' types.
 
-    Parameters
-    ----------
-    df : pandas.DataFrame
-        Its dtypes are asked; of a column of objects every cell's type.
-    selection : Selection
-        From `select_inputs`.
-
-    Returns
-    -------
-    dict or None
-        An object has a property per name that is sent, none of them required: missing cells are left out. A template
-        is a text, and so is a bare cell. None for a bare cell that may be a dict: it travels as an object with any
-        names.
-
-    Raises
-    ------
-    InputError
-        More columns, or longer names, than a schema may describe.
+    An object has a property per name that is sent, none of them required: missing cells are left out. A template is a
+    text, and so is a bare cell. None for a bare cell that may be a dict: it travels as an object with any names.
     """
     wire = _object(df, selection) if selection.form == "object" else _text(df, selection)
     length = len(json.dumps(wire, ensure_ascii=False, separators=(",", ":")))

@@ -20,34 +20,15 @@ from parallel_frames._model import KEY_VERSION
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from parallel_frames._model import Json
 
 
-def make_key(canonical: bytes, job_hash: str, *, occurrence: int | None = None, version: int = KEY_VERSION) -> str:
-    """Return the key of an input.
+def make_key(canonical: bytes, job_hash: str, *, occurrence: int | None = None) -> str:
+    """Return the key of an input in its canonical form: 32 hexadecimal digits.
 
-    Parameters
-    ----------
-    canonical : bytes
-        Its canonical form.
-    job_hash : str
-        The hash of the job, without line breaks.
-    occurrence : int or None, default None
-        Which of the equal rows it is, from 0, when equal rows do not share a run; None when they do.
-    version : int, default the current one
-        Version of the key.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
+    `occurrence` is which of the equal rows it is, from 0, where equal rows do not share a run.
     """
-    check_version(version)
-    digest = _start(job_hash, occurrence, version)
-    digest.update(canonical)
-    return digest.hexdigest()
+    return _finish(_start(job_hash, occurrence), canonical)
 
 
 def make_keys(
@@ -56,49 +37,27 @@ def make_keys(
     *,
     dedupe: bool = True,
     occurrences: Sequence[int] | None = None,
-    version: int = KEY_VERSION,
 ) -> list[str | None]:
-    """Return the key of each canonical form, None for None.
+    """Return the key of each canonical form, None for None, which is a row with nothing to send.
 
     Parameters
     ----------
-    canonicals : sequence of (bytes or None)
-        None is a row with nothing to send.
-    job_hash : str
-        The hash of the job.
     dedupe : bool, default True
         Whether equal rows share a key. If not, each has the number of its occurrence in it.
     occurrences : sequence of int, optional
         These numbers, where the rows are a part of a table. Default: counted from 0.
-    version : int, default the current one
-        Version of the key.
-
-    Returns
-    -------
-    list of (str or None)
-        As long as `canonicals`.
     """
-    check_version(version)
     if not dedupe:
-        return _numbered_keys(canonicals, job_hash, version, occurrences or _count_equal(canonicals))
-    start = _start(job_hash, None, version)
+        pairs = zip(canonicals, occurrences or _count_equal(canonicals), strict=True)
+        return [None if sent is None else make_key(sent, job_hash, occurrence=number) for sent, number in pairs]
+    start = _start(job_hash, None)
     return [None if canonical is None else _finish(start, canonical) for canonical in canonicals]
 
 
 def distinct(values: Sequence[Hashable | None]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Group equal rows.
+    """Return the first row of each distinct value, in order of appearance, and for each row its entry there.
 
-    Parameters
-    ----------
-    values : sequence of (hashable or None)
-        A key or a canonical form per row; None is a row with nothing to send.
-
-    Returns
-    -------
-    first : numpy.ndarray of int64
-        The position of the first row of each distinct value, in order of appearance.
-    entries : numpy.ndarray of int64
-        For each row its entry in `first`, -1 for None.
+    A value is a key or a canonical form; None is a row with nothing to send, whose entry is -1.
     """
     numbers: dict[Hashable | None, int] = dict.fromkeys(values, 0)
     numbers.pop(None, None)
@@ -114,13 +73,7 @@ def distinct(values: Sequence[Hashable | None]) -> tuple[np.ndarray[Any, Any], n
 
 
 def hash_identity(identity: Mapping[str, Json]) -> str:
-    """Return 32 hexadecimal digits over a mapping that is JSON; the order of names does not matter, nulls do.
-
-    Raises
-    ------
-    InputError
-        The mapping holds something that is not JSON.
-    """
+    """Return 32 hexadecimal digits over a mapping that is JSON; the order of names does not matter, nulls do."""
     try:
         text = json.dumps(
             identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_as_dict
@@ -130,42 +83,18 @@ def hash_identity(identity: Mapping[str, Json]) -> str:
         raise InputError(f"What identifies this job is not JSON: {problem}.") from None
 
 
-def check_version(version: int) -> None:
-    """Refuse a version this library cannot compute."""
-    if version not in _STARTS:
-        known = ", ".join(map(str, _STARTS))
-        raise InputError(f"Keys of version {version} are unknown to this library, which computes {known}.")
-
-
-def _start_1(job_hash: str, occurrence: int | None) -> blake2b:
-    # Lines, then the canonical form up to the end: no two inputs can be framed alike.
-    number = "shared" if occurrence is None else str(occurrence)
-    return blake2b(f"parallel_frames\n1\n{job_hash}\n{number}\n".encode(), digest_size=16)
-
-
-# A second version is a second entry, with a second canonical form; the first one stays.
-_STARTS: dict[int, Callable[[str, int | None], blake2b]] = {1: _start_1}
-
-
-def _start(job_hash: str, occurrence: int | None, version: int) -> blake2b:
+def _start(job_hash: str, occurrence: int | None) -> blake2b:
     if "\n" in job_hash:
         raise InputError(f"A job's hash is one line; {job_hash!r} is not.")
-    return _STARTS[version](job_hash, occurrence)
+    # Lines, then the canonical form up to the end: no two inputs can be framed alike.
+    number = "shared" if occurrence is None else str(occurrence)
+    return blake2b(f"parallel_frames\n{KEY_VERSION}\n{job_hash}\n{number}\n".encode(), digest_size=16)
 
 
 def _finish(start: blake2b, canonical: bytes) -> str:
     digest = start.copy()
     digest.update(canonical)
     return digest.hexdigest()
-
-
-def _numbered_keys(
-    canonicals: Sequence[bytes | None], job_hash: str, version: int, occurrences: Sequence[int]
-) -> list[str | None]:
-    return [
-        None if canonical is None else make_key(canonical, job_hash, occurrence=number, version=version)
-        for canonical, number in zip(canonicals, occurrences, strict=True)
-    ]
 
 
 def _count_equal(canonicals: Sequence[bytes | None]) -> list[int]:

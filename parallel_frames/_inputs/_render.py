@@ -20,11 +20,9 @@ from parallel_frames._inputs import _plain as plain
 from parallel_frames._inputs import _times as times
 from parallel_frames._inputs._arrow import arrow_tokens
 from parallel_frames._inputs._cells import pair_of
-from parallel_frames._inputs._keys import check_version
 from parallel_frames._inputs._plain import Tokens
 from parallel_frames._inputs._select import check_label
 from parallel_frames._inputs._wire import UnusableCellError, is_empty, quote, unquote
-from parallel_frames._model import KEY_VERSION
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,31 +51,15 @@ class Rendered:
     canonical: list[bytes | None]
 
 
-def render_inputs(
-    df: pd.DataFrame, selection: Selection, *, version: int = KEY_VERSION, numbers: Sequence[int] | None = None
-) -> Rendered:
+def render_inputs(df: pd.DataFrame, selection: Selection, *, numbers: Sequence[int] | None = None) -> Rendered:
     """Turn every row into the JSON it sends and the form that identifies it.
 
     Parameters
     ----------
     df : pandas.DataFrame
         Any index; it is read by position and never changed.
-    selection : Selection
-        From `select_inputs`.
-    version : int, default the current one
-        Version of the canonical form.
     numbers : sequence of int, optional
         What messages call the rows, where `df` is a part of another frame. Default: their positions.
-
-    Returns
-    -------
-    Rendered
-        One entry per row of `df`.
-
-    Raises
-    ------
-    InputError
-        A cell has no JSON; the message names its column, row, type and the way out.
 
     Notes
     -----
@@ -88,7 +70,7 @@ def render_inputs(
     Integers beyond 64 bits and Decimals travel as text with all their digits.
     """
     whole = Rendered([], [])
-    for part in render_slices(df, selection, version=version, numbers=numbers):
+    for part in render_slices(df, selection, numbers=numbers):
         whole.sent.extend(part.sent)
         whole.canonical.extend(part.canonical)
     return whole
@@ -98,12 +80,10 @@ def render_slices(
     df: pd.DataFrame,
     selection: Selection,
     *,
-    version: int = KEY_VERSION,
     rows: int = SLICE_ROWS,
     numbers: Sequence[int] | None = None,
 ) -> Iterator[Rendered]:
     """Yield what `render_inputs` returns, at most `rows` rows at a time."""
-    check_version(version)
     columns = _columns(df, selection.labels)
     numbers = range(len(df)) if numbers is None else numbers
     shape = {"object": _objects, "cell": _cells, "template": _templates}[selection.form]
@@ -120,14 +100,7 @@ def render_slices(
 def canonical_of_json(value: Json) -> bytes:
     """Return the canonical form of an input that was parsed from JSON, such as a server's echo of it.
 
-    Parameters
-    ----------
-    value : None, bool, int, float, str, list or dict
-
-    Returns
-    -------
-    bytes
-        Comparable with `canonical_of_sent` only: a Decimal's cell is a number, its JSON is text.
+    It is comparable with `canonical_of_sent` only: a Decimal's cell is a number, its JSON is text.
     """
     try:
         pair = pair_of(value)

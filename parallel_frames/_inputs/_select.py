@@ -69,6 +69,8 @@ class Selection:
 def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[Label] = ()) -> Selection:
     """Resolve which cells a row sends, and under which names.
 
+    Names are ``str(label)``; those of MultiIndex columns their non-empty parts joined by ``/``.
+
     Parameters
     ----------
     df : pandas.DataFrame
@@ -79,19 +81,6 @@ def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[L
         name exactly as it is sent. A label wins over a template. None: every column.
     exclude : collection of labels, default ()
         Columns left out when `inputs` is None.
-
-    Returns
-    -------
-    Selection
-        Names are ``str(label)``; those of MultiIndex columns their non-empty parts joined by ``/``.
-
-    Raises
-    ------
-    UnknownColumnError
-        A column that `df` does not have.
-    InputError
-        Two columns give one name, one label stands for two columns, nothing is selected, or a string is neither
-        a column nor a template.
 
     Examples
     --------

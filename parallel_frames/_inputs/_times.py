@@ -7,7 +7,7 @@ unit and never overflows. It refuses to know which library a column came from.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -93,11 +93,6 @@ def time_text(moment: time) -> str:
     offset = moment.utcoffset()
     text = text.rstrip("0") if "." in text else text
     return text if offset is None else text + offset_text(offset // timedelta(seconds=1))
-
-
-def date_text(day: date) -> str:
-    """Return the ISO text of one date."""
-    return day.isoformat()
 
 
 def timedelta_text(span: timedelta) -> str:

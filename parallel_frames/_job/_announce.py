@@ -83,11 +83,6 @@ def ask_before_paying(call: Call, *, runs: int, cost: Decimal | None, price: str
     """Ask whether to send so many runs where the call says so, or where nothing bounds what a cell may cost.
 
     `price` is the cost as a person reads it.
-
-    Raises
-    ------
-    DeclinedError
-        The answer was not yes.
     """
     asks = call.confirm
     if asks is None:

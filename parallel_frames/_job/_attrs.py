@@ -58,7 +58,6 @@ class EarlierAnswers:
         The groups of the jobs that asked further processors about its rows, by the hash of the job.
     sends : tuple of label
         The columns that its rows sent, where the call named none; empty where one of them is no longer there.
-    simulated : bool
     """
 
     job: str
@@ -82,8 +81,6 @@ class EnrichmentFacts:
         What a row sent, where the frame still has these columns.
     dedupe : bool
         Whether equal rows share a run.
-    checkpoint : str or None
-    group_ids : tuple of str
     outputs : dict of str to label
         The column of each name of the schema, as far as the frame still has it.
     types : dict of str to mapping
@@ -227,14 +224,7 @@ def _selection_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> S
 
 
 def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
-    """Return the columns an enrichment made, which are not inputs by default.
-
-    Raises
-    ------
-    InputError
-        A status column, or the evidence of an answer, shows that there was an enrichment, and the attrs that named its
-        other columns are lost. Sending old answers as inputs would make every row a new one, and pay for it.
-    """
+    """Return the columns an enrichment made, which are not inputs by default."""
     attrs = df.attrs.get(ATTRS)
     made = frozenset(attrs.get("made", [])) if isinstance(attrs, dict) else frozenset()
     evidence = {name for labels in evidence_of(df).values() for name in labels}

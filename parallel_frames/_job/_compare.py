@@ -37,10 +37,10 @@ from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
 from parallel_frames._job._prepare import apply_defaults, inputs_of
 from parallel_frames._job._runner import JobRunner, joint_safety
-from parallel_frames._prices import expected_seconds, require_price
+from parallel_frames._prices import Runs, check_cost, expected_seconds
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._ui import ProgressCounts, SharedProgress, report_call, showing
-from parallel_frames.errors import CostError, InputError, ParallelFramesError, UnknownColumnError
+from parallel_frames.errors import InputError, ParallelFramesError, UnknownColumnError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,13 +64,7 @@ TOLERANCE: Final = 0.01
 def compare_processors(
     df: pd.DataFrame, schema: object, call: Call, *, processors: Sequence[str], truth: Any, tolerance: Any
 ) -> Comparison:
-    """Ask each processor about the same rows, as far as they are not answered, and return what they answered.
-
-    Raises
-    ------
-    ParallelFramesError
-        As an enrichment raises it; nothing was sent where it is an `InputError`.
-    """
+    """Ask each processor about the same rows, as far as they are not answered, and return what they answered."""
     _check_processors(processors, truth)
     if call.checkpoint is None:
         raise InputError(
@@ -98,9 +92,9 @@ def compare_processors(
         report_call.set(None)  # it is the comparison that there is to look at
         with showing(call.progress) as progress:
             progress.announce(essence, facts, simulated=is_simulated)
-            _bound_costs(runners, sources, call)
+            _bound_costs(runners, call)
             _ask(runners, call, is_free=destination.block is not None)
-            return await _run(runners, sources, progress, destination, checkpoint=folder)
+            return await _run(runners, progress, destination, checkpoint=folder)
 
     with explaining_ctrl_c(*runners):
         answers = run_from_anywhere(run)
@@ -146,7 +140,7 @@ def _sources(df: pd.DataFrame, schema: object, call: Call, processors: Sequence[
     chosen = (inputs >= 0) & (inputs < (len(df) if call.limit is None else call.limit))
     if not chosen.any():
         raise InputError("There is no row to compare: none is chosen, or none has anything to send. Nothing was sent.")
-    call = replace(call, where=chosen, limit=None, max_cost=None)
+    call = replace(call, where=chosen, limit=None)
     return [frame_source(df, schema, replace(call, processor=processor)) for processor in processors]
 
 
@@ -244,13 +238,7 @@ def _read_cell(cell: Any, column: Column, index: pd.Index[Any], place: int) -> A
 
 
 def _let_share_checkpoint(sources: Sequence[FrameSource], call: Call, destination: Destination) -> None:
-    """Let no job of a comparison be in the way of another, in a directory that is to hold all of them.
-
-    Raises
-    ------
-    CheckpointMismatchError
-        It holds jobs, and none of these.
-    """
+    """Let no job of a comparison be in the way of another, in a directory that is to hold all of them."""
 
     def folder_of(prepared: PreparedCall) -> StoragePath:
         return job_folder(prepared, destination, runs=len(sources[0].plan.keys))
@@ -309,46 +297,30 @@ def _announcement(
     return " · ".join(parts), [*prices, f"sends {', '.join(prepared.selection.names)}", f"checkpoint {checkpoint}"]
 
 
-def _bound_costs(runners: Sequence[JobRunner], sources: Sequence[FrameSource], call: Call) -> None:
-    """Refuse what would cost more together than allowed; give each processor what the others leave of it.
-
-    Raises
-    ------
-    CostError, InputError
-        As for one processor.
-    """
+def _bound_costs(runners: Sequence[JobRunner], call: Call) -> None:
+    """Refuse what would cost more together than allowed; each processor counts what the others cost."""
     statuses = [runner.status() for runner in runners]
-    if call.max_cost is None or not any(status.to_send for status in statuses):
-        return
-    per_run = [require_price(source.prepared.price, max_cost=call.max_cost) for source in sources]
-    costs = [price * (each.to_send + each.billed) for price, each in zip(per_run, statuses, strict=True)]
-    left = call.max_cost - sum(costs, Decimal(0))
-    if left < 0:
-        raise CostError(
-            runs=sum(status.to_send for status in statuses),
-            billed=sum(status.billed for status in statuses),
-            cost=call.max_cost - left,
-            max_cost=call.max_cost,
-            limit=_limit_for(runners, sources, call.max_cost, per_run),
-        )
-    for source, cost in zip(sources, costs, strict=True):
-        source.prepared = replace(source.prepared, call=replace(source.prepared.call, max_cost=left + cost))
+    parts = [
+        Runs(runner.prepared.price, status.to_send, status.billed)
+        for runner, status in zip(runners, statuses, strict=True)
+    ]
+    check_cost(*parts, max_cost=call.max_cost, limit_for=partial(_limit_within, runners))
+    costs = [part.price.of(part.to_send + part.billed) or Decimal() for part in parts]
+    for runner, cost in zip(runners, costs, strict=True):
+        runner.spent_elsewhere = sum(costs, -cost)
 
 
-def _limit_for(
-    runners: Sequence[JobRunner], sources: Sequence[FrameSource], max_cost: Decimal, per_run: Sequence[Decimal]
-) -> int | None:
-    """Return the ``limit`` with which they stay within a cost; None where there is none."""
-    left = max_cost
+def _limit_within(runners: Sequence[JobRunner], dollars: Decimal) -> int | None:
+    """Return the ``limit`` with which they cost no more than that; None where there is none."""
     prices: list[tuple[int, Decimal]] = []  # of each run to send, with the number of its input
-    for runner, source, price in zip(runners, sources, per_run, strict=True):
-        left -= price * runner.status().billed
+    for runner in runners:
+        source, price = cast("FrameSource", runner.source), runner.prepared.price.per_run or Decimal()
         runner.index.decide_sending()
         rows = [run.row for runs in source.read(cast("MemoryIndex", runner.index)) for run in runs]
         prices += [(at, price) for at in np.searchsorted(source.plan.positions, rows).tolist()]
     for at, price in sorted(prices):
-        left -= price
-        if left < 0:
+        dollars -= price
+        if dollars < 0:
             return at or None
     return None
 
@@ -364,12 +336,7 @@ def _ask(runners: Sequence[JobRunner], call: Call, *, is_free: bool) -> None:
 
 
 async def _run(
-    runners: Sequence[JobRunner],
-    sources: Sequence[FrameSource],
-    progress: Progress,
-    destination: Destination,
-    *,
-    checkpoint: str | None,
+    runners: Sequence[JobRunner], progress: Progress, destination: Destination, *, checkpoint: str | None
 ) -> list[ProcessorAnswers]:
     """Run all of them at the same time; the first error ends the others, as Ctrl-C does, and is raised."""
     statuses = [runner.status() for runner in runners]
@@ -396,9 +363,10 @@ async def _run(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = []
-            for runner, source in zip(runners, sources, strict=True):
-                part = SharedProgress(progress, counts, per_run=source.prepared.price.per_run, warned=shown)
-                tasks.append(group.create_task(runner.run(deliver=partial(_read, source), shared_progress=part)))
+            for runner in runners:
+                part = SharedProgress(progress, counts, per_run=runner.prepared.price.per_run, warned=shown)
+                deliver = partial(_read, cast("FrameSource", runner.source))
+                tasks.append(group.create_task(runner.run(deliver=deliver, shared_progress=part)))
     except ExceptionGroup as errors:
         error = errors.exceptions[0]
         if isinstance(error, ParallelFramesError) and error.safety is not None:

@@ -125,13 +125,7 @@ def _of_project() -> Mapping[str, Any]:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _: int) -> Mapping[str, Any]:
-    """Return the table of a file.
-
-    Raises
-    ------
-    ConfigurationError
-        A name in it is no default, or its value is wrong.
-    """
+    """Return the table of a file."""
     import tomllib  # most of a millisecond, and needed where there is such a file only
 
     try:

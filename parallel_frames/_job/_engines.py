@@ -21,13 +21,7 @@ NAMES: Final = {"dask": "Dask", "pyspark": "Spark", "ray": "Ray"}
 
 
 def refuse_task() -> None:
-    """Raise where the calling thread runs a task of an engine.
-
-    Raises
-    ------
-    InputError
-        It does. The message has the line that is right.
-    """
+    """Raise where the calling thread runs a task of an engine."""
     library = next((name for name, is_task in TASKS.items() if name in sys.modules and is_task()), None)
     if library is not None:
         raise InputError(

@@ -9,7 +9,6 @@ whole costs. How good an answer is, the grade says.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -31,7 +30,7 @@ from parallel_frames._state import Answers
 from parallel_frames.errors import CheckpointCorruptError, InputError, ParallelFramesError, Safety
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -47,37 +46,47 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Candidates: TypeAlias = "dict[int, tuple[int, Row]]"  # of each escalated row its best answer so far, with the grade
-Runner: TypeAlias = "JobRunner | EscalationRunner"
+Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 NOT_AT_ONCE: Final = (
     "`escalate` chooses by the answers which rows the next processor is asked about, so that not everything can be "
     "sent at once, and submitted. Nothing was sent. Enrich instead, or submit without `escalate`."
 )
 
 
-def make_runner(source: EscalatingSource[Any]) -> Runner:
-    """Return what runs a source's call: one job, or one for each processor that rows may be escalated to."""
-    return EscalationRunner(source) if source.prepared.later else JobRunner(source)
-
-
 # What is known of the answers
 
 
-class BestAnswers(NamedTuple):
-    """Of each input of a frame the best answer.
+class JobAnswers(NamedTuple):
+    """What one job of a chain says of some inputs.
 
     Attributes
     ----------
-    places : numpy.ndarray of int64
-        Part, offset and status code of the answer in the store of its job.
-    jobs : numpy.ndarray of int64
-        The number of that job.
-    waiting : dict of str to Unanswered
-        The keys of inputs for which a further processor has not answered, and why.
+    asked : numpy.ndarray of int64
+        The numbers of the inputs that it asks about.
+    grades : numpy.ndarray of int64
+        How good the answer to each of these is.
+    runs : sequence of (str, bool)
+        The key of each, and whether it was sent.
     """
 
-    places: np.ndarray[Any, np.dtype[np.int64]]
-    jobs: np.ndarray[Any, np.dtype[np.int64]]
-    waiting: dict[str, Unanswered]
+    asked: Numbers
+    grades: Numbers
+    runs: Sequence[tuple[str, bool]]
+
+
+class BestAnswers(NamedTuple):
+    """Of each input the best answer of a chain of jobs.
+
+    Attributes
+    ----------
+    jobs : numpy.ndarray of int64
+        The number of the job whose answer it is.
+    waiting : dict of int to Unanswered
+        The inputs for which a further processor has not answered, and why.
+    """
+
+    jobs: Numbers
+    waiting: dict[int, Unanswered]
 
 
 class EscalatedResults(Results[Any]):
@@ -89,10 +98,6 @@ class EscalatedResults(Results[Any]):
         The jobs so far.
     names : sequence of str
         The processors of these and of those that may follow.
-
-    Attributes
-    ----------
-    schema : Schema
     """
 
     def __init__(self, steps: Sequence[JobRunner], names: Sequence[str], *, strict: bool) -> None:
@@ -107,28 +112,30 @@ class EscalatedResults(Results[Any]):
         """What each job holds that asked about these rows: one for each processor."""
         return self._jobs
 
-    def waiting(self, job: int, key: str, *, is_sent: bool) -> Unanswered:
-        """Return what a row is that a job has not answered yet, and why."""
-        status, reason = self._jobs[job].unanswered(key, is_sent=is_sent)
-        return Unanswered(status, f"{self.names[job]}: {reason}")
+    def choose(self, inputs: int, answers: Iterable[JobAnswers]) -> BestAnswers:
+        """Return which job's answer each of so many inputs takes, by what one job after the other answered."""
+        jobs, grades = np.zeros(inputs, np.int64), np.full(inputs, Level.UNKNOWN, np.int64)
+        waiting: dict[int, Unanswered] = {}
+        left = np.zeros(0, np.int64)  # what the job before leaves to this one
+        number = -1
+        for number, (asked, new, runs) in enumerate(answers):
+            is_better = replaces(new, grades[asked])
+            better = asked[is_better]
+            jobs[better], grades[better] = number, new[is_better]
+            for at in np.flatnonzero(new == Level.UNKNOWN).tolist() if number else ():
+                key, is_sent = runs[at]
+                status, reason = self._jobs[number].unanswered(key, is_sent=is_sent)
+                waiting[int(asked[at])] = Unanswered(status, f"{self.names[number]}: {reason}")
+            waiting |= self._not_asked(number, np.setdiff1d(left, asked))
+            left = asked[needs_escalation(level_of(new))]
+        return BestAnswers(jobs, waiting | self._not_asked(number + 1, left))
 
-    def not_asked(self, job: int) -> Unanswered | None:
-        """Return what a row is that a job is still to be asked about; None where there is no such job."""
+    def _not_asked(self, job: int, inputs: Numbers) -> dict[int, Unanswered]:
+        """Return why inputs wait for a job that does not know of them yet; nothing where there is no such job."""
         if job >= len(self.names):
-            return None
-        return Unanswered("not_sent", f"{self.names[job]}: not sent yet; run the same again to send it")
-
-    def times(self) -> list[tuple[str | None, str | None, str]]:
-        """Return when each ended run of any job began and ended, and its status."""
-        return [times for results in self.jobs for times in results.times()]
-
-    def warnings(self) -> Counter[str]:
-        """Return what the service warned of, and for how many runs."""
-        return sum((results.warnings() for results in self.jobs), Counter())
-
-    def tool_calls(self) -> Counter[str]:
-        """Return which MCP tools were called, and how often."""
-        return sum((results.tool_calls() for results in self.jobs), Counter())
+            return {}
+        reason = Unanswered("not_sent", f"{self.names[job]}: not sent yet; run the same again to send it")
+        return dict.fromkeys(inputs.tolist(), reason)
 
 
 # Running
@@ -140,6 +147,8 @@ class BestOfFrame(EscalatedResults):
     def __init__(self, steps: Sequence[JobRunner], names: Sequence[str], *, strict: bool) -> None:
         super().__init__(steps, names, strict=strict)
         self._plans: list[Plan] = [step.source.plan for step in steps if isinstance(step.source, FrameSource)]
+        row_runs = self._plans[0].row_runs
+        self._asked = [row_runs[np.asarray(plan.positions, dtype=np.int64)] for plan in self._plans]
 
     def read(self, part: int, columns: Sequence[str]) -> pa.Table | None:
         """Return columns of a part of the outcomes, whose number says which job it is of."""
@@ -148,49 +157,42 @@ class BestOfFrame(EscalatedResults):
 
     def by_input(self) -> tuple[Answers, Sequence[bool]]:
         """Return each input's best outcome, and whether it was ever sent to the first processor."""
-        places = self._best.places.copy()
+        first, jobs = self.index.answers(), self._best.jobs
+        places = first[:, :3].copy()
+        for number, results in enumerate(self.jobs):
+            asked = self._asked[number]
+            is_taken = jobs[asked] == number
+            places[asked[is_taken]] = results.index.answers()[is_taken, :3]
         known = places[:, 0] >= 0
-        places[known, 0] = places[known, 0] * len(self.jobs) + self._best.jobs[known]
-        return Answers(self.read, places), (self.index.answers()[:, 3] > 0).tolist()
+        places[known, 0] = places[known, 0] * len(self.jobs) + jobs[known]
+        return Answers(self.read, places), (first[:, 3] > 0).tolist()
 
     def unanswered(self, key: str, *, is_sent: bool) -> Unanswered:
         """Return what a run is that has no outcome, or one that another is to replace, and why."""
-        return self._best.waiting.get(key) or super().unanswered(key, is_sent=is_sent)
+        return self._waiting.get(key) or super().unanswered(key, is_sent=is_sent)
 
     @property
     def unsettled(self) -> Collection[str]:
         """The keys of inputs whose answer another one is to replace."""
-        return self._best.waiting
+        return self._waiting
 
     @property
     def processors(self) -> Sequence[str]:
         """The processor of each input's answer."""
-        return [self.names[job] for job in map(int, self._best.jobs)]
+        return [self.names[job] for job in self._best.jobs.tolist()]
+
+    @cached_property
+    def _waiting(self) -> Mapping[str, Unanswered]:
+        keys = self._plans[0].keys
+        return {keys[entry]: reason for entry, reason in self._best.waiting.items()}
 
     @cached_property
     def _best(self) -> BestAnswers:
-        plan = self._plans[0]
-        grades = self.jobs[0].grades(self.schema)
-        best = BestAnswers(self.index.answers()[:, :3].copy(), np.zeros(len(grades), np.int64), {})
-        open_entries = np.flatnonzero(needs_escalation(level_of(grades)))
-        for job, (own, results) in enumerate(zip(self._plans[1:], self.jobs[1:], strict=True), 1):
-            table, newest = results.index.answers(), results.grades(self.schema)
-            entries = plan.row_runs[np.asarray(own.positions, dtype=np.int64)]
-            taken = replaces(newest, grades[entries])
-            better = entries[taken]
-            best.places[better], best.jobs[better], grades[better] = table[taken, :3], job, newest[taken]
-            for at in map(int, np.flatnonzero(newest == Level.UNKNOWN)):
-                is_sent = bool(table[at, 3] > 0)
-                best.waiting[plan.keys[int(entries[at])]] = self.waiting(job, own.keys[at], is_sent=is_sent)
-            self._note_not_asked(best, job, np.setdiff1d(open_entries, entries))
-            open_entries = entries[needs_escalation(level_of(newest))]
-        self._note_not_asked(best, len(self.jobs), open_entries)
-        return best
-
-    def _note_not_asked(self, best: BestAnswers, job: int, entries: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        """Record which inputs wait for a job that does not know of them yet."""
-        if (reason := self.not_asked(job)) is not None:
-            best.waiting.update((self._plans[0].keys[entry], reason) for entry in map(int, entries))
+        answers = []
+        for asked, plan, results in zip(self._asked, self._plans, self.jobs, strict=True):
+            sent = (results.index.answers()[:, 3] > 0).tolist()
+            answers.append(JobAnswers(asked, results.grades(self.schema), list(zip(plan.keys, sent, strict=True))))
+        return self.choose(len(self._plans[0].keys), answers)
 
 
 class EscalationRunner:
@@ -336,13 +338,7 @@ class EscalationRunner:
         on_row: Callable[[Row], object] | None = None,
         deliver: Callable[[Results[Any]], T] | None = None,
     ) -> T | None:
-        """Run one job after the other until every row has its best answer, or look at their groups once.
-
-        Raises
-        ------
-        InputError
-            It was to return once everything is sent: what is to be sent is not known before the answers are there.
-        """
+        """Run one job after the other until every row has its best answer, or look at their groups once."""
         if until == "sent":
             raise InputError(NOT_AT_ONCE)
         if until == "looked":

@@ -14,7 +14,7 @@ from parallel_frames._checkpoint import read_outcomes
 from parallel_frames._columns import Level, needs_escalation
 from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._runner import JobRunner, Reasons, Results
-from parallel_frames._prices import check_cost, expected_seconds, require_price
+from parallel_frames._prices import Runs, check_cost, expected_seconds, require_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +74,7 @@ class Forecast:
         ]
         return None if None in found else sum(filter(None, found), 0.0)
 
-    def check_cost(self, *, limit_for: Callable[[int], int] | None) -> None:
+    def check_cost(self, *, limit_for: Callable[[Decimal], int | None] | None) -> None:
         """Refuse what is known to be sent where it comes to more than the call allows, as each job will."""
         max_cost = self.prepared[0].call.max_cost
         in_all = sum(filter(None, self.costs("billed")), Decimal())
@@ -82,12 +82,10 @@ class Forecast:
             if prepared.is_later and max_cost is not None:
                 require_price(prepared.price, max_cost=max_cost)
             if status is not None:
-                price, billed = prepared.price, status.billed
-                elsewhere = in_all - (price.of(billed) or 0)
-                check_cost(
-                    price, status.to_send, billed=billed, elsewhere=elsewhere, max_cost=max_cost, limit_for=limit_for
-                )
-                in_all += price.of(status.to_send) or 0
+                part = Runs(prepared.price, status.to_send, status.billed)
+                elsewhere = in_all - (part.price.of(part.billed) or 0)
+                check_cost(part, elsewhere=elsewhere, max_cost=max_cost, limit_for=limit_for)
+                in_all += part.price.of(part.to_send) or 0
             limit_for = None  # which counts the first job's runs
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ import pandas as pd
 from parallel_frames._foreign import refuse_frame
 from parallel_frames._format import format_count, format_option
 from parallel_frames._job._attrs import write_attrs
-from parallel_frames._job._escalate import make_runner
+from parallel_frames._job._escalate import EscalationRunner
 from parallel_frames._job._prepare import layout_of, prepare
 from parallel_frames._job._runner import NOTHING_SENT, JobRunner
 from parallel_frames._job._source import FrameSource, copied
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from parallel_frames._columns import Layout
-    from parallel_frames._job._escalate import Runner
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._options import Call
     from parallel_frames._job._rows import Row
     from parallel_frames._job._runner import Results
-    from parallel_frames._job._source import Piece
+    from parallel_frames._job._source import EscalatingSource, Piece
     from parallel_frames._model import Outcome, Plan, Receipt, RunId
     from parallel_frames._ui import Report, RunFacts
 
 logger = logging.getLogger("parallel_frames")
 
 T = TypeVar("T")
+Runner: TypeAlias = JobRunner | EscalationRunner
 
 
 class Enrichment:
@@ -481,14 +481,13 @@ def failures(counts: Mapping[str, int], *, on_error: str) -> str | None:
 
 
 def frame_enrichment(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> Enrichment:
-    """Return the handle of a frame's enrichment, before it runs; `target` is the file that the frame will go to.
-
-    Raises
-    ------
-    InputError
-        Something about the frame, the schema or an option is wrong; the message names it.
-    """
+    """Return the handle of a frame's enrichment, before it runs; `target` is the file that the frame will go to."""
     return Enrichment(make_runner(frame_source(df, schema, call, target=target)))
+
+
+def make_runner(source: EscalatingSource[Any]) -> Runner:
+    """Return what runs a source's call: one job, or one for each processor that rows may be escalated to."""
+    return EscalationRunner(source) if source.prepared.later else JobRunner(source)
 
 
 def frame_source(df: pd.DataFrame, schema: object, call: Call, *, target: str | None = None) -> FrameSource:

@@ -62,13 +62,7 @@ def is_same(one: Hashable, other: Hashable, *, tolerance: float) -> bool:
 
 
 def read_known(value: Any, column: Column) -> object:
-    """Return a value that is known, from a frame of the user's, as an answer to a column of the schema would have it.
-
-    Raises
-    ------
-    ValueError
-        It can be no answer to this column; the text says what was expected.
-    """
+    """Return a known value of a user's frame as an answer to a column has it; ValueError says what was expected."""
     value = value.tolist() if hasattr(value, "tolist") else value  # of numpy's kinds
     match column.kind:
         case "integer" | "number":

@@ -61,7 +61,6 @@ class Destination:
 
     Attributes
     ----------
-    client : Client
     host : str
         What a checkpoint remembers of it.
     root : pathlib.Path or None
@@ -86,15 +85,7 @@ class Destination:
 
 
 def choose_destination(client: Client | None, *, for_sending: bool = True) -> Destination:
-    """Return where a call goes: the client it names, the offline block it stands in, or the live service.
-
-    Raises
-    ------
-    InputError
-        `client` is none.
-    ConfigurationError
-        There is no key, and something is to be sent.
-    """
+    """Return where a call goes: the client it names, the offline block it stands in, or the live service."""
     from parallel_frames._service import Client
 
     if client is None and (block := current_offline()) is not None:

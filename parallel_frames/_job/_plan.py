@@ -44,13 +44,7 @@ SCOPE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def make_options(options: Mapping[str, Json] | None) -> Options:
-    """Return the user's options, each known by name.
-
-    Raises
-    ------
-    InputError
-        An option that does not exist, or one of the wrong type.
-    """
+    """Return the user's options, each known by name."""
     if not isinstance(options, Mapping | None):
         raise InputError(f"{format_option('options', options)} must be a mapping of names to values.")
     given = dict(options or {})
@@ -113,13 +107,7 @@ class Inferred:
 
 
 def make_job(schema: Schema, *, input_schema: object, processor: str, options: Options) -> Job:
-    """Return what, besides the input, decides an answer; `input_schema` takes any form of a schema, or `Inferred`.
-
-    Raises
-    ------
-    SchemaError
-        The input schema is none, or the task spec is longer than the service takes.
-    """
+    """Return what, besides the input, decides an answer; `input_schema` takes any form of a schema, or `Inferred`."""
     spec: dict[str, Json] = {"output_schema": schema.wire}
     identity: dict[str, Json] = {"schema": schema.identity, "processor": processor, **options.identity()}
     if isinstance(input_schema, Inferred):
@@ -168,12 +156,6 @@ def make_plan(
     occurrences : callable, optional
         Tells which of the equal rows each is by their canonical forms, where `df` is a part of a table and
         ``dedupe=False``. Default: counted in `df`.
-
-    Raises
-    ------
-    InputError
-        A cell that cannot travel, a spec and input over the service's size, or metadata over its limits; the
-        message names the row.
     """
     of_rows, row_keys, sent = _keyed_rows(df, job, selection, chosen, dedupe=dedupe, occurrences=occurrences)
     of_part, part_runs = distinct(row_keys)

@@ -22,7 +22,7 @@ from parallel_frames._job._plan import Inferred, make_job, make_options, with_pr
 from parallel_frames._model import Finding
 from parallel_frames._prices import Price, price_of
 from parallel_frames._schema import parse_schema
-from parallel_frames.errors import InputError
+from parallel_frames.errors import InputError, UnknownColumnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -116,11 +116,6 @@ def prepare(
         Returns some rows of these columns, where `frame` has none.
     hidden : sequence of labels
         Columns that are not sent unless ``inputs`` names them.
-
-    Raises
-    ------
-    InputError
-        Something about the columns, the schema or an option is wrong; the message names it.
     """
     check_schema_argument(schema)
     check_words("schema", schema)
@@ -291,6 +286,21 @@ def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> No
 def _are_days(cells: pd.Series[Any]) -> bool:
     """Return whether these times are days at midnight, as answers that are dates come."""
     return bool((cells == cells.dt.normalize()).eq(cells.notna()).all())
+
+
+def columns_needed(prepared: PreparedCall) -> list[Hashable] | None:
+    """Return the columns that decide a row's run; None for all of them, where a function of the user's decides."""
+    call, columns = prepared.call, prepared.frame.columns
+    if callable(call.where):
+        return None
+    labels = [*prepared.selection.labels]
+    for label in (call.metadata or {}).values():
+        if label not in columns:
+            raise UnknownColumnError(label, columns, where="`metadata`")
+        labels.append(label)
+    if call.where is not None:
+        labels += [label for label in prepared.layout.all if label in columns]
+    return list(dict.fromkeys(labels))
 
 
 def provenance_labels(prefix: str, *, has_cost: bool = True) -> list[str]:

@@ -160,7 +160,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     status = runner.status()
     read = None if found.folder is None else partial(read_outcomes, found.folder)
     ahead = forecast(runner, read, destination)
-    ahead.check_cost(limit_for=None if call.group_ids else runner.index.limit_for)
+    ahead.check_cost(limit_for=None if call.group_ids else runner.limit_within)
     client = destination.client
     asks_simulator = destination.asks_simulator()
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]

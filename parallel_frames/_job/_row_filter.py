@@ -29,11 +29,6 @@ def choose_rows(df: pd.DataFrame, where: Any, *, layout: Layout) -> Mask | None:
     where : "missing", "failed", mask, callable or None
         ``"missing"``: an output column is null or absent; ``"failed"``: the status is failed or cancelled; one
         boolean per row, by position; or a function of the frame that returns such a mask.
-
-    Raises
-    ------
-    InputError
-        The mask is not one boolean per row, its labels are the frame's in another order, or there is no status column.
     """
     if where is None:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -33,7 +34,7 @@ from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
 from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, tool_calls_of, warnings_of
-from parallel_frames._prices import check_cost
+from parallel_frames._prices import Runs, check_cost
 from parallel_frames._state import NEVER, Answers, runs_of, states_of
 from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import (
@@ -46,7 +47,6 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
@@ -91,7 +91,6 @@ class Results(Generic[IndexT]):
 
     Parameters
     ----------
-    index : Index
     read_part : callable or None
         Reads columns of a part of the outcomes from the store; None without a store.
     reasons : Reasons
@@ -103,10 +102,6 @@ class Results(Generic[IndexT]):
     ----------
     statuses : mapping of str to int
         The asked rows by status; who delivers the rows fills it.
-    unsettled : collection of str
-        The keys of inputs whose answer another one is to replace.
-    processors : sequence of str, or None
-        The processor of each input's answer; None where there is only one.
     """
 
     def __init__(self, index: IndexT, read_part: ReadPart | None, *, reasons: Reasons, strict: bool = False) -> None:
@@ -172,19 +167,16 @@ class Results(Generic[IndexT]):
         return grades
 
     def times(self) -> list[tuple[str | None, str | None, str]]:
-        """Return when each ended run began and ended, and its status."""
-        answers, _ = self.by_input()
-        return times_of(answers)
+        """Return when each ended run of any job began and ended, and its status."""
+        return [times for results in self.jobs for times in times_of(results.by_input()[0])]
 
     def warnings(self) -> Counter[str]:
         """Return what the service warned of, and for how many runs."""
-        answers, _ = self.by_input()
-        return warnings_of(answers)
+        return sum((warnings_of(results.by_input()[0]) for results in self.jobs), Counter())
 
     def tool_calls(self) -> Counter[str]:
         """Return which MCP tools were called, and how often."""
-        answers, _ = self.by_input()
-        return tool_calls_of(answers)
+        return sum((tool_calls_of(results.by_input()[0]) for results in self.jobs), Counter())
 
 
 def stop_text(safety: Safety | None) -> str:
@@ -219,10 +211,8 @@ class JobRunner:
 
     Attributes
     ----------
-    source : RowSource
     index : Index
         What is known of each row and run; of the rows only, before the first run.
-    group_ids : tuple of str
     checkpoint : str or None
         The job's folder; None without a checkpoint.
     destination : Destination or None
@@ -231,7 +221,6 @@ class JobRunner:
         Whether any answer is a simulator's.
     matched : mapping of str to int, or None
         How runs of groups that the call names were matched to rows.
-    is_running : bool
     has_begun : bool
         Whether everything was sent once: what failed since is not tried again by resuming.
     halted : bool
@@ -424,11 +413,6 @@ class JobRunner:
 
         `deliver` reads the answers, in a thread and while the checkpoint is still ours; what it returns is returned.
         `shared_progress` shows what several jobs do, in place of a progress of its own.
-
-        Raises
-        ------
-        CheckpointCorruptError
-            Parts of the checkpoint turn out damaged however often their answers are fetched.
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")
@@ -669,16 +653,15 @@ class JobRunner:
     def _check_budget(self, runs: int) -> None:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
         call = self.prepared.call
-        limit_for = None if call.group_ids or self.prepared.is_later else self.index.limit_for
-        billed = self.index.status().billed
-        check_cost(
-            self.prepared.price,
-            runs,
-            billed=billed,
-            elsewhere=self.spent_elsewhere,
-            max_cost=call.max_cost,
-            limit_for=limit_for,
-        )
+        limit_for = None if call.group_ids or self.prepared.is_later else self.limit_within
+        part = Runs(self.prepared.price, runs, self.index.status().billed)
+        check_cost(part, elsewhere=self.spent_elsewhere, max_cost=call.max_cost, limit_for=limit_for)
+
+    def limit_within(self, dollars: Decimal) -> int | None:
+        """Return the ``limit`` with which what is to be sent costs no more than that; None where there is none."""
+        per_run = self.prepared.price.per_run
+        runs = 0 if per_run is None else int(dollars // per_run)
+        return self.index.limit_for(runs) if runs else None
 
     @contextmanager
     def _observed(

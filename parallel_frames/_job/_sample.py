@@ -14,7 +14,6 @@ from parallel_frames._format import (
     format_dollars,
     format_duration,
     format_label,
-    mark_simulated,
 )
 from parallel_frames._job._handle import frame_enrichment, frame_source
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
@@ -76,13 +75,7 @@ class EnrichmentPreview:
 
 
 def prepare_sample(df: pd.DataFrame, schema: object, call: Call, *, n: int) -> Enrichment:
-    """Return the enrichment of the first `n` distinct inputs, evidence included.
-
-    Raises
-    ------
-    InputError
-        There is no checkpoint, so that the call for all rows would pay for them again.
-    """
+    """Return the enrichment of the first `n` distinct inputs, evidence included."""
     if call.checkpoint is None:
         raise InputError(
             "`checkpoint=None` keeps no answers, so the call for all rows would pay for these again. Leave it out, or "

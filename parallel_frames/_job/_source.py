@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._row_filter import Mask
     from parallel_frames._job._runner import Results
-    from parallel_frames._model import Plan, RunEvent
+    from parallel_frames._model import Plan, RowRuns, RunEvent
     from parallel_frames._state import Answers, Index, Step
 
 IndexT = TypeVar("IndexT", bound="Index")
@@ -185,26 +185,28 @@ class FrameSource:
         """Yield the frame with its new columns, as one piece."""
         answers, sent = results.by_input()
         keys = {key for key, was_sent in zip(self.plan.keys, sent, strict=True) if was_sent} if sent else set()
+        processors = results.processors or [self.prepared.job.processor] * len(answers)
         merged = merge_outcomes(
             self.prepared.frame,
-            self.plan,
+            self.plan.keys,
+            self.plan.row_runs,
             self.prepared.schema,
             answers=answers,
             unanswered=lambda key: results.unanswered(key, is_sent=key in keys),
             layout=layout,
             dtype_backend=self.prepared.call.dtype_backend,
             unsettled=results.unsettled,
-            processors=results.processors,
+            processors=processors,
         )
         call, frame = self.prepared.call, merged.frame
         if call.provenance:
             frame = add_provenance(
                 frame,
-                self.plan,
+                self.plan.row_runs,
                 answers,
                 prefix=call.prefix,
                 dtype_backend=call.dtype_backend,
-                processors=results.processors,
+                processors=processors,
                 prices=prices_of(self.prepared),
                 first_rows=self.plan.positions,
             )
@@ -223,31 +225,30 @@ class FrameSource:
 
 def add_provenance(
     frame: pd.DataFrame,
-    plan: Plan,
+    row_runs: RowRuns,
     answers: Answers,
     *,
     prefix: str,
     dtype_backend: str,
-    processors: Sequence[str] | None = None,
+    processors: Sequence[str],
     prices: Prices | None = None,
     first_rows: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Return an enriched frame with which run of which group answered each row, when, on what processor, at what price.
 
-    `processors` are those of the plan's runs, where they are not the job's. Without `prices` there is no such column;
-    of the rows that share a run, the one among `first_rows` bears its price.
+    `processors` are those of the runs. Without `prices` there is no such column; of the rows that share a run, the one
+    among `first_rows` bears its price.
     """
-    own = plan.job.processor
-    names = [*(processors or [own] * len(plan.keys)), own, own]
     # A row without a run is the entry -1 or -2: one of the two that stay empty at the end.
-    of_runs: list[tuple[Any, ...]] = [(None, None, None, False)] * (len(plan.keys) + 2)
+    names = [*processors, "", ""]
+    of_runs: list[tuple[Any, ...]] = [(None, None, None, False)] * len(names)
     for entries, columns in answers.completed("run_id", "group_id", "modified_at"):
         for entry, facts in zip(entries.tolist(), zip(*columns, strict=True), strict=True):
             of_runs[entry] = (*facts, True)
     for entry, outcome in answers.others().items():
         of_runs[entry] = (outcome.run_id, outcome.group_id, outcome.modified_at, outcome.is_billed)
-    of_rows = [of_runs[entry] for entry in plan.row_runs.tolist()]
-    by = [names[entry] for entry in plan.row_runs.tolist()]
+    of_rows = [of_runs[entry] for entry in row_runs.tolist()]
+    by = [names[entry] for entry in row_runs.tolist()]
     run_ids, group_ids, times, billed = map(list, zip(*of_rows, strict=True)) if of_rows else ([], [], [], [])
     has_run = np.array([run_id is not None for run_id in run_ids], dtype=bool)
     moments = pd.to_datetime(pd.Series(times, dtype=object), utc=True, errors="coerce", format="ISO8601")

@@ -26,7 +26,6 @@ from parallel_frames._checkpoint import (
     sent_of,
 )
 from parallel_frames._columns import Unanswered, make_layout, merge_outcomes
-from parallel_frames._model import Job, Options, Plan
 from parallel_frames._prices import price_of
 from parallel_frames._schema import parse_schema
 from parallel_frames._service import Client
@@ -158,14 +157,12 @@ class StoredJob:
 
     def frame(self, answers: Answers) -> tuple[pd.DataFrame, Layout]:
         """Return answers as a frame, with a line for each distinct input under the number of its first row."""
-        none = [None] * len(self.rows)
-        identity = self.header["job"]
-        job = Job(identity, self.header["job_hash"], str(identity.get("processor")), self.header["spec"], Options())
         empty = pd.DataFrame(index=pd.Index(list(self.rows.values()), name="row", dtype="Int64"))
         layout = make_layout(empty, self.schema, prefix="", status=True, if_exists="suffix", basis="columns")
         merged = merge_outcomes(
             empty,
-            Plan(job, list(self.rows), [b""] * len(none), range(len(none)), none, None, np.arange(len(none)), ()),
+            list(self.rows),
+            np.arange(len(self.rows)),
             self.schema,
             answers=answers,
             unanswered=lambda _: Unanswered("pending", "under way, or not fetched yet"),
@@ -191,13 +188,7 @@ class StoredJob:
 
 
 def read_job(folder: StoragePath) -> StoredJob:
-    """Read a job's folder, without changing it.
-
-    Raises
-    ------
-    CheckpointCorruptError
-        It holds no header, or one whose question cannot be read.
-    """
+    """Read a job's folder, without changing it."""
     header = read_header(folder)
     if header is None:
         raise CheckpointCorruptError(f"{folder} holds no job with a header that can be read.", path=folder)
@@ -208,13 +199,7 @@ def read_job(folder: StoragePath) -> StoredJob:
 
 
 def report_of_job(folder: StoragePath) -> Report:
-    """Return the report on a job's folder, without changing it.
-
-    Raises
-    ------
-    CheckpointCorruptError
-        It holds no header, or one whose question cannot be read.
-    """
+    """Return the report on a job's folder, without changing it."""
     job = read_job(folder)
     frame, layout = job.frame(job.answers)
     return make_report(

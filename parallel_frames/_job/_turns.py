@@ -80,13 +80,7 @@ if hasattr(os, "register_at_fork"):
 async def take_turn(
     checkpoint: str, *, clock: Clock, at_most: float | None, patience: float = PATIENCE
 ) -> AsyncIterator[Turn]:
-    """Wait until no other call of this process works on a checkpoint, and keep the others waiting.
-
-    Raises
-    ------
-    CheckpointLockedError
-        The other call seems to wait for this one, or did not end within `at_most` seconds of the clock.
-    """
+    """Wait until no other call of this process works on a checkpoint, and keep the others waiting."""
     if checkpoint in _our_checkpoints.get():
         raise CheckpointLockedError(
             f"{checkpoint} is being written by the enrichment that called this one (in `on_row`, perhaps). Name "

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 
 from parallel_frames._model import Column, Finding, Json, Schema
 from parallel_frames._schema._checks import (
-    Check,
     ModelVerdict,
-    Problem,
     check,
     compile_check,
     compile_model_check,
@@ -39,9 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "Check",
     "ModelVerdict",
-    "Problem",
     "check",
     "compile_check",
     "compile_model_check",
@@ -60,22 +56,9 @@ __all__ = [
 def parse_schema(schema: object) -> Schema:
     """Read a schema in any of its forms.
 
-    Parameters
-    ----------
-    schema : object
-        A pydantic model class, a dataclass or TypedDict, a JSON Schema, ``{"type": "json" | "text" | "auto", ...}``,
-        ``{column: description}``, ``{column: type}``, ``{column: (type, description)}`` or a mixture, a list of
-        descriptions, one description (a text), or ``"auto"``.
-
-    Returns
-    -------
-    Schema
-        The wire schema in the user's order, the identity, the columns, and lint's warnings.
-
-    Raises
-    ------
-    SchemaError
-        When it is not a schema, cannot be a frame's columns, or the service would refuse it.
+    These are a pydantic model class, a dataclass or TypedDict, a JSON Schema, ``{"type": "json" | "text" | "auto",
+    ...}``, ``{column: description}``, ``{column: type}``, ``{column: (type, description)}`` or a mixture, a list of
+    descriptions, one description (a text), or ``"auto"``.
     """
     form = read_form(schema)
     if form.kind != "json":
@@ -91,11 +74,6 @@ def find_problems(schema: object) -> tuple[Finding, ...]:
     """Return every finding about a schema, errors first; `parse_schema` raises those.
 
     What would only make better answers, descriptions above all, is for this to say and not for every call.
-
-    Raises
-    ------
-    SchemaError
-        It is not a schema, or cannot be a frame's columns.
     """
     form = read_form(schema)
     if form.kind != "json":

@@ -94,13 +94,7 @@ def python_type_for(name: str) -> str | None:
 
 
 def dtype_node(type_: Any, path: Path) -> Node | None:
-    """Return the schema of a dtype; None for anything else.
-
-    Raises
-    ------
-    SchemaError
-        A dtype that no answer can have, such as a period, or a category without categories.
-    """
+    """Return the schema of a dtype; None for anything else."""
     library = str(getattr(type_ if isinstance(type_, type) else type(type_), "__module__", "")).partition(".")[0]
     if library not in ("numpy", "pandas", "pyarrow"):
         return None

@@ -221,7 +221,8 @@ def _join_union(branches: Sequence[Node]) -> Node:
     flat = [leaf for branch in branches for leaf in _flatten(branch)]
     if any(not leaf.keys() - set(_ANNOTATIONS) for leaf in flat):
         return {}  # one branch allows anything, and so does the union
-    real = _without_duplicates(_join_enums([leaf for leaf in flat if leaf != NULL]))
+    leaves = _join_enums([leaf for leaf in flat if leaf != NULL])
+    real = list({repr(leaf): leaf for leaf in leaves}.values())  # by text, in which 1 and True differ
     if not real:
         return dict(NULL)
     if not any(leaf == NULL for leaf in flat):
@@ -261,10 +262,6 @@ def _join_enums(leaves: list[Node]) -> list[Node]:
     rest = [leaf for leaf in leaves if leaf not in plain]
     position = leaves.index(plain[0])
     return [*rest[:position], joined, *rest[position:]]
-
-
-def _without_duplicates(leaves: list[Node]) -> list[Node]:
-    return list({repr(leaf): leaf for leaf in leaves}.values())  # by text, in which 1 and True differ
 
 
 def _alternatives(raw: Mapping[str, Json], path: Path) -> list[Json] | None:

@@ -203,16 +203,8 @@ def serialise(written: Json, value: Any, answer: Json) -> Json:
     """Return pydantic's JSON of a value, corrected to fit the columns of the model's schema.
 
     Pydantic writes a Decimal as a text, where the schema asks for a number, and a set in any order, where two runs of
-    one program should give one frame. Types are read from the value, never guessed from texts.
-
-    Parameters
-    ----------
-    written : JSON
-        The value as pydantic writes it.
-    value : object
-        The same in Python's own types, nested alike.
-    answer : JSON
-        The value in the answer; only its order matters.
+    one program should give one frame. Types are read from `value`, which is the same in Python's own types, nested
+    alike, and never guessed from texts; of the `answer` only the order matters.
     """
     if isinstance(value, Decimal) and isinstance(written, str):
         if not value.is_finite():

@@ -6,7 +6,7 @@ about rows or money: whether a batch may be sent, or sent again, is up to the en
 """
 
 from parallel_frames._service._client import Client
-from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
+from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED
 from parallel_frames._service._messages import describe_open_run, possible_inputs, read_outcome
 from parallel_frames._service._pacer import Pacer
 from parallel_frames._service._session import Session
@@ -17,7 +17,6 @@ __all__ = [
     "PUBLISHED_V1BETA",
     "SEED",
     "Client",
-    "Dialect",
     "Pacer",
     "Session",
     "describe_open_run",

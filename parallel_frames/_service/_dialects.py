@@ -24,7 +24,6 @@ class Dialect:
 
     Attributes
     ----------
-    name : {"published", "published-v1beta", "seed"}
     prefix : str
         The version at the beginning of its paths.
     """

@@ -67,14 +67,9 @@ class Pacer:
                 self._limits.remove(share)
 
     def take(self, wanted: int, *, now: float) -> tuple[int, float]:
-        """Reserve up to `wanted` creations.
+        """Reserve up to `wanted` creations: return how many, and where none, after how many seconds to ask again.
 
-        Returns
-        -------
-        granted : int
-            How many may be sent at once, 0 if none; `finish` has to give each grant back.
-        wait : float
-            Seconds until it is worth asking again when nothing was granted.
+        `finish` has to give each grant back.
         """
         with self._lock:
             if now < self._not_before:

@@ -22,13 +22,7 @@ CR = 0x0D
 
 
 class NamedData(bytes):
-    """The data of an event that has an ``event:`` line.
-
-    Attributes
-    ----------
-    name : bytes
-        What the line says.
-    """
+    """The data of an event that has an ``event:`` line, which names it."""
 
     name: bytes
 
@@ -43,10 +37,7 @@ class EventTooLargeError(ValueError):
 class EventDecoder:
     """Split a stream into the data of its events.
 
-    Parameters
-    ----------
-    max_bytes : int, default 64 MiB
-        How large one event, or one line of any kind, may grow before `EventTooLargeError` is raised.
+    `EventTooLargeError` is raised where one event, or one line of any kind, grows beyond `max_bytes`.
     """
 
     __slots__ = ("_after_cr", "_data", "_max_bytes", "_name", "_rest", "_size", "_started")

@@ -63,7 +63,6 @@ class GroupState:
         Events whose runs may be ours once an open batch is decided.
     to_hydrate : dict of str to float
         Ids of runs that completed and whose output is to be fetched, with the time since when, oldest first.
-    cursor : CursorTrack
     """
 
     def __init__(self, group_id: str) -> None:
@@ -106,10 +105,6 @@ class GroupState:
             return False
         self._ended[run] = status
         return True
-
-    def acknowledge(self, run_ids: Iterable[str]) -> None:
-        """Record ids that the service gave before it is known whose they are."""
-        self.acknowledged.update(run_ids)
 
     def note_batch(self, run_ids: Iterable[str], *, run_cursor: str | None) -> None:
         """Record where the group's list was before a batch."""

@@ -213,29 +213,26 @@ def _group_failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[F
     return tuple(Failure(cause, len(rows), tuple(rows[:EXAMPLES])) for cause, rows in ranked)
 
 
-def find_unsure(df: pd.DataFrame, outputs: Sequence[Hashable] = ()) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which rows have a field of low confidence; of these outputs, if any are named."""
+def _confidences(df: pd.DataFrame, outputs: Sequence[Hashable] = ()) -> pd.DataFrame:
+    """Return the confidence in each field of these outputs, or in all; no column where the frame holds no evidence."""
     try:
         levels = confidence(df)
-    except InputError:  # the frame holds no evidence
-        return np.zeros(len(df), dtype=bool)
+    except InputError:
+        return pd.DataFrame(index=df.index)
     names = {format_label(label) for label in outputs}
-    ours = [at for at, label in enumerate(levels.columns) if not names or format_label(label) in names]
-    return np.asarray((levels.iloc[:, ours].astype(object) == "low").any(axis=1), dtype=bool)
+    return levels.iloc[:, [not names or format_label(label) in names for label in levels.columns]].astype(object)
+
+
+def find_unsure(df: pd.DataFrame, outputs: Sequence[Hashable] = ()) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which rows have a field of low confidence; of these outputs, if any are named."""
+    return np.asarray((_confidences(df, outputs) == "low").any(axis=1), dtype=bool)
 
 
 def _count_confidence(df: pd.DataFrame, outputs: Sequence[Hashable], answered: np.ndarray[Any, Any]) -> pd.DataFrame:
     """Return how many answered rows of each field have which confidence."""
-    try:
-        levels = confidence(df)
-    except InputError:  # the frame holds no evidence
-        return pd.DataFrame(columns=list(LEVELS), dtype="int64")
-    names = {format_label(label) for label in outputs}
-    lines = {}
+    levels, lines = _confidences(df, outputs), {}
     for position, label in enumerate(levels.columns):
-        if names and format_label(label) not in names:
-            continue
-        found = levels.iloc[:, position][answered].astype(object).value_counts()
+        found = levels.iloc[:, position][answered].value_counts()
         known = [int(found.get(level, 0)) for level in CONFIDENCE]
         lines[format_label(label)] = [*known, int(answered.sum()) - sum(known)]
     return pd.DataFrame.from_dict(lines, orient="index", columns=list(LEVELS))
@@ -245,13 +242,7 @@ def _count_confidence(df: pd.DataFrame, outputs: Sequence[Hashable], answered: n
 
 
 def find_sections(df: pd.DataFrame) -> list[Section]:
-    """Return a section for each enrichment that left a status column, or attrs and output columns.
-
-    Raises
-    ------
-    InputError
-        The frame holds nothing of an enrichment, or two status columns of one name.
-    """
+    """Return a section for each enrichment that left a status column, or attrs and output columns."""
     check_enriched(df)
     parallel = df.attrs.get("parallel")
     enrichments: list[dict[str, Any]] = parallel.get("enrichments", []) if isinstance(parallel, dict) else []
@@ -321,10 +312,7 @@ def _outputs_with_evidence(
     df: pd.DataFrame, columns: Mapping[Hashable, int], status: str, *, statuses: Sequence[str]
 ) -> tuple[Hashable, ...]:
     """Return the columns with evidence that have the prefix and the number of this status column."""
-    try:
-        fields = set(confidence(df).columns)
-    except InputError:  # the frame holds no evidence
-        return ()
+    fields = set(_confidences(df).columns)
 
     def is_ours(field: str) -> bool:
         affixes = {name: name.partition("parallel_status") for name in statuses}

@@ -95,21 +95,6 @@ def load_country_facts() -> pd.DataFrame:
 
 
 def _read(name: str, dtypes: dict[str, str]) -> pd.DataFrame:
-    """
-    Read one of the CSV files of this package.
-
-    Parameters
-    ----------
-    name : str
-        The file's name.
-    dtypes : dict of str to str
-        Every column with its pandas dtype.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The file's rows. Only an empty field is missing: pandas' own list of missing values holds the text
-        ``NA``, which here is Namibia.
-    """
+    """Return one of the CSV files of this package; only an empty field is missing, since ``NA`` is Namibia."""
     with files(__name__).joinpath(name).open(encoding="utf-8") as file:
         return pd.read_csv(file, dtype=dtypes, keep_default_na=False, na_values=[""])

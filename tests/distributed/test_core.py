@@ -154,10 +154,10 @@ def test_the_columns_are_those_of_a_file(sim, tmp_path):
 
 
 def test_runs_say_nothing_of_row_numbers(sim):
-    """A run has its key and the metadata of a row, and no number of a row, which an engine's frame does not have."""
+    """A run has its key and the metadata of a row, and no number of a row or batch: rows of an engine have none."""
     enrich(Batches(table("Acme", size=[7])), metadata={"size": "size"})
     (run,) = sim.runs()
-    assert set(run.metadata) == {"key", "attempt", "index", "size"}
+    assert set(run.metadata) == {"key", "attempt", "size"}
     assert run.metadata["size"] == 7
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
+from itertools import count
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -32,3 +35,45 @@ def client_of():
         return pf.Client(**{"api_key": "any", "base_url": sim.url, "clock_speed": sim.speed, **options})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def kernel_manager():
+    """Make managers of kernels whose sockets are files of their own: processes that start kernels race for ports."""
+    jupyter_client = pytest.importorskip("jupyter_client")
+    numbers = count()
+    with TemporaryDirectory(prefix="pf") as folder:  # a short path: a socket's has about 100 characters at most
+
+        def make(kind="KernelManager"):
+            address = {} if sys.platform == "win32" else {"transport": "ipc", "ip": f"{folder}/{next(numbers)}"}
+            return getattr(jupyter_client, kind)(kernel_name="python3", **address)
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def start_kernel(kernel_manager):
+    """Start kernels; each is its manager and a client."""
+
+    def start():
+        manager = kernel_manager()
+        manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        return manager, client
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def execute_notebook(kernel_manager):
+    """Execute the cells of a notebook in a kernel of its own, in place."""
+    nbclient = pytest.importorskip("nbclient")
+
+    def execute(notebook, *, folder):
+        manager, metadata = kernel_manager("AsyncKernelManager"), {"metadata": {"path": str(folder)}}
+        nbclient.NotebookClient(notebook, km=manager, timeout=90, resources=metadata).execute(cleanup_kc=True)
+        return notebook
+
+    return execute

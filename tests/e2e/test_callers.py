@@ -238,10 +238,9 @@ def test_ctrl_c_in_a_script_loses_nothing(script, tmp_path, when):
 
 
 @pytest.fixture
-def notebook(sim):
+def notebook(sim, start_kernel):
     """Start a kernel whose cells enrich against the simulator; each tells what it printed and how it ended."""
-    start_new_kernel = pytest.importorskip("jupyter_client.manager").start_new_kernel
-    manager, client = start_new_kernel(kernel_name="python3")
+    manager, client = start_kernel()
 
     def queue(source):
         return client.execute(textwrap.dedent(source), stop_on_error=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
@@ -48,21 +47,13 @@ def cards(cell):
     ]  # fmt: skip
 
 
-def execute(notebook, *, folder):
-    """Execute a copy of a notebook in a kernel of its own and return it."""
-    copy = nbformat.from_dict(notebook)
-    client = NotebookClient(copy, kernel_name="python3", timeout=90, resources={"metadata": {"path": str(folder)}})
-    client.execute()
-    return copy
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning")
-def test_a_notebook_says_again_what_is_committed(path, tmp_path):
+def test_a_notebook_says_again_what_is_committed(path, tmp_path, execute_notebook):
     """Every cell runs in a real kernel, and its text outputs are the committed ones; it leaves no file behind."""
     committed = nbformat.read(path, as_version=4)
-    executed = execute(committed, folder=tmp_path)
+    executed = execute_notebook(nbformat.from_dict(committed), folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
     if PANDAS_3:  # an older pandas shows missing texts and string dtypes otherwise
         assert [shown_text(cell) for cell in executed.cells] == [shown_text(cell) for cell in committed.cells]

@@ -12,8 +12,6 @@ import time
 
 import nbformat
 import pytest
-from jupyter_client.manager import start_new_kernel
-from nbclient import NotebookClient
 
 CODE = """
 import pandas as pd, parallel_frames as pf
@@ -190,9 +188,9 @@ def test_confirming_a_file_needs_a_terminal(forks, own_directory):
 
 
 @pytest.fixture(scope="module")
-def kernel():
+def kernel(start_kernel):
     """Start a real kernel."""
-    manager, client = start_new_kernel()
+    manager, client = start_kernel()
     yield client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -257,12 +255,12 @@ sim.stop()
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory):
+def notebook(tmp_path_factory, execute_notebook):
     """Execute a notebook as a whole, and return what it is saved with."""
     cells = [nbformat.v4.new_code_cell(source) for source in NOTEBOOK]
     saved = nbformat.v4.new_notebook(cells=cells)
-    folder = str(tmp_path_factory.mktemp("notebook"))
-    NotebookClient(saved, kernel_name="python3", timeout=90, resources={"metadata": {"path": folder}}).execute()
+    folder = tmp_path_factory.mktemp("notebook")
+    execute_notebook(saved, folder=folder)
     nbformat.validate(saved)
     return saved
 

@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from jupyter_client.manager import start_new_kernel
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="interrupts a kernel by SIGINT")
 
@@ -34,8 +33,8 @@ async def work(seconds):
 class Notebook:
     """A kernel, and what its cells print."""
 
-    def __init__(self):
-        self.manager, self.client = start_new_kernel(kernel_name="python3")
+    def __init__(self, manager, client):
+        self.manager, self.client = manager, client
 
     def close(self):
         """Shut the kernel down."""
@@ -78,9 +77,9 @@ class Notebook:
 
 
 @pytest.fixture(scope="module")
-def kernel():
+def kernel(start_kernel):
     """One kernel for the module: a cell must leave it as it was anyway."""
-    notebook = Notebook()
+    notebook = Notebook(*start_kernel())
     yield notebook
     notebook.close()
     gc.collect()

@@ -44,7 +44,8 @@ def test_any_order_and_repetition_of_outcomes_gives_the_same_frame(names, labels
         index.add_outcomes(part, parts[part].select(STATE_SCHEMA.names))
     places = index.answers()[:, :3]
     merged = merge_outcomes(
-        df, plan, SCHEMA, answers=Answers(lambda part, names: parts[part].select(list(names)), places),
+        df, plan.keys, plan.row_runs, SCHEMA,
+        answers=Answers(lambda part, names: parts[part].select(list(names)), places),
         unanswered=lambda _: Unanswered("pending", ""),
         layout=make_layout(df, SCHEMA, prefix="", status=True, if_exists="error"),
         dtype_backend=backend,

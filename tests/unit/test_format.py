@@ -19,7 +19,7 @@ from parallel_frames._format import (
     parse_duration,
     shorten,
 )
-from parallel_frames._prices import check_cost, price_of
+from parallel_frames._prices import Runs, check_cost, price_of
 from parallel_frames.errors import CostError
 
 
@@ -57,11 +57,11 @@ def test_the_max_cost_that_an_error_names_is_enough(runs, sent, processor):
     price = price_of(processor)
     cost = price.of(runs + sent)
     with pytest.raises(CostError) as caught:
-        check_cost(price, runs, billed=sent, max_cost=cost - Decimal("0.001"))
+        check_cost(Runs(price, runs, sent), max_cost=cost - Decimal("0.001"))
     named = re.search(r"Pass `max_cost=([\d.]+)` to proceed", str(caught.value))[1]
     assert Decimal(named) == Decimal(str(caught.value.cost)) == cost
     assert f" to {format_dollars(cost)}, over" in str(caught.value)
-    check_cost(price, runs, billed=sent, max_cost=Decimal(named))
+    check_cost(Runs(price, runs, sent), max_cost=Decimal(named))
 
 
 def test_limits_are_repeated_as_they_were_given():

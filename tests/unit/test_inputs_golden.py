@@ -87,7 +87,7 @@ def vector_of(cell, inputs=None, needs=None):
         "needs": needs,
         "sent": sent and sent.decode(),
         "canonical": canonical and canonical.decode(),
-        "key": canonical and make_key(canonical, JOB, version=1),
+        "key": canonical and make_key(canonical, JOB),
     }
 
 

@@ -24,7 +24,7 @@ def test_a_key_is_32_hexadecimal_digits():
 
 def test_a_numbered_key_is_what_it_was():
     """Keys of rows that do not share a run stay computable too."""
-    assert make_key(b"5", JOB, occurrence=1, version=1) == "b1427351efe2b4b8e210b79984dd3576"
+    assert make_key(b"5", JOB, occurrence=1) == "b1427351efe2b4b8e210b79984dd3576"
 
 
 def test_everything_framed_changes_the_key():
@@ -56,15 +56,6 @@ def test_without_dedupe_equal_rows_count():
         None,
         make_key(b"a", JOB, occurrence=1),
     ]
-
-
-@pytest.mark.parametrize(
-    "make", [lambda version: make_key(b"", JOB, version=version), lambda version: make_keys([], JOB, version=version)]
-)
-def test_an_unknown_version_is_refused(make):
-    """A version this library cannot compute is not guessed."""
-    with pytest.raises(InputError, match="Keys of version 99 are unknown to this library, which computes 1"):
-        make(99)
 
 
 def test_a_job_hash_is_one_line():

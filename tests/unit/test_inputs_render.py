@@ -289,13 +289,6 @@ def test_endless_nesting_is_refused():
         sent(objects(knot))
 
 
-def test_an_unknown_version_is_refused():
-    """A version this library cannot compute is not guessed."""
-    frame = objects(1)
-    with pytest.raises(InputError, match="version 2 are unknown"):
-        render_inputs(frame, select_inputs(frame, ["x"]), version=2)
-
-
 def test_subclasses_are_what_they_extend():
     """A subclass of a plain type travels as that type."""
 

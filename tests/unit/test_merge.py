@@ -36,7 +36,7 @@ def merge(df, outcomes, *, schema=TYPES, sent=(), if_exists="error", status=True
     ]
     layout = make_layout(df, parsed, prefix=prefix, status=status, if_exists=if_exists)
     return merge_outcomes(
-        df, plan, parsed, answers=Answers.of(found), layout=layout,
+        df, plan.keys, plan.row_runs, parsed, answers=Answers.of(found), layout=layout,
         unanswered=lambda key: Unanswered("pending" if plan.keys.index(key) in sent else "not_sent", "why"),
         dtype_backend=backend,
     )  # fmt: skip

@@ -255,8 +255,22 @@ class torn(RequestFault):
         return Torn(answer, keep=self.keep) if isinstance(answer, Response) else answer
 
 
+class _OtherIds(RequestFault):
+    """Creates all runs of a batch, and answers other ids."""
+
+    async def strike(self, exchange: Exchange, proceed: Proceed) -> Answering:
+        answer = await proceed()
+        if not isinstance(answer, Response) or answer.status_code != 200:
+            return answer
+        body = orjson.loads(answer.body)
+        return reply(body | {"run_ids": self.change(body["run_ids"])} if "run_ids" in body else body)
+
+    def change(self, ids: list[str]) -> list[str]:
+        raise NotImplementedError
+
+
 @fault
-class few_ids(RequestFault):
+class few_ids(_OtherIds):
     """Create all runs of a batch, and leave some of their ids out of the answer.
 
     Parameters
@@ -269,29 +283,19 @@ class few_ids(RequestFault):
     on: Endpoints = field(default="add_runs", init=False)
     missing: int = 1
 
-    async def strike(self, exchange: Exchange, proceed: Proceed) -> Answering:
-        answer = await proceed()
-        if not isinstance(answer, Response) or answer.status_code != 200:
-            return answer
-        body = orjson.loads(answer.body)
-        if "run_ids" in body:
-            body["run_ids"] = body["run_ids"][: max(0, len(body["run_ids"]) - self.missing)]
-        return reply(body)
+    def change(self, ids: list[str]) -> list[str]:
+        return ids[: max(0, len(ids) - self.missing)]
 
 
 @fault
-class swap_ids(RequestFault):
+class swap_ids(_OtherIds):
     """Create all runs of a batch, and name them in the reverse order."""
 
     _: KW_ONLY
     on: Endpoints = field(default="add_runs", init=False)
 
-    async def strike(self, exchange: Exchange, proceed: Proceed) -> Answering:
-        answer = await proceed()
-        if not isinstance(answer, Response) or answer.status_code != 200:
-            return answer
-        body = orjson.loads(answer.body)
-        return reply(body | {"run_ids": body["run_ids"][::-1]} if "run_ids" in body else body)
+    def change(self, ids: list[str]) -> list[str]:
+        return ids[::-1]
 
 
 @fault

@@ -275,8 +275,8 @@ class EngineState:
             run_id = group.awaited.get(run)
             which = f"it may be in {where}" if run_id is None else f"run {run_id} is in {where}"
             reason = (
-                f"{which}. Is it another account's or host's? If it is gone for good, `refresh=True` for these rows "
-                "alone asks, and pays for, them again"
+                f"{which}. Is it another account's or host's, or a simulator's that has ended? If it is gone for good, "
+                "`refresh=True` for these rows alone asks, and pays for, them again"
             )
             self.set_aside(group, run, reason=reason)
 

@@ -369,6 +369,7 @@ class JobRunner:
         if isinstance(error, InputError) and not status.sent:
             return None  # it says so itself
         # The error counts them, and it is not known whether they are there.
+        destination = self.destination
         in_doubt = error.runs if isinstance(error, UndecidedError) and error.group_id in self.group_ids else 0
         return Safety(
             status.rows_answered,
@@ -378,6 +379,9 @@ class JobRunner:
             self.checkpoint,
             is_refused,
             under_way=max(0, status.awaited - in_doubt),
+            is_simulated=self._asks_simulator,
+            ends_with_statement=destination is not None and destination.ends_with_statement,
+            is_temporary=destination is not None and destination.is_temporary(self.prepared.call.checkpoint),
         )
 
     def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:

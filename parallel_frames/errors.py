@@ -112,7 +112,7 @@ class Safety:
         if not self.sent:
             again = "" if self.is_refused else " Once the cause is fixed, run the same again."
             return f"No run was created, and nothing is paid.{again}"
-        if self.ends_with_statement and not self.is_refused:
+        if self.ends_with_statement and not self.is_refused and self.checkpoint is not None:
             return self._until_end
         if not self.under_way:
             return self._kept
@@ -123,13 +123,13 @@ class Safety:
     @property
     def _until_end(self) -> str:
         """What the end of an offline block takes with it, and how to have it last."""
-        is_safe = self.checkpoint is not None and not self.is_temporary
-        safe = f" and safe in {self.checkpoint}" if is_safe else ""
-        what = "its simulator" if is_safe else "its simulator and these answers"
+        safe, what = f" and safe in {self.checkpoint}", "its simulator"
+        if self.is_temporary:
+            safe, what = "", "its simulator and these answers"
         under_way = f", {format_count(self.under_way, 'run')} under way included" if self.under_way else ""
         return (
-            f"{self.state}{safe}. The end of the offline block ends {what}{under_way}; nothing is billed. "
-            "`sim = pf.offline(...).start()` lasts from cell to cell, so that the same again resumes."
+            f"{self.state}{safe}. Run the same again to resume while the offline block lasts: its end ends {what}"
+            f"{under_way}. Nothing is billed. `sim = pf.offline(...).start()` lasts from cell to cell."
         )
 
     @property

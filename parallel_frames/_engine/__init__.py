@@ -244,16 +244,12 @@ class Engine:
         is undecided in it stays so, unless a refresh asks these rows again: then it is lost, should the settle time not
         bring the group back.
         """
+        if error.status != 404:
+            raise error
         group_id, waiting = group.group_id, len(group.waiting)
-        doubt: str | None = None
-        if group_id in self.named_groups:
-            doubt = "If it is gone for good, leave out `group_id`."
-        elif to_send:
-            doubt = await self.store.doubts_about(group_id)
-            if any(not intent.runs for intent in self.intents):
-                doubt = "A damaged intent may be of a batch in it."
-        if error.status != 404 or doubt is not None:
-            error.args = (" ".join(filter(None, (str(error), doubt))),)
+        doubt = await self._doubts_about(group_id, to_send=to_send)
+        if doubt is not None:
+            error.args = (f"{error} {doubt}",)
             raise error
         gives_up = self.refreshes and bool(waiting)
         state.leave_group(group)
@@ -274,6 +270,20 @@ class Engine:
         self.undecided_in_gone.update(group.waiting)
         state.set_aside_gone(group)
         return not gives_up
+
+    async def _doubts_about(self, group_id: str, *, to_send: int) -> str | None:
+        """Return why a group may hold what is about to be sent, unknown to us, and what to do where it is gone."""
+        if group_id in self.named_groups:
+            return "If it is gone for good, leave out `group_id`."
+        if not to_send:
+            return None
+        unreadable = [intent.number for intent in self.intents if not intent.runs]
+        if unreadable:
+            return (
+                f"The checkpoint's {unreadable[0]:06d}.intent.parquet is damaged and may be of a batch in it. If "
+                "the group is gone for good, remove that file: rows of that batch are then asked, and paid for, again."
+            )
+        return await self.store.doubts_about(group_id)
 
     async def _until_done(
         self,

@@ -579,7 +579,8 @@ class JobRunner:
             progress.warn(f"{format_count(rows, 'row')} without an answer: {'; '.join(reasons)}")
         if self._undecided_in_gone:
             count = self._undecided_in_gone
-            alone = " with `where=out['parallel_status'] == 'pending'`" if self.prepared.target is None else ""
+            status_label = None if self.prepared.target else self.prepared.layout.status
+            alone = "" if status_label is None else f" with `where=out[{status_label!r}] == 'pending'`"
             progress.warn(
                 f"{format_count(count, 'run')} in groups that are gone: `refresh=True`{alone} asks them again, for "
                 f"{self.prepared.price.text(count)}"

@@ -490,7 +490,7 @@ def test_ctrl_c_says_what_is_safe_of_all_processors(
     assert len(folders) == 2
     assert "1 of 2 rows are answered, 3 runs sent" in message
     assert all(f"here.ckpt/{folder}" in message for folder in folders)
-    assert message.rstrip().endswith("What was sent continues there, and is billed: 1 run under way.")
+    assert message.rstrip().endswith("What was sent continues there, and a simulator bills nothing: 1 run under way.")
 
 
 @pytest.mark.parametrize("dialect", ["published", "seed"])

@@ -156,6 +156,12 @@ def test_a_gone_group_stops_the_call_where_it_may_hold_more_than_is_known(start,
         engine.enrich(sim, more, tmp_path / "first")
     assert (sim.counts.runs, sim.counts.groups) == (0, 0)
     Path(str(caught.value).partition(" is damaged")[0].rpartition(" ")[2]).unlink()
+    leave_intent(sim, tmp_path / "first", engine.frame(2))
+    (intent,) = tmp_path.glob("first/*/receipts/*.intent.parquet")
+    intent.write_bytes(b"")
+    with pytest.raises(RejectedError, match=f"{intent.name} is damaged and may be of a batch in it"):
+        engine.enrich(sim, more, tmp_path / "first")
+    intent.unlink()
     assert engine.enrich(sim, more, tmp_path / "first")["name"].tolist() == ["COMPANY 1", "COMPANY 2"]
     assert sim.counts.runs == 1
 

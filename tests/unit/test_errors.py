@@ -208,15 +208,15 @@ def test_safety_of_an_offline_block_says_what_its_end_ends():
     safety = Safety(
         1, 3, 3, ("tgrp_1",), "/tmp/x", under_way=2, is_simulated=True, ends_with_statement=True, is_temporary=True
     )
-    lasting = "`sim = pf.offline(...).start()` lasts from cell to cell, so that the same again resumes."
+    again = "Run the same again to resume while the offline block lasts: its end ends its simulator"
+    lasting = "Nothing is billed. `sim = pf.offline(...).start()` lasts from cell to cell."
     assert str(safety) == (
-        "1 of 3 rows are answered, 3 runs sent (group tgrp_1). The end of the offline block ends its simulator and "
-        f"these answers, 2 runs under way included; nothing is billed. {lasting}"
+        f"1 of 3 rows are answered, 3 runs sent (group tgrp_1). {again} and these answers, 2 runs under way included. "
+        f"{lasting}"
     )
     named = dataclasses.replace(safety, is_temporary=False, under_way=0)
     assert str(named) == (
-        "1 of 3 rows are answered, 3 runs sent (group tgrp_1) and safe in /tmp/x. The end of the offline block ends "
-        f"its simulator; nothing is billed. {lasting}"
+        f"1 of 3 rows are answered, 3 runs sent (group tgrp_1) and safe in /tmp/x. {again}. {lasting}"
     )
 
 

@@ -578,13 +578,19 @@ class JobRunner:
                 reasons.append(self._reasons.not_sent)
             progress.warn(f"{format_count(rows, 'row')} without an answer: {'; '.join(reasons)}")
         if self._undecided_in_gone:
-            count = self._undecided_in_gone
-            status_label = None if self.prepared.target else self.prepared.layout.status
-            alone = "" if status_label is None else f" with `where=out[{status_label!r}] == 'pending'`"
-            progress.warn(
-                f"{format_count(count, 'run')} in groups that are gone: `refresh=True`{alone} asks them again, for "
-                f"{self.prepared.price.text(count)}"
-            )
+            progress.warn(self._price_of_gone(self._undecided_in_gone, self.index.status().runs))
+
+    def _price_of_gone(self, gone: int, runs: int) -> str:
+        """Return what asks runs again that are undecided in groups that are gone, and what that costs."""
+        price, label = self.prepared.price, self.prepared.layout.status
+        which = f"{format_count(gone, 'run')} in groups that are gone"
+        if self.prepared.target is None and label is not None:
+            where = f"`where=out[{label!r}] == 'pending'`"
+            return f"{which}: `refresh=True` with {where} asks them again, for {price.text(gone)}"
+        return (
+            f"{which}: to ask them again comes to {price.text(gone)} if their rows are passed alone with `refresh=True`"
+            f", and to {price.text(runs)} with all rows"
+        )
 
     async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
         store, call = opened.store, self.prepared.call

@@ -131,6 +131,20 @@ def test_what_is_undecided_in_a_gone_group_waits_until_its_rows_are_asked_again(
     assert out["name"].tolist() == ["COMPANY 1", "COMPANY 2", "COMPANY 3"]
 
 
+def test_what_asks_the_undecided_runs_again_is_said_with_its_price(start, engine, tmp_path, capsys):
+    """A frame's rows are chosen by their status; of a file, what its rows alone cost, and what all."""
+    submit(start(latency=50_000), engine.frame(1), tmp_path / "ck", engine)
+    options = {"client": engine.client(start()), "checkpoint": tmp_path / "ck"}
+    out = engine.frame(1, 2, 3).parallel.enrich(engine.SCHEMA, **options)
+    choice = "`refresh=True` with `where=out['parallel_status'] == 'pending'` asks them again, for $0.01"
+    assert f"1 run in groups that are gone: {choice}" in capsys.readouterr().err
+    engine.frame(1, 2, 3).to_parquet(tmp_path / "in.parquet")
+    pf.enrich_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", engine.SCHEMA, **options)
+    assert "comes to $0.01 if their rows are passed alone with `refresh=True`, and to $0.03" in capsys.readouterr().err
+    again = out.parallel.enrich(engine.SCHEMA, refresh=True, where=out["parallel_status"] == "pending", **options)
+    assert again["name"].tolist() == ["COMPANY 1", "COMPANY 2", "COMPANY 3"]
+
+
 def test_a_group_that_comes_back_within_the_settle_time_is_not_lost(start, engine, tmp_path):
     """A refresh gives a run up only where the service still does not know its group after that time."""
     sim = start(latency=50_000)

@@ -178,7 +178,7 @@ def test_the_reference_lists_every_public_name():
 
 
 def test_the_line_before_the_first_run_is_as_the_readme_shows_it(elsewhere, caplog):
-    """The announcement in the README is the one its first enrichment makes, but for the time, which no simulator takes, and the path."""
+    """The announcement in the README is what its first enrichment shows, but for path, and the time of the service."""
     shown = next(source for _, source in blocks("text") if source.startswith("3 rows")).strip()
     df = pd.DataFrame({"company": ["Siemens", "Danone", "Siemens"], "country": ["DE", "FR", "DE"]})
     with caplog.at_level("INFO", logger="parallel_frames"), parallel_frames.offline(latency=0):

@@ -26,8 +26,10 @@ import pytest
 import parallel_frames
 from parallel_frames import _limits, errors
 from parallel_frames.__main__ import main
+from parallel_frames._format import format_duration
 from parallel_frames._job._options import Call
 from parallel_frames._model import STATUSES
+from parallel_frames._prices import expected_seconds, price_of
 from parallel_frames.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]
@@ -176,13 +178,16 @@ def test_the_reference_lists_every_public_name():
 
 
 def test_the_line_before_the_first_run_is_as_the_readme_shows_it(elsewhere, caplog):
-    """The announcement in the README is the one its first enrichment makes, but for the checkpoint's path."""
+    """The announcement in the README is what its first enrichment shows, but for path, and the time of the service."""
     shown = next(source for _, source in blocks("text") if source.startswith("3 rows")).strip()
     df = pd.DataFrame({"company": ["Siemens", "Danone", "Siemens"], "country": ["DE", "FR", "DE"]})
     with caplog.at_level("INFO", logger="parallel_frames"), parallel_frames.offline(latency=0):
         df.parallel.enrich({"founded": int, "website": "official website"}, processor="lite")
     said = next(message for message in caplog.messages if "→" in message)
-    assert said.split(" · checkpoint ")[0] == shown.split(" · checkpoint ")[0]
+    seconds = expected_seconds(price_of("lite"), runs=2, max_per_minute=2000)
+    before, took, after = shown.split(" · checkpoint ")[0].partition(f" · {format_duration(seconds, estimate=True)}")
+    assert took
+    assert said.split(" · checkpoint ")[0] == before + after
 
 
 def modules():

@@ -81,19 +81,15 @@ def compare_processors(
         runner.scan()
     found = [preview_checkpoint(runner.source, runner.index, destination) for runner in runners]
     folder = None if found[0].folder is None else str(found[0].folder.parent)
-    asks_simulator = destination.asks_simulator()
-    per_minute = destination.client.max_per_minute
-    essence, facts = _announcement(
-        runners, of_rows=len(df), max_per_minute=per_minute, checkpoint=folder, is_timed=not asks_simulator
-    )
-    is_simulated = asks_simulator or any(each.header.get("simulated") for each in found)
+    is_simulated = destination.asks_simulator() or any(each.header.get("simulated") for each in found)
+    essence, facts = _announcement(runners, destination, of_rows=len(df), checkpoint=folder, simulated=is_simulated)
 
     async def run() -> list[ProcessorAnswers]:
         report_call.set(None)  # it is the comparison that there is to look at
         with showing(call.progress) as progress:
             progress.announce(essence, facts, simulated=is_simulated)
             _bound_costs(runners, call)
-            _ask(runners, call, is_free=destination.block is not None)
+            _ask(runners, call, destination)
             return await _run(runners, progress, destination, checkpoint=folder)
 
     with explaining_ctrl_c(*runners):
@@ -273,7 +269,7 @@ def _price_text(runners: Sequence[JobRunner]) -> str:
 
 
 def _announcement(
-    runners: Sequence[JobRunner], *, of_rows: int, max_per_minute: int | None, checkpoint: str | None, is_timed: bool
+    runners: Sequence[JobRunner], destination: Destination, *, of_rows: int, checkpoint: str | None, simulated: bool
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know."""
     statuses = [runner.status() for runner in runners]
@@ -285,8 +281,9 @@ def _announcement(
         if number := sum(getattr(status, name) for status in statuses):
             parts.append(f"{format_count(number, 'run')} {words}")
     parts.append(_price_text(runners))
-    if to_send and is_timed:
-        times = [expected_seconds(each.prepared.price, runs=to_send, max_per_minute=max_per_minute) for each in runners]
+    if to_send and not simulated:
+        per_minute = destination.client.max_per_minute
+        times = [expected_seconds(each.prepared.price, runs=to_send, max_per_minute=per_minute) for each in runners]
         longest = None if None in times else max(filter(None, times), default=0.0)
         parts.append(format_duration(longest, estimate=True))
     prices = [
@@ -325,9 +322,10 @@ def _limit_within(runners: Sequence[JobRunner], dollars: Decimal) -> int | None:
     return None
 
 
-def _ask(runners: Sequence[JobRunner], call: Call, *, is_free: bool) -> None:
+def _ask(runners: Sequence[JobRunner], call: Call, destination: Destination) -> None:
     runs = [runner.status().to_send for runner in runners]
     if any(runs):
+        is_free = destination.block is not None
         cost, price = _dollars(runners, runs), _price_text(runners)
         ask_before_paying(call, runs=sum(runs), cost=cost, price=price, is_free=is_free)
 

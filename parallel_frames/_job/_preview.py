@@ -162,7 +162,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     ahead = forecast(runner, read, destination)
     ahead.check_cost(limit_for=None if call.group_ids else runner.limit_within)
     client = destination.client
-    asks_simulator = destination.asks_simulator()
+    simulated = destination.asks_simulator() or bool(found.header.get("simulated"))
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
     runner.index.decide_sending()
@@ -185,12 +185,12 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         extra_cost=price.extra,
         prices_as_of=price.as_of,
         spent=_dollars(total_of(ahead.costs("billed"))),
-        seconds=None if asks_simulator else ahead.seconds(max_per_minute=client.max_per_minute),
+        seconds=None if simulated else ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
         findings=(*prepared.findings, *_fewer_inputs(source, price, status.runs)),
         checkpoint=None if found.folder is None else str(found.folder),
-        simulated=asks_simulator or bool(found.header.get("simulated")),
+        simulated=simulated,
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
         payload=None if first is None else _first_body(prepared.job, first, found.header, dialect),
     )

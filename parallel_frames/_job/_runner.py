@@ -266,7 +266,7 @@ class JobRunner:
         self._store: JobStore | None = None
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_scanned = self._asks_simulator = False
+        self._is_scanned = False
         older_than = source.prepared.call.older_than
         # Read here: in the thread that scans, a test's frozen clock may not be in force.
         self._stale_before = NEVER if older_than is None else format_utc(time.time() - older_than)
@@ -427,7 +427,7 @@ class JobRunner:
             destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
             if destination.is_gone:
                 raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
-            self.simulated = self._asks_simulator = await in_thread(destination.asks_simulator)
+            self.simulated = await in_thread(destination.asks_simulator)
             with showing(shows) if shared_progress is None else nullcontext(shared_progress) as progress:
                 async with open_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
@@ -636,7 +636,7 @@ class JobRunner:
             checkpoint=self.checkpoint,
             earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),
             at_worst=self.at_worst,
-            is_timed=not self._asks_simulator,
+            simulated=self.simulated,
         )
         progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send

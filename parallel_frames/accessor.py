@@ -601,11 +601,12 @@ def report(df: pd.DataFrame | ArrowStream) -> Report:
     from parallel_frames._foreign import is_arrow_frame, table_of
     from parallel_frames._ui import report_of_frame
 
+    frame: Any = df
     if is_arrow_frame(df):
         from parallel_frames._files._prepare import pandas_of
 
-        df = pandas_of(table_of(df))
-    return report_of_frame(df)
+        frame = pandas_of(table_of(df))
+    return report_of_frame(frame)
 
 
 class FrameMethods(Generic[FrameT]):

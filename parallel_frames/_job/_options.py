@@ -389,7 +389,7 @@ def _checked_escalation(processor: str, escalate: Any) -> tuple[str, ...] | None
 
 def is_count(number: object) -> bool:
     """Return whether something is a whole number, 1 or more."""
-    return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
 
 
 def check_words(name: str, value: object) -> None:

@@ -28,9 +28,9 @@
 
 The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
 message from them; the others are given a message where they are raised. An error that ends a call while it runs also
-carries a `Safety`: what is safe, where, and how to resume, or that no run was created. This module imports `_format` and
-`_tracebacks` only, so that any other may raise. `user_facing` decorates what users call: a traceback shows the user's
-own code.
+carries a `Safety`: what is safe, where, and how to resume, or that no run was created. This module imports `_format`
+and `_tracebacks` only, so that any other may raise. `user_facing` decorates what users call: a traceback shows the
+user's own code.
 
 Code in a message stands between backticks, and nothing else does: an option with its value (``limit=3``), with any
 (``limit=...``), its name alone (``limit``), and calls. So an error gives the options that it is about as data, and a

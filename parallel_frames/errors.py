@@ -27,9 +27,10 @@
     └── EnrichmentError                  only for ``on_error="raise"``: rows failed; carries the frame
 
 The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
-message from them; the others are given a message where they are raised. Once runs were sent, an error that reaches the
-user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format` and `_tracebacks`
-only, so that any other may raise. `user_facing` decorates what users call: a traceback shows the user's own code.
+message from them; the others are given a message where they are raised. An error that ends a call while it runs also
+carries a `Safety`: what is safe, where, and how to resume, or that no run was created. This module imports `_format`
+and `_tracebacks` only, so that any other may raise. `user_facing` decorates what users call: a traceback shows the
+user's own code.
 
 Code in a message stands between backticks, and nothing else does: an option with its value (``limit=3``), with any
 (``limit=...``), its name alone (``limit``), and calls. So an error gives the options that it is about as data, and a
@@ -71,7 +72,7 @@ class Safety:
     rows : int
         Rows of the frame.
     sent : int
-        Runs the service has acknowledged for this frame.
+        Runs for this frame that the service has acknowledged, or may have created.
     group_ids : tuple of str
         The groups the runs are in.
     checkpoint : str or None
@@ -134,7 +135,7 @@ class ParallelFramesError(Exception):
     Attributes
     ----------
     safety : Safety or None
-        What is safe, once runs were sent; None before.
+        What is safe, once a call ran; None before, and for input that is refused before any run was created.
     hints : mapping of str to str
         Options that the message tells of, each with its value as text. Of one that it has several times, the last:
         what to pass comes after what was passed.

@@ -367,7 +367,7 @@ async def _run(
                 tasks.append(group.create_task(runner.run(deliver=deliver, shared_progress=part)))
     except ExceptionGroup as errors:
         error = errors.exceptions[0]
-        if isinstance(error, ParallelFramesError) and error.safety is not None:
+        if isinstance(error, ParallelFramesError):
             safeties = [runner.safety(error) for runner in runners]
             answered = min(0 if each is None else each.answered for each in safeties)
             error.safety = joint_safety(safeties, answered=answered)

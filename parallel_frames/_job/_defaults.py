@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from parallel_frames._format import did_you_mean
 from parallel_frames._job._options import Call, check_call, check_option
@@ -58,6 +58,10 @@ class Options:
         _check_name(name)
         Call(**{name: value})
         self._set[name] = value
+
+    def __call__(self, **_: object) -> NoReturn:
+        """Refuse a call of what is set by name."""
+        raise InputError("`pf.options` is set by name, as in `pf.options.processor = 'core'`, and is no function.")
 
     def __dir__(self) -> list[str]:
         return ["in_force", "reset", *NAMES]

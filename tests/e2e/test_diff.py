@@ -236,7 +236,7 @@ def test_what_is_ambiguous_is_refused(old, new, tmp_path):
         pf.diff(old.assign(company=None), new, on="company")
     with pytest.raises(InputError, match="`after` is missing"):
         pf.diff(old)
-    with pytest.raises(InputError, match="`after` is a int"):
+    with pytest.raises(InputError, match="`after` is an int"):
         pf.diff(old, 7)
     with pytest.raises(InputError, match=r"nothing\.parquet"):
         pf.diff(old, tmp_path / "nothing.parquet")

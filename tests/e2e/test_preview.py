@@ -71,8 +71,9 @@ def test_a_preview_keeps_its_answers_or_is_refused(df):
     for name in ("limit", "basis", "on_error", "dtype_backend"):
         with pytest.raises(UnknownOptionError, match=f"no option '{name}'"):
             df.parallel.preview(SCHEMA, **{name: 1})
-    with pytest.raises(InputError, match="limit=0"):
-        df.parallel.preview(SCHEMA, n=0)
+    for n in (0, "3", True, None):
+        with pytest.raises(InputError, match=f"`n={n!r}` must be how many inputs are asked, 1 or more"):
+            df.parallel.preview(SCHEMA, n=n)
     assert "n" in inspect.signature(pf.preview).parameters
     assert "limit" not in inspect.signature(pf.preview).parameters
 

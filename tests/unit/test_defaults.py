@@ -104,6 +104,8 @@ def test_unknown_names_and_wrong_values_are_refused(df, project):
         pf.options.max_cost = "lots"
     with pytest.raises(AttributeError, match="did you mean 'max_cost'"):
         _ = pf.options.maxcost
+    with pytest.raises(InputError, match=r"`pf\.options\.processor = 'core'`"):
+        pf.options(processor="core")
     assert pf.options.in_force() == {}
     assert set(NAMES) < set(dir(pf.options))
     for table in ('procesor = "core"', 'max_cost = "lots"'):

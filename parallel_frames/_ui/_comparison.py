@@ -61,7 +61,7 @@ def _share(share: float, *, of: float | None = None) -> Cell:
 
 
 def _per_thousand(amount: float) -> Cell:
-    # A price per row has fractions of a cent that nobody compares.
+    # A row costs fractions of a cent, which are hard to compare.
     return Cell(MISSING if math.isnan(amount) else format_dollars(round(amount * 1_000, 2)))
 
 
@@ -246,14 +246,14 @@ def _differences_heads(comparison: Comparison) -> list[str]:
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison as lines."""
     lines = [["", *_heads(comparison)]]
-    titles = {0: ""}
+    titles: dict[int, str] = {}
     for title, of_part in _parts(comparison):
         titles[len(lines)] = title
         lines += [[name, *(cell.text for cell in cells)] for name, cells in of_part]
     aligned = _aligned(lines, right=range(1, len(lines[0])))
     texts = [mark_simulated(_headline(comparison), simulated=comparison.simulated)]
     for at, line in enumerate(aligned):
-        texts += [titles[at]] if titles.get(at) else []
+        texts += [titles[at]] if at in titles else []
         texts.append(line)
     if differences := _differences(comparison, MAX_DIFFERENCES_IN_TEXT):
         texts.append(_differences_title(comparison, len(differences)))

@@ -204,7 +204,7 @@ def _group_failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[F
             cause = pattern.sub(replacement, cause)
         causes.setdefault(cause, []).append((format_label(label), message))
     ranked = sorted(causes.items(), key=lambda item: -len(item[1]))
-    return tuple(Failure(cause, len(rows), tuple(rows[:EXAMPLES])) for cause, rows in ranked)
+    return tuple(Failure(cause, len(rows), tuple(dict.fromkeys(rows))[:EXAMPLES]) for cause, rows in ranked)
 
 
 def find_unsure(df: pd.DataFrame, outputs: Sequence[Hashable] = ()) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -483,8 +483,8 @@ def compare(
     -------
     Comparison
         Per field and processor: how often right, by confidence too, or without `truth` how often the same as the most
-        expensive processor; rows without an answer, time, and dollars for a row and for a right answer. A notebook
-        shows it as tables; ``.frame``, ``.cells`` and ``.differences`` are frames.
+        expensive processor; rows without an answer, time, and dollars for a row and for a right answer. Printed
+        or in a notebook it is one table; ``.frame``, ``.cells`` and ``.differences`` are frames.
 
     Raises
     ------

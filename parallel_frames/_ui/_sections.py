@@ -210,7 +210,7 @@ def _group_failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[F
             cause = pattern.sub(replacement, cause)
         causes.setdefault(cause, []).append((format_label(label), message))
     ranked = sorted(causes.items(), key=lambda item: -len(item[1]))
-    return tuple(Failure(cause, len(rows), tuple(rows[:EXAMPLES])) for cause, rows in ranked)
+    return tuple(Failure(cause, len(rows), tuple(dict.fromkeys(rows))[:EXAMPLES]) for cause, rows in ranked)
 
 
 def _confidences(df: pd.DataFrame, outputs: Sequence[Hashable] = ()) -> pd.DataFrame:

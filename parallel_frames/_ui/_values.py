@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
         return _parsed(value)
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple) or getattr(value, "ndim", 0):
+    if isinstance(value, list | tuple) or (hasattr(value, "ndim") and value.ndim):
         return [plain(part) for part in value]
     if value is None or pd.isna(value):
         return None

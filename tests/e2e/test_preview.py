@@ -50,6 +50,9 @@ def test_a_preview_shows_a_few_rows_and_the_cost_of_all(df):
     text, html = repr(some), some._repr_html_()
     assert "All 5 rows would take 3 more runs: $0.03" in text  # the failed one is tried again
     assert "&lt;b&gt;" in html
+    assert '<span class="pf-tag pf-low">low</span></summary>' in " ".join(html.split())  # next to the answer
+    assert "founded_confidence" not in html
+    assert html.count('<a href="https://') == 2
     assert some.cost == 0.03
 
 

@@ -526,3 +526,6 @@ def test_what_became_of_a_row_is_next_to_its_label(tmp_path):
     assert "the first 322 of 600 rows" in text
     assert "(id / level_1 c0 / 0)" in repr(report)
     assert "for example: id / level_1" in report._repr_html_()
+    assert '<td data-name="column 0">' in first  # what a row is printed as
+    same = pd.concat([df.head(1)] * 3).parallel.report()
+    assert same.sections[0].failures[0].examples == (("c0 / 0", "no such company"),)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from click.shell_completion import get_completion_class
 
-from parallel_frames._cli._app import PROGRAM, app
+from parallel_frames._cli._app import PROGRAM, VARIABLE, app
 from parallel_frames._cli._exits import Commands
 from parallel_frames._cli._options import examples
+from parallel_frames._cli._shells import Bash, Fish, Zsh
 from parallel_frames._cli._speech import say, show
 from parallel_frames._fs import atomic_write
 from parallel_frames.errors import ParallelFramesError
@@ -21,8 +21,7 @@ from parallel_frames.errors import ParallelFramesError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-VARIABLE: Final = "_PARALLEL_FRAMES_COMPLETE"
-SHELLS: Final = ("bash", "zsh", "fish")
+SHELLS: Final = {"bash": Bash, "zsh": Zsh, "fish": Fish}
 MARK: Final = "# completion of parallel-frames"
 LOOKED_AT: Final = 2**20
 
@@ -78,10 +77,7 @@ def _own_shell() -> str:
 
 
 def _script(shell: str) -> str:
-    """Return click's own script for a shell."""
-    made = get_completion_class(shell)
-    assert made is not None  # noqa: S101 - it is one of SHELLS
-    complete = made(app, {}, PROGRAM, VARIABLE)
+    complete = SHELLS[shell](app, {}, PROGRAM, VARIABLE)
     return complete.source_template % complete.source_vars()
 
 

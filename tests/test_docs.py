@@ -26,6 +26,7 @@ import pytest
 import parallel_frames
 from parallel_frames import _limits, errors
 from parallel_frames.__main__ import main
+from parallel_frames._file_formats import FORMATS, ZIPPED
 from parallel_frames._job._options import Call
 from parallel_frames._model import STATUSES
 from parallel_frames.simulator import Simulator
@@ -173,6 +174,21 @@ def test_the_reference_lists_every_public_name():
         re.findall(r"auto(?:class|function|data):: (\w+)", (ROOT / "docs/reference/api.md").read_text(encoding="utf-8"))
     )
     assert set(parallel_frames.__all__) - {"errors"} <= listed
+
+
+def test_the_table_of_public_names_is_what_their_docstrings_begin_with():
+    """Who reads the reference in a clone, where nothing is generated, finds each name with what it is."""
+    table = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE))
+    assert table == {
+        name: " ".join(inspect.getdoc(getattr(parallel_frames, name)).partition("\n\n")[0].split())
+        for name in parallel_frames.__all__
+    }
+
+
+def test_the_formats_are_those_that_are_read():
+    """The page on files lists each extension, compressed ones too."""
+    listed = [extension for line in table_of("files.md") for cell in line[:2] for extension in code_spans(cell)]
+    assert sorted(listed) == sorted([*FORMATS, *ZIPPED])
 
 
 def test_the_line_before_the_first_run_is_as_the_readme_shows_it(elsewhere, caplog):

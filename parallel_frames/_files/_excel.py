@@ -107,9 +107,9 @@ def _read_sheet(address: Address, path: str) -> Columns:
     with _needing_excel(), address.system.open_input_file(path) as file:
         try:
             with pd.ExcelFile(file, engine="openpyxl") as book:
-                name = choose_sheet([str(name) for name in book.sheet_names], address.sheet, path=path)
-                sheet = pd.read_excel(book, sheet_name=name, header=None, dtype=object, keep_default_na=False)
-                _check_computed(file, name, sheet, path=path)
+                chosen = choose_sheet([str(name) for name in book.sheet_names], address.sheet, path=path)
+                sheet = pd.read_excel(book, sheet_name=chosen, header=None, dtype=object, keep_default_na=False)
+                _check_computed(file, chosen, sheet, path=path)
         except InputError:
             raise
         except UNREADABLE as error:

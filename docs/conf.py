@@ -13,9 +13,8 @@ HERE = Path(__file__).parent
 for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
     shutil.copy(notebook, HERE / "tutorial")  # Sphinx reads nothing outside its own folder
 
-ROW = re.compile(
-    r"^\| `([\w.]+)` \|", re.MULTILINE
-)  # of the tables of names and commands, which a clone shows as they are
+# A row of the tables of names and of commands, which a clone shows as they are.
+ROW = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
 MEMBERS = {  # of the classes that have something to show besides their docstring, and of `Client` what is for users
     "Client": "   :exclude-members: clock, pacer, real_timeout, session, without_key\n",
     **dict.fromkeys(["EnrichedParquet", "EnrichmentPreview", "Comparison", "ParallelAccessor"], "   :no-members:\n"),
@@ -24,7 +23,6 @@ MEMBERS = {  # of the classes that have something to show besides their docstrin
 SPECIAL = {
     "errors": ".. automodule:: parallel_frames.errors\n   :member-order: bysource\n",
     "options": ".. autodata:: parallel_frames.options\n.. autoclass:: parallel_frames._job._defaults.Options\n",
-    "spark.stage": ".. autofunction:: parallel_frames.spark.stage\n",  # pyspark is mocked below, and need not be here
 }
 
 

@@ -173,7 +173,7 @@ def _check_computed(file: Any, name: str, sheet: pd.DataFrame, *, path: str) -> 
 
     file.seek(0)
     book = load_workbook(file, read_only=True)
-    cells = [cell for row in book[name].iter_rows() for cell in row if cell.data_type == "f"]
+    cells: list[Any] = [cell for row in book[name].iter_rows() for cell in row if cell.data_type == "f"]
     values = [sheet.iat[cell.row - 1, cell.column - 1] if _is_within(cell, sheet) else None for cell in cells]
     if cells and all(_cell(value) is None for value in values):
         raise InputError(

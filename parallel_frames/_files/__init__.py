@@ -126,9 +126,9 @@ def enrich_parquet(
     ----------
     source : str or path
         A file, a directory, a glob, a directory of hive partitions, or an address such as ``s3://bucket/rows``.
-        Parquet, CSV and TSV, Feather, Arrow files and streams, JSON lines, or (read whole) a JSON array, or Excel's
-        first sheet (the extra ``excel``). Where JSON holds bare texts instead of objects, the text itself is sent, and
-        is the column ``input``.
+        Parquet, CSV and TSV, Feather, Arrow files and streams, JSON lines, or (read whole) a JSON array, or a sheet
+        of Excel: ``book.xlsx#Sales``, ``book.xlsx#2``, or the first (the extra ``excel``).
+        Where JSON holds bare texts instead of objects, the text itself is sent, and is the column ``input``.
         What separates the cells of CSV is seen from its first rows, or named by a first line ``sep=;``. In a CSV
         column of text only the empty cell is missing; among numbers or booleans ``NA``, ``null`` and the like are, too.
         Types of one column may differ between files where a row's key does not.

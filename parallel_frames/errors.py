@@ -83,6 +83,8 @@ class Safety:
         Whether the runs are of several processors, so that the groups alone do not resume them.
     under_way : int
         Runs that have no outcome yet: they continue on the service, and are billed.
+    in_doubt : int
+        Runs that may not have been created: resuming looks for them before it sends them.
     """
 
     answered: int
@@ -93,12 +95,15 @@ class Safety:
     is_refused: bool = False
     is_escalated: bool = False
     under_way: int = 0
+    in_doubt: int = 0
 
     @property
     def state(self) -> str:
         """How far it came."""
         sent = f"{format_count(self.sent, 'run')} sent"
-        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {', '.join(self.group_ids)})"
+        doubt = f", of which {self.in_doubt:,} may not have been created" if self.in_doubt else ""
+        groups = ", ".join(self.group_ids)
+        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent}{doubt} (group {groups})"
 
     def __str__(self) -> str:
         if not self.sent:
@@ -332,7 +337,7 @@ class UndecidedError(ParallelFramesError):
         self.runs = runs
         super().__init__(
             f"{format_count(runs, 'run')} may or may not have been created in group {group_id}: {reason}. They are not "
-            "sent again, because that could pay for them twice; the same again looks for them again."
+            "sent again, because that could pay for them twice."
         )
 
 

@@ -43,7 +43,6 @@ from parallel_frames.errors import (
     ParallelFramesError,
     RejectedError,
     Safety,
-    UndecidedError,
 )
 
 if TYPE_CHECKING:
@@ -203,6 +202,7 @@ def joint_safety(safeties: Iterable[Safety | None], *, answered: int) -> Safety 
         checkpoint=" and ".join(dict.fromkeys(folders)) or None,
         is_escalated=True,
         under_way=sum(each.under_way for each in known),
+        in_doubt=sum(each.in_doubt for each in known),
     )
 
 
@@ -365,8 +365,6 @@ class JobRunner:
         self._configure()
         if isinstance(error, InputError) and not status.sent:
             return None  # it says so itself
-        # The error counts them, and it is not known whether they are there.
-        in_doubt = error.runs if isinstance(error, UndecidedError) and error.group_id in self.group_ids else 0
         return Safety(
             status.rows_answered,
             status.rows,
@@ -374,7 +372,8 @@ class JobRunner:
             self.group_ids,
             self.checkpoint,
             is_refused,
-            under_way=max(0, status.awaited - in_doubt),
+            under_way=status.awaited - status.in_doubt,
+            in_doubt=status.in_doubt,
         )
 
     def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:

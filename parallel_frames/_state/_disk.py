@@ -460,6 +460,10 @@ class DiskIndex:
                 from steps"""  # noqa: S608 - numbers of this package
             )
         )
+        in_doubt = self._line(
+            f"""select count(distinct r.row) from intents i join runs r on r.key = i.key
+            join steps s on s.row = r.row and s.newest = i.attempt and s.step = {AWAITED}"""  # noqa: S608
+        )[0]
         return JobStatus(
             rows=self.rows,
             chosen=self.chosen,
@@ -469,6 +473,7 @@ class DiskIndex:
             answered=within - to_send - awaited,
             failed=failed,
             awaited=awaited,
+            in_doubt=in_doubt,
             to_send=to_send,
             rows_answered=rows - rows_open,
             rows_failed=rows_failed,

@@ -55,6 +55,8 @@ class JobStatus:
         Distinct inputs, and those beyond ``limit``.
     answered, failed, awaited, to_send : int
         Runs within the limit; `failed` are those of the answered ones that failed and are not asked again.
+    in_doubt : int
+        Of the awaited runs, those in a batch of which it is not known whether it was created.
     rows_answered, rows_failed, rows_open : int
         Rows of the answered runs, of the failed ones among them, and of those that are awaited or to be sent.
     sent, billed : int
@@ -72,6 +74,7 @@ class JobStatus:
     answered: int
     failed: int
     awaited: int
+    in_doubt: int
     to_send: int
     rows_answered: int
     rows_failed: int

@@ -394,6 +394,9 @@ class MemoryIndex:
         is_done = steps == ANSWERED
         failed = is_done & (self._answered[: self.runs] < 0)
         awaited = steps == AWAITED
+        in_doubt = np.zeros(len(self._keys), bool)
+        for batch in self._intents.values():
+            in_doubt[batch.entries[batch.attempts == self._newest[batch.entries]]] = True
 
         def total(where: Any, of: Integers | None = None) -> int:
             return int(np.sum(where if of is None else of[where]))
@@ -407,6 +410,7 @@ class MemoryIndex:
             answered=total(is_done),
             failed=total(failed),
             awaited=total(awaited),
+            in_doubt=total(awaited & in_doubt[: self.runs]),
             to_send=total(to_send),
             rows_answered=total(is_done, counts),
             rows_failed=total(failed, counts),

@@ -306,6 +306,16 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
     assert (sim.counts.runs, sim.counts.duplicates) == (6, 0)
 
 
+def test_a_batch_in_doubt_is_not_said_to_be_billed(df, tmp_path):
+    """Where a batch may not have been created, and its group cannot be read, an error does not say that it is paid."""
+    lost = [faults.status(500, on="add_runs"), faults.status(401, on="list_runs")]
+    with pf.offline(latency=0, faults=lost) as sim:
+        with pytest.raises(AuthenticationError, match="2 runs sent, of which 2 may not have been created") as caught:
+            df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
+        assert "billed" not in str(caught.value)
+        assert sim.counts.runs == 0
+
+
 @pytest.mark.parametrize(("code", "kind"), [(200, ProtocolError), (502, UnavailableError), (404, RejectedError)])
 def test_a_server_that_is_not_the_service_is_told(df, code, kind):
     """A page of HTML instead of an answer is an error that shows what came, never a row's failure."""

@@ -81,7 +81,7 @@ def compare_processors(
         runner.scan()
     found = [preview_checkpoint(runner.source, runner.index, destination) for runner in runners]
     folder = None if found[0].folder is None else str(found[0].folder.parent)
-    is_simulated = destination.asks_simulator() or any(each.header.get("simulated") for each in found)
+    is_simulated = any(each.header.get("simulated") for each in found) or destination.asks_simulator()
     essence, facts = _announcement(runners, destination, of_rows=len(df), checkpoint=folder, simulated=is_simulated)
 
     async def run() -> list[ProcessorAnswers]:

@@ -162,7 +162,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     ahead = forecast(runner, read, destination)
     ahead.check_cost(limit_for=None if call.group_ids else runner.limit_within)
     client = destination.client
-    simulated = destination.asks_simulator() or bool(found.header.get("simulated"))
+    simulated = bool(found.header.get("simulated")) or destination.asks_simulator()
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
     runner.index.decide_sending()

@@ -426,12 +426,12 @@ class JobRunner:
             destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
             if destination.is_gone:
                 raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
-            self.simulated = await in_thread(destination.asks_simulator)
             with showing(shows) if shared_progress is None else nullcontext(shared_progress) as progress:
                 async with open_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
                     self._take_store(opened.store)
+                    self.simulated = self.simulated or await in_thread(destination.asks_simulator)
                     if opened.continues_refresh and not self.has_begun:
                         progress.warn(
                             "this continues a refresh that is not over: rows that were asked again since it began "

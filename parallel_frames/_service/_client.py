@@ -162,7 +162,7 @@ class Client:
             return False
         connection = HTTPConnection(parts.hostname, parts.port, timeout=NEAR_SECONDS)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", f"{parts.path}/")
             return connection.getresponse().getheader(SIMULATOR_HEADER) is not None
         except (OSError, HTTPException):
             return False

@@ -185,7 +185,9 @@ def stop_text(safety: Safety | None) -> str:
 
 def is_refusal(error: BaseException | None) -> bool:
     """Return whether the same call would end like this again, so that the error itself says what to change."""
-    return isinstance(error, InputError | RejectedError)
+    if isinstance(error, RejectedError):
+        return not (error.status == 404 and error.group_id)  # the next call does without a group that is gone
+    return isinstance(error, InputError)
 
 
 def joint_safety(safeties: Iterable[Safety | None], *, answered: int) -> Safety | None:
@@ -266,7 +268,8 @@ class JobRunner:
         self._store: JobStore | None = None
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_scanned = False
+        self._undecided_in_gone = 0
+        self._is_scanned = self._asks_simulator = False
         older_than = source.prepared.call.older_than
         # Read here: in the thread that scans, a test's frozen clock may not be in force.
         self._stale_before = NEVER if older_than is None else format_utc(time.time() - older_than)
@@ -365,6 +368,7 @@ class JobRunner:
         self._configure()
         if isinstance(error, InputError) and not status.sent:
             return None  # it says so itself
+        destination = self.destination
         return Safety(
             status.rows_answered,
             status.rows,
@@ -374,6 +378,9 @@ class JobRunner:
             is_refused,
             under_way=status.awaited - status.in_doubt,
             in_doubt=status.in_doubt,
+            is_simulated=self._asks_simulator,
+            ends_with_statement=destination is not None and destination.ends_with_statement,
+            is_temporary=destination is not None and destination.is_temporary(self.prepared.call.checkpoint),
         )
 
     def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:
@@ -569,6 +576,13 @@ class JobRunner:
             if status.to_send:
                 reasons.append(self._reasons.not_sent)
             progress.warn(f"{format_count(rows, 'row')} without an answer: {'; '.join(reasons)}")
+        if self._undecided_in_gone:
+            count = self._undecided_in_gone
+            alone = " with `where=out['parallel_status'] == 'pending'`" if self.prepared.target is None else ""
+            progress.warn(
+                f"{format_count(count, 'run')} in groups that are gone: `refresh=True`{alone} asks them again, for "
+                f"{self.prepared.price.text(count)}"
+            )
 
     async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
         store, call = opened.store, self.prepared.call
@@ -593,6 +607,7 @@ class JobRunner:
                     until=until,
                     reasons=self._reasons.runs,
                     named_groups=call.group_ids,
+                    refreshes=self.refreshing,
                     check_budget=self._check_budget,
                 )
                 self._loop, self._engine = asyncio.get_running_loop(), engine
@@ -605,6 +620,7 @@ class JobRunner:
                         self.has_begun = True
                         self._configure()
                 finally:
+                    self._undecided_in_gone = len(engine.undecided_in_gone)
                     self._engine = self._loop = None
                     self.group_ids = tuple(store.groups)
                     if feed.ways:

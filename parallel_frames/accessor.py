@@ -147,7 +147,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
     provenance : bool, default False
         Add the run that answered each row: ``<prefix>parallel_run_id``, ``parallel_group_id``, ``parallel_answered_at``
         (UTC), ``parallel_processor`` and ``parallel_cost`` (Float64): dollars, 0.0 where nothing is billed. Of equal
-        rows, which share a run, the first one has its price, so that the column adds up.
+        rows, which share a run, the first one has its price, so that the column adds up. They are named as the status
+        columns are: ``ceo_run_id`` next to ``ceo_status``.
     status : bool or str, default True
         Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``. Where those belong to another
         question about this frame, they are named by the first new column: ``ceo_status`` and ``ceo_error``. A text

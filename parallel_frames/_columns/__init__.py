@@ -40,6 +40,8 @@ from parallel_frames._columns._layout import (
     evidence_label,
     make_layout,
     name_of,
+    provenance_names,
+    status_of_provenance,
 )
 from parallel_frames._columns._merge import Judged, Merged, Unanswered, judge_answers, merge_outcomes
 from parallel_frames._columns._typed import (
@@ -91,7 +93,9 @@ __all__ = [
     "merge_outcomes",
     "name_of",
     "needs_escalation",
+    "provenance_names",
     "read_basis",
     "replaces",
+    "status_of_provenance",
     "typed_column",
 ]

@@ -188,7 +188,6 @@ class EngineEnrichment(Enrichment):
             schema=prepared.schema,
             layout=layout,
             dtype_backend=call.dtype_backend,
-            provenance=call.prefix if call.provenance else None,
             folder=str(folder),
             files=tuple(writer.files),
             attrs=attrs,

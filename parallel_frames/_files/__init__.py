@@ -274,7 +274,6 @@ class FileEnrichment(Enrichment):
             layout=prepared.layout,
             facts=runner.facts({}),
             sends=prepared.sends_by_default,
-            made=file.added,
         ).attrs
         attrs = {str(name): value for name, value in attrs.items()}
         schema = target_schema(file.source, file.added, rows=results.index.rows, attrs=attrs)

@@ -23,7 +23,6 @@ from parallel_frames._files._types import as_type, at_risk, check_values, output
 from parallel_frames._inputs import canonical_of_sent, make_key, make_keys, render_inputs
 from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._plan import make_plan
-from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._job._source import (
     ROWS_AT_ONCE,
@@ -266,8 +265,7 @@ class FileSource:
             best = answers if isinstance(answers, BestInOrder) else None
             columns = {name: batch.column(name) for name in batch.schema.names}
             merged, row_runs = self._merge(results, batch, start, known, layout=layout, types=types, best=best)
-            call = self.prepared.call
-            for label in (*layout.all, *(provenance_labels(call.prefix) if call.provenance else ())):
+            for label in layout.made:
                 columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
             yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
         if rows != results.index.rows:
@@ -313,13 +311,13 @@ class FileSource:
             layout=layout,
             dtype_backend="pyarrow",
         )
-        if call.provenance:
+        if layout.provenance:
             first = results.index.first_rows_between(start, start + batch.num_rows)
             frame = add_provenance(
                 merged.frame,
                 row_runs,
                 answers,
-                prefix=call.prefix,
+                labels=layout.provenance,
                 dtype_backend="pyarrow",
                 processors=processors,
                 prices=prices_of(self.prepared),

@@ -23,6 +23,8 @@ from parallel_frames._columns import (
     error_label,
     evidence_of,
     name_of,
+    provenance_names,
+    status_of_provenance,
 )
 from parallel_frames._format import format_utc
 from parallel_frames._inputs import Selection
@@ -30,7 +32,7 @@ from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     import pandas as pd
 
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 ATTRS: Final = "parallel"
 REMEMBERED: Final = 10
 NAMED_STATUS: Final = re.compile(r"_status(_\d+)?$")
-ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{PROCESSOR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
+MADE: Final = (STATUS_COLUMN, ERROR_COLUMN, PROCESSOR_COLUMN, BASIS_COLUMN, *provenance_names(STATUS_COLUMN))
+ENRICHED: Final = re.compile(rf"({'|'.join(MADE)})(_\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +124,17 @@ def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAns
 
 
 def status_names(df: pd.DataFrame, outputs: Sequence[Hashable]) -> tuple[str | None, frozenset[str]]:
-    """Return the name of the status column that goes with these outputs, and those that go with other outputs only."""
+    """Return the name of the status column that goes with these outputs, and those that go with other outputs only.
+
+    Where an enrichment made provenance and no status columns, it is the name that goes with those.
+    """
     names = {_json_label(label): name_of(label) for label in df.columns}
     ours = {_json_label(label) for label in outputs}
     own, others = None, set[str]()
     for entry in _entries(df):
         name = names.get(str(entry.get("status")))
+        if name is None and (run_id := names.get(str(entry.get("provenance")))) is not None:
+            name = status_of_provenance(run_id)
         if name is not None and ours.isdisjoint(entry["columns"]):
             others.add(name)
         elif name is not None:
@@ -149,7 +157,6 @@ def write_attrs(
     layout: Layout,
     facts: Mapping[str, Json],
     sends: Sequence[Hashable] = (),
-    made: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Write small, JSON-safe attrs into an enriched frame, after those that `df` had; return the frame."""
     before = df.attrs.get(ATTRS)
@@ -162,10 +169,16 @@ def write_attrs(
         "columns": [_json_label(label) for label in layout.outputs],
         "sends": [_json_label(label) for label in sends],
         "status": None if layout.status is None else _json_label(layout.status),
+        "provenance": _json_label(layout.provenance[0]) if layout.provenance else None,
         "simulated": simulated,
     }
-    columns = [*before.get("made", []), *map(_json_label, layout.all), *made]
-    others = [entry for entry in _entries(df) if not _is_replaced(entry, enrichment)]
+    columns = [*before.get("made", []), *map(_json_label, layout.made)]
+    others = []
+    for entry in _entries(df):
+        if _is_replaced(entry, enrichment):
+            enrichment["provenance"] = enrichment["provenance"] or entry.get("provenance")
+        else:
+            others.append(entry)
     out.attrs = deepcopy(df.attrs)
     out.attrs[ATTRS] = {
         "simulated": simulated,
@@ -231,14 +244,14 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     signs = [label for label in df.columns if is_status(df, label) or name_of(label) in evidence]
     orphans = [label for label in signs if not _is_among(label, made)]
     if set(layout.outputs) <= set(df.columns):  # this enrichment's own columns are known by their names
-        orphans = [label for label in orphans if label not in layout.all]
+        orphans = [label for label in orphans if label not in layout.made]
     if orphans:
         raise InputError(
             f"The frame has {orphans[0]!r}, which an enrichment made, but no longer tells which other columns it made: "
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
             "old answers are not sent, and paid for, as inputs."
         )
-    return [label for label in df.columns if label in layout.all or _is_among(label, made) or is_status(df, label)]
+    return [label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)]
 
 
 def _is_among(label: Hashable, made: frozenset[str]) -> bool:
@@ -247,7 +260,7 @@ def _is_among(label: Hashable, made: frozenset[str]) -> bool:
 
 
 def is_status(df: pd.DataFrame, label: Any) -> bool:
-    """Return whether a column is a status column: by its usual name, or by a name of its own and what it holds."""
+    """Return whether it is a column of status or provenance: by its usual name, or one of its own and what it holds."""
     name = str(label[0] if isinstance(label, tuple) and label else label)
     if ENRICHED.search(name) is not None:
         return True

@@ -124,10 +124,7 @@ def prepare(
     earlier = _find_earlier(frame, parsed, call)
     layout = layout_of(frame, parsed, call if earlier is None else replace(call, if_exists="overwrite"))
     _check_kept_cells(frame, parsed, layout)
-    provenance = provenance_labels(call.prefix)
-    if call.provenance:
-        _check_provenance(frame, layout, call, provenance, may_replace=earlier is not None)
-    exclude = [*made_columns(frame, layout), *provenance, *hidden] if call.inputs is None else []
+    exclude = [*made_columns(frame, layout), *hidden] if call.inputs is None else []
     inputs = _inputs(call, earlier)
     selection = select_inputs(frame, inputs, exclude=exclude)
     rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
@@ -258,6 +255,7 @@ def layout_of(frame: pd.DataFrame, schema: Schema, call: Call) -> Layout:
         if_exists=call.if_exists,
         basis=call.basis,
         processor=bool(call.escalate),
+        provenance=call.provenance,
         own_status=None if call.if_exists == "suffix" else own,
         other_statuses=others,
     )
@@ -301,28 +299,6 @@ def columns_needed(prepared: PreparedCall) -> list[Hashable] | None:
     if call.where is not None:
         labels += [label for label in prepared.layout.all if label in columns]
     return list(dict.fromkeys(labels))
-
-
-def provenance_labels(prefix: str, *, has_cost: bool = True) -> list[str]:
-    """Return the columns that say which run of which group answered a row, when, on what processor, at what price."""
-    names = ("run_id", "group_id", "answered_at", "processor", *(["cost"] if has_cost else []))
-    return [f"{prefix}parallel_{name}" for name in names]
-
-
-def _check_provenance(
-    frame: pd.DataFrame, layout: Layout, call: Call, labels: Sequence[str], *, may_replace: bool
-) -> None:
-    if twice := [label for label in labels if label in layout.all and label != layout.processor]:
-        raise InputError(
-            f"`provenance=True` adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot "
-            "hold both. Nothing was sent. Rename the field, or leave `provenance` out."
-        )
-    taken = [label for label in labels if label in frame.columns]
-    if taken and not may_replace and call.if_exists not in ("fill", "overwrite"):
-        raise InputError(
-            f"The source already has {', '.join(map(repr, taken))}. Nothing was sent. Pass `prefix=...` for new "
-            "names, `if_exists='overwrite'` to replace them, or `if_exists='fill'`."
-        )
 
 
 def apply_defaults(call: Call) -> Call:

@@ -13,7 +13,6 @@ from parallel_frames._columns import PANDAS_3, Level, level_of, merge_outcomes
 from parallel_frames._inputs import canonical_of_sent, make_key
 from parallel_frames._job._join import InputMatcher, Joiner
 from parallel_frames._job._plan import index_labels, make_plan
-from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, OutgoingRun, RunId
 from parallel_frames._state import MemoryIndex
@@ -199,12 +198,12 @@ class FrameSource:
             processors=processors,
         )
         call, frame = self.prepared.call, merged.frame
-        if call.provenance:
+        if layout.provenance:
             frame = add_provenance(
                 frame,
                 self.plan.row_runs,
                 answers,
-                prefix=call.prefix,
+                labels=layout.provenance,
                 dtype_backend=call.dtype_backend,
                 processors=processors,
                 prices=prices_of(self.prepared),
@@ -228,7 +227,7 @@ def add_provenance(
     row_runs: RowRuns,
     answers: Answers,
     *,
-    prefix: str,
+    labels: Sequence[Hashable],
     dtype_backend: str,
     processors: Sequence[str],
     prices: Prices | None = None,
@@ -267,7 +266,7 @@ def add_provenance(
         paid &= np.array(billed, dtype=bool)
         costs = [prices[name] if is_paid else 0.0 for name, is_paid in zip(by, paid.tolist(), strict=True)]
         made.append(pd.Series(costs, frame.index, dtype=number))
-    for label, column in zip(provenance_labels(prefix, has_cost=prices is not None), made, strict=True):
+    for label, column in zip(labels[: len(made)], made, strict=True):
         # A row that no run answered keeps what it had.
         frame[label] = column.where(has_run, frame[label].astype(column.dtype)) if label in frame.columns else column
     return frame

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -261,3 +263,43 @@ def test_columns_of_several_levels_are_known_again(df):
         out = out.parallel.enrich({"ceo": str}, **QUIET).parallel.enrich({"ceo": str}, **QUIET)
     assert [label[0] for label in out.columns][-3:] == ["ceo", "ceo_status", "ceo_error"]
     assert sim.counts.runs == 6
+
+
+def from_parquet(frame):
+    """Return a frame as it comes back from a file."""
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    return pd.read_parquet(file)
+
+
+MAKING = list(product(["none", "columns"], [True, False], [True, False, "s"], ["", "q_"]))
+
+
+@pytest.mark.parametrize(("basis", "provenance", "status", "prefix"), MAKING)
+def test_questions_follow_each_other_whatever_columns_they_make(df, basis, provenance, status, prefix):
+    """The same question twice, a second one and the first again send companies only, once each, also from a file."""
+    options = {"basis": basis, "provenance": provenance, "prefix": prefix, **QUIET}
+    named = {**options, "status": status and "t" if isinstance(status, str) else status}
+    with pf.offline(answer, latency=0, max_per_minute=None) as sim:
+        out = df.parallel.enrich(SCHEMA, status=status, **options)
+        columns = out.columns.tolist()
+        out = from_parquet(out).parallel.enrich(SCHEMA, status=status, **options)
+        assert out.columns.tolist() == columns
+        for _ in range(2):
+            out = from_parquet(out.parallel.enrich({"ceo": str}, **named))
+            out = out.parallel.enrich(SCHEMA, status=status, **options)
+    assert len(out.columns) == 2 * len(columns) - 1
+    assert [run.input for run in sim.runs()] == [{"company": name} for name in ("Acme", "Globex", "Initech")] * 2
+
+
+def test_another_question_names_its_own_provenance(df):
+    """Columns of provenance are named as those of status are, and stay with their question without them, too."""
+    with pf.offline(answer, latency=0):
+        out = df.parallel.enrich(SCHEMA, provenance=True, **QUIET)
+        both = out.parallel.enrich({"ceo": str}, provenance=True, **QUIET)
+        parts = ["run_id", "group_id", "answered_at", "processor", "cost"]
+        assert both.columns.tolist()[-5:] == [f"ceo_{part}" for part in parts]
+        assert both["parallel_run_id"].tolist() == out["parallel_run_id"].tolist() != both["ceo_run_id"].tolist()
+        out.attrs = {}
+        with pytest.raises(InputError, match="which an enrichment made"):
+            out.drop(columns=["parallel_status", "parallel_error"]).parallel.enrich({"ceo": str}, **QUIET)

@@ -157,9 +157,9 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         Put before the name of every new column.
     if_exists : {"error", "fill", "overwrite", "suffix"}, default "error"
         What to do when a column exists already. ``"error"``: refuse, unless this very question made it, by the
-        frame's attrs; then the call resumes, as if the columns were not there. ``"fill"``: only nulls get a value, and
-        only rows with a null are asked; ``"overwrite"``: a good answer replaces what is there, an invalid or failed
-        one does not; ``"suffix"``: new columns with a number.
+        frame's attrs; then the call resumes, and values that are no answers, such as your edits, are kept.
+        ``"fill"``: only nulls get a value, and only rows with a null are asked; ``"overwrite"``: a good answer
+        replaces what is there, an invalid or failed one does not; ``"suffix"``: new columns with a number.
     dtype_backend : {"numpy_nullable", "pyarrow"}, default "numpy_nullable"
         The family of dtypes, of pandas only; which one a column gets follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"

@@ -43,7 +43,7 @@ from parallel_frames._columns._layout import (
     provenance_names,
     status_of_provenance,
 )
-from parallel_frames._columns._merge import Judged, Merged, Unanswered, judge_answers, merge_outcomes
+from parallel_frames._columns._merge import Judged, Merged, Renewal, Unanswered, judge_answers, merge_outcomes
 from parallel_frames._columns._typed import (
     ABSENT,
     NO_ANSWER,
@@ -71,6 +71,7 @@ __all__ = [
     "Layout",
     "Level",
     "Merged",
+    "Renewal",
     "TypedColumn",
     "Unanswered",
     "cells_of",

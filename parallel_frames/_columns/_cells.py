@@ -125,5 +125,18 @@ def as_python(cell: object) -> object:
     return None if cell is pd.NA or cell is pd.NaT or cell != cell else cell  # noqa: PLR0124 - NaN's own test
 
 
+def equal_cells(old: pd.Series[Any], new: Any, *, where: Mask) -> Mask:
+    """Return which cells of these rows hold one value; a missing one equals none."""
+    found = np.zeros(len(old), dtype=bool)
+    rows = np.flatnonzero(where)
+    one, other = old.iloc[rows].array, pd.Series(new).iloc[rows].array
+    if one.dtype == other.dtype and one.dtype != object and "<" not in str(one.dtype):  # not nested
+        found[rows] = np.asarray(pd.Series(one == other).fillna(False), dtype=bool)  # noqa: FBT003 - pandas' signature
+    else:
+        pairs = zip(cells_of(pd.Series(one)), cells_of(pd.Series(other)), strict=True)
+        found[rows] = [as_python(cell) is not None and is_equal(cell, answer) for cell, answer in pairs]
+    return found
+
+
 def _as_datetime(moment: dt.date) -> dt.datetime:
     return moment if isinstance(moment, dt.datetime) else dt.datetime.combine(moment, dt.time())

@@ -187,6 +187,7 @@ class EngineEnrichment(Enrichment):
             keys=KeyMaker.of(prepared),
             schema=prepared.schema,
             layout=layout,
+            renewal=prepared.renewal,
             dtype_backend=call.dtype_backend,
             folder=str(folder),
             files=tuple(writer.files),

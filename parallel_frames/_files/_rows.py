@@ -259,6 +259,7 @@ class FileSource:
             The rows are not what they were when they were asked about.
         """
         rows = 0
+        results.kept.clear()
         for start, batch in self.file.source.batches():
             rows += batch.num_rows
             known = answers.between(start, start + batch.num_rows)
@@ -310,7 +311,9 @@ class FileSource:
             processors=processors,
             layout=layout,
             dtype_backend="pyarrow",
+            renewal=self.prepared.renewal,
         )
+        results.kept.update(merged.kept)
         if layout.provenance:
             first = results.index.first_rows_between(start, start + batch.num_rows)
             frame = add_provenance(

@@ -61,6 +61,8 @@ class EarlierAnswers:
         The groups of the jobs that asked further processors about its rows, by the hash of the job.
     sends : tuple of label
         The columns that its rows sent, where the call named none; empty where one of them is no longer there.
+    until : str or None
+        When the newest of the answers came that the columns hold, by the service's clock; None for not known.
     """
 
     job: str
@@ -70,6 +72,7 @@ class EarlierAnswers:
     escalated: Mapping[str, tuple[str, ...]]
     sends: tuple[Hashable, ...]
     simulated: bool
+    until: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAns
         escalated,
         () if None in sends else tuple(sends),
         bool(entry.get("simulated")),
+        entry.get("answered_until"),
     )
 
 
@@ -175,6 +179,10 @@ def write_attrs(
     columns = [*before.get("made", []), *map(_json_label, layout.made)]
     others = []
     for entry in _entries(df):
+        if (entry["columns"], entry.get("host")) == (enrichment["columns"], enrichment["host"]):
+            # This call may have asked about some rows only.
+            times = (enrichment["answered_until"], entry.get("answered_until"))
+            enrichment["answered_until"] = max(filter(None, times), default=None)
         if _is_replaced(entry, enrichment):
             enrichment["provenance"] = enrichment["provenance"] or entry.get("provenance")
         else:

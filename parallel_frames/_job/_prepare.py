@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import Layout, make_layout
+from parallel_frames._columns import Layout, Renewal, make_layout
 from parallel_frames._foreign import check_schema_argument
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import earlier_answers, made_columns, status_names
@@ -45,8 +45,8 @@ class PreparedCall:
         What there is to say of the schema, the processor and the inputs together.
     target : str or None
         Where the rows go with their answers, if not into a frame.
-    is_repeated : bool
-        Whether the frame has the answers of this very question, by its own account: its columns are written again.
+    renewal : Renewal or None
+        Where the frame has the answers of this very question, by its own account: which of them newer ones replace.
     earlier_groups : tuple of str
         The groups that these answers came from.
     unsent : tuple of label
@@ -70,7 +70,7 @@ class PreparedCall:
     price: Price
     findings: tuple[Finding, ...]
     target: str | None = None
-    is_repeated: bool = False
+    renewal: Renewal | None = None
     earlier_groups: tuple[str, ...] = ()
     unsent: tuple[Hashable, ...] = ()
     later: tuple[PreparedCall, ...] = ()
@@ -152,7 +152,7 @@ def prepare(
         job=job,
         price=price,
         findings=(*parsed.findings, *(finding for finding in found if finding is not None)),
-        is_repeated=earlier is not None,
+        renewal=None if earlier is None else _renewal(earlier, call),
         earlier_groups=earlier.group_ids if earlier is not None and earlier.host == _host_of(call) else (),
         unsent=() if inputs is call.inputs else _unsent(frame, selection, exclude),
     )
@@ -234,6 +234,15 @@ def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, sele
         "`prefix=...` for new names, `if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is "
         "missing in them, or `if_exists='suffix'` for numbered names."
     )
+
+
+def _renewal(earlier: EarlierAnswers, call: Call) -> Renewal:
+    """Return which answers replace those that the frame has."""
+    destination = choose_destination(call.client, for_sending=False)
+    is_same = earlier.host == destination.client.host
+    is_rehearsed = not is_same and destination.block is None  # a simulator's answers, and this call asks for real
+    since = earlier.until if is_same else None
+    return Renewal(call.refresh or is_rehearsed, call.older_than is not None, since, call.processor)
 
 
 def _host_of(call: Call) -> str:

@@ -47,7 +47,7 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -102,6 +102,8 @@ class Results(Generic[IndexT]):
     ----------
     statuses : mapping of str to int
         The asked rows by status; who delivers the rows fills it.
+    kept : Counter of label
+        For each column the cells that keep a value which is not the answer; who merges the rows fills it.
     """
 
     def __init__(self, index: IndexT, read_part: ReadPart | None, *, reasons: Reasons, strict: bool = False) -> None:
@@ -111,6 +113,7 @@ class Results(Generic[IndexT]):
         self._read_part = read_part
         self._strict = strict
         self.statuses: Mapping[str, int] = {}
+        self.kept: Counter[Hashable] = Counter()
 
     @property
     def jobs(self) -> Sequence[Results[IndexT]]:
@@ -387,6 +390,7 @@ class JobRunner:
             "group_ids": list(self.group_ids),
             "checkpoint": self.checkpoint,
             "rows": dict(counts),
+            "answered_until": self.index.answer_times()[1],
             "simulated": self.simulated,
             **question_facts(self.prepared),
             **({} if self.matched is None else {"matched": dict(self.matched)}),
@@ -631,7 +635,7 @@ class JobRunner:
         essence, facts = announcement(
             prepared,
             status,
-            since=self.index.oldest_answer() if status.answered else None,
+            since=self.index.answer_times()[0] if status.answered else None,
             max_per_minute=client.max_per_minute,
             checkpoint=self.checkpoint,
             earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -196,7 +197,9 @@ class FrameSource:
             dtype_backend=self.prepared.call.dtype_backend,
             unsettled=results.unsettled,
             processors=processors,
+            renewal=self.prepared.renewal,
         )
+        results.kept = Counter(merged.kept)
         call, frame = self.prepared.call, merged.frame
         if layout.provenance:
             frame = add_provenance(

@@ -903,7 +903,7 @@ class ParallelSeriesAccessor:
         >>> out.columns.tolist()
         ['founded', 'parallel_status', 'parallel_error']
         """
-        return enrich(self._df, schema, **_of_a_series(options)).drop(columns=self._column)
+        return enrich(self._df, schema, **self._sending(options)).drop(columns=self._column)
 
     async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
         """Do what `enrich` does without blocking the event loop.
@@ -916,7 +916,7 @@ class ParallelSeriesAccessor:
         >>> out["founded"].tolist()
         [1949]
         """
-        out = await aenrich(self._df, schema, **_of_a_series(options))
+        out = await aenrich(self._df, schema, **self._sending(options))
         return out.drop(columns=self._column)
 
     def plan(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
@@ -928,7 +928,7 @@ class ParallelSeriesAccessor:
         >>> pd.Series(["Acme", "Globex", "Acme"]).parallel.plan({"founded": int}, checkpoint=None).cost
         0.02
         """
-        return plan(self._df, schema, **_of_a_series(options))
+        return plan(self._df, schema, **self._sending(options))
 
     def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
         """Ask a few values for real, and say what all would cost; see `parallel_frames.preview`.
@@ -941,14 +941,14 @@ class ParallelSeriesAccessor:
         >>> some.plan.to_send
         1
         """
-        return preview(self._df, schema, n=n, **_of_a_series(options))
+        return preview(self._df, schema, n=n, **self._sending(options))
 
-
-def _of_a_series(options: EnrichOptions) -> EnrichOptions:
-    """Refuse options that choose among columns, where there is one."""
-    if "inputs" in options:
-        raise UnknownOptionError("inputs", "A column sends its own values: use `df.parallel.enrich` for other inputs.")
-    return options
+    def _sending(self, options: EnrichOptions) -> EnrichOptions:
+        """Return the options with this column as what a row sends, be it an answer; refuse a choice of columns."""
+        if "inputs" in options:
+            text = "A column sends its own values: use `df.parallel.enrich` for other inputs."
+            raise UnknownOptionError("inputs", text)
+        return {**options, "inputs": [self._column]}
 
 
 def share_documentation(accessor: type, *, of_series: bool = False) -> None:

@@ -245,7 +245,10 @@ def _selection_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> S
 
 
 def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
-    """Return the columns an enrichment made, which are not inputs by default."""
+    """Return the columns an enrichment made, which are not inputs by default.
+
+    Where there are no others, the answers to other questions are not among them: to select them is to send them.
+    """
     attrs = df.attrs.get(ATTRS)
     made = frozenset(attrs.get("made", [])) if isinstance(attrs, dict) else frozenset()
     evidence = {name for labels in evidence_of(df).values() for name in labels}
@@ -259,7 +262,11 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
             "old answers are not sent, and paid for, as inputs."
         )
-    return [label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)]
+    found = [label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)]
+    if len(found) < len(df.columns):
+        return found
+    answers = frozenset(chain.from_iterable(entry["columns"] for entry in _entries(df)))
+    return [label for label in found if label in layout.made or not _is_among(label, answers)]
 
 
 def _is_among(label: Hashable, made: frozenset[str]) -> bool:

@@ -229,8 +229,9 @@ def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, sele
         what = "answers of further processors too, and `escalate` does not name them"
     else:
         return
+    hold = "which holds" if len(layout.outputs) == 1 else "which hold"
     raise InputError(
-        f"The frame already has {', '.join(map(repr, layout.outputs))}, which hold {what}. Nothing was sent. Pass "
+        f"The frame already has {', '.join(map(repr, layout.outputs))}, {hold} {what}. Nothing was sent. Pass "
         "`prefix=...` for new names, `if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is "
         "missing in them, or `if_exists='suffix'` for numbered names."
     )

@@ -53,8 +53,8 @@ class EnrichmentPlan:
         Distinct inputs of the chosen rows; with ``escalate=`` also those known to need a further processor, for each.
     duplicates : int
         Rows that share another row's run.
-    answered, awaited : int
-        Runs that the checkpoint has the answer of, and that are under way.
+    answered, failed, awaited : int
+        Runs that the checkpoint has the answer of, that failed and are not asked again, and that are under way.
     left_out : int
         Runs beyond ``limit=``.
     to_send : int
@@ -109,6 +109,7 @@ class EnrichmentPlan:
     runs: int
     duplicates: int
     answered: int
+    failed: int
     awaited: int
     left_out: int
     to_send: int
@@ -173,7 +174,8 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         skipped=status.skipped,
         runs=ahead.total("runs"),
         duplicates=status.chosen - status.skipped - status.runs,
-        answered=ahead.total("answered"),
+        answered=ahead.total("answered") - ahead.total("failed"),
+        failed=ahead.total("failed"),
         awaited=ahead.total("awaited"),
         left_out=ahead.total("left_out"),
         to_send=ahead.total("to_send"),

@@ -135,7 +135,7 @@ def test_another_question_does_not_replace_the_answers(df, options, why):
     with pf.offline(answer, latency=0) as sim:
         out = df.parallel.enrich(SCHEMA, **QUIET)
         before = sim.counts.requests
-        with pytest.raises(InputError, match=rf"'founded', which hold .*{why}.*if_exists='overwrite'"):
+        with pytest.raises(InputError, match=rf"'founded', which holds .*{why}.*if_exists='overwrite'"):
             out.parallel.enrich(SCHEMA, **options, **QUIET)
         assert sim.counts.requests == before
 
@@ -391,3 +391,47 @@ def test_the_services_answers_replace_those_of_a_rehearsal(df, client_of):
             out = df.parallel.enrich(CEO, **QUIET)
         out = out.parallel.enrich(CEO, client=client_of(service), **QUIET)
     assert out["ceo"].unique().tolist() == ["real"]
+
+
+def test_answers_that_are_selected_are_sent(df):
+    """A column of answers, or a frame of answers only, is what the user chose to send; its own question does not."""
+    with pf.offline(lambda sent: answer(sent) if "company" in sent else {"age": 50}, latency=0) as sim:
+        out = df.parallel.enrich({"ceo": str}, provenance=True, **QUIET)
+        before = len(sim.runs())
+        assert out["ceo"].parallel.plan(SCHEMA).sends == ("ceo",)
+        ages = out["ceo"].parallel.enrich({"age": int}, status=False, **QUIET)
+        same = out[["ceo", "parallel_status", "parallel_error"]].parallel.enrich({"age": int}, **QUIET)
+        sent = [run.input for run in sim.runs()[before:]]
+        with pytest.raises(InputError, match="nothing to send"):
+            out[["ceo", "parallel_status", "parallel_error"]].parallel.enrich({"ceo": str}, **QUIET)
+    assert sent == [{"ceo": f"CEO of {name}"} for name in ("Acme", "Globex", "Initech")]
+    assert ages.columns.tolist() == ["age"]
+    assert same["age"].tolist() == ages["age"].tolist()
+
+
+def test_a_report_says_what_the_frame_knows_of_its_answers(df):
+    """Without its status column a frame still reports what attrs say; without attrs, that the origin is not known."""
+    with pf.offline(answer, latency=0):
+        out = df.parallel.enrich({"ceo": str}, **QUIET)
+        both = out.parallel.enrich(SCHEMA, **QUIET)
+    unknown = "origin  not known, a simulator or the service"
+    assert "SIMULATED" in repr(out[["company", "ceo"]].parallel.report())
+    assert unknown not in repr(out.parallel.report())
+    names = [section.outputs for section in both[["company", "ceo", "founded"]].parallel.report().sections]
+    assert names == [("ceo",), ("founded",)]
+    merged = out.drop_duplicates().merge(pd.DataFrame({"company": ["Acme"]}), on="company")
+    merged.attrs = {}  # as some versions of pandas leave it
+    assert unknown in repr(merged.parallel.report())
+    assert "not known, a simulator or the service" in merged.parallel.report()._repr_html_()
+    with pytest.raises(InputError, match="no column that its attrs name"):
+        out[["company"]].parallel.report()
+
+
+def test_a_plan_does_not_count_failures_as_answers(df):
+    """With retry_failed=False a failed run is neither answered nor to be sent."""
+    with pf.offline(lambda sent: Failure("no") if sent["company"] == "Acme" else answer(sent), latency=0):
+        out = df.parallel.enrich(SCHEMA, **QUIET)
+        plan = out.parallel.plan(SCHEMA, where="failed", retry_failed=False)
+        again = out.parallel.plan(SCHEMA, where="failed")
+    assert (plan.answered, plan.failed, plan.to_send, again.failed, again.to_send) == (0, 1, 0, 0, 1)
+    assert "1 distinct, 1 failed, not tried again" in repr(plan)

@@ -16,7 +16,7 @@ Dtypes follow from the schema alone; rows find their answers by key; the input f
 pure: it knows nothing of files, of the network, or of which of several outcomes counts for a key.
 """
 
-from parallel_frames._columns._cells import cells_of
+from parallel_frames._columns._cells import as_python, can_be_kept, cells_of
 from parallel_frames._columns._citations import citations, confidence, low_confidence
 from parallel_frames._columns._evidence import (
     CONFIDENCE,
@@ -74,6 +74,8 @@ __all__ = [
     "Renewal",
     "TypedColumn",
     "Unanswered",
+    "as_python",
+    "can_be_kept",
     "cells_of",
     "citations",
     "confidence",

@@ -67,17 +67,49 @@ def blank(cells: Any, *, where: Mask) -> Any:
 
 
 def keep_old(old: pd.Series[Any], new: Any, *, where: Mask) -> Any:
-    """Return the new cells where the mask says so, else the old ones; in the new dtype if it holds those exactly."""
+    """Return the new cells where the mask says so, else the old ones; in the new dtype if it holds those exactly.
+
+    A category keeps its own categories, and has the new ones after them; a column of texts that gets words stays one.
+    """
     kept = pd.Series(old.array[~where])
     if kept.isna().all():
         return blank(new, where=~where)
-    if (cast := _cast(kept, new.dtype)) is not None:
+    gets_words = isinstance(new.dtype, pd.CategoricalDtype) and _are_texts(kept)
+    joined = _joined_categories(old.dtype, new.dtype) if gets_words else None
+    if joined is None and (cast := _cast(kept, new.dtype)) is not None:
         merged = pd.Series(new)
         merged[~where] = cast.array
         return merged.array
+    if not where.any():
+        return old.array
     cells = old.astype(object).to_numpy(copy=True)
     cells[where] = np.asarray(new.astype(object), dtype=object)[where]
-    return cells
+    dtype = joined or old.dtype
+    return pd.array(cells, dtype=dtype) if gets_words and not isinstance(dtype, np.dtype) else cells
+
+
+def _joined_categories(old: Any, new: pd.CategoricalDtype) -> pd.CategoricalDtype | None:
+    """Return a dtype of both categories, in the order of the old one where it has all; None where that is no category.
+
+    Where new ones come, it is not known how they compare.
+    """
+    if not isinstance(old, pd.CategoricalDtype) or old == new:
+        return None
+    categories = old.categories.union(new.categories, sort=False)
+    return pd.CategoricalDtype(categories, ordered=bool(old.ordered) and len(categories) == len(old.categories))
+
+
+def can_be_kept(old: pd.Series[Any], dtype: Any) -> bool:
+    """Return whether one column can hold these cells and new ones of this dtype, and still be of one kind."""
+    kept = pd.Series(old.dropna().array)
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _are_texts(kept)
+    return old.dtype == dtype or _cast(kept, dtype) is not None
+
+
+def _are_texts(cells: pd.Series[Any]) -> bool:
+    """Return whether all cells that are not missing are texts."""
+    return all(isinstance(cell, str) for cell in cells.dropna().tolist())
 
 
 def _cast(kept: pd.Series[Any], dtype: Any) -> pd.Series[Any] | None:

@@ -6,13 +6,14 @@ There is one such value and one function that makes it, whatever the rows are in
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import Layout, Renewal, make_layout
+from parallel_frames._columns import Layout, Renewal, as_python, can_be_kept, dtype_of, make_layout
 from parallel_frames._foreign import check_schema_argument
+from parallel_frames._format import shorten
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import earlier_answers, made_columns, status_names
 from parallel_frames._job._lint import field_count_finding, input_finding, is_described, options_finding
@@ -25,12 +26,21 @@ from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, UnknownColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from parallel_frames._inputs import Selection
     from parallel_frames._job._attrs import EarlierAnswers
-    from parallel_frames._job._options import Call
-    from parallel_frames._model import Job, Schema
+    from parallel_frames._job._options import Call, DtypeBackend
+    from parallel_frames._model import Column, Job, Schema
+
+
+# What makes of a column of texts what the answers are, by the kind of these.
+CONVERSIONS: Final[Mapping[str, str]] = {
+    "date": "pd.to_datetime({})",
+    "datetime": "pd.to_datetime({}, utc=True)",
+    "integer": "pd.to_numeric({})",
+    "number": "pd.to_numeric({})",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +133,7 @@ def prepare(
     call = apply_defaults(call)
     earlier = _find_earlier(frame, parsed, call)
     layout = layout_of(frame, parsed, call if earlier is None else replace(call, if_exists="overwrite"))
-    _check_kept_cells(frame, parsed, layout)
+    _check_kept_cells(frame, parsed, layout, dtype_backend=call.dtype_backend)
     exclude = [*made_columns(frame, layout), *hidden] if call.inputs is None else []
     inputs = _inputs(call, earlier)
     selection = select_inputs(frame, inputs, exclude=exclude)
@@ -271,8 +281,8 @@ def layout_of(frame: pd.DataFrame, schema: Schema, call: Call) -> Layout:
     )
 
 
-def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> None:
-    """Refuse to complete a column whose cells answers would turn into something else."""
+def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout, *, dtype_backend: DtypeBackend) -> None:
+    """Refuse to complete a column whose cells answers would turn into something else, or would be mixed with."""
     for column, label in zip(schema.columns, layout.outputs, strict=True):
         if label not in frame.columns or frame[label].isna().all():
             continue
@@ -289,6 +299,27 @@ def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> No
                 "`if_exists='suffix'` or `prefix=...` for a column of its own, or convert it first "
                 "(`.dt.tz_localize(...)`, or `.astype(str)`)."
             )
+        if layout.fill and frame[label].isna().any():
+            _check_mixed(frame[label], column, label, dtype_of(column, dtype_backend))
+
+
+def _check_mixed(cells: pd.Series[Any], column: Column, label: Hashable, answers: Any) -> None:
+    """Refuse to fill a column whose own values would be of another type than the answers next to them."""
+    first = as_python(cells.dropna().iloc[0])
+    is_text = isinstance(first, str)
+    is_nested = isinstance(answers, np.dtype) and answers.hasobject  # lists and mappings
+    if (column.kind == "any" or not is_text) if is_nested else can_be_kept(cells, answers):
+        return
+    of_cells = f"df[{label!r}]"
+    convert = CONVERSIONS.get(column.kind) if is_text else None
+    if column.kind == "string":
+        convert = "{}.astype('string')"
+    way = "" if convert is None else f": `{of_cells} = {convert.format(of_cells)}`"
+    raise InputError(
+        f"{label!r} is {cells.dtype} and holds {shorten(repr(first), 40)}, and the answers to it are "
+        f"{'lists or mappings' if is_nested else answers}: one column cannot hold both. Nothing was sent. Pass "
+        f"`if_exists='suffix'` or `prefix=...` for a column of its own, or convert it first{way}."
+    )
 
 
 def _are_days(cells: pd.Series[Any]) -> bool:

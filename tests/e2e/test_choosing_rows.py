@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -427,3 +429,44 @@ def test_texts_of_evidence_do_not_stand_beside_lists(df, basis, tmp_path):
             with pytest.raises(InputError, match="holds texts"):
                 back.parallel.enrich({"founded": int}, inputs=["company"], if_exists=if_exists, **quiet())
         assert sim.counts.runs == runs
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+@pytest.mark.parametrize(
+    ("cells", "kind", "text"),
+    [
+        (["2019-01-01", None], dt.date, "holds '2019-01-01', and .* date.*: `df\\['x'\\] = pd.to_datetime"),
+        (["12", None], int, "holds '12', and the answers to it are (I|i)nt64.*: `df\\['x'\\] = pd.to_numeric"),
+        ([1.5, None], int, "'x' is float64 and holds 1.5, .*, or convert it first\\.$"),
+        ([1.5, None], str, r"astype\('string'\)"),
+        (["a, b", None], list[str], "holds 'a, b', and the answers to it are list"),
+        (pd.Categorical([1, None]), Literal["a"], "'x' is category and holds 1,"),
+    ],
+)
+def test_a_column_that_cannot_hold_the_answers_is_not_filled(df, cells, kind, text, backend):
+    """Its own values and the answers would be a column of both: that is refused before anything is sent."""
+    df = df.head(2).assign(x=cells)
+    with pf.offline(latency=0) as sim, pytest.raises(InputError, match=text):
+        df.parallel.enrich({"x": kind}, inputs=["company"], if_exists="fill", dtype_backend=backend, **quiet())
+    assert sim.counts.requests == 0
+
+
+def test_categories_are_completed(df):
+    """A column of categories keeps them, in their order if no other comes; a column of words stays one of texts."""
+    schema = {"x": Literal["low", "high"]}
+    columns = {
+        "more": pd.Categorical(["none", None], ["none", "low"], ordered=True),
+        "same": pd.Categorical(["low", None], ["low", "mid", "high"], ordered=True),
+        "text": pd.array(["none", None], dtype="string"),
+    }
+    with pf.offline(lambda _: {"x": "high"}, latency=0):
+        made = {
+            name: df.head(2)
+            .assign(x=cells)
+            .parallel.enrich(schema, inputs=["company"], if_exists="fill", **quiet())["x"]
+            for name, cells in columns.items()
+        }
+    assert [made[name].tolist() for name in columns] == [["none", "high"], ["low", "high"], ["none", "high"]]
+    assert made["more"].dtype == pd.CategoricalDtype(["none", "low", "high"])
+    assert made["same"].dtype == columns["same"].dtype
+    assert made["text"].dtype == "string"

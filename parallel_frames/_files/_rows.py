@@ -6,6 +6,7 @@ be written with its answers; a row that sends something else by then stops the j
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ from parallel_frames._job._source import (
     SAMPLES,
     Piece,
     add_provenance,
+    count_gaps,
     keys_of_input,
     outgoing_run,
     prices_of,
@@ -38,7 +40,7 @@ from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from parallel_frames._columns import Layout, Merged, Unanswered
     from parallel_frames._files._prepare import PreparedFile
@@ -61,6 +63,8 @@ class FileSource:
         Which rows have an answer elsewhere. Default: none.
     first_runs : list of OutgoingRun
         A few runs, the first ones; known after `scan`.
+    gaps : Counter of label
+        How many rows lack a value in each of the columns that are expected; known after `scan`.
     """
 
     def __init__(self, file: PreparedFile, *, chosen: Mask | None = None, answered: Mask | None = None) -> None:
@@ -68,6 +72,7 @@ class FileSource:
         self._chosen = chosen
         self._answered = answered
         self.first_runs: list[OutgoingRun] = []
+        self.gaps: Counter[Hashable] = Counter()
 
     @property
     def prepared(self) -> PreparedCall:
@@ -105,6 +110,7 @@ class FileSource:
             else:
                 chosen = self._chosen[rows]
             plan = self._plan(df, occurrences=partial(index.count_equals, start), chosen=chosen)
+            self.gaps += count_gaps(df, plan.row_runs, self.prepared.expected)
             if not self.first_runs:
                 first = replace(plan, positions=[start + row for row in plan.positions])
                 self.first_runs = [outgoing_run(first, entry) for entry in range(min(SAMPLES, len(plan.keys)))]

@@ -32,7 +32,7 @@ from parallel_frames._model import STATUSES
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -265,8 +265,14 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
     found = [label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)]
     if len(found) < len(df.columns):
         return found
+    answers = earlier_outputs(df, found)
+    return [label for label in found if label in layout.made or label not in answers]
+
+
+def earlier_outputs(df: pd.DataFrame, labels: Iterable[Hashable]) -> list[Hashable]:
+    """Return those of these columns that hold the answers of an enrichment, as far as attrs say."""
     answers = frozenset(chain.from_iterable(entry["columns"] for entry in _entries(df)))
-    return [label for label in found if label in layout.made or not _is_among(label, answers)]
+    return [label for label in labels if _is_among(label, answers)]
 
 
 def _is_among(label: Hashable, made: frozenset[str]) -> bool:

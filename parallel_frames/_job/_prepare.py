@@ -15,7 +15,7 @@ from parallel_frames._columns import Layout, Renewal, as_python, can_be_kept, dt
 from parallel_frames._foreign import check_schema_argument
 from parallel_frames._format import shorten
 from parallel_frames._inputs import infer_input_schema, select_inputs
-from parallel_frames._job._attrs import earlier_answers, made_columns, status_names
+from parallel_frames._job._attrs import earlier_answers, earlier_outputs, made_columns, status_names
 from parallel_frames._job._lint import field_count_finding, input_finding, is_described, options_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_words
@@ -92,6 +92,12 @@ class PreparedCall:
     def sends_by_default(self) -> tuple[Hashable, ...]:
         """The columns that a row sends, where the call did not name them."""
         return self.selection.labels if self.call.inputs is None else ()
+
+    @property
+    def expected(self) -> Sequence[Hashable]:
+        """The columns without which what a row sends has a gap: those of a template, and earlier answers."""
+        of = self.selection
+        return of.labels if of.form == "template" else earlier_outputs(self.frame, of.labels)
 
     @property
     def on_processor(self) -> str:

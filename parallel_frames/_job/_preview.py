@@ -18,6 +18,7 @@ from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._collect import Found
 from parallel_frames._job._forecast import forecast, total_of
 from parallel_frames._job._join import count_matches
+from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, IndexedFeed
@@ -166,6 +167,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     asks_simulator = destination.asks_simulator()
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
+    gaps = gaps_finding(source.gaps) if status.to_send else None
     runner.index.decide_sending()
     first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
@@ -190,7 +192,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         seconds=None if asks_simulator else ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
-        findings=(*prepared.findings, *_fewer_inputs(source, price, status.runs)),
+        findings=(*prepared.findings, *([] if gaps is None else [gaps]), *_fewer_inputs(source, price, status.runs)),
         checkpoint=None if found.folder is None else str(found.folder),
         simulated=asks_simulator or bool(found.header.get("simulated")),
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",

@@ -29,6 +29,7 @@ from parallel_frames._job._attrs import question_facts
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
 from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._join import count_matches
+from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
@@ -625,6 +626,9 @@ class JobRunner:
         if not self.has_begun:
             for finding in prepared.findings:
                 progress.warn(finding.with_subject)
+            gaps = gaps_finding(self.source.gaps) if status.to_send and not prepared.is_later else None
+            if gaps is not None:
+                progress.warn(gaps.with_subject)
             if price.unknown is not None:
                 progress.warn(price.unknown)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):

@@ -61,6 +61,11 @@ class RowSource(Protocol[IndexT]):
         """A few runs, the first ones: what the checkpoint's header remembers of a call. Known after `scan`."""
         ...
 
+    @property
+    def gaps(self) -> Mapping[Hashable, int]:
+        """How many of the rows to ask about lack a value in each of the expected columns; known after `scan`."""
+        ...
+
     def make_index(self) -> IndexT:
         """Return an empty index for these rows."""
         ...
@@ -135,6 +140,11 @@ class FrameSource:
         self.first_runs = [outgoing_run(self.plan, entry) for entry in range(min(SAMPLES, len(self.plan.keys)))]
         self._entries: dict[int, int] | None = None
         self._keys_of_inputs: dict[bytes, list[str]] | None = None
+
+    @property
+    def gaps(self) -> Counter[Hashable]:
+        """How many of the rows asked about lack a value in each of the columns that are expected."""
+        return count_gaps(self.prepared.frame, self.plan.row_runs, self.prepared.expected)
 
     def make_index(self) -> MemoryIndex:
         """Return an empty index: what a frame's rows need fits memory as the frame does."""
@@ -296,6 +306,12 @@ def keys_of_input(
         hashed.add(key)
         yield key
     yield from (key for key in sent_as(canonical) if key not in hashed)
+
+
+def count_gaps(df: pd.DataFrame, row_runs: RowRuns, labels: Sequence[Hashable]) -> Counter[Hashable]:
+    """Return in how many of the rows that have a run each of these columns lacks a value, where it does."""
+    is_sent = row_runs >= 0
+    return +Counter({label: int((df[label].isna().to_numpy(bool) & is_sent).sum()) for label in labels})
 
 
 def copied(df: pd.DataFrame) -> pd.DataFrame:

@@ -470,3 +470,33 @@ def test_categories_are_completed(df):
     assert made["more"].dtype == pd.CategoricalDtype(["none", "low", "high"])
     assert made["same"].dtype == columns["same"].dtype
     assert made["text"].dtype == "string"
+
+
+def test_rows_without_an_earlier_answer_are_counted_before_they_are_paid_for(tmp_path, capsys):
+    """The plan and the call say how many rows lack an earlier answer, or a template's column, and the way out."""
+
+    def said(plan):
+        return " ".join(repr(plan).split())
+
+    df = pd.DataFrame({"company": ["Acme", "Hooli", None], "country": ["DE", "US", "FR"]})
+    answers = {"Acme": {"ceo": "Ann"}, "Hooli": Failure("no luck")}
+    chained = {"inputs": ["ceo", "country"]}
+    text = "2 rows without 'ceo' are sent all the same, and paid for; in Python `where=lambda df: df['ceo'].notna()`"
+    with pf.offline(lambda sent: answers[sent["company"]] if "company" in sent else {"age": 50}, latency=0) as sim:
+        out = df.parallel.enrich({"ceo": str}, inputs=["company"], **quiet())
+        plan = out.parallel.plan({"age": int}, **chained)
+        assert text in said(plan)
+        out.to_parquet(tmp_path / "in.parquet")
+        assert text in said(pf.plan_parquet(tmp_path / "in.parquet", {"age": int}, **chained))
+        template = out.parallel.plan({"age": int}, inputs="Tell me of {company} in {country}")
+        assert "1 row without 'company' is sent all the same" in said(template)
+        assert "without" not in said(out.parallel.plan({"age": int}, inputs=["company", "country"]))
+        before = len(sim.runs())
+        some = out.parallel.enrich({"age": int}, where=lambda df: df["ceo"].notna(), **chained)
+        assert "without 'ceo'" not in capsys.readouterr().err
+        assert [run.input for run in sim.runs()[before:]] == [{"ceo": "Ann", "country": "DE"}]
+        assert some["age"].isna().tolist() == [False, True, True]
+        out.parallel.enrich({"age": int}, **chained)
+        assert text in capsys.readouterr().err
+        out.parallel.enrich({"age": int}, **chained)
+        assert "without 'ceo'" not in capsys.readouterr().err

@@ -84,7 +84,7 @@ def keep_old(old: pd.Series[Any], new: Any, *, where: Mask) -> Any:
         return old.array
     cells = old.astype(object).to_numpy(copy=True)
     cells[where] = np.asarray(new.astype(object), dtype=object)[where]
-    dtype = joined or old.dtype
+    dtype: Any = joined or old.dtype
     return pd.array(cells, dtype=dtype) if gets_words and not isinstance(dtype, np.dtype) else cells
 
 

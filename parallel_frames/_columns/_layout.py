@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from parallel_frames._columns._cells import check_lists
 from parallel_frames.errors import InputError
@@ -164,7 +164,12 @@ def make_layout(
     """
     existing = frozenset(df.columns)
     affixes = Affixes(prefix, "")
-    wanted = {"has_status": status is not False, "basis": basis, "processor": processor, "provenance": provenance}
+    wanted: dict[str, Any] = {
+        "has_status": status is not False,
+        "basis": basis,
+        "processor": processor,
+        "provenance": provenance,
+    }
     name = _status_name(df, schema, affixes, status=status, own=own_status, others=other_statuses)
     layout = _make(df, schema, affixes, status=name, **wanted)
     number = 1

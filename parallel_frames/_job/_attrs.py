@@ -262,7 +262,9 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
             "old answers are not sent, and paid for, as inputs."
         )
-    found = [label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)]
+    found: list[Hashable] = [
+        label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)
+    ]
     if len(found) < len(df.columns):
         return found
     answers = earlier_outputs(df, found)

@@ -173,18 +173,19 @@ def _renewed_rows(
         is_first[runs] = np.array(attempts) == 0
     if renewal.refresh:
         return is_new[row_runs]
+    before = np.full(len(df), renewal.processor, dtype=object)
+    waiting = []
+    if layout.processor in df.columns:
+        before = df[layout.processor].astype(object).where(df[layout.processor].notna(), None).to_numpy()
+        waiting = ["pending", "not_sent"]  # perhaps for a better answer than the one whose processor is named
+    is_named = np.asarray(pd.notna(before))
     had_answer = np.full(len(df), renewal.by_age)
-    named = df[layout.processor].notna().to_numpy(bool) if layout.processor in df.columns else False
     if layout.status in df.columns:
         status = df[layout.status].astype(object)
-        is_waiting = status.isin(["pending", "not_sent"]).to_numpy(bool)  # for a better answer than it has
-        had_answer = status.isin(["completed", "invalid"]).to_numpy(bool) | (is_waiting & named)
+        had_answer = (status.isin(["completed", "invalid"]) | (status.isin(waiting) & is_named)).to_numpy(bool)
     renewed = is_new[row_runs] & (renewal.by_age | is_first[row_runs])
     if layout.processor is not None and len(processors):
-        now = np.array([*processors, None, None], dtype=object)[row_runs]
-        is_named = layout.processor in df.columns
-        before = df[layout.processor].astype(object).to_numpy() if is_named else np.full(len(df), renewal.processor)
-        renewed |= np.array([new is not None and new != old for new, old in zip(now, before, strict=True)], dtype=bool)
+        renewed |= is_named & (np.array([*processors, None, None], dtype=object)[row_runs] != before)
     return had_answer & renewed
 
 

@@ -300,6 +300,9 @@ def test_another_question_names_its_own_provenance(df):
         parts = ["run_id", "group_id", "answered_at", "processor", "cost"]
         assert both.columns.tolist()[-5:] == [f"ceo_{part}" for part in parts]
         assert both["parallel_run_id"].tolist() == out["parallel_run_id"].tolist() != both["ceo_run_id"].tolist()
+        struct = df.parallel.enrich(SCHEMA, basis="struct", **QUIET)
+        with pytest.raises(InputError, match=r"'parallel_basis'.*; `basis='columns'` puts the evidence next"):
+            struct.parallel.enrich({"ceo": str}, basis="struct", **QUIET)
         out.attrs = {}
         with pytest.raises(InputError, match="which an enrichment made"):
             out.drop(columns=["parallel_status", "parallel_error"]).parallel.enrich({"ceo": str}, **QUIET)

@@ -18,6 +18,7 @@ from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._collect import Found
 from parallel_frames._job._forecast import forecast, total_of
 from parallel_frames._job._join import count_matches
+from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, IndexedFeed
@@ -53,8 +54,8 @@ class EnrichmentPlan:
         Distinct inputs of the chosen rows; with ``escalate=`` also those known to need a further processor, for each.
     duplicates : int
         Rows that share another row's run.
-    answered, awaited : int
-        Runs that the checkpoint has the answer of, and that are under way.
+    answered, failed, awaited : int
+        Runs that the checkpoint has the answer of, that failed and are not asked again, and that are under way.
     left_out : int
         Runs beyond ``limit=``.
     to_send : int
@@ -109,6 +110,7 @@ class EnrichmentPlan:
     runs: int
     duplicates: int
     answered: int
+    failed: int
     awaited: int
     left_out: int
     to_send: int
@@ -165,6 +167,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     simulated = bool(found.header.get("simulated")) or destination.asks_simulator()
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
+    gaps = gaps_finding(source.gaps) if status.to_send else None
     runner.index.decide_sending()
     first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
@@ -173,7 +176,8 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         skipped=status.skipped,
         runs=ahead.total("runs"),
         duplicates=status.chosen - status.skipped - status.runs,
-        answered=ahead.total("answered"),
+        answered=ahead.total("answered") - ahead.total("failed"),
+        failed=ahead.total("failed"),
         awaited=ahead.total("awaited"),
         left_out=ahead.total("left_out"),
         to_send=ahead.total("to_send"),
@@ -188,7 +192,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         seconds=None if simulated else ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
-        findings=(*prepared.findings, *_fewer_inputs(source, price, status.runs)),
+        findings=(*prepared.findings, *([] if gaps is None else [gaps]), *_fewer_inputs(source, price, status.runs)),
         checkpoint=None if found.folder is None else str(found.folder),
         simulated=simulated,
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",

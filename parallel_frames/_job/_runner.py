@@ -29,6 +29,7 @@ from parallel_frames._job._attrs import question_facts
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
 from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._join import count_matches
+from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
@@ -46,7 +47,7 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -101,6 +102,8 @@ class Results(Generic[IndexT]):
     ----------
     statuses : mapping of str to int
         The asked rows by status; who delivers the rows fills it.
+    kept : Counter of label
+        For each column the cells that keep a value which is not the answer; who merges the rows fills it.
     """
 
     def __init__(self, index: IndexT, read_part: ReadPart | None, *, reasons: Reasons, strict: bool = False) -> None:
@@ -110,6 +113,7 @@ class Results(Generic[IndexT]):
         self._read_part = read_part
         self._strict = strict
         self.statuses: Mapping[str, int] = {}
+        self.kept: Counter[Hashable] = Counter()
 
     @property
     def jobs(self) -> Sequence[Results[IndexT]]:
@@ -393,6 +397,7 @@ class JobRunner:
             "group_ids": list(self.group_ids),
             "checkpoint": self.checkpoint,
             "rows": dict(counts),
+            "answered_until": self.index.answer_times()[1],
             "simulated": self.simulated,
             **question_facts(self.prepared),
             **({} if self.matched is None else {"matched": dict(self.matched)}),
@@ -636,6 +641,9 @@ class JobRunner:
         if not self.has_begun:
             for finding in prepared.findings:
                 progress.warn(finding.with_subject)
+            gaps = gaps_finding(self.source.gaps) if status.to_send and not prepared.is_later else None
+            if gaps is not None:
+                progress.warn(gaps.with_subject)
             if price.unknown is not None:
                 progress.warn(price.unknown)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
@@ -646,7 +654,7 @@ class JobRunner:
         essence, facts = announcement(
             prepared,
             status,
-            since=self.index.oldest_answer() if status.answered else None,
+            since=self.index.answer_times()[0] if status.answered else None,
             max_per_minute=client.max_per_minute,
             checkpoint=self.checkpoint,
             earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),

@@ -264,14 +264,17 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
         _section_of_status(df, columns, label, newest.get(_attrs_name(label), {}), names=[*statuses.values()])
         for label in statuses
     ]
-    sections.extend(
-        make_section(df, outputs=outputs, status=None, error=None, attrs=attrs)
-        for attrs in enrichments
-        if attrs.get("status") is None and (outputs := _outputs_in_attrs(columns, attrs))
-    )
+    shown = {label for section in sections for label in section.outputs}
+    labels, others = set(map(_attrs_name, columns)), list[Section]()
+    for attrs in reversed(enrichments):  # the last one made what a column holds now
+        outputs = tuple(label for label in _outputs_in_attrs(columns, attrs) if label not in shown)
+        if attrs.get("status") not in labels and outputs:
+            others.append(make_section(df, outputs=outputs, status=None, error=None, attrs=attrs))
+            shown.update(outputs)
+    sections.extend(reversed(others))
     if not sections:
         raise InputError(
-            "The frame holds nothing of an enrichment: it has no status columns, and its attrs name none. "
+            "The frame holds nothing of an enrichment: it has no status columns, and no column that its attrs name. "
             "`pf.last().report()` reports on the last enrichment of this process."
         )
     return sections

@@ -38,6 +38,7 @@ command line spells them its own way. The English around them is true of a call 
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -162,7 +163,7 @@ class ParallelFramesError(Exception):
         return _restore, (type(self), self.args, self.__dict__)
 
 
-user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt)
+user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt, CancelledError)
 
 
 def _restore(

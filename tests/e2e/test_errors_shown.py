@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -68,6 +69,25 @@ def test_a_notebook_shows_a_few_lines(forks):
     assert shown[1].startswith("UnknownColumnError: `inputs` names the column 'compny'")
     whole = forks.run([sys.executable, "-c", CELL], env=os.environ | {"PARALLEL_FRAMES_DEBUG": "1"})
     assert "_select.py" in whole.stdout
+
+
+def test_a_cancelled_call_says_what_is_safe_in_a_line(df):
+    """In async code Ctrl-C is a cancellation: it has the text and the short traceback that the interrupt has."""
+
+    async def cancelled(sim):
+        call = asyncio.create_task(df.parallel.aenrich(SCHEMA, progress=False))
+        await asyncio.to_thread(sim.wait_until, lambda counts: counts.streams > 0)
+        call.cancel()
+        await call
+
+    with pf.offline(latency=1000) as sim, pytest.raises(asyncio.CancelledError) as caught:
+        asyncio.run(cancelled(sim))
+    error = caught.value
+    assert str(error).startswith("0 of 1 rows are answered, 1 run sent")
+    assert error._render_traceback_() == [f"CancelledError: {error}"]
+    frames = [Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)]
+    assert frames[-1] == "_tracebacks.py"
+    assert "_runner.py" not in "".join(traceback.format_exception(error))
 
 
 def test_the_cause_of_an_error_is_kept_and_short():

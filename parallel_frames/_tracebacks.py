@@ -25,6 +25,7 @@ DEBUG_VARIABLE: Final = "PARALLEL_FRAMES_DEBUG"
 OURS: Final = f"{Path(__file__).parent}{os.sep}"
 # Where code lives that was not written for this call.
 INSTALLED: Final = (OURS, *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")))
+USERS: Final = "_parallel_frames_traceback"
 MAX_FRAMES: Final = 3
 MAX_LINE: Final = 100
 
@@ -56,8 +57,10 @@ def _call(function: Callable[..., Any], kinds: tuple[type[BaseException], ...]) 
     def parallel_frames(*args: Any, **options: Any) -> Any:
         try:
             return function(*args, **options)
-        except kinds as error:
-            raise _shortened(error)
+        except BaseException as error:
+            if isinstance(error, kinds) or USERS in error.__dict__:
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -66,8 +69,10 @@ def _call_async(function: Callable[..., Any], kinds: tuple[type[BaseException], 
     async def parallel_frames(*args: Any, **options: Any) -> Any:
         try:
             return await function(*args, **options)
-        except kinds as error:
-            raise _shortened(error)
+        except BaseException as error:
+            if isinstance(error, kinds) or USERS in error.__dict__:
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -76,8 +81,10 @@ def _iterate(function: Callable[..., Any], kinds: tuple[type[BaseException], ...
     def parallel_frames(*args: Any, **options: Any) -> Any:
         try:
             yield from function(*args, **options)
-        except kinds as error:
-            raise _shortened(error)
+        except BaseException as error:
+            if isinstance(error, kinds) or USERS in error.__dict__:
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -90,6 +97,12 @@ def decorate_methods(kind: K, decorate: Callable[[Any], Any]) -> K:
     return kind
 
 
+def of_user(error: BaseException) -> BaseException:
+    """Return an error of a user's own function, of which `short_tracebacks` is to show users' code only."""
+    error.__dict__[USERS] = _of_users(error.__traceback__)
+    return error
+
+
 def _shortened(error: BaseException) -> BaseException:
     """Return the error without its traceback so far, and those it came from with the frames of users' code only."""
     if is_debugging():
@@ -100,7 +113,7 @@ def _shortened(error: BaseException) -> BaseException:
         seen.add(id(before))
         before.__traceback__ = _of_users(before.__traceback__)
         before = before.__cause__ or before.__context__
-    return error.with_traceback(None)
+    return error.with_traceback(error.__dict__.get(USERS))
 
 
 def _of_users(found: TracebackType | None) -> TracebackType | None:

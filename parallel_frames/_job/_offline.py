@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Offline:
     """What an offline block replaces: the client, the environment, the service's name, and where checkpoints go.
 
-    `take_notes` returns what may be misspelt in the answers that it was given, each once.
+    `take_notes` returns what may be misspelt in the answers that it was given, `take_error` what the function that gives
+    them raised, each once.
 
     The folder of its checkpoints goes with it, and so with the last handle that reads answers from there.
     """
@@ -38,6 +39,7 @@ class Offline:
     root: Path
     variables: Mapping[str, str]
     take_notes: Callable[[], list[str]]
+    take_error: Callable[[], BaseException | None]
     host: str = "simulator"
 
     def __post_init__(self) -> None:
@@ -183,7 +185,7 @@ def _offline(answers: Any, **options: Any) -> Iterator[Simulator]:
             "PARALLEL_BASE_URL": sim.url,
             "PARALLEL_FRAMES_CLOCK_SPEED": str(speed),
         }
-        block = Offline(client, make_temporary_folder("parallel_frames-"), variables, sim._take_notes)
+        block = Offline(client, make_temporary_folder("parallel_frames-"), variables, sim._take_notes, sim._take_error)
         _enter(block)
         try:
             yield sim

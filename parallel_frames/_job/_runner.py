@@ -36,6 +36,7 @@ from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, tool_calls_of, warnings_of
 from parallel_frames._prices import Runs, check_cost
 from parallel_frames._state import NEVER, Answers, runs_of, states_of
+from parallel_frames._tracebacks import of_user
 from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
@@ -523,6 +524,8 @@ class JobRunner:
                     block = None if self.destination is None else self.destination.block
                     for note in () if block is None else block.take_notes():
                         progress.warn(note)
+                    if block is not None and (error_in_answers := block.take_error()) is not None:
+                        raise of_user(error_in_answers)
             if until == "looked" or (until == "sent" and not self.index.status().to_send):
                 progress.leave_as(until)
             if until == "answered":

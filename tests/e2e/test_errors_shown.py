@@ -127,6 +127,26 @@ def test_a_users_own_function_keeps_its_traceback(df):
     assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "choose"
 
 
+def test_a_bug_in_an_answer_function_is_raised_by_the_call(df):
+    """A test sees its own line, and no inner one, rather than a failed row; what is no answer is raised as well."""
+    founded = {}
+
+    def answer(sent):
+        return {"founded": founded[sent["company"]]}
+
+    with pf.offline(answer, latency=0):
+        with pytest.raises(KeyError, match="Acme") as caught:
+            df.parallel.enrich(SCHEMA)
+        frames = traceback.extract_tb(caught.value.__traceback__)
+        assert [frame.name for frame in frames][1:] == ["parallel_frames", "answer"]
+        with pytest.raises(KeyError, match="Acme"):
+            df.parallel.compare(SCHEMA, processors=["lite", "base"])
+        founded["Acme"] = 1949
+        assert df.parallel.enrich(SCHEMA)["founded"].tolist() == [1949]
+    with pf.offline({"Acme": 1949}, latency=0), pytest.raises(TypeError, match="must be a mapping"):
+        df.parallel.enrich(SCHEMA)
+
+
 def foreign(module, name, *attributes):
     """Make an object of a class of that name and module, with these attributes."""
     return type(name, (), {"__module__": module} | dict.fromkeys(attributes))()

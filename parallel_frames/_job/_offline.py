@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Offline:
     """What an offline block replaces: the client, the environment, the service's name, and where checkpoints go.
 
-    `take_notes` returns what may be misspelt in the answers that it was given, `take_error` what the function that gives
-    them raised, each once.
+    `take_notes` returns what may be misspelt in the answers that it was given, `take_error` what their function raised,
+    each once.
 
     The folder of its checkpoints goes with it, and so with the last handle that reads answers from there.
     """

@@ -521,11 +521,7 @@ class JobRunner:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
                     await self._run_engine(opened, client, observer, until)
                     progress.label(simulated=self.simulated)
-                    block = None if self.destination is None else self.destination.block
-                    for note in () if block is None else block.take_notes():
-                        progress.warn(note)
-                    if block is not None and (error_in_answers := block.take_error()) is not None:
-                        raise of_user(error_in_answers)
+                    self._check_answers(progress)
             if until == "looked" or (until == "sent" and not self.index.status().to_send):
                 progress.leave_as(until)
             if until == "answered":
@@ -561,6 +557,15 @@ class JobRunner:
             unsent = "not sent" if timeout is None else f"not sent within the timeout of {timeout:g} s"
             trouble = f" ({engine.trouble})" if engine.trouble else ""
             self._end(late + trouble, not_sent=not_sent or unsent + trouble)
+
+    def _check_answers(self, progress: Progress) -> None:
+        """Warn of what may be misspelt in the answers of an offline block, and raise what their function raised."""
+        block = None if self.destination is None else self.destination.block
+        if block is not None:
+            for note in block.take_notes():
+                progress.warn(note)
+            if (error := block.take_error()) is not None:
+                raise of_user(error)
 
     def _warn_of_open_rows(self, progress: Progress) -> None:
         status = self.index.status()

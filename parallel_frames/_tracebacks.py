@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import reprlib
 import sysconfig
 import traceback
 from pathlib import Path
@@ -26,6 +27,8 @@ OURS: Final = f"{Path(__file__).parent}{os.sep}"
 # Where code lives that was not written for this call.
 INSTALLED: Final = (OURS, *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")))
 USERS: Final = "_parallel_frames_traceback"
+# What a value without a name most likely is.
+MEANT: Final = ((str, "processor"), (int, "n"), (int, "limit"), (list, "processors"), (list, "inputs"))
 MAX_FRAMES: Final = 3
 MAX_LINE: Final = 100
 
@@ -58,9 +61,9 @@ def _call(function: Callable[..., Any], kinds: tuple[type[BaseException], ...]) 
         try:
             return function(*args, **options)
         except BaseException as error:
-            if isinstance(error, kinds) or USERS in error.__dict__:
-                raise _shortened(error)
-            raise
+            if not (_is_misuse(error, function, args) or isinstance(error, kinds) or USERS in error.__dict__):
+                raise
+            raise _shortened(error)
 
     return parallel_frames
 
@@ -70,9 +73,9 @@ def _call_async(function: Callable[..., Any], kinds: tuple[type[BaseException], 
         try:
             return await function(*args, **options)
         except BaseException as error:
-            if isinstance(error, kinds) or USERS in error.__dict__:
-                raise _shortened(error)
-            raise
+            if not (_is_misuse(error, function, args) or isinstance(error, kinds) or USERS in error.__dict__):
+                raise
+            raise _shortened(error)
 
     return parallel_frames
 
@@ -82,11 +85,32 @@ def _iterate(function: Callable[..., Any], kinds: tuple[type[BaseException], ...
         try:
             yield from function(*args, **options)
         except BaseException as error:
-            if isinstance(error, kinds) or USERS in error.__dict__:
-                raise _shortened(error)
-            raise
+            if not (_is_misuse(error, function, args) or isinstance(error, kinds) or USERS in error.__dict__):
+                raise
+            raise _shortened(error)
 
     return parallel_frames
+
+
+def _is_misuse(error: BaseException, function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Return whether a call has too many arguments without a name; its error says then which name was meant."""
+    if not isinstance(error, TypeError) or error.__traceback__ is None or error.__traceback__.tb_next is not None:
+        return False  # or else it was the call itself that failed
+    parameters = inspect.signature(function).parameters.values()
+    places = [each.name for each in parameters if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    names = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    names |= {"processor" for each in parameters if each.kind is inspect.Parameter.VAR_KEYWORD}
+    if len(args) <= len(places):
+        return False
+    value = args[len(places)]
+    meant = next((name for kind, name in MEANT if isinstance(value, kind) and name in names), None)
+    named = "name=..." if meant is None else f"{meant}={value!r}"
+    call = f"{function.__name__}({', '.join([*(name for name in places if name != 'self'), named])})"
+    without = f"{reprlib.repr(value)} was passed without a name, and `{function.__name__}` takes its options by name"
+    error.args = (
+        f"{without}{', as in' if meant is None else ': did you mean'} `{call}`{'.' if meant is None else '?'}",
+    )
+    return True
 
 
 def decorate_methods(kind: K, decorate: Callable[[Any], Any]) -> K:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import threading
@@ -10,10 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import format_option
+from parallel_frames._format import did_you_mean, format_option
 from parallel_frames._fs import make_temporary_folder
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
-from parallel_frames.errors import InputError
+from parallel_frames.errors import InputError, UnknownOptionError, user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -129,6 +130,7 @@ class OfflineBlock:
         self.__exit__(None, None, None)
 
 
+@user_facing
 def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     """Run every enrichment of this process against the simulator while the block lasts: free, and labelled simulated.
 
@@ -163,6 +165,13 @@ def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     >>> sim.counts.runs
     2
     """
+    from parallel_frames.simulator import Simulator
+
+    known = [*inspect.signature(Simulator).parameters][1:]
+    for name in options:
+        if name not in known:
+            meant = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            raise UnknownOptionError(name, f"`offline` has no option {name!r}{meant}.")
     return OfflineBlock(_offline(answers, **options))
 
 

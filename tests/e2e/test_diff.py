@@ -182,7 +182,7 @@ def test_dates_and_numbers_that_name_rows_are_read_as_in_cells():
     df = pd.DataFrame({"revenue": [202168.09397548463], "day": pd.to_datetime(["2021-01-01"])})
     old, new = enriched(lambda _: content(), df=df), enriched(lambda _: content(), df=df)
     new["staff"] = 8
-    assert "  202168.093975485, 2021-01-01 · staff: 7 → 8" in repr(pf.diff(old, new))
+    assert "  202168.093975485, 2021-01-01 · staff: 7 (medium) → 8 (medium)" in repr(pf.diff(old, new))
     by_day = [frame.set_index("day")[["staff"]] for frame in (old, new)]
     assert "  2021-01-01 · staff: 7 → 8" in repr(pf.diff(*by_day))
 

@@ -61,9 +61,9 @@ def _call(function: Callable[..., Any], kinds: tuple[type[BaseException], ...]) 
         try:
             return function(*args, **options)
         except BaseException as error:
-            if not (_is_misuse(error, function, args) or isinstance(error, kinds) or USERS in error.__dict__):
-                raise
-            raise _shortened(error)
+            if isinstance(error, kinds) or USERS in error.__dict__ or _is_misuse(error, function, args):
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -73,9 +73,9 @@ def _call_async(function: Callable[..., Any], kinds: tuple[type[BaseException], 
         try:
             return await function(*args, **options)
         except BaseException as error:
-            if not (_is_misuse(error, function, args) or isinstance(error, kinds) or USERS in error.__dict__):
-                raise
-            raise _shortened(error)
+            if isinstance(error, kinds) or USERS in error.__dict__ or _is_misuse(error, function, args):
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -85,9 +85,9 @@ def _iterate(function: Callable[..., Any], kinds: tuple[type[BaseException], ...
         try:
             yield from function(*args, **options)
         except BaseException as error:
-            if not (_is_misuse(error, function, args) or isinstance(error, kinds) or USERS in error.__dict__):
-                raise
-            raise _shortened(error)
+            if isinstance(error, kinds) or USERS in error.__dict__ or _is_misuse(error, function, args):
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -107,9 +107,7 @@ def _is_misuse(error: BaseException, function: Callable[..., Any], args: tuple[A
     named = "name=..." if meant is None else f"{meant}={value!r}"
     call = f"{function.__name__}({', '.join([*(name for name in places if name != 'self'), named])})"
     without = f"{reprlib.repr(value)} was passed without a name, and `{function.__name__}` takes its options by name"
-    error.args = (
-        f"{without}{', as in' if meant is None else ': did you mean'} `{call}`{'.' if meant is None else '?'}",
-    )
+    error.args = (f"{without}, as in `{call}`." if meant is None else f"{without}: did you mean `{call}`?",)
     return True
 
 

@@ -257,6 +257,7 @@ class JobRunner:
         self.has_begun = False
         self.halted = False
         self.billed_before: int | None = None
+        self._billed_at_start: int | None = None  # of this run, and not of an earlier one of the same handle
         self.stopped: str | None = None
         self.refreshing = source.prepared.call.refresh
         self.on_row: Callable[[Row], object] | None = source.prepared.call.on_row
@@ -417,7 +418,7 @@ class JobRunner:
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")
-        self.is_running = True
+        self.is_running, self._billed_at_start = True, None
         try:
             await in_thread(self.scan)
             shows = False if until == "looked" else self.prepared.call.progress
@@ -701,6 +702,8 @@ class JobRunner:
         price = self.prepared.price
         if self.billed_before is None:
             self.billed_before = status.billed
+        if self._billed_at_start is None:
+            self._billed_at_start = status.billed
         counts = ProgressCounts(
             rows=status.chosen,
             done=status.rows_answered + status.skipped,
@@ -712,7 +715,7 @@ class JobRunner:
             sent=status.answered + status.awaited,
             per_run=price.per_run,
             spent=price.of(status.billed),
-            before=price.of(self.billed_before),
+            before=price.of(self._billed_at_start),
             extra_cost=price.extra,
         )
         progress.begin(

@@ -11,7 +11,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._job._offline import _started, current_offline
 from parallel_frames.errors import CheckpointMismatchError, InputError
-from parallel_frames.simulator import Simulator
+from parallel_frames.simulator import Failure, Simulator
 
 SCHEMA = {"founded": int}
 
@@ -96,6 +96,27 @@ def test_a_call_that_needs_no_run_says_so(df, capsys, tmp_path):
         (only,) = capsys.readouterr().err.splitlines()
         assert only.startswith("enriched: 1 of 1 row · 1 skipped · nothing new was sent or paid · report")
         assert sim.counts.runs == 4
+
+
+def test_the_result_of_what_was_sent_costs_nothing_more(df, capsys):
+    """The first and the last line of each call have the same dollars: what it pays, and what was paid before."""
+    with pf.offline(latency=0):
+        run = df.parallel.submit(SCHEMA)
+        capsys.readouterr()
+        run.result()
+        first, *_, last = capsys.readouterr().err.splitlines()
+    assert " · $0.00 now, $0.04 before · " in first
+    assert " · $0.00 now, $0.04 before · " in last
+    assert run.cost == 0.04
+
+
+def test_rows_that_raise_leave_the_closing_line(df, capsys):
+    """With on_error="raise" it has all rows by status, as without."""
+    answers = {"Acme": Failure("gone"), "Hooli": {"founded": 1949}}
+    with pf.offline(answers, latency=0), pytest.raises(pf.errors.EnrichmentError):
+        df.parallel.enrich(SCHEMA, on_error="raise")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("enriched: 6 of 6 rows · 3 completed · 2 failed · 1 skipped · $0.03 · report")
 
 
 def test_a_limit_leaves_rows_out_of_the_same_count(df, capsys):

@@ -273,7 +273,7 @@ def test_a_report_says_what_this_call_cost_and_all(tmp_path):
         assert "$0.01 (prices" in repr(pf.last().report())
         df.parallel.enrich({"n": int}, **options)
         report = pf.last().report()
-    assert "$0.02, $0.03 in all (prices" in repr(report)
+    assert "$0.02 now, $0.01 before (prices" in repr(report)
     assert report.cost == 0.03
 
 

@@ -239,7 +239,7 @@ def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[F
         choices[which] = others[which]
     for which, names in choices.items():
         number, skipped = _count_runs(cells, names)
-        if number < runs:
+        if number + skipped < runs:
             lost = f", and {format_count(skipped, 'row')} with nothing to send" if skipped else ""
             saving = f"{which}: {format_count(number, 'run')}, {price.text(number)}{lost}"
             yield Finding("advice", "inputs", "inputs", f"{saving}; fewer inputs make fewer distinct rows")

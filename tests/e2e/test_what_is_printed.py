@@ -100,7 +100,7 @@ def test_a_call_that_needs_no_run_says_so(df, capsys, tmp_path):
 
 def test_the_result_of_what_was_sent_costs_nothing_more(df, capsys):
     """The first and the last line of each call have the same dollars: what it pays, and what was paid before."""
-    with pf.offline(latency=0):
+    with pf.offline(latency=20, speed=100):
         run = df.parallel.submit(SCHEMA)
         capsys.readouterr()
         run.result()
@@ -129,13 +129,15 @@ def test_a_limit_leaves_rows_out_of_the_same_count(df, capsys):
 
 
 def test_a_finding_names_what_it_is_about(df, capsys):
-    """A warning about inputs is none about the schema, in a plan as in a call."""
-    df["country"] = "US"
+    """Advice about inputs is no warning about the schema, in a plan as in a call."""
+    df["rank"] = range(6)
     with pf.offline(latency=0):
-        plan = df.parallel.plan(["ceo (str)"])
+        plan = df.parallel.plan(["ceo (str)"], where=df["company"].notna())
         df.parallel.enrich(["ceo (str)"])
-    found = [line.split(maxsplit=2)[:2] for line in repr(plan).splitlines() if line.startswith("  warning")]
-    assert found == [["warning", "schema:"], ["warning", "inputs:"]]
+    found = [
+        line.split(maxsplit=2)[:2] for line in repr(plan).splitlines() if line.startswith(("  warning", "  advice"))
+    ]
+    assert found == [["warning", "schema:"], ["advice", "inputs:"]]
     assert "Warning: schema: properties." in capsys.readouterr().err
 
 

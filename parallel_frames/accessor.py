@@ -255,6 +255,8 @@ async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOption
     >>> out["founded"].tolist()
     [1949]
     """
+    from parallel_frames._job._handle import explaining_ctrl_c
+
     prepare = partial(prepare_enrichment, df, schema, options)
     if _engine_frame(df) is None:
         enrichment = prepare()
@@ -262,7 +264,8 @@ async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOption
         refuse_task()  # here, where the caller's thread is known
         enrichment = await asyncio.to_thread(prepare)
     try:
-        frame: FrameT = await enrichment._run()
+        with explaining_ctrl_c(enrichment._runner):
+            frame: FrameT = await enrichment._run()
     except asyncio.CancelledError:
         if (stopped := enrichment._runner.stopped) is not None:
             logger.warning("Stopped: %s", stopped)  # asyncio.run makes a KeyboardInterrupt of its own

@@ -39,6 +39,7 @@ command line spells them its own way. The English around them is true of a call 
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -192,7 +193,7 @@ class ParallelFramesError(Exception):
         return _restore, (type(self), self.args, self.__dict__)
 
 
-user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt)
+user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt, CancelledError)
 
 
 def _restore(

@@ -33,7 +33,7 @@ from parallel_frames._format import format_code, format_label, format_option
 from parallel_frames._inputs import make_keys, render_inputs, select_inputs
 from parallel_frames._job._attrs import enrichments, is_status
 from parallel_frames._job._stored import read_job
-from parallel_frames._ui import CHANGES, Diff, index_name, name_row
+from parallel_frames._ui import CHANGES, Diff, index_name, label_text, name_row
 from parallel_frames.errors import InputError, UnknownColumnError, user_facing
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[l
         rows_by = name_row([*selections[1].labels])
     else:
         ids = [_by_index(side) for side in sides]
-        names = [list(map(format_label, side.frame.index)) for side in sides]
+        names = [list(map(label_text, side.frame.index)) for side in sides]
         rows_by = index_name(after.frame.index)
     if len(before.frame) and len(after.frame) and set(ids[0]).isdisjoint(ids[1]):
         raise InputError(

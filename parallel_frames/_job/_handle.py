@@ -6,6 +6,7 @@ stop. How it runs is the runner's.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from contextlib import contextmanager
@@ -443,17 +444,17 @@ class Enrichment:
 
 
 @contextmanager
-def explaining_ctrl_c(*runners: Runner) -> Iterator[None]:
-    """Have Ctrl-C carry as its text what is safe of these jobs, and what continues."""
+def explaining_ctrl_c(runner: Runner) -> Iterator[None]:
+    """Have Ctrl-C, or a cancellation, carry as its text what is safe and what continues; in a notebook, only that."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        texts = dict.fromkeys(runner.stopped for runner in runners if runner.stopped is not None)
-        stopped = "\n".join(text for text in texts if text != NOTHING_SENT or len(texts) == 1)
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
+        stopped = runner.stopped or ("" if runner.has_store else NOTHING_SENT)
         if not stop.args and stopped:
             stop.args = (stopped,)
-            if not is_debugging():
-                stop._render_traceback_ = partial(list, [f"KeyboardInterrupt: {stopped}"])  # type: ignore[attr-defined]
+        if not is_debugging():
+            line = ": ".join(filter(None, [type(stop).__name__, str(stop)]))
+            stop._render_traceback_ = partial(list, [line])  # type: ignore[union-attr]
         raise
 
 

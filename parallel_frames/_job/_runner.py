@@ -37,6 +37,7 @@ from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, tool_calls_of, warnings_of
 from parallel_frames._prices import Runs, check_cost
 from parallel_frames._state import NEVER, Answers, runs_of, states_of
+from parallel_frames._tracebacks import of_user
 from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from parallel_frames._checkpoint import JobStore
     from parallel_frames._engine._protocols import Observer
+    from parallel_frames._job._checkpoints import CheckpointPreview
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._rows import Row
@@ -262,6 +264,7 @@ class JobRunner:
         self.has_begun = False
         self.halted = False
         self.billed_before: int | None = None
+        self._billed_at_start: int | None = None  # of this run, and not of an earlier one of the same handle
         self.stopped: str | None = None
         self.refreshing = source.prepared.call.refresh
         self.on_row: Callable[[Row], object] | None = source.prepared.call.on_row
@@ -358,12 +361,17 @@ class JobRunner:
         for outcomes in self.results().outcomes():
             yield from builder.rows_of(outcomes)
 
+    def note_preview(self, preview: CheckpointPreview) -> None:
+        """Keep where earlier calls left answers, for what is safe before the checkpoint is opened."""
+        self.checkpoint = None if preview.folder is None else str(preview.folder)
+        self.group_ids = tuple(preview.header.get("groups", ()))
+
     def safety(self, error: BaseException | None = None) -> Safety | None:
-        """Return what is safe when it ends with an error; None before it has a store, and for input that is refused.
+        """Return what is safe when it ends with an error; None where it knows of no run, and for input that is refused.
 
         A call that is refused would ask some rows again.
         """
-        if self._store is None:
+        if self._store is None and not self.group_ids:
             return None
         is_refused = is_refusal(error)
         if not is_refused:
@@ -427,7 +435,7 @@ class JobRunner:
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")
-        self.is_running = True
+        self.is_running, self._billed_at_start = True, None
         try:
             await in_thread(self.scan)
             shows = False if until == "looked" else self.prepared.call.progress
@@ -531,9 +539,7 @@ class JobRunner:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
                     await self._run_engine(opened, client, observer, until)
                     progress.label(simulated=self.simulated)
-                    block = None if self.destination is None else self.destination.block
-                    for note in () if block is None else block.take_notes():
-                        progress.warn(note)
+                    self._check_answers(progress)
             if until == "looked" or (until == "sent" and not self.index.status().to_send):
                 progress.leave_as(until)
             if until == "answered":
@@ -569,6 +575,15 @@ class JobRunner:
             unsent = "not sent" if timeout is None else f"not sent within the timeout of {timeout:g} s"
             trouble = f" ({engine.trouble})" if engine.trouble else ""
             self._end(late + trouble, not_sent=not_sent or unsent + trouble)
+
+    def _check_answers(self, progress: Progress) -> None:
+        """Warn of what may be misspelt in the answers of an offline block, and raise what their function raised."""
+        block = None if self.destination is None else self.destination.block
+        if block is not None:
+            for note in block.take_notes():
+                progress.warn(note)
+            if (error := block.take_error()) is not None:
+                raise of_user(error)
 
     def _warn_of_open_rows(self, progress: Progress) -> None:
         status = self.index.status()
@@ -716,6 +731,8 @@ class JobRunner:
         price = self.prepared.price
         if self.billed_before is None:
             self.billed_before = status.billed
+        if self._billed_at_start is None:
+            self._billed_at_start = status.billed
         counts = ProgressCounts(
             rows=status.chosen,
             done=status.rows_answered + status.skipped,
@@ -727,7 +744,7 @@ class JobRunner:
             sent=status.answered + status.awaited,
             per_run=price.per_run,
             spent=price.of(status.billed),
-            before=price.of(self.billed_before),
+            before=price.of(self._billed_at_start),
             extra_cost=price.extra,
         )
         progress.begin(

@@ -239,8 +239,16 @@ def test_an_option_that_does_not_exist_is_a_type_error_that_helps(df, sim):
 
 
 def test_options_are_named(df, sim):
-    """Everything after the schema is keyword-only."""
-    refusal(sim, TypeError, lambda: df.parallel.enrich(SCHEMA, "core"))
+    """Everything after the schema is keyword-only; a value without a name is met with the name that is meant."""
+    for call, meant in (
+        (lambda: df.parallel.enrich(SCHEMA, "core"), "`enrich(schema, processor='core')`?"),
+        (lambda: pf.plan(df, SCHEMA, "core"), "`plan(df, schema, processor='core')`?"),
+        (lambda: df.parallel.preview(SCHEMA, 3), "`preview(schema, n=3)`?"),
+        (lambda: df.parallel.compare(SCHEMA, ["lite", "pro"]), "`compare(schema, processors=['lite', 'pro'])`?"),
+        (lambda: pf.enrich_parquet("in", "out", SCHEMA, "core"), "(source, target, schema, processor='core')`?"),
+    ):
+        assert refusal(sim, TypeError, call).endswith(meant)
+    assert "did you mean 'latency'?" in refusal(sim, TypeError, lambda: pf.offline(latncy=0))
 
 
 @pytest.mark.parametrize(

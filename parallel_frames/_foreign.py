@@ -59,7 +59,8 @@ def name_of_kind(value: object) -> str:
     if value is None:
         return "None"
     kind, library = type(value).__name__, library_of(value)
-    return f"a {kind}" if library == "builtins" else f"a {library}.{kind}"
+    name = kind if library == "builtins" else f"{library}.{kind}"
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def is_arrow_frame(value: object) -> bool:

@@ -27,9 +27,10 @@
     └── EnrichmentError                  only for ``on_error="raise"``: rows failed; carries the frame
 
 The facts of an error are attributes, and errors survive pickling. Where a class has facts of its own, it builds its
-message from them; the others are given a message where they are raised. Once runs were sent, an error that reaches the
-user also carries a `Safety`: what is safe, where, and how to resume. This module imports `_format` and `_tracebacks`
-only, so that any other may raise. `user_facing` decorates what users call: a traceback shows the user's own code.
+message from them; the others are given a message where they are raised. An error that ends a call while it runs also
+carries a `Safety`: what is safe, where, and how to resume, or that no run was created. This module imports `_format`
+and `_tracebacks` only, so that any other may raise. `user_facing` decorates what users call: a traceback shows the
+user's own code.
 
 Code in a message stands between backticks, and nothing else does: an option with its value (``limit=3``), with any
 (``limit=...``), its name alone (``limit``), and calls. So an error gives the options that it is about as data, and a
@@ -38,6 +39,7 @@ command line spells them its own way. The English around them is true of a call 
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -71,7 +73,7 @@ class Safety:
     rows : int
         Rows of the frame.
     sent : int
-        Runs the service has acknowledged for this frame.
+        Runs for this frame that the service has acknowledged, or may have created.
     group_ids : tuple of str
         The groups the runs are in.
     checkpoint : str or None
@@ -82,6 +84,8 @@ class Safety:
         Whether the runs are of several processors, so that the groups alone do not resume them.
     under_way : int
         Runs that have no outcome yet: they continue on the service, and are billed.
+    in_doubt : int
+        Runs that may not have been created: resuming looks for them before it sends them.
     is_simulated : bool
         Whether a simulator has them, which bills nothing.
     ends_with_statement : bool
@@ -98,6 +102,7 @@ class Safety:
     is_refused: bool = False
     is_escalated: bool = False
     under_way: int = 0
+    in_doubt: int = 0
     is_simulated: bool = False
     ends_with_statement: bool = False
     is_temporary: bool = False
@@ -106,7 +111,9 @@ class Safety:
     def state(self) -> str:
         """How far it came."""
         sent = f"{format_count(self.sent, 'run')} sent"
-        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {', '.join(self.group_ids)})"
+        doubt = f", of which {self.in_doubt:,} may not have been created" if self.in_doubt else ""
+        groups = ", ".join(self.group_ids)
+        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent}{doubt} (group {groups})"
 
     def __str__(self) -> str:
         if not self.sent:
@@ -158,7 +165,7 @@ class ParallelFramesError(Exception):
     Attributes
     ----------
     safety : Safety or None
-        What is safe, once runs were sent; None before.
+        What is safe, once a call ran; None before, and for input that is refused before any run was created.
     hints : mapping of str to str
         Options that the message tells of, each with its value as text. Of one that it has several times, the last:
         what to pass comes after what was passed.
@@ -186,7 +193,7 @@ class ParallelFramesError(Exception):
         return _restore, (type(self), self.args, self.__dict__)
 
 
-user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt)
+user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt, CancelledError)
 
 
 def _restore(
@@ -355,7 +362,7 @@ class UndecidedError(ParallelFramesError):
         self.runs = runs
         super().__init__(
             f"{format_count(runs, 'run')} may or may not have been created in group {group_id}: {reason}. They are not "
-            "sent again, because that could pay for them twice; the same again looks for them again."
+            "sent again, because that could pay for them twice."
         )
 
 

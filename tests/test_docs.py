@@ -18,6 +18,7 @@ import typing
 from dataclasses import fields
 from datetime import date, datetime
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -26,8 +27,11 @@ import pytest
 import parallel_frames
 from parallel_frames import _limits, errors
 from parallel_frames.__main__ import main
+from parallel_frames._file_formats import FORMATS, ZIPPED
+from parallel_frames._format import format_duration
 from parallel_frames._job._options import Call
 from parallel_frames._model import STATUSES
+from parallel_frames._prices import expected_seconds, price_of
 from parallel_frames.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]
@@ -168,21 +172,35 @@ def test_the_links_of_the_pages_lead_somewhere(page):
 
 
 def test_the_reference_lists_every_public_name():
-    """No name is public without standing on the page of the reference."""
-    listed = set(
-        re.findall(r"auto(?:class|function|data):: (\w+)", (ROOT / "docs/reference/api.md").read_text(encoding="utf-8"))
-    )
-    assert set(parallel_frames.__all__) - {"errors"} <= listed
+    """Each name is there with what its docstring begins with: in a clone, where no page is made of it, that is all."""
+    text = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([\w.]+)` \| (.*) \|$", text, re.MULTILINE))
+    assert set(parallel_frames.__all__) <= set(listed)
+    for name, meaning in listed.items():
+        module, _, last = f"parallel_frames.{name}".rpartition(".")
+        if module.endswith("spark") and find_spec("pyspark") is None:
+            continue
+        docstring = inspect.getdoc(getattr(importlib.import_module(module), last))
+        assert meaning == " ".join(docstring.partition("\n\n")[0].split()), name
+
+
+def test_the_formats_are_those_that_are_read():
+    """The page on files lists each extension, compressed ones too."""
+    listed = [extension for line in table_of("files.md") for cell in line[:2] for extension in code_spans(cell)]
+    assert sorted(listed) == sorted([*FORMATS, *ZIPPED])
 
 
 def test_the_line_before_the_first_run_is_as_the_readme_shows_it(elsewhere, caplog):
-    """The announcement in the README is the one its first enrichment makes, but for the checkpoint's path."""
+    """The announcement in the README is what its first enrichment shows, but for path, and the time of the service."""
     shown = next(source for _, source in blocks("text") if source.startswith("3 rows")).strip()
     df = pd.DataFrame({"company": ["Siemens", "Danone", "Siemens"], "country": ["DE", "FR", "DE"]})
     with caplog.at_level("INFO", logger="parallel_frames"), parallel_frames.offline(latency=0):
         df.parallel.enrich({"founded": int, "website": "official website"}, processor="lite")
     said = next(message for message in caplog.messages if "→" in message)
-    assert said.split(" · checkpoint ")[0] == shown.split(" · checkpoint ")[0]
+    seconds = expected_seconds(price_of("lite"), runs=2, max_per_minute=2000)
+    before, took, after = shown.split(" · checkpoint ")[0].partition(f" · {format_duration(seconds, estimate=True)}")
+    assert took
+    assert said.split(" · checkpoint ")[0] == before + after
 
 
 def modules():

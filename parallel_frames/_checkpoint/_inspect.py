@@ -76,9 +76,11 @@ class Checkpoint:
         from parallel_frames._ui._html import render
 
         lines = self.summary()
-        names = list(lines.columns)
-        whole = [at for at, name in enumerate(names) if name not in ("asks", "sends")]
-        return render("checkpoint.html", path=str(self.path), names=names, lines=lines.to_numpy().tolist(), whole=whole)
+        last = [name for name in ("asks", "sends") if name in lines]  # the longest ones
+        lines = lines[[*lines.columns.difference(last, sort=False), *last]]
+        return render(
+            "checkpoint.html", path=str(self.path), names=list(lines.columns), lines=lines.to_numpy().tolist()
+        )
 
     def _folders(self) -> list[StoragePath]:
         return job_folders(self._place)

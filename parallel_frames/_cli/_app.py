@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from parallel_frames._cli._signals import Heard
 
 PROGRAM: Final = "parallel-frames"
+VARIABLE: Final = "_PARALLEL_FRAMES_COMPLETE"  # which a shell sets to ask for completions
 RESUMABLE: Final = frozenset({"compare", "enrich", "submit", "collect", "send"})
 COMMANDS: Final = {
     "plan": "_enrich",
@@ -170,6 +172,8 @@ def _fail(message: str, code: Exit) -> Exit:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if VARIABLE in os.environ:
+        import_module("parallel_frames._cli._shells")  # how they ask
     try:
         app.main(arguments)
     except SystemExit as left:

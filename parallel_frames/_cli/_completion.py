@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from click.shell_completion import get_completion_class
 
-from parallel_frames._cli._app import PROGRAM, app
+from parallel_frames._cli._app import PROGRAM, VARIABLE, app
 from parallel_frames._cli._exits import Commands
 from parallel_frames._cli._options import examples
+from parallel_frames._cli._shells import Bash, Fish, Zsh
 from parallel_frames._cli._speech import say, show
+from parallel_frames._file_formats import format_at, split_sheet
 from parallel_frames._fs import atomic_write
 from parallel_frames.errors import ParallelFramesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-VARIABLE: Final = "_PARALLEL_FRAMES_COMPLETE"
-SHELLS: Final = ("bash", "zsh", "fish")
+SHELLS: Final = {"bash": Bash, "zsh": Zsh, "fish": Fish}
 MARK: Final = "# completion of parallel-frames"
 LOOKED_AT: Final = 2**20
 
@@ -78,10 +78,7 @@ def _own_shell() -> str:
 
 
 def _script(shell: str) -> str:
-    """Return click's own script for a shell."""
-    made = get_completion_class(shell)
-    assert made is not None  # noqa: S101 - it is one of SHELLS
-    complete = made(app, {}, PROGRAM, VARIABLE)
+    complete = SHELLS[shell](app, {}, PROGRAM, VARIABLE)
     return complete.source_template % complete.source_vars()
 
 
@@ -99,17 +96,16 @@ def _write(path: Path, text: str) -> None:
 
 def column_names(words: Sequence[str]) -> list[str]:
     """Return the names of the columns of the first word that is a file, as far as its beginning shows them."""
-    source = next((word for word in words if Path(word).is_file()), None)
+    source = next((word for word in words if Path(split_sheet(word)[0]).is_file()), None)
     if source is None:
         return []
     with suppress(OSError, ValueError, LookupError, EOFError, csv.Error, ParallelFramesError):
-        return list(dict.fromkeys(_names_in(Path(source))))
+        return list(dict.fromkeys(_names_in(*split_sheet(source))))
     return []
 
 
-def _names_in(path: Path) -> Iterator[str]:
-    from parallel_frames._file_formats import format_at
-
+def _names_in(source: str, sheet: str | None) -> Iterator[str]:
+    path = Path(source)
     kind = format_at(path.name)
     if kind in ("parquet", "feather"):
         from parallel_frames._files._source import open_source
@@ -118,7 +114,11 @@ def _names_in(path: Path) -> Iterator[str]:
     elif kind == "xlsx":
         import pandas as pd
 
-        yield from map(str, pd.read_excel(path, nrows=0).columns)
+        from parallel_frames._files._excel import choose_sheet
+
+        with pd.ExcelFile(path) as book:
+            name = choose_sheet([str(name) for name in book.sheet_names], sheet or "1", path=source)
+            yield from map(str, pd.read_excel(book, sheet_name=name, nrows=0).columns)
     elif kind in ("csv", "tsv"):
         yield from next(csv.reader(_beginning(path).splitlines(), delimiter="\t" if kind == "tsv" else ","), [])
     elif kind is not None:

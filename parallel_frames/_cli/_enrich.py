@@ -70,7 +70,7 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
 
     SOURCE and TARGET are files (.parquet .pq .csv .tsv .feather .arrow .json .jsonl .ndjson .xlsx; a SOURCE also
     .csv.gz .tsv.gz .jsonl.gz .ndjson.gz), or - for JSON lines through a pipe; without TARGET they go to the standard
-    output. Where JSON holds bare texts instead of objects, the text itself is sent.
+    output. Where JSON holds bare texts instead of objects, the text itself is sent. book.xlsx#Sales is a sheet.
     Into Parquet, SOURCE may also be a directory, a glob or an address such as s3://bucket/rows, memory is bounded, and
     a TARGET without an ending is a directory of parts. The same command again resumes where it stopped, and pays for
     nothing twice.

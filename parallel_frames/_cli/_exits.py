@@ -98,11 +98,15 @@ FLAGS: Final[Mapping[str, click.Option]] = {
     if isinstance(option, click.Option) and option.name
 }
 ON: Final = click.Option(["--on"], metavar="COLUMN", multiple=True, help="Say which row is which; may be repeated.")
+PROCESSORS: Final = click.Option(["--processors"], type=NAMES, metavar="NAMES")
+TRUTH: Final = click.Option(["--truth"], metavar="FIELD=COLUMN", multiple=True)
 CALLS: Final[Mapping[str, str]] = {
     "pf.Checkpoint(...).unlock()": "parallel-frames checkpoint unlock {}",
     "pf.Checkpoint(...).unlock(force=True)": "parallel-frames checkpoint unlock --force {}",
     "with pf.offline(): ...": "--offline",
     "confirm=False": "--yes",
+    "before": "BEFORE",
+    "after": "AFTER",
 }
 
 
@@ -146,7 +150,7 @@ def _spell(code: str) -> str | None:
     options = parse_options(code)
     if not options or code in CALLS:
         return _command(code)
-    known = {**FLAGS, "on": ON}
+    known = {**FLAGS, "on": ON, "processors": PROCESSORS, "truth": TRUTH}
     flags = [_flag(known[name], value) if name in known else None for name, value in options.items()]
     return None if None in flags else " ".join(map(str, flags))
 

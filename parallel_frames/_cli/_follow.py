@@ -15,6 +15,7 @@ from parallel_frames._cli._lines import is_whole
 from parallel_frames._clock import Backoff
 from parallel_frames._engine import list_patiently
 from parallel_frames._format import format_count
+from parallel_frames._job._collect import fetch_results
 from parallel_frames._model import TERMINAL, OtherEvent, RunEvent
 from parallel_frames._service import describe_open_run
 from parallel_frames.errors import RateLimitError, RejectedError, UnavailableError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from parallel_frames._cli._lines import Lines
     from parallel_frames._service import Client, Session
 
-AT_ONCE: Final = 8
 FEW: Final = 64
 BATCH: Final = 500
 TRIES: Final = 6
@@ -177,16 +177,7 @@ class _Gathering:
         """Return runs by id with the outputs that their events came without, as far as they can be had."""
         whole = {event.run_id: event for event in events if is_whole(event)}
         lacking = {event.run_id: event for event in events if event.run_id not in whole}
-        if 0 < len(lacking) <= FEW:
-            gate = asyncio.Semaphore(AT_ONCE)
-
-            async def fetch(run_id: str) -> RunEvent | None:
-                async with gate:
-                    return await self._session.run_result(run_id)
-
-            fetched = [event for event in await asyncio.gather(*map(fetch, lacking)) if event is not None]
-        else:
-            fetched = []
+        fetched = [*(await fetch_results(self._session, lacking)).values()] if len(lacking) <= FEW else []
         if len(fetched) < len(lacking):
             await self._list(lambda event: fetched.append(event) if event.run_id in lacking else None)
         for event in fetched:

@@ -23,8 +23,8 @@ def format_of(name: str, given: Format | None = None, *, option: str = "") -> Fo
     known = "jsonl" if name == PIPE else format_at(Path(name).name)
     if known is None:
         raise InputError(
-            f"{name}: the extension says the format, and there are {', '.join(FORMATS)}, as sources "
-            f"{', '.join(ZIPPED)} too, or - for pipes."
+            f"The extension says the format, and {name} has {'none' if Path(name).suffix == '' else 'another'}: "
+            f"there are {', '.join(FORMATS)}, as sources {', '.join(ZIPPED)} too, or - for pipes. Nothing was sent."
         )
     return known
 

@@ -17,8 +17,8 @@ import orjson
 from parallel_frames._cli._exits import StoppedError
 from parallel_frames._cli._formats import PIPE, format_of, is_address
 from parallel_frames._cli._speech import handing_over
-from parallel_frames._file_formats import is_zipped
-from parallel_frames._files._excel import write_excel
+from parallel_frames._file_formats import is_zipped, split_sheet
+from parallel_frames._files._excel import check_sheets, write_excel
 from parallel_frames._files._target import target_exists
 from parallel_frames._fs import atomic_write, take_name
 from parallel_frames.errors import InputError
@@ -162,7 +162,8 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
         raise InputError(f"{target}: an address is written as Parquet only: end it in .parquet, or in no ending.")
     if is_zipped(target):
         raise InputError(f"{target}: compressed text is read, and not written; leave out the .gz.")
-    format_of(target)
+    if format_of(target) == "xlsx":
+        _check_workbook(path)
     if path.is_dir():
         raise InputError(f"{target} is a directory; name a file.")
     if (path.exists() or path.is_symlink()) and not overwrite:
@@ -173,10 +174,19 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
 def check_place(target: str, *, source: str) -> None:
     """Refuse a target that is the source itself, or in a directory that is not there."""
     path = Path(target)
-    if source != PIPE and path.exists() and path.resolve() == Path(source).resolve():
+    if source != PIPE and path.exists() and path.resolve() == Path(split_sheet(source)[0]).resolve():
         raise InputError(f"{target} is the source itself, which is not replaced; name another target.")
     if not is_address(target) and not path.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
+
+
+def _check_workbook(path: Path) -> None:
+    """Refuse a target that names a sheet, or has sheets that would be lost."""
+    book, sheet = split_sheet(str(path))
+    if sheet is not None:
+        raise InputError(f"{path}: a target is a workbook of one sheet, Sheet1. Nothing was sent. Name {book}.")
+    if path.is_file():
+        check_sheets(path)
 
 
 def check_checkpoint(checkpoint: str | None, target: str | None) -> None:

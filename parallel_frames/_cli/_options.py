@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import math
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ from click.shell_completion import CompletionItem
 from parallel_frames._file_formats import FORMATS
 from parallel_frames._format import parse_duration
 from parallel_frames._job._options import CHOICES, Call
+from parallel_frames._schema._dtypes import python_type_for
 from parallel_frames.accessor import enrich
 
 if TYPE_CHECKING:
@@ -79,11 +81,32 @@ def read_column(text: str) -> tuple[str, Any]:
     name, kind, description = match["name"], match["type"], (match["description"] or "").strip()
     kind = None if kind is None else kind.replace(" ", "")
     if kind is not None and kind not in TYPES:
-        raise ValueError(f"{kind!r} in {text!r} is no type: expected one of {', '.join(TYPES)}")
+        python = python_type(kind)
+        rest = f"write '{name} ({python})'" if python in TYPES else f"expected one of {', '.join(TYPES)}"
+        raise ValueError(f"{kind!r} in {text!r} is no type: {rest}")
     if kind is None and not description:
         raise ValueError(f"{text!r} does not say what to find: expected 'name: what to find'")
+    python = python_type(description) if kind is None else ""
+    if python in TYPES:
+        raise ValueError(f"{text!r} has a type in the place of what to find: write '{name} ({python}): what to find'")
     column_type = TYPES[kind or "str"]
     return name, (column_type, description) if description else column_type
+
+
+def python_type(text: str) -> str:
+    """Return the type that a word means, as it is typed here; an empty text where it means none."""
+    return (python_type_for(text) or "").removeprefix("datetime.")
+
+
+def read_dollars(text: str) -> float:
+    """Return an amount of US dollars."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not amount >= 0:
+        raise ValueError(f"{text!r} must be an amount in US dollars, 0 or more, such as 5 or 0.5")
+    return amount
 
 
 def read_pair(text: str) -> tuple[str, str]:
@@ -154,6 +177,7 @@ def _processors(ctx: click.Context, incomplete: str) -> list[str]:  # noqa: ARG0
 
 
 DURATION: Final = Value("time", parse_duration)
+DOLLARS: Final = Value("dollars", read_dollars)
 COLUMN: Final = Value("name: what to find", read_column)
 PAIR: Final = Completed("name=column", read_pair, _pairs_of_columns)
 TEXT: Final = Value("text", str)
@@ -190,7 +214,7 @@ ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "provenance": {},
     "prefix": {"metavar": "TEXT"},
     "if_exists": {},
-    "max_cost": {"type": click.FloatRange(0), "metavar": "DOLLARS"},
+    "max_cost": {"type": DOLLARS, "metavar": "DOLLARS"},
     "max_in_flight": {},
     "timeout": {"type": DURATION, "metavar": "TIME", "help": "Stop waiting after 90s, 30m, 12h."},
     "metadata": {"type": PAIR, "multiple": True, "metavar": "NAME=COLUMN",

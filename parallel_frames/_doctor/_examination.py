@@ -212,12 +212,16 @@ class Examination:
     async def _post(self, batch: Sequence[SentRun]) -> Posted:
         """Send a batch, once, and count it together with what every other call of this process sends."""
         granted = created = 0
+        missing = len(batch)
         with self._client.pacer.joined(self._client.max_per_minute) as pacer:
             try:
-                while granted < len(batch):
-                    more, wait = pacer.take(len(batch) - granted, now=self._clock.now())
-                    granted += more
-                    await self._clock.sleep(wait)
+                while missing:
+                    granted, wait = pacer.take(missing, now=self._clock.now())
+                    missing -= granted
+                    if missing:  # a part that was held would leave no room for the rest, where the limit is lower
+                        pacer.finish(granted, created=granted, now=self._clock.now())
+                        granted = 0
+                        await self._clock.sleep(wait)
                 created = granted
                 posted = await self._send_batch(batch)
                 created = 0 if isinstance(posted, Refused) else granted

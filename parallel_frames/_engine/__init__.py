@@ -124,9 +124,11 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._followers.clear()
             self.trouble = state.trouble or self.service.trouble
-            await state.flush()
-            state.note_open_batches()
-            state.note_missing_outputs()
+            try:
+                await state.flush()
+            finally:  # also on a full disk: what may have been created is never reported as not sent
+                state.note_open_batches()
+                state.note_missing_outputs()
 
     async def _work(self, state: EngineState) -> None:
         """Look first, then send and wait."""

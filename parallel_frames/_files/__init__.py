@@ -33,7 +33,7 @@ from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
-from parallel_frames._job._handle import Enrichment, failures, make_runner
+from parallel_frames._job._handle import Enrichment, failures, make_runner, warn_of_kept
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames._model import STATUSES
@@ -126,9 +126,9 @@ def enrich_parquet(
     ----------
     source : str or path
         A file, a directory, a glob, a directory of hive partitions, or an address such as ``s3://bucket/rows``.
-        Parquet, CSV and TSV, Feather, Arrow files and streams, JSON lines, or (read whole) a JSON array, or Excel's
-        first sheet (the extra ``excel``). Where JSON holds bare texts instead of objects, the text itself is sent, and
-        is the column ``input``.
+        Parquet, CSV and TSV, Feather, Arrow files and streams, JSON lines, or (read whole) a JSON array, or a sheet
+        of Excel: ``book.xlsx#Sales``, ``book.xlsx#2``, or the first (the extra ``excel``).
+        Where JSON holds bare texts instead of objects, the text itself is sent, and is the column ``input``.
         What separates the cells of CSV is seen from its first rows, or named by a first line ``sep=;``. In a CSV
         column of text only the empty cell is missing; among numbers or booleans ``NA``, ``null`` and the like are, too.
         Types of one column may differ between files where a row's key does not.
@@ -274,7 +274,6 @@ class FileEnrichment(Enrichment):
             layout=prepared.layout,
             facts=runner.facts({}),
             sends=prepared.sends_by_default,
-            made=file.added,
         ).attrs
         attrs = {str(name): value for name, value in attrs.items()}
         schema = target_schema(file.source, file.added, rows=results.index.rows, attrs=attrs)
@@ -298,6 +297,7 @@ class FileEnrichment(Enrichment):
             )
             writer.manifest = manifest
         results.statuses = {status: counts[status] for status in STATUSES if counts[status]}
+        warn_of_kept(results.kept, prepared)
         self._raise_failures(counts, results.index.rows, self._target)
         self._delivered = self.summary(counts, manifest=f"{self._target.shown.rstrip('/')}{MANIFEST}")
         return self._delivered

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 import pyarrow.fs as pafs
 
+from parallel_frames._file_formats import split_sheet
 from parallel_frames._fs import expand_home
 from parallel_frames.errors import InputError
 
@@ -57,12 +58,15 @@ class Address:
         As the file system spells it; absolute where it is this machine's.
     shown : str
         As it was given, without credentials.
+    sheet : str or None
+        Of a workbook, as ``book.xlsx#Sales`` names it.
     """
 
     system: Any
     path: str
     shown: str
     is_local: bool
+    sheet: str | None = None
 
     @property
     def local(self) -> Path:
@@ -117,15 +121,17 @@ def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
     if not isinstance(given, str | os.PathLike):
         hint = " A frame is enriched by `df.parallel.enrich(...)`." if hasattr(given, "columns") else ""
         raise InputError(f"{what} is a {type(given).__name__}; name a file, a directory or an address.{hint}")
-    text = str(given)
+    shown = str(given)
+    is_source = what == "source" and not Path(shown).exists()  # a file that is really called so is itself
+    text, sheet = split_sheet(shown) if is_source else (shown, None)
     if not text:
         raise InputError(f"{what} is empty; name a file, a directory or an address.")
     scheme, found, rest = text.partition("://")
     if not found:
         path = expand_home(text).absolute()
-        return Address(pafs.LocalFileSystem(), str(path), text, is_local=True)
+        return Address(pafs.LocalFileSystem(), str(path), shown, is_local=True, sheet=sheet)
     if scheme == "file":
-        return Address(pafs.LocalFileSystem(), str(_path_of(rest)), text, is_local=True)
+        return Address(pafs.LocalFileSystem(), str(_path_of(rest)), shown, is_local=True, sheet=sheet)
     if "@" in rest.partition("/")[0]:
         raise InputError(f"{what} holds a user name or a secret; leave it to the environment, as {scheme} does.")
     try:
@@ -137,7 +143,7 @@ def find_address(given: str | os.PathLike[str], *, what: str) -> Address:
             system, inner = _by_fsspec(scheme, text)
     except (OSError, ValueError) as error:
         raise InputError(f"The {what} {text} cannot be reached: {error}.") from error
-    return Address(system, inner, text, is_local=False)
+    return Address(system, inner, shown, is_local=False, sheet=sheet)
 
 
 def _by_fsspec(scheme: str, text: str) -> tuple[Any, str]:

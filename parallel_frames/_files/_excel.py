@@ -1,4 +1,4 @@
-"""Excel workbooks, whole in memory as their format wants: the first sheet, its first row the names of the columns.
+"""Excel workbooks, whole in memory as their format wants: one sheet of each, its first row the names of the columns.
 
 pandas reads and writes them, with openpyxl from the extra `excel`. A column is one thing, as in CSV: where numbers,
 dates and texts are mixed, all of it is text. What a sheet cannot hold is refused rather than cut, and a text that
@@ -8,22 +8,25 @@ begins as a formula does is written as the text it is.
 from __future__ import annotations
 
 import math
+import posixpath
 import zipfile
 import zlib
 from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import pyarrow as pa
 
 from parallel_frames._files._text import Files
+from parallel_frames._log import logger
 from parallel_frames.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import BinaryIO
 
     from parallel_frames._files._address import Address
@@ -85,10 +88,15 @@ def _text_of(cell: Any) -> str | None:
 
 
 def _read_sheet(address: Address, path: str) -> Columns:
-    """Return the columns of a workbook's first sheet; an empty cell is None."""
+    """Return the columns of one sheet of a workbook; an empty cell is None."""
     with _needing_excel(), address.system.open_input_file(path) as file:
         try:
-            sheet = pd.read_excel(file, header=None, dtype=object, keep_default_na=False, engine="openpyxl")
+            with pd.ExcelFile(file, engine="openpyxl") as book:
+                chosen = choose_sheet([str(name) for name in book.sheet_names], address.sheet, path=path)
+                sheet = pd.read_excel(book, sheet_name=chosen, header=None, dtype=object, keep_default_na=False)
+                _check_computed(file, chosen, sheet, path=path)
+        except InputError:
+            raise
         except UNREADABLE as error:
             raise InputError(f"{path} cannot be read as xlsx: {str(error) or type(error).__name__}.") from error
     columns = [[_cell(cell) for cell in sheet[at]] for at in sheet.columns]
@@ -98,12 +106,91 @@ def _read_sheet(address: Address, path: str) -> Columns:
             example = next(cell for cell in cells if cell is not None)
             raise InputError(
                 f"{path} has a column without a name in its first row, with {str(example)[:80]!r} in it. Nothing was "
-                "sent. Write the names of the columns into the first row of the first sheet."
+                "sent. Write the name of every column into the first row of the sheet, one in each cell."
             )
     counts = Counter(name for name, _ in named)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise InputError(f"{path} has the column {twice[0]!r} twice. Nothing was sent. Rename one of them.")
     return {str(name): cells for name, cells in named}
+
+
+def choose_sheet(names: Sequence[str], given: str | None, *, path: str) -> str:
+    """Return the sheet that is named, or numbered from 1; by default the first.
+
+    Raises
+    ------
+    InputError
+        There is none of that name or number.
+    """
+    if given is None:
+        if len(names) > 1:
+            _show_first(path, tuple(names))
+        return names[0]
+    for name in names:
+        if name.casefold() == given.casefold():  # as Excel compares them
+            return name
+    if given.isdecimal() and 0 < int(given) <= len(names):
+        return names[int(given) - 1]
+    shown = ", ".join(f"{number} {name!r}" for number, name in enumerate(names, 1))
+    raise InputError(
+        f"{path} has no sheet {given!r}. Nothing was sent. Its sheets are {shown}: name one or its number, such as "
+        f'"{posixpath.basename(path)}#{names[-1]}".'
+    )
+
+
+@cache  # a command opens its source more than once
+def _show_first(path: str, names: tuple[str, ...]) -> None:
+    base, shown = posixpath.basename(path), ", ".join(map(repr, names))
+    address = f'"{base}#{names[1]}"'
+    logger.warning(
+        "%s has %d sheets (%s); the first is read. To read another, name it: %s.", base, len(names), shown, address
+    )
+
+
+def _check_computed(file: Any, name: str, sheet: pd.DataFrame, *, path: str) -> None:
+    """Refuse a sheet whose formulas have no values, as programs leave it that write formulas and compute none."""
+    file.seek(0)
+    with zipfile.ZipFile(file) as archive:
+        parts = [part for part in archive.namelist() if part.startswith("xl/worksheets/")]
+        if not any(b"<f" in archive.read(part) for part in parts):
+            return
+    from openpyxl import load_workbook
+
+    file.seek(0)
+    book = load_workbook(file, read_only=True)
+    cells: list[Any] = [cell for row in book[name].iter_rows() for cell in row if cell.data_type == "f"]
+    values = [sheet.iat[cell.row - 1, cell.column - 1] if _is_within(cell, sheet) else None for cell in cells]
+    if cells and all(_cell(value) is None for value in values):
+        raise InputError(
+            f"{path} has a formula in {cells[0].coordinate} of the sheet {name!r}, and no value of it: the program "
+            "that wrote the file computes none. Nothing was sent. Open it in Excel or LibreOffice, save it, and run "
+            "the same again."
+        )
+
+
+def _is_within(cell: Any, sheet: pd.DataFrame) -> bool:
+    return bool(cell.row <= sheet.shape[0] and cell.column <= sheet.shape[1])
+
+
+def check_sheets(path: Path) -> None:
+    """Refuse to replace a workbook that has further sheets, which would be lost.
+
+    Raises
+    ------
+    InputError
+        It has.
+    """
+    with _needing_excel():
+        try:
+            with pd.ExcelFile(path, engine="openpyxl") as book:
+                names = list(map(str, book.sheet_names))
+        except UNREADABLE:  # no workbook: it is replaced as any file is
+            return
+    if len(names) > 1:
+        raise InputError(
+            f"{path} has {len(names)} sheets ({', '.join(map(repr, names))}), and would be "
+            "replaced by a workbook of one. Nothing was sent. Name another target."
+        )
 
 
 def _cell(value: Any) -> Any:

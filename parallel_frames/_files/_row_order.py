@@ -142,7 +142,7 @@ class BestInOrder:
         found = [reader.between(start, end) for reader in self._readers]
         answers = (self._grade(job, outcomes, start, end) for job, outcomes in enumerate(found))
         best = self._results.choose(end - start, answers)
-        chosen = {start + at: job for at, job in enumerate(best.jobs.tolist()) if start + at in found[job]}
+        chosen = {start + at: job for at, job in enumerate(map(int, best.jobs)) if start + at in found[job]}
         self.processors = {row: self._results.names[job] for row, job in chosen.items()}
         self.waiting = {start + at: reason for at, reason in best.waiting.items()}
         return {row: found[job][row] for row, job in chosen.items()}

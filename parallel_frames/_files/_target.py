@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from parallel_frames._file_formats import format_at
 from parallel_frames._files._address import MANIFEST, matches, spot_of
 from parallel_frames._format import format_utc
 from parallel_frames._job._forecast import total_of
@@ -107,13 +108,14 @@ def _job_facts(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
 
 def digest_of(file: PreparedFile, destination: Destination, *, rows_per_file: int) -> str:
     """Return a hash of all that a target depends on: question, rows, options, service."""
-    call = file.prepared.call
+    call, sheet = file.prepared.call, file.source.address.sheet
     facts = {
         "job": file.prepared.job.hash,
         "columns": list(map(str, file.prepared.layout.all)),
         "service": [destination.host, str(destination.root)],
         "files": [[each.path, each.size, each.modified] for each in file.source.files],
         "rows_per_file": rows_per_file,
+        **({"sheet": sheet} if sheet is not None else {}),
         "options": {
             each.name: repr(getattr(call, each.name)) for each in dataclasses.fields(call) if each.name not in CONDUCT
         },
@@ -173,10 +175,7 @@ PART: Final = re.compile(r"part-\d{5,}\.parquet$")
 
 def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
     """Refuse a target that cannot be, as far as a look can say."""
-    ending = address.path.rstrip("/").rpartition("/")[2].rpartition(".")
-    if ending[0] and f".{ending[2]}".lower() not in FILE_ENDINGS and ending[2].lower() in {
-        "csv", "tsv", "json", "jsonl", "ndjson", "feather", "arrow", "xlsx",
-    }:  # fmt: skip
+    if (format_at(address.path.rstrip("/")) or "parquet") != "parquet":
         raise InputError(
             f"The target {address.shown} must be Parquet: a file that ends in .parquet, or a directory for parts."
         )

@@ -144,7 +144,9 @@ def check_label(label: Any, columns: Counter[Label]) -> None:
 
 def _object(fields: Sequence[tuple[str, Label]], columns: Counter[Label]) -> Selection:
     if not fields:
-        raise InputError("No column is selected, so a row would have nothing to send. Name some with `inputs=...`.")
+        has = "No column is selected" if columns else "The frame has no columns"
+        what = "Name some with `inputs=...`." if columns else "Nothing was sent."
+        raise InputError(f"{has}, so a row would have nothing to send. {what}")
     first: dict[str, Label] = {}
     for name, label in fields:
         if name in first:

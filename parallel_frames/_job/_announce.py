@@ -30,13 +30,12 @@ def announcement(
     checkpoint: str | None,
     earlier_groups: int,
     at_worst: Decimal | None = None,
-    is_timed: bool = True,
+    simulated: bool = False,
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know; `since` is when the oldest answer came.
 
     `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows, `at_worst` what it
-    costs at most, with the processors that rows may be escalated to, `is_timed` whether it takes a run's usual time, as
-    it does not at a simulator.
+    costs at most, with the processors that rows may be escalated to. What is `simulated` takes no run's usual time.
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
@@ -56,7 +55,7 @@ def announcement(
     later = [each.call.processor for each in prepared.later]
     worst = format_at_worst(at_worst, later, certain=price.of(status.to_send))
     parts.append(price.text(status.to_send, before=status.billed) + worst)
-    if status.to_send and is_timed:
+    if status.to_send and not simulated:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))
     unsent = f" (not {', '.join(map(format_label, prepared.unsent))}, new since then)" if prepared.unsent else ""

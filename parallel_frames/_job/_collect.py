@@ -18,7 +18,7 @@ from parallel_frames._state import read_identity
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from parallel_frames._clock import Clock
     from parallel_frames._job._handle import Enrichment
@@ -93,7 +93,7 @@ class Found:
             joiner.add(event, runs.get(event.run_id))
         runs |= {event.run_id: run for event, run in joiner.finish()}
         done = (run_id for run_id in runs if events[run_id].status == "completed")
-        events |= await _fetch(session, [run_id for run_id in done if events[run_id].output is None])
+        events |= await fetch_results(session, [run_id for run_id in done if events[run_id].output is None])
         asked = runner.job.spec.get("output_schema")
         for run_id, run in runs.items():
             self.receipts.append(Receipt(run.key, run.attempt, run_id, group_id))
@@ -125,8 +125,8 @@ async def _list_group(session: Session, group_id: str, *, clock: Clock) -> dict[
     return events
 
 
-async def _fetch(session: Session, run_ids: Sequence[str]) -> dict[str, RunEvent]:
-    """Return runs with the outputs that the listing came without, as far as they can be had."""
+async def fetch_results(session: Session, run_ids: Iterable[str]) -> dict[str, RunEvent]:
+    """Return runs with the outputs that a list or an event came without, as far as they can be had, by their ids."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def fetch(run_id: str) -> RunEvent | None:

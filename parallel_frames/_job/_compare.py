@@ -36,7 +36,7 @@ from parallel_frames._job._normal_form import read_known
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
 from parallel_frames._job._prepare import apply_defaults, inputs_of
-from parallel_frames._job._runner import JobRunner, joint_safety
+from parallel_frames._job._runner import JobRunner, joint_safety, stop_text
 from parallel_frames._prices import Runs, check_cost, expected_seconds
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._ui import ProgressCounts, SharedProgress, report_call, showing
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Column, Schema
     from parallel_frames._state import MemoryIndex
     from parallel_frames._ui import Progress
+    from parallel_frames.errors import Safety
 
     Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -80,23 +81,21 @@ def compare_processors(
         runner.destination = destination
         runner.scan()
     found = [preview_checkpoint(runner.source, runner.index, destination) for runner in runners]
+    for runner, preview in zip(runners, found, strict=True):
+        runner.note_preview(preview)
     folder = None if found[0].folder is None else str(found[0].folder.parent)
-    asks_simulator = destination.asks_simulator()
-    per_minute = destination.client.max_per_minute
-    essence, facts = _announcement(
-        runners, of_rows=len(df), max_per_minute=per_minute, checkpoint=folder, is_timed=not asks_simulator
-    )
-    is_simulated = asks_simulator or any(each.header.get("simulated") for each in found)
+    is_simulated = any(each.header.get("simulated") for each in found) or destination.asks_simulator()
+    essence, facts = _announcement(runners, destination, of_rows=len(df), checkpoint=folder, simulated=is_simulated)
 
     async def run() -> list[ProcessorAnswers]:
         report_call.set(None)  # it is the comparison that there is to look at
         with showing(call.progress) as progress:
             progress.announce(essence, facts, simulated=is_simulated)
             _bound_costs(runners, call)
-            _ask(runners, call, is_free=destination.block is not None)
+            _ask(runners, call, destination)
             return await _run(runners, progress, destination, checkpoint=folder)
 
-    with explaining_ctrl_c(*runners):
+    with explaining_ctrl_c(runners[0]):
         answers = run_from_anywhere(run)
     spent = _dollars(runners, [runner.status().billed for runner in runners])
     return compare_answers(
@@ -273,7 +272,7 @@ def _price_text(runners: Sequence[JobRunner]) -> str:
 
 
 def _announcement(
-    runners: Sequence[JobRunner], *, of_rows: int, max_per_minute: int | None, checkpoint: str | None, is_timed: bool
+    runners: Sequence[JobRunner], destination: Destination, *, of_rows: int, checkpoint: str | None, simulated: bool
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know."""
     statuses = [runner.status() for runner in runners]
@@ -285,8 +284,9 @@ def _announcement(
         if number := sum(getattr(status, name) for status in statuses):
             parts.append(f"{format_count(number, 'run')} {words}")
     parts.append(_price_text(runners))
-    if to_send and is_timed:
-        times = [expected_seconds(each.prepared.price, runs=to_send, max_per_minute=max_per_minute) for each in runners]
+    if to_send and not simulated:
+        per_minute = destination.client.max_per_minute
+        times = [expected_seconds(each.prepared.price, runs=to_send, max_per_minute=per_minute) for each in runners]
         longest = None if None in times else max(filter(None, times), default=0.0)
         parts.append(format_duration(longest, estimate=True))
     prices = [
@@ -325,9 +325,10 @@ def _limit_within(runners: Sequence[JobRunner], dollars: Decimal) -> int | None:
     return None
 
 
-def _ask(runners: Sequence[JobRunner], call: Call, *, is_free: bool) -> None:
+def _ask(runners: Sequence[JobRunner], call: Call, destination: Destination) -> None:
     runs = [runner.status().to_send for runner in runners]
     if any(runs):
+        is_free = destination.block is not None
         cost, price = _dollars(runners, runs), _price_text(runners)
         ask_before_paying(call, runs=sum(runs), cost=cost, price=price, is_free=is_free)
 
@@ -369,12 +370,18 @@ async def _run(
                 tasks.append(group.create_task(runner.run(deliver=deliver, shared_progress=part)))
     except ExceptionGroup as errors:
         error = errors.exceptions[0]
-        if isinstance(error, ParallelFramesError) and error.safety is not None:
-            safeties = [runner.safety(error) for runner in runners]
-            answered = min(0 if each is None else each.answered for each in safeties)
-            error.safety = joint_safety(safeties, answered=answered)
+        if isinstance(error, ParallelFramesError):
+            error.safety = _joint_safety(runners, error)
         raise error from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        runners[0].stopped = stop_text(_joint_safety(runners))  # in place of its own part
+        raise
     return [answers for task in tasks if (answers := task.result()) is not None]
+
+
+def _joint_safety(runners: Sequence[JobRunner], error: BaseException | None = None) -> Safety | None:
+    safeties = [runner.safety(error) for runner in runners]
+    return joint_safety(safeties, answered=min(0 if each is None else each.answered for each in safeties))
 
 
 def _read(source: FrameSource, results: Results[Any]) -> ProcessorAnswers:

@@ -117,7 +117,6 @@ class EscalatedResults(Results[Any]):
         jobs, grades = np.zeros(inputs, np.int64), np.full(inputs, Level.UNKNOWN, np.int64)
         waiting: dict[int, Unanswered] = {}
         left = np.zeros(0, np.int64)  # what the job before leaves to this one
-        number = -1
         for number, (asked, new, runs) in enumerate(answers):
             is_better = replaces(new, grades[asked])
             better = asked[is_better]
@@ -128,7 +127,7 @@ class EscalatedResults(Results[Any]):
                 waiting[int(asked[at])] = Unanswered(status, f"{self.names[number]}: {reason}")
             waiting |= self._not_asked(number, np.setdiff1d(left, asked))
             left = asked[needs_escalation(level_of(new))]
-        return BestAnswers(jobs, waiting | self._not_asked(number + 1, left))
+        return BestAnswers(jobs, waiting | self._not_asked(len(self._jobs), left))
 
     def _not_asked(self, job: int, inputs: Numbers) -> dict[int, Unanswered]:
         """Return why inputs wait for a job that does not know of them yet; nothing where there is no such job."""
@@ -179,7 +178,7 @@ class BestOfFrame(EscalatedResults):
     @property
     def processors(self) -> Sequence[str]:
         """The processor of each input's answer."""
-        return [self.names[job] for job in self._best.jobs.tolist()]
+        return [self.names[job] for job in map(int, self._best.jobs)]
 
     @cached_property
     def _waiting(self) -> Mapping[str, Unanswered]:
@@ -319,6 +318,7 @@ class EscalationRunner:
             **self._steps[0].facts(counts),
             "processors": list(self.processors),
             "group_ids": list(self.group_ids),
+            "answered_until": max(filter(None, (step.index.answer_times()[1] for step in self._steps)), default=None),
             "escalated": {step.prepared.job.hash: list(step.group_ids) for step in self._steps[1:]},
             "simulated": self.simulated,
         }

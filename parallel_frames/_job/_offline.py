@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import threading
@@ -10,10 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import format_option
+from parallel_frames._format import did_you_mean, format_option
 from parallel_frames._fs import make_temporary_folder
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
-from parallel_frames.errors import InputError
+from parallel_frames.errors import InputError, UnknownOptionError, user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 class Offline:
     """What an offline block replaces: the client, the environment, the service's name, and where checkpoints go.
 
-    `take_notes` returns what may be misspelt in the answers that it was given, each once. `lasts` says that it was
-    started, and not begun by a with statement, which an error ends.
+    `take_notes` returns what may be misspelt in the answers that it was given, `take_error` what their function raised,
+    each once. `lasts` says that it was started, and not begun by a with statement, which an error ends.
 
     The folder of its checkpoints goes with it, and so with the last handle that reads answers from there.
     """
@@ -39,6 +40,7 @@ class Offline:
     root: Path
     variables: Mapping[str, str]
     take_notes: Callable[[], list[str]]
+    take_error: Callable[[], BaseException | None]
     lasts: bool = False
     host: str = "simulator"
 
@@ -161,6 +163,7 @@ class OfflineBlock:
         return sim
 
 
+@user_facing
 def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     """Run every enrichment of this process against the simulator while the block lasts: free, and labelled simulated.
 
@@ -195,6 +198,13 @@ def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     >>> sim.counts.runs
     2
     """
+    from parallel_frames.simulator import Simulator
+
+    known = [*inspect.signature(Simulator).parameters][1:]
+    for name in options:
+        if name not in known:
+            meant = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            raise UnknownOptionError(name, f"`offline` has no option {name!r}{meant}.")
     return OfflineBlock(answers, options)
 
 
@@ -217,7 +227,8 @@ def _offline(answers: Any, options: Mapping[str, Any], *, lasts: bool) -> Iterat
             "PARALLEL_BASE_URL": sim.url,
             "PARALLEL_FRAMES_CLOCK_SPEED": str(speed),
         }
-        block = Offline(client, make_temporary_folder("parallel_frames-"), variables, sim._take_notes, lasts)
+        folder = make_temporary_folder("parallel_frames-")
+        block = Offline(client, folder, variables, sim._take_notes, sim._take_error, lasts)
         _enter(block)
         try:
             yield sim

@@ -222,7 +222,7 @@ class Call:
             number = getattr(self, name)
             if number is None:
                 continue
-            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+            if not is_count(number):
                 raise InputError(f"{format_option(name, number)} must be a number of runs, 1 or more, or None.")
             object.__setattr__(self, name, int(number))
 
@@ -387,6 +387,11 @@ def _checked_escalation(processor: str, escalate: Any) -> tuple[str, ...] | None
     return tuple(names) or None
 
 
+def is_count(number: object) -> bool:
+    """Return whether something is a whole number, 1 or more."""
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
+
+
 def check_words(name: str, value: object) -> None:
     """Refuse text that cannot travel, or be stored, anywhere in an argument: half a character, or a NUL.
 
@@ -449,5 +454,5 @@ def dollars(value: float | Decimal | None, *, name: str) -> Decimal | None:
         return None
     is_number = isinstance(value, Real | Decimal) and not isinstance(value, bool)
     if not is_number or (isinstance(value, Decimal) and value.is_nan()) or not 0 <= value < math.inf:
-        raise InputError(f"{format_option(name, value)} must be an amount in US dollars, 0 or more, or None.")
+        raise InputError(f"{format_option(name, value)} must be an amount in US dollars such as 5 or 0.5, or None.")
     return Decimal(str(float(value) if isinstance(value, Fraction) else value))

@@ -113,23 +113,12 @@ class RowObserver:
 
     def __init__(self, observer: Observer, *, builder: RowBuilder, on_row: Callable[[Row], object]) -> None:
         self._observer = observer
+        self.opened, self.sent, self.note = observer.opened, observer.sent, observer.note
         self._builder = builder
         self._on_row = on_row
         self._waiting: list[Outcome] = []
         self._failures = 0
         self.statuses: Counter[str] = Counter()
-
-    def opened(self, group_id: str) -> None:
-        """Pass it on."""
-        self._observer.opened(group_id)
-
-    def sent(self, runs: int) -> None:
-        """Pass it on."""
-        self._observer.sent(runs)
-
-    def note(self, message: str) -> None:
-        """Pass it on."""
-        self._observer.note(message)
 
     def finished(self, outcome: Outcome, *, rows: int) -> None:
         """Pass it on, and hand its rows over in a moment."""

@@ -14,9 +14,11 @@ from parallel_frames._format import (
     format_dollars,
     format_duration,
     format_label,
+    format_option,
 )
 from parallel_frames._job._handle import frame_enrichment, frame_source
 from parallel_frames._job._offline import choose_destination
+from parallel_frames._job._options import is_count
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames.errors import InputError
 
@@ -84,6 +86,8 @@ def prepare_sample(df: pd.DataFrame, schema: object, call: Call, *, n: int) -> E
             "`checkpoint=None` keeps no answers, so the call for all rows would pay for these again. Leave it out, or "
             "pass `limit=3` to `df.parallel.enrich`. Nothing was sent."
         )
+    if not is_count(n):
+        raise InputError(f"{format_option('n', n)} must be how many inputs are asked, 1 or more. Nothing was sent.")
     few = replace(
         call, limit=n, basis="columns", status=call.status or True, on_error="keep", dtype_backend="numpy_nullable"
     )

@@ -56,8 +56,8 @@ __all__ = [
 def parse_schema(schema: object) -> Schema:
     """Read a schema in any of its forms.
 
-    These are a pydantic model class, a dataclass or TypedDict, a JSON Schema, ``{"type": "json" | "text" | "auto",
-    ...}``, ``{column: description}``, ``{column: type}``, ``{column: (type, description)}`` or a mixture, a list of
+    These are a pydantic model class, a dataclass or TypedDict, a JSON Schema, ``{"type": "json" | "text" | ...}``,
+    ``{column: description}``, ``{column: type}``, ``{column: (type, description)}`` or a mixture, a list of
     descriptions, one description (a text), or ``"auto"``.
     """
     form = read_form(schema)

@@ -192,12 +192,12 @@ def _shown(value: tuple[object, ...]) -> str:
 
 
 def _meant(value: tuple[object, ...]) -> str:
-    """Return what to write for a type alone, one behind its description, or one between quotes."""
-    first, second = value if len(value) == 2 else (value[0], None) if len(value) == 1 else (None, None)
-    if isinstance(first, str) and isinstance(second, str) and (type_ := python_type_for(first)) is not None:
-        return f"; write ({type_}, {second!r})"
-    if isinstance(first, str) and not isinstance(second, str | None):
-        return f"; write {_shown((second, first))}"
+    """Return what to write for a type behind its description, or between quotes."""
+    match value:
+        case (str(type_), str(description)) if (python := python_type_for(type_)) is not None:
+            return f"; write ({python}, {description!r})"
+        case (str(description), type_) if not isinstance(type_, str | None):
+            return f"; write {_shown((type_, description))}"
     return ", a Python type and a text"
 
 

@@ -190,7 +190,8 @@ def check_names(names: Iterable[object], *, where: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
         if not isinstance(name, str):
-            raise SchemaError(f"{where}: the column name {name!r} is a {type(name).__name__}; names must be texts.")
+            kind = type(name).__name__
+            raise SchemaError(f"{where}: the column name {name!r} is of the type {kind}; names must be texts.")
         if not name.strip():
             raise SchemaError(f"{where}: the column name {name!r} is empty.")
         if name != name.strip():

@@ -37,7 +37,7 @@ URL_VARIABLE: Final = "PARALLEL_BASE_URL"
 CERTIFICATE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 PROXY_VARIABLES: Final = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy"})
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-NEAR_SECONDS: Final = 1.0  # for an answer of this machine itself
+NEAR_SECONDS: Final = 2.0  # for an answer of this machine itself, however busy it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ class Client:
             return False
         connection = HTTPConnection(parts.hostname, parts.port, timeout=NEAR_SECONDS)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", f"{parts.path}/")
             return connection.getresponse().getheader(SIMULATOR_HEADER) is not None
         except (OSError, HTTPException):
             return False

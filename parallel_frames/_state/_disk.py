@@ -460,6 +460,10 @@ class DiskIndex:
                 from steps"""  # noqa: S608 - numbers of this package
             )
         )
+        in_doubt = self._line(
+            f"""select count(distinct r.row) from intents i join runs r on r.key = i.key
+            join steps s on s.row = r.row and s.newest = i.attempt and s.step = {AWAITED}"""  # noqa: S608
+        )[0]
         return JobStatus(
             rows=self.rows,
             chosen=self.chosen,
@@ -469,6 +473,7 @@ class DiskIndex:
             answered=within - to_send - awaited,
             failed=failed,
             awaited=awaited,
+            in_doubt=in_doubt,
             to_send=to_send,
             rows_answered=rows - rows_open,
             rows_failed=rows_failed,
@@ -480,12 +485,12 @@ class DiskIndex:
         )
 
     @locked
-    def oldest_answer(self) -> str | None:
-        """Return when the oldest answer of the source came that is not asked again."""
+    def answer_times(self) -> tuple[str | None, str | None]:
+        """Return when the oldest and the newest answer of the source came that are not asked again."""
         self.status()
-        query = f"select min(k.at) from steps s join known k on k.key = s.key where s.step = {ANSWERED}"  # noqa: S608
-        since: str | None = self._line(query)[0]
-        return since
+        of_answers = f"from steps s join known k on k.key = s.key where s.step = {ANSWERED}"
+        oldest, newest = self._line(f"select min(k.at), max(k.at) {of_answers}")
+        return oldest, newest
 
     @locked
     def steps_between(self, start: int, end: int) -> list[Step]:

@@ -55,6 +55,8 @@ class JobStatus:
         Distinct inputs, and those beyond ``limit``.
     answered, failed, awaited, to_send : int
         Runs within the limit; `failed` are those of the answered ones that failed and are not asked again.
+    in_doubt : int
+        Of the awaited runs, those in a batch of which it is not known whether it was created.
     rows_answered, rows_failed, rows_open : int
         Rows of the answered runs, of the failed ones among them, and of those that are awaited or to be sent.
     sent, billed : int
@@ -72,6 +74,7 @@ class JobStatus:
     answered: int
     failed: int
     awaited: int
+    in_doubt: int
     to_send: int
     rows_answered: int
     rows_failed: int
@@ -132,10 +135,11 @@ def ended_at(states: pa.Table) -> pa.Array:
     in_utc = pc.and_(pc.ends_with(texts, "Z"), pc.equal(pc.utf8_slice_codeunits(texts, 10, 11), "T"))
     if pc.all(in_utc, min_count=0).as_py():  # nulls are skipped: as the service writes times, nothing is left to do
         return texts
-    return pa.array(map(_utc_time, texts.to_pylist()), pa.string())
+    return pa.array(map(utc_time, texts.to_pylist()), pa.string())
 
 
-def _utc_time(text: str | None) -> str | None:
+def utc_time(text: str | None) -> str | None:
+    """Return a time of the service in UTC, as ISO 8601 that sorts; None for what is no time."""
     if not text:
         return None
     if text[-1] == "Z" and text[10:11] == "T":

@@ -394,6 +394,9 @@ class MemoryIndex:
         is_done = steps == ANSWERED
         failed = is_done & (self._answered[: self.runs] < 0)
         awaited = steps == AWAITED
+        in_doubt = np.zeros(len(self._keys), bool)
+        for batch in self._intents.values():
+            in_doubt[batch.entries[batch.attempts == self._newest[batch.entries]]] = True
 
         def total(where: Any, of: Integers | None = None) -> int:
             return int(np.sum(where if of is None else of[where]))
@@ -407,6 +410,7 @@ class MemoryIndex:
             answered=total(is_done),
             failed=total(failed),
             awaited=total(awaited),
+            in_doubt=total(awaited & in_doubt[: self.runs]),
             to_send=total(to_send),
             rows_answered=total(is_done, counts),
             rows_failed=total(failed, counts),
@@ -418,17 +422,19 @@ class MemoryIndex:
         )
 
     @locked
-    def oldest_answer(self) -> str | None:
-        """Return when the oldest answer of the source came that is not asked again."""
+    def answer_times(self) -> tuple[str | None, str | None]:
+        """Return when the oldest and the newest answer of the source came that are not asked again."""
         self.status()
-        times = []
+        oldest, newest = [], []
         for runs in self._outcomes:
             places = self._places_of_answers(runs)
             entries = runs.entries[places]
             ours = entries < self.runs
             is_kept = self._steps[entries[ours]] == ANSWERED
-            times.append(pc.min(runs.ended.take(pa.array(places[ours][is_kept]))).as_py())
-        return min(filter(None, times), default=None)
+            times = pc.min_max(runs.ended.take(pa.array(places[ours][is_kept]))).as_py()
+            oldest.append(times["min"])
+            newest.append(times["max"])
+        return min(filter(None, oldest), default=None), max(filter(None, newest), default=None)
 
     @locked
     def decide_sending(self) -> int:

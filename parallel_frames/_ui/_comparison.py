@@ -6,6 +6,7 @@ It decides nothing: what is right or the same, and how often, comes with the com
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pandas as pd
@@ -33,7 +34,7 @@ from parallel_frames._ui._values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from parallel_frames._job._comparison import Comparison
 
@@ -67,7 +68,7 @@ def _share(share: float, *, of: float | None = None) -> Cell:
 
 
 def _per_thousand(amount: float) -> Cell:
-    # A price per row has fractions of a cent that nobody compares.
+    # A row costs fractions of a cent, which are hard to compare.
     return Cell(MISSING if math.isnan(amount) else format_dollars(round(amount * 1_000, 2)))
 
 
@@ -86,76 +87,101 @@ def _heads(comparison: Comparison) -> list[str]:
 
 def _parts(comparison: Comparison) -> list[Part]:
     """Return the table: which processor is good enough, first over all fields, then by field and by confidence."""
-    reference, names = comparison.reference, comparison.processors.index
-    frame = comparison.frame.set_index(["field", "processor"])
-    fields = frame.index.unique("field")
-    known = {name: int(frame.loc[name, "known"].iloc[0]) for name in fields}
-    same = f"the same as {reference}"
+    by_field: dict[str, dict[str, dict[str, Any]]] = {}
+    lines: list[dict[Any, Any]] = comparison.frame.to_dict("records")
+    for line in lines:
+        by_field.setdefault(line["field"], {})[line["processor"]] = line
+    same = f"the same as {comparison.reference}"
+    parts = [_overall(comparison, lines, same=same)]
 
-    def cells(make: Callable[[Any], Cell], *, of_reference: str | None = None) -> list[Cell]:
-        return [Cell(of_reference) if of_reference and name == reference else make(name) for name in names]
+    def part(title: str, make: Callable[[dict[str, Any]], Cell], **options: Any) -> None:
+        found = [(name, _cells(comparison, of_field, make, **options)) for name, of_field in by_field.items()]
+        parts.append(Part(title, [line for line in found if {cell.text for cell in line[1]} != {MISSING}]))
 
-    parts = [_overall(comparison, cells, known=sum(known.values()), same=same)]
-    if any(known.values()):
-        lines = [(name, cells(lambda at, name=name: _share(frame.loc[(name, at), "accuracy"], of=known[name])))
-                 for name in fields if known[name]]  # fmt: skip
-        parts.append(Part("Correct, by field", lines))
-    if len(names) > 1:
-        lines = [(name, cells(lambda at, name=name: _share(frame.loc[(name, at), "agreement"]), of_reference=REFERENCE))
-                 for name in fields]  # fmt: skip
-        parts.append(Part(f"{same.capitalize()}, by field", lines))
-    if (frame["answered"] < frame["rows"]).any() or frame["null"].any():
-        lines = [(name, cells(lambda at, name=name: _answered(frame.loc[(name, at)]))) for name in fields]
-        parts.append(Part(f"Rows with an answer, by field, of {frame['rows'].iloc[0]:,}", lines))
-    return [*parts, *_by_confidence(comparison, cells, same=same)]
+    if comparison.has_truth:
+        part("Correct, by field", lambda line: _share(line["accuracy"], of=line["known"]))
+    if len(comparison.processors) > 1:
+        part(f"{same.capitalize()}, by field", lambda line: _share(line["agreement"]), of_reference=REFERENCE)
+    if any(line["null"] or line["answered"] < line["rows"] for line in lines):
+        part(f"Rows with an answer, by field, of {lines[0]['rows']:,}", _answered)
+    return [*parts, *_by_confidence(comparison, same=same)]
 
 
-def _overall(comparison: Comparison, cells: Callable[..., list[Cell]], *, known: int, same: str) -> Part:
-    table, frame = comparison.processors, comparison.frame
-    answers = frame.groupby("processor")[["answered", "rows"]].sum()
-    lines = [("correct", cells(lambda name: _share(table.loc[name, "accuracy"], of=known)))] if known else []
-    if len(table) > 1:
-        lines.append((same, cells(lambda name: _share(table.loc[name, "agreement"]), of_reference=REFERENCE)))
-    lines.append(("answered", cells(lambda name: _share(
-        answers.loc[name, "answered"] / answers.loc[name, "rows"], of=answers.loc[name, "rows"]))))  # fmt: skip
-    lines.append(("cost per 1,000 rows", cells(lambda name: _per_thousand(table.loc[name, "cost_per_row"]))))
-    if known:
-        lines.append(("cost per 1,000 correct answers",
-                      cells(lambda name: _per_thousand(table.loc[name, "cost_per_right"]))))  # fmt: skip
-    lines.append(("median time of a run", cells(lambda name: _seconds(table.loc[name, "seconds"]))))
-    lines += [
-        (f"rows {status}", cells(lambda name, status=status: Cell(f"{table.loc[name, status]:,}")))
-        for status in STATUSES
-        if status in table and table[status].any()
+def _cells(
+    comparison: Comparison,
+    lines: Mapping[Any, dict[Any, Any]],
+    make: Callable[[dict[Any, Any]], Cell],
+    *,
+    of_reference: str | None = None,
+) -> list[Cell]:
+    """Return a cell for each processor, made of what is known of it; the reference has no share of its own answers."""
+    is_reference = {name: of_reference is not None and name == comparison.reference for name in lines}
+    return [
+        Cell(str(of_reference)) if is_reference.get(name) else make(lines[name]) for name in comparison.processors.index
     ]
-    return Part("All fields", lines)
+
+
+def _overall(comparison: Comparison, lines: Sequence[dict[Any, Any]], *, same: str) -> Part:
+    totals: dict[Any, dict[Any, Any]] = comparison.processors.to_dict("index")
+    for line in lines:
+        total = totals[line["processor"]]
+        for name in ("answered", "known"):
+            total[name] = total.get(name, 0) + line[name]
+        total["cells"] = total.get("cells", 0) + line["rows"]
+    statuses = [name for name in STATUSES if any(total.get(name) for total in totals.values())]
+    makers: dict[str, Callable[[dict[Any, Any]], Cell]] = {
+        "correct": lambda total: _share(total["accuracy"], of=total["known"]),
+        same: lambda total: _share(total["agreement"]),
+        "answered": lambda total: _share(total["answered"] / total["cells"], of=total["cells"]),
+        "cost per 1,000 rows": lambda total: _per_thousand(total["cost_per_row"]),
+        "cost per 1,000 correct answers": lambda total: _per_thousand(total["cost_per_right"]),
+        "median time of a run": lambda total: _seconds(total["seconds"]),
+        **{f"rows {name}": partial(_number, name) for name in statuses},
+    }
+    if not comparison.has_truth:
+        del makers["correct"], makers["cost per 1,000 correct answers"]
+    if len(totals) < 2:
+        del makers[same]
+    found = [
+        (name, _cells(comparison, totals, make, of_reference=REFERENCE if name == same else None))
+        for name, make in makers.items()
+    ]
+    return Part("All fields", found)
+
+
+def _number(name: str, total: dict[Any, Any]) -> Cell:
+    return Cell(f"{total[name]:,}")
 
 
 def _seconds(seconds: float) -> Cell:
     return Cell(MISSING if math.isnan(seconds) else format_duration(seconds))
 
 
-def _answered(line: pd.Series[Any]) -> Cell:
-    null = f" ({line['null']:,.0f} null)" if line["null"] else ""
-    return Cell(f"{line['answered']:,.0f}{null}", line["answered"] / line["rows"])
+def _answered(line: dict[str, Any]) -> Cell:
+    null = f" ({line['null']:,} null)" if line["null"] else ""
+    return Cell(f"{line['answered']:,}{null}", line["answered"] / line["rows"])
 
 
-def _by_confidence(comparison: Comparison, cells: Callable[..., list[Cell]], *, same: str) -> list[Part]:
+def _by_confidence(comparison: Comparison, *, same: str) -> list[Part]:
     """Return how often answers of each confidence are correct; where nothing is known, the same as the reference's."""
-    table, is_known = comparison.calibration, comparison.has_truth
-    table = table[(table["measure"] == "right") == is_known]
-    good = (table["share"] * table["rows"]).fillna(0)
-    sums = table.assign(good=good).groupby(["confidence", "processor"], observed=False)[["good", "rows"]].sum()
-    if not sums["rows"].any():
+    is_known = comparison.has_truth
+    levels: dict[str, dict[str, dict[str, float]]] = {
+        level: {name: {"good": 0, "rows": 0} for name in comparison.processors.index} for level in CONFIDENCE
+    }
+    for line in comparison.calibration.to_dict("records"):
+        if line["rows"] and (line["measure"] == "right") == is_known:
+            sums = levels[line["confidence"]][line["processor"]]
+            sums["good"] += line["share"] * line["rows"]
+            sums["rows"] += line["rows"]
+    if not any(sums["rows"] for of_level in levels.values() for sums in of_level.values()):
         return []
 
-    def share(name: str, level: str) -> Cell:
-        good, rows = sums.loc[(level, name)] if (level, name) in sums.index else (0.0, 0.0)
-        return _share(good / rows, of=rows) if rows else Cell(MISSING)
+    def share(sums: dict[Any, Any]) -> Cell:
+        return _share(sums["good"] / sums["rows"], of=sums["rows"]) if sums["rows"] else Cell(MISSING)
 
     lines = [
-        (level, cells(lambda name, level=level: share(name, level), of_reference=None if is_known else REFERENCE))
-        for level in CONFIDENCE
+        (level, _cells(comparison, of_level, share, of_reference=None if is_known else REFERENCE))
+        for level, of_level in levels.items()
     ]
     return [Part(f"{'Correct' if is_known else same.capitalize()}, by confidence", lines)]
 
@@ -227,14 +253,14 @@ def _differences_heads(comparison: Comparison) -> list[str]:
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison as lines."""
     lines = [["", *_heads(comparison)]]
-    titles = {0: ""}
+    titles: dict[int, str] = {}
     for title, of_part in _parts(comparison):
         titles[len(lines)] = title
         lines += [[name, *(cell.text for cell in cells)] for name, cells in of_part]
     aligned = _aligned(lines, right=range(1, len(lines[0])))
     texts = [mark_simulated(_headline(comparison), simulated=comparison.simulated)]
     for at, line in enumerate(aligned):
-        texts += [titles[at]] if titles.get(at) else []
+        texts += [titles[at]] if at in titles else []
         texts.append(line)
     if differences := _differences(comparison, MAX_DIFFERENCES_IN_TEXT):
         texts.append(_differences_title(comparison, len(differences)))

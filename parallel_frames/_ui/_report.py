@@ -11,7 +11,6 @@ import pandas as pd
 
 from parallel_frames._columns import evidence_label
 from parallel_frames._format import format_label, format_time, shorten
-from parallel_frames._model import STATUSES
 from parallel_frames._ui._html import page_values, render, report_values, write_page
 from parallel_frames._ui._sections import RunFacts, Section, find_sections, make_section, make_timeline
 from parallel_frames._ui._text import plan_facts, plan_headline, report_text
@@ -227,18 +226,13 @@ def preview_html(frame: pd.DataFrame, summary: str, *, simulated: bool) -> str:
     """Return a few rows side by side as a fragment; each answer has its confidence and its sources next to it."""
     names = list(map(str, frame.index))
     lines: list[tuple[str, list[dict[str, Any]]]] = []
-    skipped = 0
-    for at, name in enumerate(names):
-        if skipped:
-            skipped -= 1
-            continue
-        cells = [
-            {**cell_values(value), "confidence": None, "sources": [], "status": str(value) in STATUSES and str(value)}
-            for value in frame.iloc[at]
-        ]
+    positions = iter(range(len(names)))
+    for at in positions:
+        name = names[at]
+        cells = [{**cell_values(value), "confidence": None, "sources": []} for value in frame.iloc[at]]
         if names[at + 1 : at + 3] == [evidence_label(name, part) for part in ("confidence", "sources")]:
-            skipped = 2
-            for cell, level, sources in zip(cells, frame.iloc[at + 1], frame.iloc[at + 2], strict=True):
+            level_at, sources_at = next(positions), next(positions)
+            for cell, level, sources in zip(cells, frame.iloc[level_at], frame.iloc[sources_at], strict=True):
                 cell.update(confidence=None if pd.isna(level) else str(level), sources=sources.split())
         lines.append((name, cells))
     return render(

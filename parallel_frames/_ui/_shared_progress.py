@@ -41,6 +41,10 @@ class SharedProgress(Progress):
             self._warned.add(text)
             super().warn(text)
 
+    def label(self, *, simulated: bool) -> None:
+        """Label the end of the whole."""
+        self._whole.label(simulated=simulated)
+
     def opened(self, group_id: str) -> None:
         """Show a group's address, once."""
         self._whole.opened(group_id)

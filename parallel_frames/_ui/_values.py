@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
         return _parsed(value)
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple) or getattr(value, "ndim", 0):
+    if isinstance(value, list | tuple) or (hasattr(value, "ndim") and value.ndim):
         return [plain(part) for part in value]
     if value is None or pd.isna(value):
         return None
@@ -150,7 +150,8 @@ def text_width(text: str) -> int:
 
 def label_text(label: Any) -> str:
     """Return the label of a row, cut where it is long."""
-    return shorten(format_label(label), MAX_LABEL)
+    parts = label if isinstance(label, tuple) else (label,)
+    return shorten(" / ".join(filter(None, map(cell_text, parts))), MAX_LABEL)
 
 
 def index_name(index: pd.Index[Any]) -> str:

@@ -242,12 +242,13 @@ def test_a_file_of_the_seeds_consumer_is_continued_without_paying_again(run, poi
 
 
 def test_a_file_of_lines_is_whole_and_then_nothing_is_to_do(run, pointed, place):
-    """The same command again needs no yes, sends nothing, writes nothing, and is fine; a torn line is written again."""
+    """The same command again needs no yes, sends and writes nothing, and says so; a torn line is written again."""
     command = ("enrich", "items.json", "out.jsonl", "--as-completed", *RESULT[:2])
     assert run(*command, "--yes").exit_code == 0
     whole = (place / "out.jsonl").read_bytes()
     done = run(*command)
     assert (done.exit_code, (place / "out.jsonl").read_bytes()) == (0, whole), done.stderr
+    assert done.stderr.splitlines()[-1] == "4 rows → out.jsonl · 4 kept · SIMULATED"
     (place / "out.jsonl").write_bytes(whole[:-20])
     assert run(*command).exit_code == 0
     assert sorted(lines_in((place / "out.jsonl").read_text()), key=str) == sorted(lines_in(whole.decode()), key=str)

@@ -49,4 +49,7 @@ def test_nothing_is_sent_without_a_yes(run, pointed):
     assert "Pass --max-cost 0.12 to proceed, or --limit 1 to send a part." in done.stderr
     done = run("compare", "companies.csv", "--column", "size (int): letters", "--truth", "size=known", "--yes")
     assert "each row would send" in done.stderr
+    done = run("compare", "companies.csv", "--column", "size (int): letters", "--processors", "base", "--yes")
+    assert "--processors base names one" in done.stderr
+    assert "as --truth." in done.stderr
     assert pointed.counts.groups == 0

@@ -31,3 +31,4 @@ def test_files_and_checkpoints_are_compared(run, place):
     refused = run("diff", "old.parquet", "new.csv")
     assert refused.exit_code == 2
     assert "--on" in refused.stderr
+    assert "AFTER is missing" in run("diff", "old.parquet").stderr

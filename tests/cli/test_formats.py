@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime
+from datetime import date, datetime
 
 import pandas as pd
 import pytest
 
 import parallel_frames as pf
 from parallel_frames._cli._frames import read_frame
+from parallel_frames.errors import InputError
 
 SIZE = ("--column", "size (int): letters of the name")
 SEND = (*SIZE, "--yes", "--no-progress")
@@ -175,6 +176,68 @@ def test_sheets_of_several_files_are_one_source(run, place):
     with pf.offline(lambda _: {"x": "y"}, latency=0):
         done = pf.enrich_parquet("rows", "out.parquet", {"x": str}, inputs=["company"], progress=False)
     assert (done.rows, done.counts) == (5, {"completed": 4, "skipped": 1})  # empty rows at the end are none
+
+
+@pytest.fixture
+def book(place):
+    """Write a workbook of three sheets: notes, companies whose kinds of cells differ, and formulas without values."""
+    openpyxl = pytest.importorskip("openpyxl")
+    made = openpyxl.Workbook()
+    made.active.title = "Notes"
+    made.active.append(["note"])
+    made.active.append(["of May"])
+    rows = made.create_sheet("The rows")
+    rows.append(["company", "since", "listed", None, "number"])
+    rows.append(["Acme", date(2024, 1, 2), True, None, "0042"])
+    totals = made.create_sheet("Totals")
+    totals.append(["company", "total"])
+    totals.append(["Acme", "=1+1"])
+    made.save("book.xlsx")
+    return place / "book.xlsx"
+
+
+@pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
+@pytest.mark.parametrize("sheet", ["The rows", "the ROWS", "2"])
+def test_a_sheet_is_chosen_by_its_name_or_number(run, book, target, sheet):
+    """The address of the source names it, from file to file and in memory; its cells are sent as what they are."""
+    with pf.offline(lambda _: {"x": "y"}, latency=0) as sim:
+        done = run("enrich", f"book.xlsx#{sheet}", target, "--column", "x: y", "-y", "--no-progress")
+        assert done.exit_code == 0, done.stderr
+        (sent,) = sim.runs()
+    assert sent.input == {"company": "Acme", "since": "2024-01-02T00:00:00", "listed": True, "number": "0042"}
+    assert "sheets" not in done.stderr
+
+
+def test_what_is_read_of_several_sheets_is_shown_and_may_be_refused(run, book, caplog):
+    """The first is read, with a line that names the others; one that is not there is an error that lists them."""
+    plan = ("--column", "x: y")
+    assert run("plan", "book.xlsx", *plan).exit_code == 0
+    (shown,) = [message for message in caplog.messages if "sheets" in message]
+    assert shown.startswith("book.xlsx has 3 sheets ('Notes', 'The rows', 'Totals'); the first is read.")
+    for sheet in ("Rows", "4", "0"):
+        done = run("plan", f"book.xlsx#{sheet}", *plan)
+        assert (done.exit_code, "Its sheets are 1 'Notes', 2 'The rows', 3 'Totals'" in done.stderr) == (2, True)
+    done = run("plan", "book.xlsx#Totals", *plan)
+    assert (done.exit_code, "a formula in B2 of the sheet 'Totals', and no value" in done.stderr) == (2, True)
+
+
+def test_sheets_of_a_target_are_not_lost(run, book):
+    """A workbook of several sheets is not replaced, nor one that is the source; another sheet is another call."""
+    before = book.read_bytes()
+    words = ("--column", "x: y", "-y", "--no-progress", "--overwrite")
+    with pf.offline(lambda _: {"x": "y"}, latency=0):
+        pd.DataFrame({"company": ["Acme"]}).to_csv("rows.csv", index=False)
+        assert "has 3 sheets ('Notes', 'The rows', 'Totals')" in run("enrich", "rows.csv", "book.xlsx", *words).stderr
+        assert "is the source itself" in run("enrich", "book.xlsx#2", "book.xlsx", *words).stderr
+        assert "a workbook of one sheet" in run("enrich", "rows.csv", "book.xlsx#2", *words).stderr
+        assert book.read_bytes() == before
+        pf.enrich_parquet("book.xlsx#1", "out.parquet", {"x": str}, progress=False)
+        with pytest.raises(InputError, match="exists"):
+            pf.enrich_parquet("book.xlsx#2", "out.parquet", {"x": str}, progress=False)
+        pf.enrich_parquet("book.xlsx#2", "of_rows.parquet", {"x": str}, progress=False)
+    with pytest.raises(InputError, match="must be Parquet"):
+        pf.enrich_parquet("rows.csv", "book.xlsx#2", {"x": str})
+    assert pd.read_parquet("of_rows.parquet")["company"].tolist() == ["Acme"]
 
 
 # Offline

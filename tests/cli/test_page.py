@@ -8,8 +8,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
+from parallel_frames._cli import app
 from parallel_frames._cli._exits import MEANINGS
 from parallel_frames.simulator import Simulator
 
@@ -18,6 +20,7 @@ from .conftest import point_at
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "command-line.md").read_text(encoding="utf-8")
 DOCTOR = (ROOT / "docs" / "how-to" / "check-the-service.md").read_text(encoding="utf-8")
+COMMANDS = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FILES = {
     "companies.csv": "company,country\nSiemens,DE\nDanone,FR\nSiemens,DE\n",
@@ -62,5 +65,12 @@ def _check(commands, environment):
 
 def test_the_exit_codes_of_the_page_are_those_of_the_program():
     """One table, in two places."""
-    table = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, re.MULTILINE))
+    table = dict(re.findall(r"^\| (\d+) \| (.*) \|$", COMMANDS, re.MULTILINE))
     assert table == {str(int(code)): meaning for code, meaning in MEANINGS.items()}
+
+
+def test_the_table_of_commands_is_the_first_line_of_their_helps():
+    """Who reads the page in a clone finds every command there."""
+    context = click.Context(app)
+    helps = {name: app.get_command(context, name).help.strip().splitlines()[0] for name in app.list_commands(context)}
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", COMMANDS, re.MULTILINE)) == helps

@@ -130,6 +130,8 @@ def test_completion_of_bash(place):
         ("enrich rows.jsonl --inputs", "", ["a", "b"]),
         ("enrich rows.parquet --inputs", "", ["a", "b"]),
         ("enrich rows.xlsx --inputs", "", ["a", "b"]),
+        ("enrich rows.xlsx#Sheet1 --inputs", "", ["a", "b"]),
+        ("enrich rows.xlsx#Sheet2 --inputs", "", []),
         ("enrich texts.json --inputs", "", ["input"]),
         ("enrich nowhere.csv --inputs", "", []),
         ("plan rows.csv -p", "core", ["core", "core-fast", "core2x", "core2x-fast"]),

@@ -46,6 +46,14 @@ def enrich(lf, schema=SCHEMA, **options):
     return lf.parallel.enrich(schema, **{"inputs": ["company"], "progress": False, "retry_failed": False, **options})
 
 
+def test_runs_name_their_rows(sim):
+    """The `index` of a run's metadata is the number of a row that has its input, whatever batches there are."""
+    df = rows(*range(40))
+    enrich(df.lazy())
+    named = {int(run.metadata["index"]): run.input for run in sim.runs()}
+    assert named == {number: {"company": name} for number, name in enumerate(df["company"]) if name}
+
+
 def test_the_result_is_that_of_a_frame_in_memory():
     """Rows, order, own types and new types are the same, and so are the keys; the schema is known before it is read."""
     df = pl.DataFrame(

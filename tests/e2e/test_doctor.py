@@ -74,6 +74,13 @@ def test_nothing_breaks_where_the_service_is_as_assumed(dialect):
     assert sim.group_ids == [diagnosis.group_id]
 
 
+def test_a_limit_below_a_batch_delays_it():
+    """A batch larger than what may be sent in a minute waits for its minutes, and is sent."""
+    with Simulator(latency=0, speed=400) as sim:
+        client = pf.Client(api_key=KEY, base_url=sim.url, clock_speed=400, max_per_minute=1)
+        assert pf.doctor(client, confirm=False).runs == sim.counts.runs == 3
+
+
 LISTS = ("events", "list_runs")
 BOTH = {
     "listed late": ([faults.lagging(9_000, nth={2, 3})], "listing", "handled", "after "),

@@ -315,7 +315,7 @@ def test_a_changed_description_is_another_job(tmp_path: Path) -> None:
     """Another schema, processor or option is refused in the same directory, naming what changed."""
     with Simulator(answer, latency=1, speed=SPEED) as sim:
         enrich(sim, frame(1), tmp_path)
-        with pytest.raises(CheckpointMismatchError, match=r'processor was "base", is "pro"'):
+        with pytest.raises(CheckpointMismatchError, match=r'processor: "base" there, "pro" here'):
             enrich(sim, frame(1), tmp_path, processor="pro")
         assert sim.counts.runs == 1
 

@@ -262,7 +262,7 @@ def test_a_target_is_recognised_by_all_that_it_depends_on(
         enrich(source, target)
     target.write_bytes(whole)
     pq.write_table(pa.table({"company": ["a", "b", "c"]}), source)
-    with pytest.raises(InputError, match=r"exists\. Nothing was sent"):
+    with pytest.raises(InputError, match=r"exists, written at \S+Z when \S+in\.parquet had 3 rows\. Nothing was sent"):
         enrich(source, target)
     assert sim.counts.runs == 2
 

@@ -150,7 +150,7 @@ def test_an_undecided_batch_is_never_promised_to_be_absent():
     assert (error.group_id, error.runs) == ("tgrp_1", 3)
     assert str(error) == (
         "3 runs may or may not have been created in group tgrp_1: the list holds 5 of 8 runs. They are not sent again, "
-        "because that could pay for them twice; the same again looks for them again."
+        "because that could pay for them twice."
     )
 
 
@@ -217,6 +217,15 @@ def test_safety_of_an_offline_block_says_what_its_end_ends():
     named = dataclasses.replace(safety, is_temporary=False, under_way=0)
     assert str(named) == (
         f"1 of 3 rows are answered, 3 runs sent (group tgrp_1) and safe in /tmp/x. {again}. {lasting}"
+    )
+
+
+def test_safety_while_a_batch_is_in_doubt():
+    """Runs that may not exist are never said to be under way, and billed."""
+    safety = Safety(answered=1, rows=3, sent=3, group_ids=("tgrp_1",), checkpoint="c.ckpt", in_doubt=2)
+    assert str(safety) == (
+        "1 of 3 rows are answered, 3 runs sent, of which 2 may not have been created (group tgrp_1) and safe in "
+        "c.ckpt. Run the same again to resume: nothing is paid twice."
     )
 
 

@@ -151,7 +151,7 @@ def test_a_placeholder_of_two_columns_is_refused():
 
 def test_a_frame_without_columns_is_refused():
     """Nothing to select from is nothing to send."""
-    with pytest.raises(InputError, match="No column is selected"):
+    with pytest.raises(InputError, match="The frame has no columns"):
         select_inputs(pd.DataFrame(index=[1, 2]), None)
 
 

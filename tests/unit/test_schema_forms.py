@@ -455,7 +455,7 @@ def test_what_could_be_two_things_is_refused(schema: object, message: str) -> No
         (PersonClass(name="Ada"), "give the class itself"),
         ({"": "x"}, "is empty"),
         ({" ceo": "x"}, "write 'ceo'"),
-        ({1: "x"}, "1 is a int; names must be texts"),
+        ({1: "x"}, "1 is of the type int; names must be texts"),
         ({"ceo": ""}, "ceo: the description is empty"),
         ({"ceo": None}, "ceo: None cannot be a type"),
         ({"ceo": ["a", "b"]}, "Literal['a', 'b'] for a choice"),

@@ -325,9 +325,10 @@ def test_an_unfinished_refresh_is_not_continued_by_a_call_that_does_not_refresh(
 def test_an_open_batch_is_awaited_and_its_absence_frees_the_attempt(index: Index) -> None:
     """Runs of an undecided batch are not sent; once the batch is dropped, the same attempt may be sent."""
     store(index, outcome(OTHER, status="failed"))
-    index.add_intent(1, GROUP, (RunId(KEY, 0), RunId(OTHER, 1)))
-    assert (steps(index), index.status().awaited) == ([], 2)
+    index.add_intent(1, GROUP, (RunId(KEY, 0), RunId(OTHER, 1), RunId("f" * 32, 0)))
+    assert (steps(index), index.status().awaited, index.status().in_doubt) == ([], 2, 2)
     index.drop_intent(1)
+    assert index.status().in_doubt == 0
     assert steps(index) == [(0, 0, 2), (1, 1, 1)]
     assert [step.attempt for step in index.steps_of([OTHER])] == [1]
 

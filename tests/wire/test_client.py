@@ -85,8 +85,9 @@ async def test_an_address_may_have_a_path(wire):
 async def test_only_a_simulator_on_this_machine_says_that_it_is_one(wire):
     """Another server is none, and sees no key; nor is a port without a server. An address elsewhere is not asked."""
     async with wire.serve(wire.reply(404, {})) as server:
-        assert not await asyncio.to_thread(wire.client(server.url).is_simulator)
+        assert not await asyncio.to_thread(wire.client(f"{server.url}/gateway").is_simulator)
         assert "x-api-key" not in server.seen[0].headers
+        assert server.seen[0].path == "/gateway/"
     assert not wire.client(server.url).is_simulator()
     assert not pf.Client(api_key="k").is_simulator()
     with Simulator(dialect="seed") as sim:

@@ -59,6 +59,8 @@ class Engine:
         Groups that the call names: another program may have filled them.
     refreshes : bool
         Whether the call asks every row again.
+    may_leave_groups : bool
+        Whether new rows may go to a new group where the service does not know the one that they would go to.
     undecided_in_gone : set of RunId
         Runs without an outcome in groups that the service does not know.
     reasons : dict of RunId to str
@@ -84,6 +86,7 @@ class Engine:
     check_budget: Callable[[int], None] | None = None
     named_groups: Sequence[str] = ()
     refreshes: bool = False
+    may_leave_groups: bool = False
     reasons: dict[RunId, str] = field(default_factory=dict)
     undecided_in_gone: set[RunId] = field(default_factory=set)
     trouble: str | None = None
@@ -242,9 +245,9 @@ class Engine:
     async def _do_without(self, group: GroupState, error: RejectedError, state: EngineState, *, to_send: int) -> bool:
         """Do without a group that the service does not know; return whether that leaves nothing to look at again.
 
-        What it answered is stored, and new rows go to another group, where all that was sent to it is known here. What
-        is undecided in it stays so, unless a refresh asks these rows again: then it is lost, should the settle time not
-        bring the group back.
+        What it answered is stored, and new rows go to another group where the call allows it and all that was sent to
+        it is known here. What is undecided in it stays so, unless a refresh asks these rows again: then it is lost,
+        should the settle time not bring the group back.
         """
         if error.status != 404:
             raise error
@@ -266,6 +269,7 @@ class Engine:
             except RejectedError:
                 await state.write_off(group)
             else:
+                error.args = (f"{error} It is known again now: run the same again.",)
                 raise error
         elif to_send and group_id == self.store.groups[-1]:
             self.observer.note(f"group {group_id} is not known (404): what is sent now goes to a new one")
@@ -274,7 +278,7 @@ class Engine:
         return not gives_up
 
     async def _doubts_about(self, group_id: str, *, to_send: int) -> str | None:
-        """Return why a group may hold what is about to be sent, unknown to us, and what to do where it is gone."""
+        """Return why what is about to be sent may not go to another group, and what to do where this one is gone."""
         if group_id in self.named_groups:
             return "If it is gone for good, leave out `group_id`."
         if not to_send:
@@ -285,7 +289,13 @@ class Engine:
                 f"The checkpoint's {unreadable[0]:06d}.intent.parquet is damaged and may be of a batch in it. If "
                 "the group is gone for good, remove that file: rows of that batch are then asked, and paid for, again."
             )
-        return await self.store.doubts_about(group_id)
+        doubt = await self.store.doubts_about(group_id)
+        if doubt is None and not self.may_leave_groups:
+            return (
+                "What it answered is in the checkpoint. If it is gone for good, `on_mismatch='new'` sends new rows to "
+                "a new group, and pays for nothing that is answered."
+            )
+        return doubt
 
     async def _until_done(
         self,

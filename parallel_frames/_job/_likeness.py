@@ -20,24 +20,25 @@ OF_MOMENTS: Final = frozenset({"t", "z"})  # between a date and its time, and af
 
 
 def look_alike(earlier: Sequence[str], now: Sequence[str]) -> bool:
-    """Return whether most of these rows, as JSON that may be cut off, look like the earlier ones at their places.
+    """Return whether most of these rows, as JSON that may be cut off, look like earlier ones.
 
-    Two rows do where one has all values of the other, or where they share a text that no other of these rows has,
-    whatever the columns are called. A number alone, such as a year, says little of which row it is.
+    Two rows do where one has all values of the other, wherever they stand: a table may have grown at its head. At the
+    same place, a text that no other of these rows has is enough, whatever the columns are called. A number alone, such
+    as a year, says little of which row it is.
     """
-    count = min(len(earlier), len(now))
-    past, present = [_values(text) for text in earlier[:count]], [_values(text) for text in now[:count]]
+    past, present = [_values(text) for text in earlier], [_values(text) for text in now]
 
-    def is_same(place: int) -> bool:
-        old, new = past[place], present[place]
-        others = [each for rows in (past, present) for at, each in enumerate(rows) if at != place]
+    def is_same(place: int, other: int) -> bool:
+        old, new = past[other], present[place]
+        others = [*past[:other], *past[other + 1 :], *present[:place], *present[place + 1 :]]
         shared = old & new
-        if shared == min(old, new, key=len):
-            return any(not shared <= other for other in others) or count == 1
+        if shared and shared == min(old, new, key=len):
+            return any(not shared <= row for row in others) or not others
         elsewhere = frozenset[tuple[str, ...]]().union(*others)
-        return any(word[0].isalpha() for value in shared - elsewhere for word in value)
+        return place == other and any(word[0].isalpha() for value in shared - elsewhere for word in value)
 
-    return count > 0 and sum(map(is_same, range(count))) * 2 > count
+    same = sum(any(is_same(place, other) for other in range(len(past))) for place in range(len(present)))
+    return same * 2 > min(len(past), len(present))
 
 
 def _values(text: str) -> frozenset[tuple[str, ...]]:

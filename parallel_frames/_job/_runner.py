@@ -191,9 +191,7 @@ def stop_text(safety: Safety | None) -> str:
 
 def is_refusal(error: BaseException | None) -> bool:
     """Return whether the same call would end like this again, so that the error itself says what to change."""
-    if isinstance(error, RejectedError):
-        return not (error.status == 404 and error.group_id)  # the next call does without a group that is gone
-    return isinstance(error, InputError)
+    return isinstance(error, InputError | RejectedError)
 
 
 def joint_safety(safeties: Iterable[Safety | None], *, answered: int) -> Safety | None:
@@ -635,6 +633,7 @@ class JobRunner:
                     reasons=self._reasons.runs,
                     named_groups=call.group_ids,
                     refreshes=self.refreshing,
+                    may_leave_groups=self.refreshing or call.on_mismatch == "new",
                     check_budget=self._check_budget,
                 )
                 self._loop, self._engine = asyncio.get_running_loop(), engine

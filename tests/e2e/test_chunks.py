@@ -61,3 +61,12 @@ def test_rows_that_became_other_inputs_are_stopped(place, change):
             with pytest.raises(CheckpointMismatchError, match=r"(?s)100 runs \(\$1.00\).*on_mismatch='new'"):
                 enrich(changed, place)
         assert sim.counts.runs == 200
+
+
+def test_a_table_that_grew_while_its_inputs_changed_is_stopped(place):
+    """One row more does not hide that every other row became another input."""
+    with pf.offline(latency=0) as sim:
+        enrich(ROWS.head(100), place)
+        with pytest.raises(CheckpointMismatchError, match=r"101 runs \(\$1.01\)"):
+            enrich(ROWS.head(101).assign(size=lambda df: [*df["size"].head(100), "D-7"]).assign(nr=7), place)
+        assert sim.counts.runs == 100

@@ -40,7 +40,8 @@ sys.addaudithook(hook)
 client = pf.Client(api_key="key", base_url=sys.argv[2], clock_speed=1000)
 df = pd.DataFrame({"company": [f"company {n}" for n in range(6)]})
 refresh = sys.argv[3] == "refresh"
-df.parallel.enrich({"name": str}, client=client, checkpoint=sys.argv[1], refresh=refresh, progress=False)
+options = {"checkpoint": sys.argv[1], "refresh": refresh, "on_mismatch": "new"}
+df.parallel.enrich({"name": str}, client=client, progress=False, **options)
 os._exit(0)
 """
 
@@ -97,13 +98,16 @@ def leave_intent(sim: Simulator, checkpoint: Path, df: pd.DataFrame) -> None:
 
 
 def test_new_rows_go_to_a_new_group_where_all_of_the_old_one_is_decided(start, enrich, engine, tmp_path):
-    """Answers and failures of a gone group are stored, so that nothing is needed from it, once and again."""
+    """Answers and failures of a gone group are stored; the call says that it may go on without it, once and again."""
     df = pd.concat([engine.frame(1, 2), pd.DataFrame({"company": ["bad"]})], ignore_index=True)
     enrich(start(), df, tmp_path / "ck")
     for count in (2, 4):
         sim = start()
         more = pd.concat([df, engine.frame(*range(10, 10 + count))], ignore_index=True)
-        out = enrich(sim, more, tmp_path / "ck", retry_failed=False)
+        with pytest.raises(RejectedError, match="`on_mismatch='new'` sends new rows to a new group"):
+            enrich(sim, more, tmp_path / "ck", retry_failed=False)
+        assert (sim.counts.runs, sim.counts.groups) == (0, 0)
+        out = enrich(sim, more, tmp_path / "ck", retry_failed=False, on_mismatch="new")
         assert out["parallel_status"].tolist() == ["completed"] * 2 + ["failed"] + ["completed"] * count
         assert (sim.counts.runs, sim.counts.groups) == (2, 1)
 
@@ -116,7 +120,7 @@ def test_what_is_undecided_in_a_gone_group_waits_until_its_rows_are_asked_again(
     group = sim.group_ids[0]
     sim = start()
     for sent in (1, 1):
-        out = enrich(sim, engine.frame(1, 2, 3), tmp_path / "ck")
+        out = enrich(sim, engine.frame(1, 2, 3), tmp_path / "ck", on_mismatch="new")
         assert out["parallel_status"].tolist() == ["pending", "pending", "completed"]
         assert sim.counts.runs == sent
     known, doubtful = out["parallel_error"].tolist()[:2]
@@ -134,7 +138,7 @@ def test_what_is_undecided_in_a_gone_group_waits_until_its_rows_are_asked_again(
 def test_what_asks_the_undecided_runs_again_is_said_with_its_price(start, engine, tmp_path, capsys):
     """A frame's rows are chosen by their status; of a file, what its rows alone cost, and what all."""
     submit(start(latency=50_000), engine.frame(1), tmp_path / "ck", engine)
-    options = {"client": engine.client(start()), "checkpoint": tmp_path / "ck"}
+    options = {"client": engine.client(start()), "checkpoint": tmp_path / "ck", "on_mismatch": "new"}
     out = engine.frame(1, 2, 3).parallel.enrich(engine.SCHEMA, **options)
     choice = "`refresh=True` with `where=out['parallel_status'] == 'pending'` asks them again, for $0.01"
     assert f"1 run in groups that are gone: {choice}" in capsys.readouterr().err
@@ -150,7 +154,7 @@ def test_a_group_that_comes_back_within_the_settle_time_is_not_lost(start, engin
     sim = start(latency=50_000)
     submit(sim, engine.frame(1), tmp_path, engine)
     sim.add_faults(faults.status(404, on="status", nth=1))
-    with pytest.raises(RejectedError, match=r"(?s)does not know the group.*safe in.*Run the same again"):
+    with pytest.raises(RejectedError, match=r"(?s)It is known again now: run the same again.*safe in"):
         engine.enrich(sim, engine.frame(1), tmp_path, refresh=True, timeout=100)
     assert sim.counts.runs == 1
 
@@ -176,7 +180,8 @@ def test_a_gone_group_stops_the_call_where_it_may_hold_more_than_is_known(start,
     with pytest.raises(RejectedError, match=f"{intent.name} is damaged and may be of a batch in it"):
         engine.enrich(sim, more, tmp_path / "first")
     intent.unlink()
-    assert engine.enrich(sim, more, tmp_path / "first")["name"].tolist() == ["COMPANY 1", "COMPANY 2"]
+    out = engine.enrich(sim, more, tmp_path / "first", on_mismatch="new")
+    assert out["name"].tolist() == ["COMPANY 1", "COMPANY 2"]
     assert sim.counts.runs == 1
 
 

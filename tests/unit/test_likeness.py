@@ -53,6 +53,12 @@ def test_a_single_column_is_recognised_too(of, change):
     )
 
 
+def test_a_table_that_grew_at_its_head_is_recognised():
+    """The newest row first, and one column more: the others moved by one place."""
+    grown = pd.concat([DF.assign(name="Hooli", since="2024-04-08", size=9).head(1), DF]).assign(nr=range(4))
+    assert look_alike(texts(DF), texts(grown)[:3])
+
+
 def test_other_rows_do_not_look_alike():
     """The next rows, a panel's next group, another table with the same numbering, words that all rows have."""
     rows = pd.DataFrame(
@@ -62,6 +68,10 @@ def test_other_rows_do_not_look_alike():
         assert not look_alike(texts(rows[columns][:3]), texts(rows[columns][3:]))
     panel = rows.assign(company=["Acme"] * 3 + ["Globex"] * 3)
     assert not look_alike(texts(panel[:3]), texts(panel[3:]))
+    cities = rows.assign(
+        company=[f"firm {n}" for n in "abcdef"], country=["Rome", "Oslo", "Bern", "Oslo", "Rome", "Lima"]
+    )
+    assert not look_alike(texts(cities[:3]), texts(cities[3:]))
     other = pd.DataFrame({"id": [1, 2, 3], "name": ["a", "b", "c"]})
     assert not look_alike(texts(other), texts(other.assign(name=["d", "e", "f"])))
     assert not look_alike([], texts(other))

@@ -48,8 +48,10 @@ def announcement(
         parts.append(f"{format_count(status.answered, 'run')} already answered" + (f" ({since[:10]})" if since else ""))
     if status.failed:
         parts.append(f"{status.failed:,} of them failed" + ("" if prepared.later else ", not tried again"))
-    if status.awaited:
-        parts.append(f"{format_count(status.awaited, 'run')} under way")
+    if status.under_way:
+        parts.append(f"{format_count(status.under_way, 'run')} under way")
+    if status.in_doubt:
+        parts.append(f"{format_count(status.in_doubt, 'run')} in doubt, looked for first")
     if status.skipped:
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
     later = [each.call.processor for each in prepared.later]

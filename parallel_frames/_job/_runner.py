@@ -372,7 +372,7 @@ class JobRunner:
             self.group_ids,
             self.checkpoint,
             is_refused,
-            under_way=status.awaited - status.in_doubt,
+            under_way=status.under_way,
             in_doubt=status.in_doubt,
         )
 

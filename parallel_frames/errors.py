@@ -109,10 +109,13 @@ class Safety:
         if not self.sent:
             again = "" if self.is_refused else " Once the cause is fixed, run the same again."
             return f"No run was created, and nothing is paid.{again}"
-        if not self.under_way:
-            return self._kept
-        under_way = format_count(self.under_way, "run")
-        return f"{self._kept} What was sent continues there, and is billed: {under_way} under way."
+        return f"{self._kept}{self.continues}"
+
+    @property
+    def continues(self) -> str:
+        """The sentence on what continues on the service, after a space; empty where nothing does."""
+        runs = format_count(self.under_way, "run")
+        return f" What was sent continues there, and is billed: {runs} under way." if self.under_way else ""
 
     @property
     def _kept(self) -> str:

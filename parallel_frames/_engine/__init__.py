@@ -60,6 +60,8 @@ class Engine:
         Filled with why a run that has not ended is not waited for.
     trouble : str or None
         Why the service could not be read, where the time was up meanwhile.
+    found_runs : int
+        Runs that were found in the groups, and that neither this call nor its checkpoint knew of.
     """
 
     job: Job
@@ -80,6 +82,7 @@ class Engine:
     named_groups: Sequence[str] = ()
     reasons: dict[RunId, str] = field(default_factory=dict)
     trouble: str | None = None
+    found_runs: int = 0
     _submitter: Submitter | None = None
     _followers: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _halted: bool = False
@@ -117,6 +120,7 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._followers.clear()
             self.trouble = state.trouble or self.service.trouble
+            self.found_runs = state.found_runs
             try:
                 await state.flush()
             finally:  # also on a full disk: what may have been created is never reported as not sent

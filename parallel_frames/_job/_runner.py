@@ -606,6 +606,7 @@ class JobRunner:
                         self._configure()
                 finally:
                     self._engine = self._loop = None
+                    self.billed_before = (self.billed_before or 0) + engine.found_runs
                     self.group_ids = tuple(store.groups)
                     if feed.ways:
                         self.matched = count_matches(call.group_ids, feed.ways)

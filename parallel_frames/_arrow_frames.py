@@ -20,12 +20,11 @@ from parallel_frames._columns import low_confidence
 from parallel_frames._files._batches import frame_of, take
 from parallel_frames._files._prepare import attrs_of, index_columns
 from parallel_frames._files._types import (
+    added_types,
     as_type,
     check_existing,
     check_values,
-    output_types,
     plain_type,
-    provenance_types,
     target_metadata,
 )
 from parallel_frames._foreign import is_arrow_frame, library_of, refuse_frame, table_of
@@ -110,9 +109,7 @@ class ArrowFrame:
             raise InputError("`dtype_backend` is for pandas: the columns of other frames have Arrow's types.")
         enrichment = frame_enrichment(self.frame, schema, replace(call, dtype_backend="pyarrow"))
         prepared = enrichment._runner.prepared
-        types = output_types(prepared.schema, prepared.layout)
-        if call.provenance:
-            types |= provenance_types(call.prefix)
+        types = added_types(prepared.schema, prepared.layout)
         check_existing(self._table.schema, types, shown="The frame")
         check_values(self._table, types, start=0, shown="The frame")
         enrichment._give_back = partial(self._give_back, types=types)

@@ -51,11 +51,10 @@ def format_dollars(amount: Decimal | float | None, *, extra: str = "") -> str:
 
 
 def format_costs(now: Decimal | float | None, *, before: Decimal | float | None, extra: str = "") -> str:
-    """Return what a call costs; where earlier calls paid for the same rows, also what that comes to in all."""
+    """Return what a call costs; where earlier calls paid for the same rows, also what these cost."""
     if now is None or not before:
         return format_dollars(now, extra=extra)
-    in_all = format_dollars(Decimal(str(now)) + Decimal(str(before)))
-    return f"{format_dollars(now)}, {in_all} in all {extra}".rstrip()
+    return f"{format_dollars(now)} now, {format_dollars(before)} before {extra}".rstrip()
 
 
 def format_at_worst(

@@ -66,9 +66,9 @@ ARGUMENTS: Final = frozenset({"escalate", "input_schema", "inputs", "options", "
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing `lint` has to say: an error refuses the schema, a warning is shown."""
+    """One thing `lint` or a plan has to say: an error refuses the schema, a warning is shown, advice is a plan's."""
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "advice"]
     rule: str
     path: str
     message: str

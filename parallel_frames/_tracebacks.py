@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import reprlib
 import sysconfig
 import traceback
 from pathlib import Path
@@ -25,6 +26,9 @@ DEBUG_VARIABLE: Final = "PARALLEL_FRAMES_DEBUG"
 OURS: Final = f"{Path(__file__).parent}{os.sep}"
 # Where code lives that was not written for this call.
 INSTALLED: Final = (OURS, *(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")))
+USERS: Final = "_parallel_frames_traceback"
+# What a value without a name most likely is.
+MEANT: Final = ((str, "processor"), (int, "n"), (int, "limit"), (list, "processors"), (list, "inputs"))
 MAX_FRAMES: Final = 3
 MAX_LINE: Final = 100
 
@@ -56,8 +60,10 @@ def _call(function: Callable[..., Any], kinds: tuple[type[BaseException], ...]) 
     def parallel_frames(*args: Any, **options: Any) -> Any:
         try:
             return function(*args, **options)
-        except kinds as error:
-            raise _shortened(error)
+        except BaseException as error:
+            if isinstance(error, kinds) or USERS in error.__dict__ or _is_misuse(error, function, args):
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -66,8 +72,10 @@ def _call_async(function: Callable[..., Any], kinds: tuple[type[BaseException], 
     async def parallel_frames(*args: Any, **options: Any) -> Any:
         try:
             return await function(*args, **options)
-        except kinds as error:
-            raise _shortened(error)
+        except BaseException as error:
+            if isinstance(error, kinds) or USERS in error.__dict__ or _is_misuse(error, function, args):
+                raise _shortened(error)
+            raise
 
     return parallel_frames
 
@@ -76,10 +84,31 @@ def _iterate(function: Callable[..., Any], kinds: tuple[type[BaseException], ...
     def parallel_frames(*args: Any, **options: Any) -> Any:
         try:
             yield from function(*args, **options)
-        except kinds as error:
-            raise _shortened(error)
+        except BaseException as error:
+            if isinstance(error, kinds) or USERS in error.__dict__ or _is_misuse(error, function, args):
+                raise _shortened(error)
+            raise
 
     return parallel_frames
+
+
+def _is_misuse(error: BaseException, function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Return whether a call has too many arguments without a name; its error says then which name was meant."""
+    if not isinstance(error, TypeError) or error.__traceback__ is None or error.__traceback__.tb_next is not None:
+        return False  # or else it was the call itself that failed
+    parameters = inspect.signature(function).parameters.values()
+    places = [each.name for each in parameters if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    names = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    names |= {"processor" for each in parameters if each.kind is inspect.Parameter.VAR_KEYWORD}
+    if len(args) <= len(places):
+        return False
+    value = args[len(places)]
+    meant = next((name for kind, name in MEANT if isinstance(value, kind) and name in names), None)
+    named = "name=..." if meant is None else f"{meant}={value!r}"
+    call = f"{function.__name__}({', '.join([*(name for name in places if name != 'self'), named])})"
+    without = f"{reprlib.repr(value)} was passed without a name, and `{function.__name__}` takes its options by name"
+    error.args = (f"{without}, as in `{call}`." if meant is None else f"{without}: did you mean `{call}`?",)
+    return True
 
 
 def decorate_methods(kind: K, decorate: Callable[[Any], Any]) -> K:
@@ -88,6 +117,12 @@ def decorate_methods(kind: K, decorate: Callable[[Any], Any]) -> K:
         if inspect.isfunction(member) and (not name.startswith("_") or name in ("__init__", "__iter__", "__call__")):
             setattr(kind, name, decorate(member))
     return kind
+
+
+def of_user(error: BaseException) -> BaseException:
+    """Return an error of a user's own function, of which `short_tracebacks` is to show users' code only."""
+    error.__dict__[USERS] = _of_users(error.__traceback__)
+    return error
 
 
 def _shortened(error: BaseException) -> BaseException:
@@ -100,7 +135,7 @@ def _shortened(error: BaseException) -> BaseException:
         seen.add(id(before))
         before.__traceback__ = _of_users(before.__traceback__)
         before = before.__cause__ or before.__context__
-    return error.with_traceback(None)
+    return error.with_traceback(error.__dict__.get(USERS))
 
 
 def _of_users(found: TracebackType | None) -> TracebackType | None:

@@ -147,7 +147,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
     provenance : bool, default False
         Add the run that answered each row: ``<prefix>parallel_run_id``, ``parallel_group_id``, ``parallel_answered_at``
         (UTC), ``parallel_processor`` and ``parallel_cost`` (Float64): dollars, 0.0 where nothing is billed. Of equal
-        rows, which share a run, the first one has its price, so that the column adds up.
+        rows, which share a run, the first one has its price, so that the column adds up. They are named as the status
+        columns are: ``ceo_run_id`` next to ``ceo_status``.
     status : bool or str, default True
         Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``. Where those belong to another
         question about this frame, they are named by the first new column: ``ceo_status`` and ``ceo_error``. A text
@@ -156,9 +157,9 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         Put before the name of every new column.
     if_exists : {"error", "fill", "overwrite", "suffix"}, default "error"
         What to do when a column exists already. ``"error"``: refuse, unless this very question made it, by the
-        frame's attrs; then the call resumes, as if the columns were not there. ``"fill"``: only nulls get a value, and
-        only rows with a null are asked; ``"overwrite"``: a good answer replaces what is there, an invalid or failed
-        one does not; ``"suffix"``: new columns with a number.
+        frame's attrs; then the call resumes, and values that are no answers, such as your edits, are kept.
+        ``"fill"``: only nulls get a value, and only rows with a null are asked; ``"overwrite"``: a good answer
+        replaces what is there, an invalid or failed one does not; ``"suffix"``: new columns with a number.
     dtype_backend : {"numpy_nullable", "pyarrow"}, default "numpy_nullable"
         The family of dtypes, of pandas only; which one a column gets follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"
@@ -254,6 +255,8 @@ async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOption
     >>> out["founded"].tolist()
     [1949]
     """
+    from parallel_frames._job._handle import explaining_ctrl_c
+
     prepare = partial(prepare_enrichment, df, schema, options)
     if _engine_frame(df) is None:
         enrichment = prepare()
@@ -261,7 +264,8 @@ async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOption
         refuse_task()  # here, where the caller's thread is known
         enrichment = await asyncio.to_thread(prepare)
     try:
-        frame: FrameT = await enrichment._run()
+        with explaining_ctrl_c(enrichment._runner):
+            frame: FrameT = await enrichment._run()
     except asyncio.CancelledError:
         if (stopped := enrichment._runner.stopped) is not None:
             logger.warning("Stopped: %s", stopped)  # asyncio.run makes a KeyboardInterrupt of its own
@@ -902,7 +906,7 @@ class ParallelSeriesAccessor:
         >>> out.columns.tolist()
         ['founded', 'parallel_status', 'parallel_error']
         """
-        return enrich(self._df, schema, **_of_a_series(options)).drop(columns=self._column)
+        return enrich(self._df, schema, **self._sending(options)).drop(columns=self._column)
 
     async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
         """Do what `enrich` does without blocking the event loop.
@@ -915,7 +919,7 @@ class ParallelSeriesAccessor:
         >>> out["founded"].tolist()
         [1949]
         """
-        out = await aenrich(self._df, schema, **_of_a_series(options))
+        out = await aenrich(self._df, schema, **self._sending(options))
         return out.drop(columns=self._column)
 
     def plan(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
@@ -927,7 +931,7 @@ class ParallelSeriesAccessor:
         >>> pd.Series(["Acme", "Globex", "Acme"]).parallel.plan({"founded": int}, checkpoint=None).cost
         0.02
         """
-        return plan(self._df, schema, **_of_a_series(options))
+        return plan(self._df, schema, **self._sending(options))
 
     def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
         """Ask a few values for real, and say what all would cost; see `parallel_frames.preview`.
@@ -940,14 +944,14 @@ class ParallelSeriesAccessor:
         >>> some.plan.to_send
         1
         """
-        return preview(self._df, schema, n=n, **_of_a_series(options))
+        return preview(self._df, schema, n=n, **self._sending(options))
 
-
-def _of_a_series(options: EnrichOptions) -> EnrichOptions:
-    """Refuse options that choose among columns, where there is one."""
-    if "inputs" in options:
-        raise UnknownOptionError("inputs", "A column sends its own values: use `df.parallel.enrich` for other inputs.")
-    return options
+    def _sending(self, options: EnrichOptions) -> EnrichOptions:
+        """Return the options with this column as what a row sends, be it an answer; refuse a choice of columns."""
+        if "inputs" in options:
+            text = "A column sends its own values: use `df.parallel.enrich` for other inputs."
+            raise UnknownOptionError("inputs", text)
+        return {**options, "inputs": [self._column]}
 
 
 def share_documentation(accessor: type, *, of_series: bool = False) -> None:

@@ -39,6 +39,7 @@ command line spells them its own way. The English around them is true of a call 
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,6 +86,12 @@ class Safety:
         Runs that have no outcome yet: they continue on the service, and are billed.
     in_doubt : int
         Runs that may not have been created: resuming looks for them before it sends them.
+    is_simulated : bool
+        Whether a simulator has them, which bills nothing.
+    ends_with_statement : bool
+        Whether that simulator ends with its with statement.
+    is_temporary : bool
+        Whether the folder ends with it, too.
     """
 
     answered: int
@@ -96,6 +103,9 @@ class Safety:
     is_escalated: bool = False
     under_way: int = 0
     in_doubt: int = 0
+    is_simulated: bool = False
+    ends_with_statement: bool = False
+    is_temporary: bool = False
 
     @property
     def state(self) -> str:
@@ -109,13 +119,29 @@ class Safety:
         if not self.sent:
             again = "" if self.is_refused else " Once the cause is fixed, run the same again."
             return f"No run was created, and nothing is paid.{again}"
+        if self.ends_with_statement and not self.is_refused:
+            return self._until_end
         return f"{self._kept}{self.continues}"
 
     @property
     def continues(self) -> str:
         """The sentence on what continues on the service, after a space; empty where nothing does."""
-        runs = format_count(self.under_way, "run")
-        return f" What was sent continues there, and is billed: {runs} under way." if self.under_way else ""
+        if not self.under_way:
+            return ""
+        billed = "and a simulator bills nothing" if self.is_simulated else "and is billed"
+        return f" What was sent continues there, {billed}: {format_count(self.under_way, 'run')} under way."
+
+    @property
+    def _until_end(self) -> str:
+        """What the end of an offline block takes with it, and how to have it last."""
+        is_safe = self.checkpoint is not None and not self.is_temporary
+        safe = f" and safe in {self.checkpoint}" if is_safe else ""
+        what = "its simulator" if is_safe else "its simulator and these answers"
+        under_way = f", {format_count(self.under_way, 'run')} under way included" if self.under_way else ""
+        return (
+            f"{self.state}{safe}. The end of the offline block ends {what}{under_way}; nothing is billed. "
+            "`sim = pf.offline(...).start()` lasts from cell to cell, so that the same again resumes."
+        )
 
     @property
     def _kept(self) -> str:
@@ -171,7 +197,7 @@ class ParallelFramesError(Exception):
         return _restore, (type(self), self.args, self.__dict__)
 
 
-user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt)
+user_facing = short_tracebacks(ParallelFramesError, KeyboardInterrupt, CancelledError)
 
 
 def _restore(

@@ -285,8 +285,14 @@ def read_header(folder: StoragePath) -> dict[str, Any] | None:
 
 def _is_call(value: dict[str, Any]) -> bool:
     """Return whether it is what `_note_call` writes of a call."""
-    samples = value.get("samples")
+    earlier = value.get("earlier", [])
+    return isinstance(earlier, list) and all(map(_has_samples, [value, *earlier]))
+
+
+def _has_samples(call: Any) -> bool:
+    samples = call.get("samples") if isinstance(call, dict) else None
     are_samples = isinstance(samples, list) and all(
-        isinstance(sample, dict) and {"row", "key", "input"} <= sample.keys() for sample in samples
+        isinstance(sample, dict) and {"row", "key"} <= sample.keys() and isinstance(sample.get("input"), str)
+        for sample in samples
     )
-    return isinstance(value.get("rows"), int) and are_samples and bool(samples)
+    return are_samples and bool(samples) and isinstance(call.get("rows"), int)

@@ -71,6 +71,7 @@ T = TypeVar("T")
 AT_ONCE: Final = 8  # from a store, where each is a round trip
 LOCALLY: Final = 2
 READINGS: Final = 5
+DAMAGED: Final = ".damaged-"  # begins the name of a file that was set aside
 PART_NAME: Final = re.compile(r"(\d{6,15})(\.intent)?\.parquet")
 
 
@@ -165,7 +166,7 @@ def read_parts(
 
 def set_aside(place: StoragePath, *, reason: str) -> None:
     """Rename a file that cannot be read so that nothing reads it again, and say so."""
-    aside = place.rename(f".damaged-{place.name}-{time.time_ns()}")
+    aside = place.rename(f"{DAMAGED}{place.name}-{time.time_ns()}")
     logger.warning("%s cannot be read (%s); it was set aside as %s", place, reason, aside.name)
     place.parent.sync()
 

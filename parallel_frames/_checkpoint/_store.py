@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from parallel_frames._checkpoint._lease import SoleWriter
 from parallel_frames._checkpoint._parts import (
+    DAMAGED,
     OUTCOME_SCHEMA,
     RECEIPT_SCHEMA,
     STALE_SCHEMA,
@@ -96,6 +97,25 @@ class JobStore:
         """Take groups that parts name and the header does not, and groups that a call named."""
         self.header["groups"] = list(dict.fromkeys([*self.header["groups"], *filter(None, known)]))
         self._unproven = [group for group in named if group not in self.header["groups"]]
+
+    async def doubts_about(self, group_id: str) -> str | None:
+        """Return why a group may hold runs of this job that are not known here, and what to do; else None."""
+        if group_id in self._unproven:
+            return (
+                "The frame's attrs name it, and this checkpoint does not know what it held. If it is gone for good, "
+                "`refresh=True` asks, and pays for, these rows again."
+            )
+
+        def find_damaged() -> str | None:
+            return next((str(path) for path in self._receipts.children() if path.name.startswith(DAMAGED)), None)
+
+        damaged = await self._off_loop(find_damaged)
+        if damaged is None:
+            return None
+        return (
+            f"{damaged} is damaged and may have known more runs of it. If the group is gone for good, remove that "
+            "file: rows that only it knew are then asked, and paid for, again."
+        )
 
     async def prove_groups(self, *, dialect: DialectName | None) -> None:
         """Write into the header what was named, now that the service knows it."""
@@ -355,7 +375,7 @@ def _last_number(folder: StoragePath) -> int:
     """Return the highest number ever seen in a folder, set-aside parts included."""
     numbers = [0]
     for path in folder.children():
-        digits = path.name.removeprefix(".damaged-").partition(".")[0]
+        digits = path.name.removeprefix(DAMAGED).partition(".")[0]
         if digits.isdecimal() and len(digits) < 16:
             numbers.append(int(digits))
     return max(numbers)

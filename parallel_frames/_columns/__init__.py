@@ -16,7 +16,7 @@ Dtypes follow from the schema alone; rows find their answers by key; the input f
 pure: it knows nothing of files, of the network, or of which of several outcomes counts for a key.
 """
 
-from parallel_frames._columns._cells import cells_of
+from parallel_frames._columns._cells import as_python, can_be_kept, cells_of
 from parallel_frames._columns._citations import citations, confidence, low_confidence
 from parallel_frames._columns._evidence import (
     CONFIDENCE,
@@ -40,8 +40,10 @@ from parallel_frames._columns._layout import (
     evidence_label,
     make_layout,
     name_of,
+    provenance_names,
+    status_of_provenance,
 )
-from parallel_frames._columns._merge import Judged, Merged, Unanswered, judge_answers, merge_outcomes
+from parallel_frames._columns._merge import Judged, Merged, Renewal, Unanswered, judge_answers, merge_outcomes
 from parallel_frames._columns._typed import (
     ABSENT,
     NO_ANSWER,
@@ -69,8 +71,11 @@ __all__ = [
     "Layout",
     "Level",
     "Merged",
+    "Renewal",
     "TypedColumn",
     "Unanswered",
+    "as_python",
+    "can_be_kept",
     "cells_of",
     "citations",
     "confidence",
@@ -91,7 +96,9 @@ __all__ = [
     "merge_outcomes",
     "name_of",
     "needs_escalation",
+    "provenance_names",
     "read_basis",
     "replaces",
+    "status_of_provenance",
     "typed_column",
 ]

@@ -67,17 +67,49 @@ def blank(cells: Any, *, where: Mask) -> Any:
 
 
 def keep_old(old: pd.Series[Any], new: Any, *, where: Mask) -> Any:
-    """Return the new cells where the mask says so, else the old ones; in the new dtype if it holds those exactly."""
+    """Return the new cells where the mask says so, else the old ones; in the new dtype if it holds those exactly.
+
+    A category keeps its own categories, and has the new ones after them; a column of texts that gets words stays one.
+    """
     kept = pd.Series(old.array[~where])
     if kept.isna().all():
         return blank(new, where=~where)
-    if (cast := _cast(kept, new.dtype)) is not None:
+    gets_words = isinstance(new.dtype, pd.CategoricalDtype) and _are_texts(kept)
+    joined = _joined_categories(old.dtype, new.dtype) if gets_words else None
+    if joined is None and (cast := _cast(kept, new.dtype)) is not None:
         merged = pd.Series(new)
         merged[~where] = cast.array
         return merged.array
+    if not where.any():
+        return old.array
     cells = old.astype(object).to_numpy(copy=True)
     cells[where] = np.asarray(new.astype(object), dtype=object)[where]
-    return cells
+    dtype: Any = joined or old.dtype
+    return pd.array(cells, dtype=dtype) if gets_words and not isinstance(dtype, np.dtype) else cells
+
+
+def _joined_categories(old: Any, new: pd.CategoricalDtype) -> pd.CategoricalDtype | None:
+    """Return a dtype of both categories, in the order of the old one where it has all; None where that is no category.
+
+    Where new ones come, it is not known how they compare.
+    """
+    if not isinstance(old, pd.CategoricalDtype) or old == new:
+        return None
+    categories = old.categories.union(new.categories, sort=False)
+    return pd.CategoricalDtype(categories, ordered=bool(old.ordered) and len(categories) == len(old.categories))
+
+
+def can_be_kept(old: pd.Series[Any], dtype: Any) -> bool:
+    """Return whether one column can hold these cells and new ones of this dtype, and still be of one kind."""
+    kept = pd.Series(old.dropna().array)
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _are_texts(kept)
+    return old.dtype == dtype or _cast(kept, dtype) is not None
+
+
+def _are_texts(cells: pd.Series[Any]) -> bool:
+    """Return whether all cells that are not missing are texts."""
+    return all(isinstance(cell, str) for cell in cells.dropna().tolist())
 
 
 def _cast(kept: pd.Series[Any], dtype: Any) -> pd.Series[Any] | None:
@@ -123,6 +155,19 @@ def as_python(cell: object) -> object:
     if isinstance(cell, np.generic) and not isinstance(cell, np.datetime64 | np.timedelta64):
         cell = cell.item()
     return None if cell is pd.NA or cell is pd.NaT or cell != cell else cell  # noqa: PLR0124 - NaN's own test
+
+
+def equal_cells(old: pd.Series[Any], new: Any, *, where: Mask) -> Mask:
+    """Return which cells of these rows hold one value; a missing one equals none."""
+    found = np.zeros(len(old), dtype=bool)
+    rows = np.flatnonzero(where)
+    one, other = old.iloc[rows].array, pd.Series(new).iloc[rows].array
+    if one.dtype == other.dtype and one.dtype != object and "<" not in str(one.dtype):  # not nested
+        found[rows] = np.asarray(pd.Series(one == other).fillna(False), dtype=bool)  # noqa: FBT003 - pandas' signature
+    else:
+        pairs = zip(cells_of(pd.Series(one)), cells_of(pd.Series(other)), strict=True)
+        found[rows] = [as_python(cell) is not None and is_equal(cell, answer) for cell, answer in pairs]
+    return found
 
 
 def _as_datetime(moment: dt.date) -> dt.datetime:

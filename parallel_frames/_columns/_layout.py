@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from parallel_frames._columns._cells import check_lists
 from parallel_frames.errors import InputError
@@ -28,6 +28,7 @@ ERROR_COLUMN: Final = "parallel_error"
 BASIS_COLUMN: Final = "parallel_basis"
 PROCESSOR_COLUMN: Final = "parallel_processor"
 PARTS: Final = ("confidence", "reasoning", "citations")
+PROVENANCE_PARTS: Final = ("run_id", "group_id", "answered_at", "processor", "cost")
 
 
 def evidence_label(output: str, part: str) -> str:
@@ -43,6 +44,17 @@ def error_label(status: str) -> str:
 def _status_sibling(status: str, word: str) -> str:
     head, _, tail = status.rpartition(STATUS)
     return f"{head}{word}{tail}"
+
+
+def provenance_names(status: str) -> list[str]:
+    """Return what the columns are called that say which run answered a row, next to this status column."""
+    return [_status_sibling(status, part) for part in PROVENANCE_PARTS]
+
+
+def status_of_provenance(run_id: str) -> str:
+    """Return what the status column is called next to this column of runs: ``ceo_status`` of ``ceo_run_id``."""
+    head, _, tail = run_id.rpartition(PROVENANCE_PARTS[0])
+    return f"{head}{STATUS}{tail}"
 
 
 def name_of(label: Hashable) -> str | None:
@@ -90,6 +102,8 @@ class Layout:
         The one column that holds all evidence; None when it is not wanted.
     processor : label or None
         The column that names the processor which answered; None when it is not wanted.
+    provenance : tuple of label
+        The columns that say which run answered a row, one of them the processor's; empty where they are not wanted.
     fill : bool
         Whether columns that exist keep every value they have.
     """
@@ -100,15 +114,21 @@ class Layout:
     evidence: tuple[tuple[Hashable, ...], ...] = ()
     basis: Hashable | None = None
     processor: Hashable | None = None
+    provenance: tuple[Hashable, ...] = ()
     fill: bool = False
 
     @property
     def all(self) -> tuple[Hashable, ...]:
-        """Every new label, in order: each output with its evidence, then the basis, then the status."""
+        """Every new label but provenance, in order: each output with its evidence, then the basis, then the status."""
         evidence = self.evidence or ((),) * len(self.outputs)
         answers = [label for output, parts in zip(self.outputs, evidence, strict=True) for label in (output, *parts)]
         others = (self.basis, self.status, self.error, self.processor)
         return (*answers, *(label for label in others if label is not None))
+
+    @property
+    def made(self) -> tuple[Hashable, ...]:
+        """Every new label, in order, each once."""
+        return (*self.all, *(label for label in self.provenance if label != self.processor))
 
 
 def make_layout(
@@ -120,6 +140,7 @@ def make_layout(
     if_exists: Literal["error", "fill", "overwrite", "suffix"],
     basis: Literal["none", "columns", "struct"] = "none",
     processor: bool = False,
+    provenance: bool = False,
     own_status: str | None = None,
     other_statuses: Collection[str] = (),
 ) -> Layout:
@@ -134,33 +155,44 @@ def make_layout(
         Whether there are status columns, or what they are named by: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``.
     processor : bool
         Whether there is a column of processors next to them.
+    provenance : bool
+        Whether there are columns of provenance, which are named as the status columns are, or would be.
     own_status : str, optional
-        The name of the status column that the frame has for these outputs already.
+        The name that the frame's status column has, or would have, for these outputs already.
     other_statuses : collection of str
-        The names of status columns that other questions about the frame have.
+        The same names for other questions about the frame.
     """
     existing = frozenset(df.columns)
     affixes = Affixes(prefix, "")
+    wanted: dict[str, Any] = {
+        "has_status": status is not False,
+        "basis": basis,
+        "processor": processor,
+        "provenance": provenance,
+    }
     name = _status_name(df, schema, affixes, status=status, own=own_status, others=other_statuses)
-    layout = _make(df, schema, affixes, status=name, basis=basis, processor=processor)
+    layout = _make(df, schema, affixes, status=name, **wanted)
     number = 1
-    while if_exists == "suffix" and not existing.isdisjoint(layout.all):
+    while if_exists == "suffix" and not existing.isdisjoint(layout.made):
         number += 1
         affixes = Affixes(prefix, f"_{number}")
         name = _status_name(df, schema, affixes, status=status)
-        layout = _make(df, schema, affixes, status=name, basis=basis, processor=processor)
+        layout = _make(df, schema, affixes, status=name, **wanted)
     _check_distinct(layout)
-    clash = [label for label in layout.all if label in existing]
+    clash = [label for label in layout.made if label in existing]
     if clash and if_exists == "error":
-        no_status = (
-            ""
-            if set(clash) & set(layout.outputs)
-            else "; in Python, `status='...'` names the status columns, and `status=False` does without"
-        )
+        hint = ""
+        if clash == [layout.basis]:
+            hint = "; `basis='columns'` puts the evidence next to each column"
+        elif layout.basis not in clash and not set(clash) & set(layout.outputs):
+            hint = (
+                "; in Python, `status='...'` names the columns of status and provenance, and `status=False` does "
+                "without the former"
+            )
         raise InputError(
             f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Pass `prefix=...` for new names, "
             "`if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is missing in them, or "
-            f"`if_exists='suffix'` for numbered names{no_status}."
+            f"`if_exists='suffix'` for numbered names{hint}."
         )
     if if_exists == "fill":
         _check_complete(layout, existing)
@@ -180,16 +212,16 @@ def _status_name(
     status: bool | str,
     own: str | None = None,
     others: Collection[str] = (),
-) -> str | None:
-    """Return the name of the status column; None where there is to be none.
+) -> str:
+    """Return the name that the status column has, or would have: what it is named by names provenance, too.
 
     Where another question has the usual one, it is named by the first output; numbered where that is taken, too.
     """
     if isinstance(status, str):
         return f"{status.removesuffix(f'_{STATUS}')}_{STATUS}{affixes.number}"
     usual = affixes.around(STATUS_COLUMN)
-    if not status or own is not None or usual not in others:
-        return (own or usual) if status else None
+    if own is not None or usual not in others:
+        return own or usual
     outputs = {affixes.around(column.name) for column in schema.columns}
     taken = outputs | {name_of(label) for label in df.columns}
     first = f"{affixes.around(schema.columns[0].name)}_{STATUS}"
@@ -198,7 +230,15 @@ def _status_name(
 
 
 def _make(
-    df: pd.DataFrame, schema: Schema, affixes: Affixes, *, status: str | None, basis: str, processor: bool
+    df: pd.DataFrame,
+    schema: Schema,
+    affixes: Affixes,
+    *,
+    status: str,
+    has_status: bool,
+    basis: str,
+    processor: bool,
+    provenance: bool,
 ) -> Layout:
     existing = frozenset(df.columns)
 
@@ -215,15 +255,16 @@ def _make(
     struct = padded(affixes.around(BASIS_COLUMN))
     has_outputs = not existing.isdisjoint(outputs)
     has_struct = struct in existing and has_outputs
-    of_processor = None if status is None else padded(_status_sibling(status, "processor"))
+    of_processor = padded(_status_sibling(status, "processor")) if has_status else None
     has_processor = of_processor in existing and has_outputs
     return Layout(
         outputs,
-        None if status is None else padded(status),
-        None if status is None else padded(error_label(status)),
+        padded(status) if has_status else None,
+        padded(error_label(status)) if has_status else None,
         evidence if any(evidence) else (),
         struct if basis == "struct" or has_struct else None,
         of_processor if processor or has_processor else None,
+        tuple(map(padded, provenance_names(status))) if provenance else (),
     )
 
 
@@ -237,6 +278,11 @@ def _check_distinct(layout: Layout) -> None:
             else "rename the field, or pass `basis='struct'`"
         )
         raise InputError(f"Two of the new columns would be named {twice[0]!r}: {way_out}.")
+    if both := set(layout.provenance) & (set(layout.all) - {layout.processor}):
+        raise InputError(
+            f"`provenance=True` adds {min(both, key=str)!r}, and the schema asks for a field of that name: one column "
+            "cannot hold both. Nothing was sent. Rename the field, or leave `provenance` out."
+        )
 
 
 def _check_complete(layout: Layout, existing: frozenset[Hashable]) -> None:

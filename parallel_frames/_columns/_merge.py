@@ -18,14 +18,14 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from parallel_frames._columns._cells import keep_old, take
+from parallel_frames._columns._cells import equal_cells, keep_old, take
 from parallel_frames._columns._evidence import AnswerPlacement, place_evidence
 from parallel_frames._columns._layout import ERROR_COLUMN
 from parallel_frames._columns._typed import ABSENT, NO_ANSWER, PANDAS_3, convert_values, dtype_of, typed_column
 from parallel_frames._model import OUTSIDE, STATUSES, Column
 from parallel_frames._runtime import gc_paused
 from parallel_frames._schema import compile_model_check, shown
-from parallel_frames._state import Answers
+from parallel_frames._state import Answers, utc_time
 from parallel_frames.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
@@ -47,10 +47,36 @@ UNASKED: Final = (CODES["not_sent"], CODES["skipped"])
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The enriched frame, and the rows that were asked about by status."""
+    """The enriched frame, the rows that were asked about by status, and the cells by column that are not the answers.
+
+    These are counted where a frame has the answers of this question already.
+    """
 
     frame: pd.DataFrame
     counts: Mapping[str, int]
+    kept: Mapping[Hashable, int] = field(default_factory=dict)
+
+
+class Renewal(NamedTuple):
+    """Which answers replace those that a frame has of this very question; every other value in a cell is kept.
+
+    A value may be the user's own. An answer replaces it that came after those of the frame, and for a row that had an
+    answer: because this call asks again, or because the row sends something else since.
+
+    Attributes
+    ----------
+    refresh, by_age : bool
+        Whether this call asks again about each row, or about those whose answer is old.
+    since : str or None
+        When the newest answer that the frame has came; None for not known.
+    processor : str
+        Who answered, where the frame has no column of processors.
+    """
+
+    refresh: bool
+    by_age: bool
+    since: str | None
+    processor: str
 
 
 def merge_outcomes(
@@ -65,6 +91,7 @@ def merge_outcomes(
     dtype_backend: Literal["numpy_nullable", "pyarrow"],
     unsettled: Collection[str] = (),
     processors: Sequence[str] = (),
+    renewal: Renewal | None = None,
 ) -> Merged:
     """Return the frame with its new columns.
 
@@ -82,6 +109,8 @@ def merge_outcomes(
         The keys of runs whose outcome another one is to replace: they count as unanswered, and their values are shown.
     processors : sequence of str, optional
         The processor of each run, where there is a column of them.
+    renewal : Renewal, optional
+        Where the frame has the answers of this very question.
     """
     # A user's own model may leave cyclic garbage behind.
     with nullcontext() if schema.model is not None else gc_paused():
@@ -91,10 +120,18 @@ def merge_outcomes(
     is_invalid, existing = judged.is_invalid, set(df.columns)
     arrays: dict[Hashable, Any] = {}
     replaced: list[Mask] = []
+    kept: dict[Hashable, int] = {}
+    renewed = None if renewal is None else _renewed_rows(df, row_runs, answers, processors, renewal, layout=layout)
     for label, column, broken in zip(layout.outputs, judged.columns, judged.broken, strict=True):
         cells, new = take(column, per_row), ~_mask(judged.size, broken, missing=True)[per_row]
         if label in existing:  # only a completed outcome replaces a value
-            new &= df[label].isna().to_numpy(bool) | (not layout.fill and ~is_invalid[per_row])
+            may_replace = ~is_invalid[per_row] & (not layout.fill if renewed is None else renewed)
+            replaces = new & (df[label].isna().to_numpy(bool) | may_replace)
+            if renewed is not None:
+                is_answer = equal_cells(df[label], cells, where=new & ~replaces)
+                kept[label] = int((new & ~replaces & ~is_answer & ~np.asarray(pd.isna(cells), dtype=bool)).sum())
+                replaces |= is_answer  # its evidence is the cell's
+            new = replaces
             cells = keep_old(df[label], cells, where=new)
         arrays[label] = cells
         replaced.append(new)
@@ -114,7 +151,42 @@ def merge_outcomes(
         arrays[layout.processor] = pd.array(names, dtype=dtype_of(ERROR, dtype_backend))
     counts = np.bincount(statuses[row_runs != OUTSIDE], minlength=len(STATUSES)).tolist()
     frame = _assign(df, {label: arrays[label] for label in layout.all})
-    return Merged(frame, {status: rows for status, rows in zip(STATUSES, counts, strict=True) if rows})
+    return Merged(frame, {status: rows for status, rows in zip(STATUSES, counts, strict=True) if rows}, kept)
+
+
+def _renewed_rows(
+    df: pd.DataFrame,
+    row_runs: RowRuns,
+    answers: Answers,
+    processors: Sequence[str],
+    renewal: Renewal,
+    *,
+    layout: Layout,
+) -> Mask:
+    """Return the rows whose answer is another one than their cells held."""
+    is_new, is_first = np.zeros(len(answers) + 2, dtype=bool), np.zeros(len(answers) + 2, dtype=bool)
+    for runs, (times, attempts) in answers.completed("modified_at", "attempt"):
+        if renewal.since is None:
+            is_new[runs] = renewal.refresh or renewal.by_age
+        else:
+            is_new[runs] = [(utc_time(text) or ("" if not renewal.refresh else "~")) > renewal.since for text in times]
+        is_first[runs] = np.array(attempts) == 0
+    if renewal.refresh:
+        return is_new[row_runs]
+    before = np.full(len(df), renewal.processor, dtype=object)
+    waiting = []
+    if layout.processor in df.columns:
+        before = df[layout.processor].astype(object).where(df[layout.processor].notna(), None).to_numpy()
+        waiting = ["pending", "not_sent"]  # perhaps for a better answer than the one whose processor is named
+    is_named = np.asarray(pd.notna(before))
+    had_answer = np.full(len(df), renewal.by_age)
+    if layout.status in df.columns:
+        status = df[layout.status].astype(object)
+        had_answer = (status.isin(["completed", "invalid"]) | (status.isin(waiting) & is_named)).to_numpy(bool)
+    renewed = is_new[row_runs] & (renewal.by_age | is_first[row_runs])
+    if layout.processor is not None and len(processors):
+        renewed |= is_named & (np.array([*processors, None, None], dtype=object)[row_runs] != before)
+    return had_answer & renewed
 
 
 class Unanswered(NamedTuple):

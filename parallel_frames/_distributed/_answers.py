@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parallel_frames._checkpoint import StoragePath
-    from parallel_frames._columns import Layout
+    from parallel_frames._columns import Layout, Renewal
     from parallel_frames._distributed._keys import KeyMaker
     from parallel_frames._model import Outcome, Plan, Schema
 
@@ -87,8 +87,6 @@ class AnswerLookup:
         The address of the files.
     files : tuple of str
         Their names, which are hashes of what they hold: they are a snapshot.
-    provenance : str or None
-        The prefix of the columns that say which run answered; None where they are not wanted.
     attrs : mapping
         Those of the enriched frame.
     """
@@ -96,8 +94,8 @@ class AnswerLookup:
     keys: KeyMaker
     schema: Schema
     layout: Layout
+    renewal: Renewal | None
     dtype_backend: Literal["numpy_nullable", "pyarrow"]
-    provenance: str | None
     folder: str
     files: tuple[str, ...]
     attrs: Mapping[Any, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -105,7 +103,7 @@ class AnswerLookup:
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         """Return what decides the columns: with nothing new, the same call gives the same graph."""
         question = (self.keys.job.hash, self.keys.selection.identity, self.keys.where, repr(self.schema.columns))
-        return (*question, self.schema.model, repr(self.layout), self.dtype_backend, self.provenance, self.files)
+        return (*question, self.schema.model, repr(self.layout), self.renewal, self.dtype_backend, self.files)
 
     def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return a batch with its new columns."""
@@ -115,7 +113,9 @@ class AnswerLookup:
         """Return a frame with its new columns; the plan says which input each row has."""
         names = ["status", "output", "error"]
         names += ["basis"] * bool(self.layout.evidence or self.layout.basis)
-        names += ["run_id", "group_id", "modified_at"] * (self.provenance is not None)
+        names += ["run_id", "group_id"] * bool(self.layout.provenance)
+        names += ["modified_at"] * bool(self.layout.provenance or self.renewal)
+        names += ["attempt"] * bool(self.renewal)
         found = NOTHING if not plan.keys else _load(self.folder, self.files, tuple(names)).find(plan)
         processors = [plan.job.processor] * len(plan.keys)
         frame = merge_outcomes(
@@ -128,13 +128,14 @@ class AnswerLookup:
             layout=self.layout,
             processors=processors,
             dtype_backend=self.dtype_backend,
+            renewal=self.renewal,
         ).frame
-        if self.provenance is not None:
+        if self.layout.provenance:
             frame = add_provenance(
                 frame,
                 plan.row_runs,
                 found.answers,
-                prefix=self.provenance,
+                labels=self.layout.provenance,
                 dtype_backend=self.dtype_backend,
                 processors=processors,
             )

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from parallel_frames._files._batches import frame_of
-from parallel_frames._files._types import as_type, output_types, provenance_types
+from parallel_frames._files._types import added_types, as_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,5 +63,4 @@ def merge_batches(lookup: AnswerLookup, batches: Iterable[pa.RecordBatch]) -> It
 
 def new_types(lookup: AnswerLookup) -> dict[str, pa.DataType]:
     """Return the new columns, in their order."""
-    types = output_types(lookup.schema, lookup.layout)
-    return types if lookup.provenance is None else types | provenance_types(lookup.provenance, has_cost=False)
+    return added_types(lookup.schema, lookup.layout, has_cost=False)

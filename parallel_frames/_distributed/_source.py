@@ -28,7 +28,7 @@ from parallel_frames._state import Answers, StagedIndex
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from parallel_frames._checkpoint import StoragePath
     from parallel_frames._columns import Layout
@@ -53,6 +53,7 @@ class StagedSource:
         self.prepared = prepared
         self.name = None
         self.first_runs: list[OutgoingRun] = []
+        self.gaps: Mapping[Hashable, int] = {}  # the workers saw the rows, and did not count them
         self.files = files
 
     def make_index(self) -> StagedIndex:

@@ -19,7 +19,8 @@ from parallel_frames._engine._hydrate import hydrate
 from parallel_frames._engine._look import is_worth_listing, list_patiently, look_until_whole
 from parallel_frames._engine._state import EngineState
 from parallel_frames._engine._submit import Submitter
-from parallel_frames._format import format_duration
+from parallel_frames._format import format_count, format_duration
+from parallel_frames.errors import RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,10 @@ class Engine:
         Gets how many runs are about to be sent, once that is certain; raises where they are too many.
     named_groups : sequence of str
         Groups that the call names: another program may have filled them.
+    refreshes : bool
+        Whether the call asks every row again.
+    undecided_in_gone : set of RunId
+        Runs without an outcome in groups that the service does not know.
     reasons : dict of RunId to str
         Filled with why a run that has not ended is not waited for.
     trouble : str or None
@@ -80,7 +85,9 @@ class Engine:
     until: Literal["answered", "sent", "looked"] = "answered"
     check_budget: Callable[[int], None] | None = None
     named_groups: Sequence[str] = ()
+    refreshes: bool = False
     reasons: dict[RunId, str] = field(default_factory=dict)
+    undecided_in_gone: set[RunId] = field(default_factory=set)
     trouble: str | None = None
     found_runs: int = 0
     _submitter: Submitter | None = None
@@ -212,17 +219,21 @@ class Engine:
                     group.open_intent(intent)
                     state.noted.add(intent.number)
             awaited = len(group.awaited)
-            look = await look_until_whole(
-                self.service,
-                state,
-                group,
-                clock=self.clock,
-                include_output=is_worth_listing(awaited, of=group.size),
-                recognise=recognise,
-                # In a group that the call names, another program may have asked what is about to be asked.
-                join=partial(self.feed.join, in_doubt) if to_send and group_id in self.named_groups else None,
-                to_send=to_send,
-            )
+            try:
+                look = await look_until_whole(
+                    self.service,
+                    state,
+                    group,
+                    clock=self.clock,
+                    include_output=is_worth_listing(awaited, of=group.size),
+                    recognise=recognise,
+                    # In a group that the call names, another program may have asked what is about to be asked.
+                    join=partial(self.feed.join, in_doubt) if to_send and group_id in self.named_groups else None,
+                    to_send=to_send,
+                )
+            except RejectedError as error:
+                is_whole = await self._do_without(group, error, state, to_send=to_send) and is_whole
+                continue
             is_whole = is_whole and look.flaw is None
             await state.flush()
             for run, rows in self.index.waiting(group_id).items():
@@ -231,6 +242,44 @@ class Engine:
                     group.waiting.setdefault(run, rows)
             state.forget_settled(filling=self.store.groups[-1])
         return is_whole
+
+    async def _do_without(self, group: GroupState, error: RejectedError, state: EngineState, *, to_send: int) -> bool:
+        """Do without a group that the service does not know; return whether that leaves nothing to look at again.
+
+        What it answered is stored, and new rows go to another group, where all that was sent to it is known here. What
+        is undecided in it stays so, unless a refresh asks these rows again: then it is lost, should the settle time not
+        bring the group back.
+        """
+        group_id, waiting = group.group_id, len(group.waiting)
+        doubt: str | None = None
+        if group_id in self.named_groups:
+            doubt = "If it is gone for good, leave out `group_id`."
+        elif to_send:
+            doubt = await self.store.doubts_about(group_id)
+            if any(not intent.runs for intent in self.intents):
+                doubt = "A damaged intent may be of a batch in it."
+        if error.status != 404 or doubt is not None:
+            error.args = (" ".join(filter(None, (str(error), doubt))),)
+            raise error
+        gives_up = self.refreshes and bool(waiting)
+        state.leave_group(group)
+        if gives_up:
+            wait = format_duration(self.settle_time)
+            self.observer.note(
+                f"group {group_id} is not known (404): {wait} until its {format_count(waiting, 'run')} count as lost"
+            )
+            await self.clock.sleep(self.settle_time)
+            try:
+                await self.service.group_status(group_id)
+            except RejectedError:
+                await state.write_off(group)
+            else:
+                raise error
+        elif to_send and group_id == self.store.groups[-1]:
+            self.observer.note(f"group {group_id} is not known (404): what is sent now goes to a new one")
+        self.undecided_in_gone.update(group.waiting)
+        state.set_aside_gone(group)
+        return not gives_up
 
     async def _until_done(
         self,

@@ -122,6 +122,10 @@ class Store(Protocol):
         """Remember a group before the first run is sent to it."""
         ...
 
+    async def doubts_about(self, group_id: str) -> str | None:
+        """Return why a group may hold runs of this job that the store does not know of, and what to do; else None."""
+        ...
+
     async def prove_groups(self, *, dialect: DialectName | None) -> None:
         """Remember the groups a call named, now that the service knows them."""
         ...

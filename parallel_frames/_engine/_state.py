@@ -42,6 +42,8 @@ class EngineState:
         Why this call does not wait for a run that has not ended.
     trouble : str or None
         Why the service could not be read at the last try; None once it could.
+    gone : set of str
+        Groups that the service does not know: nothing is asked of them, or sent to them.
     noted : set of int
         Open batches that the index knows.
     misses : Counter of RunId
@@ -65,6 +67,7 @@ class EngineState:
         self.observer = observer
         self._clock = clock
         self.groups: dict[str, GroupState] = {}
+        self.gone: set[str] = set()
         self.given_up: set[str] = set()
         self._lost: set[str] = set()  # runs whose output is gone, as the service has shown in this call
         self._rechecks: set[str] = set()
@@ -259,6 +262,44 @@ class EngineState:
             error = json.dumps({"message": message})
             outcome = Outcome(run.key, run.attempt, run_id, group.group_id, "failed", output_type=LOST, error=error)
             self._take_outcome(group, run, outcome)
+
+    # A group that is gone
+
+    def leave_group(self, group: GroupState) -> None:
+        """Ask nothing more of a group that the service does not know, and send nothing to it."""
+        self.gone.add(group.group_id)
+        self.groups.pop(group.group_id, None)
+
+    def set_aside_gone(self, group: GroupState) -> None:
+        """Leave the rows pending whose runs are undecided in a group that is gone."""
+        where = f"group {group.group_id}, which the service does not know (404)"
+        for run in list(group.waiting):
+            run_id = group.awaited.get(run)
+            which = f"it may be in {where}" if run_id is None else f"run {run_id} is in {where}"
+            reason = (
+                f"{which}. Is it another account's or host's, or a simulator's that has ended? If it is gone for good, "
+                "`refresh=True` for these rows alone asks, and pays for, them again"
+            )
+            self.set_aside(group, run, reason=reason)
+
+    async def write_off(self, group: GroupState) -> None:
+        """Take what a gone group owes these rows as lost, once their user has asked for them again."""
+        message = f"its run was lost with group {group.group_id}, which the service does not know any more (404)"
+        lost = list(group.waiting)
+        for run in lost:
+            run_id = group.awaited.get(run, f"unknown-{run.key}")  # a batch in doubt has no ids
+            error = json.dumps({"message": message})
+            outcome = Outcome(run.key, run.attempt, run_id, group.group_id, "failed", output_type=LOST, error=error)
+            group.waiting.pop(run)
+            self._take_outcome(group, run, outcome)
+        await self.flush()
+        keys = {run.key for run in lost}
+        # What the refresh asks again is then the lost attempt itself, whatever it had marked before.
+        self.index.begin_refresh([mark for mark in self.index.marked_attempts() if mark[0] not in keys])
+        for number, intent in list(group.intents.items()):
+            if all(group.status(run) is not None for run in intent.runs):
+                self.index.drop_intent(number)
+                await self.store.drop_intent(number)
 
     # Batches
 

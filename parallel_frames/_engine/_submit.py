@@ -231,8 +231,8 @@ class Submitter:
 
     async def _open_group(self) -> GroupState:
         """Return the group that the next batch goes to; a new one is durable before anything is sent to it."""
-        if self.filling is None and self.state.store.groups:
-            newest = self.state.store.groups[-1]
+        newest = next(reversed(self.state.store.groups), None)
+        if self.filling is None and newest is not None and newest not in self.state.gone:
             self.filling = self.state.groups.get(newest) or self.state.load_group(newest)
             self._on_group(self.filling)
         if self.filling is not None and self.filling.size < MAX_RUNS_PER_GROUP:

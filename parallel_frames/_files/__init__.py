@@ -33,7 +33,7 @@ from parallel_frames._fs import temporary_home
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
-from parallel_frames._job._handle import Enrichment, failures, make_runner
+from parallel_frames._job._handle import Enrichment, failures, make_runner, warn_of_kept
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames._model import STATUSES
@@ -274,7 +274,6 @@ class FileEnrichment(Enrichment):
             layout=prepared.layout,
             facts=runner.facts({}),
             sends=prepared.sends_by_default,
-            made=file.added,
         ).attrs
         attrs = {str(name): value for name, value in attrs.items()}
         schema = target_schema(file.source, file.added, rows=results.index.rows, attrs=attrs)
@@ -298,6 +297,7 @@ class FileEnrichment(Enrichment):
             )
             writer.manifest = manifest
         results.statuses = {status: counts[status] for status in STATUSES if counts[status]}
+        warn_of_kept(results.kept, prepared)
         self._raise_failures(counts, results.index.rows, self._target)
         self._delivered = self.summary(counts, manifest=f"{self._target.shown.rstrip('/')}{MANIFEST}")
         return self._delivered

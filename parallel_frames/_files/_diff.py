@@ -12,16 +12,16 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import orjson
 import pandas as pd
 
 from parallel_frames._checkpoint import Checkpoint, job_folders, place_of
-from parallel_frames._columns import cells_of, error_label, evidence_of, find_evidence, name_of
+from parallel_frames._columns import cells_of, error_label, evidence_of, find_evidence, name_of, provenance_names
 from parallel_frames._columns._cells import as_python, is_equal
 from parallel_frames._columns._evidence import as_categories
 from parallel_frames._columns._typed import STRING
@@ -32,9 +32,8 @@ from parallel_frames._foreign import ENRICHED, is_arrow_frame, kind_of, name_of_
 from parallel_frames._format import format_code, format_label, format_option
 from parallel_frames._inputs import make_keys, render_inputs, select_inputs
 from parallel_frames._job._attrs import enrichments, is_status
-from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._stored import read_job
-from parallel_frames._ui import CHANGES, Diff, index_name, name_row
+from parallel_frames._ui import CHANGES, Diff, index_name, label_text, name_row
 from parallel_frames.errors import InputError, UnknownColumnError, user_facing
 
 if TYPE_CHECKING:
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
 
     Comparable: TypeAlias = pd.DataFrame | ArrowStream | str | os.PathLike[str] | Checkpoint
     Ids: TypeAlias = list[Any]  # what tells each row from others; None for one that is not compared
-
-PROVENANCE: Final = tuple(provenance_labels(""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +242,7 @@ def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[l
         rows_by = name_row([*selections[1].labels])
     else:
         ids = [_by_index(side) for side in sides]
-        names = [list(map(format_label, side.frame.index)) for side in sides]
+        names = [list(map(label_text, side.frame.index)) for side in sides]
         rows_by = index_name(after.frame.index)
     if len(before.frame) and len(after.frame) and set(ids[0]).isdisjoint(ids[1]):
         raise InputError(
@@ -407,10 +404,10 @@ def _outputs(side: Side, job: str | None) -> dict[str, Hashable]:
 def _others(side: Side, on: Sequence[Hashable]) -> dict[str, Hashable]:
     """Return the columns that may be answers, of a frame that does not know which are."""
     statuses = [format_label(label) for label in side.frame.columns if is_status(side.frame, label)]
-    made = {*statuses, *map(error_label, statuses)}
+    made = {*statuses, *map(error_label, statuses), *chain.from_iterable(map(provenance_names, statuses))}
     made.update(name for labels in evidence_of(side.frame).values() for name in labels)
     names = {format_label(label): label for label in side.frame.columns if label not in on}
-    return {name: label for name, label in names.items() if not (name in made or name.endswith(PROVENANCE))}
+    return {name: label for name, label in names.items() if name not in made}
 
 
 # What changed

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from parallel_frames._files._batches import frame_of
 from parallel_frames._files._json import TEXT_COLUMN
-from parallel_frames._files._types import check_existing, output_types, provenance_types, widened
+from parallel_frames._files._types import added_types, check_existing, widened
 from parallel_frames._inputs import named_columns
 from parallel_frames._job._prepare import PreparedCall, columns_needed, prepare
 from parallel_frames.errors import InputError
@@ -56,7 +56,6 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
     if source.is_void:
         columns = columns.reindex(columns=named_columns(call.inputs, call.metadata))
     columns.attrs = attrs_of(source.schema)
-    provenance = provenance_types(call.prefix)
 
     def sample(labels: Sequence[Hashable]) -> pd.DataFrame:
         names = list(map(str, labels))
@@ -67,7 +66,7 @@ def prepare_file(source: Source, schema: object, call: Call, *, target: str | No
         return frame_of(source.schema.empty_table().select(names), 0)
 
     prepared = prepare(columns, schema, call, sample=sample, hidden=index_columns(source.schema)).to_target(target)
-    added = output_types(prepared.schema, prepared.layout) | (provenance if call.provenance else {})
+    added = added_types(prepared.schema, prepared.layout)
     needed = None if source.is_void else columns_needed(prepared)
     names = source.schema.names if needed is None else map(str, needed)
     file = PreparedFile(source, prepared, tuple(names), added)

@@ -6,6 +6,7 @@ be written with its answers; a row that sends something else by then stops the j
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,13 +24,13 @@ from parallel_frames._files._types import as_type, at_risk, check_values, output
 from parallel_frames._inputs import canonical_of_sent, make_key, make_keys, render_inputs
 from parallel_frames._job._escalate import EscalatedResults
 from parallel_frames._job._plan import make_plan
-from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._job._source import (
     ROWS_AT_ONCE,
     SAMPLES,
     Piece,
     add_provenance,
+    count_gaps,
     keys_of_input,
     outgoing_run,
     prices_of,
@@ -39,7 +40,7 @@ from parallel_frames._state import Answers, DiskIndex
 from parallel_frames.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from parallel_frames._columns import Layout, Merged, Unanswered
     from parallel_frames._files._prepare import PreparedFile
@@ -62,6 +63,8 @@ class FileSource:
         Which rows have an answer elsewhere. Default: none.
     first_runs : list of OutgoingRun
         A few runs, the first ones; known after `scan`.
+    gaps : Counter of label
+        How many rows lack a value in each of the columns that are expected; known after `scan`.
     """
 
     def __init__(self, file: PreparedFile, *, chosen: Mask | None = None, answered: Mask | None = None) -> None:
@@ -69,6 +72,7 @@ class FileSource:
         self._chosen = chosen
         self._answered = answered
         self.first_runs: list[OutgoingRun] = []
+        self.gaps: Counter[Hashable] = Counter()
 
     @property
     def prepared(self) -> PreparedCall:
@@ -106,6 +110,7 @@ class FileSource:
             else:
                 chosen = self._chosen[rows]
             plan = self._plan(df, occurrences=partial(index.count_equals, start), chosen=chosen)
+            self.gaps += count_gaps(df, plan.row_runs, self.prepared.expected)
             if not self.first_runs:
                 first = replace(plan, positions=[start + row for row in plan.positions])
                 self.first_runs = [outgoing_run(first, entry) for entry in range(min(SAMPLES, len(plan.keys)))]
@@ -260,14 +265,14 @@ class FileSource:
             The rows are not what they were when they were asked about.
         """
         rows = 0
+        results.kept.clear()
         for start, batch in self.file.source.batches():
             rows += batch.num_rows
             known = answers.between(start, start + batch.num_rows)
             best = answers if isinstance(answers, BestInOrder) else None
             columns = {name: batch.column(name) for name in batch.schema.names}
             merged, row_runs = self._merge(results, batch, start, known, layout=layout, types=types, best=best)
-            call = self.prepared.call
-            for label in (*layout.all, *(provenance_labels(call.prefix) if call.provenance else ())):
+            for label in layout.made:
                 columns[str(label)] = as_type(pa.Array.from_pandas(merged.frame[label]), types[str(label)])
             yield start, pa.table(columns), merged.counts, row_runs != OUTSIDE
         if rows != results.index.rows:
@@ -312,14 +317,16 @@ class FileSource:
             processors=processors,
             layout=layout,
             dtype_backend="pyarrow",
+            renewal=self.prepared.renewal,
         )
-        if call.provenance:
+        results.kept.update(merged.kept)
+        if layout.provenance:
             first = results.index.first_rows_between(start, start + batch.num_rows)
             frame = add_provenance(
                 merged.frame,
                 row_runs,
                 answers,
-                prefix=call.prefix,
+                labels=layout.provenance,
                 dtype_backend="pyarrow",
                 processors=processors,
                 prices=prices_of(self.prepared),

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from parallel_frames._columns import Unanswered, merge_outcomes
-from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._state import Answers
 from parallel_frames.errors import InputError
 
@@ -36,18 +35,13 @@ TEXT_LABELS: Final = {
     "numpy_type": "object",
     "metadata": {"encoding": "UTF-8"},
 }
-PROVENANCE: Final = {
-    "run_id": pa.string(),
-    "group_id": pa.string(),
-    "answered_at": pa.timestamp("us", tz="UTC"),
-    "processor": pa.string(),
-    "cost": pa.float64(),
-}
+PROVENANCE: Final = (pa.string(), pa.string(), pa.timestamp("us", tz="UTC"), pa.string(), pa.float64())
 
 
-def provenance_types(prefix: str, *, has_cost: bool = True) -> dict[str, pa.DataType]:
-    """Return name and type of the columns that tell which run answered a row."""
-    return dict(zip(provenance_labels(prefix, has_cost=has_cost), PROVENANCE.values(), strict=False))
+def added_types(schema: Schema, layout: Layout, *, has_cost: bool = True) -> dict[str, pa.DataType]:
+    """Return the type of each column that a job adds, those included that say which run answered a row."""
+    types = PROVENANCE if has_cost else PROVENANCE[:-1]
+    return output_types(schema, layout) | dict(zip(map(str, layout.provenance), types, strict=False))
 
 
 def output_types(schema: Schema, layout: Layout) -> dict[str, pa.DataType]:

@@ -23,6 +23,8 @@ from parallel_frames._columns import (
     error_label,
     evidence_of,
     name_of,
+    provenance_names,
+    status_of_provenance,
 )
 from parallel_frames._format import format_utc
 from parallel_frames._inputs import Selection
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 ATTRS: Final = "parallel"
 REMEMBERED: Final = 10
 NAMED_STATUS: Final = re.compile(r"_status(_\d+)?$")
-ENRICHED: Final = re.compile(rf"({STATUS_COLUMN}|{ERROR_COLUMN}|{PROCESSOR_COLUMN}|{BASIS_COLUMN})(_\d+)?$")
+MADE: Final = (STATUS_COLUMN, ERROR_COLUMN, PROCESSOR_COLUMN, BASIS_COLUMN, *provenance_names(STATUS_COLUMN))
+ENRICHED: Final = re.compile(rf"({'|'.join(MADE)})(_\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class EarlierAnswers:
         The groups of the jobs that asked further processors about its rows, by the hash of the job.
     sends : tuple of label
         The columns that its rows sent, where the call named none; empty where one of them is no longer there.
+    until : str or None
+        When the newest of the answers came that the columns hold, by the service's clock; None for not known.
     """
 
     job: str
@@ -67,6 +72,7 @@ class EarlierAnswers:
     escalated: Mapping[str, tuple[str, ...]]
     sends: tuple[Hashable, ...]
     simulated: bool
+    until: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +123,22 @@ def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAns
         escalated,
         () if None in sends else tuple(sends),
         bool(entry.get("simulated")),
+        entry.get("answered_until"),
     )
 
 
 def status_names(df: pd.DataFrame, outputs: Sequence[Hashable]) -> tuple[str | None, frozenset[str]]:
-    """Return the name of the status column that goes with these outputs, and those that go with other outputs only."""
+    """Return the name of the status column that goes with these outputs, and those that go with other outputs only.
+
+    Where an enrichment made provenance and no status columns, it is the name that goes with those.
+    """
     names = {_json_label(label): name_of(label) for label in df.columns}
     ours = {_json_label(label) for label in outputs}
     own, others = None, set[str]()
     for entry in _entries(df):
         name = names.get(str(entry.get("status")))
+        if name is None and (run_id := names.get(str(entry.get("provenance")))) is not None:
+            name = status_of_provenance(run_id)
         if name is not None and ours.isdisjoint(entry["columns"]):
             others.add(name)
         elif name is not None:
@@ -149,7 +161,6 @@ def write_attrs(
     layout: Layout,
     facts: Mapping[str, Json],
     sends: Sequence[Hashable] = (),
-    made: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Write small, JSON-safe attrs into an enriched frame, after those that `df` had; return the frame."""
     before = df.attrs.get(ATTRS)
@@ -162,10 +173,20 @@ def write_attrs(
         "columns": [_json_label(label) for label in layout.outputs],
         "sends": [_json_label(label) for label in sends],
         "status": None if layout.status is None else _json_label(layout.status),
+        "provenance": _json_label(layout.provenance[0]) if layout.provenance else None,
         "simulated": simulated,
     }
-    columns = [*before.get("made", []), *map(_json_label, layout.all), *made]
-    others = [entry for entry in _entries(df) if not _is_replaced(entry, enrichment)]
+    columns = [*before.get("made", []), *map(_json_label, layout.made)]
+    others = []
+    for entry in _entries(df):
+        if (entry["columns"], entry.get("host")) == (enrichment["columns"], enrichment["host"]):
+            # This call may have asked about some rows only.
+            times = (enrichment["answered_until"], entry.get("answered_until"))
+            enrichment["answered_until"] = max(filter(None, times), default=None)
+        if _is_replaced(entry, enrichment):
+            enrichment["provenance"] = enrichment["provenance"] or entry.get("provenance")
+        else:
+            others.append(entry)
     out.attrs = deepcopy(df.attrs)
     out.attrs[ATTRS] = {
         "simulated": simulated,
@@ -224,21 +245,36 @@ def _selection_of(entry: Mapping[str, Any], labels: Mapping[str, Hashable]) -> S
 
 
 def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
-    """Return the columns an enrichment made, which are not inputs by default."""
+    """Return the columns an enrichment made, which are not inputs by default.
+
+    Where there are no others, the answers to other questions are not among them: to select them is to send them.
+    """
     attrs = df.attrs.get(ATTRS)
     made = frozenset(attrs.get("made", [])) if isinstance(attrs, dict) else frozenset()
     evidence = {name for labels in evidence_of(df).values() for name in labels}
     signs = [label for label in df.columns if is_status(df, label) or name_of(label) in evidence]
     orphans = [label for label in signs if not _is_among(label, made)]
     if set(layout.outputs) <= set(df.columns):  # this enrichment's own columns are known by their names
-        orphans = [label for label in orphans if label not in layout.all]
+        orphans = [label for label in orphans if label not in layout.made]
     if orphans:
         raise InputError(
             f"The frame has {orphans[0]!r}, which an enrichment made, but no longer tells which other columns it made: "
             "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
             "old answers are not sent, and paid for, as inputs."
         )
-    return [label for label in df.columns if label in layout.all or _is_among(label, made) or is_status(df, label)]
+    found: list[Hashable] = [
+        label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)
+    ]
+    if len(found) < len(df.columns):
+        return found
+    answers = earlier_outputs(df, found)
+    return [label for label in found if label in layout.made or label not in answers]
+
+
+def earlier_outputs(df: pd.DataFrame, labels: Iterable[Hashable]) -> list[Hashable]:
+    """Return those of these columns that hold the answers of an enrichment, as far as attrs say."""
+    answers = frozenset(chain.from_iterable(entry["columns"] for entry in _entries(df)))
+    return [label for label in labels if _is_among(label, answers)]
 
 
 def _is_among(label: Hashable, made: frozenset[str]) -> bool:
@@ -247,7 +283,7 @@ def _is_among(label: Hashable, made: frozenset[str]) -> bool:
 
 
 def is_status(df: pd.DataFrame, label: Any) -> bool:
-    """Return whether a column is a status column: by its usual name, or by a name of its own and what it holds."""
+    """Return whether it is a column of status or provenance: by its usual name, or one of its own and what it holds."""
     name = str(label[0] if isinstance(label, tuple) and label else label)
     if ENRICHED.search(name) is not None:
         return True

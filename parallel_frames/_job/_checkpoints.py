@@ -29,6 +29,7 @@ from parallel_frames._checkpoint import (
     recall_folder,
 )
 from parallel_frames._format import format_count, format_option
+from parallel_frames._job._likeness import look_alike
 from parallel_frames._job._turns import only_user, take_turn
 from parallel_frames._state import runs_of, states_of
 from parallel_frames.errors import CheckpointCorruptError, CheckpointError, CheckpointMismatchError, InputError
@@ -46,6 +47,9 @@ logger = logging.getLogger("parallel_frames")
 
 SUSPICIOUS_FROM: Final = 20
 SUSPICIOUS_SHARE: Final = 0.2
+EARLIER_CALLS: Final = 16
+KEPT: Final = 1_000  # characters of an input
+SHOWN: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,15 +289,21 @@ def _check_key_overlap(
         return
     if call.on_mismatch == "new" or not last or min(status.keys, status.runs) < SUSPICIOUS_FROM:
         return
-    # In the cache, which all ends share, other rows are expected unless they are of the same source and as many.
-    same_shape = call.checkpoint != "auto" or (last["rows"] == status.rows and last.get("source") == source.name)
-    if status.known >= SUSPICIOUS_SHARE * min(status.keys, status.runs) or not same_shape:
+    if status.known >= SUSPICIOUS_SHARE * min(status.keys, status.runs):
         return
-    stored, first = last["samples"][0], source.first_runs[0]
+    now = [run.input.decode() for run in source.first_runs]
+    for past in (last, *last.get("earlier", ())):
+        # In the cache, which all ends share, further rows and other questions about some of them are expected.
+        is_as_long = call.checkpoint != "auto" or past["rows"] == status.rows
+        if is_as_long and look_alike([sample["input"] for sample in past["samples"]], now):
+            break
+    else:
+        return  # other rows
+    stored, first = past["samples"][0], source.first_runs[0]
     unknown = status.runs - status.known
     raise CheckpointMismatchError(
         f"{folder} holds {status.keys} inputs of this job but only {status.known} of this frame's {status.runs}.\n"
-        f"  stored, row {stored['row']}: {stored['input']}\n  now, row {first.row}: {first.input.decode()[:300]}\n"
+        f"  stored, row {stored['row']}: {stored['input'][:SHOWN]}\n  now, row {first.row}: {now[0][:SHOWN]}\n"
         f"If the rows are the same, something about them changed (a column's type or name, a format); sending them "
         f"would pay for {format_count(unknown, 'run')} ({price.text(unknown)}). If they are new rows, pass "
         "`on_mismatch='new'`.",
@@ -302,13 +312,19 @@ def _check_key_overlap(
 
 
 def _note_call(store: JobStore, source: RowSource[Any], *, rows: int) -> None:
-    """Keep a few of this call's inputs in the header, to show should the next call know none of its rows."""
-    if source.first_runs:
-        store.header["last_call"] = {
-            "rows": rows,
-            "source": source.name,
-            "sent": list(source.prepared.selection.names),
-            "samples": [
-                {"row": run.row, "key": run.id.key, "input": run.input.decode()[:300]} for run in source.first_runs
-            ],
-        }
+    """Keep a few inputs of this call and of earlier ones in the header, to compare with those of the next call."""
+    if not source.first_runs:
+        return
+    samples = [{"row": run.row, "key": run.id.key, "input": run.input.decode()[:KEPT]} for run in source.first_runs]
+    earlier: list[dict[str, Any]] = []
+    if last := store.header.get("last_call"):
+        # A table may come in chunks: the first ones are those that a second round begins with.
+        calls = [*last.get("earlier", ()), {"rows": last["rows"], "samples": last["samples"]}]
+        earlier = [call for call in calls if call["samples"][0]["key"] != samples[0]["key"]][:EARLIER_CALLS]
+    store.header["last_call"] = {
+        "rows": rows,
+        "source": source.name,
+        "sent": list(source.prepared.selection.names),
+        "samples": samples,
+        "earlier": earlier,
+    }

@@ -36,7 +36,7 @@ from parallel_frames._job._normal_form import read_known
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_processor
 from parallel_frames._job._prepare import apply_defaults, inputs_of
-from parallel_frames._job._runner import JobRunner, joint_safety
+from parallel_frames._job._runner import JobRunner, joint_safety, stop_text
 from parallel_frames._prices import Runs, check_cost, expected_seconds
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._ui import ProgressCounts, SharedProgress, report_call, showing
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from parallel_frames._model import Column, Schema
     from parallel_frames._state import MemoryIndex
     from parallel_frames._ui import Progress
+    from parallel_frames.errors import Safety
 
     Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -80,6 +81,8 @@ def compare_processors(
         runner.destination = destination
         runner.scan()
     found = [preview_checkpoint(runner.source, runner.index, destination) for runner in runners]
+    for runner, preview in zip(runners, found, strict=True):
+        runner.note_preview(preview)
     folder = None if found[0].folder is None else str(found[0].folder.parent)
     is_simulated = any(each.header.get("simulated") for each in found) or destination.asks_simulator()
     essence, facts = _announcement(runners, destination, of_rows=len(df), checkpoint=folder, simulated=is_simulated)
@@ -92,7 +95,7 @@ def compare_processors(
             _ask(runners, call, destination)
             return await _run(runners, progress, destination, checkpoint=folder)
 
-    with explaining_ctrl_c(*runners):
+    with explaining_ctrl_c(runners[0]):
         answers = run_from_anywhere(run)
     spent = _dollars(runners, [runner.status().billed for runner in runners])
     return compare_answers(
@@ -372,11 +375,17 @@ async def _run(
     except ExceptionGroup as errors:
         error = errors.exceptions[0]
         if isinstance(error, ParallelFramesError):
-            safeties = [runner.safety(error) for runner in runners]
-            answered = min(0 if each is None else each.answered for each in safeties)
-            error.safety = joint_safety(safeties, answered=answered)
+            error.safety = _joint_safety(runners, error)
         raise error from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        runners[0].stopped = stop_text(_joint_safety(runners))  # in place of its own part
+        raise
     return [answers for task in tasks if (answers := task.result()) is not None]
+
+
+def _joint_safety(runners: Sequence[JobRunner], error: BaseException | None = None) -> Safety | None:
+    safeties = [runner.safety(error) for runner in runners]
+    return joint_safety(safeties, answered=min(0 if each is None else each.answered for each in safeties))
 
 
 def _read(source: FrameSource, results: Results[Any]) -> ProcessorAnswers:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from parallel_frames._format import did_you_mean
 from parallel_frames._job._options import Call, check_call, check_option
+from parallel_frames._log import logger
+from parallel_frames._prices import price_of
 from parallel_frames.errors import ConfigurationError, InputError, UnknownOptionError
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Options:
     def __setattr__(self, name: str, value: Any) -> None:
         _check_name(name)
         Call(**{name: value})
+        if name == "processor" and (unknown := price_of(value).unknown) is not None:
+            logger.warning("%s", unknown)
         self._set[name] = value
 
     def __call__(self, **_: object) -> NoReturn:

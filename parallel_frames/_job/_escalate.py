@@ -321,6 +321,7 @@ class EscalationRunner:
             **self._steps[0].facts(counts),
             "processors": list(self.processors),
             "group_ids": list(self.group_ids),
+            "answered_until": max(filter(None, (step.index.answer_times()[1] for step in self._steps)), default=None),
             "escalated": {step.prepared.job.hash: list(step.group_ids) for step in self._steps[1:]},
             "simulated": self.simulated,
         }

@@ -6,6 +6,7 @@ stop. How it runs is the runner's.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from parallel_frames._columns import Layout
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._options import Call
+    from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._rows import Row
     from parallel_frames._job._runner import Results
     from parallel_frames._job._source import EscalatingSource, Piece
@@ -362,8 +364,7 @@ class Enrichment:
         (piece,) = self._runner.source.pieces(results, self._runner.prepared.layout)
         frame = self._with_attrs(piece.frame, piece.counts)
         results.statuses = piece.counts
-        if self._runner.prepared.is_repeated:
-            _warn_of_replaced(self._runner.prepared.frame, frame, self._runner.prepared.layout.outputs)
+        warn_of_kept(results.kept, self._runner.prepared)
         if problems := failures(piece.counts, on_error=self._runner.prepared.call.on_error):
             raise EnrichmentError(
                 f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
@@ -443,32 +444,31 @@ class Enrichment:
 
 
 @contextmanager
-def explaining_ctrl_c(*runners: Runner) -> Iterator[None]:
-    """Have Ctrl-C carry as its text what is safe of these jobs, and what continues."""
+def explaining_ctrl_c(runner: Runner) -> Iterator[None]:
+    """Have Ctrl-C, or a cancellation, carry as its text what is safe and what continues; in a notebook, only that."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        texts = dict.fromkeys(runner.stopped for runner in runners if runner.stopped is not None)
-        stopped = "\n".join(text for text in texts if text != NOTHING_SENT or len(texts) == 1)
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
+        stopped = runner.stopped or ("" if runner.has_store else NOTHING_SENT)
         if not stop.args and stopped:
             stop.args = (stopped,)
-            if not is_debugging():
-                stop._render_traceback_ = partial(list, [f"KeyboardInterrupt: {stopped}"])  # type: ignore[attr-defined]
+        if not is_debugging():
+            line = ": ".join(filter(None, [type(stop).__name__, str(stop)]))
+            stop._render_traceback_ = partial(list, [line])  # type: ignore[union-attr]
         raise
 
 
-def _warn_of_replaced(before: pd.DataFrame, after: pd.DataFrame, outputs: Sequence[Hashable]) -> None:
-    """Log where cells that were answered hold another value now: the answer to another input, or no edit any more."""
-    for label in outputs:
-        old, new = before[label], after[label]
-        if old.dtype != new.dtype or old.dtype == object or "<" in str(old.dtype):  # nested cells cannot be compared
-            continue
-        changed = int((old.notna() & new.notna() & (old != new)).sum())
-        if changed:
-            logger.warning(
-                "%s of %r had another value than the answer, and has the answer now. Pass %s to keep such values.",
-                format_count(changed, "cell"), label, format_option("if_exists", "fill"),
-            )  # fmt: skip
+def warn_of_kept(kept: Mapping[Hashable, int], prepared: PreparedCall) -> None:
+    """Log how many cells of a frame that was enriched before hold another value than the answer: they are edits."""
+    cells = [f"{format_count(number, 'cell')} of {label!r}" for label, number in kept.items() if number]
+    if cells:
+        number = sum(kept.values())
+        sends = f" and {format_option('inputs', [*prepared.selection.labels])}" if prepared.unsent else ""
+        logger.warning(
+            "%s %s another value than the answer, and %s kept. %s%s takes the answers.",
+            " and ".join(cells), "holds" if number == 1 else "hold", "was" if number == 1 else "were",
+            format_option("if_exists", "overwrite"), sends,
+        )  # fmt: skip
 
 
 decorate_methods(Enrichment, user_facing)

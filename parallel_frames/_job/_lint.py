@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from parallel_frames._format import format_count
 from parallel_frames._job._options import check_processor
 from parallel_frames._job._plan import make_options
 from parallel_frames._model import Finding
@@ -13,7 +14,7 @@ from parallel_frames._schema import find_problems, length_finding, parse_schema
 from parallel_frames.errors import InputError, SchemaError, user_facing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from parallel_frames._inputs import Selection
     from parallel_frames._model import Json, Options, Schema
@@ -186,6 +187,20 @@ def input_finding(described: Schema, selection: Selection) -> Finding | None:
     ]
     message = f"{' and '.join(differences)}, and a row sends {', '.join(map(repr, selection.names))}"
     return Finding("warning", "input_schema", "input_schema", message)
+
+
+def gaps_finding(gaps: Mapping[Hashable, int]) -> Finding | None:
+    """Return a warning where rows lack a column that is an earlier answer, or that a template has a place for."""
+    if not gaps:
+        return None
+    rows = " and ".join(f"{format_count(number, 'row')} without {label!r}" for label, number in gaps.items())
+    labels, is_one = [*gaps], sum(gaps.values()) == 1
+    having = f"df[{labels[0]!r}].notna()" if len(labels) == 1 else f"df[{labels!r}].notna().all(axis=1)"
+    message = (
+        f"{rows} {'is' if is_one else 'are'} sent all the same, and paid for; in Python `where=lambda df: {having}` "
+        f"leaves {'it' if is_one else 'them'} out"
+    )
+    return Finding("warning", "inputs", "inputs", message)
 
 
 def _fields_of(node: Mapping[str, Json]) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import threading
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import format_option
+from parallel_frames._format import did_you_mean, format_option
 from parallel_frames._fs import make_temporary_folder
 from parallel_frames._limits import MAX_RUNS_PER_MINUTE
-from parallel_frames.errors import InputError
+from parallel_frames.errors import InputError, UnknownOptionError, user_facing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class Offline:
     """What an offline block replaces: the client, the environment, the service's name, and where checkpoints go.
 
-    `take_notes` returns what may be misspelt in the answers that it was given, each once.
+    `take_notes` returns what may be misspelt in the answers that it was given, `take_error` what their function raised,
+    each once. `lasts` says that it was started, and not begun by a with statement, which an error ends.
 
     The folder of its checkpoints goes with it, and so with the last handle that reads answers from there.
     """
@@ -38,6 +40,8 @@ class Offline:
     root: Path
     variables: Mapping[str, str]
     take_notes: Callable[[], list[str]]
+    take_error: Callable[[], BaseException | None]
+    lasts: bool = False
     host: str = "simulator"
 
     def __post_init__(self) -> None:
@@ -79,14 +83,27 @@ class Destination:
         return self.block is not None or self.client.is_simulator()
 
     @property
+    def ends_with_statement(self) -> bool:
+        """Whether it is a simulator that the end of a with statement ends."""
+        return self.block is not None and not self.block.lasts
+
+    def is_temporary(self, checkpoint: object) -> bool:
+        """Return whether that end removes a call's checkpoint, too."""
+        return self.ends_with_statement and checkpoint == "auto"
+
+    @property
     def is_gone(self) -> bool:
         """Whether it was a simulator whose block has ended."""
         return self.block is not None and self.block not in _blocks
 
 
 def choose_destination(client: Client | None, *, for_sending: bool = True) -> Destination:
-    """Return where a call goes: the client it names, the offline block it stands in, or the live service."""
+    """Return where a call goes: the client it names, the offline block it stands in, or the live service.
+
+    A client belongs to the block whose simulator it asks, as one does that is made in a block without an address.
+    """
     from parallel_frames._service import Client
+    from parallel_frames._service._client import LIVE_URL
 
     if client is None and (block := current_offline()) is not None:
         return Destination(block.client, block.host, block.root, block)
@@ -94,29 +111,40 @@ def choose_destination(client: Client | None, *, for_sending: bool = True) -> De
         raise InputError(f"{format_option('client', client)} is not a parallel_frames.Client.")
     if client is None:
         client = Client() if for_sending else Client.without_key()
+    for block in reversed(tuple(_blocks)):
+        if client.base_url == block.client.base_url:
+            return Destination(client, block.host, block.root, block)
+    if client.base_url == LIVE_URL and _blocks:
+        raise InputError(
+            f"An offline block is open, and this client asks {client.host}, where runs are paid for. Nothing was sent. "
+            "Leave out `client`, or end the block."
+        )
     return Destination(client, client.host)
 
 
 _started: Final[list[OfflineBlock]] = []  # a block that only `start` returned the simulator of lasts, too
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class OfflineBlock:
     """What `offline` returns: a context manager, or something to start and stop."""
 
-    _block: AbstractContextManager[Simulator]
+    _answers: Any = field(repr=False)
+    _options: Mapping[str, Any] = field(repr=False)
+    _block: AbstractContextManager[Simulator] | None = field(default=None, repr=False)
 
     def __enter__(self) -> Simulator:
-        return self._block.__enter__()
+        return self._begin(lasts=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return self._block.__exit__(kind, error, trace)
+        block, self._block = self._block, None
+        return None if block is None else block.__exit__(kind, error, trace)
 
     def start(self) -> Simulator:
         """Begin the block, and return its simulator."""
-        sim = self.__enter__()
+        sim = self._begin(lasts=True)
         _started.append(self)
         return sim
 
@@ -126,7 +154,16 @@ class OfflineBlock:
             _started.remove(self)
         self.__exit__(None, None, None)
 
+    def _begin(self, *, lasts: bool) -> Simulator:
+        if self._block is not None:
+            raise InputError("This offline block has begun already.")
+        block = _offline(self._answers, self._options, lasts=lasts)
+        sim = block.__enter__()
+        self._block = block
+        return sim
 
+
+@user_facing
 def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     """Run every enrichment of this process against the simulator while the block lasts: free, and labelled simulated.
 
@@ -161,11 +198,18 @@ def offline(answers: Any = None, **options: Any) -> OfflineBlock:
     >>> sim.counts.runs
     2
     """
-    return OfflineBlock(_offline(answers, **options))
+    from parallel_frames.simulator import Simulator
+
+    known = [*inspect.signature(Simulator).parameters][1:]
+    for name in options:
+        if name not in known:
+            meant = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            raise UnknownOptionError(name, f"`offline` has no option {name!r}{meant}.")
+    return OfflineBlock(answers, options)
 
 
 @contextmanager
-def _offline(answers: Any, **options: Any) -> Iterator[Simulator]:
+def _offline(answers: Any, options: Mapping[str, Any], *, lasts: bool) -> Iterator[Simulator]:
     from parallel_frames._service import Client
     from parallel_frames.simulator import Simulator
 
@@ -183,7 +227,8 @@ def _offline(answers: Any, **options: Any) -> Iterator[Simulator]:
             "PARALLEL_BASE_URL": sim.url,
             "PARALLEL_FRAMES_CLOCK_SPEED": str(speed),
         }
-        block = Offline(client, make_temporary_folder("parallel_frames-"), variables, sim._take_notes)
+        folder = make_temporary_folder("parallel_frames-")
+        block = Offline(client, folder, variables, sim._take_notes, sim._take_error, lasts)
         _enter(block)
         try:
             yield sim

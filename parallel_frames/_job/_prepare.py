@@ -6,15 +6,16 @@ There is one such value and one function that makes it, whatever the rows are in
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from parallel_frames._columns import Layout, make_layout
+from parallel_frames._columns import Layout, Renewal, as_python, can_be_kept, dtype_of, make_layout
 from parallel_frames._foreign import check_schema_argument
+from parallel_frames._format import shorten
 from parallel_frames._inputs import infer_input_schema, select_inputs
-from parallel_frames._job._attrs import earlier_answers, made_columns, status_names
+from parallel_frames._job._attrs import earlier_answers, earlier_outputs, made_columns, status_names
 from parallel_frames._job._lint import field_count_finding, input_finding, is_described, options_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_words
@@ -25,12 +26,21 @@ from parallel_frames._schema import parse_schema
 from parallel_frames.errors import InputError, UnknownColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from parallel_frames._inputs import Selection
     from parallel_frames._job._attrs import EarlierAnswers
-    from parallel_frames._job._options import Call
-    from parallel_frames._model import Job, Schema
+    from parallel_frames._job._options import Call, DtypeBackend
+    from parallel_frames._model import Column, Job, Schema
+
+
+# What makes of a column of texts what the answers are, by the kind of these.
+CONVERSIONS: Final[Mapping[str, str]] = {
+    "date": "pd.to_datetime({})",
+    "datetime": "pd.to_datetime({}, utc=True)",
+    "integer": "pd.to_numeric({})",
+    "number": "pd.to_numeric({})",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +55,8 @@ class PreparedCall:
         What there is to say of the schema, the processor and the inputs together.
     target : str or None
         Where the rows go with their answers, if not into a frame.
-    is_repeated : bool
-        Whether the frame has the answers of this very question, by its own account: its columns are written again.
+    renewal : Renewal or None
+        Where the frame has the answers of this very question, by its own account: which of them newer ones replace.
     earlier_groups : tuple of str
         The groups that these answers came from.
     unsent : tuple of label
@@ -70,7 +80,7 @@ class PreparedCall:
     price: Price
     findings: tuple[Finding, ...]
     target: str | None = None
-    is_repeated: bool = False
+    renewal: Renewal | None = None
     earlier_groups: tuple[str, ...] = ()
     unsent: tuple[Hashable, ...] = ()
     later: tuple[PreparedCall, ...] = ()
@@ -82,6 +92,12 @@ class PreparedCall:
     def sends_by_default(self) -> tuple[Hashable, ...]:
         """The columns that a row sends, where the call did not name them."""
         return self.selection.labels if self.call.inputs is None else ()
+
+    @property
+    def expected(self) -> Sequence[Hashable]:
+        """The columns without which what a row sends has a gap: those of a template, and earlier answers."""
+        of = self.selection
+        return of.labels if of.form == "template" else earlier_outputs(self.frame, of.labels)
 
     @property
     def on_processor(self) -> str:
@@ -123,11 +139,8 @@ def prepare(
     call = apply_defaults(call)
     earlier = _find_earlier(frame, parsed, call)
     layout = layout_of(frame, parsed, call if earlier is None else replace(call, if_exists="overwrite"))
-    _check_kept_cells(frame, parsed, layout)
-    provenance = provenance_labels(call.prefix)
-    if call.provenance:
-        _check_provenance(frame, layout, call, provenance, may_replace=earlier is not None)
-    exclude = [*made_columns(frame, layout), *provenance, *hidden] if call.inputs is None else []
+    _check_kept_cells(frame, parsed, layout, dtype_backend=call.dtype_backend)
+    exclude = [*made_columns(frame, layout), *hidden] if call.inputs is None else []
     inputs = _inputs(call, earlier)
     selection = select_inputs(frame, inputs, exclude=exclude)
     rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
@@ -155,7 +168,7 @@ def prepare(
         job=job,
         price=price,
         findings=(*parsed.findings, *(finding for finding in found if finding is not None)),
-        is_repeated=earlier is not None,
+        renewal=None if earlier is None else _renewal(earlier, call),
         earlier_groups=earlier.group_ids if earlier is not None and earlier.host == _host_of(call) else (),
         unsent=() if inputs is call.inputs else _unsent(frame, selection, exclude),
     )
@@ -232,11 +245,21 @@ def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, sele
         what = "answers of further processors too, and `escalate` does not name them"
     else:
         return
+    hold = "which holds" if len(layout.outputs) == 1 else "which hold"
     raise InputError(
-        f"The frame already has {', '.join(map(repr, layout.outputs))}, which hold {what}. Nothing was sent. Pass "
+        f"The frame already has {', '.join(map(repr, layout.outputs))}, {hold} {what}. Nothing was sent. Pass "
         "`prefix=...` for new names, `if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is "
         "missing in them, or `if_exists='suffix'` for numbered names."
     )
+
+
+def _renewal(earlier: EarlierAnswers, call: Call) -> Renewal:
+    """Return which answers replace those that the frame has."""
+    destination = choose_destination(call.client, for_sending=False)
+    is_same = earlier.host == destination.client.host
+    is_rehearsed = not is_same and destination.block is None  # a simulator's answers, and this call asks for real
+    since = earlier.until if is_same else None
+    return Renewal(call.refresh or is_rehearsed, call.older_than is not None, since, call.processor)
 
 
 def _host_of(call: Call) -> str:
@@ -258,13 +281,14 @@ def layout_of(frame: pd.DataFrame, schema: Schema, call: Call) -> Layout:
         if_exists=call.if_exists,
         basis=call.basis,
         processor=bool(call.escalate),
+        provenance=call.provenance,
         own_status=None if call.if_exists == "suffix" else own,
         other_statuses=others,
     )
 
 
-def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> None:
-    """Refuse to complete a column whose cells answers would turn into something else."""
+def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout, *, dtype_backend: DtypeBackend) -> None:
+    """Refuse to complete a column whose cells answers would turn into something else, or would be mixed with."""
     for column, label in zip(schema.columns, layout.outputs, strict=True):
         if label not in frame.columns or frame[label].isna().all():
             continue
@@ -281,6 +305,27 @@ def _check_kept_cells(frame: pd.DataFrame, schema: Schema, layout: Layout) -> No
                 "`if_exists='suffix'` or `prefix=...` for a column of its own, or convert it first "
                 "(`.dt.tz_localize(...)`, or `.astype(str)`)."
             )
+        if layout.fill and frame[label].isna().any():
+            _check_mixed(frame[label], column, label, dtype_of(column, dtype_backend))
+
+
+def _check_mixed(cells: pd.Series[Any], column: Column, label: Hashable, answers: Any) -> None:
+    """Refuse to fill a column whose own values would be of another type than the answers next to them."""
+    first = as_python(cells.dropna().iloc[0])
+    is_text = isinstance(first, str)
+    is_nested = isinstance(answers, np.dtype) and answers.hasobject  # lists and mappings
+    if (column.kind == "any" or not is_text) if is_nested else can_be_kept(cells, answers):
+        return
+    of_cells = f"df[{label!r}]"
+    convert = CONVERSIONS.get(column.kind) if is_text else None
+    if column.kind == "string":
+        convert = "{}.astype('string')"
+    way = "" if convert is None else f": `{of_cells} = {convert.format(of_cells)}`"
+    raise InputError(
+        f"{label!r} is {cells.dtype} and holds {shorten(repr(first), 40)}, and the answers to it are "
+        f"{'lists or mappings' if is_nested else answers}: one column cannot hold both. Nothing was sent. Pass "
+        f"`if_exists='suffix'` or `prefix=...` for a column of its own, or convert it first{way}."
+    )
 
 
 def _are_days(cells: pd.Series[Any]) -> bool:
@@ -301,28 +346,6 @@ def columns_needed(prepared: PreparedCall) -> list[Hashable] | None:
     if call.where is not None:
         labels += [label for label in prepared.layout.all if label in columns]
     return list(dict.fromkeys(labels))
-
-
-def provenance_labels(prefix: str, *, has_cost: bool = True) -> list[str]:
-    """Return the columns that say which run of which group answered a row, when, on what processor, at what price."""
-    names = ("run_id", "group_id", "answered_at", "processor", *(["cost"] if has_cost else []))
-    return [f"{prefix}parallel_{name}" for name in names]
-
-
-def _check_provenance(
-    frame: pd.DataFrame, layout: Layout, call: Call, labels: Sequence[str], *, may_replace: bool
-) -> None:
-    if twice := [label for label in labels if label in layout.all and label != layout.processor]:
-        raise InputError(
-            f"`provenance=True` adds {twice[0]!r}, and the schema asks for a field of that name: one column cannot "
-            "hold both. Nothing was sent. Rename the field, or leave `provenance` out."
-        )
-    taken = [label for label in labels if label in frame.columns]
-    if taken and not may_replace and call.if_exists not in ("fill", "overwrite"):
-        raise InputError(
-            f"The source already has {', '.join(map(repr, taken))}. Nothing was sent. Pass `prefix=...` for new "
-            "names, `if_exists='overwrite'` to replace them, or `if_exists='fill'`."
-        )
 
 
 def apply_defaults(call: Call) -> Call:

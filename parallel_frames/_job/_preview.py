@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
@@ -18,6 +19,7 @@ from parallel_frames._job._checkpoints import preview_checkpoint
 from parallel_frames._job._collect import Found
 from parallel_frames._job._forecast import forecast, total_of
 from parallel_frames._job._join import count_matches
+from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._job._source import FrameSource, IndexedFeed
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from decimal import Decimal
 
+    from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._source import RowSource
     from parallel_frames._model import Job, Json, OutgoingRun
     from parallel_frames._prices import Price
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "•••"
 MAX_COMPARED = 30  # columns whose savings are looked for
+DATE_OR_NUMBER = re.compile(r"[\d\s.,:/+-]*(T[\d:.+-]+)?Z?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +57,8 @@ class EnrichmentPlan:
         Distinct inputs of the chosen rows; with ``escalate=`` also those known to need a further processor, for each.
     duplicates : int
         Rows that share another row's run.
-    answered, awaited : int
-        Runs that the checkpoint has the answer of, and that are under way.
+    answered, failed, awaited : int
+        Runs that the checkpoint has the answer of, that failed and are not asked again, and that are under way.
     left_out : int
         Runs beyond ``limit=``.
     to_send : int
@@ -81,7 +85,8 @@ class EnrichmentPlan:
     sends : tuple of str
         The names the service would see.
     findings : tuple of Finding
-        What there is to say of the schema, and of inputs that make more runs than others would.
+        What there is to say of the processor and of the schema, and advice on inputs that make more runs than others
+        would.
     checkpoint : str or None
         The folder it would write.
     simulated : bool
@@ -109,6 +114,7 @@ class EnrichmentPlan:
     runs: int
     duplicates: int
     answered: int
+    failed: int
     awaited: int
     left_out: int
     to_send: int
@@ -165,6 +171,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     simulated = bool(found.header.get("simulated")) or destination.asks_simulator()
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
+    gaps = gaps_finding(source.gaps) if status.to_send else None
     runner.index.decide_sending()
     first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
@@ -173,7 +180,8 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         skipped=status.skipped,
         runs=ahead.total("runs"),
         duplicates=status.chosen - status.skipped - status.runs,
-        answered=ahead.total("answered"),
+        answered=ahead.total("answered") - ahead.total("failed"),
+        failed=ahead.total("failed"),
         awaited=ahead.total("awaited"),
         left_out=ahead.total("left_out"),
         to_send=ahead.total("to_send"),
@@ -188,7 +196,12 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         seconds=None if simulated else ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
-        findings=(*prepared.findings, *_fewer_inputs(source, price, status.runs)),
+        findings=(
+            *_unknown_processors(prepared),
+            *prepared.findings,
+            *([] if gaps is None else [gaps]),
+            *_fewer_inputs(source, price, status.runs),
+        ),
         checkpoint=None if found.folder is None else str(found.folder),
         simulated=simulated,
         method_path=f"POST {dialect.group_path()}/{{taskgroup_id}}/runs",
@@ -200,37 +213,58 @@ def _dollars(amount: Decimal | None) -> float | None:
     return None if amount is None else float(amount)
 
 
-def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[Finding]:
-    """Yield what fewer inputs would save, where fewer of a frame's columns make fewer distinct rows.
+def _unknown_processors(prepared: PreparedCall) -> Iterator[Finding]:
+    for each in (prepared, *prepared.later):
+        if each.price.unknown is not None:
+            message = each.price.unknown.removeprefix("processor ").removesuffix(".")
+            yield Finding("warning", "processor", "processor", message)
 
-    Of single columns the one with the most distinct values is named, since it is what distinguishes rows; of those
-    left out the one without which most rows are equal.
+
+def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[Finding]:
+    """Yield what fewer inputs would save: the column that identifies rows alone, and all columns but one other.
+
+    It is the column of text with the most distinct values; without one that tells rows apart there is no advice.
     """
     selection = source.prepared.selection
     if not isinstance(source, FrameSource) or selection.form != "object" or not source.prepared.call.dedupe or runs < 2:
         return
-    labels = selection.labels
-    if not 2 <= len(labels) <= MAX_COMPARED:
+    columns = dict(zip(selection.names, selection.labels, strict=True))
+    if not 2 <= len(columns) <= MAX_COMPARED:
         return
     frame = source.prepared.frame.iloc[np.flatnonzero(source.plan.row_runs >= 0)]
-    cells: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
-    alone: dict[str, int] = {}
-    for name, label in zip(selection.names, labels, strict=True):
+    cells: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}  # with -1 for nothing to send
+    for name, label in columns.items():
         canonical = render_inputs(frame, Selection("object", (name,), (label,))).canonical
-        cells[name], distinct = pd.factorize(pd.Series(canonical, dtype=object), use_na_sentinel=False)
-        alone[name] = len(distinct)
-    without = {
-        name: len(np.unique(np.column_stack([cells[other] for other in cells if other != name]), axis=0))
-        for name in cells
-    }
-    fewer = {f"{name!r} alone": number for name, number in alone.items() if number < runs}
-    best = [max(fewer.items(), key=itemgetter(1))] if fewer else []
-    dropped = {f"without {name!r}": number for name, number in without.items() if number < runs}
-    if dropped and len(labels) > 2:
-        best.append(min(dropped.items(), key=itemgetter(1)))
-    for which, number in best:
-        saving = f"{which}: {format_count(number, 'run')}, {price.text(number)}"
-        yield Finding("warning", "inputs", "inputs", f"{saving}; fewer inputs make fewer distinct rows")
+        cells[name] = pd.factorize(pd.Series(canonical, dtype=object))[0]
+    texts = {name: int(cells[name].max()) + 1 for name, label in columns.items() if _is_text(frame[label])}
+    identity, values = max(texts.items(), key=itemgetter(1), default=("", 0))
+    if values**2 < runs:  # a column of so few is a category
+        return
+    choices = {f"{identity!r} alone": [identity]}
+    if len(columns) > 2:
+        others = {f"without {name!r}": [each for each in columns if each != name] for name in columns}
+        others.pop(f"without {identity!r}")
+        which = min(others, key=lambda which: _count_runs(cells, others[which])[0])
+        choices[which] = others[which]
+    for which, names in choices.items():
+        number, skipped = _count_runs(cells, names)
+        if number + skipped < runs:
+            lost = f", and {format_count(skipped, 'row')} with nothing to send" if skipped else ""
+            saving = f"{which}: {format_count(number, 'run')}, {price.text(number)}{lost}"
+            yield Finding("advice", "inputs", "inputs", f"{saving}; fewer inputs make fewer distinct rows")
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    """Return whether most cells are texts, and neither dates nor numbers that are written as text."""
+    known = column.dropna().tolist()
+    return 2 * sum(isinstance(cell, str) and not DATE_OR_NUMBER.fullmatch(cell) for cell in known) > len(known)
+
+
+def _count_runs(cells: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]], names: Sequence[str]) -> tuple[int, int]:
+    """Return how many distinct rows these columns make, and how many rows have nothing in them."""
+    rows = np.column_stack([cells[name] for name in names])
+    has_any = (rows >= 0).any(axis=1)
+    return len(np.unique(rows[has_any], axis=0)), int((~has_any).sum())
 
 
 def _first_body(job: Job, run: OutgoingRun, header: Mapping[str, Any], dialect: Any) -> dict[str, Json]:

@@ -29,6 +29,7 @@ from parallel_frames._job._attrs import question_facts
 from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
 from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._join import count_matches
+from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
 from parallel_frames._job._rows import RowBuilder, RowObserver, combine_callbacks
@@ -36,6 +37,7 @@ from parallel_frames._job._source import IndexedFeed
 from parallel_frames._job._stored import times_of, tool_calls_of, warnings_of
 from parallel_frames._prices import Runs, check_cost
 from parallel_frames._state import NEVER, Answers, runs_of, states_of
+from parallel_frames._tracebacks import of_user
 from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import (
     CheckpointCorruptError,
@@ -46,12 +48,13 @@ from parallel_frames.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from parallel_frames._checkpoint import JobStore
     from parallel_frames._engine._protocols import Observer
+    from parallel_frames._job._checkpoints import CheckpointPreview
     from parallel_frames._job._offline import Destination
     from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._rows import Row
@@ -101,6 +104,8 @@ class Results(Generic[IndexT]):
     ----------
     statuses : mapping of str to int
         The asked rows by status; who delivers the rows fills it.
+    kept : Counter of label
+        For each column the cells that keep a value which is not the answer; who merges the rows fills it.
     """
 
     def __init__(self, index: IndexT, read_part: ReadPart | None, *, reasons: Reasons, strict: bool = False) -> None:
@@ -110,6 +115,7 @@ class Results(Generic[IndexT]):
         self._read_part = read_part
         self._strict = strict
         self.statuses: Mapping[str, int] = {}
+        self.kept: Counter[Hashable] = Counter()
 
     @property
     def jobs(self) -> Sequence[Results[IndexT]]:
@@ -185,7 +191,9 @@ def stop_text(safety: Safety | None) -> str:
 
 def is_refusal(error: BaseException | None) -> bool:
     """Return whether the same call would end like this again, so that the error itself says what to change."""
-    return isinstance(error, InputError | RejectedError)
+    if isinstance(error, RejectedError):
+        return not (error.status == 404 and error.group_id)  # the next call does without a group that is gone
+    return isinstance(error, InputError)
 
 
 def joint_safety(safeties: Iterable[Safety | None], *, answered: int) -> Safety | None:
@@ -256,6 +264,7 @@ class JobRunner:
         self.has_begun = False
         self.halted = False
         self.billed_before: int | None = None
+        self._billed_at_start: int | None = None  # of this run, and not of an earlier one of the same handle
         self.stopped: str | None = None
         self.refreshing = source.prepared.call.refresh
         self.on_row: Callable[[Row], object] | None = source.prepared.call.on_row
@@ -266,7 +275,8 @@ class JobRunner:
         self._store: JobStore | None = None
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_scanned = False
+        self._undecided_in_gone = 0
+        self._is_scanned = self._asks_simulator = False
         older_than = source.prepared.call.older_than
         # Read here: in the thread that scans, a test's frozen clock may not be in force.
         self._stale_before = NEVER if older_than is None else format_utc(time.time() - older_than)
@@ -351,12 +361,17 @@ class JobRunner:
         for outcomes in self.results().outcomes():
             yield from builder.rows_of(outcomes)
 
+    def note_preview(self, preview: CheckpointPreview) -> None:
+        """Keep where earlier calls left answers, for what is safe before the checkpoint is opened."""
+        self.checkpoint = None if preview.folder is None else str(preview.folder)
+        self.group_ids = tuple(preview.header.get("groups", ()))
+
     def safety(self, error: BaseException | None = None) -> Safety | None:
-        """Return what is safe when it ends with an error; None before it has a store, and for input that is refused.
+        """Return what is safe when it ends with an error; None where it knows of no run, and for input that is refused.
 
         A call that is refused would ask some rows again.
         """
-        if self._store is None:
+        if self._store is None and not self.group_ids:
             return None
         is_refused = is_refusal(error)
         if not is_refused:
@@ -365,6 +380,7 @@ class JobRunner:
         self._configure()
         if isinstance(error, InputError) and not status.sent:
             return None  # it says so itself
+        destination = self.destination
         return Safety(
             status.rows_answered,
             status.rows,
@@ -374,6 +390,9 @@ class JobRunner:
             is_refused,
             under_way=status.under_way,
             in_doubt=status.in_doubt,
+            is_simulated=self._asks_simulator,
+            ends_with_statement=destination is not None and destination.ends_with_statement,
+            is_temporary=destination is not None and destination.is_temporary(self.prepared.call.checkpoint),
         )
 
     def facts(self, counts: Mapping[str, int]) -> dict[str, Json]:
@@ -386,6 +405,7 @@ class JobRunner:
             "group_ids": list(self.group_ids),
             "checkpoint": self.checkpoint,
             "rows": dict(counts),
+            "answered_until": self.index.answer_times()[1],
             "simulated": self.simulated,
             **question_facts(self.prepared),
             **({} if self.matched is None else {"matched": dict(self.matched)}),
@@ -415,7 +435,7 @@ class JobRunner:
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")
-        self.is_running = True
+        self.is_running, self._billed_at_start = True, None
         try:
             await in_thread(self.scan)
             shows = False if until == "looked" else self.prepared.call.progress
@@ -426,12 +446,12 @@ class JobRunner:
             destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
             if destination.is_gone:
                 raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
+            self.simulated = self._asks_simulator = await in_thread(destination.asks_simulator)
             with showing(shows) if shared_progress is None else nullcontext(shared_progress) as progress:
                 async with open_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
                     self._take_store(opened.store)
-                    self.simulated = self.simulated or await in_thread(destination.asks_simulator)
                     if opened.continues_refresh and not self.has_begun:
                         progress.warn(
                             "this continues a refresh that is not over: rows that were asked again since it began "
@@ -519,9 +539,7 @@ class JobRunner:
                     progress.started(rows=status.rows, waiting=status.to_send + status.awaited)
                     await self._run_engine(opened, client, observer, until)
                     progress.label(simulated=self.simulated)
-                    block = None if self.destination is None else self.destination.block
-                    for note in () if block is None else block.take_notes():
-                        progress.warn(note)
+                    self._check_answers(progress)
             if until == "looked" or (until == "sent" and not self.index.status().to_send):
                 progress.leave_as(until)
             if until == "answered":
@@ -558,6 +576,15 @@ class JobRunner:
             trouble = f" ({engine.trouble})" if engine.trouble else ""
             self._end(late + trouble, not_sent=not_sent or unsent + trouble)
 
+    def _check_answers(self, progress: Progress) -> None:
+        """Warn of what may be misspelt in the answers of an offline block, and raise what their function raised."""
+        block = None if self.destination is None else self.destination.block
+        if block is not None:
+            for note in block.take_notes():
+                progress.warn(note)
+            if (error := block.take_error()) is not None:
+                raise of_user(error)
+
     def _warn_of_open_rows(self, progress: Progress) -> None:
         status = self.index.status()
         rows = status.rows_open
@@ -569,6 +596,13 @@ class JobRunner:
             if status.to_send:
                 reasons.append(self._reasons.not_sent)
             progress.warn(f"{format_count(rows, 'row')} without an answer: {'; '.join(reasons)}")
+        if self._undecided_in_gone:
+            count = self._undecided_in_gone
+            alone = " with `where=out['parallel_status'] == 'pending'`" if self.prepared.target is None else ""
+            progress.warn(
+                f"{format_count(count, 'run')} in groups that are gone: `refresh=True`{alone} asks them again, for "
+                f"{self.prepared.price.text(count)}"
+            )
 
     async def _run_engine(self, opened: OpenCheckpoint, client: Client, observer: Observer, until: Until) -> None:
         store, call = opened.store, self.prepared.call
@@ -593,6 +627,7 @@ class JobRunner:
                     until=until,
                     reasons=self._reasons.runs,
                     named_groups=call.group_ids,
+                    refreshes=self.refreshing,
                     check_budget=self._check_budget,
                 )
                 self._loop, self._engine = asyncio.get_running_loop(), engine
@@ -605,6 +640,7 @@ class JobRunner:
                         self.has_begun = True
                         self._configure()
                 finally:
+                    self._undecided_in_gone = len(engine.undecided_in_gone)
                     self._engine = self._loop = None
                     self.billed_before = (self.billed_before or 0) + engine.found_runs
                     self.group_ids = tuple(store.groups)
@@ -621,6 +657,9 @@ class JobRunner:
         if not self.has_begun:
             for finding in prepared.findings:
                 progress.warn(finding.with_subject)
+            gaps = gaps_finding(self.source.gaps) if status.to_send and not prepared.is_later else None
+            if gaps is not None:
+                progress.warn(gaps.with_subject)
             if price.unknown is not None:
                 progress.warn(price.unknown)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
@@ -631,7 +670,7 @@ class JobRunner:
         essence, facts = announcement(
             prepared,
             status,
-            since=self.index.oldest_answer() if status.answered else None,
+            since=self.index.answer_times()[0] if status.answered else None,
             max_per_minute=client.max_per_minute,
             checkpoint=self.checkpoint,
             earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),
@@ -693,6 +732,8 @@ class JobRunner:
         price = self.prepared.price
         if self.billed_before is None:
             self.billed_before = status.billed
+        if self._billed_at_start is None:
+            self._billed_at_start = status.billed
         counts = ProgressCounts(
             rows=status.chosen,
             done=status.rows_answered + status.skipped,
@@ -704,7 +745,7 @@ class JobRunner:
             sent=status.answered + status.awaited,
             per_run=price.per_run,
             spent=price.of(status.billed),
-            before=price.of(self.billed_before),
+            before=price.of(self._billed_at_start),
             extra_cost=price.extra,
         )
         progress.begin(

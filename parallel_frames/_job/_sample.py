@@ -17,6 +17,7 @@ from parallel_frames._format import (
     format_option,
 )
 from parallel_frames._job._handle import frame_enrichment, frame_source
+from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import is_count
 from parallel_frames._job._preview import EnrichmentPlan, plan_call
 from parallel_frames.errors import InputError
@@ -51,6 +52,7 @@ class EnrichmentPreview:
 
     frame: pd.DataFrame = field(repr=False)
     plan: EnrichmentPlan
+    _is_temporary: bool = field(default=False, repr=False)
 
     @property
     def cost(self) -> float | None:
@@ -62,7 +64,8 @@ class EnrichmentPreview:
         worst = format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost)
         rest = f"{format_count(plan.to_send, 'more run')}: {format_dollars(plan.cost, extra=plan.extra_cost)}{worst}"
         took = f", {format_duration(plan.seconds, estimate=True)}" if plan.to_send and not plan.simulated else ""
-        return f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers are kept"
+        kept = "end with the offline block" if self._is_temporary else "are kept"
+        return f"All {format_count(plan.rows, 'row')} would take {rest}{took}. These answers {kept}"
 
     def __repr__(self) -> str:
         from parallel_frames._ui import cell_text
@@ -99,7 +102,9 @@ def read_sample(
     rows = out.iloc[list(enrichment.plan.positions[: prepared.call.limit])]
     lines = [*((label, rows[label]) for label in prepared.selection.labels), *_answers(rows, enrichment)]
     shown = pd.DataFrame({format_label(label): cells.astype(object) for label, cells in lines}, index=rows.index).T
-    return EnrichmentPreview(shown, plan_call(frame_source(df, schema, replace(call, max_cost=None))))
+    plan = plan_call(frame_source(df, schema, replace(call, max_cost=None)))
+    destination = choose_destination(call.client, for_sending=False)
+    return EnrichmentPreview(shown, plan, destination.is_temporary(call.checkpoint))
 
 
 def _answers(rows: pd.DataFrame, enrichment: Enrichment) -> Iterator[tuple[Hashable, pd.Series[Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -13,7 +14,6 @@ from parallel_frames._columns import PANDAS_3, Level, level_of, merge_outcomes
 from parallel_frames._inputs import canonical_of_sent, make_key
 from parallel_frames._job._join import InputMatcher, Joiner
 from parallel_frames._job._plan import index_labels, make_plan
-from parallel_frames._job._prepare import provenance_labels
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, OutgoingRun, RunId
 from parallel_frames._state import MemoryIndex
@@ -59,6 +59,11 @@ class RowSource(Protocol[IndexT]):
     @property
     def first_runs(self) -> Sequence[OutgoingRun]:
         """A few runs, the first ones: what the checkpoint's header remembers of a call. Known after `scan`."""
+        ...
+
+    @property
+    def gaps(self) -> Mapping[Hashable, int]:
+        """How many of the rows to ask about lack a value in each of the expected columns; known after `scan`."""
         ...
 
     def make_index(self) -> IndexT:
@@ -136,6 +141,11 @@ class FrameSource:
         self._entries: dict[int, int] | None = None
         self._keys_of_inputs: dict[bytes, list[str]] | None = None
 
+    @property
+    def gaps(self) -> Counter[Hashable]:
+        """How many of the rows asked about lack a value in each of the columns that are expected."""
+        return count_gaps(self.prepared.frame, self.plan.row_runs, self.prepared.expected)
+
     def make_index(self) -> MemoryIndex:
         """Return an empty index: what a frame's rows need fits memory as the frame does."""
         return MemoryIndex()
@@ -197,14 +207,16 @@ class FrameSource:
             dtype_backend=self.prepared.call.dtype_backend,
             unsettled=results.unsettled,
             processors=processors,
+            renewal=self.prepared.renewal,
         )
+        results.kept = Counter(merged.kept)
         call, frame = self.prepared.call, merged.frame
-        if call.provenance:
+        if layout.provenance:
             frame = add_provenance(
                 frame,
                 self.plan.row_runs,
                 answers,
-                prefix=call.prefix,
+                labels=layout.provenance,
                 dtype_backend=call.dtype_backend,
                 processors=processors,
                 prices=prices_of(self.prepared),
@@ -228,7 +240,7 @@ def add_provenance(
     row_runs: RowRuns,
     answers: Answers,
     *,
-    prefix: str,
+    labels: Sequence[Hashable],
     dtype_backend: str,
     processors: Sequence[str],
     prices: Prices | None = None,
@@ -267,7 +279,7 @@ def add_provenance(
         paid &= np.array(billed, dtype=bool)
         costs = [prices[name] if is_paid else 0.0 for name, is_paid in zip(by, paid.tolist(), strict=True)]
         made.append(pd.Series(costs, frame.index, dtype=number))
-    for label, column in zip(provenance_labels(prefix, has_cost=prices is not None), made, strict=True):
+    for label, column in zip(labels[: len(made)], made, strict=True):
         # A row that no run answered keeps what it had.
         frame[label] = column.where(has_run, frame[label].astype(column.dtype)) if label in frame.columns else column
     return frame
@@ -294,6 +306,12 @@ def keys_of_input(
         hashed.add(key)
         yield key
     yield from (key for key in sent_as(canonical) if key not in hashed)
+
+
+def count_gaps(df: pd.DataFrame, row_runs: RowRuns, labels: Sequence[Hashable]) -> Counter[Hashable]:
+    """Return in how many of the rows that have a run each of these columns lacks a value, where it does."""
+    is_sent = row_runs >= 0
+    return +Counter({label: int((df[label].isna().to_numpy(bool) & is_sent).sum()) for label in labels})
 
 
 def copied(df: pd.DataFrame) -> pd.DataFrame:

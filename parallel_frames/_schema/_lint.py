@@ -207,7 +207,7 @@ def missing_descriptions(node: Mapping[str, Json], path: str = "") -> Iterator[F
     """Yield a warning for each field without a description, nested ones too; `node` is as the user wrote it."""
     # Not of the wire schema: there, limits in words make up a description that the user did not write.
     for child_path, child, _ in _children(node, path):
-        is_field = child_path.rpartition(".")[0].endswith("properties")
+        is_field = child_path != path and child_path.rpartition(".")[0].endswith("properties")
         if is_field and not str(child.get("description") or "").strip():
             message = "has no description; what to find, in words, makes better answers than a name alone"
             yield Finding("warning", "description", child_path, message)
@@ -223,5 +223,8 @@ def _children(node: Mapping[str, Json], path: str) -> Iterator[tuple[str, Mappin
         if isinstance(node.get(keyword), dict):
             yield f"{prefix}{keyword}", node[keyword], False
     for keyword in ("anyOf", "oneOf", "allOf"):
-        for position, child in enumerate(node.get(keyword) or ()):
-            yield f"{prefix}{keyword}.{position}", child, keyword != "allOf"
+        branches = node.get(keyword) or ()
+        # Of "an object or null" the object has the path of both: who writes `Office | None` writes no union.
+        is_optional = sum(child.get("type") != "null" for child in branches) == 1
+        for position, child in enumerate(branches):
+            yield path if is_optional else f"{prefix}{keyword}.{position}", child, keyword != "allOf"

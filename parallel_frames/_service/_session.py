@@ -601,8 +601,7 @@ def status_error(status: int, headers: httpx.Headers, body: bytes, *, group_id: 
         ended = " A simulator's runs, which are free, end with it." if SIMULATOR_HEADER in headers else ""
         return RejectedError(
             f"The service does not know the group (404): {reason}. Does it belong to another account, another host or "
-            f"another dialect (`api`)?{ended} If it is gone for good, its rows can only be asked again, with "
-            "another checkpoint.",
+            f"another dialect (`api`)?{ended}",
             **facts,
         )
     if status in NOTHING_CREATED - {429}:

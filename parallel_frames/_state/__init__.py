@@ -10,7 +10,7 @@ from typing import TypeAlias
 from parallel_frames._state._answers import Answers
 from parallel_frames._state._disk import DiskIndex
 from parallel_frames._state._group import GroupState
-from parallel_frames._state._index import RUN_SCHEMA, STATE_SCHEMA, JobStatus, Step, runs_of, states_of
+from parallel_frames._state._index import RUN_SCHEMA, STATE_SCHEMA, JobStatus, Step, runs_of, states_of, utc_time
 from parallel_frames._state._memory import MemoryIndex
 from parallel_frames._state._rules import (
     ANSWERED,
@@ -48,4 +48,5 @@ __all__ = [
     "read_identity",
     "runs_of",
     "states_of",
+    "utc_time",
 ]

@@ -485,12 +485,12 @@ class DiskIndex:
         )
 
     @locked
-    def oldest_answer(self) -> str | None:
-        """Return when the oldest answer of the source came that is not asked again."""
+    def answer_times(self) -> tuple[str | None, str | None]:
+        """Return when the oldest and the newest answer of the source came that are not asked again."""
         self.status()
-        query = f"select min(k.at) from steps s join known k on k.key = s.key where s.step = {ANSWERED}"  # noqa: S608
-        since: str | None = self._line(query)[0]
-        return since
+        of_answers = f"from steps s join known k on k.key = s.key where s.step = {ANSWERED}"
+        oldest, newest = self._line(f"select min(k.at), max(k.at) {of_answers}")
+        return oldest, newest
 
     @locked
     def steps_between(self, start: int, end: int) -> list[Step]:

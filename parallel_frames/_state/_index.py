@@ -140,10 +140,11 @@ def ended_at(states: pa.Table) -> pa.Array:
     in_utc = pc.and_(pc.ends_with(texts, "Z"), pc.equal(pc.utf8_slice_codeunits(texts, 10, 11), "T"))
     if pc.all(in_utc, min_count=0).as_py():  # nulls are skipped: as the service writes times, nothing is left to do
         return texts
-    return pa.array(map(_utc_time, texts.to_pylist()), pa.string())
+    return pa.array(map(utc_time, texts.to_pylist()), pa.string())
 
 
-def _utc_time(text: str | None) -> str | None:
+def utc_time(text: str | None) -> str | None:
+    """Return a time of the service in UTC, as ISO 8601 that sorts; None for what is no time."""
     if not text:
         return None
     if text[-1] == "Z" and text[10:11] == "T":

@@ -422,17 +422,19 @@ class MemoryIndex:
         )
 
     @locked
-    def oldest_answer(self) -> str | None:
-        """Return when the oldest answer of the source came that is not asked again."""
+    def answer_times(self) -> tuple[str | None, str | None]:
+        """Return when the oldest and the newest answer of the source came that are not asked again."""
         self.status()
-        times = []
+        oldest, newest = [], []
         for runs in self._outcomes:
             places = self._places_of_answers(runs)
             entries = runs.entries[places]
             ours = entries < self.runs
             is_kept = self._steps[entries[ours]] == ANSWERED
-            times.append(pc.min(runs.ended.take(pa.array(places[ours][is_kept]))).as_py())
-        return min(filter(None, times), default=None)
+            times = pc.min_max(runs.ended.take(pa.array(places[ours][is_kept]))).as_py()
+            oldest.append(times["min"])
+            newest.append(times["max"])
+        return min(filter(None, oldest), default=None), max(filter(None, newest), default=None)
 
     @locked
     def decide_sending(self) -> int:

@@ -12,7 +12,7 @@ from parallel_frames._ui._screen import ask, is_interactive, readable, spelling
 from parallel_frames._ui._sections import RunFacts
 from parallel_frames._ui._shared_progress import SharedProgress
 from parallel_frames._ui._text import plan_text
-from parallel_frames._ui._values import cell_text, index_name
+from parallel_frames._ui._values import cell_text, index_name, label_text
 
 __all__ = [
     "CHANGES",
@@ -30,6 +30,7 @@ __all__ = [
     "enrichment_html",
     "index_name",
     "is_interactive",
+    "label_text",
     "make_report",
     "name_row",
     "plan_html",

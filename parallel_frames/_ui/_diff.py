@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from parallel_frames._format import format_count, format_label, mark_simulated, shorten
+from parallel_frames._format import format_count, mark_simulated, shorten
 from parallel_frames._ui._html import MAX_ROWS, render, write_page
 from parallel_frames._ui._values import MAX_LABEL, cell_text, cell_values, cut_to_difference
 
@@ -217,5 +217,5 @@ def _side_values(change: Mapping[Any, Any], side: str) -> dict[str, Any]:
 
 def name_row(cells: list[Any]) -> str:
     """Return what names a row, from the cells that tell it from others."""
-    text = ", ".join(map(format_label, cells))
+    text = ", ".join(map(cell_text, cells))
     return shorten(text, MAX_LABEL) if len(text) > MAX_LABEL else text

@@ -31,6 +31,7 @@ from parallel_frames._ui._screen import (
     in_notebook,
     in_terminal,
 )
+from parallel_frames.errors import EnrichmentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,10 @@ DRAW_EVERY: Final = 0.2
 LINE_EVERY: Final = 60.0
 NEWS_SECONDS: Final = 1.0
 RATE_SECONDS: Final = 60.0
+# A time that is left is shown once so many rows, or this share of them, and so many seconds are behind.
+STEADY_ROWS: Final = 1_000
+STEADY_SHARE: Final = 0.05
+STEADY_SECONDS: Final = 5.0
 SAMPLE_EVERY: Final = 0.5
 WORKING: Final = "enriching"
 SENDING: Final = "sending"
@@ -91,6 +96,7 @@ class ProgressCounts:
     extra_cost: str = ""
     unit: str = "row"
     _early: int = 0  # runs whose outcome came before the answer to the POST that sent them
+    _start: tuple[float, int] | None = None  # when it began, and the rows that were done then
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
     def add_sent(self, runs: int) -> None:
@@ -133,7 +139,7 @@ class ProgressCounts:
 
     @property
     def cost(self) -> str | None:
-        """What this call costs, and what it comes to in all; None where the price is not known."""
+        """What this call costs, and what earlier ones did; None where the price is not known."""
         if self.spent is None:
             return None
         spent = max(self.spent, Decimal(0))  # a failure may be known before its run counts as sent
@@ -143,6 +149,8 @@ class ProgressCounts:
 
     def sample(self, now: float) -> None:
         """Keep the rows done at this moment for the rate, and drop what is older than a minute."""
+        if self._start is None:
+            self._start = (now, self.done)
         if not self._samples or now - self._samples[-1][0] >= SAMPLE_EVERY:
             self._samples.append((now, self.done))
         while now - self._samples[0][0] > RATE_SECONDS and len(self._samples) > 1:
@@ -156,11 +164,19 @@ class ProgressCounts:
         elapsed = now - then
         return None if elapsed < 1.0 or self.done == done else (self.done - done) / elapsed * 60.0
 
-    def figures(self, now: float) -> list[str]:
+    def is_steady(self, now: float) -> bool:
+        """Return whether the rate says how long the rest takes: the first answers of many runs in flight come late."""
+        if self._start is None:
+            return False
+        (then, before), total = self._start, self.rows - self.left_out
+        enough = min(STEADY_ROWS, STEADY_SHARE * (total - before))
+        return now - then >= STEADY_SECONDS and self.done - before >= enough
+
+    def figures(self, now: float, *, has_ended: bool = False) -> list[str]:
         """Return everything but the rows as texts, the most important first, for narrow screens."""
-        rate = self.rows_per_minute(now)
+        rate = None if has_ended else self.rows_per_minute(now)
         figures = []
-        if rate and self.left > 0:
+        if rate and self.left > 0 and self.is_steady(now):
             figures.append(f"{format_duration(self.left / rate * 60.0, estimate=True)} left")
         if self.failed:
             figures.append(f"{self.failed:,} failed")
@@ -304,10 +320,10 @@ class Progress:
             return {"pending": self._counts.sent}
         return self._counts.statuses if self._statuses is None else self._statuses
 
-    def _figures(self, now: float) -> list[str]:
+    def _figures(self, now: float, *, has_ended: bool = False) -> list[str]:
         if self._is_submit:
             return [] if self._counts.cost is None else [self._counts.cost]
-        return self._counts.figures(now)
+        return self._counts.figures(now, has_ended=has_ended)
 
     def _report_if_due(self, now: float) -> None:
         """Log how far it is, and show it where no bar does."""
@@ -378,7 +394,8 @@ class Progress:
         return None if self._checkpoint is None else call.format(checkpoint=shlex.quote(self._checkpoint))
 
     def _leave_bar(self) -> None:
-        self._screen.set_figures(self._last_word(), self._figures(time.monotonic()), self._shown_counts)
+        figures = self._figures(time.monotonic(), has_ended=True)
+        self._screen.set_figures(self._last_word(), figures, self._shown_counts)
 
     def close(self) -> None:
         """Leave the bar with its last figures; nothing is shown from now on."""
@@ -408,7 +425,11 @@ def showing(progress: bool | None) -> Iterator[Progress]:  # noqa: FBT001 - the 
     shown = Progress(screen)
     token = current_screen.set(screen if screen.shows_lines else None)
     try:
-        yield shown
+        try:
+            yield shown
+        except EnrichmentError:  # every row has its status
+            shown.report_end()
+            raise
         shown.report_end()
     finally:
         shown.close()

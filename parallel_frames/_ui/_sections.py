@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from parallel_frames._columns import CONFIDENCE, confidence, error_label
 from parallel_frames._foreign import check_enriched
 from parallel_frames._format import format_label
 from parallel_frames._model import STATUSES
-from parallel_frames._ui._values import index_name
+from parallel_frames._ui._values import index_name, label_text
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ EXAMPLES: Final = 3
 LEVELS: Final = (*CONFIDENCE, "none")
 NOT_FAILED: Final = frozenset({"completed", "skipped", "not_sent"})
 STATUS: Final = re.compile(r"parallel_status(_\d+)?$")
-# What differs between messages of one cause, and what it is replaced by.
+# What differs between messages of one cause, and what it is replaced by; a number that all of them have stays.
 VALUES: Final = (
     (re.compile(r"\b(?:trun|tgrp)_\w+"), "…"),
     (re.compile(r'"[^"]*"|“[^”]*”'), "“…”"),
-    (re.compile(r"\d[\d.,]*"), "#"),
 )
+NUMBER: Final = re.compile(r"\d[\d.,]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,15 +203,27 @@ def make_section(
 
 def _group_failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[Failure, ...]:
     """Return failures by cause, the most frequent first: messages that differ only in values are one cause."""
-    causes: dict[str, list[tuple[str, str]]] = {}
+    causes: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    numbers: dict[tuple[str, ...], list[Sequence[str]]] = {}
     failed = ~statuses.isin(NOT_FAILED).to_numpy() & errors.notna().to_numpy()
     for label, message in zip(errors.index[failed], errors[failed].astype(str), strict=True):
         cause = message
         for pattern, replacement in VALUES:
             cause = pattern.sub(replacement, cause)
-        causes.setdefault(cause, []).append((format_label(label), message))
+        key = tuple(NUMBER.split(cause))
+        numbers.setdefault(key, []).append(NUMBER.findall(cause))
+        causes.setdefault(key, []).append((label_text(label), message))
     ranked = sorted(causes.items(), key=lambda item: -len(item[1]))
-    return tuple(Failure(cause, len(rows), tuple(dict.fromkeys(rows))[:EXAMPLES]) for cause, rows in ranked)
+    return tuple(
+        Failure(_with_numbers(key, numbers[key]), len(rows), tuple(dict.fromkeys(rows))[:EXAMPLES])
+        for key, rows in ranked
+    )
+
+
+def _with_numbers(texts: Sequence[str], numbers: Sequence[Sequence[str]]) -> str:
+    """Return a cause between the numbers of its messages, of which those that differ are #."""
+    found = [same[0] if len(set(same)) == 1 else "#" for same in zip(*numbers, strict=True)]
+    return "".join(chain.from_iterable(zip_longest(texts, found, fillvalue="")))
 
 
 def _confidences(df: pd.DataFrame, outputs: Sequence[Hashable] = ()) -> pd.DataFrame:
@@ -264,14 +277,17 @@ def find_sections(df: pd.DataFrame) -> list[Section]:
         _section_of_status(df, columns, label, newest.get(_attrs_name(label), {}), names=[*statuses.values()])
         for label in statuses
     ]
-    sections.extend(
-        make_section(df, outputs=outputs, status=None, error=None, attrs=attrs)
-        for attrs in enrichments
-        if attrs.get("status") is None and (outputs := _outputs_in_attrs(columns, attrs))
-    )
+    shown = {label for section in sections for label in section.outputs}
+    labels, others = set(map(_attrs_name, columns)), list[Section]()
+    for attrs in reversed(enrichments):  # the last one made what a column holds now
+        outputs = tuple(label for label in _outputs_in_attrs(columns, attrs) if label not in shown)
+        if attrs.get("status") not in labels and outputs:
+            others.append(make_section(df, outputs=outputs, status=None, error=None, attrs=attrs))
+            shown.update(outputs)
+    sections.extend(reversed(others))
     if not sections:
         raise InputError(
-            "The frame holds nothing of an enrichment: it has no status columns, and its attrs name none. "
+            "The frame holds nothing of an enrichment: it has no status columns, and no column that its attrs name. "
             "`pf.last().report()` reports on the last enrichment of this process."
         )
     return sections

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Facts: TypeAlias = list[tuple[str, str]]
 
 WIDTH: Final = 98
+UNKNOWN_ORIGIN: Final = "not known, a simulator or the service: merge, concat and CSV lose a frame's attrs"
 WARNINGS_TITLE: Final = "Warnings of the service (runs)"
 
 
@@ -51,6 +52,7 @@ def plan_facts(plan: EnrichmentPlan) -> Facts:
     ]
     runs = [
         (plan.answered, "answered already"),
+        (plan.failed, "failed" if plan.escalation else "failed, not tried again"),
         (plan.awaited, "under way"),
         (plan.left_out, "beyond the limit"),
         (plan.to_send, "to send"),
@@ -105,6 +107,7 @@ def report_facts(section: Section) -> Facts:
             "at": str(attrs.get("at") or "").replace("T", " ").replace("Z", " UTC"),
             "groups": ", ".join(attrs.get("group_ids", [])),
             "checkpoint": attrs.get("checkpoint"),
+            "origin": None if attrs else UNKNOWN_ORIGIN,
         }
     else:
         timeline = make_timeline(facts.times)

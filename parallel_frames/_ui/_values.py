@@ -150,7 +150,8 @@ def text_width(text: str) -> int:
 
 def label_text(label: Any) -> str:
     """Return the label of a row, cut where it is long."""
-    return shorten(format_label(label), MAX_LABEL)
+    parts = label if isinstance(label, tuple) else (label,)
+    return shorten(" / ".join(filter(None, map(cell_text, parts))), MAX_LABEL)
 
 
 def index_name(index: pd.Index[Any]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
@@ -161,6 +163,7 @@ class AnswerSource:
         self._table: Mapping[Any, Given] | None = None
         self._field: str | None = None
         self._found: set[Any] = set()  # keys of the table that matched an input
+        self._error: BaseException | None = None
         self._unmatched: dict[str, bool] = {}  # inputs that no key matched, and whether that is noted
         self._unknown: dict[str, str] = {}  # fields that the schema does not have, and what is to be noted of them
         if callable(answers):
@@ -177,8 +180,8 @@ class AnswerSource:
         if self._function is not None:
             try:
                 return self._noted(_checked(self._function(run_input, spec.body, processor), spec), spec)
-            except Exception as error:  # noqa: BLE001 - the user's function may raise anything: the run fails
-                return Failure(str(error) or type(error).__name__)
+            except BaseException as error:  # noqa: BLE001 - the user's function may raise anything, as pytest.fail does
+                return self._failed(error)
         found = self._look_up(run_input)
         if found is None:
             if self._table is not None:
@@ -188,7 +191,21 @@ class AnswerSource:
         try:
             return self._noted(_checked(found, spec), spec)
         except TypeError as error:
-            return Failure(str(error))
+            return self._failed(error)
+
+    def _failed(self, error: BaseException) -> Failure:
+        """Keep an error in the user's answers, and return the failure of its run."""
+        self._error = self._error or error
+        frames = [each for each in extract_tb(error.__traceback__) if each.filename != __file__]
+        if not frames:
+            return Failure(str(error))  # what was returned is no answer
+        place = f"{Path(frames[0].filename).name}, line {frames[0].lineno}"
+        return Failure(f"your answer function raised {type(error).__name__}: {error} ({place})")
+
+    def take_error(self) -> BaseException | None:
+        """Return the first error in the user's answers since this was called last; None if there was none."""
+        error, self._error = self._error, None
+        return error
 
     def _look_up(self, run_input: str | Mapping[str, Any]) -> Given | None:
         if self._table is None:

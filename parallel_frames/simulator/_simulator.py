@@ -242,6 +242,11 @@ class Simulator:
         with self._service.lock:
             return self._service.answers.take_notes()
 
+    def _take_error(self) -> BaseException | None:
+        """Return the first error in the user's answers since this was called last."""
+        with self._service.lock:
+            return self._service.answers.take_error()
+
     @property
     def group_ids(self) -> list[str]:
         """The ids of all groups, in creation order."""

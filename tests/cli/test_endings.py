@@ -119,7 +119,7 @@ def test_an_interrupt_without_a_checkpoint_names_the_group(rows, start, monkeypa
     assert "Stopped: 0 of 2 rows are answered, 2 runs sent" in err
     assert f"(group {sim.group_ids[0]})." in err
     # The answer to the POST may have come, or not.
-    assert "is billed: 2 runs under way.\n" in err or "sent, of which 2 may not have been created (group" in err
+    assert "bills nothing: 2 runs under way.\n" in err or "sent, of which 2 may not have been created (group" in err
     assert "ended by SIGTERM. There is no checkpoint: parallel-frames collect tgrp_" in err
     assert "To go on" not in err
     assert "pf." not in err

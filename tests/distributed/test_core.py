@@ -127,7 +127,7 @@ def test_what_travels_has_no_secret(tmp_path):
     call = prepare_frame(Batches(table("Acme")), SCHEMA, options, sends=True)
     keys = engines.KeyMaker.of(call.prepared)
     lookup = engines.AnswerLookup(
-        keys, call.prepared.schema, call.prepared.layout, "pyarrow", None, str(tmp_path), (), {}
+        keys, call.prepared.schema, call.prepared.layout, None, "pyarrow", str(tmp_path), (), {}
     )
     for travelling in (engines.InputStager(keys, str(tmp_path)), lookup):
         data = pickle.dumps(travelling)

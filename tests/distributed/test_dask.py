@@ -240,6 +240,17 @@ def test_existing_columns_are_filled_partition_by_partition(sim):
         enrich(moments, {"founded": pd.Timestamp}, if_exists="fill")
 
 
+def test_edited_cells_are_kept_as_in_pandas(sim):
+    """The same call again on a frame that it made replaces no value that is no answer; a refresh does."""
+    schema = {"name": str}
+    done = enrich(dd.from_pandas(rows(0, 1, 2, 3), npartitions=2), schema).compute()
+    done.loc[1, "name"] = "mine"
+    ddf = dd.from_pandas(done, npartitions=2)
+    assert_frame_equal(enrich(ddf, schema).compute(), done)
+    assert_paid_once(sim, 4)
+    assert enrich(ddf, schema, refresh=True).compute().loc[1, "name"] != "mine"
+
+
 def test_submitted_and_looked_at(sim):
     """`submit` returns when all is sent; the handle's result is the lazy frame."""
     run = dd.from_pandas(rows(*range(20)), npartitions=2).parallel.submit(SCHEMA, inputs=["company"], progress=False)

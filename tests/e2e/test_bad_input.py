@@ -239,8 +239,16 @@ def test_an_option_that_does_not_exist_is_a_type_error_that_helps(df, sim):
 
 
 def test_options_are_named(df, sim):
-    """Everything after the schema is keyword-only."""
-    refusal(sim, TypeError, lambda: df.parallel.enrich(SCHEMA, "core"))
+    """Everything after the schema is keyword-only; a value without a name is met with the name that is meant."""
+    for call, meant in (
+        (lambda: df.parallel.enrich(SCHEMA, "core"), "`enrich(schema, processor='core')`?"),
+        (lambda: pf.plan(df, SCHEMA, "core"), "`plan(df, schema, processor='core')`?"),
+        (lambda: df.parallel.preview(SCHEMA, 3), "`preview(schema, n=3)`?"),
+        (lambda: df.parallel.compare(SCHEMA, ["lite", "pro"]), "`compare(schema, processors=['lite', 'pro'])`?"),
+        (lambda: pf.enrich_parquet("in", "out", SCHEMA, "core"), "(source, target, schema, processor='core')`?"),
+    ):
+        assert refusal(sim, TypeError, call).endswith(meant)
+    assert "did you mean 'latency'?" in refusal(sim, TypeError, lambda: pf.offline(latncy=0))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +306,7 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
         safety = caught.value.safety
         assert (safety.rows, safety.sent) == (6, sim.counts.runs)
         assert f"{safety.answered} of 6 rows are answered" in str(caught.value)
-        assert "Run the same again" in str(caught.value)
+        assert "the same again resumes" in str(caught.value)
         assert str(tmp_path) in str(caught.value)
         sim.top_up(1.0)
         out = pd.concat([df, df + "2", df + "3"]).parallel.enrich(SCHEMA, checkpoint=tmp_path)
@@ -312,7 +320,7 @@ def test_a_batch_in_doubt_is_not_said_to_be_billed(df, tmp_path, caplog):
     with pf.offline(latency=0, speed=400, faults=lost) as sim:
         with pytest.raises(AuthenticationError, match="2 runs sent, of which 2 may not have been created") as caught:
             df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
-        assert "billed" not in str(caught.value)
+        assert "under way" not in str(caught.value)
         assert sim.counts.runs == 0
         sim.clear_faults()
         with caplog.at_level("INFO", logger="parallel_frames"):

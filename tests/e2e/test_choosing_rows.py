@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -427,3 +429,74 @@ def test_texts_of_evidence_do_not_stand_beside_lists(df, basis, tmp_path):
             with pytest.raises(InputError, match="holds texts"):
                 back.parallel.enrich({"founded": int}, inputs=["company"], if_exists=if_exists, **quiet())
         assert sim.counts.runs == runs
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+@pytest.mark.parametrize(
+    ("cells", "kind", "text"),
+    [
+        (["2019-01-01", None], dt.date, "holds '2019-01-01', and .* date.*: `df\\['x'\\] = pd.to_datetime"),
+        (["12", None], int, "holds '12', and the answers to it are (I|i)nt64.*: `df\\['x'\\] = pd.to_numeric"),
+        ([1.5, None], int, "'x' is float64 and holds 1.5, .*, or convert it first\\.$"),
+        ([1.5, None], str, r"astype\('string'\)"),
+        (["a, b", None], list[str], "holds 'a, b', and the answers to it are list"),
+        (pd.Categorical([1, None]), Literal["a"], "'x' is category and holds 1,"),
+    ],
+)
+def test_a_column_that_cannot_hold_the_answers_is_not_filled(df, cells, kind, text, backend):
+    """Its own values and the answers would be a column of both: that is refused before anything is sent."""
+    df = df.head(2).assign(x=cells)
+    with pf.offline(latency=0) as sim, pytest.raises(InputError, match=text):
+        df.parallel.enrich({"x": kind}, inputs=["company"], if_exists="fill", dtype_backend=backend, **quiet())
+    assert sim.counts.requests == 0
+
+
+def test_categories_are_completed(df):
+    """A column of categories keeps them, in their order if no other comes; a column of words stays one of texts."""
+    schema = {"x": Literal["low", "high"]}
+    columns = {
+        "more": pd.Categorical(["none", None], ["none", "low"], ordered=True),
+        "same": pd.Categorical(["low", None], ["low", "mid", "high"], ordered=True),
+        "text": pd.array(["none", None], dtype="string"),
+    }
+    with pf.offline(lambda _: {"x": "high"}, latency=0):
+        made = {
+            name: df.head(2)
+            .assign(x=cells)
+            .parallel.enrich(schema, inputs=["company"], if_exists="fill", **quiet())["x"]
+            for name, cells in columns.items()
+        }
+    assert [made[name].tolist() for name in columns] == [["none", "high"], ["low", "high"], ["none", "high"]]
+    assert made["more"].dtype == pd.CategoricalDtype(["none", "low", "high"])
+    assert made["same"].dtype == columns["same"].dtype
+    assert made["text"].dtype == "string"
+
+
+def test_rows_without_an_earlier_answer_are_counted_before_they_are_paid_for(tmp_path, capsys):
+    """The plan and the call say how many rows lack an earlier answer, or a template's column, and the way out."""
+
+    def said(plan):
+        return " ".join(repr(plan).split())
+
+    df = pd.DataFrame({"company": ["Acme", "Hooli", None], "country": ["DE", "US", "FR"]})
+    answers = {"Acme": {"ceo": "Ann"}, "Hooli": Failure("no luck")}
+    chained = {"inputs": ["ceo", "country"]}
+    text = "2 rows without 'ceo' are sent all the same, and paid for; in Python `where=lambda df: df['ceo'].notna()`"
+    with pf.offline(lambda sent: answers[sent["company"]] if "company" in sent else {"age": 50}, latency=0) as sim:
+        out = df.parallel.enrich({"ceo": str}, inputs=["company"], **quiet())
+        plan = out.parallel.plan({"age": int}, **chained)
+        assert text in said(plan)
+        out.to_parquet(tmp_path / "in.parquet")
+        assert text in said(pf.plan_parquet(tmp_path / "in.parquet", {"age": int}, **chained))
+        template = out.parallel.plan({"age": int}, inputs="Tell me of {company} in {country}")
+        assert "1 row without 'company' is sent all the same" in said(template)
+        assert "without" not in said(out.parallel.plan({"age": int}, inputs=["company", "country"]))
+        before = len(sim.runs())
+        some = out.parallel.enrich({"age": int}, where=lambda df: df["ceo"].notna(), **chained)
+        assert "without 'ceo'" not in capsys.readouterr().err
+        assert [run.input for run in sim.runs()[before:]] == [{"ceo": "Ann", "country": "DE"}]
+        assert some["age"].isna().tolist() == [False, True, True]
+        out.parallel.enrich({"age": int}, **chained)
+        assert text in capsys.readouterr().err
+        out.parallel.enrich({"age": int}, **chained)
+        assert "without 'ceo'" not in capsys.readouterr().err

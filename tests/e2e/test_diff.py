@@ -177,6 +177,16 @@ def test_a_row_is_not_known_by_an_answer_that_was_sent_again():
     assert found.rows == {"compared": 4, "changed": 4, "came": 0, "went": 0}
 
 
+def test_dates_and_numbers_that_name_rows_are_read_as_in_cells():
+    """A day has no midnight, and a float no more digits than it holds, in the name of a row as in its cells."""
+    df = pd.DataFrame({"revenue": [202168.09397548463], "day": pd.to_datetime(["2021-01-01"])})
+    old, new = enriched(lambda _: content(), df=df), enriched(lambda _: content(), df=df)
+    new["staff"] = 8
+    assert "  202168.093975485, 2021-01-01 · staff: 7 (medium) → 8 (medium)" in repr(pf.diff(old, new))
+    by_day = [frame.set_index("day")[["staff"]] for frame in (old, new)]
+    assert "  2021-01-01 · staff: 7 → 8" in repr(pf.diff(*by_day))
+
+
 def test_checkpoints_are_compared_with_frames_and_with_what_they_held_before(tmp_path):
     """One that was refreshed knows both answers of what was asked again; a frame names its rows."""
     rounds = [OLD, NEW]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -70,6 +71,25 @@ def test_a_notebook_shows_a_few_lines(forks):
     assert "_select.py" in whole.stdout
 
 
+def test_a_cancelled_call_says_what_is_safe_in_a_line(df):
+    """In async code Ctrl-C is a cancellation: it has the text and the short traceback that the interrupt has."""
+
+    async def cancelled(sim):
+        call = asyncio.create_task(df.parallel.aenrich(SCHEMA, progress=False))
+        await asyncio.to_thread(sim.wait_until, lambda counts: counts.streams > 0)
+        call.cancel()
+        await call
+
+    with pf.offline(latency=1000) as sim, pytest.raises(asyncio.CancelledError) as caught:
+        asyncio.run(cancelled(sim))
+    error = caught.value
+    assert str(error).startswith("0 of 1 rows are answered, 1 run sent")
+    assert error._render_traceback_() == [f"CancelledError: {error}"]
+    frames = [Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)]
+    assert frames[-1] == "_tracebacks.py"
+    assert "_runner.py" not in "".join(traceback.format_exception(error))
+
+
 def test_the_cause_of_an_error_is_kept_and_short():
     """What an error came from is still its cause, without the frames of installed libraries, and can be rendered."""
 
@@ -105,6 +125,26 @@ def test_a_users_own_function_keeps_its_traceback(df):
     with pytest.raises(KeyError) as caught:
         df.parallel.enrich(SCHEMA, where=choose)
     assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "choose"
+
+
+def test_a_bug_in_an_answer_function_is_raised_by_the_call(df):
+    """A test sees its own line, and no inner one, rather than a failed row; what is no answer is raised as well."""
+    founded = {}
+
+    def answer(sent):
+        return {"founded": founded[sent["company"]]}
+
+    with pf.offline(answer, latency=0):
+        with pytest.raises(KeyError, match="Acme") as caught:
+            df.parallel.enrich(SCHEMA)
+        frames = traceback.extract_tb(caught.value.__traceback__)
+        assert [frame.name for frame in frames][1:] == ["parallel_frames", "answer"]
+        with pytest.raises(KeyError, match="Acme"):
+            df.parallel.compare(SCHEMA, processors=["lite", "base"])
+        founded["Acme"] = 1949
+        assert df.parallel.enrich(SCHEMA)["founded"].tolist() == [1949]
+    with pf.offline({"Acme": 1949}, latency=0), pytest.raises(TypeError, match="must be a mapping"):
+        df.parallel.enrich(SCHEMA)
 
 
 def foreign(module, name, *attributes):

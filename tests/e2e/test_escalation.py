@@ -250,7 +250,7 @@ def test_the_plan_has_the_first_price_and_the_worst() -> None:
         df.parallel.enrich(SCHEMA, escalate=CHAIN)
         plan = df.parallel.plan(SCHEMA, escalate=CHAIN)
         assert (plan.to_send, plan.answered, plan.cost, plan.spent, plan.worst_cost) == (0, 4, 0, 0.07, 0)
-        assert repr(plan).startswith("3 rows → 0 runs · $0.00, $0.07 in all · ")  # there is no worse
+        assert repr(plan).startswith("3 rows → 0 runs · $0.00 now, $0.07 before · ")  # there is no worse
         unknown = df.parallel.plan(SCHEMA, escalate=["corre"], checkpoint=None)
         assert (unknown.cost, unknown.worst_cost) == (0.02, None)
         assert any("did you mean 'core'" in finding.message for finding in unknown.findings)
@@ -490,7 +490,7 @@ def test_ctrl_c_says_what_is_safe_of_all_processors(
     assert len(folders) == 2
     assert "1 of 2 rows are answered, 3 runs sent" in message
     assert all(f"here.ckpt/{folder}" in message for folder in folders)
-    assert message.rstrip().endswith("What was sent continues there, and is billed: 1 run under way.")
+    assert message.rstrip().endswith("What was sent continues there, and a simulator bills nothing: 1 run under way.")
 
 
 @pytest.mark.parametrize("dialect", ["published", "seed"])

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
-from parallel_frames.errors import ConfigurationError, InputError, RejectedError
+from parallel_frames.errors import ConfigurationError, InputError
 from parallel_frames.simulator import Simulator
 
 PASSWORD = "hunter#2"
@@ -289,12 +289,11 @@ def test_blocks_that_overlap_leave_the_environment_as_it_was(monkeypatch: pytest
 
 
 def test_a_simulator_that_has_ended_is_named_where_its_runs_are_resumed(tmp_path):
-    """A checkpoint of runs that another simulator held cannot be resumed: the message says so, and what to do."""
+    """What was under way at a simulator that has ended cannot be resumed: its row says so, and what to do."""
     df = pd.DataFrame({"company": ["Acme"]})
     with pf.offline(latency=1000):
         df.parallel.enrich({"founded": int}, checkpoint=tmp_path / "c.ckpt", timeout=0.5, progress=False)
-    with (
-        pf.offline(latency=0),
-        pytest.raises(RejectedError, match=r"simulator's runs, .* end with it.*another checkpoint"),
-    ):
-        df.parallel.enrich({"founded": int}, checkpoint=tmp_path / "c.ckpt", progress=False)
+    with pf.offline(latency=0):
+        out = df.parallel.enrich({"founded": int}, checkpoint=tmp_path / "c.ckpt", progress=False)
+    assert out["parallel_status"].tolist() == ["pending"]
+    assert re.search(r"a simulator's that has ended\? .*`refresh=True` for these rows alone", out["parallel_error"][0])

@@ -34,7 +34,8 @@ def test_a_preview_shows_a_few_rows_and_the_cost_of_all(df):
     with pf.offline(answer, latency=0) as sim:
         some = df.parallel.preview(SCHEMA, n=2, **QUIET)
         assert sim.counts.runs == 2
-        assert df.parallel.preview(SCHEMA, n=2, retry_failed=False, max_cost=1, **QUIET).plan.answered == 2
+        plan = df.parallel.preview(SCHEMA, n=2, retry_failed=False, max_cost=1, **QUIET).plan
+        assert (plan.answered, plan.failed) == (1, 1)
         out = df.parallel.enrich(SCHEMA, retry_failed=False, **QUIET)
     assert sim.counts.runs == 4
     assert some.frame.columns.tolist() == ["a", "c"]
@@ -127,9 +128,27 @@ def test_a_plan_says_what_fewer_inputs_would_save():
 
 
 def test_savings_count_the_rows_that_are_asked(client_of):
-    """Cells without a value are values, too; rows that where= leaves out are not counted, and lists can be compared."""
-    df = pd.DataFrame({"name": ["a", "a", None, "b"], "tags": [["x"], ["y"], ["x"], ["x"]]})
+    """Rows that where= leaves out, or that would have nothing to send, are no runs, and lists can be compared."""
+    df = pd.DataFrame({"name": ["a", "a", None, "b", "c"], "tags": [["x"], ["y"], ["x"], ["x"], ["x"]]})
     with Simulator(latency=0) as sim:
-        plan = df.parallel.plan({"c": int}, where=[True, True, True, False], client=client_of(sim))
+        plan = df.parallel.plan({"c": int}, where=[True] * 4 + [False], client=client_of(sim))
     (saving,) = [f for f in plan.findings if f.rule == "inputs"]
-    assert saving.message.startswith("'name' alone: 2 runs")
+    assert saving.severity == "advice"
+    assert saving.message.startswith("'name' alone: 2 runs, $0.02, and 1 row with nothing to send; ")
+
+
+def test_only_a_column_that_identifies_rows_is_advised():
+    """Neither a category, a date, a number nor what is written like one; runs are counted as the call would."""
+    company = [f"Company {n % 149}" for n in range(186)]
+    company[5] = None
+    df = pd.DataFrame({
+        "company": company,
+        "city": ["Bonn", "Lyon"] * 93,
+        "since": [f"2021-01-{n % 28 + 1:02}" for n in range(186)],
+        "staff": range(186),
+    })  # fmt: skip
+    (saving,) = [f for f in df.parallel.plan({"a": int}, checkpoint=None).findings if f.rule == "inputs"]
+    assert saving.message.startswith("'company' alone: 149 runs, $1.49, and 1 row with nothing to send")
+    assert df.parallel.plan({"a": int}, inputs=["company"], checkpoint=None).runs == 149
+    others = df[["city", "since", "staff"]]
+    assert others.parallel.plan({"a": int}, checkpoint=None).findings == ()

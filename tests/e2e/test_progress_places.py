@@ -84,7 +84,7 @@ def test_a_terminal_shows_how_far_it_is(forks, columns):
     assert max(len(bar.partition("\n")[0]) for bar in bars) <= columns
     assert "60/60 rows" in bars[-1]
     assert "enriched" in bars[-1]
-    assert "enriched: 60 of 60 rows · 60 completed · $0.60 · report:" in shown.replace("\r\n ", "")
+    assert "enriched: 60 of 60 rows · 60 completed · $0.60 · report:" in shown.replace("\r\n  ", " · ")
     assert "ROWS 60" in shown
     figures = [line.partition("/60 rows")[2].strip() for line in shown.split("\r") if "/60 rows" in line]
     parts = [
@@ -313,7 +313,8 @@ def test_a_card_counts_judged_answers_where_failures_raise(notebook):
     text, html, printed = card(notebook.cells[4])
     assert printed == "raised\n"
     assert "6 invalid" in html
-    assert text.splitlines()[-1].startswith("enriched: 6 failed")
+    last = text.splitlines()[-1]
+    assert last.startswith("enriched: 60 of 60 rows · 48 completed · 6 invalid · 6 failed · $0.54 · report")
 
 
 MARIMO = """

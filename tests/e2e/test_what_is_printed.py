@@ -11,7 +11,7 @@ import pytest
 import parallel_frames as pf
 from parallel_frames._job._offline import _started, current_offline
 from parallel_frames.errors import CheckpointMismatchError, InputError
-from parallel_frames.simulator import Simulator
+from parallel_frames.simulator import Failure, Simulator
 
 SCHEMA = {"founded": int}
 
@@ -47,8 +47,8 @@ def test_runs_that_are_found_in_a_group_are_not_what_this_call_costs(df, capsys)
     with pf.offline(latency=0) as sim:
         out = df.parallel.enrich(SCHEMA, checkpoint=None)
         out.parallel.enrich(SCHEMA, checkpoint=None, on_row=print)
-        assert capsys.readouterr().err.splitlines()[-1].split(" · ")[3] == "$0.00, $0.04 in all"
-        assert "$0.00, $0.04 in all" in repr(pf.last().report())
+        assert capsys.readouterr().err.splitlines()[-1].split(" · ")[3] == "$0.00 now, $0.04 before"
+        assert "$0.00 now, $0.04 before" in repr(pf.last().report())
         assert sim.counts.runs == 4
 
 
@@ -108,6 +108,27 @@ def test_a_call_that_needs_no_run_says_so(df, capsys, tmp_path):
         assert sim.counts.runs == 4
 
 
+def test_the_result_of_what_was_sent_costs_nothing_more(df, capsys):
+    """The first and the last line of each call have the same dollars: what it pays, and what was paid before."""
+    with pf.offline(latency=20, speed=100):
+        run = df.parallel.submit(SCHEMA)
+        capsys.readouterr()
+        run.result()
+        first, *_, last = capsys.readouterr().err.splitlines()
+    assert " · $0.00 now, $0.04 before · " in first
+    assert " · $0.00 now, $0.04 before · " in last
+    assert run.cost == 0.04
+
+
+def test_rows_that_raise_leave_the_closing_line(df, capsys):
+    """With on_error="raise" it has all rows by status, as without."""
+    answers = {"Acme": Failure("gone"), "Hooli": {"founded": 1949}}
+    with pf.offline(answers, latency=0), pytest.raises(pf.errors.EnrichmentError):
+        df.parallel.enrich(SCHEMA, on_error="raise")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("enriched: 6 of 6 rows · 3 completed · 2 failed · 1 skipped · $0.03 · report")
+
+
 def test_a_limit_leaves_rows_out_of_the_same_count(df, capsys):
     """The end counts the rows that the announcement counts: those beyond the limit are not sent."""
     with pf.offline(latency=0):
@@ -118,13 +139,15 @@ def test_a_limit_leaves_rows_out_of_the_same_count(df, capsys):
 
 
 def test_a_finding_names_what_it_is_about(df, capsys):
-    """A warning about inputs is none about the schema, in a plan as in a call."""
-    df["country"] = "US"
+    """Advice about inputs is no warning about the schema, in a plan as in a call."""
+    df["rank"] = range(6)
     with pf.offline(latency=0):
-        plan = df.parallel.plan(["ceo (str)"])
+        plan = df.parallel.plan(["ceo (str)"], where=df["company"].notna())
         df.parallel.enrich(["ceo (str)"])
-    found = [line.split(maxsplit=2)[:2] for line in repr(plan).splitlines() if line.startswith("  warning")]
-    assert found == [["warning", "schema:"], ["warning", "inputs:"]]
+    found = [
+        line.split(maxsplit=2)[:2] for line in repr(plan).splitlines() if line.startswith(("  warning", "  advice"))
+    ]
+    assert found == [["warning", "schema:"], ["advice", "inputs:"]]
     assert "Warning: schema: properties." in capsys.readouterr().err
 
 

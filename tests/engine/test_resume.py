@@ -22,7 +22,6 @@ from parallel_frames.errors import (
     AuthenticationError,
     CheckpointMismatchError,
     CreditError,
-    RejectedError,
     UndecidedError,
 )
 from parallel_frames.simulator import Failure, Simulator, faults
@@ -199,19 +198,6 @@ def test_a_strangers_runs_in_our_group_are_nobodys_answers(tmp_path: Path) -> No
         sim.add_foreign_run(sim.group_ids[0])
         out = enrich(sim, frame(1, 2), tmp_path)
         assert out["name"].tolist() == ["COMPANY 1", "COMPANY 2"]
-
-
-def test_a_wrong_accounts_404_is_an_error_and_never_a_new_group(tmp_path: Path) -> None:
-    """A known group that the service does not know stops the call before anything is sent."""
-    with Simulator(answer, latency=1, speed=SPEED) as sim:
-        enrich(sim, frame(1), tmp_path)
-        port = int(sim.url.rpartition(":")[2])
-    with Simulator(answer, latency=1, speed=SPEED, port=port) as other:
-        with pytest.raises(RejectedError, match=r"(?s)does not know the group.*safe in") as caught:
-            enrich(other, frame(1, 2), tmp_path)
-        assert other.counts.runs == 0
-        assert other.counts.groups == 0
-    assert caught.value.group_id is not None
 
 
 def test_a_batch_that_cannot_be_decided_stops_with_what_is_safe(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import parallel_frames as pf
 from parallel_frames.__main__ import main
 from parallel_frames._job._defaults import NAMES
 from parallel_frames._job._options import Call
-from parallel_frames.errors import ConfigurationError, CostError, InputError, UnknownOptionError
+from parallel_frames.errors import ConfigurationError, CostError, InputError, RejectedError, UnknownOptionError
 
 SCHEMA = {"founded": int}
 
@@ -48,6 +48,21 @@ def test_what_a_call_passes_wins_then_the_process_then_the_project(df, project):
     pf.options.reset("processor")
     assert pf.options.in_force() == {"processor": "pro", "checkpoint": False}
     assert df["company"].parallel.plan(SCHEMA).processor == "pro"
+
+
+def test_an_unknown_processor_is_named_where_it_is_set(df, project, caplog):
+    """It may be new at the service, so that it is taken; the likely name is said at once, and by each plan and call."""
+    pf.options.processor = "cor"
+    warning = "processor 'cor' is not in the price table of"
+    assert caplog.messages[0].startswith(warning)
+    assert caplog.messages[0].endswith("did you mean 'core'?")
+    pf.options.reset()
+    project('processor = "cor"')
+    (finding,) = df.parallel.plan(SCHEMA, checkpoint=None).findings
+    assert finding.with_subject.startswith("processor: 'cor' is not in the price table of")
+    with pf.offline(latency=0), pytest.raises(RejectedError, match="did you mean 'core'"):
+        df.parallel.enrich(SCHEMA)
+    assert warning in caplog.messages[-1]
 
 
 def test_the_line_before_the_first_run_says_which_defaults_decide(df, project, capsys):

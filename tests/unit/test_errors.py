@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import pickle
 import re
@@ -198,6 +199,25 @@ def test_safety_while_runs_are_under_way():
     """What continues on the service is billed, and the message has how many."""
     safety = Safety(answered=1, rows=3, sent=3, group_ids=("tgrp_1",), checkpoint="c.ckpt", under_way=2)
     assert str(safety).endswith(" What was sent continues there, and is billed: 2 runs under way.")
+    simulated = dataclasses.replace(safety, is_simulated=True)
+    assert str(simulated).endswith(" What was sent continues there, and a simulator bills nothing: 2 runs under way.")
+
+
+def test_safety_of_an_offline_block_says_what_its_end_ends():
+    """Nothing of it is to be resumed after the block, but for what a named checkpoint holds; and nothing is billed."""
+    safety = Safety(
+        1, 3, 3, ("tgrp_1",), "/tmp/x", under_way=2, is_simulated=True, ends_with_statement=True, is_temporary=True
+    )
+    lasting = "`sim = pf.offline(...).start()` lasts from cell to cell, so that the same again resumes."
+    assert str(safety) == (
+        "1 of 3 rows are answered, 3 runs sent (group tgrp_1). The end of the offline block ends its simulator and "
+        f"these answers, 2 runs under way included; nothing is billed. {lasting}"
+    )
+    named = dataclasses.replace(safety, is_temporary=False, under_way=0)
+    assert str(named) == (
+        "1 of 3 rows are answered, 3 runs sent (group tgrp_1) and safe in /tmp/x. The end of the offline block ends "
+        f"its simulator; nothing is billed. {lasting}"
+    )
 
 
 def test_safety_while_a_batch_is_in_doubt():

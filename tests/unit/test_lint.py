@@ -184,6 +184,8 @@ def test_a_field_without_a_description_is_named():
         "properties.founded",
         "properties.offices.items.properties.city",
     ]
+    optional = {"office": (Office | None, "headquarters")}
+    assert rules(lint(optional), "description") == ["properties.office.properties.city"]
     limited = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}}
     assert "3" in parse_schema(limited).wire["json_schema"]["properties"]["n"]["description"]
     assert rules(lint(limited), "description") == ["properties.n"]

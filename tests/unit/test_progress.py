@@ -83,7 +83,7 @@ def test_a_resume_begins_where_it_was():
         progress.started(rows=100, waiting=10)
         progress.close()
     assert "90/100 rows" in screen.getvalue()
-    assert "2 failed · 3 in flight · $0.00, $0.90 in all" in screen.getvalue()
+    assert "2 failed · 3 in flight · $0.00 now, $0.90 before" in screen.getvalue()
 
 
 def test_a_run_that_ends_before_it_counts_as_sent_is_not_in_flight():
@@ -201,6 +201,23 @@ def test_an_interrupted_line_keeps_no_other_thread_waiting():
         assert done.wait(10)
 
 
+def test_no_time_is_left_before_it_can_be_known_or_after_the_end():
+    """The first of many answers in flight say nothing of the rate, and who was stopped waits for nothing."""
+    counts = ProgressCounts(rows=200, spent=Decimal(0), in_flight=199)
+    for second in range(10):
+        counts.sample(float(second))
+    counts.done = 1
+    assert counts.figures(20.0) == ["199 in flight", "3/min", "$0.00"]
+    counts.done = 20
+    assert counts.figures(20.0)[0] == "~3 min left"
+    assert counts.figures(20.0, has_ended=True) == ["199 in flight", "$0.00"]
+    resumed = ProgressCounts(rows=200, done=100)
+    resumed.sample(0.0)
+    resumed.done = 105
+    assert not resumed.is_steady(4.0)
+    assert resumed.is_steady(5.0)
+
+
 def test_bars_of_the_users_own_are_left_as_they_are():
     """A bar of ours changes neither tqdm's lock nor its monitor."""
     from tqdm import tqdm
@@ -284,16 +301,16 @@ def test_a_submit_counts_what_was_sent(capsys, word, end):
         progress.sent(7)
         if word is not None:
             progress.leave_as(word)
-    assert capsys.readouterr().err.startswith(f"{end} · $0.07, $0.10 in all")
+    assert capsys.readouterr().err.startswith(f"{end} · $0.07 now, $0.03 before")
 
 
 def test_dollars_are_of_this_call_and_in_all():
     """What earlier calls paid is named where they did; what fails is not billed, whoever sent it."""
     counts = ProgressCounts(rows=9, per_run=Decimal("0.01"), spent=Decimal("0.05"), before=Decimal("0.05"), in_flight=1)
     counts.add_sent(3)
-    assert counts.cost == "$0.03, $0.08 in all"
+    assert counts.cost == "$0.03 now, $0.05 before"
     counts.add_outcome(outcome("a", "failed"), rows=1, now=0.0)
-    assert counts.cost == "$0.02, $0.07 in all"
+    assert counts.cost == "$0.02 now, $0.05 before"
     alone = ProgressCounts(rows=9, per_run=Decimal("0.01"), spent=Decimal(0), before=Decimal(0), extra_cost="plus x")
     alone.add_sent(3)
     assert alone.cost == "$0.03 plus x"

@@ -90,6 +90,14 @@ def test_a_report_counts(out):
     assert report.cost == pytest.approx(0.36)
 
 
+def test_a_cause_keeps_the_numbers_that_all_its_messages_have():
+    """Only what differs from row to row is left out: 64-bit is a part of what went wrong."""
+    df = pd.DataFrame({"company": ["A", "B"]})
+    with pf.offline(lambda sent: Failure(f"{len(sent['company']) + ord(sent['company'])} exceeds C# 64-bit range")):
+        out = df.parallel.enrich({"n": int}, progress=False)
+    assert out.parallel.report().failures["cause"].tolist() == ["# exceeds C# 64-bit range"]
+
+
 def test_the_frame_reports_by_itself(out):
     """Without the handle, filtered and without attrs, a frame still has statuses, missing values and confidence."""
     frame, report, _ = out
@@ -265,7 +273,7 @@ def test_a_report_says_what_this_call_cost_and_all(tmp_path):
         assert "$0.01 (prices" in repr(pf.last().report())
         df.parallel.enrich({"n": int}, **options)
         report = pf.last().report()
-    assert "$0.02, $0.03 in all (prices" in repr(report)
+    assert "$0.02 now, $0.01 before (prices" in repr(report)
     assert report.cost == 0.03
 
 

@@ -121,11 +121,15 @@ class Safety:
             return f"No run was created, and nothing is paid.{again}"
         if self.ends_with_statement and not self.is_refused and self.checkpoint is not None:
             return self._until_end
+        return f"{self._kept}{self.continues}"
+
+    @property
+    def continues(self) -> str:
+        """The sentence on what continues on the service, after a space; empty where nothing does."""
         if not self.under_way:
-            return self._kept
-        under_way = format_count(self.under_way, "run")
+            return ""
         billed = "and a simulator bills nothing" if self.is_simulated else "and is billed"
-        return f"{self._kept} What was sent continues there, {billed}: {under_way} under way."
+        return f" What was sent continues there, {billed}: {format_count(self.under_way, 'run')} under way."
 
     @property
     def _until_end(self) -> str:

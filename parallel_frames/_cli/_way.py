@@ -267,7 +267,7 @@ class InMemory:
                 raise
             if isinstance(error, KeyboardInterrupt):
                 if (safety := enrichment._runner.safety()) is not None:
-                    say(f"Stopped: {safety.state}.")
+                    say(f"Stopped: {safety.state}.{safety.continues}")
                 raise LeftInGroupsError(enrichment.group_ids) from None
             reason = error.message if isinstance(error, StoppedError) else str(error) or None
             raise LeftInGroupsError(enrichment.group_ids, reason) from None

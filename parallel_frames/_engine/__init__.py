@@ -67,6 +67,8 @@ class Engine:
         Filled with why a run that has not ended is not waited for.
     trouble : str or None
         Why the service could not be read, where the time was up meanwhile.
+    found_runs : int
+        Runs that were found in the groups, and that neither this call nor its checkpoint knew of.
     """
 
     job: Job
@@ -90,6 +92,7 @@ class Engine:
     reasons: dict[RunId, str] = field(default_factory=dict)
     undecided_in_gone: set[RunId] = field(default_factory=set)
     trouble: str | None = None
+    found_runs: int = 0
     _submitter: Submitter | None = None
     _followers: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _halted: bool = False
@@ -127,6 +130,7 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._followers.clear()
             self.trouble = state.trouble or self.service.trouble
+            self.found_runs = state.found_runs
             try:
                 await state.flush()
             finally:  # also on a full disk: what may have been created is never reported as not sent

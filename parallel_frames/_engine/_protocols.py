@@ -37,6 +37,10 @@ class Observer(Protocol):
         """Take note that so many more runs are paid for; fewer, where it turns out that some never were."""
         ...
 
+    def found(self, runs: int) -> None:
+        """Take note of so many more runs that an earlier call, or another program, paid for."""
+        ...
+
     def finished(self, outcome: Outcome, *, rows: int) -> None:
         """Take note that a run has an outcome, which answers so many rows."""
         ...

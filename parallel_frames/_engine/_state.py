@@ -74,6 +74,7 @@ class EngineState:
         self._idle: set[RunId] = set()  # what does not run any more: it waits for an action, or its output is missing
         self._buffer: list[Outcome] = []
         self._found: list[Receipt] = []
+        self.found_runs = 0
         self.noted: set[int] = set()
         self.misses: Counter[RunId] = Counter()
         self.echoes = False
@@ -213,7 +214,8 @@ class EngineState:
         receipt = group.find(run, run_id=run_id)
         if receipt is not None:
             self._found.append(receipt)
-            self.observer.sent(1)
+            self.found_runs += 1
+            self.observer.found(1)
 
     def _release_held(self, group: GroupState) -> None:
         """Look at held events again, now that a batch is decided."""

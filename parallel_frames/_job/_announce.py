@@ -48,8 +48,8 @@ def announcement(
         parts.append(f"{format_count(status.answered, 'run')} already answered" + (f" ({since[:10]})" if since else ""))
     if status.failed:
         parts.append(f"{status.failed:,} of them failed" + ("" if prepared.later else ", not tried again"))
-    if status.awaited:
-        parts.append(f"{format_count(status.awaited, 'run')} under way")
+    awaited = ((status.under_way, "under way"), (status.in_doubt, "in doubt, looked for first"))
+    parts += [f"{format_count(number, 'run')} {words}" for number, words in awaited if number]
     if status.skipped:
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
     later = [each.call.processor for each in prepared.later]

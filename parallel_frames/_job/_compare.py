@@ -280,7 +280,11 @@ def _announcement(
     chosen = "" if statuses[0].chosen == of_rows else f"{statuses[0].chosen:,} of "
     work = f"{chosen}{format_count(of_rows, 'row')} × {format_count(len(runners), 'processor')}"
     parts = [f"{work} → {format_count(to_send, 'run')}"]
-    for name, words in (("answered", "already answered"), ("awaited", "under way")):
+    for name, words in (
+        ("answered", "already answered"),
+        ("under_way", "under way"),
+        ("in_doubt", "in doubt, looked for first"),
+    ):
         if number := sum(getattr(status, name) for status in statuses):
             parts.append(f"{format_count(number, 'run')} {words}")
     parts.append(_price_text(runners))

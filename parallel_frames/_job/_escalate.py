@@ -287,7 +287,10 @@ class EscalationRunner:
     def status(self) -> JobStatus:
         """Return what is left to do, in numbers: runs of all jobs, for the rows of the first."""
         first, *others = (step.status() for step in self._steps)
-        names = ("runs", "left_out", "answered", "failed", "awaited", "to_send", "sent", "billed", "known", "keys")
+        names = (
+            "runs", "left_out", "answered", "failed", "awaited", "in_doubt", "to_send", "sent", "billed", "known",
+            "keys",
+        )  # fmt: skip
         sums = {name: getattr(first, name) + sum(getattr(each, name) for each in others) for name in names}
         return replace(first, **sums)
 

@@ -113,7 +113,8 @@ class RowObserver:
 
     def __init__(self, observer: Observer, *, builder: RowBuilder, on_row: Callable[[Row], object]) -> None:
         self._observer = observer
-        self.opened, self.sent, self.note = observer.opened, observer.sent, observer.note
+        self.opened, self.note = observer.opened, observer.note
+        self.sent, self.found = observer.sent, observer.found
         self._builder = builder
         self._on_row = on_row
         self._waiting: list[Outcome] = []

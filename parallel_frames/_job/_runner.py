@@ -386,7 +386,7 @@ class JobRunner:
             self.group_ids,
             self.checkpoint,
             is_refused,
-            under_way=status.awaited - status.in_doubt,
+            under_way=status.under_way,
             in_doubt=status.in_doubt,
             is_simulated=self._asks_simulator,
             ends_with_statement=destination is not None and destination.ends_with_statement,
@@ -444,12 +444,12 @@ class JobRunner:
             destination = self.destination = self.destination or choose_destination(self.prepared.call.client)
             if destination.is_gone:
                 raise InputError("The offline block of this enrichment has ended, and its simulator with it.")
+            self.simulated = self._asks_simulator = await in_thread(destination.asks_simulator)
             with showing(shows) if shared_progress is None else nullcontext(shared_progress) as progress:
                 async with open_checkpoint(
                     self.source, self.index, destination, refresh=self.refreshing, memory=self.memory
                 ) as opened:
                     self._take_store(opened.store)
-                    self.simulated = self.simulated or await in_thread(destination.asks_simulator)
                     if opened.continues_refresh and not self.has_begun:
                         progress.warn(
                             "this continues a refresh that is not over: rows that were asked again since it began "
@@ -648,6 +648,7 @@ class JobRunner:
                 finally:
                     self._undecided_in_gone = len(engine.undecided_in_gone)
                     self._engine = self._loop = None
+                    self.billed_before = (self.billed_before or 0) + engine.found_runs
                     self.group_ids = tuple(store.groups)
                     if feed.ways:
                         self.matched = count_matches(call.group_ids, feed.ways)

@@ -84,6 +84,11 @@ class JobStatus:
     known: int
     keys: int
 
+    @property
+    def under_way(self) -> int:
+        """Runs that are awaited, and of which it is known that they were created."""
+        return self.awaited - self.in_doubt
+
 
 class Step(NamedTuple):
     """A run that is to be sent: the first row with its input, its key and attempt, and how many rows share it."""

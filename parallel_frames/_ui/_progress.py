@@ -108,6 +108,11 @@ class ProgressCounts:
         if self.spent is not None and self.per_run is not None:
             self.spent += runs * self.per_run
 
+    def add_before(self, runs: int) -> None:
+        """Count runs that were paid for before, and not by this call."""
+        if self.before is not None and self.per_run is not None:
+            self.before += runs * self.per_run
+
     def add_outcome(self, outcome: Outcome, *, rows: int, now: float) -> None:
         """Count an outcome that answers so many rows."""
         if self.in_flight:
@@ -281,6 +286,11 @@ class Progress:
         if self._is_submit:
             self._screen.advance(runs)
         self._draw()
+
+    def found(self, runs: int) -> None:
+        """Count runs that were paid for before, and not by this call."""
+        self._counts.add_before(runs)
+        self.sent(runs)
 
     def finished(self, outcome: Outcome, *, rows: int) -> None:
         """Count an outcome that answers so many rows."""

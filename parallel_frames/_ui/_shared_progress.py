@@ -54,6 +54,12 @@ class SharedProgress(Progress):
         self._pay(runs)
         self._whole.sent(runs)
 
+    def found(self, runs: int) -> None:
+        """Count runs that were paid for before, and not by this call."""
+        if self._total.before is not None and self._per_run is not None:
+            self._total.before += runs * self._per_run
+        self.sent(runs)
+
     def finished(self, outcome: Outcome, *, rows: int) -> None:
         """Count an outcome that answers so many rows."""
         if not outcome.is_billed:

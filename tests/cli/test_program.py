@@ -324,8 +324,9 @@ def test_hints_of_an_error_are_options_and_values():
 def test_runs_without_a_checkpoint_are_fetched_from_their_group():
     """Where nothing but the group remembers what was sent, the command that fetches it is said, and no Python."""
     error = ParallelFramesError("The service failed.")
-    error.safety = Safety(answered=1, rows=2, sent=2, group_ids=("tgrp_1",), checkpoint=None)
+    error.safety = Safety(answered=1, rows=2, sent=2, group_ids=("tgrp_1",), checkpoint=None, under_way=1)
     assert explain(error) == (
         "The service failed.\n1 of 2 rows are answered, 2 runs sent (group tgrp_1). There is no checkpoint: "
-        "parallel-frames collect tgrp_1 fetches what is done."
+        "parallel-frames collect tgrp_1 fetches what is done. What was sent continues there, and is billed: "
+        "1 run under way."
     )

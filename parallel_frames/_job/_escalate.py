@@ -394,7 +394,7 @@ class EscalationRunner:
             done=first.rows_answered + first.skipped - open_rows,
             left_out=first.chosen - first.skipped - first.rows_answered - first.rows_open,
             spent=self.spent,
-            before=self.spent_before,
+            before=total_of([step.prepared.price.of(step.billed_at_start or 0) for step in self._steps]),
             extra_cost=self.prepared.price.extra,
         )
         names = " → ".join(step.prepared.call.processor for step in self._steps)

@@ -236,6 +236,8 @@ class JobRunner:
         Whether rows are left that a refresh is to ask again.
     billed_before : int or None
         Runs that earlier calls paid for; None before the first run.
+    billed_at_start : int or None
+        Runs that were paid for when it ran last, by this handle too; None before that.
     on_row : callable or None
         The call's own function for each row.
     seconds_left : float or None
@@ -261,7 +263,7 @@ class JobRunner:
         self.has_begun = False
         self.halted = False
         self.billed_before: int | None = None
-        self._billed_at_start: int | None = None  # of this run, and not of an earlier one of the same handle
+        self.billed_at_start: int | None = None
         self.stopped: str | None = None
         self.refreshing = source.prepared.call.refresh
         self.on_row: Callable[[Row], object] | None = source.prepared.call.on_row
@@ -433,7 +435,7 @@ class JobRunner:
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")
-        self.is_running, self._billed_at_start = True, None
+        self.is_running, self.billed_at_start = True, None
         try:
             await in_thread(self.scan)
             shows = False if until == "looked" else self.prepared.call.progress
@@ -723,8 +725,8 @@ class JobRunner:
         price, elsewhere = self.prepared.price, self._paid_elsewhere
         if self.billed_before is None:
             self.billed_before = status.billed
-        if self._billed_at_start is None:
-            self._billed_at_start = status.billed
+        if self.billed_at_start is None:
+            self.billed_at_start = status.billed
         counts = ProgressCounts(
             rows=status.chosen,
             done=status.rows_answered + status.skipped,
@@ -736,7 +738,7 @@ class JobRunner:
             sent=status.answered + status.awaited,
             per_run=price.per_run,
             spent=_plus(price.of(status.billed), elsewhere),
-            before=_plus(price.of(self._billed_at_start), elsewhere),
+            before=_plus(price.of(self.billed_at_start), elsewhere),
             extra_cost=price.extra,
         )
         progress.begin(

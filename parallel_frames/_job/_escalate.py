@@ -397,10 +397,13 @@ class EscalationRunner:
             before=total_of([step.prepared.price.of(step.billed_at_start or 0) for step in self._steps]),
             extra_cost=self.prepared.price.extra,
         )
-        names = " → ".join(step.prepared.call.processor for step in self._steps)
         with showing(self.prepared.call.progress) as progress:
             progress.sum_up(
-                counts, statuses, checkpoint=self.checkpoint, done=f"enriched on {names}", simulated=self.simulated
+                counts,
+                statuses,
+                processors=self.processors[: len(self._steps)],
+                checkpoint=self.checkpoint,
+                simulated=self.simulated,
             )
 
     async def _run_all(self, callback: Callable[[Row], object] | None) -> None:

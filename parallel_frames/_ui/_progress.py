@@ -348,11 +348,20 @@ class Progress:
             self._counts.done = self._counts.rows - sum(statuses.get(name, 0) for name in UNANSWERED)
 
     def sum_up(
-        self, counts: ProgressCounts, statuses: Mapping[str, int], *, checkpoint: str | None, done: str, simulated: bool
+        self,
+        counts: ProgressCounts,
+        statuses: Mapping[str, int],
+        *,
+        processors: Sequence[str],
+        checkpoint: str | None,
+        simulated: bool,
     ) -> None:
-        """Take how several jobs ended together, each of which has shown its own end."""
-        self.begin(counts, url_of=None, checkpoint=checkpoint, done=done)
+        """Take how the jobs of several processors ended together, each of which has shown its own end."""
+        names = " → ".join(processors)
+        self.begin(counts, url_of=None, checkpoint=checkpoint, done=f"enriched on {names}")
         self.label(simulated=simulated)
+        if self._screen.is_apart:  # a card has a head, also where nothing is announced
+            self._screen.announce(f"{format_count(counts.rows, 'row')} on {names}", [], simulated=simulated)
         self.count(statuses)
         self._end_word = "stopped"
 

@@ -58,7 +58,7 @@ def test_an_element_that_is_less_sure_than_its_field_counts(basis, tmp_path):
         assert frame.parallel.low_confidence().tolist() == [False, True, False]
         report = frame.parallel.report()
         assert report.confidence.loc["key_executives", ["low", "high"]].tolist() == [1, 2]
-        assert "1 of them unsure" in repr(report)
+        assert "Unsure: 1 of 3 rows" in repr(report)
         page = report.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
         assert page.index("Acme") < page.index("OpenAI")  # what is unsure comes first
         assert ('<code>[0]</code> <span class="pf-tag pf-high">' in page) is (basis == "struct")

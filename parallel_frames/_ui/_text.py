@@ -205,6 +205,13 @@ def align_facts(facts: Facts) -> list[str]:
     for name, value in facts:
         # Paths and addresses stay whole, so that they can be copied, even where that makes a long line.
         start, indent = f"  {name:<{width}}  ", " " * (width + 4)
-        wrapped = textwrap.wrap(value, WIDTH, initial_indent=start, subsequent_indent=indent, break_long_words=False)
+        wrapped = textwrap.wrap(
+            value,
+            WIDTH,
+            initial_indent=start,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         lines += wrapped or [f"  {name}"]
     return lines

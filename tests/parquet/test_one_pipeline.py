@@ -128,7 +128,7 @@ def test_a_file_says_what_failed_and_what_its_input_schema_lacks(
         pf.enrich_parquet(source, tmp_path / "out.parquet", files.SCHEMA, **options)
     lines = capsys.readouterr().err
     assert "1 of them failed, not tried again" in lines
-    assert "Warning: schema: " in lines
+    assert "Warning: input_schema: " in lines
     assert "firm" in lines
 
 

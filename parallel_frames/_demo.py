@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 
 import parallel_frames as pf
 from parallel_frames._prices import price_of
+from parallel_frames._ui import report_call
 from parallel_frames.data import load_countries, load_country_facts
 from parallel_frames.simulator import Failure, faults
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PROCESSOR: Final = "base"
 SPEED: Final = 40.0
 WIDTH: Final = min(100, shutil.get_terminal_size((100, 24)).columns)
+NEXT: Final = 'parallel-frames enrich my.csv out.csv --column "founded (int): year of foundation" --offline'
 SHOWN: Final = ["country", "capital", "continent", "population", "area_km2", "neighbours"]
 
 
@@ -154,8 +156,11 @@ def _show_grown_frame(screen: Screen, calls: CallLog, df: pd.DataFrame) -> None:
 def _show_summary(screen: Screen, calls: CallLog) -> None:
     screen.title("What was sent, by the simulator's own count")
     screen.frame(pd.DataFrame(calls.lines))
+    screen.paragraph("Next, a file of your own, at no cost and with answers that are made up:")
+    screen.code(NEXT)
     screen.paragraph(
-        "SIMULATED: all of the above. With a key in PARALLEL_API_KEY, the same call asks the live web, and costs money."
+        "SIMULATED: all of the above. Without --offline, and with a key in PARALLEL_API_KEY, the command asks the live "
+        "web, and costs money."
     )
 
 
@@ -236,7 +241,14 @@ def wrapped_at_dots(text: str) -> str:
 
 @contextmanager
 def _on_screen() -> Iterator[Screen]:
-    """Redirect standard error to standard output, so that a file gets all of it in order."""
+    """Redirect standard error to standard output, so that a file gets all of it in order.
+
+    Calls end without Python's way to a report: the reader is at a shell's prompt.
+    """
     screen = Screen(sys.stdout)
-    with redirect_stderr(screen):
-        yield screen
+    token = report_call.set(None)
+    try:
+        with redirect_stderr(screen):
+            yield screen
+    finally:
+        report_call.reset(token)

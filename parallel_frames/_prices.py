@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+CONNECTOR_CALLS: Final = "plus connector calls"
+NOTHING: Final = Decimal(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """The price of runs on one processor.
@@ -48,11 +52,14 @@ class Price:
         """Return the dollars that so many runs cost."""
         return None if self.per_run is None else self.per_run * runs
 
-    def text(self, runs: int, *, before: int = 0) -> str:
-        """Return that price as a person reads it; `before` are runs that earlier calls paid for."""
+    def text(self, runs: int, *, before: int = 0, elsewhere: Decimal = NOTHING) -> str:
+        """Return that price as a person reads it.
+
+        `before` are runs that earlier calls paid for, `elsewhere` dollars that they paid to other processors.
+        """
         if self.per_run is None:
             return f"price of {self.processor!r} not known {self.extra}".rstrip()
-        return format_costs(self.of(runs), before=self.of(before), extra=self.extra)
+        return format_costs(self.of(runs), before=self.per_run * before + elsewhere, extra=self.extra)
 
     @property
     def unknown(self) -> str | None:
@@ -66,10 +73,6 @@ class Price:
         """How a sentence about an unknown name ends: with the known name that may be meant, or a full stop."""
         close = processor_meant(self.processor)
         return "." if close is None else f"; did you mean {close!r}?"
-
-
-CONNECTOR_CALLS: Final = "plus connector calls"
-NOTHING: Final = Decimal(0)
 
 
 @cache

@@ -169,7 +169,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         anything is sent, and so is a processor whose price is not known. Default: no limit.
     confirm : bool, optional
         Ask before anything is paid, at a terminal or in a notebook; an error where there is no one to ask. Default: in
-        a notebook and at Python's prompt, for more than 10 dollars, where `max_cost` sets no limit.
+        a notebook and at Python's prompt, for more than 10 dollars, where `max_cost` sets no limit; a notebook that is
+        executed without input, as by papermill, sends without asking.
     max_in_flight : int, optional
         Runs that may be sent and not finished at the same time: bounds the credit they reserve. Default: no limit.
     timeout : float, str or timedelta, optional

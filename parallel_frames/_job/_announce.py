@@ -29,13 +29,15 @@ def announcement(
     max_per_minute: int | None,
     checkpoint: str | None,
     earlier_groups: int,
+    elsewhere: Decimal,
     at_worst: Decimal | None = None,
     simulated: bool = False,
 ) -> tuple[str, list[str]]:
     """Return the essence, and what else there is to know; `since` is when the oldest answer came.
 
-    `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows, `at_worst` what it
-    costs at most, with the processors that rows may be escalated to. What is `simulated` takes no run's usual time.
+    `earlier_groups` is how many groups the checkpoint does not know may hold runs of these rows, `elsewhere` what
+    earlier calls paid to the processors that rows may be escalated to, `at_worst` what it costs at most with these.
+    What is `simulated` takes no run's usual time.
     """
     price, limit = prepared.price, prepared.call.limit
     chosen = "" if status.chosen == status.rows else f"{status.chosen:,} of "
@@ -54,7 +56,7 @@ def announcement(
         parts.append(f"{format_count(status.skipped, 'row')} with nothing to send")
     later = [each.call.processor for each in prepared.later]
     worst = format_at_worst(at_worst, later, certain=price.of(status.to_send))
-    parts.append(price.text(status.to_send, before=status.billed) + worst)
+    parts.append(price.text(status.to_send, before=status.billed, elsewhere=elsewhere) + worst)
     if status.to_send and not simulated:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))

@@ -372,7 +372,7 @@ async def _run(
                 part = SharedProgress(progress, counts, per_run=runner.prepared.price.per_run, warned=shown)
                 deliver = partial(_read, cast("FrameSource", runner.source))
                 tasks.append(group.create_task(runner.run(deliver=deliver, shared_progress=part)))
-    except ExceptionGroup as errors:
+    except BaseExceptionGroup as errors:
         error = errors.exceptions[0]
         if isinstance(error, ParallelFramesError):
             error.safety = _joint_safety(runners, error)

@@ -27,6 +27,7 @@ from parallel_frames._job._runner import TRIES, DamagedPartError, JobRunner, Res
 from parallel_frames._job._source import FrameSource
 from parallel_frames._prices import require_price
 from parallel_frames._state import Answers
+from parallel_frames._ui import ProgressCounts, showing
 from parallel_frames.errors import CheckpointCorruptError, InputError, ParallelFramesError, Safety
 
 if TYPE_CHECKING:
@@ -259,6 +260,11 @@ class EscalationRunner:
         return self._steps[0].checkpoint
 
     @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The folders of all jobs."""
+        return tuple(chain.from_iterable(step.checkpoints for step in self._steps))
+
+    @property
     def simulated(self) -> bool:
         """Whether any answer is a simulator's."""
         return any(step.simulated for step in self._steps)
@@ -277,6 +283,11 @@ class EscalationRunner:
     def spent(self) -> Decimal | None:
         """US dollars of the runs that were sent for these rows; None where a price is not known."""
         return total_of([step.spent for step in self._steps])
+
+    @property
+    def costs(self) -> dict[str, float | None]:
+        """The same by processor."""
+        return {name: cost for step in self._steps for name, cost in step.costs.items()}
 
     @property
     def spent_before(self) -> Decimal | None:
@@ -320,6 +331,8 @@ class EscalationRunner:
         return {
             **self._steps[0].facts(counts),
             "processors": list(self.processors),
+            "costs": self.costs,
+            "checkpoints": list(self.checkpoints),
             "group_ids": list(self.group_ids),
             "answered_until": max(filter(None, (step.index.answer_times()[1] for step in self._steps)), default=None),
             "escalated": {step.prepared.job.hash: list(step.group_ids) for step in self._steps[1:]},
@@ -356,7 +369,15 @@ class EscalationRunner:
             for _ in range(TRIES):
                 with suppress(DamagedPartError):  # running again fetches what was in it, for free
                     await self._run_all(combine_callbacks(on_row, self.prepared.call.on_row))
-                    return None if deliver is None else await in_thread(lambda: deliver(self.results(strict=True)))
+                    if deliver is None:
+                        self._sum_up({})
+                        return None
+                    results = self.results(strict=True)
+                    try:
+                        return await in_thread(partial(deliver, results))
+                    finally:
+                        if results.statuses:
+                            self._sum_up(results.statuses)
             raise CheckpointCorruptError(
                 f"{self.checkpoint} or a folder next to it holds damaged answers again each time they were fetched. "
                 "Nothing was paid for twice. Check the disk, and run the same again: it fetches them for free.",
@@ -364,6 +385,29 @@ class EscalationRunner:
             )
         finally:
             self.is_running = False
+
+    def _sum_up(self, statuses: Mapping[str, int]) -> None:
+        """Show how all jobs ended together, where there was more than one."""
+        if len(self._steps) == 1:
+            return
+        first = self._steps[0].status()
+        open_rows = sum(step.status().rows_open for step in self._steps[1:])
+        counts = ProgressCounts(
+            rows=first.chosen,
+            done=first.rows_answered + first.skipped - open_rows,
+            left_out=first.chosen - first.skipped - first.rows_answered - first.rows_open,
+            spent=self.spent,
+            before=total_of([step.prepared.price.of(step.billed_at_start or 0) for step in self._steps]),
+            extra_cost=self.prepared.price.extra,
+        )
+        with showing(self.prepared.call.progress) as progress:
+            progress.sum_up(
+                counts,
+                statuses,
+                processors=self.processors[: len(self._steps)],
+                checkpoint=self.checkpoint,
+                simulated=self.simulated,
+            )
 
     async def _run_all(self, callback: Callable[[Row], object] | None) -> None:
         self._is_complete = False

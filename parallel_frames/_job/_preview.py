@@ -255,8 +255,8 @@ def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[F
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
-    """Return whether most cells are texts, and neither dates nor numbers that are written as text."""
-    known = column.dropna().tolist()
+    """Return whether most of the first cells are texts, and neither dates nor numbers that are written as text."""
+    known = column.dropna().head(1_000).tolist()
     return 2 * sum(isinstance(cell, str) and not DATE_OR_NUMBER.fullmatch(cell) for cell in known) > len(known)
 
 

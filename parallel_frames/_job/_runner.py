@@ -212,6 +212,10 @@ def joint_safety(safeties: Iterable[Safety | None], *, answered: int) -> Safety 
     )
 
 
+def _plus(amount: Decimal | None, more: Decimal) -> Decimal | None:
+    return None if amount is None else amount + more
+
+
 class JobRunner:
     """The state of one job, before, while and after it runs.
 
@@ -237,6 +241,8 @@ class JobRunner:
         Whether rows are left that a refresh is to ask again.
     billed_before : int or None
         Runs that earlier calls paid for; None before the first run.
+    billed_at_start : int or None
+        Runs that were paid for when it ran last, by this handle too; None before that.
     on_row : callable or None
         The call's own function for each row.
     seconds_left : float or None
@@ -262,7 +268,7 @@ class JobRunner:
         self.has_begun = False
         self.halted = False
         self.billed_before: int | None = None
-        self._billed_at_start: int | None = None  # of this run, and not of an earlier one of the same handle
+        self.billed_at_start: int | None = None
         self.stopped: str | None = None
         self.refreshing = source.prepared.call.refresh
         self.on_row: Callable[[Row], object] | None = source.prepared.call.on_row
@@ -336,6 +342,16 @@ class JobRunner:
         return self.prepared.price.of(self.status().billed)
 
     @property
+    def costs(self) -> dict[str, float | None]:
+        """The same by processor."""
+        return {self.prepared.call.processor: None if self.spent is None else float(self.spent)}
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The folders of its jobs."""
+        return () if self.checkpoint is None else (self.checkpoint,)
+
+    @property
     def spent_before(self) -> Decimal | None:
         """US dollars that earlier calls paid of that; None before the first run, or where the price is not known."""
         return None if self.billed_before is None else self.prepared.price.of(self.billed_before)
@@ -398,6 +414,7 @@ class JobRunner:
         return {
             "job": self.prepared.job.hash,
             "processor": self.prepared.call.processor,
+            "costs": self.costs,
             "inputs": self.prepared.selection.identity,
             "host": None if self.destination is None else self.destination.client.host,
             "group_ids": list(self.group_ids),
@@ -433,7 +450,7 @@ class JobRunner:
         """
         if self.is_running:
             raise InputError("This enrichment is running already: wait for it, or iterate over it.")
-        self.is_running, self._billed_at_start = True, None
+        self.is_running, self.billed_at_start = True, None
         try:
             await in_thread(self.scan)
             shows = False if until == "looked" else self.prepared.call.progress
@@ -680,6 +697,7 @@ class JobRunner:
             max_per_minute=client.max_per_minute,
             checkpoint=self.checkpoint,
             earlier_groups=len(set(prepared.earlier_groups) - set(store.header["groups"])),
+            elsewhere=self._paid_elsewhere,
             at_worst=self.at_worst,
             simulated=self.simulated,
         )
@@ -692,8 +710,13 @@ class JobRunner:
             certain = price.of(runs)
             cost = certain if self.at_worst is None else self.at_worst
             worst = format_at_worst(self.at_worst, [each.call.processor for each in prepared.later], certain=certain)
-            text = price.text(runs, before=status.billed) + worst
+            text = price.text(runs, before=status.billed, elsewhere=self._paid_elsewhere) + worst
             ask_before_paying(prepared.call, runs=runs, cost=cost, price=text, is_free=is_free)
+
+    @property
+    def _paid_elsewhere(self) -> Decimal:
+        """What earlier calls paid to processors that this job's rows may be escalated to."""
+        return self.spent_elsewhere if self.prepared.later else Decimal()
 
     def _check_budget(self, runs: int) -> None:
         """Refuse to send so many runs where all of them, with those before, would cost more than allowed."""
@@ -735,11 +758,11 @@ class JobRunner:
         self, progress: Progress, status: JobStatus, until: Until, *, url_of: Callable[[str], str] | None = None
     ) -> None:
         """Let the progress know what there is to do."""
-        price = self.prepared.price
+        price, elsewhere = self.prepared.price, self._paid_elsewhere
         if self.billed_before is None:
             self.billed_before = status.billed
-        if self._billed_at_start is None:
-            self._billed_at_start = status.billed
+        if self.billed_at_start is None:
+            self.billed_at_start = status.billed
         counts = ProgressCounts(
             rows=status.chosen,
             done=status.rows_answered + status.skipped,
@@ -750,8 +773,8 @@ class JobRunner:
             runs=status.answered + status.awaited + status.to_send,
             sent=status.answered + status.awaited,
             per_run=price.per_run,
-            spent=price.of(status.billed),
-            before=price.of(self._billed_at_start),
+            spent=_plus(price.of(status.billed), elsewhere),
+            before=_plus(price.of(self.billed_at_start), elsewhere),
             extra_cost=price.extra,
         )
         progress.begin(

@@ -357,6 +357,24 @@ class Progress:
         if sum(statuses.values()) == self._counts.rows:  # all of them, and not only those that were handed over
             self._counts.done = self._counts.rows - sum(statuses.get(name, 0) for name in UNANSWERED)
 
+    def sum_up(
+        self,
+        counts: ProgressCounts,
+        statuses: Mapping[str, int],
+        *,
+        processors: Sequence[str],
+        checkpoint: str | None,
+        simulated: bool,
+    ) -> None:
+        """Take how the jobs of several processors ended together, each of which has shown its own end."""
+        names = " → ".join(processors)
+        self.begin(counts, url_of=None, checkpoint=checkpoint, done=f"enriched on {names}")
+        self.label(simulated=simulated)
+        if self._screen.is_apart:  # a card has a head, also where nothing is announced
+            self._screen.announce(f"{format_count(counts.rows, 'row')} on {names}", [], simulated=simulated)
+        self.count(statuses)
+        self._end_word = "stopped"
+
     def _last_word(self) -> str:
         is_whole = self._counts.left <= 0 and not self._is_submit
         return self._done_word if is_whole else self._end_word or "stopped"

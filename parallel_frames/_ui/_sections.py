@@ -50,6 +50,8 @@ class RunFacts:
         Runs sent for them so far, and paid.
     cost, before : decimal.Decimal or None
         US dollars of these, and what of it calls before this one paid; None where it is not known.
+    costs : mapping of str to (float or None)
+        The cost by processor.
     extra_cost : str
         What is billed on top, in words.
     prices_as_of : str
@@ -83,6 +85,7 @@ class RunFacts:
     not_asked: int = 0
     extra_cost: str = ""
     before: Decimal | None = None
+    costs: Mapping[str, float | None] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     answered_by: Mapping[str, int] = field(default_factory=dict)

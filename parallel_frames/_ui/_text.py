@@ -18,6 +18,8 @@ from parallel_frames._format import (
 from parallel_frames._ui._sections import LEVELS, make_timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from parallel_frames._job._preview import EnrichmentPlan
     from parallel_frames._ui._sections import RunFacts, Section
 
@@ -105,8 +107,9 @@ def report_facts(section: Section) -> Facts:
         known = {
             "processor": " → ".join(attrs.get("processors", ())) or attrs.get("processor"),
             "at": str(attrs.get("at") or "").replace("T", " ").replace("Z", " UTC"),
+            "cost": _costs_then(attrs.get("costs") or {}),
             "groups": ", ".join(attrs.get("group_ids", [])),
-            "checkpoint": attrs.get("checkpoint"),
+            "checkpoint": ", ".join(attrs.get("checkpoints", ())) or attrs.get("checkpoint"),
             "origin": None if attrs else UNKNOWN_ORIGIN,
         }
     else:
@@ -117,7 +120,7 @@ def report_facts(section: Section) -> Facts:
             "answered by": ", ".join(f"{name} {rows:,}" for name, rows in facts.answered_by.items()),
             "runs": f"{facts.runs:,} distinct{of_rows}, {facts.sent:,} sent so far",
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
-            "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",
+            "cost": f"{_costs(facts)} ({'; '.join([*_by_processor(facts.costs), f'prices of {facts.prices_as_of}'])})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
             "inputs": ", ".join(facts.sends),
             "tool calls": ", ".join(f"{calls:,} of {tool}" for tool, calls in facts.tool_calls.items()),
@@ -185,6 +188,19 @@ def _costs(facts: RunFacts) -> str:
     return format_costs(facts.cost - before, before=before, extra=facts.extra_cost)
 
 
+def _costs_then(costs: Mapping[str, float | None]) -> str:
+    """Return what a frame's rows had cost when it was enriched; nothing where a price is not known."""
+    if not costs or None in costs.values():
+        return ""
+    total = format_dollars(sum(filter(None, costs.values())))
+    return " · ".join([f"{total} when it was enriched", *_by_processor(costs)])
+
+
+def _by_processor(costs: Mapping[str, float | None]) -> list[str]:
+    """Return what each of several processors cost, as one text."""
+    return [", ".join(f"{name} {format_dollars(cost)}" for name, cost in costs.items())] if len(costs) > 1 else []
+
+
 def align_facts(facts: Facts) -> list[str]:
     """Return facts as lines with their values in one column."""
     width = max((len(name) for name, _ in facts), default=0)
@@ -192,6 +208,13 @@ def align_facts(facts: Facts) -> list[str]:
     for name, value in facts:
         # Paths and addresses stay whole, so that they can be copied, even where that makes a long line.
         start, indent = f"  {name:<{width}}  ", " " * (width + 4)
-        wrapped = textwrap.wrap(value, WIDTH, initial_indent=start, subsequent_indent=indent, break_long_words=False)
+        wrapped = textwrap.wrap(
+            value,
+            WIDTH,
+            initial_indent=start,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         lines += wrapped or [f"  {name}"]
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -39,6 +40,17 @@ def test_the_demo_says_first_and_last_that_it_is_simulated(shown):
     text, _ = shown
     assert text.startswith("SIMULATED")
     assert text.rstrip().rpartition("\n\n")[2].startswith("SIMULATED")
+
+
+def test_the_demo_ends_with_a_command_that_can_be_typed(shown, tmp_path, monkeypatch):
+    """The reader is at a shell's prompt: nothing that is printed is for Python's, and the command works as it is."""
+    text, _ = shown
+    assert "pf.last()" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("    parallel-frames ")]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("company\nAcme\n")
+    assert main(shlex.split(line)[1:]) == 0
+    assert (tmp_path / "out.csv").read_text().startswith("company,founded")
 
 
 def test_the_demo_fits_the_screen_and_is_quick(shown):

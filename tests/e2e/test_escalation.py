@@ -271,6 +271,43 @@ def test_what_it_shows_counts_the_answers_of_every_processor(capsys: pytest.Capt
         assert sim.counts.runs == 6
 
 
+def test_its_last_line_is_of_all_processors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It has rows, statuses and dollars of the whole for a frame and a file; made again, what was paid before."""
+    options: dict[str, Any] = {"escalate": CHAIN, "checkpoint": tmp_path / "ck"}
+    df = frame("low", "good", "never")
+    df.to_parquet(tmp_path / "in.parquet")
+
+    def lines() -> list[str]:
+        return capsys.readouterr().err.splitlines()
+
+    def last_line(cost: str) -> str:
+        whole = "enriched on base → core → pro: 3 of 3 rows · 2 completed · 1 failed"
+        return f"{whole} · {cost} · report: pf.last().report() · SIMULATED"
+
+    with pf.offline(Chain(), latency=0) as sim:
+        out = df.parallel.enrich(SCHEMA, **options)
+        assert lines()[-1] == last_line("$0.045")
+        report = repr(out.parallel.report())
+        assert "cost        $0.045 when it was enriched · base $0.02, core $0.025, pro $0.00\n" in report
+        assert report.count(str(tmp_path / "ck")) == 3
+        assert "(base $0.02, core $0.025, pro $0.00; prices of " in repr(pf.last().report())
+        options["retry_failed"] = False
+        for enrich in (
+            lambda: df.parallel.enrich(SCHEMA, **options),
+            lambda: pf.enrich_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", SCHEMA, **options),
+        ):
+            enrich()
+            first, *_, last = lines()
+            assert " · $0.00 now, $0.045 before" in first
+            assert last == last_line("$0.00 now, $0.045 before")
+        with pytest.raises(pf.errors.EnrichmentError):
+            df.parallel.enrich(SCHEMA, on_error="raise", **options)
+        assert lines()[-1] == last_line("$0.00 now, $0.045 before")
+        df.parallel.enrich(SCHEMA, where=[False, True, False], **options)
+        assert not lines()[-1].startswith("enriched on base →")  # one processor was asked: its own line says it all
+        assert sim.counts.runs == 6
+
+
 def test_max_cost_caps_all_processors_together() -> None:
     """A step over the limit is refused before it sends, what came before is safe, and a higher limit resumes."""
     _, answer = counting(lambda company, step: of(step, confidence="low" if company < "d" else "high"))

@@ -251,6 +251,14 @@ except pf.errors.EnrichmentError:
     print("raised")
 sim.stop()
 """,
+    """
+import os
+os.environ.pop("PYTEST_CURRENT_TEST", None)  # in a test nothing is asked
+with Simulator(latency=0) as sim:
+    client = pf.Client(api_key="any", base_url=sim.url)
+    df.parallel.enrich({"n": int}, client=client, checkpoint=None, processor="ultra", progress=False)
+    print(sim.counts.runs)
+""",
 ]
 
 
@@ -315,6 +323,12 @@ def test_a_card_counts_judged_answers_where_failures_raise(notebook):
     assert "6 invalid" in html
     last = text.splitlines()[-1]
     assert last.startswith("enriched: 60 of 60 rows · 48 completed · 6 invalid · 6 failed · $0.54 · report")
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning", "default::RuntimeWarning")
+def test_a_notebook_that_is_executed_without_input_sends_as_a_script_does(notebook):
+    """Above 10 dollars a cell asks; where nobody can answer, as with nbconvert and papermill, the call is sent."""
+    assert [output["text"] for output in notebook.cells[5].outputs] == ["60\n"]
 
 
 MARIMO = """

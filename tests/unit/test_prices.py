@@ -125,7 +125,7 @@ def test_connectors_that_are_billed_per_call_are_named_beside_every_price(source
         assert ("$0.02 plus connector calls" in str(pf.last().report())) is extra
         assert ("· $0.02 plus connector calls" in capsys.readouterr().err.splitlines()[-1]) is extra
         some = df.parallel.preview({"n": str}, n=1, options=options["options"])
-        assert ("1 more run: $0.01 plus connector calls. These" in str(some)) is extra
+        assert ("1 more run: $0.01 plus connector calls." in str(some)) is extra
         words = "plus connector calls" if extra else ""
         assert plan.extra_cost == pf.last().extra_cost == pf.last().report().extra_cost == words
         paid = sim.counts.runs

@@ -201,7 +201,7 @@ def test_machines_are_told_what_was_done(run, job, place):
 
 def test_unlock_says_that_it_did(run, job):
     """No news would be no answer."""
-    assert run("checkpoint", "unlock", "c.ckpt").stderr == "No writer holds c.ckpt: the next one gets in.\n"
+    assert run("checkpoint", "unlock", "c.ckpt").stderr == "c.ckpt is unlocked.\n"
 
 
 @pytest.mark.parametrize("command", ["prune", "show", "compact"])

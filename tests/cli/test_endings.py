@@ -55,14 +55,14 @@ def test_a_full_output_is_resumable(rows, program, pointed):
     done = shell([program], words, ">/dev/full")
     assert done.returncode == 3
     assert "The standard output cannot be written (No space left on device)." in done.stderr
-    assert f"To go on: parallel-frames {shlex.join(words)}" in done.stderr
+    assert f"To resume: parallel-frames {shlex.join(words)}" in done.stderr
     assert "Exception ignored" not in done.stderr
     again = shell([program], words, "")
     assert [json.loads(line)["size"] for line in again.stdout.splitlines()] == [4, 6]
     summary = shell([program], ("enrich", "rows.csv", "out.parquet", *SIZE, "--json"), ">/dev/full")
     assert (summary.returncode, "are in out.parquet" in summary.stderr) == (3, True)
     collected = shell([program], ("collect", pointed.group_ids[0]), ">/dev/full")
-    assert (collected.returncode, "To go on: " in collected.stderr) == (3, True)
+    assert (collected.returncode, "To resume: " in collected.stderr) == (3, True)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -103,7 +103,7 @@ def test_a_signal_is_an_interrupt_that_says_how_to_go_on(rows, start, monkeypatc
         _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert f"ended by {number.name}." in err
-    assert "To go on: parallel-frames enrich rows.csv out.csv" in err
+    assert "To resume: parallel-frames enrich rows.csv out.csv" in err
     assert not (place / "out.csv").exists()
 
 
@@ -118,7 +118,7 @@ def test_an_interrupt_without_a_checkpoint_names_the_group(rows, start, monkeypa
     assert process.returncode == 143, err
     assert f"Stopped: 0 of 2 rows are answered, 2 runs sent (group {sim.group_ids[0]}).\n" in err
     assert "ended by SIGTERM. There is no checkpoint: parallel-frames collect tgrp_" in err
-    assert "To go on" not in err
+    assert "To resume" not in err
     assert "pf." not in err
 
 
@@ -132,7 +132,7 @@ def test_an_output_that_fails_without_a_checkpoint_names_the_group(rows, program
     assert f"The standard output cannot be written (No space left on device). {fetch}" in done.stderr
     summary = shell([program], (*words, "-o", "out.csv", "--json"), ">/dev/full")
     assert (summary.returncode, "are in out.csv." in summary.stderr) == (3, True)
-    assert "To go on" not in done.stderr + summary.stderr
+    assert "To resume" not in done.stderr + summary.stderr
 
 
 def test_a_target_that_fails_without_a_checkpoint_names_the_group(rows, start, monkeypatch, place):
@@ -146,7 +146,7 @@ def test_a_target_that_fails_without_a_checkpoint_names_the_group(rows, start, m
         _, err = process.communicate(timeout=60)
         assert process.returncode == 3
         assert f"parallel-frames collect {sim.group_ids[0]} fetches what is done." in err
-        assert "To go on" not in err
+        assert "To resume" not in err
 
 
 def test_warnings_and_progress_spell_options_as_flags(rows, start, monkeypatch):
@@ -173,7 +173,7 @@ def test_a_refused_request_is_not_to_be_repeated(run, pointed):
     """Where the same command would be refused again, it is not advised, and nothing of Python."""
     done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")
     assert done.exit_code == 3
-    assert "To go on" not in done.stderr
+    assert "To resume" not in done.stderr
     assert "another dialect (--api)?" in done.stderr
     assert "group_id=" not in done.stderr
     assert not Path("out.jsonl").exists()

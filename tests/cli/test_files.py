@@ -142,7 +142,10 @@ def test_a_target_that_comes_to_be_meanwhile_is_left_alone(rows, start, monkeypa
         (place / "out.csv").write_text("mine")
         _, err = process.communicate(timeout=60)
     assert (process.returncode, (place / "out.csv").read_text()) == (3, "mine")
-    assert "out.csv came to be while this ran, and is left alone. The rows with their answers are in out-1.csv." in err
+    assert (
+        "Another program wrote out.csv meanwhile. It is left alone; the rows with their answers are in out-1.csv."
+        in err
+    )
     assert pd.read_csv("out-1.csv")["size"].tolist() == [4, 6]
     assert not [path for path in place.iterdir() if path.name.endswith(".tmp")]
 
@@ -156,7 +159,7 @@ def test_the_same_command_again_knows_what_it_wrote(rows, run, pointed, place, t
     words = [word for word in SEND if word != "--yes"]
     again = run("enrich", "rows.csv", target, *words)
     assert (again.exit_code, pointed.counts.posts, (place / target).read_bytes()) == (0, posts, before), again.stderr
-    assert "is what this command wrote before. Nothing was sent" in again.stderr
+    assert "This command has already written" in again.stderr
     (place / target).write_bytes(before + b"\n")
     other = run("enrich", "rows.csv", target, *words)
     assert (other.exit_code, " exists. Nothing was sent. Say --overwrite" in other.stderr) == (2, True)

@@ -117,7 +117,7 @@ def test_an_interrupt_without_a_checkpoint_names_the_group(rows, start, monkeypa
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert f"Stopped: 0 of 2 rows are answered, 2 runs sent (group {sim.group_ids[0]}).\n" in err
-    assert "ended by SIGTERM. There is no checkpoint: parallel-frames collect tgrp_" in err
+    assert "ended by SIGTERM. There is no checkpoint. To fetch the answers: parallel-frames collect tgrp_" in err
     assert "To resume" not in err
     assert "pf." not in err
 
@@ -128,7 +128,7 @@ def test_an_output_that_fails_without_a_checkpoint_names_the_group(rows, program
     words = ("enrich", "rows.csv", *SIZE, "--no-progress", "--checkpoint", "none")
     done = shell([program], words, ">/dev/full")
     assert done.returncode == 3
-    fetch = f"There is no checkpoint: parallel-frames collect {pointed.group_ids[0]} fetches what is done."
+    fetch = f"There is no checkpoint. To fetch the answers: parallel-frames collect {pointed.group_ids[0]}"
     assert f"The standard output cannot be written (No space left on device). {fetch}" in done.stderr
     summary = shell([program], (*words, "-o", "out.csv", "--json"), ">/dev/full")
     assert (summary.returncode, "are in out.csv." in summary.stderr) == (3, True)
@@ -145,7 +145,7 @@ def test_a_target_that_fails_without_a_checkpoint_names_the_group(rows, start, m
         (place / "there").rmdir()
         _, err = process.communicate(timeout=60)
         assert process.returncode == 3
-        assert f"parallel-frames collect {sim.group_ids[0]} fetches what is done." in err
+        assert f"To fetch the answers: parallel-frames collect {sim.group_ids[0]}" in err
         assert "To resume" not in err
 
 

@@ -101,7 +101,7 @@ def test_more_targets(rows, run, pointed, target):
 
 
 @pytest.mark.parametrize(
-    ("target", "said"), [("s3://lake/out.csv", "as Parquet only"), ("out.csv.gz", "leave out the .gz")]
+    ("target", "said"), [("s3://lake/out.csv", "only be written as Parquet"), ("out.csv.gz", "leave out the .gz")]
 )
 def test_targets_that_are_none_say_why(rows, run, pointed, target, said):
     """An address takes Parquet; compressed text is no target."""

@@ -55,11 +55,11 @@ Runner: TypeAlias = JobRunner | EscalationRunner
 
 
 class Enrichment:
-    """One enrichment: a frame, a schema and how to go about it.
+    """The handle of one enrichment: its status, its answers so far and its result.
 
-    `pf.submit` returns one, and `pf.last()` gives the newest one of this process, also after Ctrl-C or an error.
-    Iterating over it resumes the enrichment and yields each row as its run ends: first those that are answered
-    already, then the others as they arrive. Leaving the loop early stops the waiting, and loses nothing.
+    `pf.submit` returns a handle, and `pf.last()` the newest one of this process, also after Ctrl-C or an error.
+    Iterating over it resumes the enrichment and yields each row as its run ends: first the rows that are already
+    answered, then the others as they arrive. Leaving the loop early stops the waiting, and loses nothing.
 
     Attributes
     ----------

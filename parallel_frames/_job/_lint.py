@@ -52,24 +52,24 @@ def lint(
     input_schema: object = None,
     options: Mapping[str, Json] | None = None,
 ) -> Findings:
-    """Say everything there is to say of a schema and the options, without sending anything.
+    """Check a schema and the options, and return all errors and warnings. It sends nothing.
 
     Parameters
     ----------
     schema : as for `enrich`
-        What is to be found out.
+        What to find out.
     processor : str, default "base"
-        The processor it is meant for: each is recommended for so many fields.
+        The processor to check for; each is recommended for a number of fields.
     input_schema : as schema, optional
-        What describes the input. ``"infer"`` is read off a frame, so there is nothing to say of it here.
+        Describes the input. ``"infer"`` needs a frame, so there is nothing to check here.
     options : mapping, optional
-        What else travels with every run, as for `enrich`.
+        Further settings of every run, as for `enrich`.
 
     Returns
     -------
     Findings
-        Errors first: what `enrich` would refuse, also what is no schema at all. Then warnings. Empty when there is
-        nothing to say.
+        First errors, which `enrich` would refuse (also if this is not a schema at all), then warnings. Empty if there
+        are none.
 
     Raises
     ------

@@ -253,7 +253,7 @@ def test_the_options_are_those_of_the_library(run):
         if field.name in options and field.name not in {"checkpoint", "group_id", "inputs", "metadata"}:
             assert options[field.name].get_default(click.Context(app)) == field.default, field.name
     assert list(options["if_exists"].type.choices) == ["error", "fill", "overwrite", "suffix"]
-    assert "Ask rows again whose answer is older: 30d, 12h, 2w, or seconds." in options["older_than"].help
+    assert "Ask again about rows whose answer is older: 30d, 12h, 2w, or seconds." in options["older_than"].help
     assert all(option.help for option in options.values() if isinstance(option, click.Option))
     assert run("enrich", "--help").stdout.isascii()
 

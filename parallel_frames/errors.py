@@ -98,7 +98,8 @@ class Safety:
     def state(self) -> str:
         """How far it came."""
         sent = f"{format_count(self.sent, 'run')} sent"
-        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent} (group {', '.join(self.group_ids)})"
+        rows = f"{format_count(self.rows, 'row')} {'is' if self.rows == 1 else 'are'}"
+        return f"{self.answered:,} of {rows} answered, {sent} (group {', '.join(self.group_ids)})"
 
     def __str__(self) -> str:
         if not self.sent:

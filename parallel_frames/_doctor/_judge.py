@@ -163,7 +163,7 @@ def judge_events(runs: Collection[SentRun], *, cuts: int, is_active: bool, group
     ended = [sent.ended for sent in runs if sent.ended is not None]
     counts = Counter(event.status for event in ended)
     parts = [f"{counts[status]} {status}" for status in ENDS if counts[status]] or ["none"]
-    parts += [f"the stream was cut {cuts} times"] if cuts else []
+    parts += [f"the stream was cut {format_count(cuts, 'time')}"] if cuts else []
     errors = [event.error for event in ended if event.error]
     parts += [str(error.get("message") if isinstance(error, dict) else error) for error in errors[:1]]
     seen, missing = ", ".join(parts), len(runs) - len(ended)

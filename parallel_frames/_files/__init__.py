@@ -366,7 +366,7 @@ class FileEnrichment(Enrichment):
     def _raise_failures(self, counts: Mapping[str, int], rows: int, target: Address) -> None:
         if problems := failures(counts, on_error=self._file.prepared.call.on_error):
             raise EnrichmentError(
-                f"{problems} of {rows} rows; everything is stored, and {target.shown} is written. "
+                f"{problems} of {format_count(rows, 'row')}; everything is stored, and {target.shown} is written. "
                 "Run the same again with `overwrite=True` to try failed rows again."
             )
 

@@ -366,8 +366,8 @@ class Enrichment:
             _warn_of_replaced(self._runner.prepared.frame, frame, self._runner.prepared.layout.outputs)
         if problems := failures(piece.counts, on_error=self._runner.prepared.call.on_error):
             raise EnrichmentError(
-                f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
-                "Run the same again to try failed rows again.",
+                f"{problems} of {format_count(len(frame), 'row')}; everything is stored, and this exception has the "
+                "frame as .frame. Run the same again to try failed rows again.",
                 frame=self._give_back(frame),
             )
         if self._sink is not None:
@@ -466,7 +466,7 @@ def _warn_of_replaced(before: pd.DataFrame, after: pd.DataFrame, outputs: Sequen
         changed = int((old.notna() & new.notna() & (old != new)).sum())
         if changed:
             logger.warning(
-                "%s of %r had another value than the answer, and has the answer now. Pass %s to keep such values.",
+                "%s of %r differed from the answer, and the answer replaced it. Pass %s to keep such values.",
                 format_count(changed, "cell"), label, format_option("if_exists", "fill"),
             )  # fmt: skip
 
@@ -476,7 +476,7 @@ decorate_methods(Enrichment, user_facing)
 
 def failures(counts: Mapping[str, int], *, on_error: str) -> str | None:
     """Return the rows that are to raise, in words; None where none is."""
-    bad = [f"{counts[word]} {word}" for word in ("failed", "cancelled", "invalid") if counts.get(word)]
+    bad = [f"{counts[word]:,} {word}" for word in ("failed", "cancelled", "invalid") if counts.get(word)]
     return ", ".join(bad) if bad and on_error == "raise" else None
 
 

@@ -126,7 +126,7 @@ def _of_the_input(input_schema: object) -> list[Finding | None]:
         return []
     errors = [finding for finding in _problems(input_schema) if finding is not None and finding.severity == "error"]
     if not errors and parse_schema(input_schema).form == "auto":
-        errors = [Finding("error", "input_schema", "root", "'auto' describes nothing; say what a row's input holds")]
+        errors = [Finding("error", "input_schema", "root", "'auto' describes nothing; describe the input of a row")]
     return [replace(finding, path=f"input_schema.{finding.path}".removesuffix(".root")) for finding in errors]
 
 

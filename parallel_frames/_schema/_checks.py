@@ -364,5 +364,5 @@ def _expectation(keyword: str, schema: Node) -> str:
     if keyword in ("contains", "minContains", "maxContains"):
         least, most = schema.get("minContains", 1), schema.get("maxContains")
         count = f"at least {least}" if most is None else f"{least} to {most}"
-        return f"expected {count} elements that fit {shown(schema['contains'])}"
+        return f"expected {count} element{'s' * ((most or least) != 1)} that fit {shown(schema['contains'])}"
     return _REASONS[keyword].format(schema[keyword])

@@ -162,7 +162,7 @@ def test_the_same_command_again_knows_what_it_wrote(rows, run, pointed, place, t
     assert "This command has already written" in again.stderr
     (place / target).write_bytes(before + b"\n")
     other = run("enrich", "rows.csv", target, *words)
-    assert (other.exit_code, " exists. Nothing was sent. Say --overwrite" in other.stderr) == (2, True)
+    assert (other.exit_code, " exists. Nothing was sent. Pass --overwrite" in other.stderr) == (2, True)
 
 
 def test_a_source_is_never_its_own_target(rows, run, pointed, place):
@@ -178,7 +178,7 @@ def test_a_link_to_nowhere_is_a_target_that_is_there(rows, run, pointed, place):
     (place / "out.csv").symlink_to("nowhere.csv")
     done = run("enrich", "rows.csv", "out.csv", *SEND)
     assert (done.exit_code, pointed.counts.runs) == (2, 0)
-    assert " exists. Nothing was sent. Say --overwrite" in done.stderr
+    assert " exists. Nothing was sent. Pass --overwrite" in done.stderr
 
 
 def test_submit_says_what_fetches_its_answers(rows, run, pointed):

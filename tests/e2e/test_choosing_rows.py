@@ -65,7 +65,7 @@ def test_masks_of_every_kind_are_read_by_position(df, where):
     ("where", "said"),
     [
         ("missed", "`where='missed'` must be one of 'missing', 'failed'"),
-        ([True, False], "`where` has 2 entries and the frame 5 rows"),
+        ([True, False], "`where` has 2 values and the frame 5 rows"),
         (["yes"] * 5, "expected booleans"),
         ([1, 0, 1, 0, 1], "expected booleans"),
         (pd.array([True, None, True, False, True], dtype="boolean"), "has 1 missing values"),

@@ -103,7 +103,7 @@ def test_an_edited_input_is_asked_and_its_old_answer_replaced(df, caplog):
         out = out.parallel.enrich(SCHEMA, **QUIET)
     assert out["founded"].tolist() == [1904, 1908, 1904, 1907]
     assert sim.counts.runs == 4
-    assert "1 cell of 'founded' had another value than the answer" in caplog.text
+    assert "1 cell of 'founded' differed from the answer" in caplog.text
 
 
 def test_a_column_that_came_since_is_not_sent(df, caplog):

@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 import parallel_frames as pf
+from parallel_frames._format import format_count
 from parallel_frames._prices import price_of
 from parallel_frames._ui import report_call
 from parallel_frames.data import load_countries, load_country_facts
@@ -115,7 +116,9 @@ class CallLog:
 
 def _show_first_call(screen: Screen, calls: CallLog, df: pd.DataFrame) -> None:
     screen.title("1. One call fills typed columns")
-    screen.paragraph(f"The frame has {len(df)} rows, with a country's name and codes. What to find out is a model:")
+    screen.paragraph(
+        f"The frame has {format_count(len(df), 'row')}, with a country's name and codes. What to find out is a model:"
+    )
     screen.code(inspect.getsource(Country) + "\n\n" + _shown_call())
     out = calls.enrich("first call", df)
     screen.line()
@@ -124,7 +127,7 @@ def _show_first_call(screen: Screen, calls: CallLog, df: pd.DataFrame) -> None:
     screen.frame(out[[*SHOWN[1:], "parallel_status"]].dtypes.astype(str).to_frame().T)
     price = price_of(PROCESSOR)
     screen.paragraph(
-        f"On the real service, {len(df)} runs of {PROCESSOR!r} would have cost {price.text(len(df))} "
+        f"On the real service, {format_count(len(df), 'run')} of {PROCESSOR!r} would have cost {price.text(len(df))} "
         f"(prices of {price.as_of})."
     )
 

@@ -146,7 +146,7 @@ def check_schema_argument(schema: object) -> None:
     """Refuse a table or a file in the place of a schema."""
     if is_frame_like(schema):
         raise InputError(
-            f"The schema must say what to find out, as in `{{'ceo': 'name of the CEO'}}`, and is "
+            f"The schema must describe what to find out, as in `{{'ceo': 'name of the CEO'}}`, and is "
             f"{name_of_kind(schema)}: the rows are the frame's, as in `df.parallel.enrich(schema)`. Nothing was sent."
         )
     is_path = isinstance(schema, os.PathLike)

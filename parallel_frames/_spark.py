@@ -127,7 +127,7 @@ class SparkFrame:
         if same:
             raise InputError(
                 f"The frame would have the columns {', '.join(map(repr, same))}, which are the same to Spark. Nothing "
-                "was sent. Rename one of them, or say `prefix=...` for the new columns."
+                "was sent. Rename one of them, or pass `prefix=...` for the new columns."
             )
 
 

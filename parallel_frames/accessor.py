@@ -116,43 +116,43 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         What a row sends: columns; ``{name the service sees: column}``; one column's name for its bare cell; or a
         template ``"Research {company} ({website})"``. Default: every column that no enrichment made.
     input_schema : as schema, or "infer", optional
-        Describes the input to the service; ``"infer"``: by the names and dtypes of the columns sent.
+        Describes the input to the service; ``"infer"`` uses the names and dtypes of the columns that are sent.
     where : "missing", "failed", mask or callable, optional
         Which rows to ask about: those with a null or absent output column, those whose status is failed or
         cancelled, one boolean per row by position, or a function of the frame that returns a mask. The other rows
         keep what they have. The two words imply ``if_exists="fill"``. Default: all rows.
     limit : int, optional
-        Ask only the first so many distinct inputs, to see what comes. The whole frame comes back; the full call does
-        not pay for them again. Default: no limit.
+        The number of distinct inputs to ask about, the first ones, as a trial. The whole frame is returned; the full
+        call does not pay for them again. Default: no limit.
     checkpoint : path, "auto" or None, default "auto"
-        The directory that remembers. ``"auto"``: one per job in your cache directory; None or False: only this
-        process.
+        The directory in which answers are kept. ``"auto"``: one per job in your cache directory; None or False: answers
+        are kept in this process only.
     on_mismatch : {"error", "new"}, default "error"
-        What to do when the named checkpoint holds other jobs only, or hardly any of these rows.
+        What to do if the named checkpoint holds only other jobs, or hardly any of these rows.
     refresh : bool, default False
-        Ask every row again, although there are answers. A refresh that was killed resumes where it stopped. Without a
-        checkpoint nothing is remembered, and every call asks every row.
+        Ask about every row again, even if it has an answer. A refresh that was killed resumes where it stopped. Without
+        a checkpoint no answers are kept, and every call asks about every row.
     older_than : str, float or timedelta, optional
-        Ask rows again whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds. An answer whose repetition
-        failed is as old as that failure. Default: answers do not age.
+        Ask again about rows whose answer is older: ``"30d"``, ``"12h"``, ``"2w"``, or seconds. If the repeated run
+        failed, its end counts as the time of the answer. Default: answers do not age.
     retry_failed : bool, default True
-        Ask rows again whose newest run failed in an earlier call.
+        Ask again about rows whose newest run failed in an earlier call.
     dedupe : bool, default True
         Let equal rows share one run.
     basis : {"none", "columns", "struct"} or bool, default "none"
         The evidence behind each answer. ``"columns"`` or True adds ``<field>_confidence`` (ordered category, low <
         medium < high), ``<field>_reasoning`` and ``<field>_citations`` (lists of dicts) next to each field;
-        ``"struct"`` adds one column ``<prefix>parallel_basis``. Evidence that the frame has already is kept in step in
-        any case.
+        ``"struct"`` adds one column ``<prefix>parallel_basis``. Evidence columns that the frame already has are updated
+        in any case.
     provenance : bool, default False
         Add the run that answered each row: ``<prefix>parallel_run_id``, ``parallel_group_id``, ``parallel_answered_at``
         (UTC), ``parallel_processor`` and ``parallel_cost`` (Float64): dollars, 0.0 where nothing is billed. Of equal
         rows, which share a run, the first one has its price, so that the column adds up. They are named as the status
         columns are: ``ceo_run_id`` next to ``ceo_status``.
     status : bool or str, default True
-        Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``. Where those belong to another
-        question about this frame, they are named by the first new column: ``ceo_status`` and ``ceo_error``. A text
-        names them: ``status="ceo"`` does the same.
+        Add the columns ``<prefix>parallel_status`` and ``<prefix>parallel_error``. If those belong to another question
+        about this frame, the first new column gives the names: ``ceo_status`` and ``ceo_error``. A text sets the
+        names: ``status="ceo"`` does the same.
     prefix : str, default ""
         Put before the name of every new column.
     if_exists : {"error", "fill", "overwrite", "suffix"}, default "error"
@@ -161,9 +161,9 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         ``"fill"``: only nulls get a value, and only rows with a null are asked; ``"overwrite"``: a good answer
         replaces what is there, an invalid or failed one does not; ``"suffix"``: new columns with a number.
     dtype_backend : {"numpy_nullable", "pyarrow"}, default "numpy_nullable"
-        The family of dtypes, of pandas only; which one a column gets follows from the schema alone.
+        The family of dtypes, for pandas only; the dtype of a column follows from the schema alone.
     on_error : {"keep", "raise"}, default "keep"
-        Whether failed rows raise once every outcome is stored. The frame is then on the exception.
+        Whether failed rows raise an error once every outcome is stored. The exception then has the frame.
     max_cost : float, optional
         US dollars that the runs of these rows may cost, those of earlier calls included. More is refused before
         anything is sent, and so is a processor whose price is not known. Default: no limit.
@@ -172,35 +172,36 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         a notebook and at Python's prompt, for more than 10 dollars, where `max_cost` sets no limit; a notebook that is
         executed without input, as by papermill, sends without asking.
     max_in_flight : int, optional
-        Runs that may be sent and not finished at the same time: bounds the credit they reserve. Default: no limit.
+        The number of runs that may be under way at the same time, which limits the credit that they reserve. Default:
+        no limit.
     timeout : float, str or timedelta, optional
         How long this call may take, in seconds or as ``"10m"``; rows not done by then are ``pending``, and a later call
         resumes. Default: no limit.
     group_id : str or list of str, optional
-        Go on with these groups: what they hold for these rows is adopted, only the rest is sent.
+        Continue these groups: their answers to these rows are adopted, and only the rest is sent.
     metadata : mapping of str to label, optional
         Further metadata of each run: name (at most 16 characters) → column.
     options : mapping, optional
-        What else travels with every run: ``source_policy``, ``advanced_settings``, ``mcp_servers``,
+        Further settings of every run: ``source_policy``, ``advanced_settings``, ``mcp_servers``,
         ``previous_interaction_id``, ``memory_scope_key``, ``enable_events``, ``webhook``, and ``beta_headers`` (a
         list of names).
     progress : bool, optional
-        True: show a line before the first run, and a bar. False: nothing but the log. Default: the line, and the
+        True: show a line before the first run, and a bar. False: write to the log only. Default: the line, and the
         bar in a terminal or a notebook.
     on_row : callable, optional
-        Called with a `Row` for every row that has an outcome, soon after it came; first for the rows that were
-        answered before. An error in it is logged, and costs nothing; KeyboardInterrupt and SystemExit stop the call as
-        Ctrl-C does, and the same call resumes. Default: none.
+        Called with a `Row` for every row that has an outcome, soon after the outcome arrived; first for the rows that
+        were answered before. An error in the function is logged, and nothing is lost; KeyboardInterrupt and SystemExit
+        stop the call as Ctrl-C does, and the same call resumes. Default: none.
     client : Client, optional
         Default: one made from ``PARALLEL_API_KEY`` and ``PARALLEL_BASE_URL``.
 
     Returns
     -------
     pandas.DataFrame, or a frame of the library of `df`
-        The rows, order, index, columns and dtypes of `df`, and the new columns. A row that failed has missing
-        values there, its status and the service's message. ``out.attrs["parallel"]`` has the groups and the checkpoint.
-        Of polars, DuckDB (a relation of the same connection) and narwhals it is what `df` is, of others a
-        ``pyarrow.Table``; the new columns have the types that `enrich_parquet` gives them.
+        The rows, order, index, columns and dtypes of `df`, and the new columns. In a row that failed, these hold
+        missing values, its status and the service's message. ``out.attrs["parallel"]`` has the groups and the
+        checkpoint. For polars, DuckDB (a relation of the same connection) and narwhals the result is of the type of
+        `df`, for others a ``pyarrow.Table``; the new columns have the types that `enrich_parquet` gives them.
 
     Raises
     ------
@@ -209,8 +210,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
     ConfigurationError
         There is no key, or the address cannot be used.
     ServiceError
-        The service refuses the key, the processor, the credit or the request, or cannot be reached. What was
-        answered is safe, and the message says where.
+        The service refuses the key, the processor, the credit or the request, or cannot be reached. The answers so far
+        are safe, and the message names their place.
     CheckpointError
         The checkpoint is in use, or belongs to another job, or cannot be written.
     UndecidedError
@@ -222,8 +223,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
 
     Notes
     -----
-    A run costs from half a cent to 2.40 dollars, by processor; one run per distinct row. One line before the first
-    run says how many, at what price, what is sent, and where the checkpoint is. Ctrl-C stops, and loses nothing.
+    Each distinct row is one run, which costs from half a cent to 2.40 dollars, by processor. Before the first run, one
+    line shows the number of runs, their price, what is sent, and the checkpoint. Ctrl-C stops, and loses nothing.
 
     Examples
     --------
@@ -244,7 +245,7 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
 @user_facing
 @_shows(EnrichOptions.__optional_keys__)
 async def aenrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> FrameT:
-    """Do what `enrich` does without blocking the event loop; the options are the same.
+    """Do the same as `enrich` without blocking the event loop; the options are the same.
 
     Examples
     --------
@@ -302,18 +303,18 @@ def collect(
     processor: str | None = None,
     **options: Unpack[FrameOptions],
 ) -> FrameT:
-    """Join what a group holds to the rows it answers. It sends nothing and costs nothing.
+    """Join the answers of a group to their rows. It sends nothing and costs nothing.
 
     Parameters
     ----------
     df : pandas.DataFrame, or another library's frame
         The rows.
     group_id : str or list of str
-        The group or groups; of this process, another one, or another program.
+        The group or groups, which this process, another process or another program created.
     schema : as for `enrich`
-        What its answers look like.
+        The form of the answers.
     processor : str, optional
-        The one its runs were sent with. Default: what the group's metadata says.
+        The processor of its runs. Default: the one in the metadata of the group.
     **options
         ``inputs``, ``input_schema``, ``where``, ``dedupe``, ``basis``, ``status``, ``prefix``, ``if_exists``,
         ``dtype_backend``, ``options`` and ``client``, as for `enrich`.
@@ -322,9 +323,9 @@ def collect(
     -------
     pandas.DataFrame
         As `enrich` returns it; a row that no run answers is ``not_sent``, one whose run has not finished ``pending``.
-        A run of ours belongs to a row by its key, another program's by its input being equal to what the row would
-        send, or else by the number of the row in its metadata (``"row"``), if nothing contradicts it. How many were
-        matched in which way is in ``out.attrs["parallel"]["enrichments"][-1]["matched"]``, and in the log.
+        Runs of this library are matched to rows by their key. Runs of another program are matched by their input, if it
+        equals what the row would send, or otherwise by the row number in their metadata (``"row"``), if nothing
+        contradicts it. ``out.attrs["parallel"]["enrichments"][-1]["matched"]`` and the log count the runs by each way.
 
     Raises
     ------
@@ -361,18 +362,18 @@ def collect(
 @user_facing
 @_shows(EnrichOptions.__optional_keys__)
 def plan(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
-    """Say what `enrich` would do and cost with these arguments. It sends nothing, and needs no key.
+    """Return what `enrich` would send and cost with these arguments. It sends nothing, and needs no key.
 
     Parameters
     ----------
     df, schema, **options
-        As for `enrich`, which they can be given to afterwards.
+        As for `enrich`.
 
     Returns
     -------
     EnrichmentPlan
-        Rows, distinct runs, duplicates saved, what the checkpoint has already, price, time, what there is to say of
-        the schema, and the first request as it would be sent. A notebook shows it as a table.
+        Rows, distinct runs, duplicates saved, answers in the checkpoint, price, time, findings about the schema, and
+        the first request as it would be sent. A notebook shows it as a table.
 
     Raises
     ------
@@ -381,8 +382,8 @@ def plan(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enr
 
     Notes
     -----
-    What it says is exact for the runs and their price. With ``group_id=`` it reads those groups, which is free, and
-    needs a key for that. The time is an estimate.
+    The runs and their price are exact; the time is an estimate. With ``group_id=`` it reads those groups, which is free
+    but needs a key.
 
     Examples
     --------
@@ -404,20 +405,20 @@ def plan(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> Enr
 @user_facing
 @_shows(EnrichOptions.__optional_keys__ - SET_BY_PREVIEW)
 def preview(df: Frame, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
-    """Ask a few rows for real, and say what all of them would cost. `enrich` does not pay for these again.
+    """Send a few rows, and show their answers and what all rows would cost. `enrich` does not pay for these again.
 
     Parameters
     ----------
     df, schema, **options
         As for `enrich`, with a checkpoint: it keeps the answers for the call for all rows.
     n : int, default 3
-        How many distinct inputs are asked, the first ones; 1 or more.
+        The number of distinct inputs to send, the first ones; 1 or more.
 
     Returns
     -------
     EnrichmentPreview
-        A column for each row asked, with what it sent and each answer, its confidence and its sources below one
-        another; and the plan of the whole. A notebook shows both.
+        A column for each of these rows, with its input and each answer, confidence and source below one another; and
+        the plan for all rows. A notebook shows both.
 
     Raises
     ------
@@ -464,44 +465,43 @@ def compare(
     tolerance: float | Mapping[str, float] = 0.01,
     **options: Unpack[EnrichOptions],
 ) -> Comparison:
-    """Ask several processors about the same few rows, to learn which is good enough before all rows are paid for.
+    """Ask several processors about the same few rows, to find the one that is good enough before you pay for all rows.
 
     The answers are kept: neither `enrich` with one of these processors nor another comparison pays for them again.
 
     Parameters
     ----------
     df, schema, **options
-        As for `enrich`, with a checkpoint. ``limit`` is how many distinct inputs are asked, by default 20; they are the
-        ones that ``enrich(limit=...)`` would ask. ``max_cost``, ``confirm`` and ``max_in_flight`` are of all processors
+        As for `enrich`, with a checkpoint. ``limit`` is the number of distinct inputs, by default 20; they are those
+        that ``enrich(limit=...)`` would send. ``max_cost``, ``confirm`` and ``max_in_flight`` apply to all processors
         together, with at least one run in flight for each.
     processors : list of str, default ("lite", "base", "core")
-        Which ones; the most expensive one is the reference.
+        The processors to compare; the most expensive one is the reference.
     truth : DataFrame or mapping of str to label, optional
-        Values that are known: a frame with the same index labels, or one of another library with the same rows, whose
-        columns have the names of fields; or the column of `df` for each field, which must not be sent. Where the schema
-        allows null, a missing cell says that null is right; elsewhere, that the value is not known.
+        Known values: a frame with the same index labels, or one of another library with the same rows, whose columns
+        have the names of fields; or the column of `df` for each field, which must not be sent. If the schema allows
+        null, a missing cell means that null is right; otherwise, that the value is not known.
     tolerance : float or mapping of str to float, default 0.01
-        How far numbers may be apart and be the same, as a share of the larger one. Whole numbers are exact, unless a
-        mapping names their field.
+        Numbers count as the same if they differ by at most this share of the larger one. Whole numbers must be equal,
+        unless a mapping names their field.
 
     Returns
     -------
     Comparison
-        Per field and processor: how often right, by confidence too, or without `truth` how often the same as the most
-        expensive processor; rows without an answer, time, and dollars for a row and for a right answer. Printed
-        or in a notebook it is one table; ``.frame``, ``.cells`` and ``.differences`` are frames.
+        For each field and processor: the share of right answers, also by confidence, or without `truth` the share that
+        agrees with the most expensive processor; rows without an answer, time, and dollars for a row and for a right
+        answer. It prints as one table; ``.frame``, ``.cells`` and ``.differences`` are frames.
 
     Raises
     ------
     ParallelFramesError
-        As `enrich`. The first error of a processor ends the others, too; what was answered is kept.
+        As `enrich`. The first error of a processor stops the others too; answers so far are kept.
 
     Notes
     -----
-    The price of all processors together is announced, and refused or asked for, before anything is sent. Texts are the
-    same whatever their case, spaces, accents, form of Unicode, and punctuation but that within numbers, addresses
-    whatever their scheme; dates are compared as dates, lists as sets. Equal inputs share a run, which is paid once, and
-    each of their rows counts.
+    The price of all processors together is shown, checked and confirmed before anything is sent. Texts are compared
+    without case, spaces, accents, Unicode form and punctuation (except in numbers), addresses without their scheme,
+    dates as dates, and lists as sets. Equal inputs share a run, which is paid for once, and each of their rows counts.
 
     Examples
     --------
@@ -551,9 +551,9 @@ def submit(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> E
     Returns
     -------
     Enrichment
-        The handle: iterate over it for rows as they arrive, ``.status()``, ``.partial()``, ``.result()`` for the
-        frame. In another process, or another day, the same call with the same checkpoint gives it again and sends
-        nothing twice; without a checkpoint ``group_id=`` does, or `collect`.
+        The handle. Iterate over it for rows as they arrive; it has ``.status()``, ``.partial()``, and ``.result()`` for
+        the frame. In another process, at a later time, the same call with the same checkpoint returns such a handle and
+        sends nothing twice; without a checkpoint, use ``group_id=`` or `collect`.
 
     Raises
     ------
@@ -576,23 +576,23 @@ def submit(df: Frame, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> E
 
 @user_facing
 def report(df: pd.DataFrame | ArrowStream) -> Report:
-    """Return what the frame itself tells of its enrichments: rows by status, failures by cause, confidence.
+    """Return a report on the enrichments of a frame: rows by status, failures by cause, confidence.
 
     Parameters
     ----------
     df : pandas.DataFrame, or a frame of another library
-        Enriched, whenever and wherever. It must be in memory.
+        A frame in memory that was enriched, at any time and on any machine.
 
     Returns
     -------
     Report
-        A notebook shows it; ``report.to_html(path)`` writes a page to hand on. The report of a handle,
-        ``pf.last().report()``, knows cost and times too.
+        A notebook shows it; ``report.to_html(path)`` writes a page for others. The report of a handle,
+        ``pf.last().report()``, has cost and times too.
 
     Raises
     ------
     InputError
-        The frame holds nothing of an enrichment.
+        The frame was not enriched.
 
     Examples
     --------
@@ -670,10 +670,10 @@ class FrameMethods(Generic[FrameT]):
 
 @pd.api.extensions.register_dataframe_accessor("parallel")
 class ParallelAccessor(FrameMethods[pd.DataFrame]):
-    """Enrich this frame with the web: what ``df.parallel`` is.
+    """Enrich this frame with the web: the accessor ``df.parallel``.
 
-    Its methods are the functions of the same names, with the frame in their first place. It holds nothing but the
-    frame: pandas makes it again whenever it likes.
+    Its methods are the functions of the same names, with the frame as their first argument. It holds only the frame,
+    because pandas may make it again at any time.
 
     Examples
     --------
@@ -692,7 +692,7 @@ class ParallelAccessor(FrameMethods[pd.DataFrame]):
     def __call__(self, *_: object, **options: object) -> NoReturn:  # noqa: ARG002 - whatever is passed
         """Refuse a call of what has methods."""
         raise InputError(
-            "`df.parallel` has methods and is none itself: `df.parallel.enrich(schema)` asks the web about each row."
+            "`df.parallel` is not a function. To ask the web about each row: `df.parallel.enrich(schema)`."
         )
 
     def citations(self) -> pd.DataFrame:
@@ -832,7 +832,7 @@ class EngineMethods(Generic[FrameT]):
         return await aenrich(self._df, schema, **options)
 
     def plan(self, schema: Any, **options: Any) -> EnrichmentPlan:
-        """Make the keys on the workers, and say what `enrich` would send and cost. It sends nothing."""
+        """Make the keys on the workers, and return what `enrich` would send and cost. It sends nothing."""
         return plan(self._df, schema, **options)
 
     def submit(self, schema: Any, **options: Any) -> Enrichment:
@@ -840,20 +840,20 @@ class EngineMethods(Generic[FrameT]):
         return submit(self._df, schema, **options)
 
     def stage(self, schema: Any, **options: Any) -> EnrichmentPlan:
-        """Make the keys on the workers, and leave what is to be sent in the checkpoint. It sends nothing.
+        """Make the keys on the workers, and write the inputs into the checkpoint. It sends nothing.
 
-        For jobs of days, which no cluster need wait for: ``parallel-frames send CHECKPOINT`` sends it from any machine,
-        and the same call with `enrich` finds everything answered afterwards.
+        This is for jobs that run for days. ``parallel-frames send CHECKPOINT`` sends the inputs from any machine, so
+        the cluster need not wait; afterwards the same call with `enrich` finds everything answered.
 
         Parameters
         ----------
         schema, **options
-            As for `enrich`, but for those that concern the sending, such as ``max_cost``.
+            As for `enrich`, except those that control the sending, such as ``max_cost``.
 
         Returns
         -------
         EnrichmentPlan
-            What is to be sent, and what it will cost.
+            What is to be sent, and its cost.
         """
         from parallel_frames._distributed import stage_frame
 
@@ -864,11 +864,11 @@ class EngineMethods(Generic[FrameT]):
 
 @pd.api.extensions.register_series_accessor("parallel")
 class ParallelSeriesAccessor:
-    """Ask the web about each value of one column: what ``df["company"].parallel`` is.
+    """Ask the web about each value of one column: the accessor ``df["company"].parallel``.
 
-    Its methods are those of ``df.parallel`` on the frame of this one column, which is what a row sends, under its name
-    (``"value"`` where it has none). They give the new columns only, on the index of the column, for ``df.assign`` and
-    ``pd.concat``; the answers are shared with ``df[["company"]].parallel``.
+    Its methods are those of ``df.parallel``. A row sends its value under the name of the column (``"value"`` if it has
+    none). The methods return only the new columns, with the index of the column, for ``df.assign`` and ``pd.concat``.
+    The answers are shared with ``df[["company"]].parallel``.
 
     Examples
     --------
@@ -894,7 +894,7 @@ class ParallelSeriesAccessor:
 
     def __call__(self, *_: object, **options: object) -> NoReturn:  # noqa: ARG002 - whatever is passed
         """Refuse a call of what has methods."""
-        raise InputError("`series.parallel` has methods and is none itself: use `series.parallel.enrich(schema)`.")
+        raise InputError("`series.parallel` is not a function. Use `series.parallel.enrich(schema)`.")
 
     def enrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
         """Ask about each value and return the answers as the columns of a frame; see `parallel_frames.enrich`.
@@ -910,7 +910,7 @@ class ParallelSeriesAccessor:
         return enrich(self._df, schema, **self._sending(options)).drop(columns=self._column)
 
     async def aenrich(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> pd.DataFrame:
-        """Do what `enrich` does without blocking the event loop.
+        """Do the same as `enrich` without blocking the event loop.
 
         Examples
         --------
@@ -924,7 +924,7 @@ class ParallelSeriesAccessor:
         return out.drop(columns=self._column)
 
     def plan(self, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> EnrichmentPlan:
-        """Say what `enrich` would do and cost; see `parallel_frames.plan`.
+        """Return what `enrich` would send and cost; see `parallel_frames.plan`.
 
         Examples
         --------
@@ -935,7 +935,7 @@ class ParallelSeriesAccessor:
         return plan(self._df, schema, **self._sending(options))
 
     def preview(self, schema: SchemaLike, *, n: int = 3, **options: Unpack[EnrichOptions]) -> EnrichmentPreview:
-        """Ask a few values for real, and say what all would cost; see `parallel_frames.preview`.
+        """Send a few values, and show their answers and what all would cost; see `parallel_frames.preview`.
 
         Examples
         --------

@@ -82,7 +82,7 @@ def wrap_frame(ddf: Any) -> DaskFrame | None:
 
 @register_dataframe_accessor("parallel")
 class DaskAccessor(EngineMethods[Any]):  # the functions are typed for frames of pandas
-    """Enrich a frame of Dask with the web: what ``ddf.parallel`` is.
+    """Enrich a Dask frame with the web: the accessor ``ddf.parallel``.
 
     The options are those of `parallel_frames.enrich`, and mean the same.
     """

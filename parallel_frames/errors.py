@@ -112,8 +112,8 @@ class Safety:
         """How far it came."""
         sent = f"{format_count(self.sent, 'run')} sent"
         doubt = f", of which {self.in_doubt:,} may not have been created" if self.in_doubt else ""
-        groups = ", ".join(self.group_ids)
-        return f"{self.answered:,} of {self.rows:,} rows are answered, {sent}{doubt} (group {groups})"
+        rows = f"{format_count(self.rows, 'row')} {'is' if self.rows == 1 else 'are'}"
+        return f"{self.answered:,} of {rows} answered, {sent}{doubt} (group {', '.join(self.group_ids)})"
 
     def __str__(self) -> str:
         if not self.sent:

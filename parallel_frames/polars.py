@@ -34,10 +34,9 @@ STAGED: Final = pl.Schema({"name": pl.String, "lines": pl.Int64})
 
 @pl.api.register_dataframe_namespace("parallel")
 class PolarsNamespace(FrameMethods[pl.DataFrame]):
-    """Enrich this frame with the web: what ``df.parallel`` is on a frame of polars.
+    """Enrich this frame with the web: the accessor ``df.parallel`` of polars frames.
 
-    Its methods are the functions of `parallel_frames` with the frame in their first place; frames that they return are
-    of polars.
+    Its methods are the functions of `parallel_frames` with the frame as their first argument, and return polars frames.
 
     Examples
     --------
@@ -54,10 +53,10 @@ class PolarsNamespace(FrameMethods[pl.DataFrame]):
 
 @pl.api.register_lazyframe_namespace("parallel")
 class PolarsLazyNamespace:
-    """Enrich this frame with the web: what ``lf.parallel`` is on a lazy frame of polars.
+    """Enrich this frame with the web: the accessor ``lf.parallel`` of lazy polars frames.
 
-    Its methods are the functions of `parallel_frames` with the frame in their first place. They have polars make the
-    keys of the rows, and send at once; the lazy frame that they return looks the answers up, and sends nothing.
+    Its methods are the functions of `parallel_frames` with the frame as their first argument. Polars makes the keys of
+    the rows, and this process sends at once. The lazy frame that is returned looks the answers up, and sends nothing.
 
     Examples
     --------

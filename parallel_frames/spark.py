@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @user_facing
 def stage(sdf: Any, schema: Any, **options: Any) -> EnrichmentPlan:
-    """Make the keys on the executors, and leave what is to be sent in the checkpoint. It sends nothing.
+    """Make the keys on the executors, and write the inputs into the checkpoint. It sends nothing.
 
-    For jobs of days, which no cluster need wait for: ``parallel-frames send CHECKPOINT`` sends it from any machine,
-    and `parallel_frames.enrich` of the same frame finds everything answered afterwards.
+    This is for jobs that run for days. ``parallel-frames send CHECKPOINT`` sends the inputs from any machine, so the
+    cluster need not wait; afterwards `parallel_frames.enrich` of the same frame finds everything answered.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def stage(sdf: Any, schema: Any, **options: Any) -> EnrichmentPlan:
     """
     frame = wrap_frame(sdf)
     if frame is None:
-        raise InputError(f"`stage` is for frames of Spark, and this is a {type(sdf).__name__}. Nothing was staged.")
+        raise InputError(f"`stage` takes a Spark frame, and this is a {type(sdf).__name__}. Nothing was staged.")
     return stage_frame(frame, schema, options)
 
 
 class PandasOnSparkAccessor(EngineMethods[Any]):
-    """Enrich a frame of pandas-on-Spark with the web: what ``psdf.parallel`` is.
+    """Enrich a pandas-on-Spark frame with the web: the accessor ``psdf.parallel``.
 
     The options are those of `parallel_frames.enrich`, and mean the same.
     """

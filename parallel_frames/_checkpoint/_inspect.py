@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Look inside a checkpoint, without changing it; and unlock it where its writer is gone.
+    """Read the contents of a checkpoint, and unlock it if its writer is gone.
 
     Parameters
     ----------
     path : str or path, optional
-        The directory or address given as ``checkpoint=``, the one of an enrichment's handle, or a directory of such.
-        Default: the cache, with the jobs of every host and account: the folder that ``PARALLEL_FRAMES_CACHE`` names,
-        or the one in your cache directory.
+        The directory or address that was passed as ``checkpoint=``, that of an enrichment's handle, or a directory of
+        such directories. Default: the cache, with the jobs of every host and account: the folder that
+        ``PARALLEL_FRAMES_CACHE`` names, or the one in your cache directory.
 
     Raises
     ------

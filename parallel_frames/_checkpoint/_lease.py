@@ -292,7 +292,7 @@ def holder(there: dict[str, Any] | None) -> str:
     if since := there.get("since"):
         holder += f" since {format_time(since)}"
     if beat := there.get("beat"):
-        holder += f" (last heard of {format_duration(max(0, time.time() - beat))} ago)"
+        holder += f" (last heartbeat {format_duration(max(0, time.time() - beat))} ago)"
     return holder
 
 

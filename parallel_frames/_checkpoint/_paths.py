@@ -329,7 +329,7 @@ def check_address(address: str) -> None:
     if ":" in parts.netloc.rpartition("@")[0] or parts.query:
         raise InputError(
             f"A checkpoint's {parts.scheme}:// address must not carry a password or a query: it is shown, and written "
-            "down. Give credentials by the environment, as the library for such addresses says."
+            "down. Set the credentials in the environment, as the library for such addresses documents."
         )
     if "::" in address:
         raise InputError(f"{format_option('checkpoint', address)} is a chain of addresses; name one place.")
@@ -357,7 +357,7 @@ def _make_file_system(protocol: str, _pid: int, _settings: frozenset[tuple[str, 
             f"pip install 'parallel-frames[remote]'{install}"
         ) from None
     except ValueError as error:
-        raise InputError(f"{protocol}:// is no kind of address that fsspec knows ({error}).") from None
+        raise InputError(f"fsspec does not know addresses that begin with {protocol}:// ({error}).") from None
 
 
 def _one_line(error: Exception) -> str:

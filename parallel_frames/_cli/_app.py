@@ -88,7 +88,7 @@ class App(Commands):
         with hearing_signals() as heard:
             code, goes_on = self._run(arguments, more, heard)
             if goes_on and arguments and arguments[0] in RESUMABLE:
-                say(f"To go on: {PROGRAM} {shlex.join(arguments)}")
+                say(f"To resume: {PROGRAM} {shlex.join(arguments)}")
             settle_streams()
         sys.exit(int(code or Exit.FINE))
 
@@ -193,8 +193,8 @@ Examples:
   parallel-frames enrich - - --schema schema.json --yes < rows.jsonl > answers.jsonl
   parallel-frames completion install
 
-The key is read from PARALLEL_API_KEY and the address from PARALLEL_BASE_URL. Every option can stand in the
-environment too: PARALLEL_FRAMES_ENRICH_PROCESSOR=core is --processor core of enrich.
+The API key is read from PARALLEL_API_KEY, the address of the service from PARALLEL_BASE_URL. Environment variables
+can set every option: PARALLEL_FRAMES_ENRICH_PROCESSOR=core sets --processor core of enrich.
 """
 
 

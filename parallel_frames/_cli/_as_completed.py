@@ -109,7 +109,7 @@ class AsCompleted(InMemory):
     def _leave_out(self, known: KnownLines) -> list[tuple[int, bytes]]:
         """Ask only rows that the lines do not answer; return those that they answer and have no line for."""
         if known.counts and self._asked.options["where"] is not None:
-            raise click.UsageError("--where and a TARGET that holds answers both choose rows: say one of them.")
+            raise click.UsageError("--where and a TARGET that holds answers both choose rows: use one of them.")
         left, copies = np.ones(len(self.frame), dtype=bool), []
         waiting = Counter(known.counts)
         for row, canonical in enumerate(self._canonical):

@@ -32,7 +32,7 @@ ONE_JOB = click.option("--job", metavar="HASH", help="Only this job; the beginni
     ),
 )
 def checkpoint_command() -> None:
-    """Look after checkpoints: what was paid for, on the disk. PATH is one, or by default your cache directory's."""
+    """List, check, export and remove stored answers. PATH is a checkpoint; the default is your cache directory."""
 
 
 def _inside(path: str | None) -> Any:
@@ -46,14 +46,14 @@ def find_jobs(path: str | None, named: Sequence[str] = ()) -> list[StoragePath]:
     from parallel_frames._checkpoint import job_folders
 
     if "" in named:
-        raise click.UsageError("--job is empty, and would mean every job; checkpoint list shows their names.")
+        raise click.UsageError("--job is empty and would match every job; checkpoint list shows their names.")
     folders = job_folders(_inside(path).path)
     if not named:
         return folders
     found = [[folder for folder in folders if folder.name.startswith(name)] for name in named]
     for name, matches in zip(named, found, strict=True):
         if not matches:
-            raise click.UsageError(f"There is no job {name!r}; checkpoint list shows those there are.")
+            raise click.UsageError(f"There is no job {name!r}; checkpoint list shows the jobs.")
     return list(dict.fromkeys(folder for matches in found for folder in matches))
 
 
@@ -61,7 +61,7 @@ def find_jobs(path: str | None, named: Sequence[str] = ()) -> list[StoragePath]:
 @PATH
 @JSON
 def list_command(path: str | None, *, json: bool) -> None:
-    """List the jobs: which question each asks, where, how many answers it has, when it began, its size."""
+    """List the jobs: what each asks and sends, its host, its number of answers, its start and its size."""
     lines = _inside(path).summary().to_dict("records")
     if json:
         show_json(lines)
@@ -82,7 +82,7 @@ def _cell(value: Any) -> Any:
 @ONE_JOB
 @JSON
 def show_command(path: str | None, job: str | None, *, json: bool) -> None:
-    """Show each job whole: its schema, its groups, what is answered and what is under way."""
+    """Show each job in detail: its schema, its groups, its answers and the runs under way."""
     folders = find_jobs(path, [] if job is None else [job])
     facts = [each for folder in folders if (each := _describe(folder)) is not None]
     if json:
@@ -150,9 +150,9 @@ def _describe(folder: StoragePath) -> dict[str, Any] | None:
 @PATH
 @JSON
 def verify_command(path: str | None, *, json: bool) -> Exit:
-    """Read every file, checksums included.
+    """Check every file and its checksum.
 
-    Exit code 1 where one is damaged; the next enrichment finds its rows again.
+    Exit code 1 if a file is damaged; the next enrichment finds its rows on the service again.
     """
     damaged = _inside(path).verify().to_dict("records")
     if json:
@@ -160,7 +160,7 @@ def verify_command(path: str | None, *, json: bool) -> Exit:
     elif damaged:
         show_table(("job", "file"), [[line["job"], line["file"]] for line in damaged])
     else:
-        say("Every file is sound.")
+        say("No file is damaged.")
     return Exit.FAILED if damaged else Exit.FINE
 
 
@@ -169,7 +169,7 @@ def verify_command(path: str | None, *, json: bool) -> Exit:
 @ONE_JOB
 @JSON
 def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
-    """Put many small files together."""
+    """Merge the small files of each job into large ones."""
     from parallel_frames._checkpoint import compact_job
     from parallel_frames._format import format_count
 
@@ -184,15 +184,15 @@ def compact_command(path: str | None, job: str | None, *, json: bool) -> None:
 
 @checkpoint_command.command("unlock", epilog=examples("parallel-frames checkpoint unlock s3://bucket/ceos.ckpt"))
 @click.argument("path")
-@click.option("--force", is_flag=True, help="Also where its writer was heard of just now.")
+@click.option("--force", is_flag=True, help="Even if the last heartbeat of its writer is recent.")
 @JSON
 def unlock_command(path: str, *, force: bool, json: bool) -> None:
-    """Let another writer in, after one on another machine that ended without signing off."""
+    """Release a checkpoint that a writer on another machine holds, after that writer was killed."""
     _inside(path).unlock(force=force)
     if json:
         show_json({"path": path, "is_locked": False})
     else:
-        say(f"No writer holds {path}: the next one gets in.")
+        say(f"{path} is unlocked.")
 
 
 @checkpoint_command.command(
@@ -204,25 +204,27 @@ def unlock_command(path: str, *, force: bool, json: bool) -> None:
 )
 @PATH
 @click.option("--job", multiple=True, metavar="HASH", help="Remove this job, repeatable.")
-@click.option("--older-than", type=DURATION, metavar="TIME", help="Remove jobs not used for so long, such as 90d.")
+@click.option(
+    "--older-than", type=DURATION, metavar="TIME", help="Remove jobs that were not used for this time, such as 90d."
+)
 @YES
 @JSON
 def prune_command(path: str | None, job: tuple[str, ...], older_than: float | None, *, yes: bool, json: bool) -> None:
-    """Remove jobs. What they hold was paid for, and asking it again is paid again.
+    """Remove jobs. Their answers were paid for, and to ask for them again costs again.
 
     A job that is being written is never removed.
     """
     from parallel_frames._checkpoint import last_used
 
     if not job and older_than is None:
-        raise click.UsageError("Say which jobs: --job HASH, or --older-than 90d.")
+        raise click.UsageError("Name the jobs to remove: --job HASH, or --older-than 90d.")
     folders = find_jobs(path, job)
     if older_than is not None:
         limit = time.time() - older_than
         folders = [folder for folder in folders if (used := last_used(folder)) is not None and used < limit]
     described = {folder: each for folder in folders if (each := _describe(folder)) is not None}
     for folder, each in described.items():
-        kept = " · is being written: it stays" if each["is_written"] else ""
+        kept = " · kept: another process writes to it" if each["is_written"] else ""
         say(f"{folder}: {_loss(each)}{kept}")
     removed = _remove([folder for folder, each in described.items() if not each["is_written"]], yes=yes)
     if json:
@@ -240,7 +242,7 @@ def _remove(going: Sequence[StoragePath], *, yes: bool) -> set[str]:
         say("There is nothing to remove.")
         return set()
     if not yes and not is_terminal():
-        raise click.UsageError("Here is no terminal to ask at; say --yes to remove them. Nothing was removed.")
+        raise click.UsageError("There is no terminal to confirm it; pass --yes to remove them. Nothing was removed.")
     if not yes and not ask(f"Remove {format_count(len(going), 'job')} for good?"):
         say("Nothing was removed.")
         return set()
@@ -267,12 +269,12 @@ def _loss(each: dict[str, Any]) -> str:
 @click.argument("path")
 @click.argument("out")
 @ONE_JOB
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @JSON
 def export_command(path: str, out: str, job: str | None, *, overwrite: bool, json: bool) -> None:
     """Write the stored outcomes to OUT, a .parquet, .csv or .jsonl file.
 
-    One line per run; JSON texts are as the service sent them.
+    There is one line per run; JSON texts are as the service sent them.
     """
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._frames import check_target, write_frame

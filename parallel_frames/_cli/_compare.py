@@ -47,16 +47,16 @@ OPTIONS = [option for name, option in LIBRARY.items() if name not in {*NOT_COMPA
 @with_options(
     *SCHEMA,
     click.option("--processors", type=NAMES, default="lite,base,core", show_default=True, metavar="NAMES",
-                 help="Which ones; the most expensive one is the reference."),
+                 help="The processors to compare; the most expensive one is the reference."),
     click.option("--truth", type=PAIR, multiple=True, metavar="FIELD=COLUMN",
                  help="A column with the known values of a field, repeatable. It must not be sent: see --inputs."),
     click.option("--tolerance", type=click.FloatRange(0), default=0.01, show_default=True, metavar="SHARE",
-                 help="How far numbers may be apart and be the same, as a share of the larger one."),
+                 help="Numbers count as the same if they differ by at most this share of the larger one."),
     click.option("--limit", "-n", type=click.IntRange(1), default=COMPARED_INPUTS, show_default=True, metavar="N",
-                 help="Ask only the first so many distinct inputs."),
+                 help="How many distinct inputs to ask about, the first ones."),
     *OPTIONS,
     click.option("--from", "source_format", type=click.Choice(KINDS),
-                 help="Format of a SOURCE of -.  [default: json or jsonl]"),
+                 help="Format of SOURCE where it is -.  [default: json or jsonl]"),
     OFFLINE,
     MAX_PER_MINUTE,
     *SERVICE,
@@ -64,15 +64,15 @@ OPTIONS = [option for name, option in LIBRARY.items() if name not in {*NOT_COMPA
     JSON,
 )  # fmt: skip
 def compare_command(source: str, **arguments: Any) -> Exit:
-    """Ask several processors about the same few rows: what is right or the same, how fast, and what it costs.
+    """Ask several processors about the same few rows, and compare their answers, times and costs.
 
-    The price of all of them is shown first. Neither enrich with one of them nor the same command again pays for the
-    answers again.
+    The price of all processors is shown first. The answers are kept: neither enrich with one of the processors nor the
+    same command again pays for them again.
     """
     if not (arguments["yes"] or arguments["offline"] or is_terminal()):
         raise click.UsageError(
-            "It would send runs, and here is no terminal to ask at. Say --yes to send without asking, and --max-cost "
-            "DOLLARS to bound what it may cost."
+            "This would send runs, and there is no terminal to confirm it. Pass --yes to send without confirmation, "
+            "and --max-cost DOLLARS to limit the cost."
         )
     need_output()
     with destination(arguments):

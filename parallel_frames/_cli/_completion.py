@@ -36,20 +36,20 @@ SHELL = click.argument("shell", type=click.Choice(SHELLS), required=False)
     epilog=examples("parallel-frames completion install", "parallel-frames completion show zsh"),
 )
 def completion_command() -> None:
-    """Complete commands, options, files, columns and processors in bash, zsh and fish."""
+    """Set up completion of commands, options, files, columns and processors in bash, zsh and fish."""
 
 
 @completion_command.command("install", epilog=examples("parallel-frames completion install bash"))
 @SHELL
 def install_command(shell: str | None) -> None:
-    """Install it for SHELL, by default yours ($SHELL). Doing it again renews it."""
+    """Install completion for SHELL, by default yours ($SHELL). Run it again to update it."""
     shell = shell or _own_shell()
     home = Path.home()
     settings = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     if shell == "fish":  # which reads it from there by itself
         path = settings / "fish" / "completions" / f"{PROGRAM}.fish"
         _write(path, _script(shell))
-        say(f"Written: {path}. A new fish completes {PROGRAM}.")
+        say(f"Written: {path}. The next fish that you start completes {PROGRAM}.")
         return
     path = settings / "parallel_frames" / f"completion.{shell}"
     _write(path, _script(shell))
@@ -60,7 +60,7 @@ def install_command(shell: str | None) -> None:
         line = f"{needed}[ -r '{path}' ] && . '{path}'  {MARK}\n"
         with start.open("a", encoding="utf-8") as sink:
             sink.write(line if not known or known.endswith("\n") else f"\n{line}")
-    say(f"Written: {path}, which {start} reads. A new {shell} completes {PROGRAM}.")
+    say(f"Written: {path}, which {start} reads. The next {shell} that you start completes {PROGRAM}.")
 
 
 @completion_command.command("show", epilog=examples("parallel-frames completion show fish"))

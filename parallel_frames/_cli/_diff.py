@@ -18,14 +18,14 @@ from parallel_frames._cli._speech import need_output, say, show, show_json
 )
 @click.argument("before")
 @click.argument("after", required=False)
-@click.option("--on", metavar="COLUMN", multiple=True, help="Columns that say which row is which; may be repeated.")
-@click.option("-o", "--output", metavar="FILE", help="Write a page of its own, replacing one that is there.")
+@click.option("--on", metavar="COLUMN", multiple=True, help="A column that identifies the rows, repeatable.")
+@click.option("-o", "--output", metavar="FILE", help="Write an HTML page, replacing an existing one.")
 @JSON
 def diff_command(before: str, after: str | None, on: tuple[str, ...], output: str | None, *, json: bool) -> None:
-    """Say which cells changed from BEFORE to AFTER: files of enriched rows, or checkpoints.
+    """Show which cells changed from BEFORE to AFTER: files of enriched rows, or checkpoints.
 
-    Rows are matched by what they sent, where Parquet files know it, or by the columns of --on. One checkpoint alone
-    compares the newest answer of each input that was asked again with the one before. Nothing is sent or changed.
+    Rows are matched by what they sent, which Parquet files keep, or by the columns of --on. With one checkpoint alone,
+    the newest answer of each input that was asked again is compared with the one before. Nothing is sent or changed.
     """
     from parallel_frames._files._diff import diff
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), metavar="FILE",
-    help="Also write it as JSON, to be attached to a report.",
+    help="Also write the results as JSON, to attach to a report.",
 )  # fmt: skip
 @with_options(OFFLINE, *SERVICE, YES, JSON)
 def doctor_command(*, output: str | None, yes: bool, json: bool, **arguments: Any) -> Exit:
     """Check what this program assumes about the service and this machine, with three runs on the cheapest processor.
 
-    It asks first, and sends no run twice. Without a key it checks this machine only. Neither the key nor the password
-    of a proxy is in what it prints or writes. Exit code 1 where it finds what breaks something.
+    It asks for confirmation first, and sends no run twice. Without a key it checks this machine only. It prints and
+    writes neither the key nor the password of a proxy. Exit code 1 if something breaks.
     """
     from parallel_frames._doctor import describe_cost, doctor
     from parallel_frames.errors import InputError

@@ -39,7 +39,7 @@ BAD = ("failed", "cancelled", "invalid", "pending")
 @TARGET
 @with_options(*FRAME)
 def plan_command(source: str, target: str | None, **arguments: Any) -> None:
-    """Say what enrich would do and cost. It sends nothing, and needs no key."""
+    """Show what enrich would send and cost. It sends nothing, and needs no key."""
     from parallel_frames._cli._way import choose_way
 
     with destination(arguments):
@@ -69,11 +69,11 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
     """Ask the web about every row of SOURCE and write the rows with their answers to TARGET.
 
     SOURCE and TARGET are files (.parquet .pq .csv .tsv .feather .arrow .json .jsonl .ndjson .xlsx; a SOURCE also
-    .csv.gz .tsv.gz .jsonl.gz .ndjson.gz), or - for JSON lines through a pipe; without TARGET they go to the standard
+    .csv.gz .tsv.gz .jsonl.gz .ndjson.gz), or - for a pipe of JSON lines. Without TARGET the rows go to the standard
     output. Where JSON holds bare texts instead of objects, the text itself is sent. book.xlsx#Sales is a sheet.
-    Into Parquet, SOURCE may also be a directory, a glob or an address such as s3://bucket/rows, memory is bounded, and
-    a TARGET without an ending is a directory of parts. The same command again resumes where it stopped, and pays for
-    nothing twice.
+    Into Parquet, SOURCE may also be a directory, a glob or an address such as s3://bucket/rows, memory use is bounded,
+    and a TARGET without an extension is a directory of parts. The same command again resumes where it stopped, and
+    pays for nothing twice.
     """
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._way import choose_way
@@ -89,7 +89,7 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
         way = choose_way(asked)
         done = way.check()
         if done is not None:
-            say(f"{done.target} is what this command wrote before. Nothing was sent; --overwrite writes it again.")
+            say(f"This command has already written {done.target}. Nothing was sent; --overwrite writes it again.")
         elif not (arguments["yes"] or arguments["offline"]):
             agree(way.plan(), processor=arguments["processor"])
         done = done or way.enrich()
@@ -111,10 +111,10 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
 @TARGET
 @with_options(*FRAME)
 def submit_command(source: str, target: str | None, **arguments: Any) -> None:
-    """Send what enrich would send, and leave as soon as the service has all of it.
+    """Send what enrich would send, and exit as soon as the service has all of it.
 
-    TARGET is not written. The same words with enrich fetch the answers, and send
-    nothing twice.
+    TARGET is not written. The same command with enrich in the place of submit fetches the answers, and sends nothing
+    twice.
     """
     from parallel_frames._cli._way import choose_way
     from parallel_frames._job._escalate import NOT_AT_ONCE
@@ -175,7 +175,7 @@ def _asked(source: str, target: str | None, arguments: Mapping[str, Any], *, for
     from parallel_frames._cli._way import Asked, as_typed
 
     if target is not None and arguments["output"] is not None:
-        raise click.UsageError(f"TARGET is {target}, and --output {arguments['output']}: say one of them.")
+        raise click.UsageError(f"TARGET is {target}, and --output {arguments['output']}: pass one of them.")
     target = target if arguments["output"] is None else arguments["output"]
     return Asked(
         source,
@@ -212,7 +212,7 @@ def _check_pipe(asked: Asked) -> None:
     from parallel_frames._cli._frames import BINARY
 
     if asked.target == "-" and asked.target_format in BINARY and sys.stdout is not None and sys.stdout.isatty():
-        raise click.UsageError(f"{asked.target_format} is not for a terminal: name a TARGET, or pipe it on.")
+        raise click.UsageError(f"{asked.target_format} cannot be shown in a terminal: name a TARGET, or use a pipe.")
 
 
 def _warn_of_processor(name: str) -> None:
@@ -235,8 +235,8 @@ def agree(plan: EnrichmentPlan, *, processor: str) -> None:
     costs = _costs(plan) + format_at_worst(plan.worst_cost, [*plan.escalation], certain=plan.cost)
     if not is_terminal():
         raise click.UsageError(
-            f"It would send {runs}{costs}, and here is no terminal to ask at. Say --yes "
-            "to send without asking, and --max-cost DOLLARS to bound what it may cost."
+            f"This would send {runs}{costs}, and there is no terminal to confirm it. Pass --yes "
+            "to send without confirmation, and --max-cost DOLLARS to limit the cost."
         )
     say(str(plan))
     if not ask(f"Send {runs}{costs}?"):
@@ -261,7 +261,7 @@ def _tell_done(done: Done, *, as_json: bool) -> None:
     text = f"{format_count(done.rows, 'row')}{where} · {counts or 'nothing asked'}"
     say(mark_simulated(text, simulated=done.simulated))
     if done.counts.get("failed"):
-        say("Failed rows say why in their column parallel_error; the same command with --overwrite tries them again.")
+        say("The column parallel_error says why a row failed; the same command with --overwrite tries such rows again.")
 
 
 def _show_done(done: Done) -> None:

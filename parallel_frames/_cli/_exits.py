@@ -75,19 +75,20 @@ class Commands(click.Group):
 
 
 MEANINGS: Final[Mapping[Exit, str]] = {
-    Exit.FINE: "all fine",
+    Exit.FINE: "success (collect: also where runs failed, which are lines like others)",
     Exit.FAILED: (
-        "rows without a whole answer (the target is written), lint errors, damaged files, what doctor found to break"
+        "rows without a whole answer (the target is written), errors that lint found, damaged files, what doctor found "
+        "to break"
     ),
-    Exit.USAGE: "bad usage or bad input, or no yes to the question; nothing was sent",
+    Exit.USAGE: "wrong usage or input, or a confirmation that was not given; nothing was sent",
     Exit.SERVICE: (
-        "the service refused or is unavailable, or the target or the output could not be written in the end; the same "
-        "command resumes"
+        "the service refused or cannot be reached, or the target or the output could not be written at the end; the "
+        "same command resumes"
     ),
-    Exit.CHECKPOINT: "the checkpoint cannot be used as it is",
-    Exit.HUNG_UP: "its terminal is gone (SIGHUP); the same command resumes",
+    Exit.CHECKPOINT: "the checkpoint cannot be used as it is: locked, damaged or of another job",
+    Exit.HUNG_UP: "the terminal was closed (SIGHUP); the same command resumes",
     Exit.INTERRUPTED: "interrupted (Ctrl-C); the same command resumes",
-    Exit.LEFT_ALONE: "who read the output left, as `head` does (SIGPIPE)",
+    Exit.LEFT_ALONE: "the reader of the output ended early, as `head` does (SIGPIPE)",
     Exit.TERMINATED: "terminated (SIGTERM); the same command resumes",
 }
 
@@ -97,7 +98,9 @@ FLAGS: Final[Mapping[str, click.Option]] = {
     for option in click.command("")(with_options(*FRAME)(lambda: None)).params
     if isinstance(option, click.Option) and option.name
 }
-ON: Final = click.Option(["--on"], metavar="COLUMN", multiple=True, help="Say which row is which; may be repeated.")
+ON: Final = click.Option(
+    ["--on"], metavar="COLUMN", multiple=True, help="A column that identifies the rows, repeatable."
+)
 PROCESSORS: Final = click.Option(["--processors"], type=NAMES, metavar="NAMES")
 TRUTH: Final = click.Option(["--truth"], metavar="FIELD=COLUMN", multiple=True)
 CALLS: Final[Mapping[str, str]] = {
@@ -137,7 +140,7 @@ def spell(message: str) -> str:
 def fetching(group_ids: Sequence[str]) -> str:
     """Return how to get what only its groups remember."""
     fetch = " and ".join(f"parallel-frames collect {group_id}" for group_id in group_ids)
-    return f"There is no checkpoint: {fetch} fetches what is done."
+    return f"There is no checkpoint. To fetch the answers: {fetch}"
 
 
 def is_only_in_groups(safety: Safety | None) -> bool:

@@ -18,13 +18,13 @@ def format_of(name: str, given: Format | None = None, *, option: str = "") -> Fo
     """Return the format that a file's name means, or that an option gives a pipe; by default one holds JSON lines."""
     if given is not None:
         if name != PIPE:
-            raise InputError(f"{option} {given} is for a pipe (-); the name {name} says the format by its extension.")
+            raise InputError(f"{option} {given} is for a pipe (-); the extension of {name} names the format.")
         return given
     known = "jsonl" if name == PIPE else format_at(Path(name).name)
     if known is None:
         raise InputError(
-            f"The extension says the format, and {name} has {'none' if Path(name).suffix == '' else 'another'}: "
-            f"there are {', '.join(FORMATS)}, as sources {', '.join(ZIPPED)} too, or - for pipes. Nothing was sent."
+            f"The extension names the format, and {name} has {'none' if Path(name).suffix == '' else 'another'}: use "
+            f"{', '.join(FORMATS)}, for sources also {', '.join(ZIPPED)}, or - for a pipe. Nothing was sent."
         )
     return known
 

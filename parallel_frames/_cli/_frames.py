@@ -73,7 +73,7 @@ def _read_pipe(kind: Format | None) -> pd.DataFrame:
     from parallel_frames._files._temporary import temporary_folder
 
     if sys.stdin is None:
-        raise InputError("The standard input is closed, and the rows were to come from there; name a SOURCE.")
+        raise InputError("The standard input is closed, so there are no rows to read; name a SOURCE.")
     if kind in (None, "json", "jsonl"):
         text = sys.stdin.buffer.read()
         is_array = text.removeprefix(BOM).lstrip().startswith(b"[")  # which no row begins with
@@ -159,9 +159,11 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
     path = Path(target)
     check_place(target, source=source)
     if is_address(target):
-        raise InputError(f"{target}: an address is written as Parquet only: end it in .parquet, or in no ending.")
+        raise InputError(
+            f"{target}: an address can only be written as Parquet: end it in .parquet, or leave the extension out."
+        )
     if is_zipped(target):
-        raise InputError(f"{target}: compressed text is read, and not written; leave out the .gz.")
+        raise InputError(f"{target}: compressed text can be read but not written; leave out the .gz.")
     if format_of(target) == "xlsx":
         _check_workbook(path)
     if path.is_dir():
@@ -175,7 +177,7 @@ def check_place(target: str, *, source: str) -> None:
     """Refuse a target that is the source itself, or in a directory that is not there."""
     path = Path(target)
     if source != PIPE and path.exists() and path.resolve() == Path(split_sheet(source)[0]).resolve():
-        raise InputError(f"{target} is the source itself, which is not replaced; name another target.")
+        raise InputError(f"{target} is the source itself, which is never replaced; name another target.")
     if not is_address(target) and not path.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no directory {path.parent}.")
 
@@ -250,7 +252,7 @@ def _take_free_name(hidden: Path, path: Path) -> None:
             continue
         if number:
             raise StoppedError(
-                f"{path} came to be while this ran, and is left alone. The rows with their answers are in {name}.",
+                f"Another program wrote {path} meanwhile. It is left alone; the rows with their answers are in {name}.",
                 goes_on=False,
             )
         return

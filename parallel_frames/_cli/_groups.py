@@ -28,11 +28,11 @@ def _client(arguments: dict[str, Any]) -> Client:
     epilog=examples("parallel-frames status tgrp_123", "parallel-frames status tgrp_123 --watch --every 1m"),
 )
 @GROUP
-@click.option("--watch", is_flag=True, help="Tell again whenever it changed, until no run is active.")
-@click.option("--every", type=DURATION, default="5s", show_default=True, metavar="TIME", help="How often to look.")
+@click.option("--watch", is_flag=True, help="Print again at each change, until no run is active.")
+@click.option("--every", type=DURATION, default="5s", show_default=True, metavar="TIME", help="How often to check.")
 @with_options(*SERVICE, JSON)
 def status_command(group_id: str, *, watch: bool, every: float, json: bool, **arguments: Any) -> None:
-    """Say how a group stands: its runs by status, its address, its metadata."""
+    """Show the state of a group: its runs by status, its address and its metadata."""
     from parallel_frames._format import format_count
     from parallel_frames._runtime import run_from_anywhere
 
@@ -81,20 +81,20 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **ar
 )
 @GROUP
 @click.option(
-    "-o", "--output", default="-", show_default=True, metavar="FILE|-", type=FILE, help="Where the JSON lines go."
+    "-o", "--output", default="-", show_default=True, metavar="FILE|-", type=FILE, help="Where to write the lines."
 )
-@click.option("--follow", is_flag=True, help="Go on until the group has no active run.")
-@click.option("--raw", is_flag=True, help="Write the service's own events, with the outputs that they came without.")
-@click.option("--last-event-id", metavar="ID", help="With --follow: only what the group brought after this event.")
+@click.option("--follow", is_flag=True, help="Continue until the group has no active run.")
+@click.option("--raw", is_flag=True, help="Write the service's own events, with the outputs that they lack.")
+@click.option("--last-event-id", metavar="ID", help="With --follow: only what came after this event.")
 @with_options(*SERVICE)
 def collect_command(
     group_id: str, output: str, *, follow: bool, raw: bool, last_event_id: str | None, **arguments: Any
 ) -> None:
     """Write the finished runs of a group as JSON lines, each once. It sends nothing, and costs nothing.
 
-    A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. Stopped at any moment,
-    the same command resumes after the last whole line of its file. So does --raw, also in a file of events that another
-    program began.
+    A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. If it is stopped at any
+    moment, the same command resumes after the last whole line of its file. So does --raw, also in a file of events that
+    another program began. Failed runs are lines like others: the exit code is 0.
     """
     from parallel_frames._cli._follow import gather_runs
     from parallel_frames._cli._lines import open_lines
@@ -102,14 +102,14 @@ def collect_command(
     from parallel_frames._runtime import run_from_anywhere
 
     if last_event_id is not None and not follow:
-        raise click.UsageError("--last-event-id is a place in the stream that --follow reads; say --follow too.")
+        raise click.UsageError("--last-event-id is a place in the stream that --follow reads; pass --follow too.")
     client = _client(arguments)
     with open_lines(output, group_id, raw=raw) as lines:
         try:
             run_from_anywhere(lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say))
         except (KeyboardInterrupt, asyncio.CancelledError):
             if output == "-" and lines.last_event_id:
-                say(f"The last event written is {lines.last_event_id}: go on with --follow --last-event-id of it.")
+                say(f"To continue after the last event written: --follow --last-event-id {lines.last_event_id}")
             raise
         counts = " · ".join(f"{count:,} {name}" for name, count in lines.counts.items())
         say(f"{format_count(lines.counts.total(), 'run')} written{f' ({counts})' if counts else ''}.")

@@ -156,7 +156,7 @@ def append_lines(output: str, recall: Callable[[Json, str, int], None]) -> Itera
         return
     path = Path(output)
     if path.exists() and not path.is_file():
-        raise InputError(f"{output} is no regular file; name one, or say - to write into a pipe.")
+        raise InputError(f"{output} is not a regular file; name one, or pass - to write into a pipe.")
     is_new = not path.exists()
     try:
         handle = path.open("x+b" if is_new else "r+b")

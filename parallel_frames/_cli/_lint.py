@@ -26,12 +26,12 @@ from parallel_frames._cli._speech import say, show, show_json
     "lint",
     epilog=examples(
         "parallel-frames lint --schema schema.json --processor core",
-        'parallel-frames lint --column "sources (list[str]): where it is said"',
+        'parallel-frames lint --column "sources (list[str]): addresses of the sources"',
     ),
 )
 @with_options(*SCHEMA, PROCESSOR, LIBRARY["input_schema"], LIBRARY["options"], JSON)
 def lint_command(schema: str | None, column: tuple[tuple[str, Any], ...], *, json: bool, **arguments: Any) -> Exit:
-    """Say what the service would refuse a schema for, and what you may regret. Exit code 1 where there are errors."""
+    """Check a schema for what the service would refuse and what you may regret. Exit code 1 if there are errors."""
     from parallel_frames._job._lint import lint
 
     findings = lint(
@@ -45,5 +45,5 @@ def lint_command(schema: str | None, column: tuple[tuple[str, Any], ...], *, jso
     elif findings:
         show(repr(findings))
     else:
-        say("Nothing to say against it.")
+        say("No findings.")
     return Exit.FAILED if findings.errors else Exit.FINE

@@ -47,7 +47,7 @@ def _needing(extra: str) -> Iterator[None]:
     except ImportError as error:
         if error.name is None or error.name.startswith("parallel_frames"):
             raise  # ours, and not an extra's
-        raise click.ClickException(f"this needs {error.name}: pip install 'parallel-frames[{extra}]'") from None
+        raise click.ClickException(f"This needs {error.name}: pip install 'parallel-frames[{extra}]'") from None
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def destination(arguments: Mapping[str, Any]) -> Iterator[None]:
         yield
         return
     if arguments["base_url"] is not None:
-        raise click.UsageError("--offline asks a simulator, and --base-url a service: say one of them.")
+        raise click.UsageError("--offline uses a simulator, and --base-url a service: pass one of them.")
     with _needing("simulator"):
         import parallel_frames.simulator  # noqa: F401
     from parallel_frames import offline
@@ -85,16 +85,18 @@ def demo_command(rows: int) -> None:
         "parallel-frames simulate --port 8787", "parallel-frames simulate --latency 2 --max-per-minute 600"
     ),
 )
-@click.option("--port", type=PORT, default=0, metavar="N", help="Where to listen.  [default: a free port]")
-@click.option("--max-per-minute", type=ABOVE, default=2000, show_default=True, metavar="N", help="Runs a minute.")
-@click.option("--latency", type=SECONDS, default=0.2, show_default=True, metavar="S", help="Seconds of a run.")
-@click.option("--speed", type=FACTOR, default=1.0, show_default=True, metavar="F", help="Its seconds per real second.")
+@click.option("--port", type=PORT, default=0, metavar="N", help="The port to listen on.  [default: a free one]")
+@click.option(
+    "--max-per-minute", type=ABOVE, default=2000, show_default=True, metavar="N", help="Runs accepted a minute."
+)
+@click.option("--latency", type=SECONDS, default=0.2, show_default=True, metavar="S", help="Seconds that a run takes.")
+@click.option("--speed", type=FACTOR, default=1.0, show_default=True, metavar="F", help="How fast its clock runs.")
 @click.option("--dialect", type=click.Choice(["both", "published", "seed"]), default="both", show_default=True,
-              help="Which API it speaks.")  # fmt: skip
+              help="The API that it speaks.")  # fmt: skip
 def simulate_command(**arguments: Any) -> None:
-    """Serve the API on this machine until Ctrl-C; every answer is made up."""
+    """Run a simulator of the API on this machine until Ctrl-C. Every answer is made up."""
     with _needing("simulator"):
         from parallel_frames.simulator import serve
-    say("A simulator of the service; every answer is made up. Point PARALLEL_BASE_URL at this address,")
-    say("with any PARALLEL_API_KEY. Ctrl-C stops it.")
+    say("This is a simulator of the service; every answer is made up. Set PARALLEL_BASE_URL to this address")
+    say("and PARALLEL_API_KEY to any text. Ctrl-C stops it.")
     serve(**arguments)

@@ -77,18 +77,18 @@ def read_column(text: str) -> tuple[str, Any]:
     """Return a column's name and what to find: ``ceo: name of the CEO``, ``founded (int): year of foundation``."""
     match = COLUMN_PATTERN.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no column: expected 'name: what to find' or 'name (int): what to find'")
+        raise ValueError(f"{text!r} is not a column: expected 'name: what to find' or 'name (int): what to find'")
     name, kind, description = match["name"], match["type"], (match["description"] or "").strip()
     kind = None if kind is None else kind.replace(" ", "")
     if kind is not None and kind not in TYPES:
         python = python_type(kind)
         rest = f"write '{name} ({python})'" if python in TYPES else f"expected one of {', '.join(TYPES)}"
-        raise ValueError(f"{kind!r} in {text!r} is no type: {rest}")
+        raise ValueError(f"{kind!r} in {text!r} is not a type: {rest}")
     if kind is None and not description:
-        raise ValueError(f"{text!r} does not say what to find: expected 'name: what to find'")
+        raise ValueError(f"{text!r} lacks what to find: expected 'name: what to find'")
     python = python_type(description) if kind is None else ""
     if python in TYPES:
-        raise ValueError(f"{text!r} has a type in the place of what to find: write '{name} ({python}): what to find'")
+        raise ValueError(f"{text!r} has a type where its description belongs: write '{name} ({python}): what to find'")
     column_type = TYPES[kind or "str"]
     return name, (column_type, description) if description else column_type
 
@@ -113,7 +113,7 @@ def read_pair(text: str) -> tuple[str, str]:
     """Return name and column of ``NAME=COLUMN``."""
     name, sign, column = text.partition("=")
     if not (name and sign and column):
-        raise ValueError(f"{text!r} is no NAME=COLUMN")
+        raise ValueError(f"{text!r} is not of the form NAME=COLUMN")
     return name, column
 
 
@@ -196,16 +196,17 @@ ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "escalate": {"type": NAMES, "metavar": "NAMES",
                  "help": "Further processors for rows without a good answer: core,pro."},
     "inputs": {"type": INPUTS, "multiple": True, "metavar": "COLUMNS|TEMPLATE",
-               "help": "What a row sends: one column's bare cell (item), an object of columns (a,b; of one: a,), or a "
-                       "text 'Is {company} listed?'. Repeatable.  [default: all]"},
+               "help": "What a row sends: the bare cell of one column (company), an object of columns "
+                       "(company,country; of one: company,), or a text 'Is {company} listed?'. These are different "
+                       "inputs, each paid for. Repeatable.  [default: all columns]"},
     "input_schema": {"type": FILE, "metavar": "infer|FILE|MODULE:MODEL"},
     "options": {"type": FILE, "metavar": "FILE",
-                "help": "A JSON file of what else travels: source_policy, advanced_settings, beta_headers, ..."},
-    "where": {"type": click.Choice(CHOICES), "help": "Ask only these rows."},
+                "help": "A JSON file of further settings: source_policy, advanced_settings, beta_headers, ..."},
+    "where": {"type": click.Choice(CHOICES), "help": "Ask about these rows only."},
     "limit": {"short": "-n"},
     "group_id": {"type": TEXT, "multiple": True, "metavar": "ID"},
     "checkpoint": {"type": DIRECTORY, "default": None, "metavar": "DIR|auto|none",
-                   "help": "The directory that remembers.  [default: auto, your cache]"},
+                   "help": "The directory in which answers are kept.  [default: auto, your cache]"},
     "on_mismatch": {},
     "refresh": {},
     "older_than": {"type": DURATION, "metavar": "TIME"},
@@ -216,10 +217,10 @@ ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "if_exists": {},
     "max_cost": {"type": DOLLARS, "metavar": "DOLLARS"},
     "max_in_flight": {},
-    "timeout": {"type": DURATION, "metavar": "TIME", "help": "Stop waiting after 90s, 30m, 12h."},
+    "timeout": {"type": DURATION, "metavar": "TIME", "help": "Stop waiting after this time: 90s, 30m, 12h."},
     "metadata": {"type": PAIR, "multiple": True, "metavar": "NAME=COLUMN",
                  "help": "Further metadata of each run, repeatable."},
-    "progress": {"help": "Show a bar, or nothing.  [default: by the place]"},
+    "progress": {"help": "Show progress.  [default: a bar in a terminal]"},
 }  # fmt: skip
 
 
@@ -263,38 +264,40 @@ LIBRARY: Final = _library_options()
 
 SCHEMA = (
     click.option("--schema", type=FILE, metavar="FILE|MODULE:MODEL",
-                 help="What to find out: a JSON file, or a model to import."),
+                 help="What to find out: a JSON file, or a model class to import."),
     click.option("--column", type=COLUMN, multiple=True, metavar="'NAME (TYPE): TEXT'",
                  help="One column to find out, repeatable. TYPE: str, int, float, bool, date, datetime, list[str]."),
 )  # fmt: skip
 PROCESSOR = LIBRARY["processor"]
 SERVICE = (
-    click.option("--base-url", metavar="URL", help="The service's address.  [default: $PARALLEL_BASE_URL]"),
-    click.option("--api", type=click.Choice(APIS), help="The dialect it speaks.  [default: found out]"),
+    click.option("--base-url", metavar="URL", help="The address of the service.  [default: $PARALLEL_BASE_URL]"),
+    click.option("--api", type=click.Choice(APIS), help="The API that it speaks.  [default: detected]"),
 )
 OFFLINE = click.option("--offline", is_flag=True,
-                       help="Ask a simulator on this machine: free, without a key, all made up.")  # fmt: skip
+                       help="Use a simulator on this machine: free, no key, made-up answers.")  # fmt: skip
 MAX_PER_MINUTE = click.option("--max-per-minute", type=click.IntRange(1), metavar="N",
                               help="Runs sent a minute.  [default: 2000]")  # fmt: skip
-JSON = click.option("--json", is_flag=True, help="Print for machines.")
-YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+JSON = click.option("--json", is_flag=True, help="Print JSON.")
+YES = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 FRAME = (
     *SCHEMA,
     *LIBRARY.values(),
-    click.option("--output", "-o", type=FILE, metavar="TARGET", help="TARGET, as an option."),
+    click.option("--output", "-o", type=FILE, metavar="TARGET", help="The same as TARGET."),
     click.option("--from", "source_format", type=click.Choice(KINDS),
-                 help="Format of a SOURCE of -.  [default: json or jsonl]"),
-    click.option("--to", "target_format", type=click.Choice(KINDS), help="Format of a TARGET of -.  [default: jsonl]"),
+                 help="Format of SOURCE where it is -.  [default: json or jsonl]"),
+    click.option("--to", "target_format", type=click.Choice(KINDS),
+                 help="Format of TARGET where it is -.  [default: jsonl]"),
     click.option("--as-completed", is_flag=True,
                  help="Write a JSON line for each row as its answer arrives, to a pipe or appended to a file: row, "
-                      "input, output, status, error, basis, run_id, group_id. Inputs in the file are not asked again."),
+                      "input, output, status, error, basis, run_id, group_id. Inputs that the file answers are not "
+                      "asked again."),
     OFFLINE,
     MAX_PER_MINUTE,
     *SERVICE,
     click.option("--rows-per-file", type=click.IntRange(1), metavar="N",
-                 help="Size of a part, where TARGET is a directory.  [default: 1000000]"),
-    click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
+                 help="Rows in each file where TARGET is a directory.  [default: 1000000]"),
+    click.option("--overwrite", is_flag=True, help="Replace an existing target."),
     YES,
     JSON,
 )  # fmt: skip
@@ -306,7 +309,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
                        "rows_per_file"),
     "Columns": ("basis", "provenance", "prefix", "if_exists"),
     "Cost and pace": ("max_cost", "yes", "max_in_flight", "max_per_minute", "timeout"),
-    "What is remembered": ("checkpoint", "on_mismatch", "group_id", "refresh", "older_than", "retry_failed"),
+    "Checkpoint": ("checkpoint", "on_mismatch", "group_id", "refresh", "older_than", "retry_failed"),
     "The service": ("offline", "base_url", "api", "metadata"),
 }  # fmt: skip
 
@@ -317,11 +320,11 @@ class Sectioned(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, those of no section last."""
         section_of = {name: title for title, names in SECTIONS.items() for name in names}
-        titles = (*SECTIONS, "Talk")
+        titles = (*SECTIONS, "Output")
         records: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
         for param in self.get_params(ctx):
             if (record := param.get_help_record(ctx)) is not None:
-                records[section_of.get(param.name or "", "Talk")].append(record)
+                records[section_of.get(param.name or "", "Output")].append(record)
         for title, lines in records.items():
             with formatter.section(title):
                 formatter.write_dl(lines)
@@ -378,7 +381,7 @@ def read_inputs(given: Sequence[str]) -> Any:
         return None
     templates = [text for text in given if "{" in text]
     if templates and len(given) > 1:
-        raise click.UsageError("--inputs is columns, or one template: say one of them.")
+        raise click.UsageError("--inputs takes columns, or one template, and not both.")
     if templates:
         return templates[0]
     lines = [next(csv.reader([text], skipinitialspace=True), []) for text in given]
@@ -405,7 +408,7 @@ def read_schema(schema: str | None, columns: Sequence[tuple[str, Any]]) -> Any:
     """Return the schema that ``--schema`` or ``--column`` gives."""
     if (schema is None) == (not columns):
         raise click.UsageError(
-            "Say what to find out, in one way: --schema FILE.json, --schema module:Model, or --column 'name: what to "
+            "Pass what to find out, in one way: --schema FILE.json, --schema module:Model, or --column 'name: what to "
             "find' as often as needed."
         )
     if schema is None:

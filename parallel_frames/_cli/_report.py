@@ -20,13 +20,13 @@ REPORT = "parallel-frames report {checkpoint}"
     ),
 )
 @click.argument("checkpoint")
-@click.option("-o", "--output", metavar="FILE", help="Write a page of its own, replacing one that is there.")
+@click.option("-o", "--output", metavar="FILE", help="Write an HTML page, replacing an existing one.")
 @ONE_JOB
 def report_command(checkpoint: str, output: str | None, job: str | None) -> None:
-    """Say what became of the runs of CHECKPOINT: failures by cause, warnings, cost, answers by field.
+    """Summarise the runs of CHECKPOINT: failures by cause, warnings, cost, answers by field.
 
     It changes nothing and needs no key. A checkpoint knows each distinct input by the number of its first row. A page
-    holds the answers, too, those that failed or are unsure first.
+    holds the answers, too; failed and unsure rows come first.
     """
     from parallel_frames._job._stored import report_of_job
 
@@ -37,6 +37,6 @@ def report_command(checkpoint: str, output: str | None, job: str | None) -> None
         return
     if len(folders) > 1:
         names = ", ".join(folder.name for folder in folders)
-        raise click.UsageError(f"{checkpoint} holds {len(folders)} jobs ({names}), and a page is of one: pass --job.")
+        raise click.UsageError(f"{checkpoint} holds {len(folders)} jobs ({names}), and a page shows one: pass --job.")
     page = report_of_job(folders[0]).to_html(output)
     say(f"Written to {page}.")

@@ -41,9 +41,9 @@ OF_SENDING = ("limit", "max_cost", "max_in_flight", "timeout", "refresh", "older
 @click.option("--wait/--no-wait", default=True, help="Wait for the answers.  [default: yes]")
 @with_options(*(LIBRARY[name] for name in OF_SENDING), OFFLINE, MAX_PER_MINUTE, *SERVICE, YES, JSON)
 def send_command(checkpoint: str, job: str | None, *, wait: bool, **arguments: Any) -> Exit:
-    """Send what `stage` left in a checkpoint, and wait for the answers.
+    """Send the inputs that `stage` wrote into a checkpoint, and wait for the answers.
 
-    Stopped at any moment, the same command resumes. Afterwards the call that staged it, with
+    If it is stopped at any moment, the same command resumes. Afterwards the call that staged the inputs, with
     enrich in the place of stage, finds everything answered.
     """
     from parallel_frames._distributed import open_staged
@@ -56,7 +56,7 @@ def send_command(checkpoint: str, job: str | None, *, wait: bool, **arguments: A
     if arguments["json"]:
         show_json([asdict(each) for each in sent])
     elif not staged:
-        say(f"Nothing is staged in {checkpoint}: what was has been answered, or `stage` was never called for it.")
+        say(f"Nothing is staged in {checkpoint}: all of it is answered, or `stage` was never called for it.")
     bad = sum(each.counts.get(name, 0) for each in sent for name in BAD if wait or name != "pending")
     return Exit.FAILED if bad else Exit.FINE
 

@@ -47,7 +47,7 @@ def show_json(value: Any) -> None:
 def need_output() -> None:
     """Refuse to begin what is to be printed where there is nothing to print to."""
     if sys.stdout is None:
-        raise click.ClickException("The standard output is closed, and this prints to it. Nothing was sent.")
+        raise click.ClickException("The standard output is closed, and this command prints to it. Nothing was sent.")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from parallel_frames._distributed._answers import AnswerLookup, AnswerWriter
 from parallel_frames._distributed._keys import InputStager, KeyMaker
 from parallel_frames._distributed._source import StagedSource
 from parallel_frames._files._types import check_existing, output_types
-from parallel_frames._format import format_option
+from parallel_frames._format import format_count, format_option
 from parallel_frames._job._attrs import write_attrs
 from parallel_frames._job._checkpoints import job_folder
 from parallel_frames._job._defaults import make_call
@@ -156,8 +156,8 @@ class EngineEnrichment(Enrichment):
         frame = self._engine_frame.merge(lookup)
         if problems := failures(counts, on_error=self._runner.prepared.call.on_error):
             raise EnrichmentError(
-                f"{problems} of {results.index.rows} rows; everything is stored, and the frame is on this exception as "
-                ".frame. Run the same again to try failed rows again.",
+                f"{problems} of {format_count(results.index.rows, 'row')}; everything is stored, and this exception "
+                "has the frame as .frame. Run the same again to try failed rows again.",
                 frame=frame,
             )
         return frame

@@ -94,7 +94,7 @@ class Examination:
         try:
             await step()
         except ServiceError as error:
-            meaning = "Calls stop with this error; it says what is safe."
+            meaning = "Calls stop with this error, which names what is safe."
             self._checks.append(make_check(name, str(error), "breaks", meaning))
             if is_needed:
                 raise EndedError from error

@@ -59,7 +59,7 @@ def judge_dialect(name: DialectName | None) -> Check:
     if name == "published":
         return make_check("dialect", "the published API, under /v1", "ok", "The schema is sent with each batch.")
     if name == "seed":
-        meaning = "The first batch is small and must prove whose its runs are. `options` may not be heeded."
+        meaning = "The first batch is small, and its runs must be matched to rows. `options` may be ignored."
         return make_check("dialect", "the seed dialect, under /v1beta", "handled", meaning)
     return make_check("dialect", "the published API, under /v1beta", "handled", "It is read in the same way.")
 
@@ -114,7 +114,7 @@ def judge_lost_answer(reason: str, look: Look) -> Check:
 def judge_ids(runs: Sequence[SentRun]) -> Check:
     """Check the ids in the answers by what the list says of them."""
     if any(sent.claimed_id != sent.listed.run_id for sent in runs if sent.listed is not None):
-        meaning = "Whose a run is, its metadata or its input says, and not the place of its id."
+        meaning = "The metadata or the input of a run identifies it, and not the order of the ids."
         return make_check("batch", "the ids are in another order", "handled", meaning)
     meaning = "A receipt is kept for each run before the next batch is sent."
     return make_check("batch", f"{len(runs)} ids of {RUNS} runs", "ok", meaning)
@@ -122,7 +122,7 @@ def judge_ids(runs: Sequence[SentRun]) -> Check:
 
 def judge_listing(looks: Sequence[Look], *, settle_time: float) -> Check:
     """Check how soon the group showed what was created."""
-    rule = "A batch whose answer is lost counts as not created where it is not listed after "
+    rule = "A batch whose answer is lost counts as not created if it is not listed after "
     rule += format_duration(settle_time)
     order = ("present", "undecidable", "absent")
     worst = max(looks, key=lambda look: (order.index(look.verdict), look.seconds))
@@ -147,11 +147,11 @@ def judge_run_cursor(
     if is_refused:
         return make_check("run_cursor", "the cursor is refused", "handled", whole)
     if set(wanted) - set(listed):
-        meaning = "What it leaves out is asked for run by run."
+        meaning = "Runs that it leaves out are read one by one."
         return make_check("run_cursor", "the list leaves out later runs", "handled", meaning)
     if set(listed) - set(wanted):
         return make_check("run_cursor", "the list begins before the cursor", "handled", whole)
-    meaning = "Only what is new of a large group is read."
+    meaning = "Of a large group, only new runs are read."
     return make_check("run_cursor", "the runs of the second batch", "ok", meaning)
 
 
@@ -163,7 +163,7 @@ def judge_events(runs: Collection[SentRun], *, cuts: int, is_active: bool, group
     ended = [sent.ended for sent in runs if sent.ended is not None]
     counts = Counter(event.status for event in ended)
     parts = [f"{counts[status]} {status}" for status in ENDS if counts[status]] or ["none"]
-    parts += [f"the stream was cut {cuts} times"] if cuts else []
+    parts += [f"the stream was cut {format_count(cuts, 'time')}"] if cuts else []
     errors = [event.error for event in ended if event.error]
     parts += [str(error.get("message") if isinstance(error, dict) else error) for error in errors[:1]]
     seen, missing = ", ".join(parts), len(runs) - len(ended)
@@ -171,10 +171,10 @@ def judge_events(runs: Collection[SentRun], *, cuts: int, is_active: bool, group
         meaning = f"They may still end, and be billed: `parallel-frames status {group_id}`."
         return make_check("events", f"{seen} within {format_duration(PATIENCE)}", "not checked", meaning)
     if missing:
-        meaning = "The list is asked for what the stream does not bring."
+        meaning = "What the stream leaves out is read from the list."
         return make_check("events", f"{seen}; {missing} ended without an event", "handled", meaning)
     if counts["completed"] < len(ended):
-        return make_check("events", seen, "handled", "Such runs are not billed; their rows say why.")
+        return make_check("events", seen, "handled", "Such runs are not billed; their rows have the reason.")
     return make_check("events", seen, "handled" if cuts else "ok", "Rows are answered as soon as their runs end.")
 
 
@@ -196,14 +196,14 @@ def judge_echoes(runs: Collection[SentRun], *, is_seed: bool) -> list[Check]:
     if all(sent.has_metadata(event) for sent, event in listed):
         in_events = all(sent.has_metadata(event) for sent, event in ended)
         seen = "in the list and in events" if in_events else "in the list, not in events"
-        meaning = "It says whose a run is, whatever happens to the answer of its batch."
+        meaning = "It identifies the run, whatever happens to the answer of its batch."
         metadata = make_check("metadata", seen, "ok" if in_events else "handled", meaning)
     elif has_inputs:
         metadata = make_check("metadata", "not in the list", "handled", "A run is recognised by its input instead.")
     elif is_seed and all(sent.claimed_id is not None for sent in runs):
-        metadata = make_check("metadata", "not in the list", "handled", "The order of the ids says whose a run is.")
+        metadata = make_check("metadata", "not in the list", "handled", "The order of the ids identifies the runs.")
     else:
-        meaning = "Nothing proves which answer is whose. Calls stop after the first batch, except with "
+        meaning = "Nothing proves which row an answer belongs to. Calls stop after the first batch, except with "
         metadata = make_check("metadata", "not in the list", "breaks", f"{meaning}`max_in_flight=1`.")
     meaning = "What another program sent to a group can be matched to rows"
     if has_inputs:
@@ -224,9 +224,9 @@ def judge_event_cursor(ids: Sequence[str], heard: Collection[str] | None) -> Che
         return make_check("event_cursor", "it begins before that event", "handled", meaning)
     if missing := later - set(heard):
         seen = f"{len(missing)} of {len(later)} later events are missing"
-        return make_check("event_cursor", seen, "handled", "The list is asked for what the stream does not bring.")
+        return make_check("event_cursor", seen, "handled", "What the stream leaves out is read from the list.")
     seen = f"{format_count(len(later), 'later event')}, and no earlier one"
-    return make_check("event_cursor", seen, "ok", "A stream that is cut is read on from there.")
+    return make_check("event_cursor", seen, "ok", "A stream that is cut resumes there.")
 
 
 # The end
@@ -264,10 +264,10 @@ def judge_counts(status: GroupStatus | None, runs: Collection[SentRun], *, secon
     if status.runs < len(runs):
         return make_check("counts", seen, "breaks", UNDECIDED)
     if not has_settled(status, runs):
-        meaning = "An event that is lost is noticed late, or not before the stream ends."
+        meaning = "A lost event is noticed late, or only when the stream ends."
         return make_check("counts", f"{seen}, and fewer ended than events say", "handled", meaning)
     late = f" after {format_duration(seconds)}" if seconds else ""
-    meaning = "What the stream does not bring is noticed by the counts."
+    meaning = "The counts show what the stream leaves out."
     return make_check("counts", f"{seen}{late}", "handled" if seconds else "ok", meaning)
 
 

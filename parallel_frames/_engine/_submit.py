@@ -399,7 +399,8 @@ class Submitter:
         self._batch_limit = max(1, self._batch_limit // 2)
         if self._absences > ABSENCES:
             raise UnavailableError(
-                f"The service did not create {missing} runs, {self._absences} times in a row ({batch.reason}).",
+                f"The service did not create {format_count(missing, 'run')}, {self._absences} times in a row "
+                f"({batch.reason}).",
                 group_id=batch.group.group_id,
             )
         self.state.observer.note(f"{format_count(missing, 'run')} not created: sending again")

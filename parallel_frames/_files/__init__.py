@@ -114,13 +114,13 @@ def enrich_parquet(
 ) -> EnrichedParquet:
     """Ask the web about every row of a file and write a Parquet file with the answers next to the rows.
 
-    By default answers are remembered in your cache directory, together with those of frames and of the command line:
-    the same question about the same rows is paid once, whatever the target is called. A target in an object store
-    keeps a checkpoint next to it, ``<target>.ckpt``, unless the cache knows the job already.
+    By default answers are kept in your cache directory, together with those of frames and of the command line: the same
+    question about the same rows is paid for once, whatever the name of the target. For a target in an object store the
+    checkpoint is next to it, ``<target>.ckpt``, unless the cache already holds the job.
 
-    Memory is bounded whatever the number of rows. The checkpoint is the job's state: the same call again
-    resumes where it stopped, and pays for nothing twice. A source that has grown or was edited pays for its new inputs
-    only.
+    Memory use is bounded for any number of rows. The checkpoint is the state of the job: the same call again resumes
+    where it stopped, and pays for nothing twice. If the source has grown or was edited, only its new inputs are paid
+    for.
 
     Parameters
     ----------
@@ -129,10 +129,10 @@ def enrich_parquet(
         Parquet, CSV and TSV, Feather, Arrow files and streams, JSON lines, or (read whole) a JSON array, or a sheet
         of Excel: ``book.xlsx#Sales``, ``book.xlsx#2``, or the first (the extra ``excel``).
         Where JSON holds bare texts instead of objects, the text itself is sent, and is the column ``input``.
-        What separates the cells of CSV is seen from its first rows, or named by a first line ``sep=;``. In a CSV
-        column of text only the empty cell is missing; among numbers or booleans ``NA``, ``null`` and the like are, too.
-        Types of one column may differ between files where a row's key does not.
-        A JSON field that is of two kinds in two rows is refused.
+        The separator of CSV is detected in the first rows, or set by a first line ``sep=;``. In a CSV column of text
+        only empty cells are missing; among numbers or booleans ``NA``, ``null`` and the like are missing too.
+        The type of a column may differ between files if the keys of the rows do not.
+        A JSON field that has two kinds of values in two rows is refused.
     target : str or path, or None
         A file that ends in ``.parquet``, or a directory for parts of at most `rows_per_file` rows. It appears whole
         or not at all (a directory on an object store: a file at a time, the manifest last). None only with
@@ -140,10 +140,10 @@ def enrich_parquet(
     schema : as for `enrich`
         What to find out.
     overwrite : bool, default False
-        Replace a target that exists, once everything is written. Not needed where it is what the same call wrote, over
-        the same rows: then that is returned, and nothing is sent.
+        Replace an existing target, once everything is written. This is not needed if the same call over the same rows
+        wrote the target: then the earlier result is returned, and nothing is sent.
     rows_per_file : int, default 1,000,000
-        The size of a part.
+        The largest number of rows in each file of a directory.
     wait : bool, default True
         False: return once everything is sent, and write nothing; the same call with True resumes from there.
     **options
@@ -172,9 +172,9 @@ def enrich_parquet(
     Notes
     -----
     Rows keep their order, and columns their Arrow types and metadata; dictionaries have indices of 32 bits. New columns
-    have the Arrow type that the schema says, in every part, and pandas reads them as nullable dtypes. Equal rows share
-    one run across the whole source, unless ``dedupe=False``. ``<target>.manifest.json`` tells what came from which
-    group, when, at what price, with which schema.
+    have the Arrow type of the schema in every file, and pandas reads them as nullable dtypes. Equal rows share one run
+    across the whole source, unless ``dedupe=False``. ``<target>.manifest.json`` records the groups, the times, the
+    prices and the schema.
 
     Examples
     --------
@@ -366,7 +366,7 @@ class FileEnrichment(Enrichment):
     def _raise_failures(self, counts: Mapping[str, int], rows: int, target: Address) -> None:
         if problems := failures(counts, on_error=self._file.prepared.call.on_error):
             raise EnrichmentError(
-                f"{problems} of {rows} rows; everything is stored, and {target.shown} is written. "
+                f"{problems} of {format_count(rows, 'row')}; everything is stored, and {target.shown} is written. "
                 "Run the same again with `overwrite=True` to try failed rows again."
             )
 
@@ -397,17 +397,17 @@ def plan_parquet(
     target: str | os.PathLike[str] | None = None,
     **options: Unpack[EnrichOptions],
 ) -> EnrichmentPlan:
-    """Say what `enrich_parquet` would do and cost with these arguments. It sends nothing, and needs no key.
+    """Return what `enrich_parquet` would send and cost with these arguments. It sends nothing, and needs no key.
 
     Parameters
     ----------
     source, schema, target, **options
-        As for `enrich_parquet`; `target` only says which checkpoint is looked at.
+        As for `enrich_parquet`; `target` only decides which checkpoint is read.
 
     Returns
     -------
     EnrichmentPlan
-        As `plan` gives for a frame.
+        As `plan` returns it for a frame.
 
     Raises
     ------

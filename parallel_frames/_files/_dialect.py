@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from parallel_frames._format import format_count
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _check_rows(rows: Sequence[tuple[int, list[str]]], mark: str, *, skipped: in
         if len(row) > len(rows[0][1]):
             names = rows[0][1]
             raise InputError(
-                f"{shown} cannot be read: line {line + skipped} has {len(row):,} fields, and the first line names "
-                f"{len(names):,} columns ({', '.join(names[:9])}). Give every column a name; a text that holds a "
-                f"{mark!r} stands in quotes."
+                f"{shown} cannot be read: line {line + skipped} has {format_count(len(row), 'field')}, and the first "
+                f"line names {format_count(len(names), 'column')} ({', '.join(names[:9])}). Give every column a name; "
+                f"a text that holds a {mark!r} must be in quotes."
             )

@@ -247,7 +247,7 @@ def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[l
     if len(before.frame) and len(after.frame) and set(ids[0]).isdisjoint(ids[1]):
         raise InputError(
             f"No row of {before.name} is in {after.name}, so there is nothing to compare. Pass `on=...`, "
-            f"{'columns' if on is None else 'other columns'} that say which row is which; a number is not its text."
+            f"{'columns' if on is None else 'other columns'} that identify the rows; a number is not its text."
         )
     return (ids[0], ids[1]), (names[0], names[1]), rows_by
 
@@ -274,7 +274,7 @@ def _by_index(side: Side) -> Ids:
         raise InputError(
             f"Which row of {side.name} is which is not known: its index only numbers them, and what rows sent is not "
             "in the attrs of both (concat, merge and CSV lose them), or is not the same. Pass `on=...`, columns that "
-            "say which row is which."
+            "identify the rows."
         )
     index = side.frame.index
     levels = {str(level): index.get_level_values(level) for level in range(index.nlevels)}
@@ -292,7 +292,7 @@ def _distinct(side: Side, cells: pd.DataFrame, *, what: str) -> Ids:
             raise InputError(
                 f"{what} is the same in the rows {seen[known]} and {row} of {side.name} "
                 f"({name_row(cells.iloc[row].tolist())}), so which row is which cannot be known. Pass `on=...` with "
-                "columns that tell them apart."
+                "columns that distinguish them."
             )
         seen[known] = row
     return list(found)

@@ -141,7 +141,7 @@ def _parsed(text: bytes, *, what: str, hint: str = "") -> Any:
     except orjson.JSONDecodeError as error:
         _refuse_fields(text, what)
         advice = " Save it as UTF-8." if "UTF-8" in str(error) else hint
-        raise InputError(f"{what} is no JSON ({error}). Nothing was sent.{advice}") from None
+        raise InputError(f"{what} is not JSON ({error}). Nothing was sent.{advice}") from None
 
 
 def _may_be_ambiguous(text: bytes, values: list[Any]) -> bool:

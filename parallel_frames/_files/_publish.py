@@ -122,7 +122,7 @@ def _refuse_foreign_files(address: Address, *, overwrite: bool) -> None:
         raise _appeared(address)
     if foreign:
         raise TargetError(
-            f"{address.shown} holds {foreign} by now, which is no part of a target, and would be deleted. It is as it "
+            f"{address.shown} now holds {foreign}, which is not part of a target, and would be deleted. It is as it "
             "was, and every answer is in the checkpoint: move the file away, and run the same again; nothing is "
             "paid twice.",
             path=address.shown,

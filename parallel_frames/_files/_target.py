@@ -198,7 +198,7 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
         )
     if foreign := foreign_in(address):
         raise InputError(
-            f"The target {address.shown} holds {foreign}, which is no part of a target, and would be deleted. "
+            f"The target {address.shown} holds {foreign}, which is not part of a target, and would be deleted. "
             "Nothing was sent. Name another."
         )
 
@@ -206,7 +206,7 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
 def target_exists(shown: str, *, since: str = "") -> InputError:
     """Return the error for a target that is there, and is not this call's own; `since` says what has changed."""
     return InputError(
-        f"The target {shown} exists{since}. Nothing was sent. Say `overwrite=True` to replace it once all is done, "
+        f"The target {shown} exists{since}. Nothing was sent. Pass `overwrite=True` to replace it once all is done, "
         "which by itself pays for no answer again, or name another."
     )
 

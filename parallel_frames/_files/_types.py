@@ -86,8 +86,8 @@ def check_values(batch: pa.RecordBatch, types: Mapping[str, pa.DataType], *, sta
 
 def _misfit(shown: str, name: str, old: pa.DataType, new: pa.DataType, why: str) -> InputError:
     return InputError(
-        f"{shown} has {name!r} as {old}, and the answers to it are {new}: {why}. Nothing was sent. Say `prefix=...` or "
-        "`if_exists='suffix'` for a column of its own, or give the schema the column's type."
+        f"{shown} has {name!r} as {old}, and the answers to it are {new}: {why}. Nothing was sent. Pass `prefix=...` "
+        "or `if_exists='suffix'` for a column of its own, or give the schema the column's type."
     )
 
 

@@ -103,7 +103,7 @@ def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[L
             check_label(label, columns)
         return _object([(name_of(label), label) for label in inputs], columns)
     raise InputError(
-        f"{format_option('inputs', inputs)} must say what a row sends: a list of columns, {{name: "
+        f"{format_option('inputs', inputs)} must be what a row sends: a list of columns, {{name: "
         "column}, a column's name, or a template such as 'Research {company}'."
     )
 
@@ -138,7 +138,7 @@ def check_label(label: Any, columns: Counter[Label]) -> None:
     if columns[label] > 1:
         raise InputError(
             f"{_WHERE} names the column {label!r}, but {columns[label]} columns have that label. Rename all but one of "
-            "them: a label must say which column is meant."
+            "them: a label must name one column."
         )
 
 

@@ -258,9 +258,9 @@ def made_columns(df: pd.DataFrame, layout: Layout) -> list[Hashable]:
         orphans = [label for label in orphans if label not in layout.made]
     if orphans:
         raise InputError(
-            f"The frame has {orphans[0]!r}, which an enrichment made, but no longer tells which other columns it made: "
-            "concat, merge and CSV lose a frame's attrs. Nothing was sent. Say what to send with `inputs=...`, so that "
-            "old answers are not sent, and paid for, as inputs."
+            f"The frame has {orphans[0]!r}, which an enrichment made, but no longer records which other columns it "
+            "made: concat, merge and CSV lose a frame's attrs. Nothing was sent. Name what to send with `inputs=...`, "
+            "so that old answers are not sent, and paid for, as inputs."
         )
     found: list[Hashable] = [
         label for label in df.columns if label in layout.made or _is_among(label, made) or is_status(df, label)

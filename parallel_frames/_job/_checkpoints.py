@@ -300,7 +300,8 @@ def _check_key_overlap(
     stored, first = past["samples"][0], source.first_runs[0]
     unknown = status.runs - status.known
     raise CheckpointMismatchError(
-        f"{folder} holds {status.keys} inputs of this job but only {status.known} of this frame's {status.runs}.\n"
+        f"{folder} holds {format_count(status.keys, 'input')} of this job but only {status.known:,} of this frame's "
+        f"{status.runs:,}.\n"
         f"  stored, row {stored['row']}: {stored['input'][:SHOWN]}\n  now, row {first.row}: {now[0][:SHOWN]}\n"
         f"If the rows are the same, something about them changed (a column's type or name, a format); sending them "
         f"would pay for {format_count(unknown, 'run')} ({price.text(unknown)}). If they are new rows, pass "

@@ -65,7 +65,9 @@ class Options:
 
     def __call__(self, **_: object) -> NoReturn:
         """Refuse a call of what is set by name."""
-        raise InputError("`pf.options` is set by name, as in `pf.options.processor = 'core'`, and is no function.")
+        raise InputError(
+            "`pf.options` is not a function. Set an option by its name, as in `pf.options.processor = 'core'`."
+        )
 
     def __dir__(self) -> list[str]:
         return ["in_force", "reset", *NAMES]

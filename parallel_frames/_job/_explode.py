@@ -148,7 +148,7 @@ def _type_of(df: pd.DataFrame, column: Hashable, schema: object) -> tuple[str, M
         if not named:
             raise InputError(
                 f"What type {column!r} has is not known: no enrichment made it, or the frame's attrs are lost (concat, "
-                "merge and CSV lose them). Pass `schema=...`, what was asked for it."
+                "merge and CSV lose them). Pass `schema=...`, the schema of that column."
             )
         name, node = named[-1]
     else:

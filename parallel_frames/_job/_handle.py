@@ -57,11 +57,11 @@ Runner: TypeAlias = JobRunner | EscalationRunner
 
 
 class Enrichment:
-    """One enrichment: a frame, a schema and how to go about it.
+    """The handle of one enrichment: its status, its answers so far and its result.
 
-    `pf.submit` returns one, and `pf.last()` gives the newest one of this process, also after Ctrl-C or an error.
-    Iterating over it resumes the enrichment and yields each row as its run ends: first those that are answered
-    already, then the others as they arrive. Leaving the loop early stops the waiting, and loses nothing.
+    `pf.submit` returns a handle, and `pf.last()` the newest one of this process, also after Ctrl-C or an error.
+    Iterating over it resumes the enrichment and yields each row as its run ends: first the rows that are already
+    answered, then the others as they arrive. Leaving the loop early stops the waiting, and loses nothing.
 
     Attributes
     ----------
@@ -367,8 +367,8 @@ class Enrichment:
         warn_of_kept(results.kept, self._runner.prepared)
         if problems := failures(piece.counts, on_error=self._runner.prepared.call.on_error):
             raise EnrichmentError(
-                f"{problems} of {len(frame)} rows; everything is stored, and the frame is on this exception as .frame. "
-                "Run the same again to try failed rows again.",
+                f"{problems} of {format_count(len(frame), 'row')}; everything is stored, and this exception has the "
+                "frame as .frame. Run the same again to try failed rows again.",
                 frame=self._give_back(frame),
             )
         if self._sink is not None:
@@ -477,7 +477,7 @@ decorate_methods(Enrichment, user_facing)
 
 def failures(counts: Mapping[str, int], *, on_error: str) -> str | None:
     """Return the rows that are to raise, in words; None where none is."""
-    bad = [f"{counts[word]} {word}" for word in ("failed", "cancelled", "invalid") if counts.get(word)]
+    bad = [f"{counts[word]:,} {word}" for word in ("failed", "cancelled", "invalid") if counts.get(word)]
     return ", ".join(bad) if bad and on_error == "raise" else None
 
 

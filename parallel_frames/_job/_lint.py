@@ -53,24 +53,24 @@ def lint(
     input_schema: object = None,
     options: Mapping[str, Json] | None = None,
 ) -> Findings:
-    """Say everything there is to say of a schema and the options, without sending anything.
+    """Check a schema and the options, and return all errors and warnings. It sends nothing.
 
     Parameters
     ----------
     schema : as for `enrich`
-        What is to be found out.
+        What to find out.
     processor : str, default "base"
-        The processor it is meant for: each is recommended for so many fields.
+        The processor to check for; each is recommended for a number of fields.
     input_schema : as schema, optional
-        What describes the input. ``"infer"`` is read off a frame, so there is nothing to say of it here.
+        Describes the input. ``"infer"`` needs a frame, so there is nothing to check here.
     options : mapping, optional
-        What else travels with every run, as for `enrich`.
+        Further settings of every run, as for `enrich`.
 
     Returns
     -------
     Findings
-        Errors first: what `enrich` would refuse, also what is no schema at all. Then warnings. Empty when there is
-        nothing to say.
+        First errors, which `enrich` would refuse (also if this is not a schema at all), then warnings. Empty if there
+        are none.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _of_the_input(input_schema: object) -> list[Finding | None]:
         return []
     errors = [finding for finding in _problems(input_schema) if finding is not None and finding.severity == "error"]
     if not errors and parse_schema(input_schema).form == "auto":
-        errors = [Finding("error", "input_schema", "root", "'auto' describes nothing; say what a row's input holds")]
+        errors = [Finding("error", "input_schema", "root", "'auto' describes nothing; describe the input of a row")]
     return [replace(finding, path=f"input_schema.{finding.path}".removesuffix(".root")) for finding in errors]
 
 

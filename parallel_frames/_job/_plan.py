@@ -116,7 +116,7 @@ def make_job(schema: Schema, *, input_schema: object, processor: str, options: O
     elif input_schema is not None:
         parsed = parse_schema(input_schema)
         if parsed.form == "auto":
-            raise SchemaError("`input_schema='auto'` describes nothing; say what a row's input holds, or leave it out.")
+            raise SchemaError("`input_schema='auto'` describes nothing; describe the input of a row, or leave it out.")
         spec["input_schema"] = parsed.wire
         identity["input_schema"] = parsed.identity
     if (size := _characters(spec)) > MAX_SPEC_CHARACTERS:

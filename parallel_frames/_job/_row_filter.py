@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from parallel_frames._columns import PANDAS_3, find_evidence, low_confidence, name_of
+from parallel_frames._format import format_count
 from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,13 +89,17 @@ def _checked(df: pd.DataFrame, given: Any, *, name: str) -> Mask:
     except (TypeError, ValueError):
         raise InputError(f"{name} gives a {type(given).__name__}, expected one boolean per row.") from None
     if len(values) != len(df):
-        raise InputError(f"{name} has {len(values):,} entries and the frame {len(df):,} rows.")
+        raise InputError(
+            f"{name} has {format_count(len(values), 'value')} and the frame {format_count(len(df), 'row')}."
+        )
     if len(df) == 0:
         return np.zeros(0, dtype=bool)
     if not pd.api.types.is_bool_dtype(values.dtype):
         raise InputError(f"{name} holds {values.dtype} values, expected booleans: one per row, True for those to ask.")
     if missing := int(np.asarray(pd.isna(values)).sum()):
-        raise InputError(f"{name} has {missing:,} missing values; say which with `.fillna(False)` or `.fillna(True)`.")
+        raise InputError(
+            f"{name} has {format_count(missing, 'missing value')}; use `.fillna(False)` or `.fillna(True)`."
+        )
     return np.asarray(values, dtype=bool)
 
 

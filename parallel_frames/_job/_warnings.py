@@ -127,7 +127,7 @@ def _known(df: pd.DataFrame) -> list[EnrichmentFacts]:
     known = enrichments(df)
     if not known:
         raise InputError(
-            "The frame does not tell how it was enriched: concat, merge and CSV lose a frame's attrs. Use the frame "
+            "The frame does not record how it was enriched: concat, merge and CSV lose a frame's attrs. Use the frame "
             "that `enrich` returned, or a Parquet file of it."
         )
     return known

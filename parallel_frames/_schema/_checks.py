@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from jsonschema_rs import Draft202012Validator
 
+from parallel_frames._format import format_count
 from parallel_frames._model import Json
 from parallel_frames._schema._formats import FORMATS
 from parallel_frames._schema._normal import APPLIES, NULL, Node, split_null
@@ -363,6 +364,10 @@ def _expectation(keyword: str, schema: Node) -> str:
         return f"expected one of {', '.join(options[:MAX_OPTIONS])}{', …' if len(options) > MAX_OPTIONS else ''}"
     if keyword in ("contains", "minContains", "maxContains"):
         least, most = schema.get("minContains", 1), schema.get("maxContains")
-        count = f"at least {least}" if most is None else f"{least} to {most}"
-        return f"expected {count} elements that fit {shown(schema['contains'])}"
+        count = (
+            f"at least {format_count(least, 'element')}"
+            if most is None
+            else (f"{least} to {format_count(most, 'element')}")
+        )
+        return f"expected {count} that fit {shown(schema['contains'])}"
     return _REASONS[keyword].format(schema[keyword])

@@ -164,7 +164,7 @@ def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
                 f'{{"{name}": {type_}}}, or with a description {{"{name}": ({type_}, "what to find")}}'
             )
             if type_ == "str":
-                message = f'"{description}" does not say what to find; write {{"{name}": (str, "what to find")}}'
+                message = f'"{description}" does not describe what to find; write {{"{name}": (str, "what to find")}}'
             findings.append(Finding("warning", "type_as_text", f"properties.{name}", message))
         elif found is not None or (found := _shorthand_in(description)) is not None:
             column, type_ = found

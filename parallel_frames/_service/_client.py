@@ -42,7 +42,7 @@ NEAR_SECONDS: Final = 2.0  # for an answer of this machine itself, however busy 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Which service, which account, how fast.
+    """The connection to the service: its address, the API key, and the limits of this process.
 
     Nothing is connected until an enrichment runs; one client may serve many, in any thread.
 
@@ -65,10 +65,11 @@ class Client:
     allow_http : bool, default False
         Whether the key may be sent unencrypted to a host that is not this machine.
     transport : {"httpx", "aiohttp"} or callable, default "httpx"
-        What carries the requests. ``"aiohttp"`` (``pip install 'parallel-frames[aiohttp]'``) reads streams in half the
-        CPU time. For certificates, proxies or tracing of your own, a function without parameters that returns an
-        ``httpx.AsyncBaseTransport``, such as ``lambda: httpx.AsyncHTTPTransport(cert=..., proxy=...)``: it is called
-        for each session (one call in one event loop), which closes what it returns. It must not repeat a POST.
+        The library that sends requests. ``"aiohttp"`` (``pip install 'parallel-frames[aiohttp]'``) reads streams in
+        half the CPU time. For certificates, proxies or tracing of your own, pass a function without parameters that
+        returns an ``httpx.AsyncBaseTransport``, such as ``lambda: httpx.AsyncHTTPTransport(cert=..., proxy=...)``. It
+        is called for each session (one call in one event loop), which closes the transport. The transport must not
+        repeat a POST.
     clock_speed : float, optional
         Seconds of settling, backoff, pacing and timeouts per real second; for tests against a simulator whose own
         clock is as fast. Default: ``PARALLEL_FRAMES_CLOCK_SPEED``, or 1.
@@ -80,10 +81,9 @@ class Client:
 
     Notes
     -----
-    With a transport of your own, the proxies and certificates that the environment names are not used. A batch whose
-    connection failed is sent again at once if the transport is an ``httpx.AsyncHTTPTransport``; of any other, a
-    subclass of it included, no error proves that nothing was sent, and the service is looked at first, after
-    ``settle_time``.
+    With a transport of your own, the proxies and certificates that the environment names are not used. If a connection
+    fails in an ``httpx.AsyncHTTPTransport``, the batch is sent again at once. The errors of any other transport, even
+    of a subclass, do not prove that nothing was sent: then the group is read first, after ``settle_time``.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from parallel_frames._clock import Backoff
-from parallel_frames._format import format_duration
+from parallel_frames._format import format_count, format_duration
 from parallel_frames._model import UNREADABLE, Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service._dialects import DIALECTS, PUBLISHED, PUBLISHED_V1BETA, SEED, Dialect
 from parallel_frames._service._http import NOTHING_SENT, describe_connection, httpx
@@ -210,7 +210,7 @@ class Session:
         except UnreadableError as error:
             return Ambiguous(f"the answer was torn: {error}")
         if len(run_ids) != len(runs):
-            return Ambiguous(f"the answer names {len(run_ids)} runs where {len(runs)} were sent")
+            return Ambiguous(f"the answer names {format_count(len(run_ids), 'run')} where {len(runs):,} were sent")
         return Accepted(run_ids, run_cursor)
 
     async def group_status(self, group_id: str) -> GroupStatus:

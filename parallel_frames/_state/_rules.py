@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from parallel_frames._format import format_count
 from parallel_frames._model import RunId
 
 if TYPE_CHECKING:
@@ -96,11 +97,11 @@ def judge_look(
     owed = set(acknowledged)
     lacking = owed.difference(run_ids)
     if status.runs < len(owed):
-        return f"the group counts {status.runs} runs where {len(owed)} were acknowledged"
+        return f"the group counts {format_count(status.runs, 'run')} where {len(owed):,} were acknowledged"
     if len(run_ids) + unreadable < status.runs:
-        return f"the list holds {len(run_ids) + unreadable} of {status.runs} runs"
+        return f"the list holds {len(run_ids) + unreadable:,} of {format_count(status.runs, 'run')}"
     if len(lacking) > unreadable:
-        return f"the list lacks {len(lacking)} runs that were acknowledged"
+        return f"the list lacks {format_count(len(lacking), 'acknowledged run')}"
     if unreadable > len(lacking):
         return f"{unreadable} entries of the list cannot be read, and may be of any run"
     return None

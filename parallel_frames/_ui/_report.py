@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """What became of an enrichment: rows by status, failures by cause, confidence by field, cost and time.
+    """A report on an enrichment: rows by status, failures by cause, confidence by field, cost and time.
 
-    A notebook shows it, and `to_html` writes it as a page of its own. `parallel_frames.report` makes one of a frame,
-    ``pf.last().report()`` one of the last enrichment, which knows its cost and its times too.
+    A notebook shows it, and `to_html` writes it as a page. `parallel_frames.report` makes a report on a frame,
+    ``pf.last().report()`` one on the last enrichment, with its cost and times.
 
     Attributes
     ----------

@@ -153,7 +153,7 @@ def test_lines_come_while_others_are_awaited(start, monkeypatch, place):
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 143
-        assert "To go on: parallel-frames enrich items.json --as-completed" in err
+        assert "To resume: parallel-frames enrich items.json --as-completed" in err
 
 
 def test_a_reader_that_leaves_ends_it(start, monkeypatch):

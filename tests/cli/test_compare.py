@@ -43,7 +43,7 @@ def test_its_answers_are_not_paid_again(run, pointed):
 def test_nothing_is_sent_without_a_yes(run, pointed):
     """Where there is no terminal to ask at, it says what to type; so does a cost that is too high."""
     done = run(*WORDS)
-    assert (done.exit_code, "Say --yes" in done.stderr) == (2, True)
+    assert (done.exit_code, "Pass --yes" in done.stderr) == (2, True)
     done = run(*WORDS, "--yes", "--max-cost", "0.05")
     assert done.exit_code == 2
     assert "Pass --max-cost 0.12 to proceed, or --limit 1 to send a part." in done.stderr

@@ -111,5 +111,5 @@ def test_interrupted_it_says_what_was_paid(start, monkeypatch):
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert f"Stopped: 3 runs sent, at most $0.015 billed. The answers are in group {sim.group_ids[0]}." in err
-    assert "To go on" not in err
+    assert "To resume" not in err
     assert out == ""

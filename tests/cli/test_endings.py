@@ -55,14 +55,14 @@ def test_a_full_output_is_resumable(rows, program, pointed):
     done = shell([program], words, ">/dev/full")
     assert done.returncode == 3
     assert "The standard output cannot be written (No space left on device)." in done.stderr
-    assert f"To go on: parallel-frames {shlex.join(words)}" in done.stderr
+    assert f"To resume: parallel-frames {shlex.join(words)}" in done.stderr
     assert "Exception ignored" not in done.stderr
     again = shell([program], words, "")
     assert [json.loads(line)["size"] for line in again.stdout.splitlines()] == [4, 6]
     summary = shell([program], ("enrich", "rows.csv", "out.parquet", *SIZE, "--json"), ">/dev/full")
     assert (summary.returncode, "are in out.parquet" in summary.stderr) == (3, True)
     collected = shell([program], ("collect", pointed.group_ids[0]), ">/dev/full")
-    assert (collected.returncode, "To go on: " in collected.stderr) == (3, True)
+    assert (collected.returncode, "To resume: " in collected.stderr) == (3, True)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -103,7 +103,7 @@ def test_a_signal_is_an_interrupt_that_says_how_to_go_on(rows, start, monkeypatc
         _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert f"ended by {number.name}." in err
-    assert "To go on: parallel-frames enrich rows.csv out.csv" in err
+    assert "To resume: parallel-frames enrich rows.csv out.csv" in err
     assert not (place / "out.csv").exists()
 
 
@@ -120,8 +120,8 @@ def test_an_interrupt_without_a_checkpoint_names_the_group(rows, start, monkeypa
     assert f"(group {sim.group_ids[0]})." in err
     # The answer to the POST may have come, or not.
     assert "bills nothing: 2 runs under way.\n" in err or "sent, of which 2 may not have been created (group" in err
-    assert "ended by SIGTERM. There is no checkpoint: parallel-frames collect tgrp_" in err
-    assert "To go on" not in err
+    assert "ended by SIGTERM. There is no checkpoint. To fetch the answers: parallel-frames collect tgrp_" in err
+    assert "To resume" not in err
     assert "pf." not in err
 
 
@@ -131,11 +131,11 @@ def test_an_output_that_fails_without_a_checkpoint_names_the_group(rows, program
     words = ("enrich", "rows.csv", *SIZE, "--no-progress", "--checkpoint", "none")
     done = shell([program], words, ">/dev/full")
     assert done.returncode == 3
-    fetch = f"There is no checkpoint: parallel-frames collect {pointed.group_ids[0]} fetches what is done."
+    fetch = f"There is no checkpoint. To fetch the answers: parallel-frames collect {pointed.group_ids[0]}"
     assert f"The standard output cannot be written (No space left on device). {fetch}" in done.stderr
     summary = shell([program], (*words, "-o", "out.csv", "--json"), ">/dev/full")
     assert (summary.returncode, "are in out.csv." in summary.stderr) == (3, True)
-    assert "To go on" not in done.stderr + summary.stderr
+    assert "To resume" not in done.stderr + summary.stderr
 
 
 def test_a_target_that_fails_without_a_checkpoint_names_the_group(rows, start, monkeypatch, place):
@@ -148,8 +148,8 @@ def test_a_target_that_fails_without_a_checkpoint_names_the_group(rows, start, m
         (place / "there").rmdir()
         _, err = process.communicate(timeout=60)
         assert process.returncode == 3
-        assert f"parallel-frames collect {sim.group_ids[0]} fetches what is done." in err
-        assert "To go on" not in err
+        assert f"To fetch the answers: parallel-frames collect {sim.group_ids[0]}" in err
+        assert "To resume" not in err
 
 
 def test_warnings_and_progress_spell_options_as_flags(rows, start, monkeypatch):
@@ -176,7 +176,7 @@ def test_a_refused_request_is_not_to_be_repeated(run, pointed):
     """Where the same command would be refused again, it is not advised, and nothing of Python."""
     done = run("collect", "tgrp_nowhere", "--output", "out.jsonl")
     assert done.exit_code == 3
-    assert "To go on" not in done.stderr
+    assert "To resume" not in done.stderr
     assert "another dialect (--api)?" in done.stderr
     assert "group_id=" not in done.stderr
     assert not Path("out.jsonl").exists()

@@ -97,7 +97,7 @@ def test_connectors_that_are_billed_per_call_are_named_wherever_a_cost_is(run, p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rows.csv", "out.xls", *SIZE], "The extension says the format, and out.xls has another"),
+        (["rows.csv", "out.xls", *SIZE], "The extension names the format, and out.xls has another"),
         (["nowhere.csv", "out.csv", *SIZE], "does not exist"),
         (["rows.csv", "there.csv", *SIZE], "Say --overwrite"),
         (["rows.csv", "no/where.csv", *SIZE], "there is no directory"),
@@ -164,7 +164,7 @@ def test_a_wrong_key_is_exit_code_3(run, monkeypatch):
         write_rows("rows.csv", "Acme")
         done = run("enrich", "rows.csv", "out.csv", *SIZE, "--yes", "--no-progress")
     assert done.exit_code == 3
-    assert "To go on: parallel-frames enrich rows.csv out.csv" in done.stderr
+    assert "To resume: parallel-frames enrich rows.csv out.csv" in done.stderr
     assert "not-a-real-key" not in done.stderr + done.stdout
 
 
@@ -189,7 +189,7 @@ def test_ctrl_c_and_the_same_command_again_pay_once(start, monkeypatch, place):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "To go on: parallel-frames enrich rows.csv out.parquet" in err
+        assert "To resume: parallel-frames enrich rows.csv out.parquet" in err
         assert not [path for path in place.iterdir() if path.name.startswith((".out", "out.parquet"))]
         again = start(*command)
         _, err = again.communicate(timeout=100)
@@ -253,7 +253,7 @@ def test_the_options_are_those_of_the_library(run):
         if field.name in options and field.name not in {"checkpoint", "group_id", "inputs", "metadata"}:
             assert options[field.name].get_default(click.Context(app)) == field.default, field.name
     assert list(options["if_exists"].type.choices) == ["error", "fill", "overwrite", "suffix"]
-    assert "Ask rows again whose answer is older: 30d, 12h, 2w, or seconds." in options["older_than"].help
+    assert "Ask again about rows whose answer is older: 30d, 12h, 2w, or seconds." in options["older_than"].help
     assert all(option.help for option in options.values() if isinstance(option, click.Option))
     assert run("enrich", "--help").stdout.isascii()
 
@@ -269,7 +269,7 @@ def test_a_target_that_cannot_be_written_in_the_end_is_resumable(start, monkeypa
         sim.wait_until(lambda counts: counts.runs == 1, timeout=60)
         (place / "there").rmdir()
         _, err = process.communicate(timeout=60)
-        assert (process.returncode, "To go on: " in err) == (3, True), err
+        assert (process.returncode, "To resume: " in err) == (3, True), err
         (place / "there").mkdir()
         assert start(*command).wait(60) == 0
         assert sim.counts.runs == 1
@@ -332,7 +332,7 @@ def test_rows_go_on_to_better_processors(run, monkeypatch):
         )
         refused = run("enrich", "rows.csv", "out.csv", *options)
         assert (
-            "It would send 2 runs for $0.02, at worst $0.27 with core and pro, and here is no terminal"
+            "This would send 2 runs for $0.02, at worst $0.27 with core and pro, and there is no terminal"
             in refused.output
         )
         assert run("submit", "rows.csv", *options, "--yes").exit_code == 2

@@ -101,7 +101,7 @@ def test_more_targets(rows, run, pointed, target):
 
 
 @pytest.mark.parametrize(
-    ("target", "said"), [("s3://lake/out.csv", "as Parquet only"), ("out.csv.gz", "leave out the .gz")]
+    ("target", "said"), [("s3://lake/out.csv", "only be written as Parquet"), ("out.csv.gz", "leave out the .gz")]
 )
 def test_targets_that_are_none_say_why(rows, run, pointed, target, said):
     """An address takes Parquet; compressed text is no target."""
@@ -142,7 +142,10 @@ def test_a_target_that_comes_to_be_meanwhile_is_left_alone(rows, start, monkeypa
         (place / "out.csv").write_text("mine")
         _, err = process.communicate(timeout=60)
     assert (process.returncode, (place / "out.csv").read_text()) == (3, "mine")
-    assert "out.csv came to be while this ran, and is left alone. The rows with their answers are in out-1.csv." in err
+    assert (
+        "Another program wrote out.csv meanwhile. It is left alone; the rows with their answers are in out-1.csv."
+        in err
+    )
     assert pd.read_csv("out-1.csv")["size"].tolist() == [4, 6]
     assert not [path for path in place.iterdir() if path.name.endswith(".tmp")]
 
@@ -156,10 +159,10 @@ def test_the_same_command_again_knows_what_it_wrote(rows, run, pointed, place, t
     words = [word for word in SEND if word != "--yes"]
     again = run("enrich", "rows.csv", target, *words)
     assert (again.exit_code, pointed.counts.posts, (place / target).read_bytes()) == (0, posts, before), again.stderr
-    assert "is what this command wrote before. Nothing was sent" in again.stderr
+    assert "This command has already written" in again.stderr
     (place / target).write_bytes(before + b"\n")
     other = run("enrich", "rows.csv", target, *words)
-    assert (other.exit_code, " exists. Nothing was sent. Say --overwrite" in other.stderr) == (2, True)
+    assert (other.exit_code, " exists. Nothing was sent. Pass --overwrite" in other.stderr) == (2, True)
 
 
 def test_a_source_is_never_its_own_target(rows, run, pointed, place):
@@ -175,7 +178,7 @@ def test_a_link_to_nowhere_is_a_target_that_is_there(rows, run, pointed, place):
     (place / "out.csv").symlink_to("nowhere.csv")
     done = run("enrich", "rows.csv", "out.csv", *SEND)
     assert (done.exit_code, pointed.counts.runs) == (2, 0)
-    assert " exists. Nothing was sent. Say --overwrite" in done.stderr
+    assert " exists. Nothing was sent. Pass --overwrite" in done.stderr
 
 
 def test_submit_says_what_fetches_its_answers(rows, run, pointed):

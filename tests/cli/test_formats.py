@@ -54,12 +54,15 @@ def test_a_pipe_is_json_lines_or_a_json_array(run, pointed):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("rows.csv", "out.csv", "--from", "csv"), "--from csv is for a pipe (-); the name rows.csv says the format"),
+        (
+            ("rows.csv", "out.csv", "--from", "csv"),
+            "--from csv is for a pipe (-); the extension of rows.csv names the format",
+        ),
         (("rows.csv", "out.parquet", "--from", "csv"), "--from csv is for a pipe"),
         (("-", "out.csv", "--to", "csv"), "--to csv is for a pipe"),
         (("-", "--from", "parquet"), "the standard input cannot be read as parquet"),
         (("-", "--from", "xlsx"), "the standard input cannot be read as xlsx"),
-        (("-", "out.csv", "-o", "out.csv"), "say one of them"),
+        (("-", "out.csv", "-o", "out.csv"), "pass one of them"),
     ],
 )
 def test_formats_that_do_not_fit_say_so(run, pointed, place, arguments, said):
@@ -88,7 +91,7 @@ def test_a_target_that_is_whole_leaves_nothing_to_do(run, pointed, place, target
         before = (place / target).read_bytes()
         again = run("enrich", source, target, *SIZE, stdin=written("jsonl"))
         assert (first.exit_code, again.exit_code) == (0, 0), again.stderr
-        assert "is what this command wrote before. Nothing was sent" in again.stderr
+        assert "This command has already written" in again.stderr
         assert (place / target).read_bytes() == before
         changed = run("enrich", source, target, *SIZE, "--prefix", "my_", stdin=written("jsonl"))
         assert (changed.exit_code, "exists" in changed.stderr) == (2, True)

@@ -195,7 +195,7 @@ def test_what_is_no_file_is_refused(run, pointed, output):
     """A device is never read to its end, which it may not have; the error says how to write into a pipe."""
     done = run("collect", "tgrp_any", "--output", output)
     assert done.exit_code == 2
-    assert "is no regular file; name one, or say - to write into a pipe" in done.stderr
+    assert "is not a regular file; name one, or pass - to write into a pipe" in done.stderr
 
 
 def test_a_line_without_end_is_not_read_whole(run, pointed, place):

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
 
 from parallel_frames._cli import app
@@ -45,6 +46,12 @@ def test_the_commands_print_what_is_shown(monkeypatch, place, program, text):
     """Each command runs in its turn, against the simulator, and shows what is printed below it."""
     for name, content in FILES.items():
         (place / name).write_text(content)
+    # What the blocks of the README before this one leave: the environment, and the file of its Python example.
+    (place / ".venv").mkdir()
+    (place / ".venv" / "bin").symlink_to(program.parent)
+    pd.DataFrame({"company": ["Acme", "Globex", "Acme", "Initech"]}, index=list("abcd")).to_parquet(
+        place / "rows.parquet"
+    )
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONIOENCODING": "utf-8"}
     assert sessions(text)
     with Simulator(latency=1, speed=20) as sim:

@@ -81,7 +81,7 @@ def test_a_command_that_was_killed_after_its_target_was_there_says_so(place, run
     posts = pointed.counts.posts
     again = run(*arguments)  # without --yes: there is nothing to agree to
     assert (again.exit_code, pointed.counts.posts) == (0, posts), again.stderr
-    assert "is what this command wrote before. Nothing was sent" in again.stderr
+    assert "This command has already written" in again.stderr
     assert f"3 rows → {target} · 3 completed" in again.stderr
     facts = json.loads(run(*arguments, "--json").stdout)
     assert (facts["rows"], facts["counts"], facts["cost"]) == (3, {"completed": 3}, 0.02)

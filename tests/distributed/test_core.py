@@ -351,7 +351,7 @@ def test_staged_on_the_cluster_and_sent_from_anywhere(tmp_path, monkeypatch):
         def send(*words):
             return CliRunner().invoke(app, ["send", str(tmp_path / "x.ckpt"), "--no-progress", *words])
 
-        assert "no terminal to ask at" in send().stderr
+        assert "no terminal to confirm it" in send().stderr
         monkeypatch.chdir(tmp_path)
         (tmp_path / "pyproject.toml").write_text("[tool.parallel_frames]\nmax_cost = 0.01\n")
         assert "max_cost" in send("--yes").stderr.replace("--max-cost", "max_cost")

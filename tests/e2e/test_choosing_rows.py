@@ -67,10 +67,10 @@ def test_masks_of_every_kind_are_read_by_position(df, where):
     ("where", "said"),
     [
         ("missed", "`where='missed'` must be one of 'missing', 'failed'"),
-        ([True, False], "`where` has 2 entries and the frame 5 rows"),
+        ([True, False], "`where` has 2 values and the frame 5 rows"),
         (["yes"] * 5, "expected booleans"),
         ([1, 0, 1, 0, 1], "expected booleans"),
-        (pd.array([True, None, True, False, True], dtype="boolean"), "has 1 missing values"),
+        (pd.array([True, None, True, False, True], dtype="boolean"), "has 1 missing value"),
         (pd.Series([True] * 5, index=list("edcba")), "in another order"),
         (lambda _: 3, "expected one boolean per row"),
         (lambda frame: frame, "is a DataFrame"),

@@ -96,7 +96,7 @@ def test_a_missing_extra_is_one_clear_line(command, module, extra):
     done = subprocess.run([sys.executable, "-c", source, command], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"parallel-frames: this needs {module}: pip install 'parallel-frames[{extra}]'\n"
+    assert done.stderr == f"parallel-frames: This needs {module}: pip install 'parallel-frames[{extra}]'\n"
 
 
 @pytest.fixture

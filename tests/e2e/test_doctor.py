@@ -351,7 +351,9 @@ def test_a_diagnosis_can_be_printed_shown_framed_and_attached(tmp_path):
     assert sim.counts.runs == 3
     text, page = repr(diagnosis), diagnosis._repr_html_()
     assert text.startswith("simulator · published · 19 ok · 1 handled · 3 runs on lite, $0.015 · SIMULATED\n")
-    assert "handled      The answer to a batch names     the ids are in another order    Whose a run is" in text
+    assert (
+        "handled      The answer to a batch names     the ids are in another order    The metadata or the input" in text
+    )
     assert max(map(len, text.splitlines())) <= 120
     assert "the ids are in another order" in page
     assert "simulated" in page

@@ -196,7 +196,7 @@ def test_a_frame_in_the_place_of_the_schema_is_named(df, tmp_path):
     with pytest.raises(InputError, match=r"frame comes first.*`pf\.enrich\(df, schema\)`"):
         pf.enrich(SCHEMA, df)
     for given in (df, df["company"], pa.table(df)):
-        with pytest.raises(InputError, match=r"The schema must say what to find out.*and is a (pandas|pyarrow)\."):
+        with pytest.raises(InputError, match=r"The schema must describe what to find out.*and is a (pandas|pyarrow)\."):
             df.parallel.enrich(given)
     path = tmp_path / "schema.json"
     path.write_text("{}")

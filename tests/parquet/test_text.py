@@ -199,9 +199,9 @@ AMBIGUOUS: dict[str, tuple[str, str]] = {
     "a name twice": ('{"company": "b", "company": "c"}', "has the field 'company' twice in one object"),
     "a name twice within": ('{"company": "b", "x": [{"y": 1, "y" : 2}]}', "has the field 'y' twice in one object"),
     "unsigned": ('{"company": "b", "id": 9223372036854775808}', "the whole number 9223372036854775808 in the field"),
-    "two objects": ('{"company": "b"}{"company": "c"}', r"is no JSON \("),
-    "a lone surrogate": ('{"company": "\\ud800"}', r"is no JSON \("),
-    "single quotes": ("{'company': 'b'}", r"is no JSON \("),
+    "two objects": ('{"company": "b"}{"company": "c"}', r"is not JSON \("),
+    "a lone surrogate": ('{"company": "\\ud800"}', r"is not JSON \("),
+    "single quotes": ("{'company': 'b'}", r"is not JSON \("),
 }  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def test_a_torn_object_is_set_aside(s3: Any, recall: Any) -> None:
 
 def test_a_second_writer_is_told_of_the_first(folder: str) -> None:
     """Two writers of one process are refused too, wherever the folder is."""
-    match = r"process \d+ on .* since .*last heard of"
+    match = r"process \d+ on .* since .*last heartbeat"
     with open_store(folder, JOB, host="h"), pytest.raises(CheckpointLockedError, match=match):
         open_store(folder, JOB, host="h").__enter__()
     with open_store(folder, JOB, host="h"):

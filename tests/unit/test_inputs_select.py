@@ -109,9 +109,9 @@ def test_an_unknown_column_is_named(inputs):
         ({1: "company"}, "maps names to columns"),
         ({"": "company"}, "maps names to columns"),
         ({"\ud800": "company"}, "lone surrogate"),
-        (7, "must say what a row sends"),
-        ({"company"}, "must say what a row sends"),
-        (pd, "must say what a row sends"),
+        (7, "must be what a row sends"),
+        ({"company"}, "must be what a row sends"),
+        (pd, "must be what a row sends"),
     ],
 )
 def test_a_wrong_choice_says_what_to_type(inputs, message):

@@ -135,7 +135,7 @@ def test_a_type_between_quotes_is_answered_with_the_type(text: str, python: str)
 def test_a_text_by_name_is_no_description(text: str) -> None:
     """The type is right, and what to find is not said."""
     (finding,) = parse_schema({"x": text}).findings
-    assert finding.message == f'"{text}" does not say what to find; write {{"x": (str, "what to find")}}'
+    assert finding.message == f'"{text}" does not describe what to find; write {{"x": (str, "what to find")}}'
 
 
 @pytest.mark.parametrize(

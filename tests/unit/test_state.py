@@ -112,9 +112,9 @@ def test_an_identity_is_read_only_from_metadata_like_ours(metadata: object, expe
         (2, ("a", "b"), ("a", "b"), None),
         (3, ("a", "b", "c"), ("a",), None),
         (2, ("a", "b", "c"), ("a",), None),
-        (1, ("a", "b"), ("a", "b"), "the group counts 1 runs where 2 were acknowledged"),
+        (1, ("a", "b"), ("a", "b"), "the group counts 1 run where 2 were acknowledged"),
         (3, ("a", "b"), ("a", "b"), "the list holds 2 of 3 runs"),
-        (2, ("b", "c"), ("a",), "the list lacks 1 runs that were acknowledged"),
+        (2, ("b", "c"), ("a",), "the list lacks 1 acknowledged run"),
     ],
 )
 def test_absence_is_concluded_from_whole_listings_only(

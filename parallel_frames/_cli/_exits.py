@@ -128,7 +128,7 @@ def explain(error: ParallelFramesError) -> str:
     """Return what an error says, with options and calls as a command line has them."""
     message = str(error)
     if (safety := error.safety) is not None and is_only_in_groups(safety):
-        message = f"{Exception.__str__(error)}\n{safety.state}. {fetching(safety.group_ids)}{safety.continues}"
+        message = f"{Exception.__str__(error)}\n{safety.state}.{safety.continues} {fetching(safety.group_ids)}"
     return spell(message)
 
 

@@ -326,6 +326,6 @@ def test_runs_without_a_checkpoint_are_fetched_from_their_group():
     error = ParallelFramesError("The service failed.")
     error.safety = Safety(answered=1, rows=2, sent=2, group_ids=("tgrp_1",), checkpoint=None, under_way=1)
     assert explain(error) == (
-        "The service failed.\n1 of 2 rows are answered, 2 runs sent (group tgrp_1). There is no checkpoint. "
-        "To fetch the answers: parallel-frames collect tgrp_1"
+        "The service failed.\n1 of 2 rows are answered, 2 runs sent (group tgrp_1). What was sent continues there, "
+        "and is billed: 1 run under way. There is no checkpoint. To fetch the answers: parallel-frames collect tgrp_1"
     )

@@ -306,7 +306,7 @@ def test_no_credit_is_an_error_that_says_how_to_go_on(df, tmp_path):
         safety = caught.value.safety
         assert (safety.rows, safety.sent) == (6, sim.counts.runs)
         assert f"{safety.answered} of 6 rows are answered" in str(caught.value)
-        assert "the same again resumes" in str(caught.value)
+        assert "Run the same again to resume" in str(caught.value)
         assert str(tmp_path) in str(caught.value)
         sim.top_up(1.0)
         out = pd.concat([df, df + "2", df + "3"]).parallel.enrich(SCHEMA, checkpoint=tmp_path)

@@ -698,7 +698,7 @@ def stuck(_: Any) -> Any:
     return Stuck()
 
 
-@pytest.mark.parametrize("options", [{"limit": 1}, {"timeout": 1}])
+@pytest.mark.parametrize("options", [{"limit": 1}, {"timeout": 30}])
 def test_rows_that_the_first_processor_has_not_answered_say_so(options: dict[str, Any], tmp_path: Path) -> None:
     """Beyond the limit and after the timeout, rows of a frame and of a file have a status and a reason."""
     df = pd.DataFrame({"company": ["good", "low", "null"]})

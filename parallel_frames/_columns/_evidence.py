@@ -39,8 +39,6 @@ _WORDS: Final[Mapping[str, Confidence]] = {"low": "low", "medium": "medium", "hi
 
 
 class Citation(TypedDict):
-    """A source, and what it says."""
-
     url: str | None
     title: str | None
     excerpts: list[str]
@@ -130,7 +128,6 @@ def items_of(cell: object) -> Sequence[Any]:
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a text that is not blank, else None."""
     return value if isinstance(value, str) and value and not value.isspace() else None
 
 
@@ -196,7 +193,6 @@ def merge_entries(old_cell: object, new_entries: Sequence[Entry], replaced: Coll
 
 
 def as_categories(levels: Iterable[Confidence | None]) -> pd.Categorical[str]:
-    """Return confidences as an ordered category."""
     return pd.Categorical.from_codes([CODES[level] for level in levels], dtype=CONFIDENCE_DTYPE)
 
 

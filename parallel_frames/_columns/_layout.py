@@ -31,7 +31,6 @@ PARTS: Final = ("confidence", "reasoning", "citations")
 
 
 def evidence_label(output: str, part: str) -> str:
-    """Return the label of one part of a column's evidence."""
     return f"{output}_{part}"
 
 
@@ -65,7 +64,6 @@ class Affixes(NamedTuple):
         return None if match is None else cls(match[1], match[2] or "")
 
     def around(self, name: str) -> str:
-        """Return the label of a name."""
         return f"{self.prefix}{name}{self.number}"
 
     def within(self, label: str) -> str | None:

@@ -397,7 +397,6 @@ def _error_of(outcome: Outcome) -> str | None:
 
 
 def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any]) -> pd.DataFrame:
-    """Return a frame with columns added or replaced."""
     out = df.copy(deep=not PANDAS_3)  # pandas 3 copies on write
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # a wide schema is nothing to warn about

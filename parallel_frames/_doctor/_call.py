@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 def cheapest() -> Price:
-    """Return the price of the cheapest processor."""
     prices = [price for name in processor_names() if (price := price_of(name)).per_run is not None]
     return min(prices, key=lambda price: price.per_run or 0)
 

@@ -323,7 +323,6 @@ class Examination:
     # The stream of events
 
     async def _hear_events(self) -> None:
-        """Take events until every run has ended, over cuts, as long as there is patience."""
         deadline = self._clock.now() + PATIENCE
         cursor: str | None = None
         cuts, is_active, backoff = 0, True, Backoff(first=0.2)
@@ -375,7 +374,6 @@ class Examination:
 
     @property
     def _ended(self) -> list[RunEvent]:
-        """The events of the runs' ends."""
         return [sent.ended for sent in self._created.values() if sent.ended is not None]
 
     def _has_output(self, event: RunEvent) -> bool:

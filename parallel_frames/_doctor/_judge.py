@@ -55,7 +55,6 @@ class Look:
 
 
 def judge_dialect(name: DialectName | None) -> Check:
-    """Check which dialect a group was created in."""
     if name == "published":
         return make_check("dialect", "the published API, under /v1", "ok", "The schema is sent with each batch.")
     if name == "seed":
@@ -94,7 +93,6 @@ def judge_refused_body(error: ServiceError | None) -> Check:
 
 
 def judge_refusal(refused: Refused) -> Check:
-    """Check a batch that was refused."""
     reason = str(refused.error)
     if isinstance(refused.error, RateLimitError):
         meaning = "Calls wait, and send the same again. To check the rest, try again in a minute."

@@ -37,7 +37,6 @@ class Bill:
 
     @property
     def cost(self) -> float:
-        """US dollars."""
         return float(self.price.of(self.sent - self.free) or 0)
 
     def __str__(self) -> str:

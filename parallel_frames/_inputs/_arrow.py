@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 def arrow_tokens(array: Any) -> Tokens:
-    """Return the tokens of an Arrow array."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if array.null_count == len(array):

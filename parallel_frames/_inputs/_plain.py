@@ -46,11 +46,9 @@ class Tokens:
 
     @classmethod
     def of_pairs(cls, pairs: Sequence[Pair | None]) -> Tokens:
-        """Make tokens of cells converted one by one."""
         return cls([pair and pair[0] for pair in pairs], [pair and pair[1] for pair in pairs])
 
     def pairs(self) -> Iterator[Pair | None]:
-        """Yield each row's two tokens."""
         for sent, canonical in zip(self.wire, self.canonical, strict=True):
             yield None if sent is None or canonical is None else (sent, canonical)
 
@@ -85,12 +83,10 @@ def strings(texts: Sequence[Any]) -> Tokens:
 
 
 def integers(values: Array) -> Tokens:
-    """Return the tokens of integers that 64 bits hold."""
     return Tokens.same(list(map(str, values.tolist())))
 
 
 def truths(values: Array) -> Tokens:
-    """Return the tokens of booleans."""
     return Tokens.same(["true" if value else "false" for value in values.tolist()])
 
 
@@ -128,13 +124,11 @@ def moments(values: Any) -> Tokens:
 
 
 def days(values: Array) -> Tokens:
-    """Return the tokens of dates."""
     texts = times.days(values)
     return Tokens([text and f'"{text}"' for text in texts], times.midnights(texts))
 
 
 def cells(values: Iterable[Any]) -> Tokens:
-    """Return the tokens of cells of any types, one by one."""
     return Tokens.of_pairs([pair_of(value) for value in values])
 
 

@@ -117,7 +117,6 @@ def named_columns(inputs: Any, metadata: Mapping[str, Label] | None) -> list[Lab
 
 
 def name_of(label: Label) -> str:
-    """Return the name under which a column is sent."""
     if isinstance(label, tuple):
         return "/".join(str(part) for part in label if not _is_blank(part))
     return str(label)

@@ -36,7 +36,6 @@ def moments(values: Array) -> Texts:
 
 
 def days(values: Array) -> Texts:
-    """Return the ISO date of each datetime64, None for NaT."""
     return _with_gaps(np.datetime_as_string(values.astype("M8[D]")).tolist(), np.isnat(values))
 
 
@@ -66,13 +65,11 @@ def zoned(utc: Array, wall: Array) -> tuple[Texts, Texts]:
 
 
 def durations(values: Array) -> Texts:
-    """Return the ISO 8601 duration of each timedelta64, None for NaT."""
     counts, per = _count(values)
     return _with_gaps([_duration(count, per) for count in counts.tolist()], np.isnat(values))
 
 
 def clock_times(counts: Sequence[int], unit: str) -> list[str]:
-    """Return the ISO text of times of day, counted from midnight."""
     per = _PER_SECOND[unit]
     return [_clock(*divmod(count, per), per) for count in counts]
 

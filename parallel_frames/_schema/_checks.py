@@ -70,7 +70,6 @@ def shown(value: object) -> str:
 
 
 def check(node: Mapping[str, Json], value: Json) -> Problems:
-    """Return every way a value breaks a normal form; empty when it fits."""
     return compile_check(node)(value)
 
 
@@ -283,7 +282,6 @@ def _steps(pointer: str) -> tuple[str, ...]:
 
 
 def _explain(errors: Iterable[_Error], schema: Node, value: Any) -> list[_Finding]:
-    """Return what errors mean for a value, each relative to its schema and to the value."""
     children: dict[tuple[str, ...], list[_Error]] = {}
     branches: dict[int, list[_Error]] = {}
     keywords = []

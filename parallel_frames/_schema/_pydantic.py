@@ -190,7 +190,6 @@ def null_defaults(
 
 
 def _value_at(content: Any, location: Iterable[str | int]) -> Any:
-    """Return the value at a location; None where there is none."""
     for step in location:
         try:
             content = content[step]

@@ -69,7 +69,6 @@ def is_record(type_: object) -> bool:
 
 
 def type_node(type_: object, path: Path, *, trail: tuple[object, ...] = ()) -> Node:
-    """Return the JSON Schema of a Python type, free of references."""
     try:
         scalar = _SCALARS.get(type_)
     except TypeError:  # it holds a value without a hash, such as Annotated[int, {...}]

@@ -256,7 +256,6 @@ def _environment_errors() -> Iterator[None]:
 
 @cache  # it takes longer than a small enrichment; the arguments make a change of the environment another entry
 def _load_certificates(*_named: str | None, trust_env: bool) -> SSLContext:
-    """Return the certificates to trust, as httpx finds them."""
     return httpx.create_ssl_context(trust_env=trust_env)
 
 

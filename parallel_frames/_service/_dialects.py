@@ -40,13 +40,11 @@ class Dialect:
         return f"{self.prefix}/tasks/runs/{quote(run_id, safe='')}/result"
 
     def group_body(self, job: Job, *, metadata: Mapping[str, Json]) -> bytes:
-        """Return the body that creates a group."""
         if self.name != "seed":
             return orjson.dumps({"metadata": dict(metadata)})
         return orjson.dumps({"processor": job.processor, "task_spec": seed_spec(job.spec)})
 
     def runs_body(self, job: Job, *, runs: Sequence[OutgoingRun]) -> bytes:
-        """Return the body that adds a batch of runs."""
         shared: dict[str, Json] = job.options.on_the_wire()
         if self.name != "seed":
             shared = {"processor": job.processor, **shared}

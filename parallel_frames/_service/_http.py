@@ -124,7 +124,6 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Close the transport."""
         await self._transport.aclose()
 
 

@@ -101,7 +101,6 @@ def _string_or_none(value: Json) -> str | None:
 
 
 def read_group_id(body: bytes, *, dialect: Dialect) -> str:
-    """Return the id of the group that was created."""
     group = read_json(body)
     group_id = group.get("taskgroup_id") if isinstance(group, dict) else None
     if not isinstance(group_id, str) or not group_id:
@@ -394,7 +393,6 @@ def read_error(body: bytes) -> tuple[str, str | None]:
 
 
 def _find_reference(answer: Json) -> str | None:
-    """Return the service's reference of an error."""
     error = answer.get("error") if isinstance(answer, dict) else None
     for place in (error, answer):
         ref_id = place.get("ref_id") if isinstance(place, dict) else None

@@ -332,7 +332,6 @@ class Session:
     async def _open_stream(
         self, path: str, *, params: Mapping[str, str], group_id: str
     ) -> AsyncIterator[httpx.Response]:
-        """Open a response whose body is read as it arrives."""
         accept = {"accept": "text/event-stream, application/json;q=0.9", "cache-control": "no-store"}
         try:
             async with self._http.stream("GET", path, params=dict(params), headers=accept) as response:
@@ -471,7 +470,6 @@ class Session:
         return self._redactor.redact(b"".join(parts))
 
     def _connection_error(self, error: httpx.HTTPError) -> UnavailableError:
-        """Return our error for a connection that failed."""
         # httpx quotes what it cannot parse, such as a redirect's target.
         text = self._redactor.redact(str(error).encode("utf-8", "replace")).decode()
         self._reason = f"{type(error).__name__}: {text[:200]}"
@@ -525,7 +523,6 @@ class KeyRedactor:
         self._marker: int | None = None
 
     def redact(self, data: bytes) -> bytes:
-        """Return data that may be quoted and stored."""
         return data.replace(self._key, self.REPLACEMENT) if self._key else data
 
     def marker_byte(self, sample: bytes) -> int:

@@ -139,13 +139,6 @@ class Answer:
         if not _is_list_of(Mapping, self.mcp_tool_calls):
             raise TypeError(f"mcp_tool_calls must be a list of mappings, got {self.mcp_tool_calls!r}")
 
-    def warnings_sent(self) -> tuple[dict[str, Any], ...]:
-        """Return the warnings as the service sends them."""
-        return tuple(
-            {"type": "warning", "message": each, "detail": None} if isinstance(each, str) else dict(each)
-            for each in self.warnings
-        )
-
 
 Ending: TypeAlias = Failure | Cancelled | Stuck | ActionRequired
 Given: TypeAlias = "Mapping[str, Any] | str | Answer | Ending"
@@ -153,8 +146,6 @@ Answers: TypeAlias = "Callable[..., Given] | Mapping[Any, Given] | pd.DataFrame 
 
 
 class AnswerSource:
-    """Finds the answer to an input."""
-
     def __init__(self, answers: Answers, *, seed: int) -> None:
         self._seed = seed
         self._function: Callable[[Any, Any, str], Given] | None = None
@@ -297,12 +288,7 @@ def _guess_schema(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema an automatic output would be described by."""
     kinds = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
     properties = {key: {"type": kinds.get(type(value), "string")} for key, value in content.items()}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def build_output(
@@ -313,9 +299,9 @@ def build_output(
     `draw` decides the confidences; `elements` adds a basis for each list element; `string_content` sends a JSON
     content as text, as older deployments do; a `bare` output is the content alone.
     """
-    content, given = (answer.content, answer.basis) if isinstance(answer, Answer) else (answer, None)
-    calls = list(map(dict, answer.mcp_tool_calls)) if isinstance(answer, Answer) else []
-    more = {"mcp_tool_calls": calls} if calls else {}
+    answer = answer if isinstance(answer, Answer) else Answer(answer)
+    content, given = answer.content, answer.basis
+    more = {"mcp_tool_calls": list(map(dict, answer.mcp_tool_calls))} if answer.mcp_tool_calls else {}
     if spec.kind == "text" or isinstance(content, str):
         text = content if isinstance(content, str) else orjson.dumps(content).decode()
         if bare:

@@ -46,12 +46,10 @@ class Clock:
         self._base = (now, simulated + (now - wall) * old, _checked(speed))
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` simulated seconds pass at once."""
         wall, simulated, speed = self._base
         self._base = (wall, simulated + seconds, speed)
 
     def now(self) -> float:
-        """Return the simulated seconds since the simulator was made."""
         wall, simulated, speed = self._base
         return simulated + (real_time() - wall) * speed
 

@@ -33,7 +33,6 @@ Frames: TypeAlias = AsyncIterator[list[bytes]]
 
 
 def reply(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response."""
     return Response(
         dump(value),
         status_code=status,
@@ -63,21 +62,17 @@ class Exchange:
     def error(
         self, status: int, message: str, *, headers: Mapping[str, str] | None = None, detail: Any = None
     ) -> Response:
-        """Return an error response."""
         body = error_body(message, ref_id=self.service.next_id("ref_"), detail=detail)
         return reply(body, status=status, headers=headers)
 
     def refuse(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> NoReturn:
-        """Answer with an error."""
         raise RefusedError(self.error(status, message, headers=headers))
 
     def refuse_problems(self, problems: list[Problem]) -> None:
-        """Answer 422 if there are problems."""
         if problems:
             raise RefusedError(reply({"detail": problems[:50]}, status=422))
 
     def refuse_query(self, name: str, message: str, *, kind: str = "value_error") -> None:
-        """Answer 422 for a query parameter."""
         self.refuse_problems([{**problem(message, kind=kind), "loc": ["query", name]}])
 
     @property
@@ -86,7 +81,6 @@ class Exchange:
         return self.request.url.path.split("/", 2)[1]
 
     async def body(self) -> Any:
-        """Return the request's JSON body."""
         raw = await self.request.body()
         try:
             return orjson.loads(raw)
@@ -94,7 +88,6 @@ class Exchange:
             self.refuse_problems([problem(f"JSON decode error: {error}", kind="json_invalid")])
 
     def flag(self, name: str) -> bool:
-        """Return a yes-or-no query parameter."""
         return self.request.query_params.get(name, "").lower() in ("true", "1", "yes", "on")
 
     def seconds(self, name: str) -> float | None:

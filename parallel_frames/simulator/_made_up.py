@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import orjson
 
+from ._records import warning
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -131,7 +133,7 @@ def _array_maker(schema: Mapping[str, Any], name: str, words: str) -> Maker:
 
 def _number_maker(words: str, *, whole: bool) -> Maker:
     low, high = find_range(words, step=1 if whole else 0.01)
-    multiple = find_multiple(words)
+    multiple = _first(_MULTIPLE, words)
     unit = max(1, int(multiple or 1)) if whole else multiple or 0.01
     first = math.ceil(low / unit)
     sides = max(1, math.floor(high / unit) - first + 1)
@@ -146,9 +148,7 @@ def _text_maker(name: str, words: str) -> Maker:
         return lambda dice, _label: formatted(dice)
     readable = name.replace("_", " ")
     least, most = find_sizes(words)
-    if least or most is not None:
-        return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}".ljust(least, ".")[:most]
-    return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}"
+    return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}".ljust(least, ".")[:most]
 
 
 # -- what descriptions ask for ----------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def _time(dice: Dice) -> str:
 
 
 def _uuid(dice: Dice) -> str:
-    digits = f"{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}"
+    digits = "".join(f"{dice.draw(1 << 31):08x}" for _ in range(4))
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
 
 
@@ -221,11 +221,6 @@ def find_range(words: str, *, step: float) -> tuple[float, float]:
     return 0.0, 1000.0
 
 
-def find_multiple(words: str) -> float | None:
-    """Return the number a description asks for multiples of."""
-    return _first(_MULTIPLE, words) or None
-
-
 def find_sizes(words: str) -> tuple[int, int | None]:
     """Return how many characters or elements a description asks for, at least and at most."""
     least, most = _LEAST_SIZE.search(words), _MOST_SIZE.search(words)
@@ -237,8 +232,6 @@ def find_sizes(words: str) -> tuple[int, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One specification, compiled."""
-
     body: Any
     kind: Literal["json", "text", "auto"]
     schema: dict[str, Any] | None
@@ -288,7 +281,7 @@ def _warnings(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
         found.append(f"properties not listed in required: {', '.join(missing)}")
     if schema.get("additionalProperties") is not False:
         found.append("additionalProperties is not false")
-    return [{"type": "spec_validation_warning", "message": message, "detail": None} for message in found]
+    return [warning(message, "spec_validation_warning") for message in found]
 
 
 def make_answer(spec: Spec, canonical: bytes, label: str, *, processor: str, seed: int) -> tuple[Any, dict[str, str]]:

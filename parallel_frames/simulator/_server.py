@@ -27,6 +27,7 @@ from . import _endpoints as endpoints
 from ._clock import real_time
 from ._exchange import TRANSPORT, Answering, EventStream, Exchange, RefusedError, reply, reset_connection
 from ._records import SeenRequest, error_body
+from .faults import RequestFault, StreamFault
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -63,15 +64,16 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(self._service, Request(scope, receive), endpoint=self._name)
-        answer = await self._answer(exchange)
-        self._count(exchange, answer.status_code)
-        await answer(scope, receive, send)
+        with suppress(asyncio.CancelledError):  # the server stops: no reason for a stack trace in the log
+            answer = await self._answer(exchange)
+            self._count(exchange, answer.status_code)
+            await answer(scope, receive, send)
 
     async def _answer(self, exchange: Exchange) -> Answering:
         await exchange.request.body()
         service = self._service
         with service.lock:
-            struck = service.faults.for_request(exchange)
+            struck = service.faults.select(RequestFault, lambda fault: fault.concerns(exchange))
         proceed: Proceed = partial(self._handle, exchange)
         for fault in reversed(struck):
             proceed = partial(fault.strike, exchange, proceed)
@@ -85,7 +87,7 @@ class _Endpoint:
             return refused.response
         if isinstance(answer, EventStream):
             with self._service.lock:
-                struck = self._service.faults.for_stream(self._name)
+                struck = self._service.faults.select(StreamFault, lambda fault: self._name in fault.on)
             for fault in struck:
                 answer.frames = fault.bend(answer.frames, rng=self._service.faults.rng)
         return answer
@@ -121,7 +123,6 @@ async def _wrong_method(request: Request, _error: Exception) -> Response:
 
 
 def build_app(service: Service) -> ASGIApp:
-    """Return the application that serves `service`."""
     seed_only = service.settings.dialect == "seed"
     app = Starlette(exception_handlers={405: _wrong_method})
     for prefix in ("v1beta",) if seed_only else ("v1", "v1beta"):
@@ -132,19 +133,7 @@ def build_app(service: Service) -> ASGIApp:
     app.router.routes.append(Route("/", _who))
     app.router.default = _Endpoint(service, name="unknown", handler=_unknown)
     app.router.redirect_slashes = False
-    return _end_quietly(app)
-
-
-def _end_quietly(app: ASGIApp) -> ASGIApp:
-    """Let a request that is cancelled because the server stops end without a stack trace in the log."""
-
-    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        except asyncio.CancelledError:
-            return
-
-    return quiet
+    return app
 
 
 # -- the server -------------------------------------------------------------------------------------------------------
@@ -199,7 +188,6 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket."""
     # The protocol is named: asyncio sets TCP_NODELAY only then, without which Nagle's algorithm holds answers back.
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from ._clock import real_time
-from ._limits import DOLLARS_PER_1000
 from ._records import TERMINAL, Counts, Run, SeenRequest, SimulatedRun, dump
 from ._server import ServerThread, build_app
 from ._service import Dialect, Draft, Latency, Service, Settings
@@ -145,31 +144,9 @@ class Simulator:
         seed_input_as: Literal["bare", "run"] = "bare",
         seed_list_as: Literal["json", "sse"] = "json",
     ) -> None:
-        settings = Settings(
-            latency=latency,
-            max_per_minute=max_per_minute,
-            window=window,
-            dialect=dialect,
-            api_key=api_key,
-            seed=seed,
-            credit=credit,
-            price=price,
-            reserve=reserve,
-            refused_processors=tuple(refused_processors),
-            processors=frozenset([*DOLLARS_PER_1000, *more_processors]),
-            string_content=string_content,
-            output_as=output_as,
-            events_honour_include_output=events_honour_include_output,
-            unknown_cursor=unknown_cursor,
-            stream_lifetime=stream_lifetime,
-            keep_alive=keep_alive,
-            status_every=status_every,
-            seed_answer_ids=seed_answer_ids,
-            seed_echo_metadata=seed_echo_metadata,
-            seed_echo_input=seed_echo_input,
-            seed_input_as=seed_input_as,
-            seed_list_as=seed_list_as,
-        )
+        refused_processors, more_processors = frozenset(refused_processors), frozenset(more_processors)
+        given = locals()  # the settings have the names of the options
+        settings = Settings(**{field.name: given[field.name] for field in fields(Settings)})
         schedule = FaultSchedule(faults, seed=seed)
         self._service = Service(settings, answers=answers, speed=speed, faults=schedule)
         self._app = build_app(self._service)

@@ -59,7 +59,6 @@ def check_fields(body: Any, allowed: AbstractSet[str], *where: str | int) -> lis
 
 
 def check_metadata(metadata: Any, *where: str | int) -> list[Problem]:
-    """Check the metadata of a run or a group."""
     if metadata is None:
         return []
     if not isinstance(metadata, dict):
@@ -94,7 +93,6 @@ def check_spec(spec: Any, *where: str | int, seed: bool = False) -> list[Problem
 
 
 def _check_output(out: Any, *where: str | int) -> list[Problem]:
-    """Check an output schema of the published dialect."""
     if isinstance(out, str):
         return []
     if not isinstance(out, dict):
@@ -110,12 +108,10 @@ def _check_output(out: Any, *where: str | int) -> list[Problem]:
 
 
 def check_published_group(body: Any) -> list[Problem]:
-    """Check the body that creates a group, published dialect."""
     return check_fields(body, {"metadata"}) or check_metadata(body.get("metadata"), "metadata")
 
 
 def check_seed_group(body: Any) -> list[Problem]:
-    """Check the body that creates a group, seed dialect."""
     found = check_fields(body, {"processor", "task_spec", "metadata"})
     if found:
         return found
@@ -146,7 +142,6 @@ def check_batch(body: Any, *, seed: bool) -> list[Problem]:
 
 
 def check_run(run: Any, *where: str | int, seed: bool = False) -> Iterator[Problem]:
-    """Check one run as sent."""
     allowed = SEED_RUN_FIELDS if seed else RUN_FIELDS
     if not isinstance(run, dict) or run.keys() - allowed:
         yield from check_fields(run, allowed, *where)

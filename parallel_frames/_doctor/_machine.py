@@ -57,9 +57,8 @@ def check_proxies(client: Client) -> Check:
         meaning = "Every call stops with this error. The rest could not be checked."
         return make_check("proxies", str(error), "breaks", meaning)
     if callable(client.transport):
-        return make_check(
-            "proxies", "a transport of your own", "ok", "The proxies and certificates of the environment are not used."
-        )
+        meaning = "The proxies and certificates of the environment are not used."
+        return make_check("proxies", "a transport of your own", "ok", meaning)
     names = [name for name in sorted(os.environ) if name.lower() in PROXY_VARIABLES and os.environ[name]]
     trusted = [f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES[:2] if os.environ.get(name)]
     seen = f"{', '.join(names) or 'no variable of a proxy is set'}; certificates of {', '.join(trusted) or 'certifi'}"
@@ -151,20 +150,15 @@ def _check_lock(folder: LocalPath) -> Check:
     with written_by_us(folder):
         try:
             with written_by_us(folder):
-                return make_check(
-                    "lock",
-                    "a second writer was let in",
-                    "breaks",
+                meaning = (
                     "Two calls with one checkpoint could pay twice. Set PARALLEL_FRAMES_CACHE to a directory on a "
-                    "local disk, or pass `checkpoint=...`.",
                 )
+                meaning += "local disk, or pass `checkpoint=...`."
+                return make_check("lock", "a second writer was let in", "breaks", meaning)
         except CheckpointLockedError:
             pass
     if lacks_locks(folder.path / "lock"):
-        return make_check(
-            "lock",
-            "refused by the file writer.json alone; the file system has no locks",
-            "handled",
-            "After a crash the checkpoint stays locked for other machines: `pf.Checkpoint(...).unlock()`.",
-        )
+        seen = "refused by the file writer.json alone; the file system has no locks"
+        meaning = "After a crash the checkpoint stays locked for other machines: `pf.Checkpoint(...).unlock()`."
+        return make_check("lock", seen, "handled", meaning)
     return make_check("lock", "refused", "ok", "Two calls never write, or pay, at the same time.")

@@ -102,15 +102,15 @@ _SCALARS: dict[type, Callable[[Any], Pair | None]] = {
     np.integer: lambda number: _integer_pair(int(number)),
     datetime: _spelt(times.moment_text),
     date: _spelt(date.isoformat),
-    time: _spelt(times.time_text),
+    time: _spelt(times.moment_text),
     timedelta: _spelt(times.timedelta_text),
     Decimal: decimal_pair,
     uuid.UUID: _spelt(str),
     PurePath: _spelt(str),
     pd.Period: _spelt(str),
     pd.Interval: _spelt(str),
+    np.float64: real_pair,
 }
-_SCALARS[np.float64] = real_pair
 
 
 def pair_of(cell: Any, depth: int = 0) -> Pair | None:

@@ -56,9 +56,8 @@ class Tokens:
         """Return the tokens with those rows missing."""
         if not missing.any():
             return self
-        positions = np.flatnonzero(missing).tolist()
         sent, canonical = list(self.wire), list(self.canonical)
-        for position in positions:
+        for position in np.flatnonzero(missing).tolist():
             sent[position] = canonical[position] = None
         return Tokens(sent, canonical)
 
@@ -125,7 +124,9 @@ def moments(values: Any) -> Tokens:
 
 def days(values: Array) -> Tokens:
     texts = times.days(values)
-    return Tokens([text and f'"{text}"' for text in texts], times.midnights(texts))
+    return Tokens(
+        [text and f'"{text}"' for text in texts], [text if text is None else form.text(text) for text in texts]
+    )
 
 
 def cells(values: Iterable[Any]) -> Tokens:

@@ -137,21 +137,11 @@ FieldEvidence: TypeAlias = ColumnEvidence | StructEvidence
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All evidence of a frame.
+    """All evidence of a frame."""
 
-    Attributes
-    ----------
-    fields : sequence of ColumnEvidence or StructEvidence
-        One per field, in the frame's order. A field that has both is read from its columns.
-    labels : tuple of str
-        The names of the frame's columns.
-    structs : sequence of (Affixes, pandas.Series)
-        The columns of entries.
-    """
-
-    fields: Sequence[FieldEvidence]
-    labels: tuple[str, ...]
-    structs: Sequence[tuple[Affixes, pd.Series[Any]]]
+    fields: Sequence[FieldEvidence]  # in the frame's order; a field that has both kinds is read from its columns
+    labels: tuple[str, ...]  # of the frame's columns
+    structs: Sequence[tuple[Affixes, pd.Series[Any]]]  # the columns of entries
 
     def lists(self) -> Iterator[tuple[str, pd.Series[Any]]]:
         for evidence in self.fields:

@@ -34,12 +34,8 @@ def evidence_label(output: str, part: str) -> str:
     return f"{output}_{part}"
 
 
-def error_label(status: str) -> str:
+def error_label(status: str, word: str = "error") -> str:
     """Return the label of the errors that a status column's rows have: ``ceo_error`` of ``ceo_status``."""
-    return _status_sibling(status, "error")
-
-
-def _status_sibling(status: str, word: str) -> str:
     head, _, tail = status.rpartition(STATUS)
     return f"{head}{word}{tail}"
 
@@ -74,31 +70,15 @@ class Affixes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The labels of the new columns.
+    """The labels of the new columns; None for one that is not wanted."""
 
-    Attributes
-    ----------
-    outputs : tuple of label
-        One per column of the schema, in its order.
-    status, error : label or None
-        None when they are not wanted.
-    evidence : tuple of (tuple of label)
-        For each output the labels of its confidence, reasoning and citations; empty where they are not wanted.
-    basis : label or None
-        The one column that holds all evidence; None when it is not wanted.
-    processor : label or None
-        The column that names the processor which answered; None when it is not wanted.
-    fill : bool
-        Whether columns that exist keep every value they have.
-    """
-
-    outputs: tuple[Hashable, ...]
+    outputs: tuple[Hashable, ...]  # one per column of the schema, in its order
     status: Hashable | None
     error: Hashable | None
-    evidence: tuple[tuple[Hashable, ...], ...] = ()
-    basis: Hashable | None = None
-    processor: Hashable | None = None
-    fill: bool = False
+    evidence: tuple[tuple[Hashable, ...], ...] = ()  # of each output; empty where it is not wanted
+    basis: Hashable | None = None  # the one column that holds all evidence
+    processor: Hashable | None = None  # the column that names the processor which answered
+    fill: bool = False  # whether columns that exist keep every value they have
 
     @property
     def all(self) -> tuple[Hashable, ...]:
@@ -123,19 +103,11 @@ def make_layout(
 ) -> Layout:
     """Return the labels of the new columns.
 
+    A `status` that is a text names the columns: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``. `own_status` is the
+    name that the frame's status column for these outputs has, `other_statuses` are those of other questions about it.
+
     Evidence that the frame already has for a column is updated with it, whatever `basis` is: the evidence of an
     earlier answer would be worse than none. So is the column of processors.
-
-    Parameters
-    ----------
-    status : bool or str
-        Whether there are status columns, or what they are named by: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``.
-    processor : bool
-        Whether there is a column of processors next to them.
-    own_status : str, optional
-        The name of the status column that the frame has for these outputs already.
-    other_statuses : collection of str
-        The names of status columns that other questions about the frame have.
     """
     existing = frozenset(df.columns)
     affixes = Affixes(prefix, "")
@@ -150,11 +122,8 @@ def make_layout(
     _check_distinct(layout)
     clash = [label for label in layout.all if label in existing]
     if clash and if_exists == "error":
-        no_status = (
-            ""
-            if set(clash) & set(layout.outputs)
-            else "; in Python, `status='...'` names the status columns, and `status=False` does without"
-        )
+        no_status = "; in Python, `status='...'` names the status columns, and `status=False` does without"
+        no_status = "" if set(clash) & set(layout.outputs) else no_status
         raise InputError(
             f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Pass `prefix=...` for new names, "
             "`if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is missing in them, or "
@@ -213,7 +182,7 @@ def _make(
     struct = padded(affixes.around(BASIS_COLUMN))
     has_outputs = not existing.isdisjoint(outputs)
     has_struct = struct in existing and has_outputs
-    of_processor = None if status is None else padded(_status_sibling(status, "processor"))
+    of_processor = None if status is None else padded(error_label(status, "processor"))
     has_processor = of_processor in existing and has_outputs
     return Layout(
         outputs,

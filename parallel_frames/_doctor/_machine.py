@@ -150,10 +150,8 @@ def _check_lock(folder: LocalPath) -> Check:
     with written_by_us(folder):
         try:
             with written_by_us(folder):
-                meaning = (
-                    "Two calls with one checkpoint could pay twice. Set PARALLEL_FRAMES_CACHE to a directory on a "
-                )
-                meaning += "local disk, or pass `checkpoint=...`."
+                way_out = "Set PARALLEL_FRAMES_CACHE to a directory on a local disk, or pass `checkpoint=...`."
+                meaning = f"Two calls with one checkpoint could pay twice. {way_out}"
                 return make_check("lock", "a second writer was let in", "breaks", meaning)
         except CheckpointLockedError:
             pass

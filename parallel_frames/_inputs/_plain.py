@@ -124,9 +124,8 @@ def moments(values: Any) -> Tokens:
 
 def days(values: Array) -> Tokens:
     texts = times.days(values)
-    return Tokens(
-        [text and f'"{text}"' for text in texts], [text if text is None else form.text(text) for text in texts]
-    )
+    canonical = [text if text is None else form.text(text) for text in texts]
+    return Tokens([text and f'"{text}"' for text in texts], canonical)
 
 
 def cells(values: Iterable[Any]) -> Tokens:

@@ -42,21 +42,11 @@ Check: TypeAlias = Callable[[Json], Problems]
 
 @dataclass(frozen=True, slots=True)
 class ModelVerdict:
-    """The verdict of the user's own model on one answer.
+    """The verdict of the user's own model on one answer."""
 
-    Attributes
-    ----------
-    content : dict
-        The answer with what the model's validators made of its values, as JSON; unchanged where it is refused.
-    problems : dict of str to str
-        What is wrong, by field.
-    whole : str or None
-        What is wrong with the answer as a whole.
-    """
-
-    content: dict[str, Json]
-    problems: dict[str, str] = field(default_factory=dict)
-    whole: str | None = None
+    content: dict[str, Json]  # with what the validators made of its values, as JSON; unchanged where it is refused
+    problems: dict[str, str] = field(default_factory=dict)  # by field
+    whole: str | None = None  # what is wrong with the answer as a whole
 
 
 def shown(value: object) -> str:
@@ -69,12 +59,8 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
-def check(node: Mapping[str, Json], value: Json) -> Problems:
-    return compile_check(node)(value)
-
-
 def compile_check(node: Mapping[str, Json]) -> Check:
-    """Return the check of one node, to be called with many values."""
+    """Return the function that finds every way a value breaks a normal form, to be called with many values."""
     schema = _validation_schema(node)
     validator = _validator(schema)
     is_valid = validator.is_valid

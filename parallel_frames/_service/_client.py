@@ -244,9 +244,7 @@ def _environment_errors() -> Iterator[None]:
             "names of hosts without brackets or networks; or unset them."
         ) from None
     except OSError as error:  # ssl.SSLError is one
-        names = [
-            f"{name}={os.environ[name]}" for name in (*CERTIFICATE_VARIABLES, "SSLKEYLOGFILE") if name in os.environ
-        ]
+        names = [f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES if name in os.environ]
         raise ConfigurationError(
             f"The certificates of this machine cannot be loaded ({error.strerror or error}); the environment has "
             f"{', '.join(names) or 'no variable for them'}. Nothing was sent. Let it name a "

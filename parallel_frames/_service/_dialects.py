@@ -20,16 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One way to speak to the service.
-
-    Attributes
-    ----------
-    prefix : str
-        The version at the beginning of its paths.
-    """
+    """One way to speak to the service."""
 
     name: DialectName
-    prefix: str
+    prefix: str  # the version at the beginning of its paths
 
     def group_path(self, group_id: str = "", leaf: str = "") -> str:
         """Return the path of the groups, of one group, or of something in it."""

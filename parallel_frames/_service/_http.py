@@ -20,16 +20,7 @@ from parallel_frames.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = [
-    "NOTHING_SENT",
-    "TRANSPORTS",
-    "GuardedTransport",
-    "Transport",
-    "check_transport",
-    "describe_connection",
-    "guard",
-    "httpx",
-]
+__all__ = ["httpx"]  # from here, for everything else of this package
 
 TRANSPORTS: Final = ("httpx", "aiohttp")
 Transport: TypeAlias = "Literal['httpx', 'aiohttp'] | Callable[[], httpx.AsyncBaseTransport]"

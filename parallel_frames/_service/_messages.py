@@ -221,10 +221,12 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
     run = event.get("run")
     if not isinstance(run, dict):
         run = event  # the seed's events are the run
-    run_id = run.get("run_id")
-    status = run.get("status")
+    run_id, status = run.get("run_id"), run.get("status")
     if not isinstance(run_id, str) or not isinstance(status, str):
         return None
+    word = read_word(status)
+    if word not in STATUSES and run.get("is_active") is True:
+        word = "running"  # the status is newer than this library
     sent = event.get("input")
     output = event.get("output")
     if output is None:  # where it stands is not fixed in every dialect
@@ -235,7 +237,7 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         metadata = sent.get("metadata")
     return RunEvent(
         run_id,
-        _word_of(run, status),
+        word,
         _string_or_none(event.get("event_id")),
         metadata if isinstance(metadata, dict) else None,
         sent,
@@ -245,12 +247,6 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         _string_or_none(run.get("created_at")),
         _string_or_none(run.get("modified_at")),
     )
-
-
-def _word_of(run: Mapping[str, Json], status: str) -> str:
-    """Return a run's status; a word that is newer than this library means a run under way where the run says so."""
-    word = read_word(status)
-    return "running" if word not in STATUSES and run.get("is_active") is True else word
 
 
 def possible_inputs(event: RunEvent) -> list[Json]:
@@ -337,20 +333,14 @@ def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:
         return None
     if not isinstance(output, dict):
         return {"content": output}
-    fields = _fields_of(asked)
+    schema = asked.get("json_schema") if isinstance(asked, dict) else None
+    fields = (schema.get("properties") if isinstance(schema, dict) else None) or ()
     has_type = output.get("type") in ("json", "text")
     if "content" in output:
         looks_wrapped = has_type and isinstance(_parse_content(output["content"], kind="json"), dict)
         return output if "content" not in fields or looks_wrapped else {"content": output}
     # A wrapper whose content was not kept, unless the answer itself has such fields.
     return None if has_type and "type" not in fields else {"content": output}
-
-
-def _fields_of(asked: Json) -> Mapping[str, Json]:
-    """Return the fields of an output schema, none where it is not known or has none."""
-    schema = asked.get("json_schema") if isinstance(asked, dict) else None
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    return properties if isinstance(properties, dict) else {}
 
 
 def _kind_of(output: Mapping[str, Json], *, asked: Json) -> str:

@@ -16,6 +16,7 @@ import re
 import time
 from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from parallel_frames._clock import Backoff
@@ -159,9 +160,7 @@ class Session:
         raise failure or UnavailableError("no dialect was understood")
 
     async def _create_group(self, dialect: Dialect, *, job: Job, metadata: Mapping[str, Json]) -> str:
-        def read(answer: bytes) -> str:
-            return read_group_id(answer, dialect=dialect)
-
+        read = partial(read_group_id, dialect=dialect)
         body = dialect.group_body(job, metadata=metadata)
         return await self._request("POST", dialect.group_path(), read=read, body=body, headers=_beta_headers(job))
 
@@ -191,9 +190,8 @@ class Session:
         body = self._current.runs_body(job, runs=runs)
         params = {} if self._current.name == "seed" else {"refresh_status": "false"}
         try:
-            status, headers, answer = await self._send(
-                "POST", path, body=body, params=params, headers=_beta_headers(job)
-            )
+            betas = _beta_headers(job)
+            status, headers, answer = await self._send("POST", path, body=body, params=params, headers=betas)
         except NOTHING_SENT as error:
             refused = self._connection_error(error)
             self.trouble = str(refused)
@@ -231,10 +229,8 @@ class Session:
         return status
 
     async def _group_status(self, group_id: str) -> GroupStatus:
-        def read(answer: bytes) -> GroupStatus:
-            return read_status(group_id, answer)
-
-        return await self._request("GET", self._current.group_path(group_id), read=read, group_id=group_id)
+        path, read = self._current.group_path(group_id), partial(read_status, group_id)
+        return await self._request("GET", path, read=read, group_id=group_id)
 
     async def run_result(self, run_id: str) -> RunEvent | None:
         """Return a finished run with its output; None when it has not finished or the service has no such path."""

@@ -148,19 +148,17 @@ Answers: TypeAlias = "Callable[..., Given] | Mapping[Any, Given] | pd.DataFrame 
 class AnswerSource:
     def __init__(self, answers: Answers, *, seed: int) -> None:
         self._seed = seed
-        self._function: Callable[[Any, Any, str], Given] | None = None
+        self._function = _as_called(answers) if callable(answers) else None
         self._table: Mapping[Any, Given] | None = None
-        self._field: str | None = None
+        self._field: str | None = None  # of an input, by which alone it is looked up
         self._found: set[Any] = set()  # keys of the table that matched an input
         self._unmatched: dict[str, bool] = {}  # inputs that no key matched, and whether that is noted
         self._unknown: dict[str, str] = {}  # fields that the schema does not have, and what is to be noted of them
-        if callable(answers):
-            self._function = _as_called(answers)
-        elif isinstance(answers, Mapping):
+        if isinstance(answers, Mapping):
             self._table = answers
         elif hasattr(answers, "to_dict"):
             self._table, self._field = _table_from_frame(answers)
-        elif answers is not None:
+        elif answers is not None and self._function is None:
             raise TypeError(f"answers must be None, a function, a mapping or a DataFrame, got {type(answers).__name__}")
 
     def answer(self, run_input: str | Mapping[str, Any], *, spec: Spec, canonical: bytes, processor: str) -> Given:
@@ -238,13 +236,13 @@ def _as_called(function: Callable[..., Given]) -> Callable[[Any, Any, str], Give
         signature = inspect.signature(function)
     except ValueError:  # a builtin without one
         return lambda run_input, _spec, _processor: function(run_input)
-    named = "processor" in signature.parameters
-    more = {"processor": None} if named else {}
+    named = {"processor"} & signature.parameters.keys()
+    takes = 2
     try:
-        signature.bind(None, None, **more)
+        signature.bind(None, None, **dict.fromkeys(named))
     except TypeError:
-        return lambda run_input, _spec, processor: function(run_input, **dict.fromkeys(more, processor))
-    return lambda run_input, spec, processor: function(run_input, spec, **dict.fromkeys(more, processor))
+        takes = 1
+    return lambda run_input, spec, processor: function(*(run_input, spec)[:takes], **dict.fromkeys(named, processor))
 
 
 def _checked(answer: Any, spec: Spec) -> Given:

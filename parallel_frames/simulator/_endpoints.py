@@ -17,7 +17,7 @@ from ._limits import DOLLARS_PER_1000
 from ._records import ACTIVE, TERMINAL, Run, dump, group_body, group_status
 from ._service import Draft
 from ._streams import cursor_at, follow_events, listed_events, read_cursor, stream_listing
-from ._validation import check_batch, check_published_group, check_run, check_seed_group, check_size, problem
+from ._validation import check_batch, check_group, check_run, check_size, problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ async def create_group(exchange: Exchange) -> Response:
     dialect = exchange.service.settings.dialect
     speaks_seed = isinstance(body, dict) and not body.keys().isdisjoint(("processor", "task_spec"))
     seed = dialect == "seed" or (dialect == "both" and exchange.prefix == "v1beta" and speaks_seed)
-    exchange.refuse_problems(check_seed_group(body) if seed else check_published_group(body))
+    exchange.refuse_problems(check_group(body, seed=seed))
     if seed:
         _refuse_processors(exchange, [body["processor"]])
     group = exchange.service.create_group(body, seed_dialect=seed)

@@ -116,11 +116,7 @@ def _object_maker(schema: Mapping[str, Any], name: str) -> Maker:
     makers = {key: compile_schema(node, name=key) for key, node in schema.get("properties", {}).items()}
     if not makers and isinstance(schema.get("additionalProperties"), dict):
         makers = {"key": compile_schema(schema["additionalProperties"], name=name)}
-
-    def make(dice: Dice, label: str) -> dict[str, Any]:
-        return {key: maker(dice, label) for key, maker in makers.items()}
-
-    return make
+    return lambda dice, label: {key: make(dice, label) for key, make in makers.items()}
 
 
 def _array_maker(schema: Mapping[str, Any], name: str, words: str) -> Maker:
@@ -143,7 +139,7 @@ def _number_maker(words: str, *, whole: bool) -> Maker:
 
 
 def _text_maker(name: str, words: str) -> Maker:
-    formatted = find_format(words)
+    formatted = next((make for pattern, make in _FORMATS if pattern.search(words)), None)
     if formatted is not None:
         return lambda dice, _label: formatted(dice)
     readable = name.replace("_", " ")
@@ -191,11 +187,6 @@ _FORMATS: tuple[tuple[re.Pattern[str], Callable[[Dice], str]], ...] = tuple(
         (r"\bUR[LI]\b|https?://", lambda dice: f"https://example.com/simulated/{dice.draw(100_000)}"),
     )
 )
-
-
-def find_format(words: str) -> Callable[[Dice], str] | None:
-    """Return a function that makes texts in the format a description asks for, if it does."""
-    return next((make for pattern, make in _FORMATS if pattern.search(words)), None)
 
 
 def _first(pattern: re.Pattern[str], words: str) -> float | None:
@@ -248,7 +239,7 @@ def compile_spec(body: Any) -> Spec:
     digest = blake2b(raw, digest_size=16).digest()
     size = 0 if body is None else len(raw.decode())
     if kind == "text":
-        return Spec(body, kind, None, _make_text, (), digest, size)
+        return Spec(body, kind, None, _text_maker("answer", ""), (), digest, size)
     shape = schema if schema is not None else AUTO_SCHEMA
     return Spec(body, kind, schema, compile_schema(shape), tuple(_warnings(schema)), digest, size)
 
@@ -264,10 +255,6 @@ def read_output_schema(body: Any) -> tuple[Literal["json", "text", "auto"], dict
     if kind in ("text", "auto"):
         return kind, None
     return "json", schema if isinstance(schema, dict) else out
-
-
-def _make_text(dice: Dice, label: str) -> str:
-    return f"Simulated answer {dice.draw(1000)} for {label_input(label)}"
 
 
 def _warnings(schema: dict[str, Any] | None) -> list[dict[str, Any]]:

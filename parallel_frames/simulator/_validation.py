@@ -107,19 +107,17 @@ def _check_output(out: Any, *where: str | int) -> list[Problem]:
     return found or [problem(message, *where, "json_schema") for message in messages]
 
 
-def check_published_group(body: Any) -> list[Problem]:
-    return check_fields(body, {"metadata"}) or check_metadata(body.get("metadata"), "metadata")
-
-
-def check_seed_group(body: Any) -> list[Problem]:
-    found = check_fields(body, {"processor", "task_spec", "metadata"})
+def check_group(body: Any, *, seed: bool) -> list[Problem]:
+    """Check the body that creates a group."""
+    found = check_fields(body, {"metadata", "processor", "task_spec"} if seed else {"metadata"})
     if found:
         return found
-    if not isinstance(body.get("processor"), str) or not body["processor"]:
-        found.append(problem("Field required", "processor", kind="missing"))
-    if body.get("task_spec") is None:
-        found.append(problem("Field required", "task_spec", kind="missing"))
-    found += check_spec(body.get("task_spec"), "task_spec", seed=True)
+    if seed:
+        if not isinstance(body.get("processor"), str) or not body["processor"]:
+            found.append(problem("Field required", "processor", kind="missing"))
+        if body.get("task_spec") is None:
+            found.append(problem("Field required", "task_spec", kind="missing"))
+        found += check_spec(body.get("task_spec"), "task_spec", seed=True)
     return found + check_metadata(body.get("metadata"), "metadata")
 
 

@@ -254,7 +254,7 @@ def place_evidence(
     """Return the arrays of the evidence columns; `bases` returns the raw basis of each answer."""
     arrays: dict[Hashable, Any] = {}
     if placement.layout.evidence:
-        arrays |= _place_columns(placement, map(read_basis, bases()), dtype_backend)
+        arrays = _place_columns(placement, map(read_basis, bases()), dtype_backend)
     if placement.layout.basis is not None:
         struct = _place_struct(placement, list(map(read_basis, bases())))
         arrays[placement.layout.basis] = evidence_struct(struct, dtype_backend=dtype_backend).array

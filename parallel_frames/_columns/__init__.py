@@ -42,15 +42,7 @@ from parallel_frames._columns._layout import (
     name_of,
 )
 from parallel_frames._columns._merge import Judged, Merged, Unanswered, judge_answers, merge_outcomes
-from parallel_frames._columns._typed import (
-    ABSENT,
-    NO_ANSWER,
-    PANDAS_3,
-    Backend,
-    TypedColumn,
-    dtype_of,
-    typed_column,
-)
+from parallel_frames._columns._typed import ABSENT, NO_ANSWER, PANDAS_3, Backend, TypedColumn, dtype_of, typed_column
 
 __all__ = [
     "ABSENT",

@@ -172,7 +172,6 @@ def cell_kind(node: Mapping[str, Json]) -> str:
 
 
 def dtype_of(column: Column, dtype_backend: Backend = "numpy_nullable") -> Any:
-    """Return the dtype of a column, empty or full."""
     if dtype_backend == "pyarrow":
         return pd.ArrowDtype(arrow_type(column.node))
     kind = cell_kind(column.node)

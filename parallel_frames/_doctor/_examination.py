@@ -26,13 +26,7 @@ from parallel_frames._job._plan import group_metadata
 from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service import read_outcome
 from parallel_frames._state import judge_batch
-from parallel_frames.errors import (
-    AuthenticationError,
-    RateLimitError,
-    RejectedError,
-    ServiceError,
-    UnavailableError,
-)
+from parallel_frames.errors import AuthenticationError, RateLimitError, RejectedError, ServiceError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -69,7 +63,6 @@ class Examination:
         session.on_answer = self._note_answer
 
     async def run(self) -> None:
-        """Take every step, as far as it goes."""
         try:
             await self._contact()
             await self._take(self._open_group, "dialect", is_needed=True)
@@ -273,12 +266,7 @@ class Examination:
                 unlinked.add(event.run_id)
 
         look = await read_group(
-            self._session,
-            self._group_id,
-            take=take,
-            acknowledged=acknowledged,
-            clock=self._clock,
-            include_input=True,
+            self._session, self._group_id, take=take, acknowledged=acknowledged, clock=self._clock, include_input=True
         )
         return look.flaw or (UNLINKED if unlinked else None)
 

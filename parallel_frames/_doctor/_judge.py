@@ -88,7 +88,6 @@ def judge_refusal(refused: Refused) -> Judgement:
 
 
 def judge_lost_answer(reason: str, look: Look) -> Judgement:
-    """Check a batch whose ids did not come by what its group showed."""
     if look.verdict == "undecidable":
         return f"{reason}; {look.flaw}", "breaks", UNDECIDED
     found = "its runs are found in the list" if look.verdict == "present" else "it counts as not created"
@@ -96,7 +95,6 @@ def judge_lost_answer(reason: str, look: Look) -> Judgement:
 
 
 def judge_ids(runs: Sequence[SentRun]) -> Judgement:
-    """Check the ids in the answers by what the list says of them."""
     if any(sent.claimed_id != sent.listed.run_id for sent in runs if sent.listed is not None):
         meaning = "Whose a run is, its metadata or its input says, and not the place of its id."
         return "the ids are in another order", "handled", meaning
@@ -104,7 +102,6 @@ def judge_ids(runs: Sequence[SentRun]) -> Judgement:
 
 
 def judge_listing(looks: Sequence[Look], *, settle_time: float) -> Judgement:
-    """Check how soon the group showed what was created."""
     rule = "A batch whose answer is lost counts as not created where it is not listed after "
     rule += format_duration(settle_time)
     order = ("present", "undecidable", "absent")
@@ -139,7 +136,6 @@ def judge_run_cursor(
 
 
 def judge_events(runs: Collection[SentRun], *, cuts: int, is_active: bool, group_id: str) -> Judgement:
-    """Check how the runs ended, and what the stream reported of that."""
     ended = [sent.ended for sent in runs if sent.ended is not None]
     counts = Counter(event.status for event in ended)
     parts = [f"{counts[status]} {status}" for status in ENDS if counts[status]] or ["none"]
@@ -159,7 +155,6 @@ def judge_events(runs: Collection[SentRun], *, cuts: int, is_active: bool, group
 
 
 def judge_event_outputs(carrying: int, *, completed: int, is_seed: bool) -> Judgement:
-    """Check how many of the events of completed runs carried an output."""
     meaning = "Answers arrive with the events." if carrying else "Outputs are read from the list."
     is_expected = carrying == (completed if is_seed else 0)
     return f"{carrying} of {completed} carry one", "ok" if is_expected else "handled", meaning
@@ -246,7 +241,6 @@ def judge_counts(status: GroupStatus | None, runs: Collection[SentRun], *, secon
 
 
 def judge_limits(headers: Mapping[str, str], *, max_per_minute: int | None) -> Judgement:
-    """Check what the headers of answers say of limits."""
     limits = {name: value for name, value in headers.items() if any(word in name for word in LIMITS)}
     seen = ", ".join(f"{name}: {value}" for name, value in limits.items()) or "no answer names a limit"
     found = [int(value) for name, value in limits.items() if name.endswith("limit") and value.isdecimal()]

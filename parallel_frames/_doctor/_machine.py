@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from parallel_frames._checkpoint import auto_home
 from parallel_frames._checkpoint._lease import lacks_locks, written_by_us
@@ -19,6 +18,7 @@ from parallel_frames._checkpoint._paths import LocalPath
 from parallel_frames._doctor._diagnosis import make_check
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._service._client import CERTIFICATE_VARIABLES, LOOPBACK, PROXY_VARIABLES
+from parallel_frames._service._http import find_proxy
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,12 +62,10 @@ def check_proxies(client: Client) -> Check:
     names = [name for name in sorted(os.environ) if name.lower() in PROXY_VARIABLES and os.environ[name]]
     trusted = [f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES[:2] if os.environ.get(name)]
     seen = f"{', '.join(names) or 'no variable of a proxy is set'}; certificates of {', '.join(trusted) or 'certifi'}"
-    parts = urlsplit(client.base_url)
-    if parts.hostname in LOOPBACK:
+    if urlsplit(client.base_url).hostname in LOOPBACK:
         return make_check("proxies", seen, "ok", "None is used: the service is on this machine.")
-    proxies = getproxies()
-    proxy = None if proxy_bypass(parts.netloc) else proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy:
+    proxy = find_proxy(client.base_url)
+    if proxy is None:
         return make_check("proxies", seen, "ok", "Requests go straight to the service.")
     address = proxy.rpartition("@")[2].rpartition("://")[2]  # what is before the @ is a name and a password
     return make_check("proxies", seen, "ok", f"Requests go through the proxy {address.rstrip('/')}.")

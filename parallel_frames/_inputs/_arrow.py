@@ -107,8 +107,7 @@ def _structs(array: Any) -> Tokens:
 def _extension(array: Any) -> Tokens:
     """Return what a cell of the type says, which is not what is stored: 2024Q1, and not the 216th quarter."""
     if array.type.extension_name in ("pandas.period", "pandas.interval"):
-        values = array.type.to_pandas_dtype().__from_arrow__(array)
-        return plain.strings([str(value) for value in values]).without(np.asarray(values.isna()))
+        return plain.spelt(array.type.to_pandas_dtype().__from_arrow__(array))
     return plain.cells(array.to_pylist())
 
 

@@ -32,11 +32,7 @@ def make_key(canonical: bytes, job_hash: str, *, occurrence: int | None = None) 
 
 
 def make_keys(
-    canonicals: Sequence[bytes | None],
-    job_hash: str,
-    *,
-    dedupe: bool = True,
-    occurrences: Sequence[int] | None = None,
+    canonicals: Sequence[bytes | None], job_hash: str, *, dedupe: bool = True, occurrences: Sequence[int] | None = None
 ) -> list[str | None]:
     """Return the key of each canonical form, None for None, which is a row with nothing to send.
 

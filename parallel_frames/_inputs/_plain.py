@@ -132,6 +132,11 @@ def cells(values: Iterable[Any]) -> Tokens:
     return Tokens.of_pairs([pair_of(value) for value in values])
 
 
+def spelt(values: Any) -> Tokens:
+    """Return the tokens of periods or intervals in a pandas array, by their texts."""
+    return strings([str(value) for value in values]).without(np.asarray(values.isna()))
+
+
 def take(codes: Array, convert: Callable[[Array], Tokens]) -> Tokens:
     """Return the tokens of coded values, converting only the values these rows use; -1 is missing."""
     used, places = np.unique(codes, return_inverse=True)

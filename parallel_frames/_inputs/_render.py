@@ -60,11 +60,7 @@ def render_inputs(df: pd.DataFrame, selection: Selection, *, numbers: Sequence[i
 
 
 def render_slices(
-    df: pd.DataFrame,
-    selection: Selection,
-    *,
-    rows: int = SLICE_ROWS,
-    numbers: Sequence[int] | None = None,
+    df: pd.DataFrame, selection: Selection, *, rows: int = SLICE_ROWS, numbers: Sequence[int] | None = None
 ) -> Iterator[Rendered]:
     """Yield what `render_inputs` returns, at most `rows` rows at a time."""
     columns = _columns(df, selection.labels)
@@ -228,18 +224,13 @@ def _categories(values: Any) -> Tokens:
     return plain.take(np.asarray(values.codes), lambda used: _convert(labels.take(used).array))
 
 
-def _spelt(values: Any) -> Tokens:
-    missing = np.asarray(values.isna())
-    return plain.strings([str(value) for value in values]).without(missing)
-
-
 _EXTENSIONS: tuple[tuple[type, Callable[[Any], Tokens]], ...] = (
     (pd.ArrowDtype, lambda values: arrow_tokens(values.__arrow_array__())),
     (pd.StringDtype, lambda values: plain.strings(np.asarray(values.to_numpy(dtype=object)).tolist())),
     (pd.CategoricalDtype, _categories),
     (pd.DatetimeTZDtype, plain.moments),
-    (pd.PeriodDtype, _spelt),
-    (pd.IntervalDtype, _spelt),
+    (pd.PeriodDtype, plain.spelt),
+    (pd.IntervalDtype, plain.spelt),
     (pd.SparseDtype, lambda values: _convert(np.asarray(values.to_dense()))),
 )
 _NUMPY: dict[str, Callable[[Any], Tokens]] = {

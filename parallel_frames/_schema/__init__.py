@@ -12,12 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parallel_frames._model import Column, Finding, Json, Schema
-from parallel_frames._schema._checks import (
-    ModelVerdict,
-    compile_check,
-    compile_model_check,
-    shown,
-)
+from parallel_frames._schema._checks import ModelVerdict, compile_check, compile_model_check, shown
 from parallel_frames._schema._dtypes import columns_of, kind_of
 from parallel_frames._schema._formats import parse_date, parse_datetime
 from parallel_frames._schema._forms import Form, read_form

@@ -283,7 +283,6 @@ def _plain(cell: Any) -> Any:
 
 
 def _guess_schema(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema an automatic output would be described by."""
     kinds = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
     properties = {key: {"type": kinds.get(type(value), "string")} for key, value in content.items()}
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}

@@ -58,7 +58,6 @@ class Clock:
         return seconds / self.speed
 
     def moment(self, at: float) -> str:
-        """Return the simulated second `at` as an ISO 8601 time in UTC."""
         micros = round((self._epoch + at) * 1e6)
         return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(micros // 10**6))}.{micros % 10**6:06d}Z"
 

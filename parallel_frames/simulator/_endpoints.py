@@ -47,9 +47,8 @@ async def create_group(exchange: Exchange) -> Response:
 
 async def get_group(exchange: Exchange) -> Response:
     group = exchange.group()
-    counts = group.counts
-    if exchange.as_of is not None:
-        counts = Counter(run.status for run in exchange.visible_runs(group))
+    is_current = math.isinf(exchange.as_of)
+    counts = group.counts if is_current else Counter[str](run.status for run in exchange.visible_runs(group))
     return reply(group_body(group, counts, clock=exchange.service.clock))
 
 

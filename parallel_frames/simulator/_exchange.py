@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import orjson
@@ -49,15 +51,15 @@ class RefusedError(Exception):
         self.response = response
 
 
+@dataclass(slots=True)
 class Exchange:
     """A request, the service, and what of the group a fault lets it see."""
 
-    def __init__(self, service: Service, request: Request, *, endpoint: str) -> None:
-        self.service = service
-        self.request = request
-        self.endpoint = endpoint
-        self.as_of: float | None = None  # runs created later are not shown
-        self.keep: float | None = None  # the part of a listing that is shown
+    service: Service
+    request: Request
+    endpoint: str
+    as_of: float = math.inf  # runs created later are not shown
+    keep: float = 1.0  # the part of a listing that is shown
 
     def error(
         self, status: int, message: str, *, headers: Mapping[str, str] | None = None, detail: Any = None
@@ -118,13 +120,8 @@ class Exchange:
 
     def visible_runs(self, group: Group) -> list[Run]:
         """Return the group's runs as far as this exchange shows them."""
-        runs = group.runs
-        if self.as_of is not None:
-            as_of = self.as_of
-            runs = [run for run in runs if run.created_at <= as_of]
-        if self.keep is not None:
-            runs = runs[: int(len(runs) * self.keep)]
-        return runs
+        runs = [run for run in group.runs if run.created_at <= self.as_of]
+        return runs[: int(len(runs) * self.keep)]
 
 
 # -- responses that are more than a body -----------------------------------------------------------------------------
@@ -167,7 +164,6 @@ class Reset:
     status_code = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        """Reset the connection."""
         await _hang_up(scope, receive, how="reset")
 
 
@@ -175,16 +171,12 @@ class Torn:
     """A response whose body ends too early, under a Content-Length that promised more."""
 
     def __init__(self, whole: Response, *, keep: float) -> None:
-        self.status_code = whole.status_code
-        self._whole = whole
-        self._keep = keep
+        self.status_code, self._headers = whole.status_code, whole.raw_headers
+        self._body = bytes(whole.body)[: int(len(whole.body) * keep)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the first part, then close the connection."""
-        body = bytes(self._whole.body)
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self._whole.raw_headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": body[: int(len(body) * self._keep)], "more_body": True})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": True})
         await _hang_up(scope, receive, how="close")
 
 

@@ -157,11 +157,7 @@ def group_status(group: Group, counts: Counter[str], *, modified_at: Any) -> dic
 
 
 def group_body(group: Group, counts: Counter[str], *, clock: Clock) -> dict[str, Any]:
-    body = {
-        "taskgroup_id": group.group_id,
-        "metadata": group.metadata,
-        "created_at": clock.moment(group.created_at),
-    }
+    body = {"taskgroup_id": group.group_id, "metadata": group.metadata, "created_at": clock.moment(group.created_at)}
     if not group.seed_dialect:
         return {**body, "status": group_status(group, counts, modified_at=clock.moment(group.modified_at))}
     by_state = {

@@ -187,12 +187,9 @@ class Service:
         now = self.clock.now()
         latency = self.settings.draw_latency(self._rng)
         run = Run(
+            **draft._asdict(),
             run_id=self.next_id("trun_"),
             group=group,
-            body=draft.body,
-            canonical=draft.canonical,
-            processor=draft.processor,
-            spec=draft.spec,
             created_at=now,
             modified_at=now,
             finish_at=now + latency,

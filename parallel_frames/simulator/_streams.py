@@ -45,7 +45,6 @@ def open_run_event(event_id: str | None, state: bytes) -> bytes:
 
 
 def close_run_event(service: Service, head: bytes, run: Run, *, with_input: bool, with_output: bool) -> bytes:
-    """Complete a run's event with what was asked for."""
     shown_input = b',"input":%b' % _shown_input(service, run) if with_input else b""
     output = b',"output":%b' % run.output if with_output and run.output is not None else b""
     return b"%b%b%b}" % (head, shown_input, output)
@@ -85,7 +84,6 @@ async def follow_events(
 def listed_events(
     service: Service, runs: Iterable[tuple[int, Run]], *, with_input: bool, with_output: bool
 ) -> Iterator[bytes]:
-    """Yield the listing's event of each (position, run)."""
     for position, run in runs:
         cursor = None if run.group is None else cursor_at("lst", run.group, position)
         head = open_run_event(cursor, service.state_of(run))

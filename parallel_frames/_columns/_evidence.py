@@ -253,25 +253,17 @@ def place_evidence(
 ) -> dict[Hashable, Any]:
     """Return the arrays of the evidence columns; `bases` returns the raw basis of each answer."""
     arrays: dict[Hashable, Any] = {}
-    if placement.layout.evidence:
-        arrays = _place_columns(placement, map(read_basis, bases()), dtype_backend)
-    if placement.layout.basis is not None:
+    df, names, layout, whole = placement.df, placement.names, placement.layout, placement.schema.form != "json"
+    if layout.evidence:
+        columns = evidence_columns(map(read_basis, bases()), names, dtype_backend=dtype_backend, whole=whole)
+        for name, labels, new in zip(names, layout.evidence, placement.replaced, strict=True):
+            for label, part in zip(labels, PARTS, strict=False):  # an output without evidence columns has no labels
+                cells = take(columns[name, part], placement.per_row)
+                exists = label in df.columns
+                arrays[label] = keep_old(df[label], cells, where=new) if exists else blank(cells, where=~new)
+    if layout.basis is not None:
         struct = _place_struct(placement, list(map(read_basis, bases())))
-        arrays[placement.layout.basis] = evidence_struct(struct, dtype_backend=dtype_backend).array
-    return arrays
-
-
-def _place_columns(
-    placement: AnswerPlacement, bases: Iterable[list[Entry]], dtype_backend: Backend
-) -> dict[Hashable, Any]:
-    arrays: dict[Hashable, Any] = {}
-    df, names = placement.df, placement.names
-    columns = evidence_columns(bases, names, dtype_backend=dtype_backend, whole=placement.schema.form != "json")
-    for name, labels, new in zip(names, placement.layout.evidence, placement.replaced, strict=True):
-        for label, part in zip(labels, PARTS, strict=False):  # an output without evidence columns has no labels
-            cells = take(columns[name, part], placement.per_row)
-            exists = label in df.columns
-            arrays[label] = keep_old(df[label], cells, where=new) if exists else blank(cells, where=~new)
+        arrays[layout.basis] = evidence_struct(struct, dtype_backend=dtype_backend).array
     return arrays
 
 

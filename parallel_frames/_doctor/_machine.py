@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
@@ -137,11 +137,10 @@ def _syncs(folder: LocalPath) -> bool:
 
 def _links(folder: LocalPath) -> bool:
     """Return whether a name can be given that replaces nothing; elsewhere, the checkpoint looks first."""
-    try:
+    with suppress(OSError):
         os.link(folder / "part", folder / "linked")
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _check_lock(folder: LocalPath) -> Check:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -216,8 +217,10 @@ def _type_of(event: Mapping[str, Json], name: str | None) -> str:
     return "error" if is_error else "malformed"
 
 
-def read_run(event: Mapping[str, Json]) -> RunEvent | None:
+def read_run(event: Json) -> RunEvent | None:
     """Return the run of an event, a listing entry or a result; None without one."""
+    if not isinstance(event, dict):
+        return None
     run = event.get("run")
     if not isinstance(run, dict):
         run = event  # the seed's events are the run
@@ -265,7 +268,7 @@ def read_listing(body: bytes, *, keep_raw: bool = False) -> Iterator[RunEvent]:
     if not isinstance(runs, list):
         raise UnreadableError(f"expected a list of runs, got {excerpt(body)}")
     for entry in runs:
-        run = read_run(entry) if isinstance(entry, dict) else None
+        run = read_run(entry)
         if keep_raw and run is not None:
             run.raw = (_text_or_none(entry) or "{}").encode()
         yield RunEvent(excerpt((_text_or_none(entry) or "").encode()), UNREADABLE) if run is None else run
@@ -345,20 +348,16 @@ def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:
 
 def _kind_of(output: Mapping[str, Json], *, asked: Json) -> str:
     """Return ``"json"`` or ``"text"``: what was asked for, or else what the service says or sent."""
-    for named in (asked.get("type") if isinstance(asked, dict) else None, output.get("type")):
-        if named in ("json", "text"):
-            return str(named)
-    return "json" if isinstance(output["content"], dict) else "text"
+    named = asked.get("type") if isinstance(asked, dict) else None, output.get("type")
+    by_content = "json" if isinstance(output["content"], dict) else "text"
+    return next((str(kind) for kind in named if kind in ("json", "text")), by_content)
 
 
 def _parse_content(content: Json, *, kind: str) -> Json:
     """Return an answer's content; older deployments send a JSON answer as a string of JSON."""
-    if kind == "json" and isinstance(content, str):
-        try:
-            parsed = _load(content)
-        except ValueError:
-            return content
-        return parsed if isinstance(parsed, dict) else content
+    with suppress(ValueError):
+        if kind == "json" and isinstance(content, str) and isinstance(parsed := _load(content), dict):
+            return parsed
     return content
 
 

@@ -242,14 +242,9 @@ class Session:
 
     async def run_result(self, run_id: str) -> RunEvent | None:
         """Return a finished run with its output; None when it has not finished or the service has no such path."""
-
-        def read(answer: bytes) -> RunEvent | None:
-            result = read_json(answer)
-            return read_run(result) if isinstance(result, dict) else None
-
         request = _Request("GET", self._current.result_path(run_id), params={"timeout": "1"})
         try:
-            return await self._request(request, read=read, final=frozenset({408}))
+            return await self._request(request, read=lambda body: read_run(read_json(body)), final=frozenset({408}))
         except (RejectedError, UnavailableError) as error:
             if error.status in NO_RESULT:
                 return None

@@ -74,8 +74,8 @@ class Exchange:
         if problems:
             raise RefusedError(reply({"detail": problems[:50]}, status=422))
 
-    def refuse_query(self, name: str, message: str, *, kind: str = "value_error") -> None:
-        self.refuse_problems([{**problem(message, kind=kind), "loc": ["query", name]}])
+    def refuse_query(self, name: str, message: str, *, kind: str = "value_error") -> NoReturn:
+        raise RefusedError(reply({"detail": [{**problem(message, kind=kind), "loc": ["query", name]}]}, status=422))
 
     @property
     def prefix(self) -> str:
@@ -99,7 +99,6 @@ class Exchange:
             return None if text is None else float(text)
         except ValueError:
             self.refuse_query(name, "Input should be a valid number", kind="float_parsing")
-            return None
 
     def group(self) -> Group:
         """Return the group the path names, or answer 404."""

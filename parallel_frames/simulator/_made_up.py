@@ -189,9 +189,9 @@ _FORMATS: tuple[tuple[re.Pattern[str], Callable[[Dice], str]], ...] = tuple(
 )
 
 
-def _first(pattern: re.Pattern[str], words: str) -> float | None:
+def _first(pattern: re.Pattern[str], words: str, *, shift: float = 0.0) -> float | None:
     found = pattern.search(words)
-    return float(found[1]) if found else None
+    return float(found[1]) + shift if found else None
 
 
 def find_range(words: str, *, step: float) -> tuple[float, float]:
@@ -200,10 +200,9 @@ def find_range(words: str, *, step: float) -> tuple[float, float]:
     if between:
         low, high = sorted(map(float, between.groups()))
         return low, high
-    least, over = _first(_LEAST, words), _first(_OVER, words)
-    most, under = _first(_MOST, words), _first(_UNDER, words)
-    lows = [end for end in (least, None if over is None else over + step) if end is not None]
-    highs = [end for end in (most, None if under is None else under - step) if end is not None]
+    low_ends = _first(_LEAST, words), _first(_OVER, words, shift=step)
+    high_ends = _first(_MOST, words), _first(_UNDER, words, shift=-step)
+    lows, highs = ([end for end in ends if end is not None] for ends in (low_ends, high_ends))
     if lows:
         low = max(lows)
         return low, max(low, min(highs)) if highs else max(1000.0, low + 1000)

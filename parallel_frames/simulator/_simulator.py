@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,8 +19,7 @@ from ._service import Dialect, Draft, Latency, Service, Settings
 from .faults._base import FaultSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Self
 
     from ._answers import Answers
@@ -180,9 +179,7 @@ class Simulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __repr__(self) -> str:
@@ -387,22 +384,11 @@ def serve(answers: Any = None, *, port: int = 0, **options: Any) -> None:
     http://127.0.0.1:8787
     """
     leave = threading.Event()
-    with _signals(leave), Simulator(answers, port=port, **options) as simulator:
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():  # no other can handle signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, lambda *_: leave.set()))
+        simulator = stack.enter_context(Simulator(answers, port=port, **options))
         sys.stdout.write(f"{simulator.url}\n")
         sys.stdout.flush()
         leave.wait()
-
-
-@contextmanager
-def _signals(leave: threading.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set the event; only the main thread can handle signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: leave.set()) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

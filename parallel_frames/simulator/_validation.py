@@ -212,7 +212,11 @@ def _walk(node: Any, tally: _Tally, *, depth: int, where: str, in_union: bool) -
         tally.problems.append(f'{where}: the keyword "{keyword}" is not supported')
     if node.get("type") == "null" and not in_union:
         tally.problems.append(f"{where}: null is allowed inside a union only")
-    _count_enum(node, tally, where)
+    values = node["enum"] if isinstance(node.get("enum"), list) else []
+    tally.enum_values += len(values)
+    if len(values) > LONG_ENUM and sum(len(str(value)) for value in values) > LONG_ENUM_CHARACTERS:
+        limit = f"an enum of more than {LONG_ENUM} values may have {LONG_ENUM_CHARACTERS} characters"
+        tally.problems.append(f"{where}: {limit}")
     if isinstance(node.get("properties"), dict):
         tally.properties += len(node["properties"])
     if node.keys() & {"properties", "items"}:
@@ -222,17 +226,6 @@ def _walk(node: Any, tally: _Tally, *, depth: int, where: str, in_union: bool) -
         depth += 1
     for name, child, union in _children(node):
         _walk(child, tally, depth=depth, where=f"{where}.{name}", in_union=union)
-
-
-def _count_enum(node: dict[str, Any], tally: _Tally, where: str) -> None:
-    values = node.get("enum")
-    if not isinstance(values, list):
-        return
-    tally.enum_values += len(values)
-    if len(values) > LONG_ENUM and sum(len(str(value)) for value in values) > LONG_ENUM_CHARACTERS:
-        tally.problems.append(
-            f"{where}: an enum of more than {LONG_ENUM} values may have {LONG_ENUM_CHARACTERS} characters"
-        )
 
 
 def _children(node: dict[str, Any]) -> Iterator[tuple[str, Any, bool]]:

@@ -70,9 +70,8 @@ class Choice:
             raise ValueError(f"numbers begin at 1, got {self.nth!r}")
 
     def picks(self, number: int, *, rng: Random) -> bool:
-        if isinstance(self.nth, int) and number != self.nth:
-            return False
-        if isinstance(self.nth, Collection) and number not in self.nth:
+        numbers = (self.nth,) if isinstance(self.nth, int) else self.nth
+        if numbers is not None and number not in numbers:
             return False
         return self.probability is None or rng.random() < self.probability
 

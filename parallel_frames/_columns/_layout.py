@@ -34,8 +34,12 @@ def evidence_label(output: str, part: str) -> str:
     return f"{output}_{part}"
 
 
-def error_label(status: str, word: str = "error") -> str:
+def error_label(status: str) -> str:
     """Return the label of the errors that a status column's rows have: ``ceo_error`` of ``ceo_status``."""
+    return _status_sibling(status, "error")
+
+
+def _status_sibling(status: str, word: str) -> str:
     head, _, tail = status.rpartition(STATUS)
     return f"{head}{word}{tail}"
 
@@ -182,7 +186,7 @@ def _make(
     struct = padded(affixes.around(BASIS_COLUMN))
     has_outputs = not existing.isdisjoint(outputs)
     has_struct = struct in existing and has_outputs
-    of_processor = None if status is None else padded(error_label(status, "processor"))
+    of_processor = None if status is None else padded(_status_sibling(status, "processor"))
     has_processor = of_processor in existing and has_outputs
     return Layout(
         outputs,

@@ -214,8 +214,8 @@ class Service:
             return
         self.totals["runs"] += 1
         metadata = run.metadata or {}
-        by_key, by_input = (metadata.get("key"), metadata.get("attempt")), (run.group, run.canonical)
-        identity = by_key if "key" in metadata else by_input
+        by_input = (run.group, run.canonical)
+        identity = (metadata["key"], metadata.get("attempt")) if "key" in metadata else by_input
         self.totals["duplicates"] += identity in self._identities
         self._identities.add(identity)
 

@@ -70,6 +70,7 @@ class Choice:
             raise ValueError(f"numbers begin at 1, got {self.nth!r}")
 
     def picks(self, number: int, *, rng: Random) -> bool:
+        """Return whether this one is chosen."""
         numbers = (self.nth,) if isinstance(self.nth, int) else self.nth
         if numbers is not None and number not in numbers:
             return False

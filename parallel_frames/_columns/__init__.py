@@ -44,15 +44,7 @@ from parallel_frames._columns._layout import (
     status_of_provenance,
 )
 from parallel_frames._columns._merge import Judged, Merged, Renewal, Unanswered, judge_answers, merge_outcomes
-from parallel_frames._columns._typed import (
-    ABSENT,
-    NO_ANSWER,
-    PANDAS_3,
-    Backend,
-    TypedColumn,
-    dtype_of,
-    typed_column,
-)
+from parallel_frames._columns._typed import ABSENT, NO_ANSWER, PANDAS_3, Backend, TypedColumn, dtype_of, typed_column
 
 __all__ = [
     "ABSENT",

@@ -56,7 +56,6 @@ def take(column: pd.Series[Any], positions: np.ndarray[Any, Any]) -> Any:
 
 
 def blank(cells: Any, *, where: Mask) -> Any:
-    """Return the cells, missing where the mask says so."""
     if not where.any():
         return cells
     if isinstance(cells, np.ndarray):

@@ -7,9 +7,8 @@ basis, nothing here may cost an answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import orjson
@@ -35,12 +34,10 @@ CONFIDENCE: Final = ("low", "medium", "high")
 # dictionary compares by the alphabet and cannot be read back by a plain pandas.read_parquet.
 CONFIDENCE_DTYPE: Final[Any] = pd.CategoricalDtype(list(CONFIDENCE), ordered=True)
 CODES: Final[Mapping[str | None, int]] = {None: -1, "low": 0, "medium": 1, "high": 2}
-_WORDS: Final[Mapping[str, Confidence]] = {"low": "low", "medium": "medium", "high": "high"}
+_WORDS: Final[Mapping[str, Confidence]] = {word: word for word in CONFIDENCE}
 
 
 class Citation(TypedDict):
-    """A source, and what it says."""
-
     url: str | None
     title: str | None
     excerpts: list[str]
@@ -55,37 +52,24 @@ class Entry(TypedDict):
     confidence: Confidence | None
 
 
-def _array(items: Json) -> Json:
-    return {"type": "array", "items": items}
-
-
-def _object(properties: Json) -> Json:
-    return {"type": "object", "properties": properties}
+def _list_of(properties: Json) -> Json:
+    return {"type": "array", "items": {"type": "object", "properties": properties}}
 
 
 # The columns of evidence are typed columns like any other.
 _TEXT: Final[Json] = {"type": "string"}
-_CITATION: Final[Json] = {"url": _TEXT, "title": _TEXT, "excerpts": _array(_TEXT)}
-_ENTRY: Final[Json] = {
-    "field": _TEXT,
-    "reasoning": _TEXT,
-    "citations": _array(_object(_CITATION)),
-    "confidence": _TEXT,
-}
+_CITATION: Final[Json] = {"url": _TEXT, "title": _TEXT, "excerpts": {"type": "array", "items": _TEXT}}
+_ENTRY: Final[Json] = {"field": _TEXT, "reasoning": _TEXT, "citations": _list_of(_CITATION), "confidence": _TEXT}
 REASONING: Final = Column("reasoning", "string", _TEXT, nullable=True)
-CITATIONS: Final = Column("citations", "array", _array(_object({**_CITATION, "field": _TEXT})), nullable=True)
-ENTRIES: Final = Column(BASIS_COLUMN, "array", _array(_object(_ENTRY)), nullable=True)
+CITATIONS: Final = Column("citations", "array", _list_of({**_CITATION, "field": _TEXT}), nullable=True)
+ENTRIES: Final = Column(BASIS_COLUMN, "array", _list_of(_ENTRY), nullable=True)
 
 
 # Reading
 
 
 def read_basis(raw: str | None) -> list[Entry]:
-    """Return the entries of a basis, the raw JSON text of an outcome, in the service's order.
-
-    Whatever is not an entry (an object with a field's name) or not a citation is left out; a text of another type
-    or without letters is None. Nothing raises.
-    """
+    """Return the entries of a basis, the raw JSON text of an outcome; nothing raises."""
     try:
         return read_entries(orjson.loads(raw)) if raw else []
     except orjson.JSONDecodeError:
@@ -93,9 +77,11 @@ def read_basis(raw: str | None) -> list[Entry]:
 
 
 def read_entries(cell: object, *, deep: bool = True) -> list[Entry]:
-    """Return the entries of a parsed basis, or of a cell that holds one.
+    """Return the entries of a parsed basis, or of a cell that holds one, in the service's order.
 
-    With ``deep=False`` citations stay as they are, for a caller that needs none of them, or one at a time.
+    Whatever is not an entry (an object with a field's name) or not a citation is left out; a text of another type
+    or without letters is None. With ``deep=False`` citations stay as they are, for a caller that needs none of them, or
+    one at a time.
     """
     return [entry for item in items_of(cell) if (entry := _read_entry(item, deep=deep)) is not None]
 
@@ -130,7 +116,6 @@ def items_of(cell: object) -> Sequence[Any]:
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a text that is not blank, else None."""
     return value if isinstance(value, str) and value and not value.isspace() else None
 
 
@@ -196,7 +181,6 @@ def merge_entries(old_cell: object, new_entries: Sequence[Entry], replaced: Coll
 
 
 def as_categories(levels: Iterable[Confidence | None]) -> pd.Categorical[str]:
-    """Return confidences as an ordered category."""
     return pd.Categorical.from_codes([CODES[level] for level in levels], dtype=CONFIDENCE_DTYPE)
 
 
@@ -214,8 +198,6 @@ def evidence_columns(
     list of citations and lacks the other two. With ``whole=True`` the answer is one column, to which every entry
     belongs. `bases` may be an iterator, so that few of them at once are Python objects.
 
-    Notes
-    -----
     A nested column of the "pyarrow" family needs ``pd.read_parquet(..., dtype_backend="pyarrow")`` to come back;
     that reads the confidence as an Arrow dictionary, whose ``>=`` goes by the alphabet.
     """
@@ -252,27 +234,17 @@ def evidence_struct(bases: Iterable[Sequence[Entry] | None], *, dtype_backend: B
 # In the frame
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPlacement:
-    """Where the answers of a call went.
-
-    Attributes
-    ----------
-    per_row : numpy.ndarray of int64
-        For each row the position of its answer, or -1.
-    replaced : sequence of (numpy.ndarray of bool)
-        For each output the rows whose cell is from this call.
-    """
+class AnswerPlacement(NamedTuple):
+    """Where the answers of a call went."""
 
     df: pd.DataFrame
     schema: Schema
     layout: Layout
-    per_row: np.ndarray[Any, np.dtype[np.int64]]
-    replaced: Sequence[np.ndarray[Any, np.dtype[np.bool_]]]
+    per_row: np.ndarray[Any, np.dtype[np.int64]]  # the position of each row's answer, or -1
+    replaced: Sequence[np.ndarray[Any, np.dtype[np.bool_]]]  # for each output the rows whose cell is from this call
 
     @property
     def names(self) -> list[str]:
-        """The schema's columns."""
         return [column.name for column in self.schema.columns]
 
 
@@ -281,25 +253,17 @@ def place_evidence(
 ) -> dict[Hashable, Any]:
     """Return the arrays of the evidence columns; `bases` returns the raw basis of each answer."""
     arrays: dict[Hashable, Any] = {}
-    if placement.layout.evidence:
-        arrays |= _place_columns(placement, map(read_basis, bases()), dtype_backend)
-    if placement.layout.basis is not None:
+    df, names, layout, whole = placement.df, placement.names, placement.layout, placement.schema.form != "json"
+    if layout.evidence:
+        columns = evidence_columns(map(read_basis, bases()), names, dtype_backend=dtype_backend, whole=whole)
+        for name, labels, new in zip(names, layout.evidence, placement.replaced, strict=True):
+            for label, part in zip(labels, PARTS, strict=False):  # an output without evidence columns has no labels
+                cells = take(columns[name, part], placement.per_row)
+                exists = label in df.columns
+                arrays[label] = keep_old(df[label], cells, where=new) if exists else blank(cells, where=~new)
+    if layout.basis is not None:
         struct = _place_struct(placement, list(map(read_basis, bases())))
-        arrays[placement.layout.basis] = evidence_struct(struct, dtype_backend=dtype_backend).array
-    return arrays
-
-
-def _place_columns(
-    placement: AnswerPlacement, bases: Iterable[list[Entry]], dtype_backend: Backend
-) -> dict[Hashable, Any]:
-    arrays: dict[Hashable, Any] = {}
-    df, names = placement.df, placement.names
-    columns = evidence_columns(bases, names, dtype_backend=dtype_backend, whole=placement.schema.form != "json")
-    for name, labels, new in zip(names, placement.layout.evidence, placement.replaced, strict=True):
-        for label, part in zip(labels, PARTS, strict=False):  # an output without evidence columns has no labels
-            cells = take(columns[name, part], placement.per_row)
-            exists = label in df.columns
-            arrays[label] = keep_old(df[label], cells, where=new) if exists else blank(cells, where=~new)
+        arrays[layout.basis] = evidence_struct(struct, dtype_backend=dtype_backend).array
     return arrays
 
 

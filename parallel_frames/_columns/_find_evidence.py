@@ -59,15 +59,12 @@ class ColumnEvidence:
     citations: pd.Series[Any]
 
     def confidences(self) -> list[Confidence | None]:
-        """Return the field's confidence in each row."""
         return [confidence_or_none(level) for level in cells_of(self.levels)]
 
     def reasonings(self) -> list[str | None]:
-        """Return the field's reasoning in each row."""
         return [text_or_none(cell) for cell in cells_of(self.reasons)]
 
     def sources(self) -> Iterator[Source]:
-        """Yield the field's citations, row by row."""
         elements: dict[str, int | None] = {}
         cells = zip(self.confidences(), self.reasonings(), cells_of(self.citations), strict=True)
         for row, (confidence, reasoning, cell) in enumerate(cells):
@@ -98,19 +95,15 @@ class StructEvidence:
 
     @property
     def field(self) -> str:
-        """The column that the evidence is for."""
         return self.affixes.around(self.name)
 
     def confidences(self) -> list[Confidence | None]:
-        """Return the field's confidence in each row."""
         return [combine_entries(entries, self.name)[0] if entries else None for entries in self.rows]
 
     def reasonings(self) -> list[str | None]:
-        """Return the field's reasoning in each row."""
         return [combine_entries(entries, self.name)[1] if entries else None for entries in self.rows]
 
     def sources(self) -> Iterator[Source]:
-        """Yield the field's citations, row by row."""
         for row, entries in enumerate(self.rows):
             for entry in entries:
                 element = element_of(entry["field"], self.name)
@@ -144,24 +137,13 @@ FieldEvidence: TypeAlias = ColumnEvidence | StructEvidence
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All evidence of a frame.
+    """All evidence of a frame."""
 
-    Attributes
-    ----------
-    fields : sequence of ColumnEvidence or StructEvidence
-        One per field, in the frame's order. A field that has both is read from its columns.
-    labels : tuple of str
-        The names of the frame's columns.
-    structs : sequence of (Affixes, pandas.Series)
-        The columns of entries.
-    """
-
-    fields: Sequence[FieldEvidence]
-    labels: tuple[str, ...]
-    structs: Sequence[tuple[Affixes, pd.Series[Any]]]
+    fields: Sequence[FieldEvidence]  # in the frame's order; a field that has both kinds is read from its columns
+    labels: tuple[str, ...]  # of the frame's columns
+    structs: Sequence[tuple[Affixes, pd.Series[Any]]]  # the columns of entries
 
     def lists(self) -> Iterator[tuple[str, pd.Series[Any]]]:
-        """Yield the names and the columns whose cells are lists."""
         for evidence in self.fields:
             if isinstance(evidence, ColumnEvidence):
                 yield evidence_label(evidence.field, "citations"), evidence.citations

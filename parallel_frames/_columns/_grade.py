@@ -42,7 +42,6 @@ GOOD: Final = grade("completed")
 
 
 def level_of(grades: Any) -> Any:
-    """Return the level of a grade, or of each grade in an array."""
     return (grades >= Level.FAILED) * 1 + (grades > Level.FAILED) + (grades >= GOOD) - 1
 
 
@@ -63,7 +62,6 @@ def grade_answer(status: str, values: Mapping[str, Any], basis: str | None, sche
 
 
 def grade_outcomes(outcomes: Sequence[Outcome], schema: Schema) -> list[int]:
-    """Return the grade of each outcome."""
     judged = judge_answers(outcomes, schema)
     return [
         grade_answer(each.status, each.values, outcome.basis, schema)

@@ -32,7 +32,6 @@ PROVENANCE_PARTS: Final = ("run_id", "group_id", "answered_at", "processor", "co
 
 
 def evidence_label(output: str, part: str) -> str:
-    """Return the label of one part of a column's evidence."""
     return f"{output}_{part}"
 
 
@@ -77,7 +76,6 @@ class Affixes(NamedTuple):
         return None if match is None else cls(match[1], match[2] or "")
 
     def around(self, name: str) -> str:
-        """Return the label of a name."""
         return f"{self.prefix}{name}{self.number}"
 
     def within(self, label: str) -> str | None:
@@ -88,34 +86,16 @@ class Affixes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The labels of the new columns.
+    """The labels of the new columns; None for one that is not wanted."""
 
-    Attributes
-    ----------
-    outputs : tuple of label
-        One per column of the schema, in its order.
-    status, error : label or None
-        None when they are not wanted.
-    evidence : tuple of (tuple of label)
-        For each output the labels of its confidence, reasoning and citations; empty where they are not wanted.
-    basis : label or None
-        The one column that holds all evidence; None when it is not wanted.
-    processor : label or None
-        The column that names the processor which answered; None when it is not wanted.
-    provenance : tuple of label
-        The columns that say which run answered a row, one of them the processor's; empty where they are not wanted.
-    fill : bool
-        Whether columns that exist keep every value they have.
-    """
-
-    outputs: tuple[Hashable, ...]
+    outputs: tuple[Hashable, ...]  # one per column of the schema, in its order
     status: Hashable | None
     error: Hashable | None
-    evidence: tuple[tuple[Hashable, ...], ...] = ()
-    basis: Hashable | None = None
-    processor: Hashable | None = None
-    provenance: tuple[Hashable, ...] = ()
-    fill: bool = False
+    evidence: tuple[tuple[Hashable, ...], ...] = ()  # of each output; empty where it is not wanted
+    basis: Hashable | None = None  # the one column that holds all evidence
+    processor: Hashable | None = None  # the column that names the processor which answered
+    provenance: tuple[Hashable, ...] = ()  # which run answered a row, the processor among them; empty if not wanted
+    fill: bool = False  # whether columns that exist keep every value they have
 
     @property
     def all(self) -> tuple[Hashable, ...]:
@@ -146,21 +126,11 @@ def make_layout(
 ) -> Layout:
     """Return the labels of the new columns.
 
+    A `status` that is a text names the columns: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``. `own_status` is the
+    name that the frame's status column for these outputs has, `other_statuses` are those of other questions about it.
+
     Evidence that the frame already has for a column is updated with it, whatever `basis` is: the evidence of an
     earlier answer would be worse than none. So is the column of processors.
-
-    Parameters
-    ----------
-    status : bool or str
-        Whether there are status columns, or what they are named by: ``"ceo"`` gives ``ceo_status`` and ``ceo_error``.
-    processor : bool
-        Whether there is a column of processors next to them.
-    provenance : bool
-        Whether there are columns of provenance, which are named as the status columns are, or would be.
-    own_status : str, optional
-        The name that the frame's status column has, or would have, for these outputs already.
-    other_statuses : collection of str
-        The same names for other questions about the frame.
     """
     existing = frozenset(df.columns)
     affixes = Affixes(prefix, "")

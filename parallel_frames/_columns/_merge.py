@@ -95,22 +95,11 @@ def merge_outcomes(
 ) -> Merged:
     """Return the frame with its new columns.
 
-    Parameters
-    ----------
-    keys : sequence of str
-        The key of each distinct run.
-    row_runs : numpy.ndarray of int64
-        For each row of the frame the number of its run; `SKIPPED` or `OUTSIDE` for a row without one.
-    answers : Answers
-        The outcome of each run.
-    unanswered : callable
-        Says of the key of a run without an outcome whether it is pending or was not sent, and why.
-    unsettled : collection of str
-        The keys of runs whose outcome another one is to replace: they count as unanswered, and their values are shown.
-    processors : sequence of str, optional
-        The processor of each run, where there is a column of them.
-    renewal : Renewal, optional
-        Where the frame has the answers of this very question.
+    `keys`, `answers` and `processors` (where there is a column of them) have one entry for each distinct run;
+    `row_runs` has the number of each row's run, `SKIPPED` or `OUTSIDE` for a row without one. `unanswered` returns what
+    a run without an outcome is, by its key. Runs in `unsettled` have an outcome that another one is to replace: they
+    count as unanswered, and their values are shown. `renewal` is there where the frame has the answers of this very
+    question.
     """
     # A user's own model may leave cyclic garbage behind.
     with nullcontext() if schema.model is not None else gc_paused():
@@ -225,40 +214,20 @@ def judge_answers(outcomes: Sequence[Outcome], schema: Schema) -> list[Judged]:
 
 @dataclass(slots=True)
 class _Slice:
-    """Some answers, judged.
-
-    Attributes
-    ----------
-    size : int
-        How many answers there are.
-    problems : dict of int to list of str
-        What is wrong, by position of the answer; one that is fine is not in it.
-    columns : list of pandas.Series, or of lists
-        The cells of each column of the schema, missing where an answer is broken.
-    broken : list of set of int
-        For each column the answers that have no cell in it.
-    """
+    """Some answers, judged."""
 
     size: int
-    problems: dict[int, list[str]] = field(default_factory=dict)
-    columns: list[Any] = field(default_factory=list)
-    broken: list[set[int]] = field(default_factory=list)
+    problems: dict[int, list[str]] = field(default_factory=dict)  # by position of the answer, where there are any
+    columns: list[Any] = field(default_factory=list)  # the cells of each, missing where an answer is broken
+    broken: list[set[int]] = field(default_factory=list)  # for each column the answers that have no cell in it
 
 
 @dataclass(slots=True)
 class JudgedAnswers(_Slice):
-    """All answers, judged.
+    """All answers, judged."""
 
-    Attributes
-    ----------
-    position : numpy.ndarray of int64
-        For each run the position of its answer, or -1.
-    is_completed : numpy.ndarray of bool
-        For each run whether it completed.
-    """
-
-    position: Positions = field(kw_only=True)
-    is_completed: Mask = field(kw_only=True)
+    position: Positions = field(kw_only=True)  # of each run's answer, or -1
+    is_completed: Mask = field(kw_only=True)  # whether each run completed
 
     @property
     def is_invalid(self) -> Mask:
@@ -436,8 +405,7 @@ def _row_errors(
     """Return the error of each row; a row that kept its status keeps its error."""
     texts: list[Any] = [errors[run] for run in row_runs.tolist()]
     if layout.error in df.columns and is_old.any():
-        old = df[layout.error]
-        before = old.astype(object).where(old.notna(), None)
+        before = _or_none(df[layout.error])
         for row in np.flatnonzero(is_old).tolist():
             texts[row] = before.iat[row]
     return texts
@@ -448,11 +416,12 @@ def _row_processors(
 ) -> list[Any]:
     """Return which processor answered each row; a row without a new value keeps what it had."""
     cells = np.array([*processors, None, None], dtype=object)[row_runs]
-    before: Any = None
-    if layout.processor in df.columns:
-        old = df[layout.processor]
-        before = old.astype(object).where(old.notna(), None)
+    before: Any = _or_none(df[layout.processor]) if layout.processor in df.columns else None
     return list(np.where(is_answered, cells, before))
+
+
+def _or_none(column: pd.Series[Any]) -> pd.Series[Any]:
+    return column.astype(object).where(column.notna(), None)
 
 
 def _error_of(outcome: Outcome) -> str | None:
@@ -469,7 +438,6 @@ def _error_of(outcome: Outcome) -> str | None:
 
 
 def _assign(df: pd.DataFrame, arrays: Mapping[Hashable, Any]) -> pd.DataFrame:
-    """Return a frame with columns added or replaced."""
     out = df.copy(deep=not PANDAS_3)  # pandas 3 copies on write
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # a wide schema is nothing to warn about

@@ -78,16 +78,6 @@ def _number(value: float) -> float:
         raise UnfitError(f"is too large for a number, got {shown(value)}") from None
 
 
-def _reader(parse: Callable[[str], Any]) -> Converter:
-    def read(value: str) -> Any:
-        moment = parse(value)
-        if moment is None:
-            raise UnfitError(f"cannot be read as a date, got {shown(value)}")
-        return moment
-
-    return read
-
-
 def _json_text(value: Json) -> str:
     try:
         text = orjson.dumps(value).decode()
@@ -131,33 +121,26 @@ def _numbers(values: Sequence[Any]) -> Sequence[Any]:
     return floats
 
 
-def _readers(parse: Callable[[str], Any]) -> Converter:
-    read = _reader(parse)
-    return lambda values: [None if value is None else read(value) for value in values]
+def _readers(parse: Callable[[str], Any]) -> tuple[Converter, Converter]:
+    """Return the converters of one text and of all texts in a column to what they are parsed as."""
+
+    def read(value: str) -> Any:
+        moment = parse(value)
+        if moment is None:
+            raise UnfitError(f"cannot be read as a date, got {shown(value)}")
+        return moment
+
+    return read, lambda values: [None if value is None else read(value) for value in values]
 
 
 class CellType(NamedTuple):
-    """How values of one kind become cells.
+    """How values of one kind become cells."""
 
-    Attributes
-    ----------
-    arrow : pyarrow.DataType
-        The type with ``dtype_backend="pyarrow"``, at any depth.
-    pandas : dtype
-        The dtype with ``dtype_backend="numpy_nullable"``.
-    json : set of type
-        The Python types that prove by themselves that a value is of this kind; empty where none does.
-    convert : callable
-        Converts one value that fits the schema, or raises `UnfitError`.
-    convert_all : callable
-        Converts all values of a column, None included, or raises.
-    """
-
-    arrow: pa.DataType
-    pandas: Any
-    json: set[type]
-    convert: Converter
-    convert_all: Converter = lambda values: values
+    arrow: pa.DataType  # with ``dtype_backend="pyarrow"``, at any depth
+    pandas: Any  # the dtype with ``dtype_backend="numpy_nullable"``
+    json: set[type]  # the Python types that prove by themselves that a value is of this kind; empty where none does
+    convert: Converter  # of one value that fits the schema, or raises `UnfitError`
+    convert_all: Converter = lambda values: values  # of all values of a column, None included, or raises
 
 
 OBJECT: Final = np.dtype(object)
@@ -167,15 +150,12 @@ CELL_TYPES: Final[Mapping[str, CellType]] = {
     "integer": CellType(pa.int64(), pd.Int64Dtype(), {int}, _integer, _integers),
     "number": CellType(pa.float64(), pd.Float64Dtype(), {int, float}, _number, _numbers),
     "boolean": CellType(pa.bool_(), pd.BooleanDtype(), {bool}, bool),
-    "date": CellType(
-        pa.date32(), np.dtype("datetime64[us]"), {str}, _reader(parse_date), _readers(parse_date)
-    ),
+    "date": CellType(pa.date32(), np.dtype("datetime64[us]"), {str}, *_readers(parse_date)),
     "datetime": CellType(
-        pa.timestamp("us", tz="UTC"), pd.DatetimeTZDtype("us", "UTC"), {str},
-        _reader(parse_datetime), _readers(parse_datetime),
+        pa.timestamp("us", tz="UTC"), pd.DatetimeTZDtype("us", "UTC"), {str}, *_readers(parse_datetime)
     ),
     "json": CellType(pa.string(), OBJECT, set(), _json_text),
-}  # fmt: skip
+}
 
 
 # Schema → dtype
@@ -192,7 +172,6 @@ def cell_kind(node: Mapping[str, Json]) -> str:
 
 
 def dtype_of(column: Column, dtype_backend: Backend = "numpy_nullable") -> Any:
-    """Return the dtype of a column, empty or full."""
     if dtype_backend == "pyarrow":
         return pd.ArrowDtype(arrow_type(column.node))
     kind = cell_kind(column.node)
@@ -230,8 +209,6 @@ def typed_column(
     `ABSENT` (an answer lacks the property) is null where null is allowed, a problem elsewhere; `NO_ANSWER` is missing
     and never a problem.
 
-    Notes
-    -----
     Whole numbers written as 3.0 are integers; integers beyond 64 bits are problems. A date may be written as a
     midnight; an instant without a zone is UTC, a bare date its midnight, and digits beyond microseconds are cut off.
     Cells of "numpy_nullable" arrays and objects are the plain lists and dicts of the answer. Written to Parquet and
@@ -281,8 +258,7 @@ def _convert_one_by_one(
 ) -> tuple[list[Any], dict[int, str]]:
     # The schema's check comes first: Arrow alone would make 1 of 1.5 and three letters of "abc".
     check, convert = compile_check(column.node), converter(column.node)
-    if dtype_backend == "numpy_nullable" and dtype_of(column) == OBJECT:
-        convert = _keeper(convert)
+    keeps_value = dtype_backend == "numpy_nullable" and dtype_of(column) == OBJECT
     cells: list[Any] = [None] * len(values)
     problems: dict[int, str] = {}
     for position, value in enumerate(values):
@@ -295,20 +271,13 @@ def _convert_one_by_one(
             problems[position] = _first_few(found)
         else:
             try:
-                cells[position] = convert(value)
+                if keeps_value:  # it must be one that can be stored, and that the other backend could hold
+                    _json_text(value)
+                cell = convert(value)
+                cells[position] = value if keeps_value else cell
             except UnfitError as error:
                 problems[position] = str(error)
     return cells, problems
-
-
-def _keeper(convert: Converter) -> Converter:
-    def keep(value: Json) -> Json:
-        # Both may raise: the value must be one that can be stored, and that the other backend could hold.
-        _json_text(value)
-        convert(value)
-        return value
-
-    return keep
 
 
 def _first_few(problems: Sequence[object]) -> str:

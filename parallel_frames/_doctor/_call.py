@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 def cheapest() -> Price:
-    """Return the price of the cheapest processor."""
     prices = [price for name in processor_names() if (price := price_of(name)).per_run is not None]
     return min(prices, key=lambda price: price.per_run or 0)
 
@@ -31,10 +30,8 @@ def cheapest() -> Price:
 def describe_cost() -> str:
     """Return what a diagnosis sends, in words."""
     price = cheapest()
-    seconds = expected_seconds(price, runs=RUNS, max_per_minute=None)
-    return f"{format_count(RUNS, 'run')} on {price.processor} for {price.text(RUNS)}, " + format_duration(
-        seconds, estimate=True
-    )
+    duration = format_duration(expected_seconds(price, runs=RUNS, max_per_minute=None), estimate=True)
+    return f"{format_count(RUNS, 'run')} on {price.processor} for {price.text(RUNS)}, {duration}"
 
 
 @user_facing

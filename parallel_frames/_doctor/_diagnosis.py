@@ -72,7 +72,6 @@ class Check:
 
 
 def make_check(name: str, observed: str, verdict: Verdict, meaning: str) -> Check:
-    """Return the check of an assumption."""
     return Check(name, ASSUMPTIONS[name], observed, verdict, meaning)
 
 

@@ -26,18 +26,12 @@ from parallel_frames._job._plan import group_metadata
 from parallel_frames._model import Accepted, Ambiguous, Refused, RunEvent
 from parallel_frames._service import read_outcome
 from parallel_frames._state import judge_batch
-from parallel_frames.errors import (
-    AuthenticationError,
-    RateLimitError,
-    RejectedError,
-    ServiceError,
-    UnavailableError,
-)
+from parallel_frames.errors import AuthenticationError, RateLimitError, RejectedError, ServiceError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
-    from parallel_frames._doctor._diagnosis import Check
+    from parallel_frames._doctor._diagnosis import Check, Verdict
     from parallel_frames._doctor._runs import Bill, SentRun
     from parallel_frames._model import Event, Posted
     from parallel_frames._service import Client, Session
@@ -69,7 +63,6 @@ class Examination:
         session.on_answer = self._note_answer
 
     async def run(self) -> None:
-        """Take every step, as far as it goes."""
         try:
             await self._contact()
             await self._take(self._open_group, "dialect", is_needed=True)
@@ -81,27 +74,32 @@ class Examination:
         else:
             await self._take(self._list_from_cursor, "run_cursor")
             await self._take(self._hear_events, "events")
-            self._checks += judge.judge_echoes(self._created.values(), is_seed=self._is_seed)
+            if any(sent.listed is not None for sent in self._created.values()):
+                self._note("metadata", *judge.judge_metadata(self._created.values(), is_seed=self._is_seed))
+                self._note("inputs", *judge.judge_inputs(self._created.values()))
             await self._take(self._resume_events, "event_cursor")
             await self._take(self._read_outputs, "outputs")
             await self._take(self._count, "counts")
         if self._headers:
-            self._checks.append(judge.judge_limits(self._headers, max_per_minute=self._client.max_per_minute))
-            self._checks.append(judge.judge_clock(self._find_skews()))
+            limits = judge.judge_limits(self._headers, max_per_minute=self._client.max_per_minute)
+            self._note("rate_limit", *limits)
+            self._note("clock", *judge.judge_clock(self._find_skews()))
 
     async def _take(self, step: Callable[[], Awaitable[None]], name: str, *, is_needed: bool = False) -> None:
         """Take a step; where the service makes it fail, that is the check."""
         try:
             await step()
         except ServiceError as error:
-            meaning = "Calls stop with this error, which names what is safe."
-            self._checks.append(make_check(name, str(error), "breaks", meaning))
+            self._note(name, str(error), "breaks", "Calls stop with this error, which names what is safe.")
             if is_needed:
                 raise EndedError from error
 
     def _give_up(self, name: str, observed: str, meaning: str) -> None:
-        self._checks.append(make_check(name, observed, "breaks", f"{meaning} The rest could not be checked."))
+        self._note(name, observed, "breaks", f"{meaning} The rest could not be checked.")
         raise EndedError
+
+    def _note(self, name: str, observed: str, verdict: Verdict, meaning: str) -> None:
+        self._checks.append(make_check(name, observed, verdict, meaning))
 
     @property
     def _is_seed(self) -> bool:
@@ -145,7 +143,7 @@ class Examination:
     def _note_connection(self) -> None:
         via = [f"through {self._headers['via']}"] if "via" in self._headers else []
         seen = ", ".join([self._connection or "this transport does not show it", *via])
-        self._checks.append(make_check("connection", seen, "ok", "Requests and streams take this way."))
+        self._note("connection", seen, "ok", "Requests and streams take this way.")
 
     def _refuse_key(self, error: AuthenticationError) -> None:
         self._give_up("api_key", str(error), "Every call stops with this error. Set PARALLEL_API_KEY.")
@@ -158,8 +156,8 @@ class Examination:
             if error.status == 401:
                 self._refuse_key(error)
             raise
-        self._checks.append(make_check("api_key", "the service takes it", "ok", "Runs are billed to its account."))
-        self._checks.append(judge.judge_dialect(self._session.dialect))
+        self._note("api_key", "the service takes it", "ok", "Runs are billed to its account.")
+        self._note("dialect", *judge.judge_dialect(self._session.dialect))
 
     async def _ask_for_no_group(self) -> None:
         refused: RejectedError | None = None
@@ -167,7 +165,7 @@ class Examination:
             await self._session.group_status("tgrp_that_does_not_exist")
         except RejectedError as error:
             refused = error
-        self._checks.append(judge.judge_unknown_group(refused))
+        self._note("unknown_group", *judge.judge_unknown_group(refused))
 
     async def _refuse_body(self) -> None:
         """Ask for a group with what no group may have; a group without runs costs nothing."""
@@ -177,7 +175,7 @@ class Examination:
             await self._session.create_group(job, metadata={"longer than 16 characters": ""})
         except ServiceError as error:
             refused = error
-        self._checks.append(judge.judge_refused_body(refused))
+        self._note("refused_body", *judge.judge_refused_body(refused))
 
     # Two batches
 
@@ -199,13 +197,13 @@ class Examination:
                     break
             looks.append(look)
         if isinstance(posted, Refused):
-            self._checks.append(judge.judge_refusal(posted))
+            self._note("batch", *judge.judge_refusal(posted))
         elif lost:
-            self._checks.append(judge.judge_lost_answer(*lost[-1]))
+            self._note("batch", *judge.judge_lost_answer(*lost[-1]))
         else:
-            self._checks.append(judge.judge_ids(self._runs))
+            self._note("batch", *judge.judge_ids(self._runs))
         if looks:
-            self._checks.append(judge.judge_listing(looks, settle_time=self._client.settle_time))
+            self._note("listing", *judge.judge_listing(looks, settle_time=self._client.settle_time))
         if not self._created:
             raise EndedError
 
@@ -272,12 +270,7 @@ class Examination:
                 unlinked.add(event.run_id)
 
         look = await read_group(
-            self._session,
-            self._group_id,
-            take=take,
-            acknowledged=acknowledged,
-            clock=self._clock,
-            include_input=True,
+            self._session, self._group_id, take=take, acknowledged=acknowledged, clock=self._clock, include_input=True
         )
         return look.flaw or (UNLINKED if unlinked else None)
 
@@ -312,22 +305,17 @@ class Examination:
         accepted = [posted for posted in self._posted if isinstance(posted, Accepted)]
         if len(accepted) < 2:
             meaning = "A list is read from a cursor where there is one."
-            self._checks.append(make_check("run_cursor", "no second batch was acknowledged", "not checked", meaning))
+            self._note("run_cursor", "no second batch was acknowledged", "not checked", meaning)
             return
         cursor = None if self._is_seed else accepted[-1].run_cursor
         listed = [] if cursor is None else await self._list(cursor=cursor)
-        check = judge.judge_run_cursor(
-            cursor,
-            {event.run_id for event in listed},
-            wanted={sent.run_id for sent in self._runs[FIRST_BATCH:] if sent.run_id is not None},
-            is_refused=not self._session.narrows_lists,
-        )
-        self._checks.append(check)
+        wanted = {sent.run_id for sent in self._runs[FIRST_BATCH:] if sent.run_id is not None}
+        found, is_refused = {event.run_id for event in listed}, not self._session.narrows_lists
+        self._note("run_cursor", *judge.judge_run_cursor(cursor, found, wanted=wanted, is_refused=is_refused))
 
     # The stream of events
 
     async def _hear_events(self) -> None:
-        """Take events until every run has ended, over cuts, as long as there is patience."""
         deadline = self._clock.now() + PATIENCE
         cursor: str | None = None
         cuts, is_active, backoff = 0, True, Backoff(first=0.2)
@@ -370,16 +358,15 @@ class Examination:
     def _judge_events(self, *, is_active: bool, cuts: int) -> None:
         runs, ended = self._created.values(), self._ended
         self._bill.free = sum(event.status in ("failed", "cancelled") for event in ended)
-        check = judge.judge_events(runs, cuts=cuts, is_active=is_active, group_id=self._group_id)
-        self._checks.append(check)
+        seen = judge.judge_events(runs, cuts=cuts, is_active=is_active, group_id=self._group_id)
+        self._note("events", *seen)
         if completed := sum(event.status == "completed" for event in ended):
             carrying = sum(map(self._has_output, ended))
-            check = judge.judge_event_outputs(carrying, completed=completed, is_seed=self._is_seed)
-            self._checks.append(check)
+            seen = judge.judge_event_outputs(carrying, completed=completed, is_seed=self._is_seed)
+            self._note("event_outputs", *seen)
 
     @property
     def _ended(self) -> list[RunEvent]:
-        """The events of the runs' ends."""
         return [sent.ended for sent in self._created.values() if sent.ended is not None]
 
     def _has_output(self, event: RunEvent) -> bool:
@@ -395,7 +382,7 @@ class Examination:
         ids = list(dict.fromkeys(event.event_id for event in runs if event.event_id is not None))
         if runs:
             heard = await self._hear_after(ids[0], wanted=ids[1:]) if ids else None
-            self._checks.append(judge.judge_event_cursor(ids, heard))
+            self._note("event_cursor", *judge.judge_event_cursor(ids, heard))
 
     async def _hear_after(self, cursor: str, *, wanted: Sequence[str]) -> set[str] | None:
         """Return the ids of events after a cursor, until these are among them; None where the cursor is refused."""
@@ -422,13 +409,9 @@ class Examination:
         if completed and not self._is_seed:  # which documents no such path
             event = await self._session.run_result(min(completed))
             has_result = event is not None and self._has_output(event)
-        check = judge.judge_outputs(
-            sum(map(self._has_output, listed)),
-            completed=len(completed),
-            has_result=has_result,
-            is_carried=any(map(self._has_output, self._ended)),
-        )
-        self._checks.append(check)
+        in_list, is_carried = sum(map(self._has_output, listed)), any(map(self._has_output, self._ended))
+        seen = judge.judge_outputs(in_list, completed=len(completed), has_result=has_result, is_carried=is_carried)
+        self._note("outputs", *seen)
 
     async def _count(self) -> None:
         """Read the group's counts until they agree with what was created and heard, or had time to."""
@@ -438,7 +421,7 @@ class Examination:
             status = await read_status(self._session, self._group_id)
             is_late = status is not None and status.runs <= len(runs) and not judge.has_settled(status, runs)
             if not is_late or waited >= self._client.settle_time:
-                self._checks.append(judge.judge_counts(status, runs, seconds=waited))
+                self._note("counts", *judge.judge_counts(status, runs, seconds=waited))
                 return
             looks += 1
             await self._clock.sleep(Backoff().wait(looks))

@@ -6,12 +6,11 @@ import errno
 import os
 import shutil
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from parallel_frames._checkpoint import auto_home
 from parallel_frames._checkpoint._lease import lacks_locks, written_by_us
@@ -19,6 +18,7 @@ from parallel_frames._checkpoint._paths import LocalPath
 from parallel_frames._doctor._diagnosis import make_check
 from parallel_frames._runtime import run_from_anywhere
 from parallel_frames._service._client import CERTIFICATE_VARIABLES, LOOPBACK, PROXY_VARIABLES
+from parallel_frames._service._http import find_proxy
 from parallel_frames.errors import CheckpointError, CheckpointLockedError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,18 +57,15 @@ def check_proxies(client: Client) -> Check:
         meaning = "Every call stops with this error. The rest could not be checked."
         return make_check("proxies", str(error), "breaks", meaning)
     if callable(client.transport):
-        return make_check(
-            "proxies", "a transport of your own", "ok", "The proxies and certificates of the environment are not used."
-        )
+        meaning = "The proxies and certificates of the environment are not used."
+        return make_check("proxies", "a transport of your own", "ok", meaning)
     names = [name for name in sorted(os.environ) if name.lower() in PROXY_VARIABLES and os.environ[name]]
     trusted = [f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES[:2] if os.environ.get(name)]
     seen = f"{', '.join(names) or 'no variable of a proxy is set'}; certificates of {', '.join(trusted) or 'certifi'}"
-    parts = urlsplit(client.base_url)
-    if parts.hostname in LOOPBACK:
+    if urlsplit(client.base_url).hostname in LOOPBACK:
         return make_check("proxies", seen, "ok", "None is used: the service is on this machine.")
-    proxies = getproxies()
-    proxy = None if proxy_bypass(parts.netloc) else proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy:
+    proxy = find_proxy(client.base_url)
+    if proxy is None:
         return make_check("proxies", seen, "ok", "Requests go straight to the service.")
     address = proxy.rpartition("@")[2].rpartition("://")[2]  # what is before the @ is a name and a password
     return make_check("proxies", seen, "ok", f"Requests go through the proxy {address.rstrip('/')}.")
@@ -140,31 +137,23 @@ def _syncs(folder: LocalPath) -> bool:
 
 def _links(folder: LocalPath) -> bool:
     """Return whether a name can be given that replaces nothing; elsewhere, the checkpoint looks first."""
-    try:
+    with suppress(OSError):
         os.link(folder / "part", folder / "linked")
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _check_lock(folder: LocalPath) -> Check:
     with written_by_us(folder):
         try:
             with written_by_us(folder):
-                return make_check(
-                    "lock",
-                    "a second writer was let in",
-                    "breaks",
-                    "Two calls with one checkpoint could pay twice. Set PARALLEL_FRAMES_CACHE to a directory on a "
-                    "local disk, or pass `checkpoint=...`.",
-                )
+                way_out = "Set PARALLEL_FRAMES_CACHE to a directory on a local disk, or pass `checkpoint=...`."
+                meaning = f"Two calls with one checkpoint could pay twice. {way_out}"
+                return make_check("lock", "a second writer was let in", "breaks", meaning)
         except CheckpointLockedError:
             pass
     if lacks_locks(folder.path / "lock"):
-        return make_check(
-            "lock",
-            "refused by the file writer.json alone; the file system has no locks",
-            "handled",
-            "After a crash the checkpoint stays locked for other machines: `pf.Checkpoint(...).unlock()`.",
-        )
+        seen = "refused by the file writer.json alone; the file system has no locks"
+        meaning = "After a crash the checkpoint stays locked for other machines: `pf.Checkpoint(...).unlock()`."
+        return make_check("lock", seen, "handled", meaning)
     return make_check("lock", "refused", "ok", "Two calls never write, or pay, at the same time.")

@@ -37,7 +37,6 @@ class Bill:
 
     @property
     def cost(self) -> float:
-        """US dollars."""
         return float(self.price.of(self.sent - self.free) or 0)
 
     def __str__(self) -> str:
@@ -51,24 +50,14 @@ class Bill:
 
 @dataclass(slots=True)
 class SentRun:
-    """One of the runs, as far as it is known.
-
-    Attributes
-    ----------
-    sent_at : tuple of (float, float)
-        When its POST began, and was answered, in seconds since 1970.
-    claimed_id, run_id : str or None
-        Its id by its place in the answer, and by what the group lists.
-    listed, ended : RunEvent or None
-        Its entry in the list, and the event of its end.
-    """
+    """One of the runs, as far as it is known."""
 
     run: OutgoingRun
-    sent_at: tuple[float, float] = (0.0, 0.0)
-    claimed_id: str | None = None
-    run_id: str | None = None
-    listed: RunEvent | None = None
-    ended: RunEvent | None = None
+    sent_at: tuple[float, float] = (0.0, 0.0)  # when its POST began, and was answered, in seconds since 1970
+    claimed_id: str | None = None  # by its place in the answer
+    run_id: str | None = None  # by what the group lists
+    listed: RunEvent | None = None  # its entry in the list
+    ended: RunEvent | None = None  # the event of its end
 
     def has_metadata(self, event: RunEvent) -> bool:
         """Return whether an entry or an event says whose it is."""

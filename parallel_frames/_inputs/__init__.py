@@ -11,12 +11,7 @@ Parquet, the unit of a timestamp, an integer column turned float by a missing ce
 
 from parallel_frames._inputs._infer import infer_input_schema
 from parallel_frames._inputs._keys import distinct, hash_identity, make_key, make_keys
-from parallel_frames._inputs._render import (
-    canonical_of_json,
-    canonical_of_sent,
-    render_inputs,
-    render_slices,
-)
+from parallel_frames._inputs._render import canonical_of_json, canonical_of_sent, render_inputs, render_slices
 from parallel_frames._inputs._select import NO_COLUMN, Selection, named_columns, select_inputs
 
 __all__ = [

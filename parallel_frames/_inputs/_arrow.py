@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 def arrow_tokens(array: Any) -> Tokens:
-    """Return the tokens of an Arrow array."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if array.null_count == len(array):
@@ -36,7 +35,7 @@ def arrow_tokens(array: Any) -> Tokens:
 
 def _strings(array: Any) -> Tokens:
     try:
-        return plain.strings(array.to_numpy(zero_copy_only=False).tolist())
+        return plain.strings(_numpy(array).tolist())
     except (UnicodeDecodeError, pa.ArrowException):  # which of the two depends on the version
         raise UnusableCellError("the text is not UTF-8", "decode it with its own encoding") from None
 
@@ -45,16 +44,12 @@ def _integers(array: Any) -> Tokens:
     return plain.integers(array.fill_null(0).to_numpy()).without(_nulls(array))
 
 
-def _reals(array: Any) -> Tokens:
-    return plain.reals(array.to_numpy(zero_copy_only=False))
-
-
 def _truths(array: Any) -> Tokens:
-    return plain.truths(array.fill_null(False).to_numpy(zero_copy_only=False)).without(_nulls(array))  # noqa: FBT003 - Arrow's name for it is positional
+    return plain.truths(_numpy(array.fill_null(False))).without(_nulls(array))  # noqa: FBT003 - Arrow's name for it is positional
 
 
 def _moments(array: Any) -> Tokens:
-    values = array.to_numpy(zero_copy_only=False)
+    values = _numpy(array)
     if array.type.tz is None:
         return Tokens.of_ascii(times.moments(values))
     try:
@@ -63,14 +58,6 @@ def _moments(array: Any) -> Tokens:
         reason = f"the time zone {array.type.tz!r} is unknown on this machine"
         raise UnusableCellError(reason, "convert the column to one that is known, such as UTC") from None
     return plain.moments(pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array)
-
-
-def _days(array: Any) -> Tokens:
-    return plain.days(array.to_numpy(zero_copy_only=False))
-
-
-def _spans(array: Any) -> Tokens:
-    return Tokens.of_ascii(times.durations(array.to_numpy(zero_copy_only=False)))
 
 
 def _clock_times(array: Any) -> Tokens:
@@ -114,26 +101,14 @@ def _structs(array: Any) -> Tokens:
     names = [field.name for field in array.type]
     fields = [arrow_tokens(values).pairs() for values in array.flatten()]
     rows = zip(*fields, strict=True) if fields else iter([()] * len(array))
-    missing = _nulls(array).tolist()
-    return Tokens.of_pairs(
-        [None if gone else object_pair(zip(names, row, strict=True)) for gone, row in zip(missing, rows, strict=True)]
-    )
+    return Tokens.of_pairs([object_pair(zip(names, row, strict=True)) for row in rows]).without(_nulls(array))
 
 
 def _extension(array: Any) -> Tokens:
     """Return what a cell of the type says, which is not what is stored: 2024Q1, and not the 216th quarter."""
     if array.type.extension_name in ("pandas.period", "pandas.interval"):
-        values = array.type.to_pandas_dtype().__from_arrow__(array)
-        return plain.strings([str(value) for value in values]).without(np.asarray(values.isna()))
+        return plain.spelt(array.type.to_pandas_dtype().__from_arrow__(array))
     return plain.cells(array.to_pylist())
-
-
-def _cells(array: Any) -> Tokens:
-    return plain.cells(array.to_pylist())
-
-
-def _run_ends(array: Any) -> Tokens:
-    return arrow_tokens(pc.call_function("run_end_decode", [array]))
 
 
 def _refuse(array: Any) -> Tokens:
@@ -141,47 +116,35 @@ def _refuse(array: Any) -> Tokens:
     raise UnusableCellError(f"Arrow type {array.type} cannot travel as JSON", advice)
 
 
+def _numpy(array: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
 def _nulls(array: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
+    return _numpy(array.is_null()).astype(bool)
 
 
-def _is_text(kind: Any) -> bool:
-    view = getattr(pa.types, "is_string_view", lambda _: False)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or view(kind))
-
-
-def _is_list(kind: Any) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _is_run_ends(kind: Any) -> bool:
-    return bool(getattr(pa.types, "is_run_end_encoded", lambda _: False)(kind))
-
-
-def _has_cells(kind: Any) -> bool:
-    return bool(pa.types.is_decimal(kind) or pa.types.is_union(kind))
-
-
-def _is_other_list(kind: Any) -> bool:
-    return str(kind).startswith(("list_view", "large_list_view"))
+def _is(*names: str) -> Callable[[Any], bool]:
+    """Return a test for any of these types; those that this version of Arrow does not have are left out."""
+    tests = [getattr(pa.types, f"is_{name}") for name in names if hasattr(pa.types, f"is_{name}")]
+    return lambda kind: any(test(kind) for test in tests)
 
 
 _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Tokens]], ...] = (
-    (_is_text, _strings),
-    (pa.types.is_integer, _integers),
-    (pa.types.is_floating, _reals),
-    (pa.types.is_boolean, _truths),
-    (pa.types.is_timestamp, _moments),
-    (pa.types.is_date, _days),
-    (pa.types.is_duration, _spans),
-    (pa.types.is_time, _clock_times),
-    (pa.types.is_dictionary, _dictionary),
-    (_is_list, _lists),
-    (pa.types.is_map, _maps),
-    (pa.types.is_struct, _structs),
+    (_is("string", "large_string", "string_view"), _strings),
+    (_is("integer"), _integers),
+    (_is("floating"), lambda array: plain.reals(_numpy(array))),
+    (_is("boolean"), _truths),
+    (_is("timestamp"), _moments),
+    (_is("date"), lambda array: plain.days(_numpy(array))),
+    (_is("duration"), lambda array: Tokens.of_ascii(times.durations(_numpy(array)))),
+    (_is("time"), _clock_times),
+    (_is("dictionary"), _dictionary),
+    (_is("list", "large_list", "fixed_size_list"), _lists),
+    (_is("map"), _maps),
+    (_is("struct"), _structs),
     (lambda kind: isinstance(kind, pa.BaseExtensionType), _extension),
-    (_has_cells, _cells),
-    (_is_other_list, _cells),
-    (_is_run_ends, _run_ends),
+    (_is("decimal", "union", "list_view", "large_list_view"), lambda array: plain.cells(array.to_pylist())),
+    (_is("run_end_encoded"), lambda array: arrow_tokens(pc.call_function("run_end_decode", [array]))),
     (lambda _: True, _refuse),
 )

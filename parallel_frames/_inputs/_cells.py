@@ -31,17 +31,14 @@ MOST_DEPTH = 100
 
 
 def text_pair(text: str) -> Pair:
-    """Return the tokens of a text."""
     return wire.quote(text), form.text(text)
 
 
 def real_pair(number: float) -> Pair | None:
-    """Return the tokens of a float, None for NaN."""
     return None if number != number else (wire.real(number), form.real(number))  # noqa: PLR0124 - NaN's own test
 
 
 def decimal_pair(number: Decimal) -> Pair | None:
-    """Return the tokens of a Decimal, None for NaN."""
     return None if number.is_nan() else (wire.decimal(number), form.decimal(number))
 
 
@@ -105,15 +102,15 @@ _SCALARS: dict[type, Callable[[Any], Pair | None]] = {
     np.integer: lambda number: _integer_pair(int(number)),
     datetime: _spelt(times.moment_text),
     date: _spelt(date.isoformat),
-    time: _spelt(times.time_text),
+    time: _spelt(times.moment_text),
     timedelta: _spelt(times.timedelta_text),
     Decimal: decimal_pair,
     uuid.UUID: _spelt(str),
     PurePath: _spelt(str),
     pd.Period: _spelt(str),
     pd.Interval: _spelt(str),
+    np.float64: real_pair,
 }
-_SCALARS[np.float64] = real_pair
 
 
 def pair_of(cell: Any, depth: int = 0) -> Pair | None:
@@ -140,7 +137,6 @@ def _other_pair(cell: Any, depth: int) -> Pair | None:
 
 
 def list_pair(entries: Iterable[Pair | None]) -> Pair:
-    """Return the tokens of a list."""
     pairs = [("null", "null") if entry is None else entry for entry in entries]
     return f"[{','.join([sent for sent, _ in pairs])}]", form.array([canonical for _, canonical in pairs])
 
@@ -158,7 +154,6 @@ def object_pair(entries: Iterable[tuple[str, Pair | None]]) -> Pair:
 
 
 def key_text(name: Any) -> str:
-    """Return a dict's key as the name JSON asks for."""
     if type(name) is str:
         return name
     pair = pair_of(name)

@@ -7,7 +7,7 @@ tells types and never values: a category that no row sends is not named.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
 from numbers import Integral
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from parallel_frames._inputs._select import columns_of
 from parallel_frames._limits import MAX_SPEC_CHARACTERS
 from parallel_frames.errors import InputError
 
@@ -86,25 +87,18 @@ def _object(df: pd.DataFrame, selection: Selection) -> dict[str, Json]:
             f"`input_schema='infer'` would describe {columns} columns, and the service takes {MOST_PROPERTIES}. "
             f"{_LEAVE_OUT}"
         )
-    nodes = [_node_of(column) for column in _columns(df, selection)]
+    nodes = map(_node_of, columns_of(df, selection.labels))
     properties = dict(zip(selection.names, nodes, strict=True))
-    return {
-        "type": "json",
-        "json_schema": {"type": "object", "properties": properties, "additionalProperties": False},
-    }
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"type": "json", "json_schema": schema}
 
 
 def _text(df: pd.DataFrame, selection: Selection) -> dict[str, Json] | None:
     if selection.form == "template":
         return {"type": "text", "description": f"A text about: {', '.join(selection.names)}."}
-    node = _node_of(_columns(df, selection)[0])
+    node = _node_of(columns_of(df, selection.labels)[0])
     may_be_object = _OBJECT in (node, *node.get("anyOf", ()))
     return None if may_be_object else {"type": "text", "description": f"One {selection.names[0]}."}
-
-
-def _columns(df: pd.DataFrame, selection: Selection) -> list[pd.Series[Any]]:
-    positions: dict[Hashable, int] = {label: position for position, label in enumerate(df.columns)}
-    return [df.iloc[:, positions[label]] for label in selection.labels]
 
 
 def _node_of(column: pd.Series[Any]) -> dict[str, Json]:
@@ -135,11 +129,9 @@ def _of_cells(column: pd.Series[Any]) -> dict[str, Json]:
     types = {dict(node)["type"] for node in seen}
     if {"integer", "number"} <= types:
         types.remove("integer")
-    return (
-        {"anyOf": [{"type": name} for name in sorted(types)]}
-        if len(types) > 1
-        else {"type": next(iter(types), "string")}
-    )
+    if len(types) > 1:
+        return {"anyOf": [{"type": name} for name in sorted(types)]}
+    return {"type": next(iter(types), "string")}
 
 
 def _of_cell(cell: object) -> dict[str, str]:

@@ -32,20 +32,12 @@ def make_key(canonical: bytes, job_hash: str, *, occurrence: int | None = None) 
 
 
 def make_keys(
-    canonicals: Sequence[bytes | None],
-    job_hash: str,
-    *,
-    dedupe: bool = True,
-    occurrences: Sequence[int] | None = None,
+    canonicals: Sequence[bytes | None], job_hash: str, *, dedupe: bool = True, occurrences: Sequence[int] | None = None
 ) -> list[str | None]:
     """Return the key of each canonical form, None for None, which is a row with nothing to send.
 
-    Parameters
-    ----------
-    dedupe : bool, default True
-        Whether equal rows share a key. If not, each has the number of its occurrence in it.
-    occurrences : sequence of int, optional
-        These numbers, where the rows are a part of a table. Default: counted from 0.
+    Without `dedupe`, equal rows have the number of their occurrence in their keys: those of `occurrences`, where the
+    rows are a part of a table, or else counted from 0.
     """
     if not dedupe:
         pairs = zip(canonicals, occurrences or _count_equal(canonicals), strict=True)

@@ -46,11 +46,9 @@ class Tokens:
 
     @classmethod
     def of_pairs(cls, pairs: Sequence[Pair | None]) -> Tokens:
-        """Make tokens of cells converted one by one."""
         return cls([pair and pair[0] for pair in pairs], [pair and pair[1] for pair in pairs])
 
     def pairs(self) -> Iterator[Pair | None]:
-        """Yield each row's two tokens."""
         for sent, canonical in zip(self.wire, self.canonical, strict=True):
             yield None if sent is None or canonical is None else (sent, canonical)
 
@@ -58,9 +56,8 @@ class Tokens:
         """Return the tokens with those rows missing."""
         if not missing.any():
             return self
-        positions = np.flatnonzero(missing).tolist()
         sent, canonical = list(self.wire), list(self.canonical)
-        for position in positions:
+        for position in np.flatnonzero(missing).tolist():
             sent[position] = canonical[position] = None
         return Tokens(sent, canonical)
 
@@ -85,12 +82,10 @@ def strings(texts: Sequence[Any]) -> Tokens:
 
 
 def integers(values: Array) -> Tokens:
-    """Return the tokens of integers that 64 bits hold."""
     return Tokens.same(list(map(str, values.tolist())))
 
 
 def truths(values: Array) -> Tokens:
-    """Return the tokens of booleans."""
     return Tokens.same(["true" if value else "false" for value in values.tolist()])
 
 
@@ -128,14 +123,18 @@ def moments(values: Any) -> Tokens:
 
 
 def days(values: Array) -> Tokens:
-    """Return the tokens of dates."""
     texts = times.days(values)
-    return Tokens([text and f'"{text}"' for text in texts], times.midnights(texts))
+    canonical = [text if text is None else form.text(text) for text in texts]
+    return Tokens([text and f'"{text}"' for text in texts], canonical)
 
 
 def cells(values: Iterable[Any]) -> Tokens:
-    """Return the tokens of cells of any types, one by one."""
     return Tokens.of_pairs([pair_of(value) for value in values])
+
+
+def spelt(values: Any) -> Tokens:
+    """Return the tokens of periods or intervals in a pandas array, by their texts."""
+    return strings([str(value) for value in values]).without(np.asarray(values.isna()))
 
 
 def take(codes: Array, convert: Callable[[Array], Tokens]) -> Tokens:

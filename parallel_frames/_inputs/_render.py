@@ -8,8 +8,7 @@ sparse, strings, zones). Memory beyond the result is that of one slice. Rows are
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
@@ -21,7 +20,7 @@ from parallel_frames._inputs import _times as times
 from parallel_frames._inputs._arrow import arrow_tokens
 from parallel_frames._inputs._cells import pair_of
 from parallel_frames._inputs._plain import Tokens
-from parallel_frames._inputs._select import check_label
+from parallel_frames._inputs._select import check_label, columns_of
 from parallel_frames._inputs._wire import UnusableCellError, is_empty, quote, unquote
 from parallel_frames.errors import InputError
 
@@ -35,34 +34,18 @@ Texts: TypeAlias = "list[str | None]"
 SLICE_ROWS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """The inputs of consecutive rows, two entries per row, both None for a row with nothing to send.
+class Rendered(NamedTuple):
+    """The inputs of consecutive rows, two entries per row, both None for a row with nothing to send."""
 
-    Attributes
-    ----------
-    sent : list of (bytes or None)
-        The JSON of the input as it travels.
-    canonical : list of (bytes or None)
-        What identifies it.
-    """
-
-    sent: list[bytes | None]
-    canonical: list[bytes | None]
+    sent: list[bytes | None]  # the JSON of the input as it travels
+    canonical: list[bytes | None]  # what identifies it
 
 
 def render_inputs(df: pd.DataFrame, selection: Selection, *, numbers: Sequence[int] | None = None) -> Rendered:
     """Turn every row into the JSON it sends and the form that identifies it.
 
-    Parameters
-    ----------
-    df : pandas.DataFrame
-        Any index; it is read by position and never changed.
-    numbers : sequence of int, optional
-        What messages call the rows, where `df` is a part of another frame. Default: their positions.
+    Messages call the rows by `numbers`, where `df` is a part of another frame, else by their positions.
 
-    Notes
-    -----
     Missing cells (None, NaN, NaT, NA) are left out of an object and are empty text in a template. A row is skipped
     when nothing is left, or when all that is left is blank text (only white space) or empty objects and lists.
 
@@ -77,11 +60,7 @@ def render_inputs(df: pd.DataFrame, selection: Selection, *, numbers: Sequence[i
 
 
 def render_slices(
-    df: pd.DataFrame,
-    selection: Selection,
-    *,
-    rows: int = SLICE_ROWS,
-    numbers: Sequence[int] | None = None,
+    df: pd.DataFrame, selection: Selection, *, rows: int = SLICE_ROWS, numbers: Sequence[int] | None = None
 ) -> Iterator[Rendered]:
     """Yield what `render_inputs` returns, at most `rows` rows at a time."""
     columns = _columns(df, selection.labels)
@@ -118,8 +97,7 @@ def _columns(df: pd.DataFrame, labels: Sequence[Hashable]) -> list[Any]:
     counts: Counter[Hashable] = Counter(list[Any](df.columns))
     for label in labels:
         check_label(label, counts)
-    positions: dict[Hashable, int] = {label: position for position, label in enumerate(df.columns)}
-    return [df.iloc[:, positions[label]].array for label in labels]
+    return [column.array for column in columns_of(df, labels)]
 
 
 def _tokens(values: Any, numbers: Sequence[int], index: pd.Index[Any], label: object) -> Tokens:
@@ -174,13 +152,9 @@ def _join_objects(fields: Sequence[tuple[str, Texts]]) -> list[bytes | None]:
 def _cells(_: Selection, tokens: Sequence[Tokens]) -> Rendered:
     sent, canonical = tokens[0].wire, tokens[0].canonical
     return Rendered(
-        [None if token is None else _bare(token).encode() for token in sent],
+        [None if token is None else (token if token[0] in '"{' else quote(token)).encode() for token in sent],
         [None if token is None else token.encode() for token in canonical],
     )
-
-
-def _bare(token: str) -> str:
-    return token if token[0] in '"{' else quote(token)
 
 
 def _templates(selection: Selection, tokens: Sequence[Tokens]) -> Rendered:
@@ -245,50 +219,25 @@ def _object_cells(values: np.ndarray[Any, Any]) -> Tokens:
     return plain.cells(values.tolist())
 
 
-def _text(values: Any) -> Tokens:
-    return plain.strings(np.asarray(values.to_numpy(dtype=object)).tolist())
-
-
-def _arrow(values: Any) -> Tokens:
-    return arrow_tokens(values.__arrow_array__())
-
-
 def _categories(values: Any) -> Tokens:
     labels = values.categories
     return plain.take(np.asarray(values.codes), lambda used: _convert(labels.take(used).array))
 
 
-def _spelt(values: Any) -> Tokens:
-    missing = np.asarray(values.isna())
-    return plain.strings([str(value) for value in values]).without(missing)
-
-
-def _moments(values: np.ndarray[Any, Any]) -> Tokens:
-    return Tokens.of_ascii(times.moments(values))
-
-
-def _spans(values: np.ndarray[Any, Any]) -> Tokens:
-    return Tokens.of_ascii(times.durations(values))
-
-
-def _sparse(values: Any) -> Tokens:
-    return _convert(np.asarray(values.to_dense()))
-
-
 _EXTENSIONS: tuple[tuple[type, Callable[[Any], Tokens]], ...] = (
-    (pd.ArrowDtype, _arrow),
-    (pd.StringDtype, _text),
+    (pd.ArrowDtype, lambda values: arrow_tokens(values.__arrow_array__())),
+    (pd.StringDtype, lambda values: plain.strings(np.asarray(values.to_numpy(dtype=object)).tolist())),
     (pd.CategoricalDtype, _categories),
     (pd.DatetimeTZDtype, plain.moments),
-    (pd.PeriodDtype, _spelt),
-    (pd.IntervalDtype, _spelt),
-    (pd.SparseDtype, _sparse),
+    (pd.PeriodDtype, plain.spelt),
+    (pd.IntervalDtype, plain.spelt),
+    (pd.SparseDtype, lambda values: _convert(np.asarray(values.to_dense()))),
 )
 _NUMPY: dict[str, Callable[[Any], Tokens]] = {
     "b": plain.truths,
     "i": plain.integers,
     "u": plain.integers,
     "f": plain.reals,
-    "M": _moments,
-    "m": _spans,
+    "M": lambda values: Tokens.of_ascii(times.moments(values)),
+    "m": lambda values: Tokens.of_ascii(times.durations(values)),
 }

@@ -28,24 +28,12 @@ _RENAME = "Rename one of the columns, or give each its own name: `inputs={name: 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What every row of a frame sends.
-
-    Attributes
-    ----------
-    form : str
-        ``"object"`` (names and cells), ``"cell"`` (one column's bare cell) or ``"template"`` (a text).
-    names : tuple of str
-        The names sent, in order; of a template its placeholders.
-    labels : tuple of label
-        The column of each name.
-    parts : tuple of (str or int)
-        Of a template: its texts, and the positions in `names` that stand between them.
-    """
+    """What every row of a frame sends: an object of cells by name, one column's bare cell, or a text."""
 
     form: Literal["object", "cell", "template"]
-    names: tuple[str, ...]
-    labels: tuple[Label, ...]
-    parts: tuple[str | int, ...] = ()
+    names: tuple[str, ...]  # as they are sent, in order; of a template its placeholders
+    labels: tuple[Label, ...]  # the column of each name
+    parts: tuple[str | int, ...] = ()  # of a template: its texts, and the positions in `names` between them
 
     @property
     def identity(self) -> str:
@@ -67,25 +55,11 @@ class Selection:
 
 
 def select_inputs(df: pd.DataFrame, inputs: Any = None, *, exclude: Collection[Label] = ()) -> Selection:
-    """Resolve which cells a row sends, and under which names.
+    """Resolve which cells a row sends, and under which names; only the columns of `df` are looked at.
 
-    Names are ``str(label)``; those of MultiIndex columns their non-empty parts joined by ``/``.
-
-    Parameters
-    ----------
-    df : pandas.DataFrame
-        Only its columns are looked at.
-    inputs : list of labels, mapping of str to label, str, or None
-        Columns; ``{name the service sees: column}``; one column's label (its bare cell is the input); a template
-        ``"Research {company} ({website})"``, in which ``{{`` and ``}}`` are braces and a placeholder is a column's
-        name exactly as it is sent. A label wins over a template. None: every column.
-    exclude : collection of labels, default ()
-        Columns left out when `inputs` is None.
-
-    Examples
-    --------
-    >>> print(select_inputs(pd.DataFrame(columns=["company", "website"]), ["company"]))
-    an object of company
+    `inputs` are columns; ``{name the service sees: column}``; one column's label (its bare cell is the input); or a
+    template ``"Research {company} ({website})"``, in which ``{{`` and ``}}`` are braces and a placeholder is a column's
+    name exactly as it is sent. A label wins over a template. None: every column but those of `exclude`.
     """
     columns: Counter[Label] = Counter(list[Label](df.columns))
     if inputs is None:
@@ -116,8 +90,14 @@ def named_columns(inputs: Any, metadata: Mapping[str, Label] | None) -> list[Lab
     return list(dict.fromkeys([*(labels or [NO_COLUMN]), *(metadata or {}).values()]))
 
 
+def columns_of(df: pd.DataFrame, labels: Sequence[Label]) -> list[pd.Series[Any]]:
+    """Return columns by their labels, each of which one column has."""
+    positions: dict[Label, int] = {label: position for position, label in enumerate(df.columns)}
+    return [df.iloc[:, positions[label]] for label in labels]
+
+
 def name_of(label: Label) -> str:
-    """Return the name under which a column is sent."""
+    """Return the name under which a column is sent: of a MultiIndex the parts that are not blank."""
     if isinstance(label, tuple):
         return "/".join(str(part) for part in label if not _is_blank(part))
     return str(label)

@@ -36,13 +36,7 @@ def moments(values: Array) -> Texts:
 
 
 def days(values: Array) -> Texts:
-    """Return the ISO date of each datetime64, None for NaT."""
     return _with_gaps(np.datetime_as_string(values.astype("M8[D]")).tolist(), np.isnat(values))
-
-
-def midnights(texts: Texts) -> Texts:
-    """Return the canonical tokens of ISO dates."""
-    return [text if text is None else form.text(text) for text in texts]
 
 
 def zoned(utc: Array, wall: Array) -> tuple[Texts, Texts]:
@@ -66,31 +60,21 @@ def zoned(utc: Array, wall: Array) -> tuple[Texts, Texts]:
 
 
 def durations(values: Array) -> Texts:
-    """Return the ISO 8601 duration of each timedelta64, None for NaT."""
     counts, per = _count(values)
     return _with_gaps([_duration(count, per) for count in counts.tolist()], np.isnat(values))
 
 
 def clock_times(counts: Sequence[int], unit: str) -> list[str]:
-    """Return the ISO text of times of day, counted from midnight."""
     per = _PER_SECOND[unit]
     return [_clock(*divmod(count, per), per) for count in counts]
 
 
-def moment_text(moment: datetime) -> str:
-    """Return the ISO text of one datetime or Timestamp."""
+def moment_text(moment: datetime | time) -> str:
+    """Return the ISO text of one datetime, Timestamp or time of day."""
     offset = moment.utcoffset()
-    if offset is not None and offset % timedelta(minutes=1):
+    if isinstance(moment, datetime) and offset is not None and offset % timedelta(minutes=1):
         return moment_text(moment.astimezone(timezone.utc))  # noqa: UP017 - the same object, and pandas knows it
     text = moment.replace(tzinfo=None).isoformat()
-    text = text.rstrip("0") if "." in text else text
-    return text if offset is None else text + offset_text(offset // timedelta(seconds=1))
-
-
-def time_text(moment: time) -> str:
-    """Return the ISO text of one time of day."""
-    text = moment.replace(tzinfo=None).isoformat()
-    offset = moment.utcoffset()
     text = text.rstrip("0") if "." in text else text
     return text if offset is None else text + offset_text(offset // timedelta(seconds=1))
 

@@ -33,7 +33,6 @@ class UnusableCellError(Exception):
 
 
 def refuse_type(cell: object) -> UnusableCellError:
-    """Build the refusal of a type that has no JSON."""
     kind = type(cell)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(cell, (bytes, bytearray, memoryview)):
@@ -71,7 +70,6 @@ def integer(number: int) -> str:
 
 
 def real(number: float) -> str:
-    """Return a finite float's token."""
     if math.isinf(number):
         raise UnusableCellError("JSON has no infinity", "replace it with None or with a number")
     if number.is_integer() and -(2.0**63) <= number < 2.0**64:

@@ -12,13 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parallel_frames._model import Column, Finding, Json, Schema
-from parallel_frames._schema._checks import (
-    ModelVerdict,
-    check,
-    compile_check,
-    compile_model_check,
-    shown,
-)
+from parallel_frames._schema._checks import ModelVerdict, compile_check, compile_model_check, shown
 from parallel_frames._schema._dtypes import columns_of, kind_of
 from parallel_frames._schema._formats import parse_date, parse_datetime
 from parallel_frames._schema._forms import Form, read_form
@@ -26,7 +20,7 @@ from parallel_frames._schema._lint import (
     length_finding,
     lint_schema,
     missing_descriptions,
-    shorthand_finding,
+    text_as_columns,
     types_as_text,
 )
 from parallel_frames._schema._normal import normalise, split_null
@@ -38,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelVerdict",
-    "check",
     "compile_check",
     "compile_model_check",
     "find_problems",
@@ -77,7 +70,8 @@ def find_problems(schema: object) -> tuple[Finding, ...]:
     """
     form = read_form(schema)
     if form.kind != "json":
-        return (*lint_schema({"type": form.kind, **form.document}), *_of_one_column(form))
+        wire = {"type": form.kind, **form.document}
+        return (*lint_schema(wire), *text_as_columns(form.document.get("description", "")))
     node = normalise(form.document)
     found = lint_schema({"type": "json", "json_schema": wire_node(node)})
     return (*found, *types_as_text(node.get("properties", {})), *missing_descriptions(node))
@@ -90,13 +84,8 @@ def _one_column(form: Form) -> Schema:
         column = Column("output", "string", {"type": "string"})
     else:
         column = Column("output", "any", {}, nullable=True)
-    return Schema(form.kind, wire, dict(wire), (column,), (*_warnings(wire), *_of_one_column(form)))
-
-
-def _of_one_column(form: Form) -> list[Finding]:
-    """Return a warning where a text was meant to be columns with types."""
-    finding = shorthand_finding(str(form.document.get("description", "")))
-    return [] if finding is None else [finding]
+    warnings = (*_warnings(wire), *text_as_columns(form.document.get("description", "")))
+    return Schema(form.kind, wire, dict(wire), (column,), warnings)
 
 
 def _warnings(wire: Mapping[str, Json]) -> tuple[Finding, ...]:

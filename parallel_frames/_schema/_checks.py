@@ -43,21 +43,11 @@ Check: TypeAlias = Callable[[Json], Problems]
 
 @dataclass(frozen=True, slots=True)
 class ModelVerdict:
-    """The verdict of the user's own model on one answer.
+    """The verdict of the user's own model on one answer."""
 
-    Attributes
-    ----------
-    content : dict
-        The answer with what the model's validators made of its values, as JSON; unchanged where it is refused.
-    problems : dict of str to str
-        What is wrong, by field.
-    whole : str or None
-        What is wrong with the answer as a whole.
-    """
-
-    content: dict[str, Json]
-    problems: dict[str, str] = field(default_factory=dict)
-    whole: str | None = None
+    content: dict[str, Json]  # with what the validators made of its values, as JSON; unchanged where it is refused
+    problems: dict[str, str] = field(default_factory=dict)  # by field
+    whole: str | None = None  # what is wrong with the answer as a whole
 
 
 def shown(value: object) -> str:
@@ -70,13 +60,8 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
-def check(node: Mapping[str, Json], value: Json) -> Problems:
-    """Return every way a value breaks a normal form; empty when it fits."""
-    return compile_check(node)(value)
-
-
 def compile_check(node: Mapping[str, Json]) -> Check:
-    """Return the check of one node, to be called with many values."""
+    """Return the function that finds every way a value breaks a normal form, to be called with many values."""
     schema = _validation_schema(node)
     validator = _validator(schema)
     is_valid = validator.is_valid
@@ -284,7 +269,6 @@ def _steps(pointer: str) -> tuple[str, ...]:
 
 
 def _explain(errors: Iterable[_Error], schema: Node, value: Any) -> list[_Finding]:
-    """Return what errors mean for a value, each relative to its schema and to the value."""
     children: dict[tuple[str, ...], list[_Error]] = {}
     branches: dict[int, list[_Error]] = {}
     keywords = []

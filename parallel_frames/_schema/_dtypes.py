@@ -156,7 +156,6 @@ def _arrow_node(type_: Any, path: Path) -> Node | None:
 
 
 def columns_of(node: Mapping[str, Json]) -> tuple[Column, ...]:
-    """Return one column per property of a normal form, in the user's order."""
     columns = []
     for name, child in node["properties"].items():
         inner, nullable = split_null(child)

@@ -49,7 +49,6 @@ class Form(NamedTuple):
 
 
 def read_form(schema: object) -> Form:
-    """Return the form of a schema, or raise SchemaError for what has none."""
     if isinstance(schema, str):
         return _text_form(schema)
     if is_model(schema) or is_record(schema):
@@ -157,7 +156,6 @@ def _is_keyword(keyword: str, value: Any) -> bool:
 
 
 def _object_node(columns: Mapping[Any, Any], path: Path = ()) -> Node:
-    """Return the object with one required property per column."""
     check_names(columns, where=".".join(path) or "The schema")
     properties = {name: _column_node(value, (*path, name)) for name, value in columns.items()}
     return {"type": "object", "properties": properties, "required": list(properties)}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from parallel_frames._limits import (
     BASIS_NAMES,
@@ -33,111 +33,105 @@ TYPED_NAME: Final = re.compile(r"(\w[\w -]*?)\s*(?:\(([^()]+)\)|:\s*([\w\[\]]+))
 TYPED_WORDS: Final = re.compile(r"(\w[\w -]*?)\s+(int|integer|str|float|bool|boolean|datetime|list\[str\])")
 
 
-@dataclass(slots=True)
-class _Linter:
-    """What was found, and what is counted over the whole schema."""
+class _Place(NamedTuple):
+    """A node of a schema: where it is, how deep in objects and arrays, and whether it is a branch of a union."""
 
-    findings: list[Finding] = field(default_factory=list)
-    properties: int = 0
-    enum_values: int = 0
-    depth: int = 0
-    deepest: str = ""
-
-    def add(self, severity: Literal["error", "warning"], rule: str, path: str, message: str) -> None:
-        self.findings.append(Finding(severity, rule, path.lstrip(".") or "root", message))
-
-    def root(self, root: Mapping[str, Json]) -> None:
-        if root.get("type") != "object":
-            self.add("error", "root_object", "", f"the root must be an object, not {root.get('type', 'untyped')!r}")
-        if not root.get("properties"):
-            self.add("error", "root_properties", "", "the root has no properties, so there is nothing to find")
-        if "anyOf" in root:
-            self.add("error", "root_any_of", "", "the root is a union; put it into a property")
-
-    def node(self, node: Mapping[str, Json], path: str, depth: int, *, in_union: bool) -> None:
-        type_ = node.get("type")
-        if type_ in ("object", "array"):
-            depth += 1
-            if depth > self.depth:
-                self.depth, self.deepest = depth, path
-        if type_ == "null" and not in_union:
-            self.add("error", "null_alone", path, "null is allowed only inside a union, such as str | None")
-        for keyword in sorted(FORBIDDEN_KEYWORDS & node.keys()):
-            self.add("error", "keyword", f"{path}.{keyword}", f"the service does not take {keyword!r}")
-        if "$ref" in node:
-            self.add("error", "reference", path, f"$ref {node['$ref']!r} is not inlined")
-        if not node.keys() & {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}:
-            message = "any value is allowed; a type gives better answers and a typed column"
-            self.add("warning", "untyped", path, message)
-        self.enum(node, path)
-        if type_ == "object" or "properties" in node:
-            self.object(node, path)
-        if type_ == "array" and "items" not in node:
-            message = "elements may be anything; give their type, such as list[str]"
-            self.add("warning", "untyped_items", path, message)
-        for child_path, child, is_branch in _children(node, path):
-            self.node(child, child_path, depth, in_union=is_branch)
-
-    def enum(self, node: Mapping[str, Json], path: str) -> None:
-        values = node.get("enum") or ()
-        self.enum_values += len(values)  # the service's limit is for the whole schema
-        characters = sum(len(value if isinstance(value, str) else json.dumps(value)) for value in values)
-        if len(values) > LARGE_ENUM_VALUES and characters > MAX_LARGE_ENUM_CHARACTERS:
-            message = (
-                f"an enum of more than {LARGE_ENUM_VALUES} values may have {MAX_LARGE_ENUM_CHARACTERS:,} characters "
-                f"in all, this one has {len(values)} values and {characters:,} characters"
-            )
-            self.add("error", "enum_characters", path, message)
-
-    def object(self, node: Mapping[str, Json], path: str) -> None:
-        properties = node.get("properties") or {}
-        self.properties += len(properties)
-        required = set(node.get("required") or ())
-        for name in (name for name in properties if name not in required):
-            self.add("warning", "required", f"{path}.properties.{name}", "is not listed in required")
-        if node.get("additionalProperties") is not False:
-            message = "additionalProperties is not false; name the fields for reliable answers"
-            self.add("warning", "open_object", path, message)
-        for name in (name for name in properties if name in BASIS_NAMES):
-            message = f"every answer's basis already carries {name!r}; ask for the basis instead of paying for a field"
-            self.add("warning", "basis_name", f"{path}.properties.{name}", message)
-
-    def totals(self) -> None:
-        if self.depth > MAX_NESTING:
-            message = (
-                f"objects and arrays may be nested {MAX_NESTING} deep, the root included; this is level {self.depth}"
-            )
-            self.add("error", "nesting", self.deepest, message)
-        if self.properties > MAX_PROPERTIES:
-            message = f"a schema may have {MAX_PROPERTIES} properties in all, this one has {self.properties}"
-            self.add("error", "properties", "", message)
-        if self.enum_values > MAX_ENUM_VALUES:
-            message = f"a schema may have {MAX_ENUM_VALUES} enum values in all, this one has {self.enum_values}"
-            self.add("error", "enum_values", "", message)
+    node: Mapping[str, Json]
+    path: str
+    depth: int
+    in_union: bool
 
 
 def lint_schema(wire: Mapping[str, Json]) -> list[Finding]:
-    """Return everything the service would refuse or warn about.
+    """Return everything the service would refuse or warn about, errors first.
 
-    Parameters
-    ----------
-    wire : mapping
-        An ``output_schema`` of the published dialect, ``{"type": "json", "json_schema": ...}``, or a bare JSON Schema.
-
-    Returns
-    -------
-    list of Finding
-        Errors first.
+    `wire` is an ``output_schema`` of the published dialect, or the bare JSON Schema in one.
     """
-    linter = _Linter()
+    findings: list[Finding] = []
     if "json_schema" in wire or wire.get("type") not in ("text", "auto"):
         root = wire.get("json_schema", wire)
-        linter.root(root)
-        linter.node(root, "", 0, in_union=False)
-        linter.totals()
+        places = list(_walk(root))
+        findings = [*_lint_root(root), *chain.from_iterable(map(_lint_node, places)), *_lint_totals(places)]
     length = length_finding({"output_schema": wire})
-    findings = [*linter.findings, length] if length is not None else linter.findings
+    findings += [] if length is None else [length]
     return sorted(findings, key=lambda finding: finding.severity != "error")
+
+
+def _walk(node: Mapping[str, Json], path: str = "", depth: int = 0, *, in_union: bool = False) -> Iterator[_Place]:
+    depth += node.get("type") in ("object", "array")
+    yield _Place(node, path, depth, in_union)
+    for child_path, child, is_branch in _children(node, path):
+        yield from _walk(child, child_path, depth, in_union=is_branch)
+
+
+def _error(rule: str, path: str, message: str) -> Finding:
+    return Finding("error", rule, path.lstrip(".") or "root", message)
+
+
+def _warning(rule: str, path: str, message: str) -> Finding:
+    return Finding("warning", rule, path.lstrip(".") or "root", message)
+
+
+def _lint_root(root: Mapping[str, Json]) -> Iterator[Finding]:
+    if root.get("type") != "object":
+        yield _error("root_object", "", f"the root must be an object, not {root.get('type', 'untyped')!r}")
+    if not root.get("properties"):
+        yield _error("root_properties", "", "the root has no properties, so there is nothing to find")
+    if "anyOf" in root:
+        yield _error("root_any_of", "", "the root is a union; put it into a property")
+
+
+def _lint_node(place: _Place) -> Iterator[Finding]:
+    node, path = place.node, place.path
+    type_ = node.get("type")
+    if type_ == "null" and not place.in_union:
+        yield _error("null_alone", path, "null is allowed only inside a union, such as str | None")
+    for keyword in sorted(FORBIDDEN_KEYWORDS & node.keys()):
+        yield _error("keyword", f"{path}.{keyword}", f"the service does not take {keyword!r}")
+    if "$ref" in node:
+        yield _error("reference", path, f"$ref {node['$ref']!r} is not inlined")
+    if not node.keys() & {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}:
+        yield _warning("untyped", path, "any value is allowed; a type gives better answers and a typed column")
+    values = node.get("enum") or ()
+    characters = sum(len(value if isinstance(value, str) else json.dumps(value)) for value in values)
+    if len(values) > LARGE_ENUM_VALUES and characters > MAX_LARGE_ENUM_CHARACTERS:
+        message = (
+            f"an enum of more than {LARGE_ENUM_VALUES} values may have {MAX_LARGE_ENUM_CHARACTERS:,} characters "
+            f"in all, this one has {len(values)} values and {characters:,} characters"
+        )
+        yield _error("enum_characters", path, message)
+    if type_ == "object" or "properties" in node:
+        yield from _lint_object(node, path)
+    if type_ == "array" and "items" not in node:
+        yield _warning("untyped_items", path, "elements may be anything; give their type, such as list[str]")
+
+
+def _lint_object(node: Mapping[str, Json], path: str) -> Iterator[Finding]:
+    properties = node.get("properties") or {}
+    required = set(node.get("required") or ())
+    for name in (name for name in properties if name not in required):
+        yield _warning("required", f"{path}.properties.{name}", "is not listed in required")
+    if node.get("additionalProperties") is not False:
+        message = "additionalProperties is not false; name the fields for reliable answers"
+        yield _warning("open_object", path, message)
+    for name in (name for name in properties if name in BASIS_NAMES):
+        message = f"every answer's basis already carries {name!r}; ask for the basis instead of paying for a field"
+        yield _warning("basis_name", f"{path}.properties.{name}", message)
+
+
+def _lint_totals(places: list[_Place]) -> Iterator[Finding]:
+    deepest = max(places, key=lambda place: place.depth)
+    properties = sum(len(place.node.get("properties") or ()) for place in places)
+    enum_values = sum(len(place.node.get("enum") or ()) for place in places)
+    if deepest.depth > MAX_NESTING:
+        limit = f"objects and arrays may be nested {MAX_NESTING} deep, the root included"
+        yield _error("nesting", deepest.path, f"{limit}; this is level {deepest.depth}")
+    if properties > MAX_PROPERTIES:
+        message = f"a schema may have {MAX_PROPERTIES} properties in all, this one has {properties}"
+        yield _error("properties", "", message)
+    if enum_values > MAX_ENUM_VALUES:
+        message = f"a schema may have {MAX_ENUM_VALUES} enum values in all, this one has {enum_values}"
+        yield _error("enum_values", "", message)
 
 
 def length_finding(spec: Mapping[str, Json], *, whose: str = "this schema makes") -> Finding | None:
@@ -147,7 +141,7 @@ def length_finding(spec: Mapping[str, Json], *, whose: str = "this schema makes"
     if length <= MAX_SPEC_CHARACTERS:
         return None
     message = f"the task spec may have {MAX_SPEC_CHARACTERS:,} characters, {whose} {length:,}"
-    return Finding("error", "spec_length", "root", message)
+    return _error("spec_length", "", message)
 
 
 def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
@@ -165,28 +159,28 @@ def types_as_text(properties: Mapping[str, Json]) -> list[Finding]:
             )
             if type_ == "str":
                 message = f'"{description}" does not describe what to find; write {{"{name}": (str, "what to find")}}'
-            findings.append(Finding("warning", "type_as_text", f"properties.{name}", message))
+            findings.append(_warning("type_as_text", f"properties.{name}", message))
         elif found is not None or (found := _shorthand_in(description)) is not None:
             column, type_ = found
             message = (
                 f'this reads like a name with a type, and is a text column called "{name}"; for the type write '
                 f'{{"{column}": ({type_}, "what to find")}}'
             )
-            findings.append(Finding("warning", "shorthand", f"properties.{name}", message))
+            findings.append(_warning("shorthand", f"properties.{name}", message))
     return findings
 
 
-def shorthand_finding(description: str) -> Finding | None:
+def text_as_columns(description: str) -> list[Finding]:
     """Return a warning where a description that asks for a text reads like columns with types."""
     type_ = python_type_for(description)
     found = _shorthand_in(description) if type_ is None else ("name", type_)
     if found is None:
-        return None
+        return []
     message = (
         f"this reads like a {'name with a type' if type_ is None else 'type'}, and is the description of one text; "
         f'for a column write {{"{found[0]}": ({found[1]}, "what to find")}}'
     )
-    return Finding("warning", "shorthand", "root", message)
+    return [_warning("shorthand", "", message)]
 
 
 def _shorthand_in(description: str) -> tuple[str, str] | None:
@@ -210,7 +204,7 @@ def missing_descriptions(node: Mapping[str, Json], path: str = "") -> Iterator[F
         is_field = child_path != path and child_path.rpartition(".")[0].endswith("properties")
         if is_field and not str(child.get("description") or "").strip():
             message = "has no description; what to find, in words, makes better answers than a name alone"
-            yield Finding("warning", "description", child_path, message)
+            yield _warning("description", child_path, message)
         yield from missing_descriptions(child, child_path)
 
 

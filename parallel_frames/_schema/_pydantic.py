@@ -22,15 +22,12 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from parallel_frames._schema._checks import ModelVerdict, shown
+from parallel_frames._schema._types import BOUNDS
 
 if TYPE_CHECKING:
     from parallel_frames._model import Json
 
 Location: TypeAlias = tuple[str | int, ...]
-
-_BOUNDS = {
-    "ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf"
-}  # fmt: skip
 
 
 class StableJsonSchema(GenerateJsonSchema):
@@ -41,7 +38,7 @@ class StableJsonSchema(GenerateJsonSchema):
 
     def decimal_schema(self, schema: Any) -> dict[str, Any]:
         """Return a plain number: pydantic adds a string branch, whose pattern differs from version to version."""
-        bounds = {keyword: float(schema[name]) for name, keyword in _BOUNDS.items() if schema.get(name) is not None}
+        bounds = {keyword: float(schema[name]) for name, keyword in BOUNDS.items() if schema.get(name) is not None}
         return {"type": "number", **bounds}
 
 
@@ -190,7 +187,6 @@ def null_defaults(
 
 
 def _value_at(content: Any, location: Iterable[str | int]) -> Any:
-    """Return the value at a location; None where there is none."""
     for step in location:
         try:
             content = content[step]

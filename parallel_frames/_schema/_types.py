@@ -43,7 +43,7 @@ _LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection)
 _SETS = (set, frozenset, abc.Set, abc.MutableSet)
 _MAPPINGS = (dict, abc.Mapping, abc.MutableMapping)
 _QUALIFIERS = frozenset({"Required", "NotRequired", "ReadOnly"})  # by name: typing_extensions has its own
-_BOUNDS = {
+BOUNDS = {
     "ge": "minimum",
     "gt": "exclusiveMinimum",
     "le": "maximum",
@@ -69,7 +69,6 @@ def is_record(type_: object) -> bool:
 
 
 def type_node(type_: object, path: Path, *, trail: tuple[object, ...] = ()) -> Node:
-    """Return the JSON Schema of a Python type, free of references."""
     try:
         scalar = _SCALARS.get(type_)
     except TypeError:  # it holds a value without a hash, such as Annotated[int, {...}]
@@ -114,9 +113,8 @@ def _generic_node(type_: object, path: Path, trail: tuple[object, ...]) -> Node 
         return {"type": "array", "items": type_node(args[0], path, trail=trail) if args else {}} | unique
     if base is tuple:
         prefix = [type_node(arg, path, trail=trail) for arg in args]
-        return {"type": "array"} | (
-            {"prefixItems": prefix, "minItems": len(args), "maxItems": len(args)} if args else {}
-        )
+        length = {"minItems": len(args), "maxItems": len(args)}
+        return {"type": "array"} | ({"prefixItems": prefix, **length} if args else {})
     return None
 
 
@@ -163,7 +161,7 @@ def _annotated_node(node: Node, extras: tuple[Any, ...]) -> Node:
 def _bounds(extra: object, node: Node) -> Node:
     """Return the constraints in an object, by the attribute names of annotated_types."""
     bounds: Node = {}
-    for name, keyword in _BOUNDS.items():
+    for name, keyword in BOUNDS.items():
         value = getattr(extra, name, None)
         if isinstance(value, decimal.Decimal):
             value = float(value)

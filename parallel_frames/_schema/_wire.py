@@ -98,7 +98,6 @@ def _sort_key(value: Any) -> str:
 
 
 def _sentences(node: Mapping[str, Json]) -> list[str]:
-    """Return one sentence for each constraint of a node."""
     return [_sentence(keyword, value) for keyword, value in node.items() if keyword in _SENTENCES]
 
 
@@ -114,7 +113,6 @@ def _text(value: Json) -> str:
 
 
 def _extended(description: str | None, sentences: list[str]) -> str | None:
-    """Return a description with sentences at its end."""
     if not sentences:
         return description
     text = (description or "").rstrip()

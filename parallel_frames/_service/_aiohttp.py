@@ -8,13 +8,11 @@ aiohttp's own error. aiohttp repeats a request where a kept connection turns out
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx_aiohttp
 
-from parallel_frames._service._http import GuardedTransport, httpx
+from parallel_frames._service._http import GuardedTransport, find_proxy, httpx
 from parallel_frames.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ ERRORS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[ht
 
 def make_aiohttp_transport(base_url: str, *, certificates: SSLContext, trust_env: bool) -> httpx.AsyncBaseTransport:
     """Return a transport for one session, with the proxy that the environment has for this address, if any."""
-    proxy = _find_proxy(base_url) if trust_env else None
+    proxy = _proxy_url(base_url) if trust_env else None
 
     def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -88,14 +86,8 @@ def _translate(error: Exception) -> httpx.HTTPError:
     return kind(text)
 
 
-def _find_proxy(base_url: str) -> str | None:
-    """Return the address of the proxy to ask for a service, from the same variables that httpx reads."""
-    parts = urlsplit(base_url)
-    if proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy:
+def _proxy_url(base_url: str) -> str | None:
+    if (proxy := find_proxy(base_url)) is None:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if httpx.Proxy(proxy).url.scheme.startswith("socks"):

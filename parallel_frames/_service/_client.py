@@ -244,9 +244,7 @@ def _environment_errors() -> Iterator[None]:
             "names of hosts without brackets or networks; or unset them."
         ) from None
     except OSError as error:  # ssl.SSLError is one
-        names = [
-            f"{name}={os.environ[name]}" for name in (*CERTIFICATE_VARIABLES, "SSLKEYLOGFILE") if name in os.environ
-        ]
+        names = [f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES if name in os.environ]
         raise ConfigurationError(
             f"The certificates of this machine cannot be loaded ({error.strerror or error}); the environment has "
             f"{', '.join(names) or 'no variable for them'}. Nothing was sent. Let it name a "
@@ -256,7 +254,6 @@ def _environment_errors() -> Iterator[None]:
 
 @cache  # it takes longer than a small enrichment; the arguments make a change of the environment another entry
 def _load_certificates(*_named: str | None, trust_env: bool) -> SSLContext:
-    """Return the certificates to trust, as httpx finds them."""
     return httpx.create_ssl_context(trust_env=trust_env)
 
 

@@ -20,16 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One way to speak to the service.
-
-    Attributes
-    ----------
-    prefix : str
-        The version at the beginning of its paths.
-    """
+    """One way to speak to the service."""
 
     name: DialectName
-    prefix: str
+    prefix: str  # the version at the beginning of its paths
 
     def group_path(self, group_id: str = "", leaf: str = "") -> str:
         """Return the path of the groups, of one group, or of something in it."""
@@ -40,13 +34,11 @@ class Dialect:
         return f"{self.prefix}/tasks/runs/{quote(run_id, safe='')}/result"
 
     def group_body(self, job: Job, *, metadata: Mapping[str, Json]) -> bytes:
-        """Return the body that creates a group."""
         if self.name != "seed":
             return orjson.dumps({"metadata": dict(metadata)})
         return orjson.dumps({"processor": job.processor, "task_spec": seed_spec(job.spec)})
 
     def runs_body(self, job: Job, *, runs: Sequence[OutgoingRun]) -> bytes:
-        """Return the body that adds a batch of runs."""
         shared: dict[str, Json] = job.options.on_the_wire()
         if self.name != "seed":
             shared = {"processor": job.processor, **shared}

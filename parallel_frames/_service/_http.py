@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -20,19 +23,11 @@ from parallel_frames.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = [
-    "NOTHING_SENT",
-    "TRANSPORTS",
-    "GuardedTransport",
-    "Transport",
-    "check_transport",
-    "describe_connection",
-    "guard",
-    "httpx",
-]
+__all__ = ["httpx"]  # from here, for everything else of this package
 
 TRANSPORTS: Final = ("httpx", "aiohttp")
 Transport: TypeAlias = "Literal['httpx', 'aiohttp'] | Callable[[], httpx.AsyncBaseTransport]"
+Translate: TypeAlias = "Callable[[Exception], httpx.HTTPError]"
 
 # In these cases httpx has not written a byte of the request.
 NOTHING_SENT: Final = (
@@ -59,6 +54,13 @@ def check_transport(transport: Any) -> None:
         )
     if transport == "aiohttp" and not (find_spec("httpx_aiohttp") and find_spec("aiohttp")):
         raise ConfigurationError("`transport='aiohttp'` needs httpx-aiohttp: pip install 'parallel-frames[aiohttp]'.")
+
+
+def find_proxy(base_url: str) -> str | None:
+    """Return the proxy to ask for a service, from the same variables that httpx reads."""
+    parts = urlsplit(base_url)
+    proxies = {} if proxy_bypass(parts.netloc) else getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all") or None
 
 
 def guard(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
@@ -94,66 +96,52 @@ def describe_connection(response: httpx.Response) -> str | None:
     return ", ".join(parts)
 
 
+@dataclass(eq=False)
 class GuardedTransport(httpx.AsyncBaseTransport):
     """A transport that is not httpx's own, with a function that returns an honest httpx error for each of its own.
 
     With `is_watched`, a body that is silent for longer than the request's timeout is closed from outside.
     """
 
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        translate: Callable[[Exception], httpx.HTTPError],
-        *,
-        is_watched: bool = False,
-    ) -> None:
-        self._transport = transport
-        self._translate = translate
-        self._is_watched = is_watched
+    transport: httpx.AsyncBaseTransport
+    translate: Translate
+    is_watched: bool = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; every error is httpx's, and no answer in time is one."""
-        with _translated(self._translate):
+        with _translated(self.translate):
             async with asyncio.timeout(_patience(request)):
-                response = await self._transport.handle_async_request(request)
+                response = await self.transport.handle_async_request(request)
         if isinstance(response.stream, httpx.AsyncByteStream):
             silence = request.extensions.get("timeout", {}).get("read")
-            response.stream = _GuardedBody(
-                response.stream, self._translate, silence=silence, is_watched=self._is_watched
-            )
+            response.stream = _GuardedBody(response.stream, self.translate, self.is_watched, silence)
         return response
 
     async def aclose(self) -> None:
-        """Close the transport."""
-        await self._transport.aclose()
+        await self.transport.aclose()
 
 
+@dataclass(eq=False)
 class _GuardedBody(httpx.AsyncByteStream):
     """A body whose errors are httpx's, and which is closed after so many seconds of silence, if any."""
 
-    def __init__(
-        self,
-        body: httpx.AsyncByteStream,
-        translate: Callable[[Exception], httpx.HTTPError],
-        *,
-        silence: float | None,
-        is_watched: bool,
-    ) -> None:
-        self._body = body
-        self._translate = translate
-        self._silence = silence
-        self._is_watched = is_watched
+    body: httpx.AsyncByteStream
+    translate: Translate
+    is_watched: bool
+    silence: float | None
+
+    def __post_init__(self) -> None:
         self._chunks = 0
         self._is_awaited = True  # a reader that takes its time is no silence
         self._closing: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._is_watched:
+        if self.is_watched:
             self._look_again(-1)
         try:
-            with _translated(self._translate):
-                async for chunk in self._body if self._is_watched else _in_time(self._body, self._silence):
+            with _translated(self.translate):
+                async for chunk in self.body if self.is_watched else _in_time(self.body, self.silence):
                     self._chunks += 1
                     self._is_awaited = False
                     yield chunk
@@ -167,12 +155,12 @@ class _GuardedBody(httpx.AsyncByteStream):
         loop = asyncio.get_running_loop()
         if self._is_awaited and self._chunks == chunks:
             self._closing = loop.create_task(self.aclose())
-        elif self._silence:
-            self._watch = loop.call_later(self._silence, self._look_again, self._chunks if self._is_awaited else -1)
+        elif self.silence:
+            self._watch = loop.call_later(self.silence, self._look_again, self._chunks if self._is_awaited else -1)
 
     async def aclose(self) -> None:
-        with _translated(self._translate):
-            await self._body.aclose()
+        with _translated(self.translate):
+            await self.body.aclose()
 
 
 async def _in_time(body: httpx.AsyncByteStream, silence: float | None) -> AsyncIterator[bytes]:
@@ -188,7 +176,7 @@ async def _in_time(body: httpx.AsyncByteStream, silence: float | None) -> AsyncI
 
 
 @contextmanager
-def _translated(translate: Callable[[Exception], httpx.HTTPError]) -> Iterator[None]:
+def _translated(translate: Translate) -> Iterator[None]:
     """Raise each error as what it is translated to. Without the first one: its arguments may hold the request."""
     try:
         yield

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -101,7 +102,6 @@ def _string_or_none(value: Json) -> str | None:
 
 
 def read_group_id(body: bytes, *, dialect: Dialect) -> str:
-    """Return the id of the group that was created."""
     group = read_json(body)
     group_id = group.get("taskgroup_id") if isinstance(group, dict) else None
     if not isinstance(group_id, str) or not group_id:
@@ -217,15 +217,19 @@ def _type_of(event: Mapping[str, Json], name: str | None) -> str:
     return "error" if is_error else "malformed"
 
 
-def read_run(event: Mapping[str, Json]) -> RunEvent | None:
+def read_run(event: Json) -> RunEvent | None:
     """Return the run of an event, a listing entry or a result; None without one."""
+    if not isinstance(event, dict):
+        return None
     run = event.get("run")
     if not isinstance(run, dict):
         run = event  # the seed's events are the run
-    run_id = run.get("run_id")
-    status = run.get("status")
+    run_id, status = run.get("run_id"), run.get("status")
     if not isinstance(run_id, str) or not isinstance(status, str):
         return None
+    word = read_word(status)
+    if word not in STATUSES and run.get("is_active") is True:
+        word = "running"  # the status is newer than this library
     sent = event.get("input")
     output = event.get("output")
     if output is None:  # where it stands is not fixed in every dialect
@@ -236,7 +240,7 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         metadata = sent.get("metadata")
     return RunEvent(
         run_id,
-        _word_of(run, status),
+        word,
         _string_or_none(event.get("event_id")),
         metadata if isinstance(metadata, dict) else None,
         sent,
@@ -246,12 +250,6 @@ def read_run(event: Mapping[str, Json]) -> RunEvent | None:
         _string_or_none(run.get("created_at")),
         _string_or_none(run.get("modified_at")),
     )
-
-
-def _word_of(run: Mapping[str, Json], status: str) -> str:
-    """Return a run's status; a word that is newer than this library means a run under way where the run says so."""
-    word = read_word(status)
-    return "running" if word not in STATUSES and run.get("is_active") is True else word
 
 
 def possible_inputs(event: RunEvent) -> list[Json]:
@@ -270,7 +268,7 @@ def read_listing(body: bytes, *, keep_raw: bool = False) -> Iterator[RunEvent]:
     if not isinstance(runs, list):
         raise UnreadableError(f"expected a list of runs, got {excerpt(body)}")
     for entry in runs:
-        run = read_run(entry) if isinstance(entry, dict) else None
+        run = read_run(entry)
         if keep_raw and run is not None:
             run.raw = (_text_or_none(entry) or "{}").encode()
         yield RunEvent(excerpt((_text_or_none(entry) or "").encode()), UNREADABLE) if run is None else run
@@ -338,7 +336,8 @@ def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:
         return None
     if not isinstance(output, dict):
         return {"content": output}
-    fields = _fields_of(asked)
+    schema = asked.get("json_schema") if isinstance(asked, dict) else None
+    fields = (schema.get("properties") if isinstance(schema, dict) else None) or ()
     has_type = output.get("type") in ("json", "text")
     if "content" in output:
         looks_wrapped = has_type and isinstance(_parse_content(output["content"], kind="json"), dict)
@@ -347,29 +346,18 @@ def _wrapped(output: Json, *, asked: Json) -> Mapping[str, Json] | None:
     return None if has_type and "type" not in fields else {"content": output}
 
 
-def _fields_of(asked: Json) -> Mapping[str, Json]:
-    """Return the fields of an output schema, none where it is not known or has none."""
-    schema = asked.get("json_schema") if isinstance(asked, dict) else None
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    return properties if isinstance(properties, dict) else {}
-
-
 def _kind_of(output: Mapping[str, Json], *, asked: Json) -> str:
     """Return ``"json"`` or ``"text"``: what was asked for, or else what the service says or sent."""
-    for named in (asked.get("type") if isinstance(asked, dict) else None, output.get("type")):
-        if named in ("json", "text"):
-            return str(named)
-    return "json" if isinstance(output["content"], dict) else "text"
+    named = asked.get("type") if isinstance(asked, dict) else None, output.get("type")
+    by_content = "json" if isinstance(output["content"], dict) else "text"
+    return next((str(kind) for kind in named if kind in ("json", "text")), by_content)
 
 
 def _parse_content(content: Json, *, kind: str) -> Json:
     """Return an answer's content; older deployments send a JSON answer as a string of JSON."""
-    if kind == "json" and isinstance(content, str):
-        try:
-            parsed = _load(content)
-        except ValueError:
-            return content
-        return parsed if isinstance(parsed, dict) else content
+    with suppress(ValueError):
+        if kind == "json" and isinstance(content, str) and isinstance(parsed := _load(content), dict):
+            return parsed
     return content
 
 
@@ -394,7 +382,6 @@ def read_error(body: bytes) -> tuple[str, str | None]:
 
 
 def _find_reference(answer: Json) -> str | None:
-    """Return the service's reference of an error."""
     error = answer.get("error") if isinstance(answer, dict) else None
     for place in (error, answer):
         ref_id = place.get("ref_id") if isinstance(place, dict) else None

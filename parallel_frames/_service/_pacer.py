@@ -75,7 +75,8 @@ class Pacer:
             if now < self._not_before:
                 return 0, self._not_before - now
             self._drop_left(now)
-            self._expire(now)
+            while self._created and self._created[0][0] <= now - WINDOW:
+                self._in_window -= self._created.popleft()[1]
             limit = min((limit for limit, _ in self._limits), default=math.inf)
             room = limit - self._in_window - self._in_flight.total()
             small = min(SMALL_BATCH, max(1.0, limit / 20))
@@ -118,10 +119,6 @@ class Pacer:
         for left in [loop for loop in loops if loop is not None and loop.is_closed()]:
             self._add_created(self._in_flight.pop(left, 0), now)
             self._limits = [share for share in self._limits if share[1] is not left]
-
-    def _expire(self, now: float) -> None:
-        while self._created and self._created[0][0] <= now - WINDOW:
-            self._in_window -= self._created.popleft()[1]
 
     def _time_until(self, missing: float, *, now: float) -> float:
         """Return the seconds until so many creations have left the window."""

@@ -16,7 +16,8 @@ import re
 import time
 from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from parallel_frames._clock import Backoff
 from parallel_frames._format import format_count, format_duration
@@ -92,6 +93,16 @@ HINTS: Final = {
 }
 
 
+class _Request(NamedTuple):
+    """What one request sends, however often."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    params: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
+
+
 class Session:
     """One event loop's connections to the service: the engine's `Service`."""
 
@@ -159,11 +170,8 @@ class Session:
         raise failure or UnavailableError("no dialect was understood")
 
     async def _create_group(self, dialect: Dialect, *, job: Job, metadata: Mapping[str, Json]) -> str:
-        def read(answer: bytes) -> str:
-            return read_group_id(answer, dialect=dialect)
-
-        body = dialect.group_body(job, metadata=metadata)
-        return await self._request("POST", dialect.group_path(), read=read, body=body, headers=_beta_headers(job))
+        request = _post(dialect.group_path(), dialect.group_body(job, metadata=metadata), job=job)
+        return await self._request(request, read=partial(read_group_id, dialect=dialect))
 
     async def add_runs(self, group_id: str, *, job: Job, runs: Sequence[OutgoingRun]) -> Posted:
         """Send one batch, once, and return what its answer proves.
@@ -187,13 +195,11 @@ class Session:
         return posted
 
     async def _post_runs(self, group_id: str, *, job: Job, runs: Sequence[OutgoingRun]) -> Posted:
-        path = self._current.group_path(group_id, "runs")
-        body = self._current.runs_body(job, runs=runs)
-        params = {} if self._current.name == "seed" else {"refresh_status": "false"}
+        request = _post(self._current.group_path(group_id, "runs"), self._current.runs_body(job, runs=runs), job=job)
+        if self._current.name != "seed":
+            request = request._replace(params={"refresh_status": "false"})
         try:
-            status, headers, answer = await self._send(
-                "POST", path, body=body, params=params, headers=_beta_headers(job)
-            )
+            status, headers, answer = await self._send(request)
         except NOTHING_SENT as error:
             refused = self._connection_error(error)
             self.trouble = str(refused)
@@ -231,21 +237,14 @@ class Session:
         return status
 
     async def _group_status(self, group_id: str) -> GroupStatus:
-        def read(answer: bytes) -> GroupStatus:
-            return read_status(group_id, answer)
-
-        return await self._request("GET", self._current.group_path(group_id), read=read, group_id=group_id)
+        request = _Request("GET", self._current.group_path(group_id))
+        return await self._request(request, read=partial(read_status, group_id), group_id=group_id)
 
     async def run_result(self, run_id: str) -> RunEvent | None:
         """Return a finished run with its output; None when it has not finished or the service has no such path."""
-
-        def read(answer: bytes) -> RunEvent | None:
-            result = read_json(answer)
-            return read_run(result) if isinstance(result, dict) else None
-
-        path = self._current.result_path(run_id)
+        request = _Request("GET", self._current.result_path(run_id), params={"timeout": "1"})
         try:
-            return await self._request("GET", path, read=read, params={"timeout": "1"}, final=frozenset({408}))
+            return await self._request(request, read=lambda body: read_run(read_json(body)), final=frozenset({408}))
         except (RejectedError, UnavailableError) as error:
             if error.status in NO_RESULT:
                 return None
@@ -332,7 +331,6 @@ class Session:
     async def _open_stream(
         self, path: str, *, params: Mapping[str, str], group_id: str
     ) -> AsyncIterator[httpx.Response]:
-        """Open a response whose body is read as it arrives."""
         accept = {"accept": "text/event-stream, application/json;q=0.9", "cache-control": "no-store"}
         try:
             async with self._http.stream("GET", path, params=dict(params), headers=accept) as response:
@@ -384,13 +382,9 @@ class Session:
 
     async def _request(
         self,
-        method: str,
-        path: str,
+        request: _Request,
         *,
         read: Callable[[bytes], T],
-        body: bytes | None = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
         group_id: str | None = None,
         final: frozenset[int] = frozenset(),
     ) -> T:
@@ -401,7 +395,7 @@ class Session:
             wait = backoff.wait(attempt)
             status: int | None = None
             try:
-                status, received, answer = await self._send(method, path, body=body, params=params, headers=headers)
+                status, received, answer = await self._send(request)
                 if 200 <= status < 300:
                     value = read(answer)
                     self.trouble = None
@@ -427,25 +421,16 @@ class Session:
                 raise failure
             self.trouble = str(failure)
             self._expect_answer(None if status is None else self.trouble)
-            logger.debug("%s %s: %s It is tried again in %.1f s.", method, path, failure, wait)
+            logger.debug("%s %s: %s It is tried again in %.1f s.", request.method, request.path, failure, wait)
             await self._clock.sleep(wait)
             attempt += 1
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, httpx.Headers, bytes]:
+    async def _send(self, request: _Request) -> tuple[int, httpx.Headers, bytes]:
         """Send one request and return the status of its answer, and its headers and body without the API key."""
-        content_type = {"content-type": "application/json"} if body is not None else {}
         if not self._has_answered:  # later, a long answer is no news
             self._expect_answer()
         async with self._http.stream(
-            method, path, content=body, params=dict(params or {}), headers={**content_type, **(headers or {})}
+            request.method, request.path, content=request.body, params=request.params or {}, headers=request.headers
         ) as response:
             self._note_answer(response)
             try:
@@ -471,7 +456,6 @@ class Session:
         return self._redactor.redact(b"".join(parts))
 
     def _connection_error(self, error: httpx.HTTPError) -> UnavailableError:
-        """Return our error for a connection that failed."""
         # httpx quotes what it cannot parse, such as a redirect's target.
         text = self._redactor.redact(str(error).encode("utf-8", "replace")).decode()
         self._reason = f"{type(error).__name__}: {text[:200]}"
@@ -525,7 +509,6 @@ class KeyRedactor:
         self._marker: int | None = None
 
     def redact(self, data: bytes) -> bytes:
-        """Return data that may be quoted and stored."""
         return data.replace(self._key, self.REPLACEMENT) if self._key else data
 
     def marker_byte(self, sample: bytes) -> int:
@@ -557,9 +540,10 @@ def _iterate_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
     return aiter(stream) if isinstance(stream, httpx.AsyncByteStream) and not is_compressed else response.aiter_bytes()
 
 
-def _beta_headers(job: Job) -> dict[str, str]:
+def _post(path: str, body: bytes, *, job: Job) -> _Request:
     betas = ",".join(job.options.beta_headers)
-    return {"parallel-beta": betas} if betas else {}
+    headers = {"content-type": "application/json"} | ({"parallel-beta": betas} if betas else {})
+    return _Request("POST", path, body, headers=headers)
 
 
 def is_repeated(status: int, headers: httpx.Headers) -> bool:

@@ -141,13 +141,6 @@ class Answer:
         if not _is_list_of(Mapping, self.mcp_tool_calls):
             raise TypeError(f"mcp_tool_calls must be a list of mappings, got {self.mcp_tool_calls!r}")
 
-    def warnings_sent(self) -> tuple[dict[str, Any], ...]:
-        """Return the warnings as the service sends them."""
-        return tuple(
-            {"type": "warning", "message": each, "detail": None} if isinstance(each, str) else dict(each)
-            for each in self.warnings
-        )
-
 
 Ending: TypeAlias = Failure | Cancelled | Stuck | ActionRequired
 Given: TypeAlias = "Mapping[str, Any] | str | Answer | Ending"
@@ -155,24 +148,20 @@ Answers: TypeAlias = "Callable[..., Given] | Mapping[Any, Given] | pd.DataFrame 
 
 
 class AnswerSource:
-    """Finds the answer to an input."""
-
     def __init__(self, answers: Answers, *, seed: int) -> None:
         self._seed = seed
-        self._function: Callable[[Any, Any, str], Given] | None = None
+        self._function = _as_called(answers) if callable(answers) else None
         self._table: Mapping[Any, Given] | None = None
-        self._field: str | None = None
+        self._field: str | None = None  # of an input, by which alone it is looked up
         self._found: set[Any] = set()  # keys of the table that matched an input
         self._error: BaseException | None = None
         self._unmatched: dict[str, bool] = {}  # inputs that no key matched, and whether that is noted
         self._unknown: dict[str, str] = {}  # fields that the schema does not have, and what is to be noted of them
-        if callable(answers):
-            self._function = _as_called(answers)
-        elif isinstance(answers, Mapping):
+        if isinstance(answers, Mapping):
             self._table = answers
         elif hasattr(answers, "to_dict"):
             self._table, self._field = _table_from_frame(answers)
-        elif answers is not None:
+        elif answers is not None and self._function is None:
             raise TypeError(f"answers must be None, a function, a mapping or a DataFrame, got {type(answers).__name__}")
 
     def answer(self, run_input: str | Mapping[str, Any], *, spec: Spec, canonical: bytes, processor: str) -> Given:
@@ -264,13 +253,13 @@ def _as_called(function: Callable[..., Given]) -> Callable[[Any, Any, str], Give
         signature = inspect.signature(function)
     except ValueError:  # a builtin without one
         return lambda run_input, _spec, _processor: function(run_input)
-    named = "processor" in signature.parameters
-    more = {"processor": None} if named else {}
+    named = {"processor"} & signature.parameters.keys()
+    takes = 2
     try:
-        signature.bind(None, None, **more)
+        signature.bind(None, None, **dict.fromkeys(named))
     except TypeError:
-        return lambda run_input, _spec, processor: function(run_input, **dict.fromkeys(more, processor))
-    return lambda run_input, spec, processor: function(run_input, spec, **dict.fromkeys(more, processor))
+        takes = 1
+    return lambda run_input, spec, processor: function(*(run_input, spec)[:takes], **dict.fromkeys(named, processor))
 
 
 def _checked(answer: Any, spec: Spec) -> Given:
@@ -311,15 +300,9 @@ def _plain(cell: Any) -> Any:
 
 
 def _guess_schema(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema an automatic output would be described by."""
     kinds = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
     properties = {key: {"type": kinds.get(type(value), "string")} for key, value in content.items()}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def build_output(
@@ -330,9 +313,9 @@ def build_output(
     `draw` decides the confidences; `elements` adds a basis for each list element; `string_content` sends a JSON
     content as text, as older deployments do; a `bare` output is the content alone.
     """
-    content, given = (answer.content, answer.basis) if isinstance(answer, Answer) else (answer, None)
-    calls = list(map(dict, answer.mcp_tool_calls)) if isinstance(answer, Answer) else []
-    more = {"mcp_tool_calls": calls} if calls else {}
+    answer = answer if isinstance(answer, Answer) else Answer(answer)
+    content, given = answer.content, answer.basis
+    more = {"mcp_tool_calls": list(map(dict, answer.mcp_tool_calls))} if answer.mcp_tool_calls else {}
     if spec.kind == "text" or isinstance(content, str):
         text = content if isinstance(content, str) else orjson.dumps(content).decode()
         if bare:

@@ -46,12 +46,10 @@ class Clock:
         self._base = (now, simulated + (now - wall) * old, _checked(speed))
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` simulated seconds pass at once."""
         wall, simulated, speed = self._base
         self._base = (wall, simulated + seconds, speed)
 
     def now(self) -> float:
-        """Return the simulated seconds since the simulator was made."""
         wall, simulated, speed = self._base
         return simulated + (real_time() - wall) * speed
 
@@ -60,7 +58,6 @@ class Clock:
         return seconds / self.speed
 
     def moment(self, at: float) -> str:
-        """Return the simulated second `at` as an ISO 8601 time in UTC."""
         micros = round((self._epoch + at) * 1e6)
         return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(micros // 10**6))}.{micros % 10**6:06d}Z"
 

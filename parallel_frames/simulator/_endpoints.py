@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 from ._exchange import EventStream, reply
+from ._limits import DOLLARS_PER_1000
 from ._records import ACTIVE, TERMINAL, Run, dump, group_body, group_status
 from ._service import Draft
-from ._streams import event_cursor, follow_events, listed_events, read_cursor, run_cursor, stream_listing
-from ._validation import check_batch, check_published_group, check_run, check_seed_group, check_size, problem
+from ._streams import cursor_at, follow_events, listed_events, read_cursor, stream_listing
+from ._validation import check_batch, check_group, check_run, check_size, problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ async def create_group(exchange: Exchange) -> Response:
     dialect = exchange.service.settings.dialect
     speaks_seed = isinstance(body, dict) and not body.keys().isdisjoint(("processor", "task_spec"))
     seed = dialect == "seed" or (dialect == "both" and exchange.prefix == "v1beta" and speaks_seed)
-    exchange.refuse_problems(check_seed_group(body) if seed else check_published_group(body))
+    exchange.refuse_problems(check_group(body, seed=seed))
     if seed:
         _refuse_processors(exchange, [body["processor"]])
     group = exchange.service.create_group(body, seed_dialect=seed)
@@ -45,11 +46,9 @@ async def create_group(exchange: Exchange) -> Response:
 
 
 async def get_group(exchange: Exchange) -> Response:
-    """Return a group and its counts."""
     group = exchange.group()
-    counts = group.counts
-    if exchange.as_of is not None:
-        counts = Counter(run.status for run in exchange.visible_runs(group))
+    is_current = math.isinf(exchange.as_of)
+    counts = group.counts if is_current else Counter[str](run.status for run in exchange.visible_runs(group))
     return reply(group_body(group, counts, clock=exchange.service.clock))
 
 
@@ -61,18 +60,19 @@ async def add_runs(exchange: Exchange) -> Response:
     exchange.refuse_problems(check_batch(body, seed=seed))
     runs = body["runs" if seed else "inputs"]
     drafts = _draft_runs(exchange, runs, default_spec=body.get("default_task_spec"), group=group)
-    cursors = (event_cursor(group, len(group.log)), run_cursor(group, len(group.runs)))
+    cursors = {
+        "event_cursor": cursor_at("evt", group, len(group.log)),
+        "run_cursor": cursor_at("lst", group, len(group.runs)),
+    }
     created = _create(exchange, drafts, group=group)
     run_ids = [run.run_id for run in created]
     if seed:
         return reply({"run_ids": run_ids} if exchange.service.settings.seed_answer_ids else {"status": "accepted"})
-    modified_at = exchange.service.clock.moment(group.modified_at)
-    status = group_status(group.counts, active=group.active, modified_at=modified_at)
-    return reply({"run_ids": run_ids, "status": status, "event_cursor": cursors[0], "run_cursor": cursors[1]})
+    status = group_status(group, group.counts, modified_at=exchange.service.clock.moment(group.modified_at))
+    return reply({"run_ids": run_ids, "status": status, **cursors})
 
 
 async def create_run(exchange: Exchange) -> Response:
-    """Create a single run, in no group."""
     body = await exchange.body()
     exchange.refuse_problems(list(check_run(body)))
     (run,) = _create(exchange, _draft_runs(exchange, [body], default_spec=None, group=None), group=None)
@@ -97,11 +97,11 @@ def _draft_runs(
 
 
 def _refuse_processors(exchange: Exchange, processors: list[str]) -> None:
-    known = exchange.service.settings.processors
+    settings = exchange.service.settings
+    known = DOLLARS_PER_1000.keys() | settings.more_processors
     unknown = sorted(name for name in set(processors) if name.removesuffix("-fast") not in known)
     exchange.refuse_problems([problem(f"Unknown processor {name!r}", "processor") for name in unknown])
-    refused = set(processors) & set(exchange.service.settings.refused_processors)
-    if refused:
+    if refused := settings.refused_processors.intersection(processors):
         exchange.refuse(403, f"Processor not allowed: {', '.join(sorted(refused))}")
 
 
@@ -123,12 +123,12 @@ def _create(exchange: Exchange, drafts: list[Draft], *, group: Group | None) -> 
     return created
 
 
-def _cursor(exchange: Exchange, group: Group, *, kind: str, length: int) -> int:
+def _cursor(exchange: Exchange, group: Group, *, kind: Literal["evt", "lst"], length: int) -> int:
     """Return the position the query's cursor stands for; what an unknown one means is an option."""
     cursor = exchange.request.query_params.get("last_event_id")
     if not cursor:
         return 0
-    position = read_cursor(cursor, group=group, kind=kind, length=length)
+    position = read_cursor(kind, group, cursor, length=length)
     if position is not None:
         return position
     policy = exchange.service.settings.unknown_cursor
@@ -138,7 +138,6 @@ def _cursor(exchange: Exchange, group: Group, *, kind: str, length: int) -> int:
 
 
 async def stream_events(exchange: Exchange) -> EventStream:
-    """Open a group's event stream."""
     group, service = exchange.group(), exchange.service
     settings = service.settings
     position = _cursor(exchange, group, kind="evt", length=len(group.log))
@@ -159,16 +158,14 @@ async def stream_events(exchange: Exchange) -> EventStream:
 
 
 async def list_runs(exchange: Exchange) -> Response | EventStream:
-    """List a group's runs as they are now."""
     group, service = exchange.group(), exchange.service
     settings, seed = service.settings, group.seed_dialect
     wanted = exchange.request.query_params.get("status")
     if wanted is not None and wanted not in STATUSES:
         exchange.refuse_query("status", f"Unknown status {wanted!r}")
     start = _cursor(exchange, group, kind="lst", length=len(group.runs))
-    runs = list(enumerate(exchange.visible_runs(group), start=1))[start:]
-    if wanted is not None:
-        runs = [(position, run) for position, run in runs if run.status == wanted]
+    listed = list(enumerate(exchange.visible_runs(group), start=1))[start:]
+    runs = [(position, run) for position, run in listed if wanted in (None, run.status)]
     events = listed_events(
         service,
         runs,
@@ -185,12 +182,10 @@ def _state(exchange: Exchange, run: Run, *, status: int = 200) -> Response:
 
 
 async def get_run(exchange: Exchange) -> Response:
-    """Return a run's state."""
     return _state(exchange, exchange.run())
 
 
 async def get_input(exchange: Exchange) -> Response:
-    """Return a run as it was sent."""
     return reply(exchange.run().body)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import orjson
@@ -33,7 +35,6 @@ Frames: TypeAlias = AsyncIterator[list[bytes]]
 
 
 def reply(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response."""
     return Response(
         dump(value),
         status_code=status,
@@ -50,35 +51,31 @@ class RefusedError(Exception):
         self.response = response
 
 
+@dataclass(slots=True)
 class Exchange:
     """A request, the service, and what of the group a fault lets it see."""
 
-    def __init__(self, service: Service, request: Request, *, endpoint: str) -> None:
-        self.service = service
-        self.request = request
-        self.endpoint = endpoint
-        self.as_of: float | None = None  # runs created later are not shown
-        self.keep: float | None = None  # the part of a listing that is shown
+    service: Service
+    request: Request
+    endpoint: str
+    as_of: float = math.inf  # runs created later are not shown
+    keep: float = 1.0  # the part of a listing that is shown
 
     def error(
         self, status: int, message: str, *, headers: Mapping[str, str] | None = None, detail: Any = None
     ) -> Response:
-        """Return an error response."""
         body = error_body(message, ref_id=self.service.next_id("ref_"), detail=detail)
         return reply(body, status=status, headers=headers)
 
     def refuse(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> NoReturn:
-        """Answer with an error."""
         raise RefusedError(self.error(status, message, headers=headers))
 
     def refuse_problems(self, problems: list[Problem]) -> None:
-        """Answer 422 if there are problems."""
         if problems:
             raise RefusedError(reply({"detail": problems[:50]}, status=422))
 
-    def refuse_query(self, name: str, message: str, *, kind: str = "value_error") -> None:
-        """Answer 422 for a query parameter."""
-        self.refuse_problems([{**problem(message, kind=kind), "loc": ["query", name]}])
+    def refuse_query(self, name: str, message: str, *, kind: str = "value_error") -> NoReturn:
+        raise RefusedError(reply({"detail": [{**problem(message, kind=kind), "loc": ["query", name]}]}, status=422))
 
     @property
     def prefix(self) -> str:
@@ -86,7 +83,6 @@ class Exchange:
         return self.request.url.path.split("/", 2)[1]
 
     async def body(self) -> Any:
-        """Return the request's JSON body."""
         raw = await self.request.body()
         try:
             return orjson.loads(raw)
@@ -94,7 +90,6 @@ class Exchange:
             self.refuse_problems([problem(f"JSON decode error: {error}", kind="json_invalid")])
 
     def flag(self, name: str) -> bool:
-        """Return a yes-or-no query parameter."""
         return self.request.query_params.get(name, "").lower() in ("true", "1", "yes", "on")
 
     def seconds(self, name: str) -> float | None:
@@ -104,7 +99,6 @@ class Exchange:
             return None if text is None else float(text)
         except ValueError:
             self.refuse_query(name, "Input should be a valid number", kind="float_parsing")
-            return None
 
     def group(self) -> Group:
         """Return the group the path names, or answer 404."""
@@ -125,13 +119,8 @@ class Exchange:
 
     def visible_runs(self, group: Group) -> list[Run]:
         """Return the group's runs as far as this exchange shows them."""
-        runs = group.runs
-        if self.as_of is not None:
-            as_of = self.as_of
-            runs = [run for run in runs if run.created_at <= as_of]
-        if self.keep is not None:
-            runs = runs[: int(len(runs) * self.keep)]
-        return runs
+        runs = [run for run in group.runs if run.created_at <= self.as_of]
+        return runs[: int(len(runs) * self.keep)]
 
 
 # -- responses that are more than a body -----------------------------------------------------------------------------
@@ -174,7 +163,6 @@ class Reset:
     status_code = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        """Reset the connection."""
         await _hang_up(scope, receive, how="reset")
 
 
@@ -182,16 +170,12 @@ class Torn:
     """A response whose body ends too early, under a Content-Length that promised more."""
 
     def __init__(self, whole: Response, *, keep: float) -> None:
-        self.status_code = whole.status_code
-        self._whole = whole
-        self._keep = keep
+        self.status_code, self._headers = whole.status_code, whole.raw_headers
+        self._body = bytes(whole.body)[: int(len(whole.body) * keep)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the first part, then close the connection."""
-        body = bytes(self._whole.body)
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self._whole.raw_headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": body[: int(len(body) * self._keep)], "more_body": True})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": True})
         await _hang_up(scope, receive, how="close")
 
 

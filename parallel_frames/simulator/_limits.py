@@ -104,7 +104,6 @@ class Credit:
         return self.dollars is None or self.reserved + self._needed(processors) <= self.dollars + EPSILON
 
     def reserve(self, processors: Iterable[str]) -> None:
-        """Reserve for runs that were just created."""
         if self.dollars is not None:
             self.reserved += self._needed(processors)
 

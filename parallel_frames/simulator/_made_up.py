@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import orjson
 
+from ._records import warning
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -114,11 +116,7 @@ def _object_maker(schema: Mapping[str, Any], name: str) -> Maker:
     makers = {key: compile_schema(node, name=key) for key, node in schema.get("properties", {}).items()}
     if not makers and isinstance(schema.get("additionalProperties"), dict):
         makers = {"key": compile_schema(schema["additionalProperties"], name=name)}
-
-    def make(dice: Dice, label: str) -> dict[str, Any]:
-        return {key: maker(dice, label) for key, maker in makers.items()}
-
-    return make
+    return lambda dice, label: {key: make(dice, label) for key, make in makers.items()}
 
 
 def _array_maker(schema: Mapping[str, Any], name: str, words: str) -> Maker:
@@ -131,7 +129,7 @@ def _array_maker(schema: Mapping[str, Any], name: str, words: str) -> Maker:
 
 def _number_maker(words: str, *, whole: bool) -> Maker:
     low, high = find_range(words, step=1 if whole else 0.01)
-    multiple = find_multiple(words)
+    multiple = _first(_MULTIPLE, words)
     unit = max(1, int(multiple or 1)) if whole else multiple or 0.01
     first = math.ceil(low / unit)
     sides = max(1, math.floor(high / unit) - first + 1)
@@ -141,14 +139,12 @@ def _number_maker(words: str, *, whole: bool) -> Maker:
 
 
 def _text_maker(name: str, words: str) -> Maker:
-    formatted = find_format(words)
+    formatted = next((make for pattern, make in _FORMATS if pattern.search(words)), None)
     if formatted is not None:
         return lambda dice, _label: formatted(dice)
     readable = name.replace("_", " ")
     least, most = find_sizes(words)
-    if least or most is not None:
-        return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}".ljust(least, ".")[:most]
-    return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}"
+    return lambda dice, label: f"Simulated {readable} {dice.draw(1000)} for {label}".ljust(least, ".")[:most]
 
 
 # -- what descriptions ask for ----------------------------------------------------------------------------------------
@@ -175,7 +171,7 @@ def _time(dice: Dice) -> str:
 
 
 def _uuid(dice: Dice) -> str:
-    digits = f"{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}{dice.draw(1 << 31):08x}"
+    digits = "".join(f"{dice.draw(1 << 31):08x}" for _ in range(4))
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
 
 
@@ -193,14 +189,9 @@ _FORMATS: tuple[tuple[re.Pattern[str], Callable[[Dice], str]], ...] = tuple(
 )
 
 
-def find_format(words: str) -> Callable[[Dice], str] | None:
-    """Return a function that makes texts in the format a description asks for, if it does."""
-    return next((make for pattern, make in _FORMATS if pattern.search(words)), None)
-
-
-def _first(pattern: re.Pattern[str], words: str) -> float | None:
+def _first(pattern: re.Pattern[str], words: str, *, shift: float = 0.0) -> float | None:
     found = pattern.search(words)
-    return float(found[1]) if found else None
+    return float(found[1]) + shift if found else None
 
 
 def find_range(words: str, *, step: float) -> tuple[float, float]:
@@ -209,21 +200,15 @@ def find_range(words: str, *, step: float) -> tuple[float, float]:
     if between:
         low, high = sorted(map(float, between.groups()))
         return low, high
-    least, over = _first(_LEAST, words), _first(_OVER, words)
-    most, under = _first(_MOST, words), _first(_UNDER, words)
-    lows = [end for end in (least, None if over is None else over + step) if end is not None]
-    highs = [end for end in (most, None if under is None else under - step) if end is not None]
+    low_ends = _first(_LEAST, words), _first(_OVER, words, shift=step)
+    high_ends = _first(_MOST, words), _first(_UNDER, words, shift=-step)
+    lows, highs = ([end for end in ends if end is not None] for ends in (low_ends, high_ends))
     if lows:
         low = max(lows)
         return low, max(low, min(highs)) if highs else max(1000.0, low + 1000)
     if highs:
         return min(0.0, min(highs) - 100), min(highs)
     return 0.0, 1000.0
-
-
-def find_multiple(words: str) -> float | None:
-    """Return the number a description asks for multiples of."""
-    return _first(_MULTIPLE, words) or None
 
 
 def find_sizes(words: str) -> tuple[int, int | None]:
@@ -237,8 +222,6 @@ def find_sizes(words: str) -> tuple[int, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One specification, compiled."""
-
     body: Any
     kind: Literal["json", "text", "auto"]
     schema: dict[str, Any] | None
@@ -255,7 +238,7 @@ def compile_spec(body: Any) -> Spec:
     digest = blake2b(raw, digest_size=16).digest()
     size = 0 if body is None else len(raw.decode())
     if kind == "text":
-        return Spec(body, kind, None, _make_text, (), digest, size)
+        return Spec(body, kind, None, _text_maker("answer", ""), (), digest, size)
     shape = schema if schema is not None else AUTO_SCHEMA
     return Spec(body, kind, schema, compile_schema(shape), tuple(_warnings(schema)), digest, size)
 
@@ -273,10 +256,6 @@ def read_output_schema(body: Any) -> tuple[Literal["json", "text", "auto"], dict
     return "json", schema if isinstance(schema, dict) else out
 
 
-def _make_text(dice: Dice, label: str) -> str:
-    return f"Simulated answer {dice.draw(1000)} for {label_input(label)}"
-
-
 def _warnings(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Return the warnings of the service: names the basis carries, and schemas that aren't strict."""
     if schema is None:
@@ -288,7 +267,7 @@ def _warnings(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
         found.append(f"properties not listed in required: {', '.join(missing)}")
     if schema.get("additionalProperties") is not False:
         found.append("additionalProperties is not false")
-    return [{"type": "spec_validation_warning", "message": message, "detail": None} for message in found]
+    return [warning(message, "spec_validation_warning") for message in found]
 
 
 def make_answer(spec: Spec, canonical: bytes, label: str, *, processor: str, seed: int) -> tuple[Any, dict[str, str]]:

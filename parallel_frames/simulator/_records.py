@@ -71,19 +71,12 @@ class Run:
 
     @property
     def input(self) -> str | dict[str, Any]:
-        """What was sent to be answered."""
         value: str | dict[str, Any] = self.body["input"]
         return value
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """What was sent with it."""
         return self.body.get("metadata")
-
-    @property
-    def active(self) -> bool:
-        """Whether the run can still change by itself."""
-        return self.status in ACTIVE
 
 
 @dataclass(slots=True, eq=False)
@@ -108,11 +101,6 @@ class Group:
         """Whether any run of the group is active."""
         return any(self.counts[status] for status in ACTIVE)
 
-    @property
-    def tag(self) -> str:
-        """The part of the group's id its cursors carry."""
-        return self.group_id.removeprefix("tgrp_")
-
 
 # -- on the wire ------------------------------------------------------------------------------------------------------
 
@@ -121,13 +109,11 @@ OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
 def dump(value: Any, *, option: int = OPTIONS) -> bytes:
-    """Serialise a message."""
     # A copy of its exact size: orjson's own bytes keep kilobytes of spare room, and one is kept for every event.
     return bytes(memoryview(orjson.dumps(value, option=option)))
 
 
 def error_body(message: str, *, ref_id: str, detail: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the body of an error."""
     return {"type": "error", "error": {"ref_id": ref_id, "message": message, "detail": detail}}
 
 
@@ -140,7 +126,7 @@ def run_state(run: Run, *, clock: Clock, echo_metadata: bool) -> bytes:
             "run_id": run.run_id,
             "interaction_id": run.run_id,
             "status": run.status,
-            "is_active": run.active,
+            "is_active": run.status in ACTIVE,
             "processor": run.processor,
             "metadata": run.metadata if echo_metadata else None,
             "taskgroup_id": run.group.group_id if run.group else None,
@@ -155,39 +141,31 @@ def run_state(run: Run, *, clock: Clock, echo_metadata: bool) -> bytes:
     return state
 
 
-def group_status(counts: Counter[str], *, active: bool, modified_at: Any) -> dict[str, Any]:
-    """Return a group's status, published dialect."""
+def warning(message: str, kind: str = "warning") -> dict[str, Any]:
+    return {"type": kind, "message": message, "detail": None}
+
+
+def group_status(group: Group, counts: Counter[str], *, modified_at: Any) -> dict[str, Any]:
+    """Return a group's status in the published dialect, with counts that may be outdated."""
     return {
         "num_task_runs": sum(counts.values()),
         "task_run_status_counts": {status: n for status, n in counts.items() if n},
-        "is_active": active,
+        "is_active": group.active,
         "status_message": None,
         "modified_at": modified_at,
     }
 
 
-def seed_status(counts: Counter[str]) -> dict[str, int]:
-    """Return a group's counts by state, seed dialect."""
-    return {
+def group_body(group: Group, counts: Counter[str], *, clock: Clock) -> dict[str, Any]:
+    body = {"taskgroup_id": group.group_id, "metadata": group.metadata, "created_at": clock.moment(group.created_at)}
+    if not group.seed_dialect:
+        return {**body, "status": group_status(group, counts, modified_at=clock.moment(group.modified_at))}
+    by_state = {
         "pending": counts["queued"] + counts["action_required"],
         "running": counts["running"] + counts["cancelling"],
-        "completed": counts["completed"],
-        "failed": counts["failed"],
-        "cancelled": counts["cancelled"],
+        **{status: counts[status] for status in ("completed", "failed", "cancelled")},
     }
-
-
-def group_body(group: Group, counts: Counter[str], *, clock: Clock) -> dict[str, Any]:
-    """Return a group's description, in its dialect."""
-    body = {
-        "taskgroup_id": group.group_id,
-        "metadata": group.metadata,
-        "created_at": clock.moment(group.created_at),
-    }
-    if group.seed_dialect:
-        return {**body, "processor": group.processor, "status": seed_status(counts)}
-    modified_at = clock.moment(group.modified_at)
-    return {**body, "status": group_status(counts, active=group.active, modified_at=modified_at)}
+    return {**body, "processor": group.processor, "status": by_state}
 
 
 # -- as users see them ------------------------------------------------------------------------------------------------

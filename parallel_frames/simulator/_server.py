@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,6 +28,7 @@ from . import _endpoints as endpoints
 from ._clock import real_time
 from ._exchange import TRANSPORT, Answering, EventStream, Exchange, RefusedError, reply, reset_connection
 from ._records import SeenRequest, error_body
+from .faults import RequestFault, StreamFault
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -53,25 +55,25 @@ ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
 )
 
 
+@dataclass(frozen=True, eq=False)
 class _Endpoint:
     """One endpoint as an ASGI application: key, faults, totals."""
 
-    def __init__(self, service: Service, *, name: str, handler: Handler) -> None:
-        self._service = service
-        self._name = name
-        self._handler = handler
+    service: Service
+    name: str
+    handler: Handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(self._service, Request(scope, receive), endpoint=self._name)
-        answer = await self._answer(exchange)
-        self._count(exchange, answer.status_code)
-        await answer(scope, receive, send)
+        exchange = Exchange(self.service, Request(scope, receive), self.name)
+        with suppress(asyncio.CancelledError):  # the server stops: no reason for a stack trace in the log
+            answer = await self._answer(exchange)
+            self._count(exchange, answer.status_code)
+            await answer(scope, receive, send)
 
     async def _answer(self, exchange: Exchange) -> Answering:
         await exchange.request.body()
-        service = self._service
-        with service.lock:
-            struck = service.faults.for_request(exchange)
+        with self.service.lock:
+            struck = self.service.faults.select(RequestFault, lambda fault: fault.concerns(exchange))
         proceed: Proceed = partial(self._handle, exchange)
         for fault in reversed(struck):
             proceed = partial(fault.strike, exchange, proceed)
@@ -80,23 +82,23 @@ class _Endpoint:
     async def _handle(self, exchange: Exchange) -> Answering:
         try:
             _check_key(exchange)
-            answer = await self._handler(exchange)
+            answer = await self.handler(exchange)
         except RefusedError as refused:
             return refused.response
         if isinstance(answer, EventStream):
-            with self._service.lock:
-                struck = self._service.faults.for_stream(self._name)
+            with self.service.lock:
+                struck = self.service.faults.select(StreamFault, lambda fault: self.name in fault.on)
             for fault in struck:
-                answer.frames = fault.bend(answer.frames, rng=self._service.faults.rng)
+                answer.frames = fault.bend(answer.frames, rng=self.service.faults.rng)
         return answer
 
     def _count(self, exchange: Exchange, status: int) -> None:
-        service, url = self._service, exchange.request.url
+        service, url = self.service, exchange.request.url
         service.totals["requests"] += 1
-        service.totals["posts"] += self._name in ("add_runs", "create_run")
+        service.totals["posts"] += self.name in ("add_runs", "create_run")
         service.totals["rejected"] += status == 429
         service.totals["refused"] += 400 <= status < 500 and status != 429
-        seen = SeenRequest(self._name, exchange.request.method, url.path, url.query, status, service.clock.now())
+        seen = SeenRequest(self.name, exchange.request.method, url.path, url.query, status, service.clock.now())
         service.requests.append(seen)
 
 
@@ -121,30 +123,17 @@ async def _wrong_method(request: Request, _error: Exception) -> Response:
 
 
 def build_app(service: Service) -> ASGIApp:
-    """Return the application that serves `service`."""
     seed_only = service.settings.dialect == "seed"
     app = Starlette(exception_handlers={405: _wrong_method})
     for prefix in ("v1beta",) if seed_only else ("v1", "v1beta"):
         for method, path, name, handler in ROUTES:
             if not (seed_only and path.startswith("runs")):
-                endpoint = _Endpoint(service, name=name, handler=handler)
+                endpoint = _Endpoint(service, name, handler)
                 app.router.routes.append(Route(f"/{prefix}/tasks/{path}", endpoint, methods=[method]))
     app.router.routes.append(Route("/", _who))
-    app.router.default = _Endpoint(service, name="unknown", handler=_unknown)
+    app.router.default = _Endpoint(service, "unknown", _unknown)
     app.router.redirect_slashes = False
-    return _end_quietly(app)
-
-
-def _end_quietly(app: ASGIApp) -> ASGIApp:
-    """Let a request that is cancelled because the server stops end without a stack trace in the log."""
-
-    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        except asyncio.CancelledError:
-            return
-
-    return quiet
+    return app
 
 
 # -- the server -------------------------------------------------------------------------------------------------------
@@ -199,7 +188,6 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket."""
     # The protocol is named: asyncio sets TCP_NODELAY only then, without which Nagle's algorithm holds answers back.
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from zlib import crc32
 
 import orjson
@@ -23,8 +23,9 @@ from ._answers import ActionRequired, Answer, AnswerSource, Cancelled, Failure, 
 from ._clock import Clock, Scheduler
 from ._limits import Credit, RateLimit, Window
 from ._made_up import Spec, compile_spec
-from ._records import Group, Run, SeenRequest, Waiters, dump, group_status, run_state
-from ._streams import event_cursor, open_run_event
+from ._records import Group, Run, SeenRequest, Waiters, dump, group_status, run_state, warning
+from ._streams import cursor_at, open_run_event
+from .faults._base import RunFault
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,8 +54,8 @@ class Settings:
     credit: float | None
     price: float | None
     reserve: float
-    refused_processors: tuple[str, ...]
-    processors: frozenset[str]
+    refused_processors: frozenset[str]
+    more_processors: frozenset[str]
     string_content: bool
     output_as: Literal["wrapped", "bare"]
     events_honour_include_output: bool
@@ -81,10 +82,9 @@ class Settings:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
 
     def draw_latency(self, rng: Random) -> float:
-        """Return how many seconds one run takes."""
         if isinstance(self.latency, tuple):
             return rng.uniform(*self.latency)
-        return float(self.latency(rng)) if callable(self.latency) else float(self.latency)
+        return float(self.latency(rng) if callable(self.latency) else self.latency)
 
 
 def lognormal(median: float, *, sigma: float = 0.5) -> Callable[[Random], float]:
@@ -107,15 +107,10 @@ def lognormal(median: float, *, sigma: float = 0.5) -> Callable[[Random], float]
     >>> from parallel_frames.simulator import Simulator, lognormal
     >>> sim = Simulator(latency=lognormal(40, sigma=0.6), speed=100)
     """
-
-    def draw(rng: Random) -> float:
-        return median * rng.lognormvariate(0.0, sigma)
-
-    return draw
+    return lambda rng: median * rng.lognormvariate(0.0, sigma)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A run that was checked and may be created."""
 
     body: dict[str, Any]
@@ -143,7 +138,7 @@ class Service:
         self.totals: Counter[str] = Counter()  # the fields of `Counts`
         self.lone_waiters = Waiters()
         self.late_posts: set[asyncio.Future[Any]] = set()  # requests that are handled after they were answered
-        self._identities: set[Any] = set()
+        self._identities: set[tuple[Any, Any]] = set()
         self._specs: dict[bytes, Spec] = {}
         self._changed: dict[Group, None] = {}  # in order, those whose streams are to be woken
         self._rng = Random(settings.seed)  # noqa: S311 - latencies, not secrets
@@ -151,21 +146,18 @@ class Service:
         self._serial = count(1)
 
     def next_id(self, prefix: str) -> str:
-        """Return a fresh id."""
         return f"{prefix}{self._tag}{next(self._serial):08x}"
 
     def spec(self, body: Any) -> Spec:
         """Return a task spec compiled; every distinct one is compiled once."""
         raw = orjson.dumps(body)
-        spec = self._specs.get(raw)
-        if spec is None:
-            spec = self._specs[raw] = compile_spec(body)
-        return spec
+        if raw not in self._specs:
+            self._specs[raw] = compile_spec(body)
+        return self._specs[raw]
 
     # -- creating ------------------------------------------------------------------------------------------------
 
     def create_group(self, body: dict[str, Any], *, seed_dialect: bool) -> Group:
-        """Create an empty group."""
         with self.lock:
             now = self.clock.now()
             group = Group(
@@ -195,19 +187,16 @@ class Service:
         now = self.clock.now()
         latency = self.settings.draw_latency(self._rng)
         run = Run(
+            **draft._asdict(),
             run_id=self.next_id("trun_"),
             group=group,
-            body=draft.body,
-            canonical=draft.canonical,
-            processor=draft.processor,
-            spec=draft.spec,
             created_at=now,
             modified_at=now,
             finish_at=now + latency,
             elements=elements,
             foreign=foreign,
         )
-        run.faults = tuple(self.faults.for_run(run))
+        run.faults = tuple(self.faults.select(RunFault, lambda fault: fault.matches(run.input)))
         self.runs.append(run)
         self.runs_by_id[run.run_id] = run
         if group is not None:
@@ -225,10 +214,8 @@ class Service:
             return
         self.totals["runs"] += 1
         metadata = run.metadata or {}
-        if "key" in metadata:
-            identity: Any = (metadata["key"], metadata.get("attempt"))
-        else:
-            identity = (run.group.group_id if run.group else None, run.canonical)
+        by_input = (run.group, run.canonical)
+        identity = (metadata["key"], metadata.get("attempt")) if "key" in metadata else by_input
         self.totals["duplicates"] += identity in self._identities
         self._identities.add(identity)
 
@@ -256,7 +243,7 @@ class Service:
             case Stuck():
                 return
             case ActionRequired():
-                run.warnings = ({"type": "warning", "message": answer.message, "detail": None},)
+                run.warnings = (warning(answer.message),)
                 self._end_run(run, "action_required")
             case Failure():
                 self._end_run(run, "failed", answer.message)
@@ -275,7 +262,8 @@ class Service:
                 except TypeError as error:  # what the user's function returned is not JSON
                     self._end_run(run, "failed", f"the answer is not JSON: {error}")
                 else:
-                    run.warnings = answer.warnings_sent() if isinstance(answer, Answer) else ()
+                    given = answer.warnings if isinstance(answer, Answer) else ()
+                    run.warnings = tuple(warning(each) if isinstance(each, str) else dict(each) for each in given)
                     self._end_run(run, "completed")
 
     def _end_run(self, run: Run, status: Status, message: str | None = None) -> None:
@@ -290,7 +278,7 @@ class Service:
         if group is None:
             self.lone_waiters.wake()
             return
-        event_id = event_cursor(group, len(group.log) + 1)
+        event_id = cursor_at("evt", group, len(group.log) + 1)
         group.log.append((open_run_event(event_id, self.state_of(run)), run))
         group.modified_at = run.modified_at
         self._changed[group] = None
@@ -306,15 +294,12 @@ class Service:
         for group in self._changed:
             due = not group.active or now - group.status_logged_at >= self.settings.status_every
             if due and not group.seed_dialect:
-                self._log_status(group, now)
+                group.status_logged_at = now
+                status = group_status(group, group.counts, modified_at=self.clock.moment(now))
+                event_id = cursor_at("evt", group, len(group.log) + 1)
+                group.log.append((dump({"type": "task_group_status", "event_id": event_id, "status": status}), None))
             group.waiters.wake()
         self._changed.clear()
-
-    def _log_status(self, group: Group, now: float) -> None:
-        group.status_logged_at = now
-        status = group_status(group.counts, active=group.active, modified_at=self.clock.moment(now))
-        event_id = event_cursor(group, len(group.log) + 1)
-        group.log.append((dump({"type": "task_group_status", "event_id": event_id, "status": status}), None))
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for simulated seconds."""

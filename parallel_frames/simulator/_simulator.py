@@ -6,22 +6,20 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 from ._clock import real_time
-from ._limits import DOLLARS_PER_1000
 from ._records import TERMINAL, Counts, Run, SeenRequest, SimulatedRun, dump
 from ._server import ServerThread, build_app
 from ._service import Dialect, Draft, Latency, Service, Settings
 from .faults._base import FaultSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Self
 
     from ._answers import Answers
@@ -145,31 +143,9 @@ class Simulator:
         seed_input_as: Literal["bare", "run"] = "bare",
         seed_list_as: Literal["json", "sse"] = "json",
     ) -> None:
-        settings = Settings(
-            latency=latency,
-            max_per_minute=max_per_minute,
-            window=window,
-            dialect=dialect,
-            api_key=api_key,
-            seed=seed,
-            credit=credit,
-            price=price,
-            reserve=reserve,
-            refused_processors=tuple(refused_processors),
-            processors=frozenset([*DOLLARS_PER_1000, *more_processors]),
-            string_content=string_content,
-            output_as=output_as,
-            events_honour_include_output=events_honour_include_output,
-            unknown_cursor=unknown_cursor,
-            stream_lifetime=stream_lifetime,
-            keep_alive=keep_alive,
-            status_every=status_every,
-            seed_answer_ids=seed_answer_ids,
-            seed_echo_metadata=seed_echo_metadata,
-            seed_echo_input=seed_echo_input,
-            seed_input_as=seed_input_as,
-            seed_list_as=seed_list_as,
-        )
+        refused_processors, more_processors = frozenset(refused_processors), frozenset(more_processors)
+        given = locals()  # the settings have the names of the options
+        settings = Settings(**{field.name: given[field.name] for field in fields(Settings)})
         schedule = FaultSchedule(faults, seed=seed)
         self._service = Service(settings, answers=answers, speed=speed, faults=schedule)
         self._app = build_app(self._service)
@@ -203,9 +179,7 @@ class Simulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __repr__(self) -> str:
@@ -415,22 +389,11 @@ def serve(answers: Any = None, *, port: int = 0, **options: Any) -> None:
     http://127.0.0.1:8787
     """
     leave = threading.Event()
-    with _signals(leave), Simulator(answers, port=port, **options) as simulator:
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():  # no other can handle signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, lambda *_: leave.set()))
+        simulator = stack.enter_context(Simulator(answers, port=port, **options))
         sys.stdout.write(f"{simulator.url}\n")
         sys.stdout.flush()
         leave.wait()
-
-
-@contextmanager
-def _signals(leave: threading.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set the event; only the main thread can handle signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: leave.set()) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,7 +7,7 @@ nothing of faults, which wrap these iterators.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
@@ -23,27 +23,19 @@ CHUNK = 250  # events in one chunk at most
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
-def event_cursor(group: Group, position: int) -> str | None:
-    """Return the id of the event at this position of the log, counted from 1; None before the first."""
-    return f"evt_{group.tag}_{position}" if position else None
+def cursor_at(kind: Literal["evt", "lst"], group: Group, position: int) -> str | None:
+    """Return the id of an event, of the log or of the listing, by its position from 1; None before the first."""
+    return f"{kind}_{group.group_id.removeprefix('tgrp_')}_{position}" if position else None
 
 
-def run_cursor(group: Group, position: int) -> str | None:
-    """Return the id of the listing's event at this position, counted from 1; None before the first."""
-    return f"lst_{group.tag}_{position}" if position else None
-
-
-def read_cursor(cursor: str, *, group: Group, kind: str, length: int) -> int | None:
+def read_cursor(kind: Literal["evt", "lst"], group: Group, cursor: str, *, length: int) -> int | None:
     """Return the position a cursor stands for, or None if it isn't one of this sequence."""
-    prefix = f"{kind}_{group.tag}_"
-    digits = cursor.removeprefix(prefix)
-    if not cursor.startswith(prefix) or not (digits.isascii() and digits.isdigit()):
-        return None
-    return int(digits) if 0 < int(digits) <= length else None
+    digits = cursor.rpartition("_")[2]
+    position = int(digits) if digits.isascii() and digits.isdigit() else 0
+    return position if 0 < position <= length and cursor == cursor_at(kind, group, position) else None
 
 
 def frame(data: bytes) -> bytes:
-    """Return an event as server-sent bytes."""
     return b"data: %b\n\n" % data
 
 
@@ -53,7 +45,6 @@ def open_run_event(event_id: str | None, state: bytes) -> bytes:
 
 
 def close_run_event(service: Service, head: bytes, run: Run, *, with_input: bool, with_output: bool) -> bytes:
-    """Complete a run's event with what was asked for."""
     shown_input = b',"input":%b' % _shown_input(service, run) if with_input else b""
     output = b',"output":%b' % run.output if with_output and run.output is not None else b""
     return b"%b%b%b}" % (head, shown_input, output)
@@ -79,14 +70,8 @@ async def follow_events(
         position += len(events)
         if events:
             service.totals["events"] += len(events)
-            yield [
-                frame(
-                    head
-                    if run is None
-                    else close_run_event(service, head, run, with_input=with_input, with_output=with_output)
-                )
-                for head, run in events
-            ]
+            shown = {"with_input": with_input, "with_output": with_output}
+            yield [frame(head if run is None else close_run_event(service, head, run, **shown)) for head, run in events]
             continue
         now = clock.now()
         if not group.active or now >= until:
@@ -99,16 +84,14 @@ async def follow_events(
 def listed_events(
     service: Service, runs: Iterable[tuple[int, Run]], *, with_input: bool, with_output: bool
 ) -> Iterator[bytes]:
-    """Yield the listing's event of each (position, run)."""
     for position, run in runs:
-        cursor = None if run.group is None else run_cursor(run.group, position)
+        cursor = None if run.group is None else cursor_at("lst", run.group, position)
         head = open_run_event(cursor, service.state_of(run))
         shows_output = with_output and run.status in TERMINAL
         yield close_run_event(service, head, run, with_input=with_input, with_output=shows_output)
 
 
 async def stream_listing(service: Service, events: Iterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Yield a listing in chunks."""
     while chunk := [frame(event) for event in islice(events, CHUNK)]:
         service.totals["events"] += len(chunk)
         yield chunk

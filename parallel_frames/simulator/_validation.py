@@ -59,7 +59,6 @@ def check_fields(body: Any, allowed: AbstractSet[str], *where: str | int) -> lis
 
 
 def check_metadata(metadata: Any, *where: str | int) -> list[Problem]:
-    """Check the metadata of a run or a group."""
     if metadata is None:
         return []
     if not isinstance(metadata, dict):
@@ -94,7 +93,6 @@ def check_spec(spec: Any, *where: str | int, seed: bool = False) -> list[Problem
 
 
 def _check_output(out: Any, *where: str | int) -> list[Problem]:
-    """Check an output schema of the published dialect."""
     if isinstance(out, str):
         return []
     if not isinstance(out, dict):
@@ -109,21 +107,17 @@ def _check_output(out: Any, *where: str | int) -> list[Problem]:
     return found or [problem(message, *where, "json_schema") for message in messages]
 
 
-def check_published_group(body: Any) -> list[Problem]:
-    """Check the body that creates a group, published dialect."""
-    return check_fields(body, {"metadata"}) or check_metadata(body.get("metadata"), "metadata")
-
-
-def check_seed_group(body: Any) -> list[Problem]:
-    """Check the body that creates a group, seed dialect."""
-    found = check_fields(body, {"processor", "task_spec", "metadata"})
+def check_group(body: Any, *, seed: bool) -> list[Problem]:
+    """Check the body that creates a group."""
+    found = check_fields(body, {"metadata", "processor", "task_spec"} if seed else {"metadata"})
     if found:
         return found
-    if not isinstance(body.get("processor"), str) or not body["processor"]:
-        found.append(problem("Field required", "processor", kind="missing"))
-    if body.get("task_spec") is None:
-        found.append(problem("Field required", "task_spec", kind="missing"))
-    found += check_spec(body.get("task_spec"), "task_spec", seed=True)
+    if seed:
+        if not isinstance(body.get("processor"), str) or not body["processor"]:
+            found.append(problem("Field required", "processor", kind="missing"))
+        if body.get("task_spec") is None:
+            found.append(problem("Field required", "task_spec", kind="missing"))
+        found += check_spec(body.get("task_spec"), "task_spec", seed=True)
     return found + check_metadata(body.get("metadata"), "metadata")
 
 
@@ -146,7 +140,6 @@ def check_batch(body: Any, *, seed: bool) -> list[Problem]:
 
 
 def check_run(run: Any, *where: str | int, seed: bool = False) -> Iterator[Problem]:
-    """Check one run as sent."""
     allowed = SEED_RUN_FIELDS if seed else RUN_FIELDS
     if not isinstance(run, dict) or run.keys() - allowed:
         yield from check_fields(run, allowed, *where)
@@ -219,7 +212,11 @@ def _walk(node: Any, tally: _Tally, *, depth: int, where: str, in_union: bool) -
         tally.problems.append(f'{where}: the keyword "{keyword}" is not supported')
     if node.get("type") == "null" and not in_union:
         tally.problems.append(f"{where}: null is allowed inside a union only")
-    _count_enum(node, tally, where)
+    values = node["enum"] if isinstance(node.get("enum"), list) else []
+    tally.enum_values += len(values)
+    if len(values) > LONG_ENUM and sum(len(str(value)) for value in values) > LONG_ENUM_CHARACTERS:
+        limit = f"an enum of more than {LONG_ENUM} values may have {LONG_ENUM_CHARACTERS} characters"
+        tally.problems.append(f"{where}: {limit}")
     if isinstance(node.get("properties"), dict):
         tally.properties += len(node["properties"])
     if node.keys() & {"properties", "items"}:
@@ -229,17 +226,6 @@ def _walk(node: Any, tally: _Tally, *, depth: int, where: str, in_union: bool) -
         depth += 1
     for name, child, union in _children(node):
         _walk(child, tally, depth=depth, where=f"{where}.{name}", in_union=union)
-
-
-def _count_enum(node: dict[str, Any], tally: _Tally, where: str) -> None:
-    values = node.get("enum")
-    if not isinstance(values, list):
-        return
-    tally.enum_values += len(values)
-    if len(values) > LONG_ENUM and sum(len(str(value)) for value in values) > LONG_ENUM_CHARACTERS:
-        tally.problems.append(
-            f"{where}: an enum of more than {LONG_ENUM} values may have {LONG_ENUM_CHARACTERS} characters"
-        )
 
 
 def _children(node: dict[str, Any]) -> Iterator[tuple[str, Any, bool]]:

@@ -265,7 +265,8 @@ def test_rules_are_spelled_in_one_way():
 
     sources = Path(parallel_frames.__file__).parent
     names = set()
+    stated = r'(?:"error", |"warning", |_error\(|_warning\()"([^"]+)"'
     for path in (sources / "_schema" / "_lint.py", sources / "_job" / "_lint.py"):
-        names |= set(re.findall(r'"(?:error|warning)", "([^"]+)"', path.read_text(encoding="utf-8")))
+        names |= set(re.findall(stated, path.read_text(encoding="utf-8")))
     assert {"basis_name", "type_as_text", "description", "shorthand", "source_policy"} <= names
     assert [name for name in names if not re.fullmatch(r"[a-z_]+", name)] == []

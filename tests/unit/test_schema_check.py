@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel_frames._schema import check, compile_check
+from parallel_frames._schema import compile_check
 from parallel_frames._schema._normal import normalise
 
 PERSON = {
@@ -27,7 +27,7 @@ PERSON = {
 
 def problems(node: dict[str, Any], value: object) -> list[str]:
     """Return what is wrong with a value, as texts."""
-    return [str(problem) for problem in check(normalise(node), value)]
+    return [str(problem) for problem in compile_check(normalise(node))(value)]
 
 
 FITS = [
@@ -255,5 +255,5 @@ JSON = st.recursive(
 @given(st.sampled_from([node for node, _, _ in FITS] + [PERSON]), JSON)
 def test_no_value_makes_a_check_raise(node: dict[str, Any], value: Any) -> None:
     """Whatever an answer holds, the verdict is a tuple of problems with texts."""
-    for problem in check(normalise(node), value):
+    for problem in compile_check(normalise(node))(value):
         assert problem.message

@@ -10,8 +10,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from parallel_frames.simulator._answers import Given
     from parallel_frames.simulator._exchange import Answering, Exchange, Frames
     from parallel_frames.simulator._made_up import Spec
-    from parallel_frames.simulator._records import Run
 
     Proceed: TypeAlias = Callable[[], Awaitable[Answering]]
 
@@ -71,9 +71,8 @@ class Choice:
 
     def picks(self, number: int, *, rng: Random) -> bool:
         """Return whether this one is chosen."""
-        if isinstance(self.nth, int) and number != self.nth:
-            return False
-        if isinstance(self.nth, Collection) and number not in self.nth:
+        numbers = (self.nth,) if isinstance(self.nth, int) else self.nth
+        if numbers is not None and number not in numbers:
             return False
         return self.probability is None or rng.random() < self.probability
 
@@ -194,50 +193,27 @@ class RunFault(Fault):
         raise NotImplementedError
 
 
-@dataclass(slots=True)
-class _Counted:
-    fault: Fault
-    matches: int = 0
-
-
 class FaultSchedule:
     """The faults of one simulator, and how often each could have struck so far."""
 
     def __init__(self, faults: Iterable[Fault], *, seed: int) -> None:
         self.rng = Random(seed)  # noqa: S311 - faults, not secrets
         self.struck = 0
-        self._counted: list[_Counted] = []
+        self._faults: list[tuple[Fault, Iterator[int]]] = []  # each with the numbers of its matches to come
         self.add(faults)
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Add faults; their counters begin now."""
         for added in faults:
             if not isinstance(added, Fault):
                 raise TypeError(f"not a fault: {added!r}")
-            self._counted.append(_Counted(added))
+            self._faults.append((added, count(1)))
 
     def clear(self) -> None:
-        """Forget all faults."""
-        self._counted.clear()
+        self._faults.clear()
 
-    def for_request(self, exchange: Exchange) -> list[RequestFault]:
-        """Return the faults that strike this request."""
-        return self._select(RequestFault, lambda fault: fault.concerns(exchange))
-
-    def for_stream(self, endpoint: str) -> list[StreamFault]:
-        """Return the faults that strike the stream this endpoint opens."""
-        return self._select(StreamFault, lambda fault: endpoint in fault.on)
-
-    def for_run(self, run: Run) -> list[RunFault]:
-        """Return the faults that strike a run just created."""
-        return self._select(RunFault, lambda fault: fault.matches(run.input))
-
-    def _select(self, kind: type[F], matches: Callable[[F], bool]) -> list[F]:
-        selected = []
-        for counted in self._counted:
-            if isinstance(counted.fault, kind) and matches(counted.fault):
-                counted.matches += 1
-                if counted.fault.choice.picks(counted.matches, rng=self.rng):
-                    selected.append(counted.fault)
+    def select(self, kind: type[F], matches: Callable[[F], bool]) -> list[F]:
+        """Return the faults of a kind that strike what they match now."""
+        matching = [(fault, numbers) for fault, numbers in self._faults if isinstance(fault, kind) and matches(fault)]
+        selected = [fault for fault, numbers in matching if fault.choice.picks(next(numbers), rng=self.rng)]
         self.struck += len(selected)
         return selected

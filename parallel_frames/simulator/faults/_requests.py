@@ -40,10 +40,6 @@ MESSAGES = {
 }
 
 
-def _message(code: int) -> str:
-    return MESSAGES.get(code, f"simulated: status {code}")
-
-
 def _error(
     exchange: Exchange, code: int, message: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -51,7 +47,7 @@ def _error(
     if code == 422:
         problem = {"loc": ["body"], "msg": message or "simulated: refused", "type": "value_error"}
         return reply({"detail": [problem]}, status=422, headers=headers)
-    return exchange.error(code, message or _message(code), headers=headers)
+    return exchange.error(code, message or MESSAGES.get(code, f"simulated: status {code}"), headers=headers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +159,7 @@ class html(_Instead):
     code: int = 502
 
     def answer(self, exchange: Exchange) -> Answering:
-        text = _message(self.code)
+        text = MESSAGES.get(self.code, f"simulated: status {self.code}")
         page = f"<!doctype html><html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>"
         return Response(page, status_code=self.code, media_type="text/html")
 
@@ -327,10 +323,9 @@ class lose_fields(RequestFault):
 
     async def _bend(self, frames: Frames) -> Frames:
         async for chunk in frames:
-            events = [data.startswith(b"data: ") for data in chunk]
             yield [
-                frame(orjson.dumps(self._without(orjson.loads(data[6:])))) if is_event else data
-                for data, is_event in zip(chunk, events, strict=True)
+                frame(orjson.dumps(self._without(orjson.loads(data[6:])))) if data.startswith(b"data: ") else data
+                for data in chunk
             ]
 
     def _without(self, value: Any) -> Any:

@@ -9,7 +9,6 @@ store.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
@@ -319,14 +318,21 @@ class Engine:
                 return
             left = None if deadline is None else max(0.0, self.clock.real(deadline - self.clock.now()))
             if left == 0.0:
-                if self._submitter is not None:
-                    self._submitter.stopping = True  # a POST in flight gets a moment for its answer
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(GRACE):
-                            await self._submitter.idle()
+                await self._let_post_end(work)
+                for task in tasks:  # an error that came meanwhile is not to be lost
+                    if task.done():
+                        task.result()
                 return
             beat = BEAT if left is None else min(left, BEAT)
             await asyncio.wait(tasks, timeout=beat, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _let_post_end(self, work: asyncio.Task[None]) -> None:
+        """Give a POST in flight a moment for its response; return at once where the work ends with an error."""
+        if self._submitter is not None:
+            self._submitter.stopping = True
+            idle = asyncio.create_task(self._submitter.idle())
+            await asyncio.wait({idle, work}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
+            idle.cancel()
 
     async def _flush_often(self, state: EngineState) -> None:
         while True:

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from parallel_frames._model import Intent, Job, Json, OutgoingRun, Posted, RunId
     from parallel_frames._service import Pacer
 
-FIRST_UNPROVEN_BATCH: Final = 5  # runs, until the seed dialect has shown whose its runs are
+FIRST_UNPROVEN_BATCH: Final = 5  # runs, until the seed dialect, the older API, has shown which run is of which row
 LONG_WAIT: Final = 5.0  # seconds for the rate limit that are worth a note
 ABSENCES: Final = 3  # batches in a row that the service may leave out
 CREDIT_PAUSE: Final = 1.0  # seconds before credit is tried again, at the least
 CREDIT_NEWS: Final = 4.0  # seconds more, unless a run ends first
+MAX_NEWS_WAIT: Final = 1.0  # wall-clock seconds without news before it is seen again what is due
 RUN_BYTES: Final = 300  # of a run around its input: processor and metadata
 UNPROVEN: Final = (
     "The service shows neither the metadata nor the inputs of {runs} that it created, so that nothing proves which "
     "answer is whose. Nothing further was sent. With another checkpoint and `max_in_flight=1` each run is sent "
     "alone, and its id is certain; these are paid again then."
 )
-NEWS_AT_LEAST: Final = 1.0  # wall-clock seconds: a batch that is undecided may be due
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class Submitter:
                 await self._fill_queue()
                 if self.halted.is_set():
                     await self._drop_queue()
-                if not self.queue and not self._has_relevant():
+                if not self.queue and not self._awaits_undecided():
                     return
                 await self._look_where_due()
                 if self.queue and self._may_send():
@@ -175,16 +175,18 @@ class Submitter:
     def _is_linkable(self) -> bool:
         return self._service.dialect not in ("seed", None) or self._linked
 
-    def _has_relevant(self) -> bool:
-        return any(run in batch.group.waiting for batch in self.undecided for run in batch.intent.runs)
+    def _awaits_undecided(self) -> bool:
+        """Return whether a row waits for a run of an undecided batch."""
+        return any(run in doubtful.group.waiting for doubtful in self.undecided for run in doubtful.intent.runs)
 
     # Sending
 
     async def _send_next(self) -> None:
         if not self._wanted():
-            await self.state.news(timeout=NEWS_AT_LEAST)
+            await self.state.news(timeout=MAX_NEWS_WAIT)
             return
-        group = await self._open_group()  # opening the first one finds out the dialect, and so how much is wanted
+        # Opening the first group finds out the dialect, and so how many runs may be sent: `_wanted` is asked again.
+        group = await self._open_group()
         wanted = min(self._wanted(), MAX_RUNS_PER_GROUP - group.size)
         granted, wait = self._pacer.take(wanted, now=self._clock.now())
         if not granted:
@@ -201,8 +203,8 @@ class Submitter:
             created = 0 if isinstance(posted, Refused) else granted
         finally:
             self._pacer.finish(granted, created=created, now=self._clock.now())
-        await self._settle_answer(posted, group, intent, batch)
-        self._idle.set()
+        await self._handle_response(posted, group, intent, batch)
+        self._idle.set()  # not where something raises: the whole work ends then
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, unless there is nothing to send any more."""
@@ -218,6 +220,7 @@ class Submitter:
         if self._max_in_flight is None:
             return wanted
         room = self._max_in_flight - self.state.in_flight
+        # A request for each run that ends would be many: a quarter of the limit is to be free for the next batch.
         return min(wanted, room) if room >= min(wanted, max(1, self._max_in_flight // 4)) else 0
 
     def _fitting(self, most: int) -> int:
@@ -251,13 +254,13 @@ class Submitter:
         intent = await self.state.begin_batch(group, batch)
         return await self._service.add_runs(group.group_id, job=self._job, runs=batch), intent
 
-    async def _settle_answer(
+    async def _handle_response(
         self, posted: Posted, group: GroupState, intent: Intent, batch: Sequence[OutgoingRun]
     ) -> None:
         if isinstance(posted, Accepted):
             posted = await self._match_ids(posted, group, intent)
         if isinstance(posted, Accepted):
-            self._note_created()
+            self._after_success()
             created = {
                 run: Receipt(run.key, run.attempt, run_id, group.group_id, row)
                 for run, run_id, row in zip(intent.runs, posted.run_ids, intent.rows, strict=True)
@@ -276,8 +279,8 @@ class Submitter:
             await self.state.drop_batch(group, intent)
             await self._after_refusal(posted, batch)
 
-    def _note_created(self) -> None:
-        """Go on with larger batches: the service creates what is sent, and its runs can be kept apart."""
+    def _after_success(self) -> None:
+        """Send larger batches from now on: the service creates what is sent, and its runs can be told apart."""
         self._linked = True
         self.state.trouble = None
         self._absences = self._unreachable = 0
@@ -286,7 +289,11 @@ class Submitter:
     async def _match_ids(self, accepted: Accepted, group: GroupState, intent: Intent) -> Accepted | Ambiguous:
         """Return the ids in the order of the runs; the group's list proves it where nothing else links them."""
         is_seed = self._service.dialect == "seed"
-        if self._order_proven or (not is_seed and (len(intent.runs) == 1 or await self._echoes_metadata(group))):
+        # One id has no order, and runs that name their metadata need none.
+        order_is_trusted = self._order_proven or (
+            not is_seed and (len(intent.runs) == 1 or await self._echoes_metadata(group))
+        )
+        if order_is_trusted:
             return accepted
         group.acknowledged.update(accepted.run_ids)  # before it is known whose they are
         claimed = dict(zip(intent.runs, accepted.run_ids, strict=True))
@@ -302,7 +309,7 @@ class Submitter:
             if agrees and (found or has_nothing):
                 self._order_proven = len(claimed) > 1  # one id has no order
                 return accepted
-            if len(found) == len(claimed):
+            if len(found) == len(claimed):  # the list has the whole batch: it counts more than the response's order
                 return Accepted([found[run] for run in intent.runs], accepted.run_cursor)
             await self._clock.sleep(Backoff().wait(attempt))
         return Ambiguous(f"whose ids they are cannot be known: {flaw}")
@@ -346,62 +353,63 @@ class Submitter:
     # Looking
 
     async def _look_where_due(self) -> None:
-        for batch in list(self.undecided):
-            if batch.next_look <= self._clock.now() or not batch.group.missing(batch.intent.number):
-                await self._decide(batch)
+        for doubtful in list(self.undecided):
+            if doubtful.next_look <= self._clock.now() or not doubtful.group.missing(doubtful.intent.number):
+                await self._decide(doubtful)
 
     async def _wait_for_look(self) -> None:
-        due = min(batch.next_look for batch in self.undecided)
+        due = min(doubtful.next_look for doubtful in self.undecided)
         await self.state.news(timeout=max(self._clock.real(due - self._clock.now()), 0.001))
 
-    async def _decide(self, batch: Undecided) -> None:
+    async def _decide(self, doubtful: Undecided) -> None:
         """Look at the group: adopt what is there, and send again only what is proven absent."""
-        group, number = batch.group, batch.intent.number
-        waited = self._clock.now() - batch.since  # until the look begins: what it lacks had at least this long
+        group, number = doubtful.group, doubtful.intent.number
+        waited = self._clock.now() - doubtful.since  # until the look begins: what it lacks had at least this long
         look = await self._look(group, group.missing(number))
         missing = group.missing(number)
         verdict = judge_batch(
-            missing=len(missing), flaw=look.flaw, waited=waited, settle_time=self._settle_time, looks=batch.looks + 1
+            missing=len(missing), flaw=look.flaw, waited=waited, settle_time=self._settle_time, looks=doubtful.looks + 1
         )
         if verdict in ("present", "absent"):
-            await self._close(batch, missing)
+            await self._close(doubtful, missing)
             return
         if verdict == "undecidable":
-            raise UndecidedError(group_id=group.group_id, runs=len(missing), reason=look.flaw or batch.reason)
-        batch.looks += 1
+            raise UndecidedError(group_id=group.group_id, runs=len(missing), reason=look.flaw or doubtful.reason)
+        doubtful.looks += 1
         left = self._settle_time - waited
         pause = min(max(1.0, waited), left) if left > 0 else 5.0
-        batch.next_look = self._clock.now() + pause
+        doubtful.next_look = self._clock.now() + pause
         undecided, wait = format_count(len(missing), "run"), format_duration(max(left, 0))
         self.state.observer.note(f"{undecided} undecided; {wait} until they count as not created")
 
-    async def _close(self, batch: Undecided, missing: Sequence[RunId]) -> None:
+    async def _close(self, doubtful: Undecided, missing: Sequence[RunId]) -> None:
         """End a decided batch, and queue again those of its runs that were not created."""
-        self.undecided.remove(batch)
-        if len(missing) < len(batch.intent.runs):
-            self._note_created()
-        created = dict(batch.group.found[batch.intent.number])
-        await self.state.end_batch(batch.group, batch.intent, created=created)
-        self.state.observer.sent(len(created) - len(batch.intent.runs) * batch.is_counted)
+        self.undecided.remove(doubtful)
+        if len(missing) < len(doubtful.intent.runs):
+            self._after_success()
+        created = dict(doubtful.group.found[doubtful.intent.number])
+        await self.state.end_batch(doubtful.group, doubtful.intent, created=created)
+        counted = len(doubtful.intent.runs) if doubtful.is_counted else 0
+        self.state.observer.sent(len(created) - counted)
         if not missing:
-            self.state.observer.note(f"{format_count(len(batch.intent.runs), 'run')} found: all were created")
+            self.state.observer.note(f"{format_count(len(doubtful.intent.runs), 'run')} found: all were created")
             return
         # What their inputs need is decided again: the rows may not be asked about, or a failure not be tried again.
-        again = [run.key for run in missing if batch.group.waiting.pop(run, None) is not None]
+        again = [run.key for run in missing if doubtful.group.waiting.pop(run, None) is not None]
         if not self.halted.is_set():
             self.queue.extendleft(reversed(await asyncio.to_thread(self._feed.find, again)))
         self.state.notify()
-        self._note_absent(batch, len(missing))
+        self._after_absence(doubtful, len(missing))
 
-    def _note_absent(self, batch: Undecided, missing: int) -> None:
+    def _after_absence(self, doubtful: Undecided, missing: int) -> None:
         """Resume with smaller batches; a service that never creates what is sent gets no further tries."""
         self._absences += 1
         self._batch_limit = max(1, self._batch_limit // 2)
         if self._absences > ABSENCES:
             raise UnavailableError(
                 f"The service did not create {format_count(missing, 'run')}, {self._absences} times in a row "
-                f"({batch.reason}).",
-                group_id=batch.group.group_id,
+                f"({doubtful.reason}).",
+                group_id=doubtful.group.group_id,
             )
         self.state.observer.note(f"{format_count(missing, 'run')} not created: sending again")
 

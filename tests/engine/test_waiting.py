@@ -455,3 +455,12 @@ def test_a_refused_result_ends_no_call(engine: Any, status: int) -> None:
         out = engine.enrich(sim, engine.frame(1, 2), None)
     assert out["parallel_status"].tolist() == ["failed", "completed"]
     assert "holds no output" in out["parallel_error"][0]
+
+
+def test_an_error_that_comes_after_the_timeout_is_raised(engine: Any, tmp_path: Path) -> None:
+    """A batch that is under way when the time is up is waited for; its refusal is an error, not a late answer."""
+    with Simulator(engine.answer, speed=engine.SPEED) as sim:
+        sim.add_faults(faults.slow(100, on="add_runs", when="before"), faults.status(401, on="add_runs"))
+        with pytest.raises(pf.errors.AuthenticationError, match="401"):
+            engine.enrich(sim, engine.frame(1), tmp_path, timeout=50)
+        assert sim.counts.runs == 0

@@ -330,6 +330,20 @@ def commands():
     return [command.strip() for line in lines for command in line.split("&&") if command.strip()]
 
 
+def test_the_architecture_page_leads_to_what_exists():
+    """Each module that it names is there, and defines the name next to it."""
+    page = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
+    package = ROOT / "parallel_frames"
+    rows = re.findall(r"^\|[^|]+\| `([\w/]+\.py)` \| `(\w+)` \|$", page, re.MULTILINE)
+    assert len(rows) > 10
+    for path, name in rows:
+        assert re.search(rf"^ *(async def|def|class)? ?{name}\b", (package / path).read_text("utf-8"), re.MULTILINE), (
+            name
+        )
+    for name in re.findall(r"`(_\w+(?:/\w+\.py)?)`", page):
+        assert (package / name).exists() or (package / f"{name}.py").exists() or f"`{name}` |" in page, name
+
+
 @pytest.mark.parametrize("command", commands())
 def test_the_shell_commands_of_the_readme_exist(command):
     """Each command shown is one there is, and asks for extras and options there are."""

@@ -21,7 +21,7 @@ from parallel_frames._files._excel import open_excel
 from parallel_frames._files._ipc import open_ipc
 from parallel_frames._files._json import open_json
 from parallel_frames._files._parts import Parts, join_parts
-from parallel_frames._files._text import hive_of, partitions_of
+from parallel_frames._files._text import TextFiles, hive_of, partitions_of
 from parallel_frames.errors import InputError, SourceError
 
 if TYPE_CHECKING:
@@ -106,6 +106,14 @@ class Source:
     def table(self) -> pa.Table:
         """Return all rows at once; for what is known to fit memory."""
         return pa.Table.from_batches([batch for _, batch in self.batches()], schema=self.schema)
+
+    def texts(self) -> pa.Table | None:
+        """Return the cells of CSV that are not read as text as they stand there, None where there is none."""
+        if self.format not in ("csv", "tsv") or not isinstance(self._files, TextFiles):
+            return None
+        names = [field.name for field in self.schema if not pa.types.is_string(field.type)]
+        schema = pa.schema([(name, pa.string()) for name in names])
+        return pa.concat_tables([schema.empty_table(), *self._files.texts(schema)])
 
     def check_unchanged(self) -> None:
         """Raise where a file is not the one that was first looked at."""

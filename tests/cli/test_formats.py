@@ -95,6 +95,35 @@ def test_a_target_that_is_whole_leaves_nothing_to_do(run, pointed, place, target
     assert pointed.counts.runs == 2
 
 
+# CSV
+
+AS_THEY_STAND = [
+    "company,version,price,big,listed,since,code",
+    "a,1.10,1.00,0.1234567890123456789,true,2024-01-02,NA",
+    "a,1.1,2.50,123456789012345678,NA,,",
+    'b,3,100.00,1,false, 3 Jan,"x, y"',
+]
+
+
+@pytest.mark.parametrize("way", ["file", "pipe"])
+def test_cells_of_csv_come_back_as_they_stand(run, place, way):
+    """Numbers, booleans and words for a gap, from CSV to CSV; two texts are two inputs; numbers are sent as numbers."""
+    (place / "rows.csv").write_text("\n".join(AS_THEY_STAND))
+    words = ("rows.csv", "out.csv") if way == "file" else ("-", "out.csv", "--from", "csv")
+    with pf.offline(lambda _: {"listed": True, "x": "y"}, latency=0) as sim:
+        answers = ("--column", "listed (bool): l", "--column", "x: y", "--if-exists", "fill", "--where", "missing")
+        done = run("enrich", *words, *answers, "-y", "--no-progress", stdin=(place / "rows.csv").read_bytes())
+        assert done.exit_code == 0, done.stderr
+        sent = [run.input for run in sim.runs()]
+    rows = [f"{row},y,completed," for row in AS_THEY_STAND[1:]]
+    rows[1] = rows[1].replace("NA", "True")  # a gap that was asked about
+    heads = f"{AS_THEY_STAND[0]},x,parallel_status,parallel_error"
+    assert (place / "out.csv").read_text().splitlines() == [heads, *rows]
+    assert [(row["version"], row["price"], row["big"]) for row in sent] == [
+        ("1.10", 1.0, "0.1234567890123456789"), ("1.1", 2.5, "123456789012345678"), ("3", 100.0, "1"),
+    ]  # fmt: skip
+
+
 # Excel
 
 CELLS = pd.DataFrame({

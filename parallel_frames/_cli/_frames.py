@@ -136,7 +136,7 @@ def with_texts(out: pd.DataFrame, source: pd.DataFrame, texts: pd.DataFrame | No
     out = out.copy(deep=False)
     for name in out.columns.intersection(texts.columns):
         cells, before = out[name].astype(object), source[name].astype(object)
-        is_same = (cells == before).fillna(False).astype(bool) | (cells.isna() & before.isna())
+        is_same = (cells == before) | (cells.isna() & before.isna())
         out[name] = texts[name].where(is_same, cells)
     return out
 

@@ -28,6 +28,7 @@ import pyarrow.csv as pacsv
 from parallel_frames._files._dialect import HEAD_BYTES, find_dialect
 from parallel_frames._files._parts import join_parts
 from parallel_frames._files._text import TextFiles
+from parallel_frames.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +82,22 @@ def _find_schema(reader: CsvReader, paths: Sequence[str]) -> pa.Schema:
         for batch in reader.texts(path, list(columns)):
             for column, cells in zip(columns.values(), batch.columns, strict=True):
                 column.see(cells)
+    if "" in columns:
+        _check_nameless(columns, paths[0])
     return pa.schema([pa.field(name, column.type) for name, column in columns.items()])
+
+
+def _check_nameless(columns: dict[str, Column], path: str) -> None:
+    """Leave out a column without a name that is empty; refuse another one, unless it numbers the rows."""
+    type_ = columns[""].type
+    if pa.types.is_null(type_):
+        del columns[""]
+    elif next(iter(columns)) != "" or not pa.types.is_integer(type_):
+        at = [*columns].index("") + 1
+        raise InputError(
+            f"{path} has no name for its column {at}, which is not empty. Nothing was sent. Write the name of every "
+            "column into the first line; only a first column that numbers the rows, an index, needs none."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,40 @@ def test_cells_of_csv_come_back_as_they_stand(run, place, way):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("source", ["rows.csv", "rows.xlsx"])
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
+def test_an_index_is_kept_and_not_sent(run, place, caplog, source, target):
+    """What to_csv or to_excel wrote of a frame without `index=False`: one line says so; of a part of it, too."""
+    frame = pd.DataFrame({"company": ["A", "B", "A", "A"]}).drop(1)
+    frame.to_csv(source) if source == "rows.csv" else frame.to_excel(source)
+    with pf.offline(lambda _: {"x": "y"}, latency=0) as sim:
+        assert run("enrich", source, target, "--column", "x: y", "-y", "--no-progress").exit_code == 0
+        assert "(without a name) numbers the rows: it is kept, and not sent unless --inputs names it" in caplog.text
+        pd.read_csv(io.StringIO(frame.to_csv())).head(2).parallel.enrich({"x": "y"}, progress=False)
+        assert [run.input for run in sim.runs()] == [{"company": "A"}]
+        plan = pd.read_csv(io.StringIO(frame.to_csv())).parallel.plan({"x": "y"})
+    assert "('Unnamed: 0') numbers the rows" in str(plan)
+    out = pd.read_csv(target) if target == "out.csv" else pd.read_parquet(target)
+    assert out.iloc[:, 0].tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("company,\nA,x\n", "has no name for its column 2, which is not empty. Nothing was sent."),
+        (",company\nx,A\n", "has no name for its column 1"),
+        ("company,,\nA,x,\n", "has 2 columns without a name"),
+        ("company,\nA,\nB,\n", ""),
+    ],
+)
+def test_columns_of_csv_without_a_name(run, place, text, said):
+    """They are refused before anything is sent; an empty one is left out."""
+    (place / "rows.csv").write_text(text)
+    done = run("enrich", "rows.csv", "out.csv", "--offline", *SIZE)
+    assert (done.exit_code, said in done.stderr) == (2 if said else 0, True), done.stderr
+    assert said or (place / "out.csv").read_text().startswith("company,size,")
+
+
 # Excel
 
 CELLS = pd.DataFrame({

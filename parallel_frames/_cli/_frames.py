@@ -169,8 +169,10 @@ def _frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
 # Writing
 
 
-def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint: str | None = None) -> None:
-    """Refuse a target that cannot be written, before anything is sent."""
+def check_target(
+    target: str, *, source: str = PIPE, overwrite: bool, checkpoint: str | None = None, pays: bool = True
+) -> None:
+    """Refuse a target that cannot be written, before anything is sent; `pays` says whether something could be."""
     if target == PIPE:
         return
     path = Path(target)
@@ -184,6 +186,8 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
     if path.is_dir():
         raise InputError(f"{target} is a directory; name a file.")
     if (path.exists() or path.is_symlink()) and not overwrite:
+        if not pays:
+            raise InputError(f"The target {target} exists. Say `overwrite=True` to replace it, or name another.")
         raise target_exists(target)
     check_checkpoint(checkpoint, target)
 

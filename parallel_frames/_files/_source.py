@@ -165,6 +165,7 @@ def open_source(source: str | os.PathLike[str]) -> Source:
     paths = _find_files(address)
     format_ = _format_of(paths, shown=address.shown)
     facts = tuple(_facts(address, paths))
+    _check_filled(facts, format_)
     try:
         files = _open(address, paths, format_)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -173,6 +174,13 @@ def open_source(source: str | os.PathLike[str]) -> Source:
             f"The source {address.shown} cannot be read as {format_}: {_first_line(error)}.{advice}"
         ) from error
     return Source(address, address.shown, format_, files.schema, facts, files)
+
+
+def _check_filled(facts: Sequence[FileFacts], format_: str) -> None:
+    """Refuse a file of no bytes, which only JSON lines may be."""
+    empty = [each.path for each in facts if not each.size]
+    if empty and format_ not in ("json", "jsonl"):
+        raise InputError(f"{empty[0]} cannot be read as {format_}: it is empty (0 bytes). Nothing was sent.")
 
 
 def _find_files(address: Address) -> list[str]:

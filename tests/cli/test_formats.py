@@ -220,13 +220,16 @@ def test_what_a_cell_cannot_hold_is_not_cut(run, place):
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
+        (None, "rows.xlsx cannot be read as xlsx: it is empty (0 bytes). Nothing was sent."),
         (pd.DataFrame([["company", None], ["Acme", "x"]]), "has a column without a name in its first row, with 'x'"),
         (pd.DataFrame([["company", "company"], ["Acme", "x"]]), "has the column 'company' twice"),
     ],
 )
 def test_a_sheet_without_names_is_refused(run, place, frame, said):
     """Nothing is sent for what may be another table than it seems."""
-    frame.to_excel("rows.xlsx", index=False, header=False)
+    (place / "rows.xlsx").touch()
+    if frame is not None:
+        frame.to_excel("rows.xlsx", index=False, header=False)
     done = run("plan", "rows.xlsx", "--column", "x: y")
     assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
 

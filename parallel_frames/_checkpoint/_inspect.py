@@ -165,9 +165,7 @@ class Checkpoint:
             for part in _sound_parts(folder / "receipts", RECEIPT_SCHEMA)
             for run_id, row in zip(part["run_id"].to_pylist(), part["row"].to_pylist(), strict=True)
         }
-        numbers = [rows.get(run_id) for run_id in everything["run_id"]]
-        everything.insert(everything.columns.get_loc("job"), "row", pd.array(numbers, dtype="Int64"))
-        return everything
+        return everything.assign(row=everything["run_id"].map(rows).astype("Int64"))
 
     def verify(self) -> pd.DataFrame:
         """Read every file, checksums included, and return a line for each that is damaged: none is good news.

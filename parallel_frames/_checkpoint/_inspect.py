@@ -135,7 +135,9 @@ class Checkpoint:
         -------
         pandas.DataFrame
             One line per run: ``key, attempt, run_id, group_id, status, output, output_type, basis, error,
-            warnings, details, created_at, modified_at`` and ``job``; JSON texts are as the service sent them.
+            warnings, details, created_at, modified_at``, ``row`` and ``job``; JSON texts are as the service sent them.
+            ``row`` is the position, from 0, of the first row that the run was sent for; it is of the rows as they were
+            then. A checkpoint holds no inputs: the ``parallel_run_id`` of ``provenance=True`` says each row's run.
 
         Examples
         --------
@@ -151,12 +153,19 @@ class Checkpoint:
 
         frames = []
         for folder in self._folders():
-            parts = _outcome_parts(folder / "outcomes")
+            parts = _sound_parts(folder / "outcomes", OUTCOME_SCHEMA)
             frames += [part.to_pandas().assign(job=self._name(folder)) for part in parts]
         if not frames:
             return pd.DataFrame()
         everything: pd.DataFrame = pd.concat(frames, ignore_index=True)
-        return everything.drop_duplicates(["job", "key", "attempt"], keep="last")
+        everything = everything.drop_duplicates(["job", "key", "attempt"], keep="last")
+        rows = {
+            run_id: row
+            for folder in self._folders()
+            for part in _sound_parts(folder / "receipts", RECEIPT_SCHEMA)
+            for run_id, row in zip(part["run_id"].to_pylist(), part["row"].to_pylist(), strict=True)
+        }
+        return everything.assign(row=everything["run_id"].map(rows).astype("Int64"))
 
     def verify(self) -> pd.DataFrame:
         """Read every file, checksums included, and return a line for each that is damaged: none is good news.
@@ -242,10 +251,10 @@ def sent_of(header: Mapping[str, Any]) -> list[str]:
     return list(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
-def _outcome_parts(place: StoragePath) -> list[pa.Table]:
+def _sound_parts(place: StoragePath, schema: pa.Schema) -> list[pa.Table]:
     def read() -> list[pa.Table]:
         parts = read_parts([path for _, _, path in list_parts(place)], repair=False)
-        return [sound for part in parts if (sound := sound_table(part, OUTCOME_SCHEMA)) is not None]
+        return [sound for part in parts if (sound := sound_table(part, schema)) is not None]
 
     return read_patiently(read)
 

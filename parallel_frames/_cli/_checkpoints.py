@@ -274,7 +274,9 @@ def _loss(each: dict[str, Any]) -> str:
 def export_command(path: str, out: str, job: str | None, *, overwrite: bool, json: bool) -> None:
     """Write the stored outcomes to OUT, a .parquet, .csv or .jsonl file.
 
-    There is one line per run; JSON texts are as the service sent them.
+    There is one line per run; JSON texts are as the service sent them. A checkpoint holds no inputs. To join the lines
+    to rows, use run_id: enrich --provenance writes the run_id of each row, and collect GROUP_ID the input of each run.
+    row is the number, from 0, of the first row that a run was sent for, of the rows as they were then.
     """
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._frames import check_target, write_frame
@@ -282,7 +284,7 @@ def export_command(path: str, out: str, job: str | None, *, overwrite: bool, jso
 
     if json and out == PIPE:
         raise click.UsageError("--json and the outcomes would both go to the standard output; name a file.")
-    check_target(out, overwrite=overwrite)
+    check_target(out, overwrite=overwrite, pays=False)
     outcomes = _inside(path).outcomes()
     if job is not None:
         names = {folder.name for folder in find_jobs(path, [job])}

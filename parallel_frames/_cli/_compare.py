@@ -89,12 +89,13 @@ def compare_command(source: str, **arguments: Any) -> Exit:
 def _compare(source: str, arguments: Mapping[str, Any]) -> Comparison:
     """Return the comparison of the first rows of a source, whose inputs are those that `enrich` would send."""
     import parallel_frames as pf
-    from parallel_frames._cli._frames import BARE, read_frame
+    from parallel_frames._cli._frames import BARE, TEXTS, read_frame
     from parallel_frames._files._json import TEXT_COLUMN
 
     schema = read_schema(arguments["schema"], arguments["column"])
     options = call_options(arguments)
     frame = read_frame(source, arguments["source_format"])
+    frame.attrs.pop(TEXTS, None)
     if frame.attrs.pop(BARE, False) and options["inputs"] is None:
         options["inputs"] = TEXT_COLUMN
     return pf.compare(

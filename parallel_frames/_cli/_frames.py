@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
 STDIN: Final = "the standard input"
 BARE: Final = "bare texts"
+TEXTS: Final = "cells as they stand"
 BINARY: Final = frozenset({"parquet", "feather", "xlsx"})
 
 
 def read_frame(source: str, kind: Format | None = None) -> pd.DataFrame:
-    """Return the rows of a file or of the standard input; `BARE` in its attrs says that each is a bare text.
+    """Return the rows of a file or of the standard input; `kind` is by default what the name says.
 
-    `kind` is by default what the name says.
+    `BARE` in its attrs says that each row is a bare text; `TEXTS` holds the cells of CSV that are read as no text.
     """
     if source == PIPE:
         return _read_pipe(kind)
@@ -116,12 +117,28 @@ def _read_cells(source: str) -> pd.DataFrame:
 
     from parallel_frames._files._source import open_source
 
-    table = open_source(source).table()
+    opened = open_source(source)
+    table = opened.table()
     nullable = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
     columns = zip(table.column_names, table.columns, strict=True)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {name: cells.to_pandas(types_mapper=nullable.get if cells.null_count else None) for name, cells in columns}
     )
+    if (texts := opened.texts()) is not None:
+        frame.attrs[TEXTS] = texts.to_pandas().astype(object)
+    return frame
+
+
+def with_texts(out: pd.DataFrame, source: pd.DataFrame, texts: pd.DataFrame | None) -> pd.DataFrame:
+    """Return rows in which a cell that is as it was read from CSV is what stands there: 2.50, true, NA."""
+    if texts is None:
+        return out
+    out = out.copy(deep=False)
+    for name in out.columns.intersection(texts.columns):
+        cells, before = out[name].astype(object), source[name].astype(object)
+        is_same = (cells == before) | (cells.isna() & before.isna())
+        out[name] = texts[name].where(is_same, cells)
+    return out
 
 
 def _rows_of(stream: BinaryIO, kind: Format, *, shown: str) -> list[dict[str, Any]]:
@@ -152,8 +169,10 @@ def _frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
 # Writing
 
 
-def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint: str | None = None) -> None:
-    """Refuse a target that cannot be written, before anything is sent."""
+def check_target(
+    target: str, *, source: str = PIPE, overwrite: bool, checkpoint: str | None = None, pays: bool = True
+) -> None:
+    """Refuse a target that cannot be written, before anything is sent; `pays` says whether something could be."""
     if target == PIPE:
         return
     path = Path(target)
@@ -169,6 +188,8 @@ def check_target(target: str, *, source: str = PIPE, overwrite: bool, checkpoint
     if path.is_dir():
         raise InputError(f"{target} is a directory; name a file.")
     if (path.exists() or path.is_symlink()) and not overwrite:
+        if not pays:
+            raise InputError(f"The target {target} exists. Say `overwrite=True` to replace it, or name another.")
         raise target_exists(target)
     check_checkpoint(checkpoint, target)
 

@@ -14,11 +14,13 @@ from parallel_frames._cli._exits import LeftInGroupsError, StoppedError
 from parallel_frames._cli._formats import PIPE, format_of
 from parallel_frames._cli._frames import (
     BARE,
+    TEXTS,
     check_checkpoint,
     check_target,
     holds_same,
     read_frame,
     rehearse,
+    with_texts,
     write_frame,
     write_rows,
 )
@@ -180,6 +182,7 @@ class InMemory:
         self._asked = asked
         self._read: pd.DataFrame | None = None
         self._is_bare = False
+        self._texts: pd.DataFrame | None = None
         self._target_format: Format = format_of(asked.target or PIPE, asked.target_format, option="--to")
 
     def check(self) -> Done | None:
@@ -218,6 +221,7 @@ class InMemory:
         if self._read is None:
             self._read = read_frame(self._asked.source, self._asked.source_format)
             self._is_bare = self._read.attrs.pop(BARE, False)
+            self._texts = self._read.attrs.pop(TEXTS, None)
             if self._read.shape == (0, 0):  # nothing new in a pipe says no columns either
                 options = self._asked.options
                 self._read = self._read.reindex(columns=named_columns(options["inputs"], options["metadata"]))
@@ -259,7 +263,7 @@ class InMemory:
 
     def _run(self, enrichment: Enrichment, write: Callable[[pd.DataFrame], None]) -> Done:
         try:
-            out = enrichment._run_into(lambda frame: write(frame.drop(columns=NO_COLUMN, errors="ignore")))
+            out = enrichment._run_into(lambda frame: write(self._as_written(frame)))
         except (KeyboardInterrupt, StoppedError, ParallelFramesError) as error:
             # Without a checkpoint the same command would pay again.
             is_left = enrichment.checkpoint is None and enrichment.group_ids
@@ -282,6 +286,11 @@ class InMemory:
             facts["checkpoint"],
             facts["simulated"],
         )
+
+    def _as_written(self, out: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows for the target: from CSV to CSV with the source's cells as they stand there."""
+        out = out.drop(columns=NO_COLUMN, errors="ignore")
+        return with_texts(out, self.frame, self._texts) if self._target_format in ("csv", "tsv") else out
 
     def submit(self) -> Done:
         """Send everything, and write nothing."""

@@ -91,8 +91,9 @@ def diff(
         a frame or a file. One checkpoint alone compares, of each input that was asked again, its newest answer with the
         one before.
     on : label or list of labels, optional
-        The columns that say which row is which. Default: what each row sent, where the attrs of both frames know it
-        and it is the same; equal rows in their order. Else the labels of the index, where it has labels of its own.
+        The columns that say which row is which; rows that are equal in them must have equal answers. Default: what
+        each row sent, where the attrs of both frames know it and it is the same; equal rows in their order. Else the
+        labels of the index, where it has labels of its own.
 
     Returns
     -------
@@ -231,7 +232,9 @@ def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[l
     if on is not None:
         for side in sides:
             _check_columns(side, on)
-        ids = [_distinct(side, side.frame[_as_list(on, side.frame)], what=format_option("on", on)) for side in sides]
+        what = format_option("on", on)
+        fields = _fields(*sides, _as_list(on, before.frame))
+        ids = [_distinct(s, s.frame[_as_list(on, s.frame)], _labels(fields, s, sides), what=what) for s in sides]
         names = [_names(side.frame, _as_list(on, side.frame)) for side in sides]
         rows_by = name_row(_as_list(on, after.frame))
     elif before.job is not None or after.job is not None:
@@ -241,7 +244,8 @@ def _match(before: Side, after: Side, on: Any) -> tuple[tuple[Ids, Ids], tuple[l
         names = [_names(s.frame, of.labels) for s, of in zip(sides, selections, strict=True)]
         rows_by = name_row([*selections[1].labels])
     else:
-        ids = [_by_index(side) for side in sides]
+        fields = _fields(*sides, ())
+        ids = [_by_index(side, _labels(fields, side, sides)) for side in sides]
         names = [list(map(label_text, side.frame.index)) for side in sides]
         rows_by = index_name(after.frame.index)
     if len(before.frame) and len(after.frame) and set(ids[0]).isdisjoint(ids[1]):
@@ -269,7 +273,14 @@ def _check_columns(side: Side, on: Any) -> None:
             raise UnknownColumnError(label, side.frame.columns, where="`on`")
 
 
-def _by_index(side: Side) -> Ids:
+def _labels(
+    fields: Sequence[tuple[str, Hashable, Hashable]], side: Side, sides: tuple[Side, Side]
+) -> Sequence[Hashable]:
+    """Return the columns that are compared of one side."""
+    return [labels[side is sides[1]] for _, *labels in fields]
+
+
+def _by_index(side: Side, answers: Sequence[Hashable]) -> Ids:
     if isinstance(side.frame.index, pd.RangeIndex) and side.frame.index.name is None:
         raise InputError(
             f"Which row of {side.name} is which is not known: its index only numbers them, and what rows sent is not "
@@ -278,24 +289,28 @@ def _by_index(side: Side) -> Ids:
         )
     index = side.frame.index
     levels = {str(level): index.get_level_values(level) for level in range(index.nlevels)}
-    return _distinct(side, pd.DataFrame(levels), what="the index")
+    return _distinct(side, pd.DataFrame(levels), answers, what="the index")
 
 
-def _distinct(side: Side, cells: pd.DataFrame, *, what: str) -> Ids:
-    """Return the values of each row in the form in which they identify an input; two rows must not share one."""
+def _distinct(side: Side, cells: pd.DataFrame, answers: Sequence[Hashable], *, what: str) -> Ids:
+    """Return what identifies each row; rows that share it must have the same answers, and are told apart by number."""
     found = render_inputs(cells, select_inputs(cells)).canonical
-    seen: dict[Any, int] = {}
-    for row, known in enumerate(found):
-        if known is None:
-            raise InputError(f"Row {row} of {side.name} has no value in {what}, so which row it is cannot be known.")
-        if known in seen:
-            raise InputError(
-                f"{what} is the same in the rows {seen[known]} and {row} of {side.name} "
-                f"({name_row(cells.iloc[row].tolist())}), so which row is which cannot be known. Pass `on=...` with "
-                "columns that distinguish them."
-            )
-        seen[known] = row
-    return list(found)
+    if None in found:
+        row = found.index(None)
+        raise InputError(f"Row {row} of {side.name} has no value in {what}, so which row it is cannot be known.")
+    first: dict[Any, int] = {}
+    twins = [(one, row) for row, known in enumerate(found) if (one := first.setdefault(known, row)) != row]
+    for label in answers if twins else ():
+        values = list(map(as_python, cells_of(side.frame[label])))
+        for one, row in twins:
+            if _change(values[one], values[row]) is not None:
+                raise InputError(
+                    f"{what} is the same in the rows {one} and {row} of {side.name} "
+                    f"({name_row(cells.iloc[row].tolist())}), and {format_label(label)} is not, so which row is which "
+                    "cannot be known. Pass `on=...` with columns that "
+                    "distinguish them."
+                )
+    return _numbered(found)
 
 
 def _same_selection(before: Side, after: Side) -> tuple[Selection, Selection] | None:

@@ -101,6 +101,8 @@ def _read_sheet(address: Address, path: str) -> Columns:
             raise InputError(f"{path} cannot be read as xlsx: {str(error) or type(error).__name__}.") from error
     columns = [[_cell(cell) for cell in sheet[at]] for at in sheet.columns]
     named = [(_text_of(cells[0]), cells[1:]) for cells in columns if any(cell is not None for cell in cells)]
+    if named and named[0][0] is None and all(type(cell) is int for cell in named[0][1]):
+        named[0] = "", named[0][1]  # the index of a frame
     for name, cells in named:
         if name is None:
             example = next(cell for cell in cells if cell is not None)

@@ -107,8 +107,9 @@ def _spelled(type_: pa.DataType) -> str:
 def _check_names(names: list[str], *, where: str) -> None:
     for name, times in Counter(names).items():
         if times > 1:
+            called = f"that are called {name!r}" if name else "without a name"
             raise InputError(
-                f"{where} has {times} columns that are called {name!r}: which of them is meant is ambiguous. Nothing "
+                f"{where} has {times} columns {called}: which of them is meant is ambiguous. Nothing "
                 "was sent. Rename them, or leave all but one out of the file."
             )
 

@@ -21,7 +21,7 @@ from parallel_frames._files._excel import open_excel
 from parallel_frames._files._ipc import open_ipc
 from parallel_frames._files._json import open_json
 from parallel_frames._files._parts import Parts, join_parts
-from parallel_frames._files._text import hive_of, partitions_of
+from parallel_frames._files._text import TextFiles, hive_of, partitions_of
 from parallel_frames.errors import InputError, SourceError
 
 if TYPE_CHECKING:
@@ -107,6 +107,14 @@ class Source:
         """Return all rows at once; for what is known to fit memory."""
         return pa.Table.from_batches([batch for _, batch in self.batches()], schema=self.schema)
 
+    def texts(self) -> pa.Table | None:
+        """Return the cells of CSV that are not read as text as they stand there, None where there is none."""
+        if self.format not in ("csv", "tsv") or not isinstance(self._files, TextFiles):
+            return None
+        names = [field.name for field in self.schema if not pa.types.is_string(field.type)]
+        schema = pa.schema([(name, pa.string()) for name in names])
+        return pa.concat_tables([schema.empty_table(), *self._files.texts(schema)])
+
     def check_unchanged(self) -> None:
         """Raise where a file is not the one that was first looked at."""
         now = _facts(self.address, [each.path for each in self.files])
@@ -157,6 +165,7 @@ def open_source(source: str | os.PathLike[str]) -> Source:
     paths = _find_files(address)
     format_ = _format_of(paths, shown=address.shown)
     facts = tuple(_facts(address, paths))
+    _check_filled(facts, format_)
     try:
         files = _open(address, paths, format_)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -165,6 +174,13 @@ def open_source(source: str | os.PathLike[str]) -> Source:
             f"The source {address.shown} cannot be read as {format_}: {_first_line(error)}.{advice}"
         ) from error
     return Source(address, address.shown, format_, files.schema, facts, files)
+
+
+def _check_filled(facts: Sequence[FileFacts], format_: str) -> None:
+    """Refuse a file of no bytes, which only JSON lines may be."""
+    empty = [each.path for each in facts if not each.size]
+    if empty and format_ not in ("json", "jsonl"):
+        raise InputError(f"{empty[0]} cannot be read as {format_}: it is empty (0 bytes). Nothing was sent.")
 
 
 def _find_files(address: Address) -> list[str]:

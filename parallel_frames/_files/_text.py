@@ -79,6 +79,11 @@ class TextFiles(Files):
             self._converted = self._convert()
         yield from pq.ParquetFile(self._converted).iter_batches(BATCH_ROWS, columns=list(names), use_threads=False)
 
+    def texts(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield columns of the files themselves in other types than those that were found."""
+        for path in self._partitions:
+            yield from self._read(path, schema)
+
     def _convert(self) -> Path:
         """Write all rows as one Parquet file, and return its path."""
         with ExitStack() as stack:

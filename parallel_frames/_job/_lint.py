@@ -14,7 +14,7 @@ from parallel_frames._schema import find_problems, length_finding, parse_schema
 from parallel_frames.errors import InputError, SchemaError, user_facing
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     from parallel_frames._inputs import Selection
     from parallel_frames._model import Json, Options, Schema
@@ -187,6 +187,15 @@ def input_finding(described: Schema, selection: Selection) -> Finding | None:
     ]
     message = f"{' and '.join(differences)}, and a row sends {', '.join(map(repr, selection.names))}"
     return Finding("warning", "input_schema", "input_schema", message)
+
+
+def numbering_finding(labels: Sequence[Hashable]) -> Finding | None:
+    """Return what there is to say where the first columns number the rows, and are not sent."""
+    if not labels:
+        return None
+    called = ", ".join(repr(label) if label else "without a name" for label in labels)
+    message = f"the first column ({called}) numbers the rows: it is kept, and not sent unless `inputs` names it"
+    return Finding("warning", "inputs", "inputs", message)
 
 
 def gaps_finding(gaps: Mapping[Hashable, int]) -> Finding | None:

@@ -5,7 +5,9 @@ There is one such value and one function that makes it, whatever the rows are in
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,7 +18,13 @@ from parallel_frames._foreign import check_schema_argument
 from parallel_frames._format import shorten
 from parallel_frames._inputs import infer_input_schema, select_inputs
 from parallel_frames._job._attrs import earlier_answers, earlier_outputs, made_columns, status_names
-from parallel_frames._job._lint import field_count_finding, input_finding, is_described, options_finding
+from parallel_frames._job._lint import (
+    field_count_finding,
+    input_finding,
+    is_described,
+    numbering_finding,
+    options_finding,
+)
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._options import check_words
 from parallel_frames._job._plan import Inferred, make_job, make_options, with_processor
@@ -41,6 +49,9 @@ CONVERSIONS: Final[Mapping[str, str]] = {
     "integer": "pd.to_numeric({})",
     "number": "pd.to_numeric({})",
 }
+
+
+NO_NAME: Final = re.compile(r"(Unnamed: 0(\.\d+)*)?")  # what `pd.read_csv` calls such a column, and others leave it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +151,8 @@ def prepare(
     earlier = _find_earlier(frame, parsed, call)
     layout = layout_of(frame, parsed, call if earlier is None else replace(call, if_exists="overwrite"))
     _check_kept_cells(frame, parsed, layout, dtype_backend=call.dtype_backend)
-    exclude = [*made_columns(frame, layout), *hidden] if call.inputs is None else []
+    numbering = row_numbers(frame) if call.inputs is None else []
+    exclude = [*made_columns(frame, layout), *hidden, *numbering] if call.inputs is None else []
     inputs = _inputs(call, earlier)
     selection = select_inputs(frame, inputs, exclude=exclude)
     rows = frame if sample is None or call.input_schema is None else sample(selection.labels)
@@ -158,6 +170,7 @@ def prepare(
         field_count_finding(parsed, price),
         _input_finding(rows, selection, call.input_schema),
         options_finding(job.options),
+        numbering_finding([label for label in numbering if label not in selection.labels]),
     )
     prepared = PreparedCall(
         frame=frame,
@@ -179,6 +192,19 @@ def prepare(
     # What failed is escalated to the next processor, rather than asked again at the same one.
     first = replace(call, retry_failed=False)
     return replace(prepared, call=first, later=later, findings=(*prepared.findings, *unknown))
+
+
+def row_numbers(frame: pd.DataFrame) -> list[Hashable]:
+    """Return the first columns if they are an index that `to_csv` wrote without a name: by label and dtype alone.
+
+    Which rows there are does not matter, so that a part of the frame sends what the whole frame does.
+    """
+    found = list(takewhile(lambda at: _is_index(frame.columns[at], frame.dtypes.iloc[at]), range(len(frame.columns))))
+    return [frame.columns[at] for at in found] if len(found) < len(frame.columns) else []
+
+
+def _is_index(label: Hashable, dtype: Any) -> bool:
+    return isinstance(label, str) and NO_NAME.fullmatch(label) is not None and pd.api.types.is_integer_dtype(dtype)
 
 
 def _for_processor(prepared: PreparedCall, processor: str, earlier: EarlierAnswers | None) -> PreparedCall:

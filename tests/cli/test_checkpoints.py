@@ -176,11 +176,13 @@ def test_a_job_that_is_being_written_is_left_alone(run, job):
 
 @pytest.mark.parametrize("name", ["o.parquet", "o.csv", "o.jsonl"])
 def test_export_writes_the_outcomes(run, job, place, name):
-    """One line per run; a file that is there is refused."""
+    """One line per run, with the row that it was sent for; a file that is there is refused, and nothing is paid."""
     assert run("checkpoint", "export", "c.ckpt", name).exit_code == 0
     readers = {"o.parquet": pd.read_parquet, "o.csv": pd.read_csv, "o.jsonl": lambda p: pd.read_json(p, lines=True)}
-    assert sorted(readers[name](name)["status"]) == ["completed"] * 3
-    assert run("checkpoint", "export", "c.ckpt", name).exit_code == 2
+    stored = readers[name](name)
+    assert (sorted(stored["row"]), set(stored["status"])) == ([0, 1, 2], {"completed"})
+    again = run("checkpoint", "export", "c.ckpt", name)
+    assert (again.exit_code, "Say --overwrite to replace it, or name" in again.stderr) == (2, True), again.stderr
 
 
 def test_machines_are_told_what_was_done(run, job, place):

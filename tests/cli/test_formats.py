@@ -98,6 +98,69 @@ def test_a_target_that_is_whole_leaves_nothing_to_do(run, pointed, place, target
     assert pointed.counts.runs == 2
 
 
+# CSV
+
+AS_THEY_STAND = [
+    "company,version,price,big,listed,since,code",
+    "a,1.10,1.00,0.1234567890123456789,true,2024-01-02,NA",
+    "a,1.1,2.50,123456789012345678,NA,,",
+    'b,3,100.00,1,false, 3 Jan,"x, y"',
+]
+
+
+@pytest.mark.parametrize("way", ["file", "pipe"])
+def test_cells_of_csv_come_back_as_they_stand(run, place, way):
+    """Numbers, booleans and words for a gap, from CSV to CSV; two texts are two inputs; numbers are sent as numbers."""
+    (place / "rows.csv").write_text("\n".join(AS_THEY_STAND))
+    words = ("rows.csv", "out.csv") if way == "file" else ("-", "out.csv", "--from", "csv")
+    with pf.offline(lambda _: {"listed": True, "x": "y"}, latency=0) as sim:
+        answers = ("--column", "listed (bool): l", "--column", "x: y", "--if-exists", "fill", "--where", "missing")
+        done = run("enrich", *words, *answers, "-y", "--no-progress", stdin=(place / "rows.csv").read_bytes())
+        assert done.exit_code == 0, done.stderr
+        sent = [run.input for run in sim.runs()]
+    rows = [f"{row},y,completed," for row in AS_THEY_STAND[1:]]
+    rows[1] = rows[1].replace("NA", "True")  # a gap that was asked about
+    heads = f"{AS_THEY_STAND[0]},x,parallel_status,parallel_error"
+    assert (place / "out.csv").read_text().splitlines() == [heads, *rows]
+    assert [(row["version"], row["price"], row["big"]) for row in sent] == [
+        ("1.10", 1.0, "0.1234567890123456789"), ("1.1", 2.5, "123456789012345678"), ("3", 100.0, "1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["rows.csv", "rows.xlsx"])
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
+def test_an_index_is_kept_and_not_sent(run, place, caplog, source, target):
+    """What to_csv or to_excel wrote of a frame without `index=False`: one line says so; of a part of it, too."""
+    frame = pd.DataFrame({"company": ["A", "B", "A", "A"]}).drop(1)
+    frame.to_csv(source) if source == "rows.csv" else frame.to_excel(source)
+    with pf.offline(lambda _: {"x": "y"}, latency=0) as sim:
+        assert run("enrich", source, target, "--column", "x: y", "-y", "--no-progress").exit_code == 0
+        assert "(without a name) numbers the rows: it is kept, and not sent unless --inputs names it" in caplog.text
+        pd.read_csv(io.StringIO(frame.to_csv())).head(2).parallel.enrich({"x": "y"}, progress=False)
+        assert [run.input for run in sim.runs()] == [{"company": "A"}]
+        plan = pd.read_csv(io.StringIO(frame.to_csv())).parallel.plan({"x": "y"})
+    assert "('Unnamed: 0') numbers the rows" in str(plan)
+    out = pd.read_csv(target) if target == "out.csv" else pd.read_parquet(target)
+    assert out.iloc[:, 0].tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("company,\nA,x\n", "has no name for its column 2, which is not empty. Nothing was sent."),
+        (",company\nx,A\n", "has no name for its column 1"),
+        ("company,,\nA,x,\n", "has 2 columns without a name"),
+        ("company,\nA,\nB,\n", ""),
+    ],
+)
+def test_columns_of_csv_without_a_name(run, place, text, said):
+    """They are refused before anything is sent; an empty one is left out."""
+    (place / "rows.csv").write_text(text)
+    done = run("enrich", "rows.csv", "out.csv", "--offline", *SIZE)
+    assert (done.exit_code, said in done.stderr) == (2 if said else 0, True), done.stderr
+    assert said or (place / "out.csv").read_text().startswith("company,size,")
+
+
 # Excel
 
 CELLS = pd.DataFrame({
@@ -160,13 +223,16 @@ def test_what_a_cell_cannot_hold_is_not_cut(run, place):
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
+        (None, "rows.xlsx cannot be read as xlsx: it is empty (0 bytes). Nothing was sent."),
         (pd.DataFrame([["company", None], ["Acme", "x"]]), "has a column without a name in its first row, with 'x'"),
         (pd.DataFrame([["company", "company"], ["Acme", "x"]]), "has the column 'company' twice"),
     ],
 )
 def test_a_sheet_without_names_is_refused(run, place, frame, said):
     """Nothing is sent for what may be another table than it seems."""
-    frame.to_excel("rows.xlsx", index=False, header=False)
+    (place / "rows.xlsx").touch()
+    if frame is not None:
+        frame.to_excel("rows.xlsx", index=False, header=False)
     done = run("plan", "rows.xlsx", "--column", "x: y")
     assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
 

@@ -230,8 +230,11 @@ def test_frames_of_other_libraries_are_compared_as_those_of_pandas(old, new):
 def test_what_is_ambiguous_is_refused(old, new, tmp_path):
     """Two rows of one name, an index that only counts, columns and files that are not there, nothing in common."""
     lost = pd.DataFrame(new.to_dict("list"))
-    with pytest.raises(InputError, match=r"`on='company'` is the same in the rows 1 and 3 of before \(Globex\)"):
-        pf.diff(old, new, on="company")
+    torn = old.assign(ceo=["Ann", "Bo", "Ann", "Cy"])
+    with pytest.raises(
+        InputError, match=r"`on='company'` is the same in the rows 1 and 3 of before \(Globex\), and ceo"
+    ):
+        pf.diff(torn, new, on="company")
     with pytest.raises(InputError, match=r"not known.*Pass `on=...`"):
         pf.diff(old.reset_index(drop=True), lost)
     with pytest.raises(InputError, match="the index is the same in the rows 0 and 1 of before"):
@@ -250,6 +253,21 @@ def test_what_is_ambiguous_is_refused(old, new, tmp_path):
         pf.diff(old, 7)
     with pytest.raises(InputError, match=r"nothing\.parquet"):
         pf.diff(old, tmp_path / "nothing.parquet")
+
+
+def test_equal_rows_with_equal_answers_are_no_doubt(old, new, tmp_path):
+    """In frames and files, by columns or by the index: their changes are one line, and one more of them came."""
+    by_rows = pf.diff(old, new, on="company")
+    assert "  Globex × 2 rows · ceo: " in repr(by_rows)
+    old.to_csv(tmp_path / "old.csv", index=False)
+    pd.concat([new, new.iloc[[1]]]).to_csv(tmp_path / "new.csv", index=False)
+    found = pf.diff(tmp_path / "old.csv", tmp_path / "new.csv", on="company")
+    assert found.counts.loc["ceo"].tolist() == by_rows.counts.loc["ceo"].tolist()
+    assert found.rows["came"] == by_rows.rows["came"] + 1
+    named = [
+        frame.reset_index(drop=True).set_axis(frame["company"]) for frame in (old, pd.DataFrame(new.to_dict("list")))
+    ]
+    assert pf.diff(*named).counts.loc["ceo"].tolist() == by_rows.counts.loc["ceo"].tolist()
 
 
 def test_a_person_sees_both_values(old, new, tmp_path):

@@ -103,7 +103,7 @@ def test_periods_and_intervals_say_what_a_person_reads(tmp_path: Path) -> None:
 
 def test_codes_keep_their_leading_zeros(tmp_path: Path, files: SimpleNamespace) -> None:
     """In CSV 02101 is a place and 2101 is not; a column of plain numbers is one of numbers."""
-    (tmp_path / "rows.csv").write_text("city,zip,count,rate\nBoston,02101,0,0.5\nNew York,10001,12,-0\n")
+    (tmp_path / "rows.csv").write_text("city,zip,count,rate\nBoston,02101,0,0.5\nNew York,10001,12,-3\n")
     with pf.offline(lambda _: {"note": "n"}, latency=0) as sim:
         pf.enrich_parquet(tmp_path / "rows.csv", tmp_path / "out.parquet", {"note": str}, progress=False)
         assert sent(sim)[0] == {"city": "Boston", "zip": "02101", "count": 0, "rate": 0.5}

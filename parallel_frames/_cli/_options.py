@@ -219,7 +219,7 @@ ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "timeout": {"type": DURATION, "metavar": "TIME", "help": "Stop waiting after 90s, 30m, 12h."},
     "metadata": {"type": PAIR, "multiple": True, "metavar": "NAME=COLUMN",
                  "help": "Further metadata of each run, repeatable."},
-    "progress": {"help": "Show a bar, or nothing.  [default: by the place]"},
+    "progress": {"help": "Show a bar, or no bar; what is paid is stated all the same.  [default: by the place]"},
 }  # fmt: skip
 
 
@@ -320,7 +320,8 @@ class Sectioned(click.Command):
         titles = (*SECTIONS, "Talk")
         records: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
         for param in self.get_params(ctx):
-            if (record := param.get_help_record(ctx)) is not None:
+            is_option = isinstance(param, click.Option)  # some versions of click list the arguments, too
+            if is_option and (record := param.get_help_record(ctx)) is not None:
                 records[section_of.get(param.name or "", "Talk")].append(record)
         for title, lines in records.items():
             with formatter.section(title):

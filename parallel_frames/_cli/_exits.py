@@ -84,7 +84,8 @@ class Commands(click.Group):
 MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.FINE: "all fine",
     Exit.FAILED: (
-        "rows without a whole answer (the target is written), lint errors, damaged files, what doctor found to break"
+        "rows or runs without a whole answer (the target is written), lint errors, damaged files, what doctor found to "
+        "break"
     ),
     Exit.USAGE: "bad usage or bad input, or no yes to the question; nothing was sent",
     Exit.SERVICE: (

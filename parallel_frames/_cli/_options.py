@@ -288,7 +288,8 @@ FRAME = (
     click.option("--to", "target_format", type=click.Choice(KINDS), help="Format of a TARGET of -.  [default: jsonl]"),
     click.option("--as-completed", is_flag=True,
                  help="Write a JSON line for each row as its answer arrives, to a pipe or appended to a file: row, "
-                      "input, output, status, error, basis, run_id, group_id. Inputs in the file are not asked again."),
+                      "input, output, status, error, basis, run_id, processor, group_id. Inputs in the file are not "
+                      "asked again."),
     OFFLINE,
     MAX_PER_MINUTE,
     *SERVICE,

@@ -88,10 +88,11 @@ class KnownLines:
     def check_form(self, canonical: bytes, shown: str) -> None:
         """Refuse an input that the lines answer in its other form: a bare value, or an object of this value alone."""
         kept = self._forms.get(_bare(canonical))
-        if kept is None:
+        objects = [value for value in map(orjson.loads, filter(None, (kept, canonical))) if isinstance(value, dict)]
+        if kept is None or len(objects) != 1:  # two objects are of two columns
             return
-        (name,) = next(value for value in map(orjson.loads, (kept, canonical)) if isinstance(value, dict))
-        way = format_option("inputs", [name] if kept.startswith(b"{") else name)
+        names = list(objects[0])
+        way = format_option("inputs", names if kept.startswith(b"{") else names[0])
         raise InputError(
             f"{shown} answers {kept.decode()}, and this would send {canonical.decode()}, the same in another form, and "
             f"pay again. Nothing was sent. Say {way} to continue the file, or name another one."

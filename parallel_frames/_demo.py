@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 
 import parallel_frames as pf
 from parallel_frames._format import format_count
+from parallel_frames._job._defaults import without_project
 from parallel_frames._prices import price_of
 from parallel_frames._ui import report_call
 from parallel_frames.data import load_countries, load_country_facts
@@ -58,7 +59,7 @@ def run_demo(*, rows: int) -> None:
     table = load_countries().head(rows)
     today = table.head(max(1, rows * 4 // 5))
     options: dict[str, Any] = {"latency": (15, 100), "speed": SPEED}
-    with _on_screen() as screen, pf.offline(_answers(), **options) as sim:
+    with without_project(), _on_screen() as screen, pf.offline(_answers(), **options) as sim:
         screen.paragraph(
             "SIMULATED: a server on this machine stands in for Parallel's service, on a clock that runs "
             f"{SPEED:.0f} times as fast. No key, no network, no cost. Its answers are facts shipped with the package, "

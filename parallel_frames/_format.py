@@ -18,12 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+MAX_COLUMNS: Final = 20
+FIRST_COLUMNS: Final = 3
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)
 
 
 def format_count(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 row``, ``1,234 rows``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def format_columns(names: Iterable[str]) -> str:
+    """Return columns by name: ``name, city``, or of many the first ones: ``300 columns (c0, c1, c2, …)``."""
+    found = list(names)
+    if len(found) <= MAX_COLUMNS:
+        return ", ".join(found)
+    return f"{format_count(len(found), 'column')} ({', '.join(found[:FIRST_COLUMNS])}, …)"
 
 
 def format_share(part: float, whole: float) -> str:

@@ -259,7 +259,8 @@ def locked(folder: StoragePath, there: dict[str, Any] | None, *, alive: bool = F
     )
     return CheckpointLockedError(
         f"{folder} {what} written by {holder(there)}{unsigned}. Two writers would pay twice: wait for it, stop it, or "
-        f"name another checkpoint.{undo}",
+        "name another checkpoint. The same question about another file has the same checkpoint, and runs after it."
+        f"{undo}",
         path=folder,
     )
 

@@ -26,7 +26,7 @@ from parallel_frames._cli._exits import (
 )
 from parallel_frames._cli._signals import hearing_signals
 from parallel_frames._cli._speech import say, settle_streams
-from parallel_frames.errors import ParallelFramesError, RejectedError
+from parallel_frames.errors import CostError, ParallelFramesError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,11 +111,22 @@ class App(Commands):
         except click.ClickException as error:
             return _tell_usage(error), False
         except ParallelFramesError as error:
-            code = _fail(explain(error), code_of(error))
+            code = _fail(f"{explain(error)}{_limit_of_project(error, arguments)}", code_of(error))
             is_final = isinstance(error, RejectedError) or is_only_in_groups(error.safety)
             return code, code == Exit.SERVICE and not is_final
         except OSError as error:  # whether anything was sent before is not known here
             return _fail(str(error), Exit.SERVICE if command in RESUMABLE else Exit.USAGE), command in RESUMABLE
+
+
+def _limit_of_project(error: ParallelFramesError, arguments: Sequence[str]) -> str:
+    """Return where a limit in dollars is from that was not typed."""
+    is_typed = any(word.startswith("--max-c") for word in arguments)
+    if not isinstance(error, CostError) or is_typed:
+        return ""
+    from parallel_frames._job._defaults import options, origin_of
+
+    is_set = options.in_force().get("max_cost") == error.max_cost
+    return f" The limit is from {origin_of('max_cost')}." if is_set else ""
 
 
 class _LeftAloneError(Exception):
@@ -125,7 +136,7 @@ class _LeftAloneError(Exception):
 @contextmanager
 def spelled_for_shells() -> Iterator[None]:
     """Have what is shown and logged while a command runs spell options as flags, as its errors do."""
-    from parallel_frames._ui import spelling
+    from parallel_frames._ui import bar_fits, spelling
 
     def spell_record(record: logging.LogRecord) -> bool:
         record.msg, record.args = spell(record.getMessage()), ()
@@ -133,10 +144,12 @@ def spelled_for_shells() -> Iterator[None]:
 
     logger = logging.getLogger("parallel_frames")
     logger.addFilter(spell_record)
+    token = bar_fits.set(True)
     try:
         with spelling(spell):
             yield
     finally:
+        bar_fits.reset(token)
         logger.removeFilter(spell_record)
 
 
@@ -160,7 +173,7 @@ def _tell_usage(error: click.ClickException) -> Exit:
     message = error.format_message()
     if context is None:
         return _fail(message, Exit.USAGE)
-    stop = "" if message.endswith((".", "?", "!", ")")) else "."
+    stop = "" if message.endswith((".", "?", "!")) else "."
     say(f"{context.command_path}: {message}{stop} See {context.command_path} --help.")
     return Exit.USAGE
 

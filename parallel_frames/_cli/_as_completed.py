@@ -21,6 +21,7 @@ from parallel_frames._cli._formats import PIPE, format_of
 from parallel_frames._cli._frames import check_checkpoint, check_place
 from parallel_frames._cli._lines import append_lines, input_of, read_lines
 from parallel_frames._cli._way import InMemory
+from parallel_frames._format import format_option
 from parallel_frames._inputs import canonical_of_json, canonical_of_sent
 from parallel_frames._runtime import interrupt
 from parallel_frames.errors import InputError
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
     from parallel_frames import EnrichmentPlan
     from parallel_frames._cli._way import Asked, Done
+    from parallel_frames._job._prepare import PreparedCall
     from parallel_frames._job._rows import Row
     from parallel_frames._model import Json
 
 
 class KnownLines:
-    """The answers that a file of lines holds, by input.
+    """The answers that a file of lines holds, by input: those to the question of `asked`, and no others.
 
     Attributes
     ----------
@@ -44,9 +46,12 @@ class KnownLines:
         How many lines answer each input, by its canonical form.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, asked: PreparedCall) -> None:
         self.counts: Counter[bytes] = Counter()
         self._answers: dict[bytes, Json] = {}
+        schema = asked.schema.wire.get("json_schema") or {}
+        self._fields = set(schema.get("required", ())) if asked.schema.form == "json" else set()
+        self._processors = [asked.call.processor, *(asked.call.escalate or ())]
 
     def recall(self, facts: Json, shown: str, number: int) -> None:
         """Take note of a line."""
@@ -58,9 +63,45 @@ class KnownLines:
         run = facts["run"] if isinstance(facts.get("run"), dict) else facts
         if run.get("status") in ("failed", "cancelled") or facts.get("output") in (None, "", {}, []):
             return
+        self._check_question(run, facts["output"], where=f"line {number} of {shown}")
         canonical = canonical_of_json(input_of(facts["input"]))
         self.counts[canonical] += 1
         self._answers[canonical] = facts
+
+    def _check_question(self, run: Json, output: Json, *, where: str) -> None:
+        """Refuse an answer to another question, as far as its fields and its processor say."""
+        if isinstance(output, dict) and {"type", "content"} <= output.keys():  # the service's own event
+            output = output["content"]
+        fields = set(output) if isinstance(output, dict) else set()
+        lacks, processor = self._fields - fields, run.get("processor")
+        if lacks and run.get("status") != "invalid":
+            what = f"has {_names(fields)}, and lacks {_names(lacks)}" if fields else f"lacks {_names(lacks)}"
+        elif isinstance(processor, str) and processor not in self._processors:
+            what = f"is of the processor {processor!r}, and this asks {self._processors[-1]!r}"
+        else:
+            return
+        raise InputError(
+            f"The answer in {where} {what}: it answers another question. Nothing was sent. Name another file, or say "
+            "`overwrite=True` to replace this one."
+        )
+
+    def check_form(self, canonical: bytes, shown: str) -> None:
+        """Refuse an input that the lines answer in its other form: a bare value, or an object of this value alone."""
+        kept = self._forms.get(_bare(canonical))
+        objects = [value for value in map(orjson.loads, filter(None, (kept, canonical))) if isinstance(value, dict)]
+        if kept is None or len(objects) != 1:  # two objects are of two columns
+            return
+        names = list(objects[0])
+        way = format_option("inputs", names if kept.startswith(b"{") else names[0])
+        raise InputError(
+            f"{shown} answers {kept.decode()}, and this would send {canonical.decode()}, the same in another form, and "
+            f"pay again. Nothing was sent. Say {way} to continue the file, or name another one."
+        )
+
+    @cached_property
+    def _forms(self) -> dict[bytes, bytes]:
+        """What the lines answer, by the bare value of each input."""
+        return {_bare(canonical): canonical for canonical in self.counts}
 
     def copy_of(self, canonical: bytes, row: int) -> bytes:
         """Return the answer to an input as the line of another row."""
@@ -72,6 +113,18 @@ class KnownLines:
             return done
         is_simulated = done.simulated or any(facts.get("simulated") for facts in self._answers.values())
         return replace(done, counts={**done.counts, "kept": int((~left).sum())}, simulated=is_simulated)
+
+
+def _bare(canonical: bytes) -> bytes:
+    """Return the only value of an input that is an object of one, and else the input."""
+    value = orjson.loads(canonical)
+    if isinstance(value, dict) and len(value) == 1:
+        return canonical_of_json(next(iter(value.values())))
+    return canonical
+
+
+def _names(fields: set[str]) -> str:
+    return " and ".join(map(repr, sorted(fields)))
 
 
 class AsCompleted(InMemory):
@@ -95,7 +148,7 @@ class AsCompleted(InMemory):
         if target != PIPE:
             check_place(target, source=self._asked.source)
         if target != PIPE and path.is_file() and not self._asked.overwrite:
-            known = KnownLines()
+            known = KnownLines(self._prepared)
             with path.open("rb") as handle:
                 read_lines(handle, target, known.recall)
             self._leave_out(known)
@@ -119,8 +172,14 @@ class AsCompleted(InMemory):
                     waiting[canonical] -= 1
                 else:
                     copies.append((row, canonical))
+            elif canonical is not None and known.counts:
+                known.check_form(canonical, str(self._asked.target))
         self._left = left if known.counts else None
         return copies
+
+    @property
+    def _prepared(self) -> PreparedCall:
+        return self._enrichment(super()._options)._runner.prepared
 
     @cached_property
     def _canonical(self) -> list[bytes | None]:
@@ -135,7 +194,7 @@ class AsCompleted(InMemory):
 
     def enrich(self) -> Done:
         """Do it, and write each line as its answer arrives."""
-        target, known = self._asked.target or PIPE, KnownLines()
+        target, known = self._asked.target or PIPE, KnownLines(self._prepared)
         if target != PIPE and self._asked.overwrite:
             Path(target).unlink(missing_ok=True)
         with append_lines(target, known.recall) as sink:
@@ -180,7 +239,7 @@ class _Writer:
             "error": row.error,
             "basis": None if outcome.basis is None else orjson.Fragment(outcome.basis),
             "run_id": row.run_id,
-            **({"processor": row.processor} if len(self._runner.processors) > 1 else {}),
+            "processor": row.processor,
             "group_id": outcome.group_id,
             **({"simulated": True} if self._runner.simulated else {}),
         }

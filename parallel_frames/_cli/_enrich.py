@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from parallel_frames._cli._exits import Exit, StoppedError
+from parallel_frames._cli._exits import Exit, StoppedError, spell
 from parallel_frames._cli._offline import destination
 from parallel_frames._cli._options import FILE, FRAME, Sectioned, examples, library_options, read_schema, with_options
-from parallel_frames._cli._speech import ask, is_terminal, need_output, say, show, show_json
+from parallel_frames._cli._speech import ask, is_terminal, is_terminal_output, need_output, say, show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +41,7 @@ BAD = ("failed", "cancelled", "invalid", "pending")
 def plan_command(source: str, target: str | None, **arguments: Any) -> None:
     """Show what enrich would send and cost. It sends nothing, and needs no key."""
     from parallel_frames._cli._way import choose_way
+    from parallel_frames._ui import plan_text
 
     with destination(arguments):
         plan = choose_way(_asked(source, target, arguments, for_sending=False)).plan()
@@ -48,7 +49,7 @@ def plan_command(source: str, target: str | None, **arguments: Any) -> None:
     if arguments["json"]:
         show_json(asdict(plan))
     else:
-        show(str(plan))
+        show(spell(plan_text(plan, with_request=False)))
 
 
 @click.command(
@@ -77,6 +78,7 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
     """
     from parallel_frames._cli._formats import PIPE
     from parallel_frames._cli._way import choose_way
+    from parallel_frames._ui import bar_fits
 
     asked = _asked(source, target, arguments)
     asked = replace(asked, target=asked.target or PIPE)
@@ -84,6 +86,8 @@ def enrich_command(source: str, target: str | None, **arguments: Any) -> Exit:
         raise click.UsageError("--json and the rows would both go to the standard output; name a TARGET.")
     if arguments["json"] or asked.target == PIPE:
         need_output()
+    if asked.target == PIPE and is_terminal_output():
+        bar_fits.set(False)  # the rows would stand in its line
     _check_pipe(asked)
     with destination(arguments), _naming_the_report():
         way = choose_way(asked)
@@ -195,7 +199,17 @@ def call_options(arguments: Mapping[str, Any], *, for_sending: bool = True) -> d
     defaults = project_defaults()
     given = defaults.get("checkpoint", arguments["checkpoint"])
     checkpoint = "auto" if given is None else None if given in ("none", False) else given
-    return {**library_options(arguments, for_sending=for_sending), **defaults, "checkpoint": checkpoint}
+    found = {**library_options(arguments, for_sending=for_sending), **defaults, "checkpoint": checkpoint}
+    return with_lines(found)
+
+
+def with_lines(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options that leave out no more than the bar: what is paid is stated all the same."""
+    from parallel_frames._ui import bar_fits
+
+    if options["progress"] is False:
+        bar_fits.set(False)
+    return {**options, "progress": options["progress"] or None}
 
 
 def project_defaults() -> dict[str, Any]:
@@ -226,6 +240,7 @@ def _warn_of_processor(name: str) -> None:
 def agree(plan: EnrichmentPlan, *, processor: str) -> None:
     """Make sure that what is to be sent is to be paid for."""
     from parallel_frames._format import format_at_worst, format_count
+    from parallel_frames._ui import plan_text
     from parallel_frames.errors import DeclinedError
 
     if not plan.to_send and (not plan.escalation or plan.worst_cost == 0):
@@ -238,7 +253,7 @@ def agree(plan: EnrichmentPlan, *, processor: str) -> None:
             f"This would send {runs}{costs}, and there is no terminal to confirm it. Pass --yes "
             "to send without confirmation, and --max-cost DOLLARS to limit the cost."
         )
-    say(str(plan))
+    say(spell(plan_text(plan, with_request=False)))
     if not ask(f"Send {runs}{costs}?"):
         raise DeclinedError("The answer was not yes. Nothing was sent.")
 

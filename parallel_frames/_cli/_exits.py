@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from enum import IntEnum
 from pathlib import Path
@@ -71,14 +72,20 @@ class Commands(click.Group):
             if Path(args[0]).is_file():
                 question = f" To enrich it: {ctx.command_path} enrich {shlex.quote(args[0])}"
             raise click.UsageError(f"There is no command {args[0]!r}.{question}", ctx)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not isinstance(command, click.Group) and not ctx.resilient_parsing:
+            from parallel_frames._cli._variables import warn_of_variables
+
+            prefix = f"{ctx.auto_envvar_prefix}_{str(name).upper().replace('-', '_')}_"
+            warn_of_variables(command, program=str(ctx.find_root().auto_envvar_prefix), prefix=prefix)
+        return name, command, rest
 
 
 MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.FINE: "success (collect: also where runs failed, which are lines like others)",
     Exit.FAILED: (
-        "rows without a whole answer (the target is written), errors that lint found, damaged files, what doctor found "
-        "to break"
+        "rows or runs without a whole answer (the target is written), errors that lint found, damaged files, what "
+        "doctor found to break"
     ),
     Exit.USAGE: "wrong usage or input, or a confirmation that was not given; nothing was sent",
     Exit.SERVICE: (
@@ -103,6 +110,9 @@ ON: Final = click.Option(
 )
 PROCESSORS: Final = click.Option(["--processors"], type=NAMES, metavar="NAMES")
 TRUTH: Final = click.Option(["--truth"], metavar="FIELD=COLUMN", multiple=True)
+IN_PYTHON: Final = re.compile(
+    r" \(or, in Python,(?:`[^`]*`|[^`)])*\)|(?:, or,|;) in Python,?(?:`[^`]*`|[^`.;)])*(?=[.;)]|$)"
+)
 CALLS: Final[Mapping[str, str]] = {
     "pf.Checkpoint(...).unlock()": "parallel-frames checkpoint unlock {}",
     "pf.Checkpoint(...).unlock(force=True)": "parallel-frames checkpoint unlock --force {}",
@@ -133,8 +143,8 @@ def explain(error: ParallelFramesError) -> str:
 
 
 def spell(message: str) -> str:
-    """Return a message with options and calls as a command line has them."""
-    return spell_code(message, _spell)
+    """Return a message with options and calls as a command line has them, and without what there is in Python only."""
+    return spell_code(IN_PYTHON.sub("", message), _spell)
 
 
 def fetching(group_ids: Sequence[str]) -> str:

@@ -39,8 +39,10 @@ async def gather_runs(
     follow: bool,
     start: str | None,
     say: Callable[[str], object],
-) -> None:
-    """Write what a group holds; with `follow` until it has no active run, and what came after the event `start` only.
+) -> int:
+    """Write what a group holds, and return how many runs are not finished.
+
+    With `follow` it waits until there is none; from the event `start` on it writes only what came after.
 
     Raises
     ------
@@ -60,6 +62,7 @@ async def gather_runs(
         if start is None:
             await gathering.take_listing()
         await gathering.settle_debts()
+        return 0 if follow else gathering.running
 
 
 class _Gathering:
@@ -74,6 +77,7 @@ class _Gathering:
         self._lines = lines
         self._say = say
         self._owed: dict[str, RunEvent] = {}  # finished, and their output did not come
+        self.running = 0
         self._known: set[tuple[str, str]] = set()  # runs and their statuses: what a stream has brought so far
 
     async def follow(self, start: str | None) -> None:
@@ -152,6 +156,7 @@ class _Gathering:
             # Its cursors are of another sequence than the stream's.
             await self._keep([replace(event, event_id=None) for event in listed.values()])
             if len(listed) >= known:
+                self.running = sum(event.status not in TERMINAL for event in listed.values())
                 return
             await self._clock.sleep(backoff.wait(attempt))
         raise UnavailableError(f"The list of runs has {len(listed)} of {known}.", group_id=self._group_id)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from parallel_frames._file_formats import Format
 
 STDIN: Final = "the standard input"
+NOT_JSON: Final = (
+    "Is it CSV? Say --from csv. Are they bare lines? Make each one a JSON text, as in: jq -R . lines.txt | "
+    "parallel-frames enrich -"
+)
 BARE: Final = "bare texts"
 TEXTS: Final = "cells as they stand"
 BINARY: Final = frozenset({"parquet", "feather", "xlsx"})
@@ -77,8 +81,13 @@ def _read_pipe(kind: Format | None) -> pd.DataFrame:
         raise InputError("The standard input is closed, so there are no rows to read; name a SOURCE.")
     if kind in (None, "json", "jsonl"):
         text = sys.stdin.buffer.read()
-        is_array = text.removeprefix(BOM).lstrip().startswith(b"[")  # which no row begins with
-        return _frame_of(_rows_of(io.BytesIO(text), kind or ("json" if is_array else "jsonl"), shown=STDIN))
+        begin = text.removeprefix(BOM).lstrip()[:1]  # "[" of an array, which no row begins with
+        try:
+            return _frame_of(_rows_of(io.BytesIO(text), kind or ("json" if begin == b"[" else "jsonl"), shown=STDIN))
+        except InputError as error:
+            if begin in (b"{", b"["):
+                raise
+            raise InputError(f"{error} {NOT_JSON}") from None
     with temporary_folder() as folder:
         path = folder / f"rows.{kind}"
         with path.open("wb") as sink:

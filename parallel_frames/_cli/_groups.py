@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from parallel_frames._cli._exits import Exit
 from parallel_frames._cli._options import DURATION, FILE, JSON, SERVICE, client_of, examples, with_options
 from parallel_frames._cli._speech import say, show, show_json
+from parallel_frames._file_formats import format_at, is_zipped
 
 if TYPE_CHECKING:
     from parallel_frames._model import GroupStatus
@@ -89,12 +92,12 @@ def status_command(group_id: str, *, watch: bool, every: float, json: bool, **ar
 @with_options(*SERVICE)
 def collect_command(
     group_id: str, output: str, *, follow: bool, raw: bool, last_event_id: str | None, **arguments: Any
-) -> None:
+) -> Exit:
     """Write the finished runs of a group as JSON lines, each once. It sends nothing, and costs nothing.
 
     A line holds event_id, run_id, group_id, status, input, output, basis, metadata and error. If it is stopped at any
     moment, the same command resumes after the last whole line of its file. So does --raw, also in a file of events that
-    another program began. Failed runs are lines like others: the exit code is 0.
+    another program began. Failed runs are lines like others, and exit with 0.
     """
     from parallel_frames._cli._follow import gather_runs
     from parallel_frames._cli._lines import open_lines
@@ -103,13 +106,21 @@ def collect_command(
 
     if last_event_id is not None and not follow:
         raise click.UsageError("--last-event-id is a place in the stream that --follow reads; pass --follow too.")
+    if format_at(Path(output).name) not in (None, "jsonl") or is_zipped(output):
+        raise click.UsageError(f"collect writes JSON lines, and {output} names another format: end it in .jsonl.")
     client = _client(arguments)
     with open_lines(output, group_id, raw=raw) as lines:
         try:
-            run_from_anywhere(lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say))
+            running = run_from_anywhere(
+                lambda: gather_runs(client, group_id, lines, follow=follow, start=last_event_id, say=say)
+            )
         except (KeyboardInterrupt, asyncio.CancelledError):
             if output == "-" and lines.last_event_id:
                 say(f"To continue after the last event written: --follow --last-event-id {lines.last_event_id}")
             raise
         counts = " · ".join(f"{count:,} {name}" for name, count in lines.counts.items())
-        say(f"{format_count(lines.counts.total(), 'run')} written{f' ({counts})' if counts else ''}.")
+        of_all = f"{lines.counts.total():,} of " if running else ""
+        runs = format_count(len(lines.written) + running if running else lines.counts.total(), "run")
+        rest = f", {running:,} still running; add --follow to wait for them" if running else ""
+        say(f"{of_all}{runs} written{f' ({counts})' if counts else ''}{rest}.")
+    return Exit.FAILED if running else Exit.FINE

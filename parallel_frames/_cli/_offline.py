@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -99,4 +100,12 @@ def simulate_command(**arguments: Any) -> None:
         from parallel_frames.simulator import serve
     say("This is a simulator of the service; every answer is made up. Set PARALLEL_BASE_URL to this address")
     say("and PARALLEL_API_KEY to any text. Ctrl-C stops it.")
-    serve(**arguments)
+    try:
+        serve(**arguments)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise click.UsageError(
+            f"Another program listens on port {arguments['port']}. Name another with --port, or leave it out for a "
+            "free one."
+        ) from None

@@ -220,7 +220,7 @@ ENRICH: Final[Mapping[str, Mapping[str, Any]]] = {
     "timeout": {"type": DURATION, "metavar": "TIME", "help": "Stop waiting after this time: 90s, 30m, 12h."},
     "metadata": {"type": PAIR, "multiple": True, "metavar": "NAME=COLUMN",
                  "help": "Further metadata of each run, repeatable."},
-    "progress": {"help": "Show progress.  [default: a bar in a terminal]"},
+    "progress": {"help": "Show a bar; costs are shown without it too.  [default: a bar in a terminal]"},
 }  # fmt: skip
 
 
@@ -290,7 +290,7 @@ FRAME = (
                  help="Format of TARGET where it is -.  [default: jsonl]"),
     click.option("--as-completed", is_flag=True,
                  help="Write a JSON line for each row as its answer arrives, to a pipe or appended to a file: row, "
-                      "input, output, status, error, basis, run_id, group_id. Inputs that the file answers are not "
+                      "input, output, status, error, basis, run_id, processor, group_id. Inputs in the file are not "
                       "asked again."),
     OFFLINE,
     MAX_PER_MINUTE,
@@ -323,7 +323,8 @@ class Sectioned(click.Command):
         titles = (*SECTIONS, "Output")
         records: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
         for param in self.get_params(ctx):
-            if (record := param.get_help_record(ctx)) is not None:
+            is_option = isinstance(param, click.Option)  # some versions of click list the arguments, too
+            if is_option and (record := param.get_help_record(ctx)) is not None:
                 records[section_of.get(param.name or "", "Output")].append(record)
         for title, lines in records.items():
             with formatter.section(title):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from parallel_frames._cli._checkpoints import ONE_JOB, find_jobs
-from parallel_frames._cli._enrich import BAD, agree, project_defaults
+from parallel_frames._cli._enrich import BAD, agree, project_defaults, with_lines
 from parallel_frames._cli._exits import Exit
 from parallel_frames._cli._options import (
     JSON,
@@ -48,7 +48,7 @@ def send_command(checkpoint: str, job: str | None, *, wait: bool, **arguments: A
     """
     from parallel_frames._distributed import open_staged
 
-    options = {name: arguments[name] for name in OF_SENDING} | project_defaults()
+    options = with_lines({name: arguments[name] for name in OF_SENDING} | project_defaults())
     options |= {"client": client_of(arguments), "confirm": False}
     jobs = [open_staged(folder, options) for folder in find_jobs(checkpoint, [] if job is None else [job])]
     staged = [each for each in jobs if each is not None]

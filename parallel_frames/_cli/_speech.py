@@ -96,6 +96,11 @@ def is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
 
 
+def is_terminal_output() -> bool:
+    """Return whether what is printed goes to the screen that the talk goes to."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+
+
 def ask(question: str) -> bool:
     """Ask the person, and return whether the answer is yes; Ctrl-D is none."""
     from parallel_frames._ui import ask as ask_person

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,10 +25,12 @@ from parallel_frames._cli._frames import (
     write_frame,
     write_rows,
 )
+from parallel_frames._cli._left_open import LeftOpen
 from parallel_frames._cli._speech import say
 from parallel_frames._files._json import TEXT_COLUMN
 from parallel_frames._files._target import target_exists
 from parallel_frames._inputs import NO_COLUMN, named_columns
+from parallel_frames._job._offline import choose_destination
 from parallel_frames.accessor import prepare_enrichment
 from parallel_frames.errors import InputError, ParallelFramesError
 
@@ -195,11 +198,17 @@ class InMemory:
             return None
         try:
             done = self._written()
+            is_known = done is not None or self._left_open.is_there()
         except ParallelFramesError as error:  # what is wrong besides comes second
             raise target_exists(target) from error
-        if done is None:
+        if not is_known:
             raise target_exists(target)
         return done
+
+    @cached_property
+    def _left_open(self) -> LeftOpen:
+        prepared = self._enrichment(self._options)._runner.prepared
+        return LeftOpen(str(self._asked.target), self.frame, prepared, choose_destination(prepared.call.client))
 
     def _written(self) -> Done | None:
         """Return what became of this command when it wrote what is there; None where it would write something else."""
@@ -255,11 +264,15 @@ class InMemory:
 
         def write(out: pd.DataFrame) -> None:
             try:
-                write_frame(out, target, self._target_format, overwrite=self._asked.overwrite)
+                overwrite = self._asked.overwrite or (target != PIPE and self._left_open.is_there())
+                write_frame(out, target, self._target_format, overwrite=overwrite)
             except InputError as error:  # paid for, and safe in the checkpoint: no bad input any more
                 raise ParallelFramesError(str(error)) from error
 
-        return self._run(self._enrichment(self._options), write)
+        done = self._run(self._enrichment(self._options), write)
+        if target != PIPE:
+            self._left_open.note(done.counts)
+        return done
 
     def _run(self, enrichment: Enrichment, write: Callable[[pd.DataFrame], None]) -> Done:
         try:

@@ -160,7 +160,7 @@ def make_layout(
                 "without the former"
             )
         raise InputError(
-            f"The frame already has {', '.join(map(repr, clash))}. Nothing was sent. Pass `prefix=...` for new names, "
+            f"The rows already have {', '.join(map(repr, clash))}. Nothing was sent. Pass `prefix=...` for new names, "
             "`if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is missing in them, or "
             f"`if_exists='suffix'` for numbered names{hint}."
         )
@@ -266,7 +266,7 @@ def _check_complete(layout: Layout, existing: frozenset[Hashable]) -> None:
         alone.append(layout.basis)
     if alone:
         raise InputError(
-            f"The frame already has {', '.join(map(repr, alone))}, which would be the evidence of a column that it "
+            f"The rows already have {', '.join(map(repr, alone))}, which would be the evidence of a column that it "
             "does not have, or only a part of it, so it cannot be filled. Nothing was sent. Pass `prefix=...` for new "
             "names, `if_exists='overwrite'` to replace them, or `if_exists='suffix'` for numbered names; or rename "
             "them."

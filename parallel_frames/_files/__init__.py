@@ -23,6 +23,7 @@ from parallel_frames._files._target import (
     describe_files,
     digest_of,
     make_manifest,
+    may_be_completed,
     own_manifest,
     target_exists,
 )
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from parallel_frames._files._address import Address
     from parallel_frames._files._prepare import PreparedFile
     from parallel_frames._job._handle import Runner
+    from parallel_frames._job._offline import Destination
     from parallel_frames._job._options import Call, EnrichOptions, SchemaLike
     from parallel_frames._job._runner import Results
 
@@ -141,7 +143,8 @@ def enrich_parquet(
         What to find out.
     overwrite : bool, default False
         Replace an existing target, once everything is written. This is not needed if the same call over the same rows
-        wrote the target: then the earlier result is returned, and nothing is sent.
+        wrote the target: then the earlier result is returned, and nothing is sent; a target that the call left
+        incomplete, because of ``timeout`` or ``limit``, is completed.
     rows_per_file : int, default 1,000,000
         The largest number of rows in each file of a directory.
     wait : bool, default True
@@ -201,8 +204,8 @@ def enrich_parquet(
     runner.destination = choose_destination(rows.prepared.call.client)
     enrichment = FileEnrichment(runner, rows.file, address, overwrite=overwrite, rows_per_file=rows_per_file)
     if address is not None:
-        if not overwrite and address.exists:
-            return enrichment.recognise(address)
+        if not overwrite and address.exists and (written := enrichment.recognise(address)) is not None:
+            return written
         probe(address)
         temporary_home()  # where answers are put in order: not to be missed once they are paid for
     with disk_full_as_target_error(enrichment.safe):
@@ -216,7 +219,7 @@ def enrich_parquet(
 def find_finished(
     source: str, target: str, schema: object, *, overwrite: bool, rows_per_file: int, options: Mapping[str, Any]
 ) -> EnrichedParquet | None:
-    """Return what this very call wrote before; None where there is no target, or it is to be replaced."""
+    """Return what this very call wrote before; None where there is no target, or it is to be written again."""
     address = place_for(target, find_address(source, what="source"), overwrite=overwrite)
     if overwrite or not address.exists:
         return None
@@ -280,7 +283,12 @@ class FileEnrichment(Enrichment):
         rows = FileSource(file)
         with (
             rows.answers_in_order(results, prepared.layout) as answers,
-            whole_target(self._target, schema, rows_per_file=self._rows_per_file, overwrite=self._overwrite) as writer,
+            whole_target(
+                self._target,
+                schema,
+                rows_per_file=self._rows_per_file,
+                overwrite=self._overwrite or self._left_open(own_manifest(self._target)),
+            ) as writer,
         ):
             tables = rows.tables(results, answers, layout=prepared.layout, types=file.added)
             for _, table, statuses, _ in tables:
@@ -293,7 +301,8 @@ class FileEnrichment(Enrichment):
                 counts=counts,
                 checkpoint=self._folder,
                 simulated=runner.simulated,
-                call=self._digest,
+                call=self._digest(),
+                question=self._digest(limited=False),
             )
             writer.manifest = manifest
         results.statuses = {status: counts[status] for status in STATUSES if counts[status]}
@@ -318,14 +327,16 @@ class FileEnrichment(Enrichment):
             simulated=self._runner.simulated,
         )
 
-    def recognise(self, target: Address, *, is_shown: bool = True) -> EnrichedParquet:
+    def recognise(self, target: Address, *, is_shown: bool = True) -> EnrichedParquet | None:
         """Return what this very call wrote before it was killed, or before it was made again; nothing is sent.
 
-        That is logged, and shown where progress is.
+        That is logged, and shown where progress is. None where it left rows open: then it is completed.
         """
         manifest = own_manifest(target)
         try:
             if manifest is None or not self._wrote(manifest):
+                if self._left_open(manifest):
+                    return None
                 raise target_exists(target.shown, since="" if manifest is None else self._since(manifest))
             written_at = manifest["written_at"]
             done = EnrichedParquet(
@@ -361,7 +372,13 @@ class FileEnrichment(Enrichment):
         call, counts = self._file.prepared.call, manifest["rows_by_status"]
         may_differ = call.refresh or call.older_than is not None or callable(call.where)
         is_open = "pending" in counts or ("not_sent" in counts and call.limit is None)
-        return not may_differ and not is_open and manifest.get("call") == self._digest
+        return not may_differ and not is_open and manifest.get("call") == self._digest()
+
+    def _left_open(self, manifest: Mapping[str, Any] | None) -> bool:
+        """Return whether a target is this question's, about the same rows, and not complete."""
+        if manifest is None or manifest.get("question") != self._digest(limited=False):
+            return False
+        return may_be_completed(self._file.prepared, self._destination, manifest["rows_by_status"])
 
     def _raise_failures(self, counts: Mapping[str, int], rows: int, target: Address) -> None:
         if problems := failures(counts, on_error=self._file.prepared.call.on_error):
@@ -371,16 +388,16 @@ class FileEnrichment(Enrichment):
             )
 
     @property
-    def _digest(self) -> str:
-        """A hash of all that the target depends on."""
-        destination = self._runner.destination or choose_destination(self._file.prepared.call.client)
-        return digest_of(self._file, destination, rows_per_file=self._rows_per_file)
+    def _destination(self) -> Destination:
+        return self._runner.destination or choose_destination(self._file.prepared.call.client)
+
+    def _digest(self, *, limited: bool = True) -> str:
+        return digest_of(self._file, self._destination, rows_per_file=self._rows_per_file, limited=limited)
 
     @property
     def _folder(self) -> str:
         """The job's folder, whether or not it was opened."""
-        destination = self._runner.destination or choose_destination(self._file.prepared.call.client)
-        return self._runner.checkpoint or str(job_folder(self._file.prepared, destination, runs=0))
+        return self._runner.checkpoint or str(job_folder(self._file.prepared, self._destination, runs=0))
 
     def safe(self) -> str:
         """Return what is safe where the index, which knows more, can no longer be asked."""

@@ -49,8 +49,12 @@ def make_manifest(
     checkpoint: str,
     simulated: bool,
     call: str,
+    question: str,
 ) -> dict[str, Json]:
-    """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status, `call` its digest."""
+    """Return the manifest, JSON-safe and without secrets; `counts` are the asked rows by status.
+
+    `call` is the digest of all that the target depends on; `question`, of what stays when a target is completed.
+    """
     source, prepared, status = file.source, file.prepared, results.index.status()
     price = prepared.price
     jobs = list(zip((prepared, *prepared.later), results.jobs, strict=False))
@@ -79,6 +83,7 @@ def make_manifest(
         ],
         "checkpoint": checkpoint,
         "call": call,
+        "question": question,
     }
 
 
@@ -106,21 +111,47 @@ def _job_facts(prepared: PreparedCall, index: DiskIndex) -> dict[str, Json]:
     }
 
 
-def digest_of(file: PreparedFile, destination: Destination, *, rows_per_file: int) -> str:
-    """Return a hash of all that a target depends on: question, rows, options, service."""
-    call, sheet = file.prepared.call, file.source.address.sheet
-    facts = {
-        "job": file.prepared.job.hash,
-        "columns": list(map(str, file.prepared.layout.all)),
-        "service": [destination.host, str(destination.root)],
+def digest_of(file: PreparedFile, destination: Destination, *, rows_per_file: int, limited: bool = True) -> str:
+    """Return a hash of all that a target depends on; without `limited`, of what stays when it is completed."""
+    sheet = file.source.address.sheet
+    rows = {
         "files": [[each.path, each.size, each.modified] for each in file.source.files],
         "rows_per_file": rows_per_file,
         **({"sheet": sheet} if sheet is not None else {}),
+    }
+    return question_digest(file.prepared, destination, rows, limited=limited)
+
+
+def question_digest(
+    prepared: PreparedCall, destination: Destination, rows: Mapping[str, Json], *, limited: bool = False
+) -> str:
+    """Return a hash of question, columns, options, service and `rows`.
+
+    Only with `limited` do the limit, and which of two simulators answers, count, too.
+    """
+    conduct = CONDUCT if limited else CONDUCT | {"limit"}
+    call = prepared.call
+    facts = {
+        "job": prepared.job.hash,
+        "columns": list(map(str, prepared.layout.all)),
+        "service": [destination.host, *([str(destination.root)] if limited else [])],
+        **rows,
         "options": {
-            each.name: repr(getattr(call, each.name)) for each in dataclasses.fields(call) if each.name not in CONDUCT
+            each.name: repr(getattr(call, each.name)) for each in dataclasses.fields(call) if each.name not in conduct
         },
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def may_be_completed(prepared: PreparedCall, destination: Destination, counts: Mapping[str, int]) -> bool:
+    """Return whether a target of this very question is to be written again: open rows, or a simulator's that is gone.
+
+    Not where that would pay again, or ask other rows.
+    """
+    call, is_free = prepared.call, destination.block is not None
+    if call.refresh or callable(call.where) or (call.checkpoint is None and not is_free):
+        return False
+    return is_free or any(counts.get(status) for status in ("pending", "not_sent"))
 
 
 def own_manifest(address: Address) -> dict[str, Json] | None:
@@ -206,8 +237,8 @@ def check_target(address: Address, source: Address, *, overwrite: bool) -> None:
 def target_exists(shown: str, *, since: str = "") -> InputError:
     """Return the error for a target that is there, and is not this call's own; `since` says what has changed."""
     return InputError(
-        f"The target {shown} exists{since}. Nothing was sent. Pass `overwrite=True` to replace it once all is done, "
-        "which by itself pays for no answer again, or name another."
+        f"The target {shown} exists{since}. Nothing was sent. Pass `overwrite=True` to replace it at the end (answers "
+        "that are paid for are not paid again), or name another."
     )
 
 

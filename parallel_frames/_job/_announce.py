@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from parallel_frames._format import format_at_worst, format_count, format_duration, format_label
-from parallel_frames._job._defaults import options
+from parallel_frames._format import format_at_worst, format_columns, format_count, format_duration, format_label
+from parallel_frames._job._defaults import options, origin_of
 from parallel_frames._prices import expected_seconds
 from parallel_frames._ui import ask, is_interactive
 from parallel_frames.errors import DeclinedError
@@ -60,24 +60,23 @@ def announcement(
     if status.to_send and not simulated:
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))
-    unsent = f" (not {', '.join(map(format_label, prepared.unsent))}, new since then)" if prepared.unsent else ""
-    facts = [f"sends {', '.join(prepared.selection.names)}{unsent}"]
+    unsent = f" (not {format_columns(map(format_label, prepared.unsent))}, new since then)" if prepared.unsent else ""
+    facts = [f"sends {format_columns(prepared.selection.names)}{unsent}"]
     if earlier_groups and status.to_send:
         facts.insert(0, f"{format_count(earlier_groups, 'earlier group')} looked at first")
     if prepared.engine:
         facts.append(f"keys by {prepared.engine}")
     facts.append(f"checkpoint {checkpoint}" if checkpoint else "no checkpoint")
-    if defaults := _defaults_of(prepared.call):
-        facts.append(f"by `pf.options` {defaults}")
-    return " · ".join(parts), facts
+    return " · ".join(parts), [*facts, *_defaults_of(prepared.call)]
 
 
-def _defaults_of(call: Call) -> str:
-    """Return the defaults of this process or project that decide what is asked, and how long is waited."""
-    found = {
-        name: value for name, value in options.in_force().items() if name in SHOWN and getattr(call, name) == value
-    }
-    return ", ".join(f"{name}={value!r}" for name, value in found.items())
+def _defaults_of(call: Call) -> list[str]:
+    """Return the defaults that decide what is asked, and how long is waited, by what sets them."""
+    found: dict[str, list[str]] = {}
+    for name, value in options.in_force().items():
+        if name in SHOWN and getattr(call, name) == value:
+            found.setdefault(origin_of(name), []).append(f"{name}={value!r}")
+    return [f"by {origin} {', '.join(values)}" for origin, values in found.items()]
 
 
 def ask_before_paying(call: Call, *, runs: int, cost: Decimal | None, price: str, is_free: bool) -> None:

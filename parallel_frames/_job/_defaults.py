@@ -5,6 +5,8 @@ Only options that say how one works are here; what decides which rows are asked,
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -16,7 +18,7 @@ from parallel_frames._prices import price_of
 from parallel_frames.errors import ConfigurationError, InputError, UnknownOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 NAMES: Final = (
     "processor", "checkpoint", "retry_failed", "older_than", "basis", "provenance", "dtype_backend", "on_error",
@@ -24,6 +26,7 @@ NAMES: Final = (
 )  # fmt: skip
 PROJECT: Final = "pyproject.toml"
 TABLE: Final = "tool.parallel_frames"
+_is_alone: ContextVar[bool] = ContextVar("is_alone", default=False)
 
 
 class Options:
@@ -111,16 +114,33 @@ class Options:
             self._set.pop(name, None)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, *, of: str = "`pf.options`") -> None:
     if name in NAMES:
         return
     if name in Call.__dataclass_fields__:
         raise UnknownOptionError(name, f"`{name}` has no default: it is passed with each call.")
-    check_option(name, NAMES, of="`pf.options`")
+    check_option(name, NAMES, of=of)
+
+
+def origin_of(name: str) -> str:
+    """Return what sets the default that is in force for an option: `pf.options`, or the project's file."""
+    return "`pf.options`" if name in options._set else str(_find_project() or PROJECT)
+
+
+@contextmanager
+def without_project() -> Iterator[None]:
+    """Let the project's file decide nothing in the block: a demonstration is the same everywhere."""
+    token = _is_alone.set(True)
+    try:
+        yield
+    finally:
+        _is_alone.reset(token)
 
 
 def _find_project() -> Path | None:
     """Return the nearest pyproject.toml."""
+    if _is_alone.get():
+        return None
     try:
         here = Path.cwd()
     except OSError:  # the directory was removed
@@ -146,7 +166,7 @@ def _read(path: Path, _: int) -> Mapping[str, Any]:
         raise ConfigurationError(f"{path}: {TABLE} must be a table of options.")
     for name, value in found.items():
         try:
-            _check_name(name)
+            _check_name(name, of="the table")
             Call(**{name: value})
         except InputError as error:
             raise ConfigurationError(f"{path}, [{TABLE}]: {error}") from None

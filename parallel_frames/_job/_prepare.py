@@ -273,7 +273,7 @@ def _check_same_question(earlier: EarlierAnswers, layout: Layout, job: Job, sele
         return
     hold = "which holds" if len(layout.outputs) == 1 else "which hold"
     raise InputError(
-        f"The frame already has {', '.join(map(repr, layout.outputs))}, {hold} {what}. Nothing was sent. Pass "
+        f"The rows already have {', '.join(map(repr, layout.outputs))}, {hold} {what}. Nothing was sent. Pass "
         "`prefix=...` for new names, `if_exists='overwrite'` to replace them, `if_exists='fill'` to fill what is "
         "missing in them, or `if_exists='suffix'` for numbered names."
     )

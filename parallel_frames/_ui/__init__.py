@@ -6,7 +6,7 @@ matplotlib, which are imported when they are needed. A failing screen must never
 
 from parallel_frames._ui._comparison import comparison_html, comparison_text
 from parallel_frames._ui._diff import CHANGES, Diff, name_row
-from parallel_frames._ui._progress import IDLE, Progress, ProgressCounts, report_call, showing
+from parallel_frames._ui._progress import IDLE, Progress, ProgressCounts, bar_fits, report_call, showing
 from parallel_frames._ui._report import Report, enrichment_html, make_report, plan_html, preview_html, report_of_frame
 from parallel_frames._ui._screen import ask, is_interactive, readable, spelling
 from parallel_frames._ui._sections import RunFacts
@@ -24,6 +24,7 @@ __all__ = [
     "RunFacts",
     "SharedProgress",
     "ask",
+    "bar_fits",
     "cell_text",
     "comparison_html",
     "comparison_text",

@@ -58,6 +58,10 @@ report_call: ContextVar[str | None] = ContextVar("report_call", default="pf.last
 """What to type for the report, if there is one; the command line has its own way, which needs the checkpoint."""
 
 
+bar_fits: ContextVar[bool] = ContextVar("bar_fits", default=True)
+"""Whether a terminal has room for a bar; a command line leaves it out, and keeps the lines."""
+
+
 @dataclass(slots=True, kw_only=True)
 class ProgressCounts:
     """How far an enrichment is, in rows and dollars.
@@ -433,7 +437,8 @@ def make_screen(progress: bool | None) -> Screen:  # noqa: FBT001 - the user's o
         return Card()
     if in_marimo():
         return MarimoScreen(lines=True, bar=True)
-    return Screen(lines=True, bar=in_terminal() if progress is None else True)  # what is paid is stated in a pipe, too
+    # What is paid is stated in a pipe, too.
+    return Screen(lines=True, bar=bar_fits.get() and (in_terminal() if progress is None else True))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from parallel_frames._format import (
     format_at_worst,
+    format_columns,
     format_costs,
     format_count,
     format_dollars,
@@ -65,7 +66,7 @@ def plan_facts(plan: EnrichmentPlan) -> Facts:
         ("rows", ", ".join([f"{plan.rows:,}", *_nonzero(rows)])),
         ("runs", ", ".join([f"{plan.runs:,} distinct", *_nonzero(runs)])),
         *([("spent before", f"{spent} for these rows")] if plan.spent else []),
-        ("sends", ", ".join(plan.sends)),
+        ("sends", format_columns(plan.sends)),
         ("checkpoint", plan.checkpoint or "none"),
     ]
 
@@ -78,10 +79,10 @@ def _nonzero(numbers: list[tuple[int, str]]) -> list[str]:
     return [f"{number:,} {text}" for number, text in numbers if number]
 
 
-def plan_text(plan: EnrichmentPlan) -> str:
-    """Return a plan as lines."""
+def plan_text(plan: EnrichmentPlan, *, with_request: bool = True) -> str:
+    """Return a plan as lines; `with_request` names the attribute of its first request, which a shell has not."""
     facts = [*plan_facts(plan), *((finding.severity, finding.with_subject) for finding in plan.findings)]
-    if plan.payload is not None:
+    if with_request and plan.payload is not None:
         facts.append(("first request", f"{plan.method_path}, body in .payload"))
     return "\n".join([mark_simulated(plan_headline(plan), simulated=plan.simulated), *align_facts(facts)])
 
@@ -122,7 +123,7 @@ def report_facts(section: Section) -> Facts:
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
             "cost": f"{_costs(facts)} ({'; '.join([*_by_processor(facts.costs), f'prices of {facts.prices_as_of}'])})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
-            "inputs": ", ".join(facts.sends),
+            "inputs": format_columns(facts.sends),
             "tool calls": ", ".join(f"{calls:,} of {tool}" for tool, calls in facts.tool_calls.items()),
             "group": facts.url,
             "groups": ", ".join(facts.group_ids) if len(facts.group_ids) > 1 else None,

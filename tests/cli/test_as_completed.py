@@ -126,7 +126,7 @@ def test_a_partition_goes_with_its_texts(run, place):
     """Where a folder is a column, a row is more than its text."""
     (place / "rows" / "country=DE").mkdir(parents=True)
     (place / "rows" / "country=DE" / "a.json").write_text('["Acme"]')
-    assert "sends          input, country" in run("plan", "rows", "out.parquet", *RESULT[:2]).stdout
+    assert "sends       input, country" in run("plan", "rows", "out.parquet", *RESULT[:2]).stdout
 
 
 def test_the_seeds_first_script_is_one_line(run, pointed):
@@ -263,7 +263,7 @@ def test_a_file_of_lines_is_whole_and_then_nothing_is_to_do(run, pointed, place)
         ('{"output": {"result": "x"}}\n', (), "out.jsonl has no input in line 1, so the row it answers is unknown."),
         ("not JSON\n", (), "out.jsonl holds something else in line 1"),
         ("{torn", (), "out.jsonl holds something else in line 1"),
-        ('{"input": "Acme", "output": 1}\n', ("--where", "missing"), "both choose rows"),
+        ('{"input": "Acme", "output": {"result": "x"}}\n', ("--where", "missing"), "both choose rows"),
     ],
 )
 def test_a_file_that_cannot_be_continued_is_left_alone(run, pointed, place, text, arguments, said):
@@ -289,3 +289,32 @@ def test_a_group_of_another_program_is_taken_over(run, pointed, place):
     done = run("enrich", "items.json", *RESULT, "--checkpoint", "b.ckpt", "--group-id", group_id)
     assert done.exit_code == 0, done.stderr
     assert pointed.counts.runs == 4
+
+
+@pytest.mark.parametrize("sim", ["published"], indirect=True)
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            ("--column", "other: else", "--yes"),
+            "out.jsonl has 'result', and lacks 'other': it answers another",
+        ),
+        ((*RESULT, "--processor", "core"), "is of the processor 'base', and this asks 'core'"),
+        ((*RESULT, "--inputs", "company,"), 'out.jsonl answers "Acme", and this would send {"company":"Acme"}'),
+    ],
+)
+def test_lines_of_another_question_are_no_answers(run, pointed, place, other, said):
+    """Another field, another processor, or the same rows in another form: refused before it costs."""
+    pd.DataFrame({"company": ["Acme", "Globex"]}).to_csv("rows.csv", index=False)
+    command = ("enrich", "rows.csv", "out.jsonl", "--as-completed")
+    first = run(*command, *RESULT, "--inputs", "company")
+    assert first.exit_code == 0, first.stderr
+    before, posts = (place / "out.jsonl").read_bytes(), pointed.counts.posts
+    words = other if "--inputs" in other else (*other, "--inputs", "company")
+    refused = run(*command, *words)
+    assert (refused.exit_code, said in refused.stderr, "Nothing was sent." in refused.stderr) == (2, True, True), (
+        refused.stderr
+    )
+    assert ((place / "out.jsonl").read_bytes(), pointed.counts.posts) == (before, posts)
+    again = run(*command, *RESULT, "--inputs", "company")
+    assert (again.exit_code, "2 kept" in again.stderr) == (0, True), again.stderr

@@ -211,3 +211,40 @@ def test_messages_speak_the_words_of_the_command_line(rows, run, pointed, place)
         in run("plan", "one.parquet", *SIZE, "--inputs", "company", "--processor", "core").stderr
     )
     assert "what to find'. See " in run("plan", "rows.csv", "--column", "ceo").stderr
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.jsonl", "out.parquet", "parts/"])
+@pytest.mark.parametrize("stop", [("--timeout", "1s"), ("--limit", "1")])
+def test_the_same_command_completes_what_it_left_incomplete(rows, run, monkeypatch, place, target, stop):
+    """After a timeout or a limit it resumes into its own target; another question, or an edited file, is refused."""
+    with Simulator(size, latency=20, speed=20) as sim:
+        point_at(sim, monkeypatch)
+        first = run("enrich", "rows.csv", target, *SEND, *stop)
+        assert "1 pending" in first.stderr or "2 pending" in first.stderr or "1 not_sent" in first.stderr, first.stderr
+        posts = sim.counts.posts
+        other = run("enrich", "rows.csv", target, "--column", "size (int): letters", "--yes")
+        assert (other.exit_code, " exists. Nothing was sent" in other.stderr) == (2, True), other.stderr
+        if target == "out.csv":
+            before = (place / target).read_bytes()
+            (place / target).write_bytes(before.replace(b"Acme", b"Mine"))
+            edited = run("enrich", "rows.csv", target, *SEND)
+            assert (edited.exit_code, sim.counts.posts) == (2, posts), edited.stderr
+            (place / target).write_bytes(before)
+        again = run("enrich", "rows.csv", target, *SEND)
+        assert (again.exit_code, sim.counts.runs) == (0, 2), again.stderr
+        assert "2 completed" in again.stderr
+        posts = sim.counts.posts
+        kept = run("enrich", "rows.csv", target, *SEND)
+        assert (kept.exit_code, sim.counts.posts) == (0, posts), kept.stderr
+        assert "is what this command wrote before" in kept.stderr
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
+def test_an_offline_command_replaces_its_own_target_only(rows, run, place, target):
+    """It is free and made up; what another question wrote stays."""
+    for _ in range(2):
+        done = run("enrich", "rows.csv", target, *SEND, "--offline")
+        assert done.exit_code == 0, done.stderr
+    before = (place / target).read_bytes()
+    other = run("enrich", "rows.csv", target, "--column", "other: else", "--offline")
+    assert (other.exit_code, (place / target).read_bytes()) == (2, before), other.stderr

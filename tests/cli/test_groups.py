@@ -216,3 +216,16 @@ def test_status_events_with_new_ids_are_no_news(run, monkeypatch, place):
         assert run("collect", group_id, "--follow", "--output", "out.jsonl").exit_code == 0
         assert sim.counts.requests - before < 15
     assert len(lines_of(place / "out.jsonl")) == 3
+
+
+def test_a_group_that_still_runs_is_no_finished_one(run, monkeypatch, place):
+    """How many runs are missing is said, with what waits for them; a file of another format is refused."""
+    with Simulator(size, latency=600, speed=1) as sim:
+        point_at(sim, monkeypatch)
+        group_id = submit(sim, companies(5))
+        early = run("collect", group_id, "-o", "runs.jsonl")
+        said = "0 of 5 runs written, 5 still running; add --follow to wait for them.\n"
+        assert (early.exit_code, early.stderr) == (1, said)
+        refused = run("collect", group_id, "-o", "runs.csv")
+    assert (refused.exit_code, "collect writes JSON lines, and runs.csv says another" in refused.stderr) == (2, True)
+    assert not (place / "runs.csv").exists()

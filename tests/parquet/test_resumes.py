@@ -255,3 +255,15 @@ def test_a_refresh_that_is_killed_goes_on(
     assert (done.counts, done.cost) == ({"completed": 1_500}, 30.0)
     assert sim.counts.runs == 3_000
     assert set(files.paid(sim).values()) == {1}
+
+
+def test_the_same_call_completes_a_target_that_its_limit_left_open(
+    tmp_path: Path, sim: Simulator, enrich: Enrich
+) -> None:
+    """It needs no `overwrite`, and pays for the rest only; a target of another question stays."""
+    source, target = write(tmp_path / "in.parquet", range(4)), tmp_path / "out.parquet"
+    assert enrich(source, target, limit=1).counts == {"completed": 1, "not_sent": 3}
+    with pytest.raises(pf.errors.InputError, match="exists"):
+        enrich(source, target, processor="lite")
+    assert enrich(source, target).counts == {"completed": 4}
+    assert sim.counts.runs == 4

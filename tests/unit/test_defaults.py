@@ -70,9 +70,9 @@ def test_the_line_before_the_first_run_says_which_defaults_decide(df, project, c
     project('processor = "pro"\nbasis = true\ntimeout = 600')
     with pf.offline(latency=0):
         df.parallel.enrich(SCHEMA)
-        assert "by `pf.options` processor='pro', timeout=600" in capsys.readouterr().err
+        assert "pyproject.toml processor='pro', timeout=600" in capsys.readouterr().err
         df.parallel.enrich(SCHEMA, processor="lite", timeout=None)
-        assert "pf.options" not in capsys.readouterr().err
+        assert "pyproject.toml" not in capsys.readouterr().err
 
 
 def test_a_checkpoint_in_the_file_is_relative_to_it(df, project):

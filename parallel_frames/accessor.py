@@ -176,7 +176,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         How long this call may take, in seconds or as ``"10m"``; rows not done by then are ``pending``, and a later call
         resumes. Default: no limit.
     group_id : str or list of str, optional
-        Go on with these groups: what they hold for these rows is adopted, only the rest is sent.
+        Go on with these groups: what they hold for these rows, from the same processor, is adopted; only the rest is
+        sent.
     metadata : mapping of str to label, optional
         Further metadata of each run: name (at most 16 characters) → column.
     options : mapping, optional

@@ -18,8 +18,10 @@ from parallel_frames._format import (
 from parallel_frames._ui._sections import LEVELS, make_timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parallel_frames._job._preview import EnrichmentPlan
-    from parallel_frames._ui._sections import RunFacts, Section
+    from parallel_frames._ui._sections import Failure, RunFacts, Section
 
     Facts: TypeAlias = list[tuple[str, str]]
 
@@ -136,11 +138,12 @@ def report_text(section: Section) -> str:
         lines.append(f"  {' · '.join(others)}")
     if section.unsure:
         lines.append(f"  {unsure_text(section)}")
-    if section.failures:
-        lines.append(wrong_title(section))
-    for failure in section.failures:
-        label = shorten(failure.examples[0][0], 24)
-        lines.append(f"  {failure.rows:>7,}  {shorten(failure.cause, 60)}  ({section.index} {label})")
+    for title, causes in ((wrong_title(section), section.failures), (waiting_title(section), section.waiting)):
+        if causes:
+            lines.append(title)
+        for cause in causes:
+            label = shorten(cause.examples[0][0], 24)
+            lines.append(f"  {cause.rows:>7,}  {shorten(cause.cause, 60)}  ({section.index} {label})")
     if section.warnings:
         lines.append(WARNINGS_TITLE)
     for text, runs in section.warnings:
@@ -166,7 +169,16 @@ def unsure_text(section: Section) -> str:
 
 def wrong_title(section: Section) -> str:
     """Return what the list of causes is of."""
-    return f"What went wrong ({format_count(section.gone_wrong, section.unit)})"
+    return f"What went wrong ({_count(section.failures, section)})"
+
+
+def waiting_title(section: Section) -> str:
+    """Return what the list of what is waited for is of."""
+    return f"Not answered yet ({_count(section.waiting, section)})"
+
+
+def _count(causes: Sequence[Failure], section: Section) -> str:
+    return format_count(sum(cause.rows for cause in causes), section.unit)
 
 
 def fields_title(section: Section) -> str:

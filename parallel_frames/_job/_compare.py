@@ -294,7 +294,7 @@ def _announcement(
         for runner, status in zip(runners, statuses, strict=True)
         if status.to_send
     ]
-    return " · ".join(parts), [*prices, f"sends {', '.join(prepared.selection.names)}", f"checkpoint {checkpoint}"]
+    return " · ".join(parts), [*prices, f"sends {prepared.selection.sends}", f"checkpoint {checkpoint}"]
 
 
 def _bound_costs(runners: Sequence[JobRunner], call: Call) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from parallel_frames._checkpoint import read_outcomes
 from parallel_frames._format import format_count
 from parallel_frames._inputs import Selection, render_inputs
-from parallel_frames._job._checkpoints import preview_checkpoint
+from parallel_frames._job._checkpoints import other_form_of, preview_checkpoint
 from parallel_frames._job._collect import Found
 from parallel_frames._job._forecast import forecast, total_of
 from parallel_frames._job._join import Matches, log_matches, refuse_other_question
@@ -84,6 +84,8 @@ class EnrichmentPlan:
         The rate limit it would keep.
     sends : tuple of str
         The names the service would see.
+    sends_as : str
+        How: ``"object"`` (names and cells), ``"cell"`` (one column's bare cell) or ``"template"`` (a text).
     findings : tuple of Finding
         What there is to say of the processor and of the schema, and advice on inputs that make more runs than others
         would.
@@ -129,6 +131,7 @@ class EnrichmentPlan:
     seconds: float | None
     max_per_minute: int | None
     sends: tuple[str, ...]
+    sends_as: str
     findings: tuple[Finding, ...]
     checkpoint: str | None
     simulated: bool
@@ -172,6 +175,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
     gaps = gaps_finding(source.gaps) if status.to_send else None
+    other_form = other_form_of(found.header, source) if status.to_send else None
     runner.index.decide_sending()
     first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
@@ -196,11 +200,13 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         seconds=None if simulated else ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
+        sends_as=prepared.selection.form,
         findings=(
             *_unknown_processors(prepared),
             *prepared.findings,
             *(_group_findings(matches, call.processor) if call.group_ids else ()),
             *([] if gaps is None else [gaps]),
+            *([] if other_form is None else [Finding("advice", "inputs", "inputs", other_form)]),
             *_fewer_inputs(source, price, status.runs),
         ),
         checkpoint=None if found.folder is None else str(found.folder),

@@ -26,7 +26,7 @@ from parallel_frames._engine import Engine
 from parallel_frames._format import format_at_worst, format_count, format_utc
 from parallel_frames._job._announce import announcement, ask_before_paying
 from parallel_frames._job._attrs import question_facts
-from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
+from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint, other_form_of
 from parallel_frames._job._engines import refuse_task
 from parallel_frames._job._join import Matches, count_matches, log_matches, refuse_other_question
 from parallel_frames._job._lint import gaps_finding
@@ -676,6 +676,9 @@ class JobRunner:
                 progress.warn(gaps.with_subject)
             if price.unknown is not None:
                 progress.warn(price.unknown)
+            hint = other_form_of(store.header, self.source) if status.to_send else None
+            if hint is not None:
+                progress.warn(hint)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
                 progress.warn(
                     f"{format_count(undated, 'answer')} without a time, because the service sent none; "

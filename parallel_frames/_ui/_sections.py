@@ -58,7 +58,7 @@ class RunFacts:
     times : sequence of (str or None, str or None, str)
         When each finished run was created and when it ended, ISO 8601, and its status.
     sends : tuple of str
-        The names that the service saw.
+        The names that the service saw, in one text for each form of input.
     not_asked : int
         Rows of the frame that were not asked about.
     warnings : mapping of str to int

@@ -11,6 +11,7 @@ from parallel_frames._format import (
     format_count,
     format_dollars,
     format_duration,
+    format_sends,
     format_share,
     mark_simulated,
     shorten,
@@ -65,7 +66,7 @@ def plan_facts(plan: EnrichmentPlan) -> Facts:
         ("rows", ", ".join([f"{plan.rows:,}", *_nonzero(rows)])),
         ("runs", ", ".join([f"{plan.runs:,} distinct", *_nonzero(runs)])),
         *([("spent before", f"{spent} for these rows")] if plan.spent else []),
-        ("sends", ", ".join(plan.sends)),
+        ("sends", format_sends(plan.sends, plan.sends_as)),
         ("checkpoint", plan.checkpoint or "none"),
     ]
 
@@ -121,7 +122,7 @@ def report_facts(section: Section) -> Facts:
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
             "cost": f"{_costs(facts)} (prices of {facts.prices_as_of})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
-            "inputs": ", ".join(facts.sends),
+            "inputs": " · ".join(facts.sends),
             "tool calls": ", ".join(f"{calls:,} of {tool}" for tool, calls in facts.tool_calls.items()),
             "group": facts.url,
             "groups": ", ".join(facts.group_ids) if len(facts.group_ids) > 1 else None,

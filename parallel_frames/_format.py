@@ -206,6 +206,12 @@ def mark_simulated(text: str, *, simulated: bool) -> str:
     return f"{text} · SIMULATED" if simulated else text
 
 
+def format_sends(names: Sequence[str], form: str) -> str:
+    """Return what a row sends, and in which form (`Selection.form`) where that is no object of these names."""
+    forms = {"cell": " as bare text", "template": " in one text"}
+    return format_columns(names) + forms.get(form, "")
+
+
 def shorten(text: str, width: int) -> str:
     """Return a text cut between words, or within one where nothing would be left."""
     cut = textwrap.shorten(text, width, placeholder=" …")

@@ -61,7 +61,7 @@ class Column:
     nullable: bool = False
 
 
-ARGUMENTS: Final = frozenset({"escalate", "input_schema", "inputs", "options", "processor"})
+ARGUMENTS: Final = frozenset({"escalate", "group_id", "input_schema", "inputs", "options", "processor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +312,7 @@ class GroupStatus:
     counts: Mapping[str, int]
     is_active: bool
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    processor: str | None = None  # of every run in it, which only the seed's groups have
 
 
 @dataclass(slots=True)
@@ -329,6 +330,7 @@ class RunEvent:
     created_at: str | None = None
     modified_at: str | None = None
     raw: bytes | None = None  # its JSON, where the session was to keep it
+    processor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

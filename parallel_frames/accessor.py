@@ -178,7 +178,8 @@ def enrich(df: FrameT, schema: SchemaLike, **options: Unpack[EnrichOptions]) -> 
         How long this call may take, in seconds or as ``"10m"``; rows not done by then are ``pending``, and a later call
         resumes. Default: no limit.
     group_id : str or list of str, optional
-        Continue these groups: their answers to these rows are adopted, and only the rest is sent.
+        Continue these groups: their answers to these rows, from the same processor, are adopted, and only the rest is
+        sent.
     metadata : mapping of str to label, optional
         Further metadata of each run: name (at most 16 characters) → column.
     options : mapping, optional

@@ -27,7 +27,7 @@ from parallel_frames._checkpoint._folders import (
     open_store,
     read_header,
 )
-from parallel_frames._checkpoint._inspect import Checkpoint, asked_of, sent_of
+from parallel_frames._checkpoint._inspect import Checkpoint, asked_of, forms_of, sent_of
 from parallel_frames._checkpoint._keyed import (
     ANSWER_SCHEMA,
     ANSWERS,
@@ -83,6 +83,7 @@ __all__ = [
     "choose_folder",
     "compact_job",
     "file_lock",
+    "forms_of",
     "in_thread",
     "is_being_written",
     "job_folders",

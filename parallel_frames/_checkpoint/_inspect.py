@@ -19,6 +19,7 @@ from parallel_frames._checkpoint._parts import (
 )
 from parallel_frames._checkpoint._paths import LocalPath, place_of
 from parallel_frames._checkpoint._recall import read_intent, sound_table
+from parallel_frames._format import format_sends
 from parallel_frames.errors import CheckpointCorruptError, CheckpointError
 
 if TYPE_CHECKING:
@@ -249,6 +250,13 @@ def sent_of(header: Mapping[str, Any]) -> list[str]:
     call = header.get("last_call") or {}
     names = call.get("sent")
     return list(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def forms_of(header: Mapping[str, Any]) -> list[str]:
+    """Return what calls of a job sent of each row, each form of it once, the last one first; none where not known."""
+    last = header.get("last_call") or {}
+    calls = (call for call in (last, *last.get("earlier", ())) if sent_of({"last_call": call}))
+    return list(dict.fromkeys(format_sends(call["sent"], call.get("form", "object")) for call in calls))
 
 
 def _sound_parts(place: StoragePath, schema: pa.Schema) -> list[pa.Table]:

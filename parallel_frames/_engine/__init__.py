@@ -51,7 +51,8 @@ class Engine:
         How far each group's events are stored.
     until : str
         ``"answered"``: every key has an outcome; ``"sent"``: nothing is left to send, and no batch is undecided;
-        ``"looked"``: each group was looked at once, and nothing is sent.
+        ``"looked"``: each group was looked at once, and nothing is sent; ``"joined"``: so were those that the call
+        names, for what they hold of what is to be sent.
     check_budget : callable or None
         Gets how many runs are about to be sent, once that is certain; raises where they are too many.
     named_groups : sequence of str
@@ -83,7 +84,7 @@ class Engine:
     intents: Sequence[Intent] = ()
     cursors: Mapping[str, str] = field(default_factory=dict)
     max_in_flight: int | None = None
-    until: Literal["answered", "sent", "looked"] = "answered"
+    until: Literal["answered", "sent", "looked", "joined"] = "answered"
     check_budget: Callable[[int], None] | None = None
     named_groups: Sequence[str] = ()
     refreshes: bool = False
@@ -138,8 +139,8 @@ class Engine:
 
     async def _work(self, state: EngineState) -> None:
         """Look first, then send and wait."""
-        if self.until == "looked":
-            await self._look_at_groups(state, to_send=0)
+        if self.until in ("looked", "joined"):
+            await self._look_at_groups(state, to_send=self._decide() if self.until == "joined" else 0)
             while state.is_hydrating:
                 await state.news()
             return

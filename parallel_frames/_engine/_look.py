@@ -47,12 +47,15 @@ class Look:
         The ids of all runs whose entries could be read.
     unreadable : int
         How many entries could not.
+    processor : str or None
+        The processor of all runs in the group, where it has one.
     """
 
     flaw: str | None
     without_output: set[str] = field(default_factory=set)
     listed: set[str] = field(default_factory=set)
     unreadable: int = 0
+    processor: str | None = None
 
 
 def is_worth_listing(wanted: int, *, of: int) -> bool:
@@ -157,9 +160,9 @@ class _Reading:
             self.unlinked.add(event.run_id)  # it may be any run that was ever sent
         return self.state.make_room()
 
-    def join(self) -> list[tuple[RunEvent, RunId]]:
+    def join(self, *, processor: str | None) -> list[tuple[RunEvent, RunId]]:
         """Return what answers a row among another program's runs."""
-        joined = [] if self.joiner is None else list(self.joiner.finish())
+        joined = [] if self.joiner is None else list(self.joiner.finish(processor=processor))
         self.unlinked.difference_update(event.run_id for event, _ in joined)
         return joined
 
@@ -201,7 +204,7 @@ async def look_at_group(
             include_input=recognise is not None or joiner is not None,
             include_output=include_output,
         )
-    joined = reading.join()
+    joined = reading.join(processor=look.processor)
     flaw = look.flaw or reading.flaw
     for event, run in joined if flaw is None else ():  # what is not listed yet may be the better answer
         reading.adopt(event, run)
@@ -241,7 +244,7 @@ async def read_group(
     if status is None:
         return Look("its counts cannot be read", listed=listed, unreadable=len(unreadable))
     flaw = judge_look(status, listed, acknowledged, unreadable=len(unreadable))
-    return Look(flaw, listed=listed, unreadable=len(unreadable))
+    return Look(flaw, listed=listed, unreadable=len(unreadable), processor=status.processor)
 
 
 async def look_until_whole(

@@ -189,6 +189,6 @@ class Joiner(Protocol):
         """Take a run of the group; `run` says whose it is, where that is known."""
         ...
 
-    def finish(self) -> Iterable[tuple[RunEvent, RunId]]:
-        """Return which of the others stand for which runs of ours."""
+    def finish(self, *, processor: str | None = None) -> Iterable[tuple[RunEvent, RunId]]:
+        """Return which of the others stand for which runs of ours; `processor` is that of the whole group."""
         ...

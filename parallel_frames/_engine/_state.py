@@ -386,6 +386,9 @@ class EngineState:
             before = {group.group_id: group.cursor.durable for group in groups if group.cursor.durable is not None}
             cursors = {group.group_id: at for group in groups if (at := group.cursor.advance()) is not None}
             if found:
+                rows = self.index.rows_of({receipt.key for receipt in found})
+                for receipt in found:
+                    receipt.row = rows.get(receipt.key, [receipt.row])[0]
                 await self.store.write_receipt(None, receipts=found)
                 self.index.add_receipts(runs_of(found))
                 del self._found[: len(found)]

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from parallel_frames._format import did_you_mean, format_option
+from parallel_frames._format import did_you_mean, format_option, format_sends
 from parallel_frames._inputs._keys import hash_identity
 from parallel_frames.errors import InputError, UnknownColumnError
 
@@ -41,6 +41,11 @@ class Selection:
         fields = zip(self.names, (f"{type(label).__name__} {label}" for label in self.labels), strict=True)
         ordered = [list(field) for field in (fields if self.parts else sorted(fields))]
         return hash_identity({"form": self.form, "fields": ordered, "parts": [*self.parts]})
+
+    @property
+    def sends(self) -> str:
+        """What a row sends, in a few words."""
+        return format_sends(self.names, self.form)
 
     def __str__(self) -> str:
         if self.form == "template":

@@ -61,7 +61,7 @@ def announcement(
         seconds = expected_seconds(price, runs=status.to_send, max_per_minute=max_per_minute)
         parts.append(format_duration(seconds, estimate=True))
     unsent = f" (not {format_columns(map(format_label, prepared.unsent))}, new since then)" if prepared.unsent else ""
-    facts = [f"sends {format_columns(prepared.selection.names)}{unsent}"]
+    facts = [f"sends {prepared.selection.sends}{unsent}"]
     if earlier_groups and status.to_send:
         facts.insert(0, f"{format_count(earlier_groups, 'earlier group')} looked at first")
     if prepared.engine:

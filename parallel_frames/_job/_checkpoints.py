@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from parallel_frames._checkpoint import (
     JobStore,
     auto_folder,
@@ -28,7 +30,7 @@ from parallel_frames._checkpoint import (
     read_stale,
     recall_folder,
 )
-from parallel_frames._format import format_count, format_option
+from parallel_frames._format import format_count, format_option, format_sends
 from parallel_frames._job._likeness import look_alike
 from parallel_frames._job._turns import only_user, take_turn
 from parallel_frames._state import runs_of, states_of
@@ -310,6 +312,36 @@ def _check_key_overlap(
     )
 
 
+def other_form_of(header: Mapping[str, Any], source: RowSource[Any]) -> str | None:
+    """Return a hint where an earlier call sent the same values of a column in another form, bare or named."""
+    selection = source.prepared.selection
+    other = {"cell": "object", "object": "cell"}.get(selection.form)
+    if other is None or len(selection.names) != 1:
+        return None
+    (name,), (label,) = selection.names, selection.labels
+    now = {_only_value(run.input) for run in source.first_runs}
+    last = header.get("last_call") or {}
+    for call in (last, *last.get("earlier", ())):
+        is_other = call.get("form") == other and call.get("sent") == [name]
+        if is_other and now & {_only_value(sample["input"].encode()) for sample in call["samples"]}:
+            columns: Any = [label] if name == label else {name: label}
+            option = format_option("inputs", label if other == "cell" else columns)
+            held, sent = format_sends([name], other), selection.sends
+            return (
+                f"earlier calls sent {held}, and this one sends {sent}: {option} has their answers without a new run."
+            )
+    return None
+
+
+def _only_value(sent: bytes) -> bytes:
+    """Return an input's only value, whether it is bare or has a name, as JSON; what cannot be read as it is."""
+    try:
+        value = orjson.loads(sent)
+    except orjson.JSONDecodeError:
+        return sent
+    return orjson.dumps(next(iter(value.values()))) if isinstance(value, dict) and len(value) == 1 else sent
+
+
 def _note_call(store: JobStore, source: RowSource[Any], *, rows: int) -> None:
     """Keep a few inputs of this call and of earlier ones in the header, to compare with those of the next call."""
     if not source.first_runs:
@@ -318,12 +350,14 @@ def _note_call(store: JobStore, source: RowSource[Any], *, rows: int) -> None:
     earlier: list[dict[str, Any]] = []
     if last := store.header.get("last_call"):
         # A table may come in chunks: the first ones are those that a second round begins with.
-        calls = [*last.get("earlier", ()), {"rows": last["rows"], "samples": last["samples"]}]
+        kept = {name: last[name] for name in ("rows", "samples", "sent", "form") if name in last}
+        calls = [*last.get("earlier", ()), kept]
         earlier = [call for call in calls if call["samples"][0]["key"] != samples[0]["key"]][:EARLIER_CALLS]
     store.header["last_call"] = {
         "rows": rows,
         "source": source.name,
         "sent": list(source.prepared.selection.names),
+        "form": source.prepared.selection.form,
         "samples": samples,
         "earlier": earlier,
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parallel_frames._engine import list_patiently
 from parallel_frames._format import format_option
-from parallel_frames._job._join import Joiner, count_matches
+from parallel_frames._job._join import Joiner, Matches, count_matches, log_matches
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
 from parallel_frames._model import UNREADABLE, Receipt, RunId
@@ -52,16 +52,17 @@ async def collect_groups(
     runner = enrichment._runner
     assert isinstance(runner, JobRunner)  # noqa: S101 - nothing escalates here
     runner.scan()
-    found, ways, simulated = Found(), dict[str, str](), False
+    found, matches, simulated = Found(), Matches(), False
     for group in group_ids:
         async with client.session() as session:
             await session.group_status(group)
-            joiner = Joiner(runner.source, runner.index, wanted=lambda _: 0, ways=ways)
+            joiner = Joiner(runner.source, runner.index, wanted=lambda _: 0, matches=matches)
             await found.take_group(session, group, joiner, runner, clock=client.clock)
             simulated |= session.simulated
+    log_matches(group_ids, matches)
     return await enrichment._adopt(
         found.receipts, list(found.outcomes.values()), found.reasons, destination=destination, group_ids=group_ids,
-        matched=count_matches(group_ids, ways), simulated=simulated,
+        matched=count_matches(matches.ways), simulated=simulated,
     )  # fmt: skip
 
 
@@ -81,9 +82,16 @@ class Found:
     reasons: dict[RunId, str] = field(default_factory=dict)  # why a run has no outcome
 
     async def take_group(
-        self, session: Session, group_id: str, joiner: Joiner, runner: JobRunner, *, clock: Clock
+        self,
+        session: Session,
+        group_id: str,
+        joiner: Joiner,
+        runner: JobRunner,
+        *,
+        clock: Clock,
+        processor: str | None = None,
     ) -> None:
-        """Read a group, and take the runs of it that answer rows."""
+        """Read a group, and take the runs of it that answer rows; `processor` is that of the group's runs."""
         events = await _list_group(session, group_id, clock=clock)
         runs: dict[str, RunId] = {}
         for event in events.values():
@@ -91,7 +99,7 @@ class Found:
             if run is not None and runner.index.has_key(run.key):
                 runs[event.run_id] = run
             joiner.add(event, runs.get(event.run_id))
-        runs |= {event.run_id: run for event, run in joiner.finish()}
+        runs |= {event.run_id: run for event, run in joiner.finish(processor=processor)}
         done = (run_id for run_id in runs if events[run_id].status == "completed")
         events |= await fetch_results(session, [run_id for run_id in done if events[run_id].output is None])
         asked = runner.job.spec.get("output_schema")

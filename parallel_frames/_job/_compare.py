@@ -22,7 +22,6 @@ import pandas as pd
 from parallel_frames._columns import cells_of
 from parallel_frames._format import (
     did_you_mean,
-    format_columns,
     format_costs,
     format_count,
     format_dollars,
@@ -299,7 +298,7 @@ def _announcement(
         for runner, status in zip(runners, statuses, strict=True)
         if status.to_send
     ]
-    return " · ".join(parts), [*prices, f"sends {format_columns(prepared.selection.names)}", f"checkpoint {checkpoint}"]
+    return " · ".join(parts), [*prices, f"sends {prepared.selection.sends}", f"checkpoint {checkpoint}"]
 
 
 def _bound_costs(runners: Sequence[JobRunner], call: Call) -> None:

@@ -439,7 +439,7 @@ class Enrichment:
             times=runner.results().times(),
             warnings=runner.results().warnings(),
             tool_calls=runner.results().tool_calls(),
-            sends=prepared.selection.names,
+            sends=(prepared.selection.sends,),
             not_asked=status.rows - status.chosen,
         )
 

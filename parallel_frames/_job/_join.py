@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from parallel_frames._format import format_count, format_option
 from parallel_frames._inputs import canonical_of_json
 from parallel_frames._model import TERMINAL, RunId
 from parallel_frames._service import possible_inputs
@@ -27,6 +29,74 @@ if TYPE_CHECKING:
 logger = logging.getLogger("parallel_frames")
 
 WAYS: Final[tuple[str, ...]] = ("key", "input", "row", "unmatched")
+OTHER_PROCESSOR: Final = "other processor"
+OTHER_QUESTION: Final = "other question"
+
+
+@dataclass(slots=True)
+class Matches:
+    """How the runs of groups that a call names were matched to rows, each by its id.
+
+    Attributes
+    ----------
+    ways : dict of str to str
+        Which of the `WAYS` each run was matched in.
+    adopted : dict of str to (str, str or None)
+        Runs that answer what was still to be sent: whose they are, in words, and their processor, where it is known.
+    left : dict of str to (str, str or None)
+        Runs that answer another question, or come from another processor: which of the two, and their processor.
+    """
+
+    ways: dict[str, str] = field(default_factory=dict)
+    adopted: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    left: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    group_processor: str | None = None  # of all runs of a group, which is so in the seed's dialect only
+
+    def adopted_text(self) -> str | None:
+        """Return how many runs were adopted, whose, and from which processors; None where none was."""
+        if not self.adopted:
+            return None
+        counts = Counter(whose + _on(processor) for whose, processor in self.adopted.values())
+        parts = "; ".join(who if len(counts) == 1 else f"{count:,} {who}" for who, count in counts.most_common())
+        return f"{format_count(len(self.adopted), 'run')} of the group adopted, paid before ({parts})"
+
+    def left_texts(self, processor: str) -> list[str]:
+        """Return what was not adopted and why, and what to type to have it all the same."""
+        texts = []
+        for (why, other), count in Counter(self.left.values()).most_common():
+            runs = f"{format_count(count, 'run')} of the group not adopted: "
+            if why == OTHER_PROCESSOR:
+                texts.append(
+                    f"{runs}{_verb(count)} on {other!r}, and this call asks {processor!r}. "
+                    f"{format_option('processor', other)} adopts them; `collect` takes what the group holds as it is."
+                )
+            else:
+                texts.append(
+                    f"{runs}by their key {_verb(count)} another question's (another description, schema, option or "
+                    "processor). `collect` takes what the group holds as it is."
+                )
+        return texts
+
+
+def refuse_other_question(matches: Matches, processor: str, *, to_send: int) -> None:
+    """Refuse to send to a group that would ask something else: in the seed's dialect a group has one question."""
+    is_other = matches.group_processor not in (None, processor)
+    if not to_send or matches.group_processor is None or not (matches.left or is_other):
+        return
+    asks = f"{matches.group_processor!r}, and this call {processor!r}" if is_other else "another question"
+    raise InputError(
+        f"A group that `group_id` names asks {asks}: this service gives every run of a group the group's own question "
+        f"and processor, so that the {format_count(to_send, 'run')} to send would be answered wrongly. Nothing was "
+        "sent. Leave out `group_id`, and they go to a new group; `collect` takes what the group holds as it is."
+    )
+
+
+def _on(processor: str | None) -> str:
+    return "" if processor is None else f", on {processor}"
+
+
+def _verb(count: int) -> str:
+    return "it is" if count == 1 else "they are"
 
 
 class InputMatcher:
@@ -68,14 +138,23 @@ class Joiner:
     ----------
     wanted : callable
         Returns as which attempt a run may answer a key; None for a key that needs no answer.
-    ways : dict of str to str
-        Filled with which of the `WAYS` each run, by its id, was matched in.
+    matches : Matches
+        Filled with how each run was matched.
+    processor : str, optional
+        The processor whose runs alone are adopted, where they are of the same question. Default: what there is.
     """
 
     def __init__(
-        self, source: RowSource[Any], index: Index, *, wanted: Callable[[str], int | None], ways: dict[str, str]
+        self,
+        source: RowSource[Any],
+        index: Index,
+        *,
+        wanted: Callable[[str], int | None],
+        matches: Matches,
+        processor: str | None = None,
     ) -> None:
-        self._ways = ways
+        self._matches = matches
+        self._processor = processor
         self._source = source
         self._index = index
         self._wanted = wanted
@@ -87,15 +166,21 @@ class Joiner:
         if run is None:
             self._others[event.run_id] = event
         elif self._index.has_key(run.key):
+            if self._wanted(run.key) == run.attempt:
+                self._matches.adopted[event.run_id] = "asked by an earlier call", event.processor
             self._known[event.run_id] = _row_of(event), run
 
-    def finish(self) -> list[tuple[RunEvent, RunId]]:
+    def finish(self, *, processor: str | None = None) -> list[tuple[RunEvent, RunId]]:
         """Return each key's best run among those whose owner was not known.
 
-        Runs with a key that the source lacks, and those of inputs that are answered already, are none of them.
+        Runs of inputs that are answered already, and those of another question or processor, are none of them;
+        `processor` is the group's, for runs that do not state one.
         """
+        ways = self._matches.ways
+        if processor not in (None, self._processor) or self._matches.group_processor is None:
+            self._matches.group_processor = processor
         for run_id in self._known:
-            self._ways.setdefault(run_id, "key")  # where it was joined before, that is how it is known
+            ways.setdefault(run_id, "key")  # where it was joined before, that is how it is known
         taken = {run for _, run in self._known.values()}
         matcher = InputMatcher(self._source, self._index)
         joined: list[tuple[RunEvent, RunId]] = []
@@ -107,21 +192,41 @@ class Joiner:
             return None if run in taken else run
 
         claims = [(row, run.key) for row, run in self._known.values()]
-        for event in sorted(self._others.values(), key=_rank, reverse=True):
+        for event in self._candidates(matcher, processor):
             if run := matcher.find(event, accept=accept):
                 joined.append((event, run))
                 taken.add(run)
                 claims.append((_row_of(event), run.key))
             is_known = run is not None or matcher.knows(event)
-            self._ways[event.run_id] = "input" if is_known else "unmatched"
+            ways[event.run_id] = "input" if is_known else "unmatched"
             if not is_known:
                 rest.append(event)
         for event, key in self._match_by_row(rest, claims):
-            self._ways[event.run_id] = "row"
+            ways[event.run_id] = "row"
             if run := accept(key):
                 joined.append((event, run))
                 taken.add(run)
+        for event, _ in joined:
+            self._matches.adopted[event.run_id] = "asked by another program", event.processor or processor
         return joined
+
+    def _candidates(self, matcher: InputMatcher, processor: str | None) -> list[RunEvent]:
+        """Return the runs of unknown owners that may answer this job, the best ones first, and note the others."""
+        found = []
+        for event in self._others.values():
+            answered_by = event.processor or processor
+            is_ours = read_identity(event.metadata) is not None  # and of another job, or of other rows
+            if self._processor is None or not (is_ours or answered_by not in (None, self._processor)):
+                found.append(event)
+                continue
+            self._matches.ways[event.run_id] = "unmatched"
+            if not is_ours:
+                self._matches.left[event.run_id] = OTHER_PROCESSOR, answered_by
+            elif matcher.knows(event):
+                self._matches.left[event.run_id] = OTHER_QUESTION, None
+        if processor is not None and self._matches.left:
+            return []  # where a group has a processor, it has one question, too: another one
+        return sorted(found, key=_rank, reverse=True)
 
     def _match_by_row(
         self, rest: Sequence[RunEvent], claims: Sequence[tuple[int | None, str]]
@@ -176,18 +281,26 @@ class Joiner:
         return key is not None and self._index.rows_of([key])[key][0] == row
 
 
-def count_matches(group_ids: Sequence[str], ways: Mapping[str, str]) -> dict[str, int]:
-    """Return how many runs of these groups were matched in which of the `WAYS`, and log it."""
-    counts = {**dict.fromkeys(WAYS, 0), **Counter(ways.values())}
+def count_matches(ways: Mapping[str, str]) -> dict[str, int]:
+    """Return how many runs were matched in which of the `WAYS`."""
+    return {**dict.fromkeys(WAYS, 0), **Counter(ways.values())}
+
+
+def log_matches(group_ids: Sequence[str], matches: Matches) -> None:
+    """Log how many runs of these groups were matched in which of the `WAYS`, and their processors."""
+    counts = count_matches(matches.ways)
+    processors = ", ".join(sorted({each for _, each in matches.adopted.values() if each is not None}))
     in_words = ", ".join(f"{counts[way]:,} by {way}" for way in WAYS[:3])
-    logger.info("%s: runs matched %s; %d belong to no row", ", ".join(group_ids), in_words, counts["unmatched"])
+    logger.info(
+        "%s: runs matched %s%s; %d belong to no row",
+        ", ".join(group_ids), in_words, processors and f", on {processors}", counts["unmatched"],
+    )  # fmt: skip
     if counts["row"]:
         logger.warning(
             "%d runs were matched by the row number in their metadata alone: right only if the rows stand in the order "
             "in which they were sent.",
             counts["row"],
         )
-    return counts
 
 
 def _row_of(event: RunEvent) -> int | None:

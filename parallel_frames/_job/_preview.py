@@ -15,10 +15,10 @@ import pandas as pd
 from parallel_frames._checkpoint import read_outcomes
 from parallel_frames._format import format_count
 from parallel_frames._inputs import Selection, render_inputs
-from parallel_frames._job._checkpoints import preview_checkpoint
+from parallel_frames._job._checkpoints import other_form_of, preview_checkpoint
 from parallel_frames._job._collect import Found
 from parallel_frames._job._forecast import forecast, total_of
-from parallel_frames._job._join import count_matches
+from parallel_frames._job._join import Matches, log_matches, refuse_other_question
 from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._runner import JobRunner
@@ -84,6 +84,8 @@ class EnrichmentPlan:
         The rate limit it would keep.
     sends : tuple of str
         The names the service would see.
+    sends_as : str
+        How: ``"object"`` (names and cells), ``"cell"`` (one column's bare cell) or ``"template"`` (a text).
     findings : tuple of Finding
         What there is to say of the processor and of the schema, and advice on inputs that make more runs than others
         would.
@@ -129,6 +131,7 @@ class EnrichmentPlan:
     seconds: float | None
     max_per_minute: int | None
     sends: tuple[str, ...]
+    sends_as: str
     findings: tuple[Finding, ...]
     checkpoint: str | None
     simulated: bool
@@ -157,12 +160,12 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     runner = JobRunner(source)
     runner.scan()
     found = preview_checkpoint(source, runner.index, destination)
-    groups = call.group_ids
+    groups, matches = call.group_ids, Matches()
     if not groups and destination.client.api_key != "none" and not call.refresh and runner.status().to_send:
         known = found.header.get("groups") or ()
         groups = tuple(group for group in prepared.earlier_groups if group not in known)
     if groups:
-        run_from_anywhere(partial(_look_at_groups, runner, destination.client, groups, found.header))
+        run_from_anywhere(partial(_look_at_groups, runner, destination.client, groups, found.header, matches))
     status = runner.status()
     read = None if found.folder is None else partial(read_outcomes, found.folder)
     ahead = forecast(runner, read, destination)
@@ -172,6 +175,7 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
     dialect = DIALECTS[found.header.get("dialect") or (PUBLISHED.name if client.api == "auto" else client.api)]
     worst = dict(zip((each.call.processor for each in prepared.later), ahead.costs_at_worst[1:], strict=True))
     gaps = gaps_finding(source.gaps) if status.to_send else None
+    other_form = other_form_of(found.header, source) if status.to_send else None
     runner.index.decide_sending()
     first = next(iter(next(source.read(runner.index), [])), None)
     return EnrichmentPlan(
@@ -196,10 +200,13 @@ def plan_call(source: RowSource[Any]) -> EnrichmentPlan:
         seconds=None if simulated else ahead.seconds(max_per_minute=client.max_per_minute),
         max_per_minute=client.max_per_minute,
         sends=prepared.selection.names,
+        sends_as=prepared.selection.form,
         findings=(
             *_unknown_processors(prepared),
             *prepared.findings,
+            *(_group_findings(matches, call.processor) if call.group_ids else ()),
             *([] if gaps is None else [gaps]),
+            *([] if other_form is None else [Finding("advice", "inputs", "inputs", other_form)]),
             *_fewer_inputs(source, price, status.runs),
         ),
         checkpoint=None if found.folder is None else str(found.folder),
@@ -218,6 +225,13 @@ def _unknown_processors(prepared: PreparedCall) -> Iterator[Finding]:
         if each.price.unknown is not None:
             message = each.price.unknown.removeprefix("processor ").removesuffix(".")
             yield Finding("warning", "processor", "processor", message)
+
+
+def _group_findings(matches: Matches, processor: str) -> Iterator[Finding]:
+    if (adopted := matches.adopted_text()) is not None:
+        yield Finding("advice", "group_id", "group_id", adopted)
+    for text in matches.left_texts(processor):
+        yield Finding("warning", "group_id", "group_id", text)
 
 
 def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[Finding]:
@@ -283,15 +297,18 @@ def _first_body(job: Job, run: OutgoingRun, header: Mapping[str, Any], dialect: 
 
 
 async def _look_at_groups(
-    runner: JobRunner, client: Client, group_ids: Sequence[str], header: Mapping[str, Any]
+    runner: JobRunner, client: Client, group_ids: Sequence[str], header: Mapping[str, Any], matches: Matches
 ) -> None:
     """Let the index know of the runs that groups hold for these rows."""
-    feed = IndexedFeed(runner.source, runner.index)
+    feed = IndexedFeed(runner.source, runner.index, matches)
     async with client.session(dialect=header.get("dialect")) as session:
         for group_id in group_ids:
-            await session.group_status(group_id)
+            processor = (await session.group_status(group_id)).processor
             found = Found()
-            await found.take_group(session, group_id, feed.join({}), runner, clock=client.clock)
+            await found.take_group(session, group_id, feed.join({}), runner, clock=client.clock, processor=processor)
             runner.index.add_receipts(runs_of(found.receipts))
             runner.index.add_outcomes(0, states_of(found.outcomes.values()))
-    count_matches(group_ids, feed.ways)
+    log_matches(group_ids, matches)
+    call = runner.prepared.call
+    if call.group_ids:
+        refuse_other_question(matches, call.processor, to_send=runner.index.status().to_send)

@@ -26,9 +26,9 @@ from parallel_frames._engine import Engine
 from parallel_frames._format import format_at_worst, format_count, format_utc
 from parallel_frames._job._announce import announcement, ask_before_paying
 from parallel_frames._job._attrs import question_facts
-from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint
+from parallel_frames._job._checkpoints import OpenCheckpoint, open_checkpoint, other_form_of
 from parallel_frames._job._engines import refuse_task
-from parallel_frames._job._join import count_matches
+from parallel_frames._job._join import Matches, count_matches, log_matches, refuse_other_question
 from parallel_frames._job._lint import gaps_finding
 from parallel_frames._job._offline import choose_destination
 from parallel_frames._job._plan import group_metadata
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 IndexT = TypeVar("IndexT", bound="Index")
 T = TypeVar("T")
-Until: TypeAlias = Literal["answered", "sent", "looked"]
+Until: TypeAlias = Literal["answered", "sent", "looked", "joined"]
 LOOK_SECONDS: Final = 20.0
 TRIES: Final = 3  # of reading answers, where parts turn out damaged
 AT_ONCE: Final = 1_000
@@ -280,6 +280,7 @@ class JobRunner:
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._undecided_in_gone = 0
+        self._matches = Matches()
         self._is_scanned = self._asks_simulator = False
         older_than = source.prepared.call.older_than
         # Read here: in the thread that scans, a test's frozen clock may not be in force.
@@ -545,6 +546,8 @@ class JobRunner:
     ) -> None:
         self._reasons = Reasons({}, "under way", "waits to be sent", self.prepared.call.limit)
         try:
+            if self.prepared.call.group_ids and until != "looked" and not (self.has_begun or self.halted):
+                await self._join_groups(opened, client, progress)
             status = self.index.status()
             if until != "looked":
                 self._announce(status, opened.store, client, progress)
@@ -571,6 +574,18 @@ class JobRunner:
             if until != "looked":
                 self.stopped = stop_text(self.safety())
             raise
+
+    async def _join_groups(self, opened: OpenCheckpoint, client: Client, progress: Progress) -> None:
+        """Adopt what the groups that the call names hold, so that what is announced and bounded is what is sent."""
+        if not self.index.status().to_send:
+            return
+        await self._run_engine(opened, client, progress, "joined")
+        if self._matches.ways:
+            log_matches(self.prepared.call.group_ids, self._matches)
+        for text in self._matches.left_texts(self.prepared.call.processor):
+            progress.warn(text)
+        processor, to_send = self.prepared.call.processor, self.index.status().to_send
+        refuse_other_question(self._matches, processor, to_send=to_send)
 
     def _end(self, pending: str, *, not_sent: str | None = None, is_refused: bool = False) -> None:
         """Say why the rows that are left have no answer."""
@@ -631,7 +646,7 @@ class JobRunner:
         await in_thread(lambda: store.note_simulated(self.simulated))  # before anything is sent: it may be killed
         with client.pacer.joined(client.max_per_minute) as pacer:
             async with client.session(dialect=store.dialect) as session:
-                feed = IndexedFeed(self.source, self.index)
+                feed = IndexedFeed(self.source, self.index, self._matches)
                 engine = Engine(
                     job=self.job,
                     feed=feed,
@@ -659,7 +674,7 @@ class JobRunner:
                 try:
                     await engine.run(timeout=LOOK_SECONDS if until == "looked" else self.seconds_left)
                     self._end_as(engine, until)
-                    if until != "looked":
+                    if until not in ("looked", "joined"):
                         self.has_begun = True
                         self._configure()
                 finally:
@@ -667,8 +682,8 @@ class JobRunner:
                     self._engine = self._loop = None
                     self.billed_before = (self.billed_before or 0) + engine.found_runs
                     self.group_ids = tuple(store.groups)
-                    if feed.ways:
-                        self.matched = count_matches(call.group_ids, feed.ways)
+                    if feed.matches.ways:
+                        self.matched = count_matches(feed.matches.ways)
                     self.simulated |= session.simulated
                     await in_thread(lambda: store.note_simulated(self.simulated))
 
@@ -685,6 +700,9 @@ class JobRunner:
                 progress.warn(gaps.with_subject)
             if price.unknown is not None:
                 progress.warn(price.unknown)
+            hint = other_form_of(store.header, self.source) if status.to_send else None
+            if hint is not None:
+                progress.warn(hint)
             if prepared.call.older_than is not None and (undated := self.index.count_undated()):
                 progress.warn(
                     f"{format_count(undated, 'answer')} without a time, because the service sent none; "
@@ -701,6 +719,8 @@ class JobRunner:
             at_worst=self.at_worst,
             simulated=self.simulated,
         )
+        if (adopted := self._matches.adopted_text()) is not None and not self.has_begun:
+            facts.insert(0, adopted)
         progress.announce(essence, facts, simulated=self.simulated)
         runs = 0 if self.halted else status.to_send
         self._check_budget(runs)

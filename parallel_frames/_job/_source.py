@@ -12,7 +12,7 @@ import pandas as pd
 
 from parallel_frames._columns import PANDAS_3, Level, level_of, merge_outcomes
 from parallel_frames._inputs import canonical_of_sent, make_key
-from parallel_frames._job._join import InputMatcher, Joiner
+from parallel_frames._job._join import InputMatcher, Joiner, Matches
 from parallel_frames._job._plan import index_labels, make_plan
 from parallel_frames._job._row_filter import choose_rows
 from parallel_frames._model import OUTSIDE, OutgoingRun, RunId
@@ -334,10 +334,10 @@ def outgoing_run(plan: Plan, entry: int, step: Step | None = None) -> OutgoingRu
 class IndexedFeed:
     """The engine's `RunFeed`: the index says what is to be sent, the source what that is."""
 
-    def __init__(self, source: RowSource[Any], index: Index) -> None:
+    def __init__(self, source: RowSource[Any], index: Index, matches: Matches | None = None) -> None:
         self._source = source
         self._index = index
-        self.ways: dict[str, str] = {}  # how each run of the groups that the call names was matched to a row
+        self.matches = Matches() if matches is None else matches  # of the groups that the call names
 
     def decide(self) -> int:
         """Decide what is to be sent, and return how many runs that is."""
@@ -360,12 +360,18 @@ class IndexedFeed:
             attempt = self._attempt_of(key, wanted, or_to_send=or_to_send)
             return None if attempt is None else RunId(key, attempt)
 
-        return partial(matcher.find, accept=accept)
+        def find(event: RunEvent) -> RunId | None:
+            if event.processor not in (None, self._source.prepared.job.processor):
+                return None
+            return matcher.find(event, accept=accept)
+
+        return find
 
     def join(self, wanted: Mapping[str, int]) -> Joiner:
         """Return what joins another program's runs to the rows of these keys, and to those that are to be sent."""
         attempt_of = partial(self._attempt_of, wanted=wanted, or_to_send=True)
-        return Joiner(self._source, self._index, wanted=attempt_of, ways=self.ways)
+        processor = self._source.prepared.job.processor
+        return Joiner(self._source, self._index, wanted=attempt_of, matches=self.matches, processor=processor)
 
     def _attempt_of(self, key: str, wanted: Mapping[str, int], *, or_to_send: bool) -> int | None:
         if key in wanted:

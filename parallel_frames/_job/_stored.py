@@ -17,13 +17,13 @@ import orjson
 import pandas as pd
 
 from parallel_frames._checkpoint import (
+    forms_of,
     read_answers,
     read_header,
     read_outcomes,
     read_patiently,
     read_receipts,
     recall_folder,
-    sent_of,
 )
 from parallel_frames._columns import Unanswered, make_layout, merge_outcomes
 from parallel_frames._prices import price_of
@@ -270,7 +270,7 @@ def _facts(stored: StoredJob) -> RunFacts:
         checkpoint=str(stored.folder),
         simulated=stored.is_simulated,
         times=times_of(answers),
-        sends=tuple(sent_of(header)),
+        sends=tuple(forms_of(header)),
         warnings=warnings_of(answers),
         tool_calls=tool_calls_of(answers),
     )

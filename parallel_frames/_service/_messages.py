@@ -147,6 +147,7 @@ def read_status(group_id: str, body: bytes) -> GroupStatus:
         counts=counts,
         is_active=is_active if isinstance(is_active, bool) else any(counts.get(name) for name in ACTIVE),
         metadata=metadata if isinstance(metadata, dict) else {},
+        processor=_string_or_none(group.get("processor")),
     )
 
 
@@ -249,6 +250,7 @@ def read_run(event: Json) -> RunEvent | None:
         run.get("warnings"),
         _string_or_none(run.get("created_at")),
         _string_or_none(run.get("modified_at")),
+        processor=_string_or_none(run.get("processor")),
     )
 
 

@@ -542,7 +542,7 @@ class DiskIndex:
     def group_state(self, group_id: str, *, cursor: str | None = None) -> GroupState:
         """Return what is known of one group, without its open batches."""
         self._db.executescript(BY_GROUP)
-        number, state = self._group(group_id), GroupState(group_id)
+        number, state = self._group(group_id), GroupState(group_id, has_key=self.has_key)
         state.cursor.durable = cursor
         outcomes = self._db.execute(
             "select run_id, lower(hex(key)), attempt, status from outcomes where grp = ?", (number,)

@@ -14,7 +14,7 @@ from parallel_frames._model import Receipt, RunId
 from parallel_frames._state._rules import read_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from parallel_frames._model import Intent, RunEvent
 
@@ -65,8 +65,9 @@ class GroupState:
         Ids of runs that completed and whose output is to be fetched, with the time since when, oldest first.
     """
 
-    def __init__(self, group_id: str) -> None:
+    def __init__(self, group_id: str, *, has_key: Callable[[str], bool] | None = None) -> None:
         self.group_id = group_id
+        self._has_key = has_key
         self.acknowledged: set[str] = set()
         self.awaited: dict[RunId, str] = {}
         self.waiting: dict[RunId, int] = {}
@@ -140,9 +141,13 @@ class GroupState:
     def identify(self, event: RunEvent) -> RunId | None:
         """Return which run an event is of; None for a run that is not ours.
 
-        Metadata comes first: it travelled with the run, while an id was matched to it by its place in an answer.
+        Metadata comes first: it travelled with the run, while an id was matched to it by its place in an answer. A run
+        with a key of ours that is neither recorded here nor a row's answers another job, or other rows.
         """
-        return read_identity(event.metadata) or self._runs.get(event.run_id)
+        known, named = self._runs.get(event.run_id), read_identity(event.metadata)
+        if named is None or known is not None or named in self._open or self._has_key is None:
+            return named or known
+        return named if self._has_key(named.key) else None
 
     def cursor_before(self, run_ids: Iterable[str]) -> tuple[str | None, int]:
         """Return where to begin in the group's list for these runs, and how many acknowledged runs come after that."""

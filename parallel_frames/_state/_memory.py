@@ -496,7 +496,7 @@ class MemoryIndex:
     @locked
     def group_state(self, group_id: str, *, cursor: str | None = None) -> GroupState:
         """Return what is known of one group, without its open batches."""
-        number, state = self._group(group_id), GroupState(group_id)
+        number, state = self._group(group_id), GroupState(group_id, has_key=self.has_key)
         state.cursor.durable = cursor
         for outcomes in self._outcomes:
             ours = np.flatnonzero(outcomes.groups == number)

@@ -26,6 +26,7 @@ from parallel_frames._ui._text import (
     report_facts,
     report_headline,
     unsure_text,
+    waiting_title,
     wrong_title,
 )
 from parallel_frames._ui._values import (
@@ -110,6 +111,8 @@ def report_values(section: Section, *, with_timeline: bool = True) -> dict[str, 
         "unit": section.unit,
         "failures": section.failures,
         "failures_title": wrong_title(section),
+        "waiting": section.waiting,
+        "waiting_title": waiting_title(section),
         "warnings": section.warnings,
         "warnings_title": WARNINGS_TITLE,
         "fields": section.fields(),

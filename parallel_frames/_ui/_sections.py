@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = 3
 LEVELS: Final = (*CONFIDENCE, "none")
-NOT_FAILED: Final = frozenset({"completed", "skipped", "not_sent"})
+WAITING: Final = "pending"
+NOT_FAILED: Final = frozenset({"completed", "skipped", "not_sent", WAITING})
 STATUS: Final = re.compile(r"parallel_status(_\d+)?$")
 # What differs between messages of one cause, and what it is replaced by; a number that all of them have stays.
 VALUES: Final = (
@@ -59,7 +60,7 @@ class RunFacts:
     times : sequence of (str or None, str or None, str)
         When each finished run was created and when it ended, ISO 8601, and its status.
     sends : tuple of str
-        The names that the service saw.
+        The names that the service saw, in one text for each form of input.
     not_asked : int
         Rows of the frame that were not asked about.
     warnings : mapping of str to int
@@ -110,8 +111,8 @@ class Section:
         The name of its status column.
     counts : dict of str to int
         Rows by status; empty without a status column.
-    failures : tuple of Failure
-        Most frequent first.
+    failures, waiting : tuple of Failure
+        What went wrong, and what has no answer yet, by cause; the most frequent first.
     missing : dict of label to int
         For each output column the answered rows without a value.
     confidence : pandas.DataFrame
@@ -129,6 +130,7 @@ class Section:
     name: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    waiting: tuple[Failure, ...] = ()
     missing: dict[Hashable, int] = field(default_factory=dict)
     confidence: pd.DataFrame = field(default_factory=pd.DataFrame)
     answered: int = 0
@@ -156,11 +158,6 @@ class Section:
         found = {} if self.facts is None else self.facts.warnings
         return tuple(sorted(found.items(), key=lambda item: -item[1]))
 
-    @property
-    def gone_wrong(self) -> int:
-        """Rows that `failures` are about."""
-        return sum(failure.rows for failure in self.failures)
-
     def fields(self) -> list[dict[str, Any]]:
         """Return a line per field: its name, rows without a value, and rows by confidence; None where not known.
 
@@ -186,11 +183,13 @@ def make_section(
     """Return the numbers of one enrichment."""
     statuses = pd.Series(dtype=object) if status is None else df[status].astype(object)
     counted = Counter(statuses.dropna().tolist())
+    has_reasons = status is not None and error is not None
     answered = np.ones(len(df), dtype=bool) if status is None else statuses.isin(["completed", "invalid"]).to_numpy()
     return Section(
         name=name,
         counts={known: counted[known] for known in STATUSES if counted.get(known)},
-        failures=() if status is None or error is None else _group_failures(statuses, df[error]),
+        failures=_group_causes(df[error][~statuses.isin(NOT_FAILED).to_numpy()]) if has_reasons else (),
+        waiting=_group_causes(df[error][(statuses == WAITING).to_numpy()]) if has_reasons else (),
         missing={label: int((df[label].isna().to_numpy() & answered).sum()) for label in outputs},
         confidence=_count_confidence(df, outputs, answered),
         answered=int(answered.sum()),
@@ -204,12 +203,12 @@ def make_section(
     )
 
 
-def _group_failures(statuses: pd.Series[Any], errors: pd.Series[Any]) -> tuple[Failure, ...]:
-    """Return failures by cause, the most frequent first: messages that differ only in values are one cause."""
+def _group_causes(errors: pd.Series[Any]) -> tuple[Failure, ...]:
+    """Return rows by cause, the most frequent first: messages that differ only in values are one cause."""
     causes: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     numbers: dict[tuple[str, ...], list[Sequence[str]]] = {}
-    failed = ~statuses.isin(NOT_FAILED).to_numpy() & errors.notna().to_numpy()
-    for label, message in zip(errors.index[failed], errors[failed].astype(str), strict=True):
+    errors = errors.dropna()
+    for label, message in zip(errors.index, errors.astype(str), strict=True):
         cause = message
         for pattern, replacement in VALUES:
             cause = pattern.sub(replacement, cause)

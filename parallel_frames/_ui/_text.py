@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from parallel_frames._format import (
     format_at_worst,
-    format_columns,
     format_costs,
     format_count,
     format_dollars,
     format_duration,
+    format_sends,
     format_share,
     mark_simulated,
     shorten,
@@ -19,10 +19,10 @@ from parallel_frames._format import (
 from parallel_frames._ui._sections import LEVELS, make_timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from parallel_frames._job._preview import EnrichmentPlan
-    from parallel_frames._ui._sections import RunFacts, Section
+    from parallel_frames._ui._sections import Failure, RunFacts, Section
 
     Facts: TypeAlias = list[tuple[str, str]]
 
@@ -66,7 +66,7 @@ def plan_facts(plan: EnrichmentPlan) -> Facts:
         ("rows", ", ".join([f"{plan.rows:,}", *_nonzero(rows)])),
         ("runs", ", ".join([f"{plan.runs:,} distinct", *_nonzero(runs)])),
         *([("spent before", f"{spent} for these rows")] if plan.spent else []),
-        ("sends", format_columns(plan.sends)),
+        ("sends", format_sends(plan.sends, plan.sends_as)),
         ("checkpoint", plan.checkpoint or "none"),
     ]
 
@@ -123,7 +123,7 @@ def report_facts(section: Section) -> Facts:
             "not asked": format_count(facts.not_asked, "row") if facts.not_asked else None,
             "cost": f"{_costs(facts)} ({'; '.join([*_by_processor(facts.costs), f'prices of {facts.prices_as_of}'])})",
             "took": timeline and f"{format_duration(timeline.length)} from the first run to the last answer",
-            "inputs": format_columns(facts.sends),
+            "inputs": " · ".join(facts.sends),
             "tool calls": ", ".join(f"{calls:,} of {tool}" for tool, calls in facts.tool_calls.items()),
             "group": facts.url,
             "groups": ", ".join(facts.group_ids) if len(facts.group_ids) > 1 else None,
@@ -140,11 +140,12 @@ def report_text(section: Section) -> str:
         lines.append(f"  {' · '.join(others)}")
     if section.unsure:
         lines.append(f"  {unsure_text(section)}")
-    if section.failures:
-        lines.append(wrong_title(section))
-    for failure in section.failures:
-        label = shorten(failure.examples[0][0], 24)
-        lines.append(f"  {failure.rows:>7,}  {shorten(failure.cause, 60)}  ({section.index} {label})")
+    for title, causes in ((wrong_title(section), section.failures), (waiting_title(section), section.waiting)):
+        if causes:
+            lines.append(title)
+        for cause in causes:
+            label = shorten(cause.examples[0][0], 24)
+            lines.append(f"  {cause.rows:>7,}  {shorten(cause.cause, 60)}  ({section.index} {label})")
     if section.warnings:
         lines.append(WARNINGS_TITLE)
     for text, runs in section.warnings:
@@ -170,7 +171,16 @@ def unsure_text(section: Section) -> str:
 
 def wrong_title(section: Section) -> str:
     """Return what the list of causes is of."""
-    return f"What went wrong ({format_count(section.gone_wrong, section.unit)})"
+    return f"What went wrong ({_count(section.failures, section)})"
+
+
+def waiting_title(section: Section) -> str:
+    """Return what the list of what is waited for is of."""
+    return f"Not answered yet ({_count(section.waiting, section)})"
+
+
+def _count(causes: Sequence[Failure], section: Section) -> str:
+    return format_count(sum(cause.rows for cause in causes), section.unit)
 
 
 def fields_title(section: Section) -> str:

@@ -75,13 +75,22 @@ def test_runs_under_way_are_pending(run, place):
         shown = run("report", "c.ckpt").stdout
     assert shown.startswith("0 of 3 runs completed (0%)")
     assert "3 pending" in shown
+    assert "Not answered yet (3 runs)\n        3  under way, or not fetched yet" in shown
+    assert "went wrong" not in shown
 
 
 def test_a_page_is_of_one_job(run, place, ckpt):
-    """The text has each job of a directory; a page needs the job's name where there are several."""
+    """The text has a line for each job of a directory; a page needs the job's name where there are several."""
     with pf.offline(lambda _: "A profile.", latency=0):
         pf.enrich(DF.head(2), "A profile of the company", checkpoint="c.ckpt", on_mismatch="new", progress=False)
-    assert run("report", ckpt).stdout.count("runs completed (") == 2
+    done = run("report", ckpt)
+    _, *lines, total = done.stdout.splitlines()
+    assert sorted(re.split("  +", line)[1:4] for line in lines) == [
+        ["base", "A profile of the company", "2"],
+        ["base", "sector, founded, sources", "40"],
+    ]
+    assert total.startswith("2 jobs · 42 runs (")
+    assert f"parallel-frames report {ckpt} --job " in done.stderr
     refused = run("report", ckpt, "-o", "report.html")
     assert refused.exit_code == 2
     assert "holds 2 jobs" in refused.stderr

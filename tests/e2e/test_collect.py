@@ -455,3 +455,55 @@ def test_the_first_batch_into_a_named_seed_group_is_small(client_of):
         with pytest.raises(UndecidedError):
             many.parallel.enrich(SCHEMA, client=client, group_id=group, checkpoint=None, progress=False)
         assert sim.counts.runs == 5
+
+
+@pytest.mark.parametrize("end", ["frame", "file"])
+def test_answers_of_another_processor_are_not_adopted(vendor, client_of, tmp_path, end, caplog, capsys):
+    """What a group holds from another processor, or of another question, is none of this job's, and that is stated."""
+    df = pd.DataFrame({"company": [f"c{n}" for n in range(4)]})
+    group = add_elsewhere(vendor, [({"company": f"c{n}"}, None) for n in range(3)])
+    vendor.sim.wait_until(lambda counts: counts.active == 0)
+    store = {"checkpoint": tmp_path / "ckpt", "on_mismatch": "new"}
+    options = {"client": client_of(vendor.sim), "group_id": group, **store}
+
+    def enrich(schema, **more):
+        plan = df.parallel.plan(schema, **options, **more)
+        if end == "frame":
+            df.parallel.enrich(schema, max_cost=plan.spent + plan.cost, **options, **more)
+        else:
+            df.to_parquet(tmp_path / "rows.parquet")
+            source, target = tmp_path / "rows.parquet", tmp_path / "out.parquet"
+            pf.enrich_parquet(source, target, schema, overwrite=True, **options, **more)
+        return plan, capsys.readouterr().err
+
+    plan, shown = enrich(SCHEMA, processor="pro")
+    assert (plan.answered, plan.to_send, plan.cost, vendor.sim.counts.runs) == (0, 4, 0.4, 7)
+    assert "3 runs of the group not adopted: they are on 'base', and this call asks 'pro'." in caplog.text
+    assert "`processor='base'` adopts them" in plan.findings[-1].message
+    assert "$0.40" in shown
+    assert "enriched: 4 of 4 rows · 4 completed · $0.40 ·" in shown
+    caplog.clear()
+    plan, shown = enrich({"name": "legal name", "size": int}, processor="base")
+    assert (plan.answered, plan.to_send, plan.spent, plan.cost, vendor.sim.counts.runs) == (3, 1, 0.03, 0.01, 8)
+    assert "4 rows → 1 run · 3 runs already answered" in shown
+    assert "$0.01 now, $0.03 before · 3 runs of the group adopted, paid before (asked by another program, on" in shown
+    assert "4 completed · $0.01 now, $0.03 before" in shown
+    assert "4 runs of the group not adopted: by their key they are another question's" in caplog.text
+    for line in pf.Checkpoint(tmp_path / "ckpt").summary().to_dict("records"):
+        assert line["completed"] == 4  # and nothing of rows that are none of the call's
+
+
+def test_a_seed_group_is_not_given_another_question(client_of, tmp_path):
+    """Its question and processor are the group's own, so what is to be sent there would be answered wrongly."""
+    df = pd.DataFrame({"company": ["Acme", "Globex"]})
+    with Simulator(answers=answer, latency=0, dialect="seed") as sim:
+        options = {"client": client_of(sim), "checkpoint": tmp_path, "on_mismatch": "new", "progress": False}
+        df.parallel.enrich(SCHEMA, processor="base", **options)
+        group = sim.group_ids[0]
+        for schema, processor, asks in [(SCHEMA, "pro", "'base', and this call 'pro'"), ("Say", "base", "another")]:
+            for call in (df.parallel.plan, df.parallel.enrich):
+                with pytest.raises(InputError, match=f"asks {asks}"):
+                    call(schema, processor=processor, group_id=group, **options)
+        assert sim.counts.runs == 2
+        df.parallel.enrich(SCHEMA, processor="pro", **options)
+        assert (sim.counts.groups, sim.counts.runs) == (2, 4)

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import parallel_frames as pf
+from parallel_frames._checkpoint import place_of
 from parallel_frames._job._offline import _started, current_offline
+from parallel_frames._job._stored import report_of_job
 from parallel_frames.errors import CheckpointMismatchError, InputError
 from parallel_frames.simulator import Failure, Simulator
 
@@ -198,3 +200,22 @@ def test_a_target_that_exists_says_what_is_free(df, capsys, tmp_path, monkeypatc
         r"another\.",
         str(grown.value),
     )
+
+
+def test_a_bare_column_and_a_list_of_one_are_not_announced_alike(df, capsys, caplog):
+    """What is sent differs, and is paid for: plan, announcement and report name the form, and hint at the other."""
+    forms = {"company as bare text": "company", "company": ["company"], "company in one text": "A {company}"}
+    with pf.offline(latency=0):
+        for sends, inputs in forms.items():
+            caplog.clear()
+            plan = df.parallel.plan(SCHEMA, inputs=inputs)
+            df.parallel.enrich(SCHEMA, inputs=inputs)
+            assert plan.to_send == 4
+            assert re.search(f"  sends +{sends}\n", repr(plan))
+            assert f" · sends {sends} · " in capsys.readouterr().err
+            hint = "earlier calls sent company as bare text, and this one sends company: `inputs='company'` has their"
+            assert (hint in caplog.text) == (hint in repr(plan.findings)) == (inputs == ["company"])
+        report = pf.last().report()
+        assert "inputs      company in one text\n" in repr(report)
+        stored = repr(report_of_job(place_of(pf.last().checkpoint)))
+    assert "inputs      company in one text · company as bare text · company\n" in stored

@@ -182,7 +182,7 @@ def test_export_writes_the_outcomes(run, job, place, name):
     stored = readers[name](name)
     assert (sorted(stored["row"]), set(stored["status"])) == ([0, 1, 2], {"completed"})
     again = run("checkpoint", "export", "c.ckpt", name)
-    assert (again.exit_code, "Say --overwrite to replace it, or name" in again.stderr) == (2, True), again.stderr
+    assert (again.exit_code, "Pass --overwrite to replace it, or name" in again.stderr) == (2, True), again.stderr
 
 
 def test_machines_are_told_what_was_done(run, job, place):

@@ -99,7 +99,7 @@ def test_connectors_that_are_billed_per_call_are_named_wherever_a_cost_is(run, p
     [
         (["rows.csv", "out.xls", *SIZE], "The extension names the format, and out.xls has another"),
         (["nowhere.csv", "out.csv", *SIZE], "does not exist"),
-        (["rows.csv", "there.csv", *SIZE], "Say --overwrite"),
+        (["rows.csv", "there.csv", *SIZE], "Pass --overwrite"),
         (["rows.csv", "no/where.csv", *SIZE], "there is no directory"),
         (["rows.csv", "out.csv"], "in one way"),
         (["rows.csv", "out.csv", *SIZE, "--schema", "x.json"], "in one way"),

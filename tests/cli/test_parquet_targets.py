@@ -36,7 +36,7 @@ def test_a_target_that_is_there_is_refused_before_anything_is_read_or_asked(plac
         for agreed in ((), ("--yes",)):
             done = run("enrich", source, target, "--column", "ceo: the CEO", *agreed)
             assert done.exit_code == 2
-            assert "Say --overwrite" in done.stderr
+            assert "Pass --overwrite" in done.stderr
             assert "terminal" not in done.stderr
     assert sim.counts.requests == 0
     assert not list(place.glob("*.ckpt"))

@@ -161,7 +161,7 @@ def test_lists_and_objects_are_the_same_in_each_file_and_of_each_dtype(tmp_path)
     rows["sizes"] = [[2**60, None]]
     assert pf.diff(rows, tmp_path / "arrow.parquet", on="company").counts["changed"].tolist() == [0, 0, 1, 0]
     assert arrow.parallel.explode("sizes")["sizes"].tolist()[0] == 2**60 + 1
-    with pytest.raises(InputError, match=r"other columns that say .* a number is not its text"):
+    with pytest.raises(InputError, match=r"other columns that identify .* a number is not its text"):
         pf.diff(rows.assign(company=1), rows.assign(company="1"), on="company")
 
 

@@ -83,7 +83,7 @@ def test_a_cancelled_call_says_what_is_safe_in_a_line(df):
     with pf.offline(latency=1000) as sim, pytest.raises(asyncio.CancelledError) as caught:
         asyncio.run(cancelled(sim))
     error = caught.value
-    assert str(error).startswith("0 of 1 rows are answered, 1 run sent")
+    assert str(error).startswith("0 of 1 row is answered, 1 run sent")
     assert error._render_traceback_() == [f"CancelledError: {error}"]
     frames = [Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)]
     assert frames[-1] == "_tracebacks.py"

@@ -196,7 +196,7 @@ def test_a_target_that_exists_says_what_is_free(df, capsys, tmp_path, monkeypatc
     )
     assert re.fullmatch(
         r"The target \S*out\.parquet exists, written at 20\S+Z when \S*rows\.parquet had 6 rows\. Nothing was sent\. "
-        r"Say `overwrite=True` to replace it at the end \(answers that are paid for are not paid again\), or name "
+        r"Pass `overwrite=True` to replace it at the end \(answers that are paid for are not paid again\), or name "
         r"another\.",
         str(grown.value),
     )

@@ -448,7 +448,7 @@ def test_what_is_told_is_true_to_the_end(
         timeout=200,
         progress=True,
     )
-    assert re.search(r"stopped: +0%.*3 in flight · \$0\.03", capsys.readouterr().err)
+    assert re.search(r"stopped: +0%.*3 in flight · \$0\.00 now, \$0\.03 before", capsys.readouterr().err)
     sim.clear_faults()
     with pf.offline(files.answer, latency=0):
         pf.enrich_parquet(source, tmp_path / "new.parquet", files.SCHEMA, progress=True)

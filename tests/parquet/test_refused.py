@@ -150,7 +150,7 @@ def test_a_target_that_cannot_be_is_named(
             enrich(source, target, overwrite=True, checkpoint=tmp_path / "ck")
         assert re.search(words, str(caught.value)), trouble
     for exists in ("there.parquet", "own"):
-        with pytest.raises(InputError, match=r"exists\. Nothing was sent\. Say `overwrite=True`"):
+        with pytest.raises(InputError, match=r"exists\. Nothing was sent\. Pass `overwrite=True`"):
             enrich(source, tmp_path / exists)
     assert sim.counts.posts == 0
     assert (tmp_path / "own" / "thesis.docx").read_text() == "ten years of work"

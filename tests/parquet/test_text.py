@@ -262,7 +262,7 @@ def test_json_of_no_rows_has_no_rows(
     assert pq.read_table(tmp_path / "out.parquet").schema.names[:2] == ["name", "length"]
     (tmp_path / "rows.json").write_text("")
     for read in (open_source, read_frame):
-        with pytest.raises(InputError, match="no JSON"):
+        with pytest.raises(InputError, match="not JSON"):
             read(str(tmp_path / "rows.json"))
 
 
@@ -333,7 +333,7 @@ def test_long_numbers_that_fit_travel_whole(tmp_path: Path, sim: Simulator, enri
     assert sim.runs()[0].input["id"] == 9223372036854775807
 
 
-@pytest.mark.parametrize(("depth", "words"), [(120, "'a' is nested 121 deep"), (900, "nested"), (2_000, "no JSON")])
+@pytest.mark.parametrize(("depth", "words"), [(120, "'a' is nested 121 deep"), (900, "nested"), (2_000, "not JSON")])
 def test_json_that_is_nested_too_deep_for_parquet_is_refused(tmp_path: Path, depth: int, words: str) -> None:
     """The field and both depths are named before anything is sent, as far as they can be known."""
     (tmp_path / "deep.jsonl").write_text('{"a": ' + "[" * depth + "1" + "]" * depth + "}\n")

@@ -73,7 +73,7 @@ def test_a_table_that_grew_while_its_inputs_changed_is_stopped(place):
 
 
 def test_groups_of_a_panel_and_chunks_with_categories_are_new_rows(place):
-    """Each year has the same countries, and each chunk the same few sectors: none is stopped, and each row paid once."""
+    """Each year has the same countries, and each chunk the same sectors: none is stopped, and each row paid once."""
     countries = [f"Land {letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
     panel = pd.DataFrame({"year": [2020] * 26 + [2021] * 26, "country": countries * 2})
     firms = ROWS.assign(sector=["Tech", "Bank", "Law", "Food", "Steel"] * 40)[["company", "sector"]]

@@ -97,12 +97,13 @@ def test_the_call_resumes_where_the_checkpoint_is_gone(df, tmp_path):
     pd.testing.assert_frame_equal(again, out)
 
 
-def test_an_edited_input_is_asked_and_its_old_answer_replaced(df, caplog):
+@pytest.mark.parametrize("status", [True, False])
+def test_an_edited_input_is_asked_and_its_old_answer_replaced(df, caplog, status):
     """A row whose input changed is a new question: its answer replaces the old one, which is no edit of the user's."""
     with pf.offline(answer, latency=0) as sim:
-        out = df.reset_index(drop=True).parallel.enrich(SCHEMA, **QUIET)
+        out = df.reset_index(drop=True).parallel.enrich(SCHEMA, status=status, **QUIET)
         out.loc[1, "company"] = "Umbrella"
-        out = out.parallel.enrich(SCHEMA, **QUIET)
+        out = out.parallel.enrich(SCHEMA, status=status, **QUIET)
     assert out["founded"].tolist() == [1904, 1908, 1904, 1907]
     assert sim.counts.runs == 4
     assert "another value" not in caplog.text

@@ -342,6 +342,15 @@ def test_cells_edited_by_hand_are_kept_when_the_call_runs_again(df, caplog):
         assert older.parallel.enrich(CEO, older_than="1d", **QUIET).loc[1, "ceo"] == "mine"
 
 
+def test_evidence_in_one_column_is_as_it_was_next_to_an_edited_cell(df):
+    """The same call gives back the same entries in the same order, whichever field was edited."""
+    schema = {"ceo": str, "founded": int, "ceo_status": str}
+    with pf.offline(answer, latency=0):
+        out = df.reset_index(drop=True).parallel.enrich(schema, basis="struct", **QUIET)
+        out.loc[2, "founded"] = 1
+        pd.testing.assert_frame_equal(out.parallel.enrich(schema, basis="struct", **QUIET), out)
+
+
 def test_a_row_that_has_no_answer_and_is_filled_by_hand_keeps_its_value(df, caplog):
     """What failed, or was pending, is asked as before; its answer does not replace the user's value."""
     answers = {"Acme": {"ceo": "A"}, "Globex": Failure("no luck"), "Initech": {"ceo": "I"}}

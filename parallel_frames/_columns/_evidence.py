@@ -177,10 +177,12 @@ def merge_entries(old_cell: object, new_entries: Sequence[Entry], replaced: Coll
     old one of its field was, else at the end. The entry of a list's element goes with its list.
     """
     old = read_entries(old_cell)
-    place = {entry["field"]: at for at, entry in enumerate(old)}
     kept = [entry for entry in old if owner_of(entry["field"], replaced) is None]
     merged = [*kept, *(entry for entry in new_entries if owner_of(entry["field"], replaced) is not None)]
-    return sorted(merged, key=lambda entry: place.get(entry["field"], len(old)))
+    place: dict[str, int] = {}
+    for entry in [*old, *merged]:
+        place.setdefault(owner_of(entry["field"], replaced) or entry["field"], len(place))
+    return sorted(merged, key=lambda entry: place[owner_of(entry["field"], replaced) or entry["field"]])
 
 
 def as_categories(levels: Iterable[Confidence | None]) -> pd.Categorical[str]:

@@ -347,7 +347,7 @@ def test_evidence_in_one_column_is_as_it_was_next_to_an_edited_cell(df):
     schema = {"ceo": str, "founded": int, "ceo_status": str}
     with pf.offline(answer, latency=0):
         out = df.reset_index(drop=True).parallel.enrich(schema, basis="struct", **QUIET)
-        out.loc[2, "founded"] = 1
+        out.loc[2, "ceo_status"] = "mine"
         pd.testing.assert_frame_equal(out.parallel.enrich(schema, basis="struct", **QUIET), out)
 
 

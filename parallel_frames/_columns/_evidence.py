@@ -173,11 +173,16 @@ def combine_entries(entries: Sequence[Entry], name: str) -> tuple[Confidence | N
 def merge_entries(old_cell: object, new_entries: Sequence[Entry], replaced: Collection[str]) -> list[Entry]:
     """Return the entries of a row of which some fields were answered again.
 
-    Those are the old entries of the fields that were kept, then the new ones of the fields in `replaced`. The entry
-    of a list's element goes with its list.
+    Those are the old entries of the fields that were kept, and the new ones of the fields in `replaced`, each where the
+    old one of its field was, else at the end. The entry of a list's element goes with its list.
     """
-    kept = [entry for entry in read_entries(old_cell) if owner_of(entry["field"], replaced) is None]
-    return [*kept, *(entry for entry in new_entries if owner_of(entry["field"], replaced) is not None)]
+    old = read_entries(old_cell)
+    kept = [entry for entry in old if owner_of(entry["field"], replaced) is None]
+    merged = [*kept, *(entry for entry in new_entries if owner_of(entry["field"], replaced) is not None)]
+    place: dict[str, int] = {}
+    for entry in [*old, *merged]:
+        place.setdefault(owner_of(entry["field"], replaced) or entry["field"], len(place))
+    return sorted(merged, key=lambda entry: place[owner_of(entry["field"], replaced) or entry["field"]])
 
 
 def as_categories(levels: Iterable[Confidence | None]) -> pd.Categorical[str]:

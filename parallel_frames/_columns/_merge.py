@@ -71,12 +71,15 @@ class Renewal(NamedTuple):
         When the newest answer that the frame has came; None for not known.
     processor : str
         Who answered, where the frame has no column of processors.
+    was_whole : bool
+        Whether each row had an answer, which the frame's column of statuses may not say.
     """
 
     refresh: bool
     by_age: bool
     since: str | None
     processor: str
+    was_whole: bool
 
 
 def merge_outcomes(
@@ -168,7 +171,7 @@ def _renewed_rows(
         before = df[layout.processor].astype(object).where(df[layout.processor].notna(), None).to_numpy()
         waiting = ["pending", "not_sent"]  # perhaps for a better answer than the one whose processor is named
     is_named = np.asarray(pd.notna(before))
-    had_answer = np.full(len(df), renewal.by_age)
+    had_answer = np.full(len(df), renewal.by_age or renewal.was_whole)
     if layout.status in df.columns:
         status = df[layout.status].astype(object)
         had_answer = (status.isin(["completed", "invalid"]) | (status.isin(waiting) & is_named)).to_numpy(bool)

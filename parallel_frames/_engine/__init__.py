@@ -294,7 +294,7 @@ class Engine:
                 "the group is gone for good, remove that file: rows of that batch are then asked, and paid for, again."
             )
         doubt = await self.store.doubts_about(group_id)
-        if doubt is None and not self.may_leave_groups:
+        if doubt is None and not self.may_leave_groups and group_id == self.store.groups[-1]:
             return (
                 "What it answered is in the checkpoint. If it is gone for good, `on_mismatch='new'` sends new rows to "
                 "a new group, and pays for nothing that is answered."

@@ -63,6 +63,8 @@ class EarlierAnswers:
         The columns that its rows sent, where the call named none; empty where one of them is no longer there.
     until : str or None
         When the newest of the answers came that the columns hold, by the service's clock; None for not known.
+    is_whole : bool
+        Whether each of its rows had an answer.
     """
 
     job: str
@@ -73,6 +75,7 @@ class EarlierAnswers:
     sends: tuple[Hashable, ...]
     simulated: bool
     until: str | None
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAns
     entry = next((entry for entry in reversed(_entries(df)) if not set(names).isdisjoint(entry["columns"])), None)
     if entry is None or entry["columns"] != names or not set(outputs) <= set(df.columns):
         return None
+    rows = entry.get("rows") or {}
     labels = {_json_label(label): label for label in df.columns}
     sends = [labels.get(str(name)) for name in entry.get("sends") or ()]
     escalated = {str(job): tuple(map(str, groups)) for job, groups in (entry.get("escalated") or {}).items()}
@@ -124,6 +128,7 @@ def earlier_answers(df: pd.DataFrame, outputs: Sequence[Hashable]) -> EarlierAns
         () if None in sends else tuple(sends),
         bool(entry.get("simulated")),
         entry.get("answered_until"),
+        bool(rows) and set(rows) <= {"completed", "invalid"} and sum(rows.values()) >= len(df),
     )
 
 

@@ -285,7 +285,7 @@ def _renewal(earlier: EarlierAnswers, call: Call) -> Renewal:
     is_same = earlier.host == destination.client.host
     is_rehearsed = not is_same and destination.block is None  # a simulator's answers, and this call asks for real
     since = earlier.until if is_same else None
-    return Renewal(call.refresh or is_rehearsed, call.older_than is not None, since, call.processor)
+    return Renewal(call.refresh or is_rehearsed, call.older_than is not None, since, call.processor, earlier.is_whole)
 
 
 def _host_of(call: Call) -> str:

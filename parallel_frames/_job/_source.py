@@ -32,7 +32,7 @@ IndexT = TypeVar("IndexT", bound="Index")
 Prices: TypeAlias = "Mapping[str, float | None]"
 Levels: TypeAlias = "np.ndarray[Any, np.dtype[np.int8]]"
 ROWS_AT_ONCE: Final = 1_000
-SAMPLES: Final = 3  # of a call's inputs, kept in the checkpoint's header
+SAMPLES: Final = 8  # of a call's inputs, kept in the checkpoint's header
 
 
 class Piece(NamedTuple):

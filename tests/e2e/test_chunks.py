@@ -70,3 +70,16 @@ def test_a_table_that_grew_while_its_inputs_changed_is_stopped(place):
         with pytest.raises(CheckpointMismatchError, match=r"101 runs \(\$1.01\)"):
             enrich(ROWS.head(101).assign(size=lambda df: [*df["size"].head(100), "D-7"]).assign(nr=7), place)
         assert sim.counts.runs == 100
+
+
+def test_groups_of_a_panel_and_chunks_with_categories_are_new_rows(place):
+    """Each year has the same countries, and each chunk the same sectors: none is stopped, and each row paid once."""
+    countries = [f"Land {letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    panel = pd.DataFrame({"year": [2020] * 26 + [2021] * 26, "country": countries * 2})
+    firms = ROWS.assign(sector=["Tech", "Bank", "Law", "Food", "Steel"] * 40)[["company", "sector"]]
+    with pf.offline(latency=0) as sim:
+        for _, part in panel.groupby("year"):
+            enrich(part, place)
+        for start in range(0, 200, 25):
+            enrich(firms.iloc[start : start + 25], place)
+        assert sim.counts.runs == 252

@@ -97,12 +97,13 @@ def test_the_call_resumes_where_the_checkpoint_is_gone(df, tmp_path):
     pd.testing.assert_frame_equal(again, out)
 
 
-def test_an_edited_input_is_asked_and_its_old_answer_replaced(df, caplog):
+@pytest.mark.parametrize("status", [True, False])
+def test_an_edited_input_is_asked_and_its_old_answer_replaced(df, caplog, status):
     """A row whose input changed is a new question: its answer replaces the old one, which is no edit of the user's."""
     with pf.offline(answer, latency=0) as sim:
-        out = df.reset_index(drop=True).parallel.enrich(SCHEMA, **QUIET)
+        out = df.reset_index(drop=True).parallel.enrich(SCHEMA, status=status, **QUIET)
         out.loc[1, "company"] = "Umbrella"
-        out = out.parallel.enrich(SCHEMA, **QUIET)
+        out = out.parallel.enrich(SCHEMA, status=status, **QUIET)
     assert out["founded"].tolist() == [1904, 1908, 1904, 1907]
     assert sim.counts.runs == 4
     assert "another value" not in caplog.text
@@ -339,6 +340,15 @@ def test_cells_edited_by_hand_are_kept_when_the_call_runs_again(df, caplog):
         assert out.parallel.enrich(CEO, **QUIET)["ceo"].tolist() == out["ceo"].tolist()
         older.loc[1, "ceo"] = "mine"
         assert older.parallel.enrich(CEO, older_than="1d", **QUIET).loc[1, "ceo"] == "mine"
+
+
+def test_evidence_in_one_column_is_as_it_was_next_to_an_edited_cell(df):
+    """The same call gives back the same entries in the same order, whichever field was edited."""
+    schema = {"ceo": str, "founded": int, "ceo_status": str}
+    with pf.offline(answer, latency=0):
+        out = df.reset_index(drop=True).parallel.enrich(schema, basis="struct", **QUIET)
+        out.loc[2, "ceo_status"] = "mine"
+        pd.testing.assert_frame_equal(out.parallel.enrich(schema, basis="struct", **QUIET), out)
 
 
 def test_a_row_that_has_no_answer_and_is_filled_by_hand_keeps_its_value(df, caplog):

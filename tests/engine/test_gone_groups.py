@@ -110,6 +110,9 @@ def test_new_rows_go_to_a_new_group_where_all_of_the_old_one_is_decided(start, e
         out = enrich(sim, more, tmp_path / "ck", retry_failed=False, on_mismatch="new")
         assert out["parallel_status"].tolist() == ["completed"] * 2 + ["failed"] + ["completed"] * count
         assert (sim.counts.runs, sim.counts.groups) == (2, 1)
+    # The group that new rows go to is known: that an older one is gone is no reason to stop.
+    enrich(sim, pd.concat([more, engine.frame(20)]), tmp_path / "ck", retry_failed=False)
+    assert (sim.counts.runs, sim.counts.groups) == (3, 1)
 
 
 def test_what_is_undecided_in_a_gone_group_waits_until_its_rows_are_asked_again(start, enrich, engine, tmp_path):

@@ -221,10 +221,10 @@ class TestMergeEntries:
         """An element's entry goes with its list, and a name that only begins alike is another field."""
         merged = merge_entries(OLD, NEW, {"a"})
         assert [(entry["field"], entry["confidence"]) for entry in merged] == [
-            ("ab", "low"),
-            ("b", "low"),
             ("a", "high"),
             ("a.1", "high"),
+            ("ab", "low"),
+            ("b", "low"),
         ]
 
     def test_nothing_replaced_is_the_old_cell(self):

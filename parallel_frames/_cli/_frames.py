@@ -198,7 +198,7 @@ def check_target(
         raise InputError(f"{target} is a directory; name a file.")
     if (path.exists() or path.is_symlink()) and not overwrite:
         if not pays:
-            raise InputError(f"The target {target} exists. Say `overwrite=True` to replace it, or name another.")
+            raise InputError(f"The target {target} exists. Pass `overwrite=True` to replace it, or name another.")
         raise target_exists(target)
     check_checkpoint(checkpoint, target)
 

@@ -236,7 +236,7 @@ def test_the_same_command_completes_what_it_left_incomplete(rows, run, monkeypat
         posts = sim.counts.posts
         kept = run("enrich", "rows.csv", target, *SEND)
         assert (kept.exit_code, sim.counts.posts) == (0, posts), kept.stderr
-        assert "is what this command wrote before" in kept.stderr
+        assert "has already written" in kept.stderr
 
 
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet"])

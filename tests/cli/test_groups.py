@@ -227,5 +227,5 @@ def test_a_group_that_still_runs_is_no_finished_one(run, monkeypatch, place):
         said = "0 of 5 runs written, 5 still running; add --follow to wait for them.\n"
         assert (early.exit_code, early.stderr) == (1, said)
         refused = run("collect", group_id, "-o", "runs.csv")
-    assert (refused.exit_code, "collect writes JSON lines, and runs.csv says another" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "collect writes JSON lines, and runs.csv names another" in refused.stderr) == (2, True)
     assert not (place / "runs.csv").exists()

@@ -359,7 +359,7 @@ def test_numbered_columns_have_their_own_evidence(df, basis):
 )
 def test_filling_takes_no_column_of_the_users_for_evidence(df, own, basis, said):
     """A column named like evidence, without what it would be the evidence of, is refused and not replaced."""
-    with pf.offline(founded, latency=0) as sim, pytest.raises(InputError, match=f"already has {said}"):
+    with pf.offline(founded, latency=0) as sim, pytest.raises(InputError, match=f"already have {said}"):
         df.assign(**own).parallel.enrich({"founded": int}, inputs=["company"], where="missing", basis=basis, **quiet())
     assert sim.counts.runs == 0
 

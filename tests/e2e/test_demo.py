@@ -129,8 +129,7 @@ def test_simulate_tells_that_a_port_is_taken(served, capsys):
     _, url = served
     assert main(["simulate", "--port", url.rpartition(":")[2]]) == 2
     err = capsys.readouterr().err.splitlines()
-    assert err[-1].startswith("parallel-frames: ")
-    assert "in use" in err[-1]
+    assert err[-1].startswith("parallel-frames simulate: Another program listens on port ")
 
 
 def test_without_a_command_it_says_how_it_is_used(capsys):

@@ -157,7 +157,7 @@ def test_a_column_put_in_place_of_the_answers_is_the_users(df):
     with pf.offline(answer, latency=0):
         out = df.parallel.enrich(SCHEMA, **QUIET)
         out["founded"] = [1, 2, 3, 4]
-        with pytest.raises(InputError, match="already has 'founded'"):
+        with pytest.raises(InputError, match="already have 'founded'"):
             out.parallel.enrich(SCHEMA, **QUIET)
 
 
@@ -199,7 +199,7 @@ def test_status_names_the_columns(df):
         out = df.parallel.enrich({"ceo": str}, status="boss", prefix="x_", **QUIET)
         out = out.parallel.enrich({"ceo": str}, prefix="x_", **QUIET)
         assert out.columns.tolist() == ["company", "x_ceo", "boss_status", "boss_error"]
-        with pytest.raises(InputError, match="already has 'boss_status'"):
+        with pytest.raises(InputError, match="already have 'boss_status'"):
             out.parallel.enrich(SCHEMA, status="boss", **QUIET)
         assert out.parallel.enrich(SCHEMA, status="year_status", **QUIET).columns.tolist()[-2:] == [
             "year_status",

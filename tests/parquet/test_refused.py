@@ -183,7 +183,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "failed without a status": ({"where": "failed"}, "`where='failed'` reads the status column"),
     "a function that gives no mask": ({"where": len}, "one boolean per row"),
     "too dear": ({"max_cost": 0.01}, "max_cost"),
-    "an existing column": ({"schema": {"text": str}}, "already has 'text'"),
+    "an existing column": ({"schema": {"text": str}}, "already have 'text'"),
     "an existing column of another type": (
         {"schema": {"text": int}, "if_exists": "fill"}, "has 'text' as string, and the answers to it are int64"
     ),
@@ -228,7 +228,7 @@ def test_provenance_that_is_there_already_is_not_replaced_unasked(
 ) -> None:
     """Columns of provenance are columns like others: error, or fill and overwrite where that was passed."""
     pd.DataFrame({"company": ["a"], "parallel_run_id": ["mine"]}).to_parquet(tmp_path / "in.parquet")
-    with pytest.raises(InputError, match="already has 'parallel_run_id'"):
+    with pytest.raises(InputError, match="already have 'parallel_run_id'"):
         enrich(tmp_path / "in.parquet", tmp_path / "out.parquet", provenance=True)
     assert sim.counts.posts == 0
 

@@ -374,6 +374,7 @@ class TestEvents:
             input=SENT,
             output=OUTPUT,
             error=None,
+            processor="core",
             warnings=run_state()["warnings"],
             created_at="2026-01-01T00:00:00Z",
             modified_at="2026-01-01T00:01:00Z",

@@ -266,8 +266,8 @@ def _check_complete(layout: Layout, existing: frozenset[Hashable]) -> None:
         alone.append(layout.basis)
     if alone:
         raise InputError(
-            f"The rows already have {', '.join(map(repr, alone))}, which would be the evidence of a column that it "
-            "does not have, or only a part of it, so it cannot be filled. Nothing was sent. Pass `prefix=...` for new "
-            "names, `if_exists='overwrite'` to replace them, or `if_exists='suffix'` for numbered names; or rename "
-            "them."
+            f"The rows already have {', '.join(map(repr, alone))}, which would be the evidence of a column that "
+            "they do not have, or only a part of it, so it cannot be filled. Nothing was sent. Pass `prefix=...` for "
+            "new names, `if_exists='overwrite'` to replace them, or `if_exists='suffix'` for numbered names; or "
+            "rename them."
         )

@@ -250,7 +250,7 @@ def _fewer_inputs(source: RowSource[Any], price: Price, runs: int) -> Iterator[F
     for name, label in columns.items():
         canonical = render_inputs(frame, Selection("object", (name,), (label,))).canonical
         cells[name] = pd.factorize(pd.Series(canonical, dtype=object))[0]
-    texts = {name: int(cells[name].max()) + 1 for name, label in columns.items() if _is_text(frame[label])}
+    texts = {name: int(np.max(cells[name])) + 1 for name, label in columns.items() if _is_text(frame[label])}
     identity, values = max(texts.items(), key=itemgetter(1), default=("", 0))
     if values**2 < runs:  # a column of so few is a category
         return

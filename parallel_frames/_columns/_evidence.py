@@ -8,6 +8,7 @@ basis, nothing here may cost an answer.
 from __future__ import annotations
 
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
@@ -176,13 +177,20 @@ def merge_entries(old_cell: object, new_entries: Sequence[Entry], replaced: Coll
     Those are the old entries of the fields that were kept, and the new ones of the fields in `replaced`, each where the
     old one of its field was, else at the end. The entry of a list's element goes with its list.
     """
+    first: dict[str, int] = {}  # place of a field that was answered again
+    placed: list[tuple[int, Entry]] = []
     old = read_entries(old_cell)
-    kept = [entry for entry in old if owner_of(entry["field"], replaced) is None]
-    merged = [*kept, *(entry for entry in new_entries if owner_of(entry["field"], replaced) is not None)]
-    place: dict[str, int] = {}
-    for entry in [*old, *merged]:
-        place.setdefault(owner_of(entry["field"], replaced) or entry["field"], len(place))
-    return sorted(merged, key=lambda entry: place[owner_of(entry["field"], replaced) or entry["field"]])
+    for at, entry in enumerate(old):
+        if (owner := owner_of(entry["field"], replaced)) is None:
+            placed.append((at, entry))
+        else:
+            first.setdefault(owner, at)
+    placed += [
+        (first.get(owner, len(old)), entry)
+        for entry in new_entries
+        if (owner := owner_of(entry["field"], replaced)) is not None
+    ]
+    return [entry for _, entry in sorted(placed, key=itemgetter(0))]
 
 
 def as_categories(levels: Iterable[Confidence | None]) -> pd.Categorical[str]:

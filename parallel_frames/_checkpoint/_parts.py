@@ -121,9 +121,10 @@ def read_part(
 
 
 def _read_table(source: Any, columns: list[str] | None) -> pa.Table:
-    # One thread: a part is small, and each thread that decodes keeps memory of its own.
-    options: dict[str, Any] = {"partitioning": None, "page_checksum_verification": True, "use_threads": False}
-    return pq.read_table(source, columns=columns, **options)
+    # In this thread alone: a part is small, and each thread that decodes keeps memory of its own. `pq.read_table` would
+    # read in a thread of Arrow's, which aborts the process if it still lets go of our bytes when Python ends.
+    with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False) as file:
+        return file.read(columns=columns, use_threads=False)
 
 
 def _read_if_sound(place: StoragePath, read: Callable[[], T], *, repair: bool) -> T | None:
